@@ -1,0 +1,4 @@
+//! Porchlight: the real-time layer of a CRM over plain HTTP.
+
+pub mod clock;
+pub mod ids;
