@@ -1,4 +1,6 @@
 //! Porchlight: the real-time layer of a CRM over plain HTTP.
 
 pub mod clock;
+pub mod config;
+pub mod identity;
 pub mod ids;

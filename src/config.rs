@@ -1,0 +1,3 @@
+//! The configuration: one struct of flags and environment variables per concern.
+
+pub mod identity;

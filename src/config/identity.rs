@@ -1,0 +1,145 @@
+//! What decides who a caller is: keys, expectations and claim names.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+
+use crate::identity::{ClaimNames, IdentitySettings, Secret};
+
+/// Keys that tokens are checked with, and how their claims are read. Every key
+/// source that is given is active.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Identity")]
+pub struct IdentityArgs {
+    /// Secret for HS256, HS384 and HS512 tokens, 32 bytes or more. Prefer the
+    /// environment: a flag can be seen in the process list
+    #[arg(
+        long,
+        env = "JWT_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub jwt_secret: Option<Secret>,
+
+    /// PEM file with one public key for RS, PS, ES or `EdDSA` tokens: RSA (2048
+    /// bits or more), EC P-256 or P-384, or Ed25519. Read at start
+    #[arg(long, env = "JWT_PUBLIC_KEY_FILE", value_name = "FILE")]
+    pub jwt_public_key_file: Option<PathBuf>,
+
+    /// JWKS file with public keys. A changed file is picked up within a second
+    #[arg(long, env = "JWT_JWKS_FILE", value_name = "FILE")]
+    pub jwt_jwks_file: Option<PathBuf>,
+
+    /// Issuers that are accepted in `iss`, comma separated; not checked when not set
+    #[arg(long, env = "JWT_ISSUER", value_name = "ISS", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub jwt_issuer: Vec<String>,
+
+    /// Audiences of which `aud` must name one, comma separated; not checked when not set
+    #[arg(long, env = "JWT_AUDIENCE", value_name = "AUD", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub jwt_audience: Vec<String>,
+
+    /// Claims to look for the user in before `sub`, `id`, `user_id` and `userId`.
+    /// A name may be a path into nested objects: `app.user`
+    #[arg(long, env = "PORCHLIGHT_CLAIM_USER", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub claim_user: Vec<String>,
+
+    /// Claims to look for the broker in before `broker_id` and `brokerId`
+    #[arg(long, env = "PORCHLIGHT_CLAIM_BROKER", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub claim_broker: Vec<String>,
+
+    /// Claims to take the teams from instead of `teams`, `team_ids`, `teamIds`,
+    /// `team_id` and `teamId`, where a token has them
+    #[arg(long, env = "PORCHLIGHT_CLAIM_TEAMS", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub claim_teams: Vec<String>,
+
+    /// Claims to look for the role in before `role`
+    #[arg(long, env = "PORCHLIGHT_CLAIM_ROLE", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub claim_role: Vec<String>,
+
+    /// Cookie that a token may come in
+    #[arg(long, env = "PORCHLIGHT_TOKEN_COOKIE", value_name = "NAME", default_value = "access_token", value_parser = cookie_name)]
+    pub token_cookie: String,
+}
+
+impl IdentityArgs {
+    /// What the verifier needs of it.
+    #[must_use]
+    pub fn settings(&self) -> IdentitySettings {
+        IdentitySettings {
+            secret: self.jwt_secret.clone(),
+            public_key_file: self.jwt_public_key_file.clone(),
+            jwks_file: self.jwt_jwks_file.clone(),
+            issuers: self.jwt_issuer.clone(),
+            audiences: self.jwt_audience.clone(),
+            claims: ClaimNames {
+                user: self.claim_user.clone(),
+                broker: self.claim_broker.clone(),
+                teams: self.claim_teams.clone(),
+                role: self.claim_role.clone(),
+            },
+        }
+    }
+}
+
+fn cookie_name(name: &str) -> Result<String, String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if !name.is_empty() && name.bytes().all(allowed) {
+        Ok(name.to_owned())
+    } else {
+        Err("a cookie's name is letters, digits and !#$%&'*+-.^_`|~".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        identity: IdentityArgs,
+    }
+
+    const SECRET: &str = "not-for-other-eyes-0123456789abcdef";
+
+    fn parse(flags: &[&str]) -> Result<IdentityArgs, clap::Error> {
+        Cli::try_parse_from([&["porchlight"], flags].concat()).map(|cli| cli.identity)
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let args = parse(&[
+            "--jwt-secret",
+            SECRET,
+            "--jwt-issuer=https://a,https://b",
+            "--claim-user=app.user",
+            "--token-cookie=session",
+        ])
+        .unwrap();
+        assert_eq!(args.token_cookie, "session");
+        let settings = args.settings();
+        assert_eq!(settings.issuers, ["https://a", "https://b"]);
+        assert_eq!(settings.claims.user, ["app.user"]);
+        assert_eq!(settings.secret.unwrap().reveal(), SECRET);
+    }
+
+    #[test]
+    fn an_empty_expectation_is_refused_rather_than_not_checked() {
+        assert!(parse(&["--jwt-audience="]).is_err());
+        assert!(parse(&["--claim-role="]).is_err());
+        assert!(parse(&["--token-cookie=a b"]).is_err());
+    }
+
+    #[test]
+    fn the_secret_shows_neither_in_debug_nor_in_help() {
+        let args = parse(&["--jwt-secret", SECRET]).unwrap();
+        assert!(!format!("{args:?} {:?}", args.settings()).contains(SECRET));
+        let command = Cli::command();
+        let secret = command
+            .get_arguments()
+            .find(|arg| arg.get_id() == "jwt_secret");
+        assert!(secret.is_some_and(clap::Arg::is_hide_env_values_set));
+    }
+}

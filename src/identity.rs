@@ -1,0 +1,23 @@
+//! Who is calling: a token, checked, becomes a [`Caller`]. No HTTP in here.
+//!
+//! [`Verifier`] splits the token, `keys` check its signature, `claims` read
+//! it. No claim is looked at before the signature holds. No error and no
+//! `Debug` output contains a token or a key.
+
+mod caller;
+mod claims;
+mod error;
+mod jwks;
+mod keys;
+mod pem;
+mod rules;
+mod settings;
+mod verifier;
+
+pub use caller::{Caller, MAX_TEAMS, Role, UnknownRole};
+pub use error::{IdentityError, KeyProblem, TokenError};
+pub use settings::{ClaimNames, IdentitySettings, Secret};
+pub use verifier::{MAX_TOKEN_BYTES, Verifier};
+
+#[cfg(test)]
+mod tests;

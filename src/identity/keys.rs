@@ -1,0 +1,150 @@
+//! Keys, and which of them may check which token.
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, crypto};
+
+use super::error::KeyProblem;
+
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// A key and the only algorithms it is ever used with. A public key never lists
+/// an HS algorithm, so that it cannot be taken for a secret.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    id: Option<Box<str>>,
+    algorithms: Vec<Algorithm>,
+    material: DecodingKey,
+}
+
+impl Key {
+    /// The shared secret.
+    pub(super) fn secret(secret: &[u8]) -> Self {
+        Self {
+            id: None,
+            algorithms: AlgorithmFamily::Hmac.algorithms().to_vec(),
+            material: DecodingKey::from_secret(secret),
+        }
+    }
+
+    /// A public key, if it is of a kind that can be used safely.
+    pub(super) fn public(key: &DecodingKey) -> Result<Self, KeyProblem> {
+        let jwk = Jwk::from_decoding_key(key, None).map_err(|_| KeyProblem::UnsupportedKey)?;
+        let material = DecodingKey::from_jwk(&jwk).map_err(|_| KeyProblem::UnsupportedKey)?;
+        let algorithms = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => rsa_algorithms(&material)?,
+            AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
+                vec![Algorithm::ES256]
+            }
+            AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P384 => {
+                vec![Algorithm::ES384]
+            }
+            AlgorithmParameters::OctetKeyPair(_) => vec![Algorithm::EdDSA],
+            _ => return Err(KeyProblem::UnsupportedKey),
+        };
+        Ok(Self {
+            id: None,
+            algorithms,
+            material,
+        })
+    }
+
+    /// The same key under the name `id`.
+    pub(super) fn named(self, id: Option<&str>) -> Self {
+        Self {
+            id: id.map(Into::into),
+            ..self
+        }
+    }
+
+    /// The same key for `algorithm` alone, if it is for it at all.
+    pub(super) fn only_for(self, algorithm: Algorithm) -> Result<Self, KeyProblem> {
+        if !self.fits(algorithm) {
+            return Err(KeyProblem::WrongAlgorithm);
+        }
+        Ok(Self {
+            algorithms: vec![algorithm],
+            ..self
+        })
+    }
+
+    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    pub(super) fn is_named(&self, id: &str) -> bool {
+        self.id.as_deref() == Some(id)
+    }
+
+    pub(super) fn has_name(&self) -> bool {
+        self.id.is_some()
+    }
+
+    fn signed(&self, signed: &Signed<'_>) -> bool {
+        crypto::verify(
+            signed.signature,
+            signed.message.as_bytes(),
+            &self.material,
+            signed.algorithm,
+        )
+        .unwrap_or(false)
+    }
+}
+
+/// What a signature is checked of.
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<&'a str>,
+    pub(super) message: &'a str,
+    pub(super) signature: &'a str,
+}
+
+/// What came of checking a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Good,
+    /// The right key says no.
+    Bad,
+    /// There are keys for the algorithm, but none of that name.
+    NoSuchKey,
+    /// There is no key for the algorithm.
+    NoKeyForAlgorithm,
+}
+
+/// Checks a signature with the keys that may: those with the token's `kid`; where
+/// none has it, those without a name; where the token names none, all that fit.
+pub(super) fn check<'k>(signed: &Signed<'_>, keys: impl Iterator<Item = &'k Key>) -> Outcome {
+    let fitting: Vec<&Key> = keys.filter(|key| key.fits(signed.algorithm)).collect();
+    if fitting.is_empty() {
+        return Outcome::NoKeyForAlgorithm;
+    }
+    let named = |key: &Key| signed.key_id.is_some_and(|id| key.is_named(id));
+    let any_named = fitting.iter().any(|key| named(key));
+    let may = |key: &&&Key| match signed.key_id {
+        None => true,
+        Some(_) if any_named => named(key),
+        Some(_) => !key.has_name(),
+    };
+    let mut candidates = fitting.iter().filter(may).peekable();
+    if candidates.peek().is_none() {
+        return Outcome::NoSuchKey;
+    }
+    if candidates.any(|key| key.signed(signed)) {
+        Outcome::Good
+    } else {
+        Outcome::Bad
+    }
+}
+
+fn rsa_algorithms(key: &DecodingKey) -> Result<Vec<Algorithm>, KeyProblem> {
+    let DecodingKeyKind::RsaModulusExponent { n, .. } = key.kind() else {
+        return Err(KeyProblem::UnsupportedKey);
+    };
+    let digits = n.iter().skip_while(|byte| **byte == 0);
+    let top_zeros = digits.clone().next().map_or(0, |byte| byte.leading_zeros());
+    let bits = digits.count() * 8 - top_zeros as usize;
+    if !RSA_BITS.contains(&bits) {
+        return Err(KeyProblem::RsaSize(bits));
+    }
+    Ok(AlgorithmFamily::Rsa.algorithms().to_vec())
+}

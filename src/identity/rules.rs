@@ -1,0 +1,86 @@
+//! When a genuine token counts: its times, its issuer, its audience.
+
+use serde_json::{Map, Value};
+use time::{Duration, OffsetDateTime};
+
+use super::caller::Caller;
+use super::claims::Claims;
+use super::error::TokenError;
+use super::settings::{ClaimNames, IdentitySettings};
+
+/// How far the issuer's clock may run ahead of ours. It serves `nbf` alone: a
+/// token is never used past its `exp`.
+const NBF_LEEWAY: Duration = Duration::seconds(30);
+
+/// What is expected of a genuine token.
+pub(super) struct Rules {
+    issuers: Vec<String>,
+    audiences: Vec<String>,
+    names: ClaimNames,
+}
+
+impl Rules {
+    pub(super) fn new(settings: &IdentitySettings) -> Self {
+        Self {
+            issuers: settings.issuers.clone(),
+            audiences: settings.audiences.clone(),
+            names: settings.claims.clone(),
+        }
+    }
+
+    /// The caller of these claims, if they count now.
+    pub(super) fn caller(
+        &self,
+        claims: &Map<String, Value>,
+        now: OffsetDateTime,
+    ) -> Result<Caller, TokenError> {
+        let expires_at = date(claims, "exp")?.ok_or(TokenError::ClaimMissing("exp"))?;
+        if now >= expires_at {
+            return Err(TokenError::Expired);
+        }
+        if date(claims, "nbf")?.is_some_and(|nbf| nbf.saturating_sub(NBF_LEEWAY) > now) {
+            return Err(TokenError::NotYetValid);
+        }
+        expect(claims, "iss", &self.issuers)?;
+        expect(claims, "aud", &self.audiences)?;
+        Claims::new(claims, &self.names).caller(expires_at)
+    }
+}
+
+/// A time in seconds since 1970, with or without a fraction.
+fn date(
+    claims: &Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<OffsetDateTime>, TokenError> {
+    let value = match claims.get(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => value,
+    };
+    let whole = value.as_i64().map(Duration::seconds);
+    let since = whole.or_else(|| Duration::checked_seconds_f64(value.as_f64()?));
+    match since.and_then(|since| OffsetDateTime::UNIX_EPOCH.checked_add(since)) {
+        Some(date) => Ok(Some(date)),
+        None => Err(TokenError::invalid(name, "must be a time in seconds")),
+    }
+}
+
+/// Whether a claim is, or contains, one of the accepted values.
+fn expect(
+    claims: &Map<String, Value>,
+    name: &'static str,
+    accepted: &[String],
+) -> Result<(), TokenError> {
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let is_accepted = |value: &Value| accepted.iter().any(|one| value.as_str() == Some(one));
+    match claims.get(name) {
+        None | Some(Value::Null) => Err(TokenError::ClaimMissing(name)),
+        Some(Value::Array(values)) if values.iter().any(is_accepted) => Ok(()),
+        Some(value) if is_accepted(value) => Ok(()),
+        Some(_) => Err(TokenError::invalid(
+            name,
+            "is not one that is accepted here",
+        )),
+    }
+}

@@ -1,0 +1,85 @@
+//! What identity is told by the configuration.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::error::IdentityError;
+
+/// What identity is told by the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct IdentitySettings {
+    /// The secret of HS tokens.
+    pub secret: Option<Secret>,
+    /// A PEM file with one public key.
+    pub public_key_file: Option<PathBuf>,
+    /// A JWKS file with public keys, read again when it changes.
+    pub jwks_file: Option<PathBuf>,
+    /// Accepted values of `iss`; empty: not checked.
+    pub issuers: Vec<String>,
+    /// Accepted values of `aud`; empty: not checked.
+    pub audiences: Vec<String>,
+    /// Claims to look at before the built-in spellings.
+    pub claims: ClaimNames,
+}
+
+/// Names of claims that are tried before the built-in spellings. A name is first
+/// taken literally, then as a dotted path into nested objects.
+#[derive(Clone, Debug, Default)]
+pub struct ClaimNames {
+    /// Names for the user.
+    pub user: Vec<String>,
+    /// Names for the broker.
+    pub broker: Vec<String>,
+    /// Names for the teams. A token that has one of them is not searched for others.
+    pub teams: Vec<String>,
+    /// Names for the role.
+    pub role: Vec<String>,
+}
+
+/// A shared secret that does not show itself.
+#[derive(Clone)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Wraps `secret`.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Says in words why nothing must be signed or checked with it, if so.
+    pub fn refuse_unusable(&self) -> Result<(), IdentityError> {
+        if self.0.is_empty() {
+            return Err(IdentityError::SecretEmpty);
+        }
+        if self.0.contains("-----BEGIN ") {
+            return Err(IdentityError::SecretIsPem);
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Secret {
+    // An empty one is refused where the verifier is set up: an error of the
+    // flag parser would repeat the value.
+    type Err = Infallible;
+
+    fn from_str(secret: &str) -> Result<Self, Infallible> {
+        Ok(Self::new(secret))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
