@@ -6,6 +6,7 @@
 
 mod caller;
 mod claims;
+mod development;
 mod error;
 mod jwks;
 mod keys;
@@ -15,6 +16,7 @@ mod settings;
 mod verifier;
 
 pub use caller::{Caller, MAX_TEAMS, Role, UnknownRole};
+pub use development::development_secret;
 pub use error::{IdentityError, KeyProblem, TokenError};
 pub use settings::{ClaimNames, IdentitySettings, Secret};
 pub use verifier::{MAX_TOKEN_BYTES, Verifier};
