@@ -10,6 +10,7 @@ mod development;
 mod error;
 mod jwks;
 mod keys;
+mod mint;
 mod pem;
 mod rules;
 mod settings;
@@ -18,6 +19,7 @@ mod verifier;
 pub use caller::{Caller, MAX_TEAMS, Role, UnknownRole};
 pub use development::development_secret;
 pub use error::{IdentityError, KeyProblem, TokenError};
+pub use mint::{MintRequest, mint};
 pub use settings::{ClaimNames, IdentitySettings, Secret};
 pub use verifier::{MAX_TOKEN_BYTES, Verifier};
 

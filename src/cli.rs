@@ -1,0 +1,3 @@
+//! The commands of the `porchlight` binary.
+
+pub mod token;
