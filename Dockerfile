@@ -1,0 +1,53 @@
+# syntax=docker/dockerfile:1
+#
+#   docker build -t porchlight .                       needs DATABASE_URL
+#   docker build -t porchlight --target embedded .     keeps a Postgres of its own in /data
+#
+# Both need JWT_SECRET, since they listen on all addresses. There is no HEALTHCHECK: let the
+# orchestrator ask GET /health/live and GET /health/ready, which needs no client in the image.
+# On SIGTERM streams are told to come back elsewhere and are drained: give it time to
+# (`docker stop --time 30`).
+
+ARG DEBIAN=trixie
+
+FROM rust:1.95-slim-${DEBIAN} AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends build-essential \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin porchlight \
+    && cp target/release/porchlight /usr/local/bin/porchlight \
+    && strip --strip-debug /usr/local/bin/porchlight
+
+FROM debian:${DEBIAN}-slim AS base
+# The user has an entry in passwd, which initdb asks for, and owns /data.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin porchlight \
+    && install -d -o porchlight -g porchlight -m 0755 /data
+COPY --from=build /usr/local/bin/porchlight /usr/local/bin/porchlight
+WORKDIR /data
+ENV PORCHLIGHT_ADDR=0.0.0.0:8080 \
+    PORCHLIGHT_DATA_DIR=/data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["porchlight"]
+CMD ["serve"]
+
+# With a Postgres for the service to keep: one machine, one volume, no other parts.
+# `docker run --init` reaps what Postgres leaves behind.
+FROM base AS embedded
+RUN mkdir -p /etc/postgresql-common/createcluster.d \
+    && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/porchlight.conf \
+    && apt-get update \
+    && apt-get install -y --no-install-recommends postgresql \
+    && rm -rf /var/lib/apt/lists/*
+USER porchlight
+VOLUME /data
+
+FROM base AS runtime
+USER porchlight

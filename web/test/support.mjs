@@ -1,0 +1,123 @@
+// A real server in a directory of its own, and a browser.
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const BINARY = process.env.PORCHLIGHT_BIN ?? fileURLToPath(new URL('../../target/debug/porchlight', import.meta.url));
+const START_MS = 60_000;
+const BROWSER_FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Where Chromium is, if it is anywhere. */
+export const chromiumPath = ['chromium', 'chromium-browser', 'google-chrome']
+  .flatMap((name) => process.env.PATH.split(delimiter).map((directory) => join(directory, name)))
+  .find(existsSync);
+
+export const launchBrowser = () => chromium.launch({ executablePath: chromiumPath, args: BROWSER_FLAGS });
+
+export class Server {
+  #dataDirectory;
+  #process;
+  #address = '127.0.0.1:0';
+
+  static async start() {
+    const server = new Server();
+    server.#dataDirectory = await mkdtemp(join(tmpdir(), 'porchlight-web-'));
+    await chmod(server.#dataDirectory, 0o755); // as root, Postgres runs as another user
+    await server.run();
+    return server;
+  }
+
+  get url() {
+    return `http://${this.#address}`;
+  }
+
+  get #environment() {
+    const { DATABASE_URL, ...inherited } = process.env;
+    return {
+      ...inherited,
+      PORCHLIGHT_ADDR: this.#address,
+      PORCHLIGHT_DATA_DIR: this.#dataDirectory,
+      JWT_SECRET: 'a secret that is for tests alone, and long enough',
+    };
+  }
+
+  /** Starts it, at the address it had before, and waits until it is ready. */
+  async run() {
+    this.#process = spawn(BINARY, ['serve'], { env: this.#environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#address = await this.#announcedAddress();
+    await until('the server is ready', async () => (await fetch(`${this.url}/health/ready`)).ok);
+  }
+
+  async #announcedAddress() {
+    const said = [];
+    const announced = new Promise((announce) => {
+      for (const output of [this.#process.stdout, this.#process.stderr]) {
+        createInterface(output).on('line', (line) => {
+          const found = line.match(/listening on http:\/\/(127\.0\.0\.1:\d+)/);
+          if (found) announce(found[1]);
+          said.push(line);
+        });
+      }
+    });
+    const died = once(this.#process, 'exit').then(() => {
+      throw new Error(`the server ended:\n${said.join('\n')}`);
+    });
+    died.catch(() => {}); // later, when it is meant to
+    return Promise.race([announced, died]);
+  }
+
+  async #end(signal) {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const gone = once(this.#process, 'exit');
+    this.#process.kill(signal);
+    await gone;
+  }
+
+  kill() {
+    return this.#end('SIGKILL');
+  }
+
+  async stop() {
+    await this.#end('SIGTERM');
+    await rm(this.#dataDirectory, { recursive: true, force: true });
+  }
+
+  async token(role) {
+    const claims = ['--user', 'u-1', '--team', 'team-a', '--broker', 'b-1', '--role', role];
+    const { stdout } = await promisify(execFile)(BINARY, ['token', ...claims], { env: this.#environment });
+    return stdout.trim();
+  }
+
+  async publish(event) {
+    const response = await fetch(`${this.url}/events`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${await this.token('service')}`, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ audience: { team: 'team-a' }, module: 'listings', ...event }),
+    });
+    if (!response.ok) throw new Error(`not published: ${await response.text()}`);
+  }
+}
+
+async function until(what, isTrue) {
+  const deadline = Date.now() + START_MS;
+  while (Date.now() < deadline) {
+    if (await isTrue().catch(() => false)) return;
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
+  throw new Error(`in vain: ${what}`);
+}
