@@ -1,4 +1,5 @@
 //! Porchlight: the real-time layer of a CRM over plain HTTP.
 
+pub mod bench;
 pub mod clock;
 pub mod ids;
