@@ -1,7 +1,7 @@
 //! Opening a stream.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,7 +44,7 @@ pub(super) enum OpenError {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route {
     pub server: SocketAddr,
-    pub source: Option<SocketAddr>,
+    pub source: Option<SocketAddrV4>,
     pub stalled: bool,
 }
 
@@ -87,7 +87,10 @@ async fn connect(route: Route) -> io::Result<TcpStream> {
     if let Some(source) = route.source {
         // Else the ports of the run before stay taken for a minute.
         socket.set_reuseaddr(true)?;
-        socket.bind(source)?;
+        let any_port = SocketAddrV4::new(*source.ip(), 0);
+        socket
+            .bind(source.into())
+            .or_else(|_| socket.bind(any_port.into()))?;
     }
     if route.stalled {
         socket.set_recv_buffer_size(STALLED_BUFFER_BYTES)?;

@@ -1,6 +1,6 @@
 //! The options, checked and made ready to run.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use super::args::BenchArgs;
@@ -14,6 +14,8 @@ use super::units::index;
 
 /// Streams from one local address; Linux has about 28,000 ports for outgoing connections.
 const STREAMS_PER_ADDRESS: u32 = 20_000;
+/// Named ports, since the kernel takes long to find a free one to bind among thousands.
+const FIRST_PORT: u16 = 10_000;
 const DEFAULT_PORT: u16 = 80;
 
 /// Everything a run needs to know.
@@ -56,14 +58,16 @@ impl Plan {
         subscriber % self.args.topics
     }
 
-    /// Where a subscriber connects from: loopback has more addresses than one has ports.
-    pub(super) fn source_of(&self, subscriber: u32) -> Option<SocketAddr> {
-        let IpAddr::V4(ip) = self.server.ip() else {
+    /// Where a subscriber connects from, when the kernel's choice would run out of ports:
+    /// loopback has many addresses.
+    pub(super) fn source_of(&self, subscriber: u32) -> Option<SocketAddrV4> {
+        let address = subscriber / STREAMS_PER_ADDRESS;
+        if address == 0 || !self.server.is_ipv4() || !self.server.ip().is_loopback() {
             return None;
-        };
-        let last = u8::try_from(1 + subscriber / STREAMS_PER_ADDRESS).ok()?;
-        ip.is_loopback()
-            .then(|| (Ipv4Addr::new(127, 0, 0, last), 0).into())
+        }
+        let port = FIRST_PORT + u16::try_from(subscriber % STREAMS_PER_ADDRESS).ok()?;
+        let last = u8::try_from(1 + address).ok()?;
+        Some(SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), port))
     }
 
     /// The request that opens a subscriber's stream.
