@@ -1,7 +1,33 @@
 //! Porchlight: the real-time layer of a CRM over plain HTTP.
+//!
+//! The way of an event, module by module:
+//!
+//! - [`http`] takes a request: extract, call, respond. [`identity`] says who is calling.
+//! - [`event_log`] appends events to the log in Postgres; its writer commits in groups.
+//! - [`hints`] say that a log has grown; the [`follower`] reads on.
+//! - The [`hub`] keeps recent frames in memory and wakes the streams they are for.
+//! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
+//!
+//! Around it: [`config`] and [`cli`], [`database`] (embedded or not), [`app`] (the wiring),
+//! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`], and [`bench`] (a load generator).
+//! `docs/ARCHITECTURE.md` has the map and what must never be.
 
+pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod database;
+pub mod event;
+pub mod event_log;
+pub mod follower;
+pub mod hints;
+pub mod history;
+pub mod http;
+pub mod hub;
 pub mod identity;
 pub mod ids;
+pub mod lifecycle;
+pub mod metrics;
+pub mod stream;
+pub mod telemetry;

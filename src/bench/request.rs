@@ -1,0 +1,163 @@
+//! The requests as templates: what is sent to whom.
+
+use super::args::{BenchArgs, Peer};
+use super::error::BenchError;
+use super::template::{Field, Template, Values};
+
+/// The requests of a run.
+pub(super) struct Requests {
+    stream: Template,
+    publish: Template,
+    event: Template,
+    batch: Option<Template>,
+}
+
+/// What a server's templates are when the options do not say.
+struct Preset {
+    subscribe_path: &'static str,
+    subscribe_headers: &'static [&'static str],
+    publish_path: &'static str,
+    publish_headers: &'static [&'static str],
+    publish_body: &'static str,
+}
+
+const PORCHLIGHT: Preset = Preset {
+    subscribe_path: "/stream/team",
+    subscribe_headers: &["Authorization: Bearer {token}"],
+    publish_path: "/events",
+    publish_headers: &[
+        "Authorization: Bearer {service_token}",
+        "Content-Type: application/json",
+    ],
+    publish_body: r#"{"type":"bench:tick","audience":{"team":"{topic}"},"data":{"p":"{payload}"}}"#,
+};
+
+const NCHAN: Preset = Preset {
+    subscribe_path: "/sub?id={topic}",
+    subscribe_headers: &[],
+    publish_path: "/pub?id={topic}",
+    publish_headers: &["Content-Type: text/plain"],
+    publish_body: "{payload}",
+};
+
+/// The buffers that requests are put together in, used over and over.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub payload: Vec<u8>,
+    pub events: Vec<u8>,
+    body: Vec<u8>,
+    pub request: Vec<u8>,
+}
+
+impl Requests {
+    pub(super) fn new(args: &BenchArgs, authority: &str, base: &str) -> Result<Self, BenchError> {
+        let preset = match args.peer {
+            Peer::Porchlight => PORCHLIGHT,
+            Peer::Nchan => NCHAN,
+        };
+        let or = |given: &Option<String>, preset: &str| given.clone().unwrap_or(preset.to_owned());
+        let subscribe_path = or(&args.subscribe_path, preset.subscribe_path);
+        let headers = headers(&args.subscribe_header, preset.subscribe_headers);
+        let stream = format!(
+            "GET {base}{subscribe_path} HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n{headers}"
+        );
+        let publish_path = or(&args.publish_path, preset.publish_path);
+        let headers = self::headers(&args.publish_header, preset.publish_headers);
+        let method = &args.publish_method;
+        let publish =
+            format!("{method} {base}{publish_path} HTTP/1.1\r\nHost: {authority}\r\n{headers}");
+        let requests = Self {
+            stream: Template::new(&stream),
+            publish: Template::new(&publish),
+            event: Template::new(&or(&args.publish_body, preset.publish_body)),
+            batch: (args.batch > 1).then(|| Template::new(&args.batch_body)),
+        };
+        requests.check()
+    }
+
+    fn check(self) -> Result<Self, BenchError> {
+        let (event, path) = (&self.event, &self.publish);
+        if !event.mentions(Field::Payload) && !path.mentions(Field::Payload) {
+            let problem = "{payload} must stand in the body or in the path";
+            return Err(BenchError::option("publish-body", problem));
+        }
+        match &self.batch {
+            Some(batch) if !batch.mentions(Field::Events) || !event.mentions(Field::Payload) => {
+                let problem = "{events} must stand in it, and {payload} in --publish-body";
+                Err(BenchError::option("batch-body", problem))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// Whether anything shows a token.
+    pub(super) fn need_tokens(&self) -> bool {
+        let shown = |t: &Template| t.mentions(Field::Token) || t.mentions(Field::ServiceToken);
+        [&self.stream, &self.publish, &self.event]
+            .into_iter()
+            .any(shown)
+    }
+
+    /// Whether each subscriber shows a token of its own.
+    pub(super) fn need_subscriber_tokens(&self) -> bool {
+        self.stream.mentions(Field::Token)
+    }
+
+    /// The request that opens a stream, going on from `cursor`.
+    pub(super) fn stream(&self, values: &Values<'_>, cursor: Option<&[u8]>) -> Vec<u8> {
+        let mut request = Vec::new();
+        self.stream.fill(values, &mut request);
+        if let Some(cursor) = cursor {
+            request.extend_from_slice(b"Last-Event-ID: ");
+            request.extend_from_slice(cursor);
+            request.extend_from_slice(b"\r\n");
+        }
+        request.extend_from_slice(b"\r\n");
+        request
+    }
+
+    /// Adds the event with the payload in `buffers` to its events.
+    pub(super) fn add_event(&self, values: &Values<'_>, buffers: &mut Buffers) {
+        if !buffers.events.is_empty() {
+            buffers.events.push(b',');
+        }
+        let payload = &buffers.payload;
+        self.event
+            .fill(&Values { payload, ..*values }, &mut buffers.events);
+    }
+
+    /// Puts together the request that publishes the events in `buffers`.
+    pub(super) fn publish(&self, values: &Values<'_>, buffers: &mut Buffers) {
+        let Buffers {
+            payload,
+            events,
+            body,
+            request,
+        } = buffers;
+        let values = Values {
+            payload,
+            events,
+            ..*values
+        };
+        body.clear();
+        match &self.batch {
+            Some(batch) => batch.fill(&values, body),
+            None => body.extend_from_slice(events),
+        }
+        request.clear();
+        self.publish.fill(&values, request);
+        request.extend_from_slice(b"Content-Length: ");
+        request.extend_from_slice(body.len().to_string().as_bytes());
+        request.extend_from_slice(b"\r\n\r\n");
+        request.extend_from_slice(body);
+    }
+}
+
+fn headers(given: &[String], preset: &[&str]) -> String {
+    let line = |header: &str| format!("{header}\r\n");
+    if given.is_empty() {
+        preset.iter().map(|header| line(header)).collect()
+    } else {
+        given.iter().map(|header| line(header)).collect()
+    }
+}
