@@ -4,9 +4,9 @@
 //! `postgres` as a child on a unix socket only, restarts it when it dies, and stops it at
 //! the end. Everybody else attaches to that server and never stops it.
 //!
-//! [`layout`] says where things lie, [`account`] whom Postgres runs as, [`binaries`] which
-//! Postgres; [`cluster`] makes the files, [`leftover`] clears away what a killed service
-//! left behind, [`server`] is the command, [`supervisor`] the thread that keeps it alive.
+//! `layout` says where things lie, `account` whom Postgres runs as, `binaries` which
+//! Postgres; `cluster` makes the files, `leftover` clears away what a killed service
+//! left behind, `server` is the command, `supervisor` the thread that keeps it alive.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -10,9 +10,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::getpgid;
 use porchlight::database::embedded::EmbeddedPostgres;
+use sqlx::PgConnection;
 
 use super::service::Service;
-use super::support::{Place, answers, as_pid, eventually, read, runs, signal, write};
+use super::support::{Place, answers, as_pid, connect, eventually, read, runs, signal, write};
 
 #[tokio::test]
 async fn a_killed_server_comes_back_by_itself_with_its_data() {
@@ -28,6 +29,41 @@ async fn a_killed_server_comes_back_by_itself_with_its_data() {
     .await;
     assert_eq!(read(&postgres).await, ["before"]);
     postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_comes_back_once_the_killed_ones_last_backend_is_gone() {
+    let place = Place::new();
+    let postgres = place.start_durable().await;
+    let (_connection, backend) = stuck_backend(&postgres).await;
+    signal(postgres.postmaster_pid().unwrap(), Signal::SIGKILL);
+    let log = place.data().join("postgres.log");
+    eventually("the restart is refused", async || {
+        fs::read_to_string(&log).is_ok_and(|log| log.contains("shared memory block"))
+    })
+    .await;
+    assert!(!answers(&postgres).await);
+    signal(backend, Signal::SIGKILL);
+    eventually("it answers", async || answers(&postgres).await).await;
+    postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_waits_for_the_last_backend_of_a_killed_server() {
+    let place = Place::new();
+    let service = Service::spawn(&place);
+    let attached = place.start().await;
+    let (_connection, backend) = stuck_backend(&attached).await;
+    // A service that is stopped cannot restart the server before it is killed too.
+    signal(service.process.id(), Signal::SIGSTOP);
+    signal(service.postmaster, Signal::SIGKILL);
+    service.kill();
+
+    let mut next = Box::pin(place.start());
+    let too_early = tokio::time::timeout(Duration::from_millis(500), &mut next).await;
+    assert!(too_early.is_err());
+    signal(backend, Signal::SIGKILL);
+    next.await.stop().await;
 }
 
 #[tokio::test]
@@ -149,6 +185,18 @@ fn an_interrupt_of_the_services_group_does_not_reach_postgres() {
     killpg(group, Signal::SIGINT).unwrap();
     assert_eq!(service.word_after("interrupted"), "true");
     service.finish();
+}
+
+/// A backend that does not notice that its server has died.
+async fn stuck_backend(postgres: &EmbeddedPostgres) -> (PgConnection, u32) {
+    let mut connection = connect(postgres).await;
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let pid = pid.try_into().unwrap();
+    signal(pid, Signal::SIGSTOP);
+    (connection, pid)
 }
 
 fn has_setpriv() -> bool {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::time::Duration;
 
+use porchlight::database::embedded::EmbeddedPostgres;
 use tokio::time::timeout;
 
 use super::service::Service;
@@ -35,10 +36,12 @@ async fn an_instance_in_another_process_attaches_too() {
     service.finish();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn two_that_start_at_once_share_one_server() {
     let place = Place::new();
-    let (one, other) = tokio::join!(place.start(), place.start());
+    let start = || tokio::spawn(EmbeddedPostgres::start(place.config()));
+    let (one, other) = tokio::try_join!(start(), start()).unwrap();
+    let (one, other) = (one.unwrap(), other.unwrap());
     assert_ne!(one.is_owner(), other.is_owner());
     assert_eq!(one.postmaster_pid(), other.postmaster_pid());
     let (owner, attached) = if one.is_owner() {
@@ -65,5 +68,19 @@ async fn one_that_waits_for_an_owner_who_goes_away_becomes_the_owner() {
 
     let postgres = waiting.await;
     assert!(postgres.is_owner());
+    postgres.stop().await;
+}
+
+#[tokio::test]
+async fn the_server_itself_does_not_hold_the_lock() {
+    let place = Place::new();
+    let postgres = place.start().await;
+    let open_files = format!("/proc/{}/fd", postgres.postmaster_pid().unwrap());
+    if let Ok(entries) = fs::read_dir(open_files) {
+        let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        let targets: Vec<_> = targets.collect();
+        assert!(targets.contains(&place.data().join("postgres.log")));
+        assert!(!targets.contains(&place.data().join("lock")));
+    }
     postgres.stop().await;
 }
