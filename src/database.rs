@@ -1,0 +1,3 @@
+//! Postgres: where the events live.
+
+pub mod embedded;
