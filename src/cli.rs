@@ -1,3 +1,96 @@
 //! The commands of the `porchlight` binary.
 
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::bench::BenchArgs;
+use crate::config::Config;
+
+mod run;
 pub mod token;
+
+/// The real-time layer of a CRM: Server-Sent Events that survive any disconnect, over a
+/// log in Postgres.
+#[derive(Parser, Debug)]
+#[command(name = "porchlight", version, args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Every flag can be given as the environment variable beside it, \
+    or in a .env file. See https://github.com/porchlight-dev/porchlight"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Config,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Serve (what happens without a command)
+    Serve(Box<Config>),
+    /// Print a token, signed with `JWT_SECRET`, for trying things out
+    Token(Box<TokenCommand>),
+    /// Bring the database up to date and stop
+    Migrate(Box<Config>),
+    /// Print the OpenAPI description as JSON
+    Openapi,
+    /// Load a running server and measure it
+    Bench(Box<BenchArgs>),
+}
+
+#[derive(clap::Args, Debug)]
+struct TokenCommand {
+    #[command(flatten)]
+    token: token::TokenArgs,
+    #[command(flatten)]
+    identity: crate::config::identity::IdentityArgs,
+    #[command(flatten)]
+    database: crate::config::database::DatabaseSettings,
+}
+
+/// Parses the command line and the environment, and does what they say.
+#[must_use]
+pub fn main() -> ExitCode {
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        return run::fail(&format!("the .env file cannot be read: {error}"));
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    match cli.command {
+        None => run::serve(cli.serve),
+        Some(Command::Serve(config)) => run::serve(*config),
+        Some(Command::Token(command)) => run::token(&command),
+        Some(Command::Migrate(config)) => run::migrate(&config),
+        Some(Command::Openapi) => run::print(&crate::http::openapi::DOCUMENT.to_string()),
+        Some(Command::Bench(args)) => run::bench(*args),
+    }
+}
+
+/// Says what is wrong; where a value came from the environment, names the variable too.
+fn refused(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.as_str(),
+        _ => "",
+    };
+    let command = Cli::command();
+    let variable = command.get_arguments().find_map(|arg| {
+        let flag = format!("--{}", arg.get_long()?);
+        let is_it = argument.split([' ', '=']).next() == Some(&flag);
+        arg.get_env()
+            .filter(|_| is_it)
+            .and_then(|name| name.to_str())
+    });
+    if let Some(variable) = variable.filter(|name| std::env::var_os(name).is_some()) {
+        run::fail(&format!(
+            "this value comes from the environment variable {variable}"
+        ));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}

@@ -59,7 +59,7 @@ impl Dice {
     #[must_use]
     pub fn between(&self, from: Duration, to: Duration) -> Duration {
         let spread = to.saturating_sub(from);
-        from + spread.mul_f64(self.with(|rng| rng.random::<f64>()))
+        from + spread.mul_f64(self.with(RngExt::random::<f64>))
     }
 
     /// A short tag of `len` characters that read well aloud.

@@ -1,3 +1,29 @@
 //! The configuration: one struct of flags and environment variables per concern.
 
+pub mod database;
 pub mod identity;
+pub mod log;
+pub mod server;
+pub mod streams;
+
+use clap::Args;
+
+/// Everything `porchlight serve` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    #[command(flatten)]
+    pub server: server::ServerSettings,
+    /// Where it keeps things.
+    #[command(flatten)]
+    pub database: database::DatabaseSettings,
+    /// Whom it believes.
+    #[command(flatten)]
+    pub identity: identity::IdentityArgs,
+    /// How long it remembers.
+    #[command(flatten)]
+    pub retention: log::RetentionSettings,
+    /// How it talks.
+    #[command(flatten)]
+    pub streams: streams::StreamSettings,
+}

@@ -1,3 +1,176 @@
-//! Postgres: where the events live.
+//! The database: somebody's Postgres, or one of our own, migrated and pooled.
+
+use std::future::Future;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Executor, PgPool};
+
+use crate::config::database::DatabaseSettings;
+use crate::event_log::origin;
 
 pub mod embedded;
+
+use embedded::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
+
+/// The migrations, with their own book-keeping inside our schema.
+fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!();
+    migrations.create_schema("porchlight");
+    migrations.dangerous_set_table_name("porchlight.migrations");
+    migrations
+}
+
+/// Connections of the service's own tasks: writer, follower, listener, announcer, replay.
+const CORE_CONNECTIONS: u32 = 9;
+/// How long one waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// No statement runs longer, and none waits longer for a lock: a log that somebody holds
+/// must not hold up the others.
+const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'";
+/// The oldest Postgres that will do.
+const OLDEST_VERSION: i32 = 150_000;
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The own Postgres.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// `DATABASE_URL` makes no sense.
+    #[error("DATABASE_URL is not a Postgres URL like postgres://user:password@host/name: {0}")]
+    Url(sqlx::Error),
+    /// It does not answer.
+    #[error("the database does not answer: {0}")]
+    Connect(sqlx::Error),
+    /// It is too old.
+    #[error("the database is Postgres {0}; Porchlight needs 15 or newer")]
+    TooOld(String),
+    /// It could not be migrated.
+    #[error("the database could not be migrated: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// It could not be read after migrating.
+    #[error("the database could not be prepared: {0}")]
+    Prepare(sqlx::Error),
+}
+
+/// A database that answers.
+#[derive(Debug)]
+pub struct Database {
+    /// For requests.
+    pub pool: PgPool,
+    /// For the service's own tasks, which must not stand in line behind requests.
+    pub core: PgPool,
+    embedded: Option<EmbeddedPostgres>,
+}
+
+impl Database {
+    /// Connects to the configured Postgres, or starts the own one.
+    pub async fn open(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
+        let (options, embedded) = match &settings.database_url {
+            Some(url) => (
+                url.parse::<PgConnectOptions>()
+                    .map_err(DatabaseError::Url)?,
+                None,
+            ),
+            None => {
+                let mut config = EmbeddedConfig::new(settings.data_dir()?);
+                config.bin_dir.clone_from(&settings.pg_bin_dir);
+                let embedded = EmbeddedPostgres::start(config).await?;
+                (embedded.connect_options(), Some(embedded))
+            }
+        };
+        let options = options.application_name("porchlight");
+        let core = pool(options.clone(), CORE_CONNECTIONS).await?;
+        let pool = pool(options, settings.database_connections).await?;
+        refuse_old(&pool).await?;
+        Ok(Self {
+            pool,
+            core,
+            embedded,
+        })
+    }
+
+    /// Brings the schema up to date; instances that start together take turns.
+    pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        let mut connection = self.core.acquire().await.map_err(DatabaseError::Connect)?;
+        // A migration may take its time, and waits for another instance's.
+        let patient = "set statement_timeout = 0; set lock_timeout = 0";
+        connection
+            .execute(patient)
+            .await
+            .map_err(DatabaseError::Prepare)?;
+        migrations().run(&mut *connection).await?;
+        let renewed = origin::renew_epochs_of_a_copy(&mut connection).await;
+        match renewed {
+            Ok(true) => tracing::warn!(
+                "this database is a copy of the one that wrote the log (a restored backup, or a \
+                 failover): positions from before are not taken for its own"
+            ),
+            Ok(false) => {}
+            // Some hosts do not let anyone ask.
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell a restored database from its original")
+            }
+        }
+        connection
+            .execute(SESSION)
+            .await
+            .map_err(DatabaseError::Prepare)?;
+        Ok(())
+    }
+
+    /// Ends when the own Postgres cannot be kept alive.
+    pub fn gave_up(&self) -> impl Future<Output = ()> + use<> {
+        let crashed = self.embedded.as_ref().map(EmbeddedPostgres::crashed);
+        async {
+            match crashed {
+                Some(crashed) => {
+                    let error = crashed.await;
+                    tracing::error!(%error, "the embedded database cannot be kept alive");
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Lets go of every connection, and stops the own Postgres.
+    pub async fn close(self) {
+        let close = async { tokio::join!(self.pool.close(), self.core.close()) };
+        // A connection that hangs must not hang the end.
+        let _ = tokio::time::timeout(Duration::from_secs(1), close).await;
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}
+
+async fn pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, DatabaseError> {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(SESSION).await.map(drop) })
+        })
+        .connect_with(options)
+        .await
+        .map_err(DatabaseError::Connect)
+}
+
+async fn refuse_old(pool: &PgPool) -> Result<(), DatabaseError> {
+    let version = sqlx::query!(
+        r#"select current_setting('server_version_num')::int as "number!",
+               current_setting('server_version') as "name!""#
+    );
+    let version = version
+        .fetch_one(pool)
+        .await
+        .map_err(DatabaseError::Connect)?;
+    if version.number < OLDEST_VERSION {
+        Err(DatabaseError::TooOld(version.name))
+    } else {
+        Ok(())
+    }
+}

@@ -25,6 +25,14 @@ pub struct IdentitySettings {
     pub claims: ClaimNames,
 }
 
+impl IdentitySettings {
+    /// Whether there is anything to check tokens with.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.secret.is_some() || self.public_key_file.is_some() || self.jwks_file.is_some()
+    }
+}
+
 /// Names of claims that are tried before the built-in spellings. A name is first
 /// taken literally, then as a dotted path into nested objects.
 #[derive(Clone, Debug, Default)]

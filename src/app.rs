@@ -1,0 +1,238 @@
+//! The wiring: every part is made here, handed what it needs, and stopped in order.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use crate::clock::{Clock, Dice};
+use crate::config::Config;
+use crate::database::{self, Database};
+use crate::event_log::writer::{Writer, WriterParts};
+use crate::follower::{Follower, FollowerParts, announce, listen};
+use crate::hints::{Committed, HintBoard};
+use crate::http::cors::Origins;
+use crate::hub::Hub;
+use crate::hub::desk::Desk;
+use crate::hub::tickets::TicketOffice;
+use crate::identity::Verifier;
+use crate::lifecycle::Tasks;
+use crate::metrics::Metrics;
+use crate::stream::open::Services;
+
+mod housekeeping;
+mod serve;
+
+/// A follower that has not seen the database for so long is not alive.
+const FOLLOWER_SILENCE: Duration = Duration::from_secs(10);
+/// Letters of an instance's name in hints.
+const INSTANCE_LEN: usize = 12;
+
+/// Limits that handlers hold requests to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Bytes of an event.
+    pub event_bytes: usize,
+    /// How long the follower may be out of touch.
+    pub follower_silence: Duration,
+}
+
+/// What handlers share.
+pub struct App {
+    /// The database, for requests.
+    pub pool: PgPool,
+    /// Who checks tokens.
+    pub verifier: Verifier,
+    /// The cookie a token may come in.
+    pub token_cookie: String,
+    /// Who publishes.
+    pub writer: Writer,
+    /// What is in memory.
+    pub hub: Arc<Hub>,
+    /// What streams need.
+    pub streams: Arc<Services>,
+    /// What Prometheus is told.
+    pub metrics: Arc<Metrics>,
+    /// Limits of requests.
+    pub limits: Limits,
+}
+
+/// Why the service could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] database::DatabaseError),
+    /// Keys and secrets.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::IdentityError),
+    /// No secret outside of this machine.
+    #[error(
+        "JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_FILE is needed to listen on {0}: without one, \
+         anybody could make tokens. (On a loopback address a development secret is made.)"
+    )]
+    NoKeys(SocketAddr),
+    /// The address.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The server.
+    #[error("the server failed: {0}")]
+    Server(#[from] std::io::Error),
+    /// A part of the service ended by itself.
+    #[error("{0} ended unexpectedly; the service stops")]
+    PartEnded(&'static str),
+}
+
+/// A service that is ready to run.
+pub struct Application {
+    config: Config,
+    app: Arc<App>,
+    database: Database,
+    listener: TcpListener,
+    origins: Origins,
+    tasks: Tasks,
+}
+
+/// Time and dice, which tests set.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// What time it is.
+    pub clock: Clock,
+    /// What chance says.
+    pub dice: Dice,
+}
+
+impl Surroundings {
+    /// The real ones.
+    #[must_use]
+    pub fn system() -> Self {
+        Self {
+            clock: Clock::system(),
+            dice: Dice::system(),
+        }
+    }
+}
+
+impl Application {
+    /// Builds the service: keys first, which fail fast, then the address, then the database.
+    pub async fn build(config: Config, around: Surroundings) -> Result<Self, AppError> {
+        let identity = serve::identity(&config)?;
+        let verifier = Verifier::new(&identity, around.clock.clone())?;
+        let listener = serve::listener(&config)?;
+        let database = Database::open(&config.database).await?;
+        database.migrate().await?;
+        let tasks = Tasks::default();
+        let app = Arc::new(wire(&config, &around, &database, verifier, &tasks));
+        let origins = Origins::new(&config.server.cors_origins);
+        Ok(Self {
+            config,
+            app,
+            database,
+            listener,
+            origins,
+            tasks,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Makes the parts and starts their tasks.
+fn wire(
+    config: &Config,
+    around: &Surroundings,
+    database: &Database,
+    verifier: Verifier,
+    tasks: &Tasks,
+) -> App {
+    let Surroundings { clock, dice } = around.clone();
+    let metrics = Metrics::new();
+    let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
+    let (here, elsewhere) = (HintBoard::default(), HintBoard::default());
+    let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
+    let instance = dice.tag(INSTANCE_LEN);
+    let core = &database.core;
+
+    let (writer, writing) = Writer::new(WriterParts {
+        pool: core.clone(),
+        dice: dice.clone(),
+        committed,
+        stop: tasks.stop_last(),
+    });
+    tasks.spawn("the writer", writing);
+    let (porch, follower) = Follower::new(FollowerParts {
+        pool: core.clone(),
+        hub: Arc::clone(&hub),
+        committed: batches,
+        hints: here.clone(),
+        poll: config.database.poll(),
+        metrics: Arc::clone(&metrics),
+        dice: dice.clone(),
+        clock: clock.clone(),
+        stop: tasks.stop_last(),
+    });
+    tasks.spawn("the follower", follower.run());
+    let announcing = announce::run(core.clone(), elsewhere, instance.clone(), tasks.stop_last());
+    tasks.spawn("the announcer", announcing);
+    tasks.spawn(
+        "the listener",
+        listen::run(listen::ListenerParts {
+            pool: core.clone(),
+            hints: here,
+            instance,
+            dice: dice.clone(),
+            stop: tasks.stop_last(),
+        }),
+    );
+    let (desk, replaying) = Desk::new(core.clone(), Arc::clone(&metrics), tasks.stop_last());
+    tasks.spawn("the replay desk", replaying);
+    tasks.spawn(
+        "housekeeping",
+        housekeeping::run(housekeeping::Parts {
+            pool: database.pool.clone(),
+            settings: config.retention.clone(),
+            metrics: Arc::clone(&metrics),
+            stop: tasks.stop_last(),
+        }),
+    );
+
+    let usize = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    let settings = config.streams.clone();
+    let tickets = TicketOffice::new(
+        usize(settings.max_streams),
+        usize(settings.streams_per_user),
+    );
+    let services = Services {
+        porch,
+        desk,
+        pool: database.pool.clone(),
+        tickets,
+        metrics: Arc::clone(&metrics),
+        dice,
+        clock,
+        settings,
+    };
+    App {
+        pool: database.pool.clone(),
+        verifier,
+        token_cookie: config.identity.token_cookie.clone(),
+        writer,
+        hub,
+        streams: Arc::new(services),
+        metrics,
+        limits: Limits {
+            body_bytes: usize(config.server.body_bytes),
+            event_bytes: usize(config.server.event_bytes),
+            follower_silence: FOLLOWER_SILENCE.max(3 * config.database.poll()),
+        },
+    }
+}
+
+/// Half of what a process is given to stop in; the other half is for its tasks.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

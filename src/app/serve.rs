@@ -1,0 +1,143 @@
+//! Serving: worker threads, the way down, and who is told.
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpServer, web};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use super::{AppError, Application, DRAIN_TIMEOUT};
+use crate::config::Config;
+use crate::database::DatabaseError;
+use crate::http::problem::Problem;
+use crate::http::{Service, access, routes};
+use crate::hub::Switchboard;
+use crate::identity::{IdentitySettings, development_secret};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 8_192;
+/// The head of a request must have arrived by then.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection without a request is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Above this, a connection's buffer is written out before more is put into it; with a
+/// stream's small writes this keeps every buffer at its first size.
+const WRITE_BUFFER_BYTES: usize = 1_024;
+/// An idle connection whose peer has vanished is noticed by probes within a minute.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Keys for tokens; on a loopback address a secret is made where there is none.
+pub(super) fn identity(config: &Config) -> Result<IdentitySettings, AppError> {
+    let mut settings = config.identity.settings();
+    if settings.has_keys() {
+        return Ok(settings);
+    }
+    if !config.server.addr.ip().is_loopback() {
+        return Err(AppError::NoKeys(config.server.addr));
+    }
+    let data_dir = config
+        .database
+        .data_dir()
+        .map_err(DatabaseError::Embedded)?;
+    std::fs::create_dir_all(&data_dir)?;
+    let secret = development_secret(&data_dir)?;
+    tracing::warn!(
+        data_dir = %data_dir.display(),
+        "no JWT_SECRET: tokens are signed with a development secret kept in the data directory"
+    );
+    settings.secret = Some(secret);
+    Ok(settings)
+}
+
+/// The listening socket. What is set here, every connection inherits.
+pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
+    let addr = config.server.addr;
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
+        socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL))?;
+        // A peer that acknowledges nothing for so long has vanished, or will not read.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(config.streams.write_timeout()))?;
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().map_err(|error| AppError::Listen(addr, error))
+}
+
+impl Application {
+    /// Serves until `stop` is done, then stops in order: no new connections, every
+    /// stream told, requests finished, tasks ended, the database left.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let (app, tasks) = (Arc::clone(&self.app), self.tasks.clone());
+        let spread = self.config.streams.drain_spread();
+        let mut server = std::pin::pin!(self.server()?);
+        let handle: ServerHandle = server.handle();
+        let outcome = tokio::select! {
+            done = &mut server => done.map_err(AppError::from),
+            ended = tasks.unexpected_end() => Err(AppError::PartEnded(ended)),
+            () = self.database.gave_up() => Err(AppError::PartEnded("the embedded database")),
+            () = stop => Ok(()),
+        };
+        tracing::info!("stopping");
+        app.hub.drain(spread);
+        let stopping = handle.stop(true);
+        let _ =
+            tokio::time::timeout(DRAIN_TIMEOUT * 2, async { tokio::join!(stopping, server) }).await;
+        tasks.stop().await;
+        self.database.close().await;
+        tracing::info!("stopped");
+        outcome
+    }
+
+    fn server(&self) -> Result<actix_web::dev::Server, AppError> {
+        let (app, origins, tasks) = (
+            Arc::clone(&self.app),
+            self.origins.clone(),
+            self.tasks.clone(),
+        );
+        let settings = &self.config.server;
+        let workers = match settings.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => usize::from(n),
+        };
+        let per_worker = usize::try_from(settings.connections_per_worker).unwrap_or(usize::MAX);
+        let server = HttpServer::new(move || {
+            let board = Switchboard::new(app.hub.add_worker());
+            actix_web::rt::spawn(board.clone().run(tasks.stop_last()));
+            actix_web::App::new()
+                .app_data(Service {
+                    app: Arc::clone(&app),
+                    board,
+                })
+                .app_data(web::Data::new(origins.clone()))
+                .app_data(
+                    web::PathConfig::default()
+                        .error_handler(|error, _| Problem::bad_parameter("path", error).into()),
+                )
+                .configure(routes::configure)
+                .wrap(origins.cors())
+                .wrap(from_fn(access::around))
+        });
+        let listener = self.listener.try_clone()?;
+        let server = server
+            .workers(workers)
+            .max_connections(per_worker)
+            .client_request_timeout(HEAD_TIMEOUT)
+            .keep_alive(KEEP_ALIVE)
+            .h1_allow_half_closed(false)
+            .h1_write_buffer_size(WRITE_BUFFER_BYTES)
+            .shutdown_timeout(DRAIN_TIMEOUT.as_secs())
+            .disable_signals()
+            .listen(listener)?;
+        Ok(server.run())
+    }
+}

@@ -1,0 +1,148 @@
+//! Running the commands.
+
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::TokenCommand;
+use crate::app::{Application, Surroundings};
+use crate::bench::BenchArgs;
+use crate::clock::{Clock, Dice};
+use crate::config::Config;
+use crate::database::Database;
+use crate::identity::development_secret;
+use crate::telemetry;
+
+/// Threads of the service's own tasks; connections have threads of their own.
+const CORE_THREADS: usize = 2;
+/// Exit code after a second signal: 128 and the signal's number, as shells have it.
+const EXIT_AT_ONCE: i32 = 130;
+
+pub(super) fn fail(message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "porchlight: {message}");
+    ExitCode::FAILURE
+}
+
+pub(super) fn print(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(CORE_THREADS)
+        .enable_all()
+        .build()
+}
+
+fn block_on<E: std::fmt::Display>(work: impl Future<Output = Result<(), E>>) -> ExitCode {
+    let done = match runtime() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => return fail(&format!("no runtime: {error}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+pub(super) fn serve(config: Config) -> ExitCode {
+    if let Err(error) = telemetry::start(&config.server) {
+        return fail(&error);
+    }
+    allow_many_files();
+    block_on(async {
+        // Heard from the first moment: a signal during start stops too.
+        let stop = stop_signal().map_err(|error| error.to_string())?;
+        let mut stop = std::pin::pin!(stop);
+        let built = tokio::select! {
+            built = Application::build(config, Surroundings::system()) => built,
+            () = &mut stop => return Ok(()),
+        };
+        let application = built.map_err(|error| error.to_string())?;
+        telemetry::announce(application.addr().map_err(|error| error.to_string())?);
+        application
+            .run(stop)
+            .await
+            .map_err(|error| error.to_string())
+    })
+}
+
+/// Each stream is an open file: take as many as the system allows.
+fn allow_many_files() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Less than hoped for is still what there is.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
+/// Done at the first SIGTERM or SIGINT; a second one ends the process at once.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let first = async |t: &mut tokio::signal::unix::Signal,
+                           i: &mut tokio::signal::unix::Signal| {
+            tokio::select! { _ = t.recv() => {}, _ = i.recv() => {} }
+        };
+        first(&mut terminate, &mut interrupt).await;
+        tokio::spawn(async move {
+            first(&mut terminate, &mut interrupt).await;
+            std::process::exit(EXIT_AT_ONCE);
+        });
+    })
+}
+
+pub(super) fn migrate(config: &Config) -> ExitCode {
+    if let Err(error) = telemetry::start(&config.server) {
+        return fail(&error);
+    }
+    block_on(async {
+        let database = Database::open(&config.database).await?;
+        let migrated = database.migrate().await;
+        database.close().await;
+        migrated
+    })
+}
+
+pub(super) fn token(command: &TokenCommand) -> ExitCode {
+    let mut settings = command.identity.settings();
+    if settings.secret.is_none() {
+        // The one a service without JWT_SECRET has made, or will use.
+        let data_dir = command.database.data_dir();
+        let secret = data_dir
+            .map_err(|error| error.to_string())
+            .and_then(|dir| development_secret(&dir).map_err(|error| error.to_string()));
+        match secret {
+            Ok(secret) => settings.secret = Some(secret),
+            Err(error) => return fail(&error),
+        }
+    }
+    match command
+        .token
+        .token(&settings, &Clock::system(), &Dice::system())
+    {
+        Ok(token) => print(&token),
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+pub(super) fn bench(args: BenchArgs) -> ExitCode {
+    let json = args.json;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let report = match runtime {
+        Ok(runtime) => runtime.block_on(crate::bench::run(args)),
+        Err(error) => return fail(&format!("no runtime: {error}")),
+    };
+    match report {
+        Ok(report) if json => print(&serde_json::to_string_pretty(&report).unwrap_or_default()),
+        Ok(report) => print(&report.to_string()),
+        Err(error) => fail(&error.to_string()),
+    }
+}

@@ -1,0 +1,83 @@
+//! Where the service listens, and what it takes.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+/// Where the service listens, and what it takes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server")]
+pub struct ServerSettings {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(
+        long,
+        env = "PORCHLIGHT_ADDR",
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub addr: SocketAddr,
+
+    /// Threads that serve connections; 0: one per core
+    #[arg(long, env = "PORCHLIGHT_WORKERS", value_name = "N",
+        default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub workers: u16,
+
+    /// Web origins beside our own that may call, comma separated: https://crm.example.com
+    #[arg(long, env = "PORCHLIGHT_CORS_ORIGINS", value_name = "ORIGINS",
+        value_delimiter = ',', value_parser = origin)]
+    pub cors_origins: Vec<String>,
+
+    /// Bytes that the body of a request may have
+    #[arg(long, env = "PORCHLIGHT_BODY_BYTES", value_name = "BYTES",
+        default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
+    pub body_bytes: u32,
+
+    /// Bytes that one event may have
+    #[arg(long, env = "PORCHLIGHT_EVENT_BYTES", value_name = "BYTES",
+        default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
+    pub event_bytes: u32,
+
+    /// Connections that one thread holds at the most
+    #[arg(long, env = "PORCHLIGHT_CONNECTIONS_PER_WORKER", value_name = "N",
+        default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    pub connections_per_worker: u32,
+
+    /// How logs look: for people, or JSON; by default people on a terminal, else JSON
+    #[arg(long, env = "PORCHLIGHT_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// What is logged: a level, or levels by module as in `info,porchlight::follower=debug`
+    #[arg(
+        long,
+        env = "PORCHLIGHT_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub log: String,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let is_origin = |host: &str| {
+        !host.is_empty() && !host.contains(['/', ' ', '?', '#', '*', '@']) && host.is_ascii()
+    };
+    if host.is_some_and(is_origin) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(
+            "an origin is a scheme, a host and a port if need be: https://crm.example.com"
+                .to_owned(),
+        )
+    }
+}

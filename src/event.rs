@@ -1,0 +1,98 @@
+//! An event: something that happened, told to one audience, at one position of its broker's log.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+use crate::ids::{EventType, ModuleName, RecordId, TeamId, UserId};
+
+mod cursor;
+pub mod json;
+
+pub use cursor::{Cursor, Epoch, InvalidCursor};
+
+/// Who may see an event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// Everyone of the broker.
+    Broker,
+    /// The members of one team.
+    Team(TeamId),
+    /// One user.
+    User(UserId),
+}
+
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broker => f.write_str("broker"),
+            Self::Team(team) => write!(f, "team:{team}"),
+            Self::User(user) => write!(f, "user:{user}"),
+        }
+    }
+}
+
+/// A stored audience that no version of this service wrote.
+#[derive(Debug, thiserror::Error)]
+#[error("not an audience: {0:?}")]
+pub struct UnknownAudience(String);
+
+impl FromStr for Audience {
+    type Err = UnknownAudience;
+    fn from_str(text: &str) -> Result<Self, UnknownAudience> {
+        let unknown = || UnknownAudience(text.to_owned());
+        match text.split_once(':') {
+            None if text == "broker" => Ok(Self::Broker),
+            Some(("team", id)) => TeamId::parse(id).map(Self::Team).map_err(|_| unknown()),
+            Some(("user", id)) => UserId::parse(id).map(Self::User).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// What is to be told: an event before it has a place in the log.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Who may see it.
+    pub audience: Audience,
+    /// What kind of event it is.
+    pub event_type: EventType,
+    /// The record it is about.
+    pub record: Option<(ModuleName, Option<RecordId>)>,
+    /// Who did it.
+    pub user: Option<UserId>,
+    /// The record's version after it.
+    pub version: Option<i64>,
+    /// The whole of what is told, on one line.
+    pub data: Option<Arc<RawValue>>,
+    /// Only what changed, on one line.
+    pub changes: Option<Arc<RawValue>>,
+}
+
+impl NewEvent {
+    /// The record's module, if it is about one.
+    #[must_use]
+    pub fn module(&self) -> Option<&ModuleName> {
+        self.record.as_ref().map(|(module, _)| module)
+    }
+
+    /// The record's id, if it is about one.
+    #[must_use]
+    pub fn record_id(&self) -> Option<&RecordId> {
+        self.record.as_ref().and_then(|(_, id)| id.as_ref())
+    }
+}
+
+/// An event in the log.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its place in its broker's log, from 1.
+    pub position: i64,
+    /// When it was appended, on the database's clock.
+    pub created_at: OffsetDateTime,
+    /// What it tells.
+    pub told: NewEvent,
+}

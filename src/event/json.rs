@@ -1,0 +1,111 @@
+//! The JSON of an event, as `data:` carries it and as `GET /events` lists it.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
+
+use super::{Epoch, Event};
+
+/// One event on the wire; the order of the fields is the order of the text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<&'a str>,
+    action: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    timestamp: String,
+}
+
+impl<'a> EventJson<'a> {
+    /// The event's data as a frame carries it: the position stands in the frame's `id`.
+    #[must_use]
+    pub fn of(event: &'a Event) -> Self {
+        let told = &event.told;
+        Self {
+            position: None,
+            event_type: told.event_type.as_str(),
+            module: told.module().map(|m| m.as_str()),
+            action: told.event_type.action(),
+            record_id: told.record_id().map(|r| r.as_str()),
+            data: told.data.as_deref(),
+            changes: told.changes.as_deref(),
+            version: told.version,
+            user_id: told.user.as_ref().map(|u| u.as_str()),
+            timestamp: timestamp(event.created_at),
+        }
+    }
+
+    /// The same with its position, for lists.
+    #[must_use]
+    pub fn listed(event: &'a Event, epoch: &Epoch) -> Self {
+        Self {
+            position: Some(epoch.at(event.position).to_string()),
+            ..Self::of(event)
+        }
+    }
+}
+
+const MILLISECONDS: StaticFormatDescription =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// A moment as JSON carries it: UTC with milliseconds.
+#[must_use]
+pub fn timestamp(at: OffsetDateTime) -> String {
+    at.to_offset(time::UtcOffset::UTC)
+        .format(MILLISECONDS)
+        .unwrap_or_default()
+}
+
+/// The same JSON without white space between its parts, so that it fits one line.
+#[must_use]
+pub fn on_one_line(raw: &RawValue) -> Box<RawValue> {
+    let (mut in_string, mut escaped) = (false, false);
+    let keep = |c: &char| {
+        let kept = in_string || !c.is_ascii_whitespace();
+        match (*c, escaped) {
+            ('\\', false) if in_string => escaped = true,
+            ('"', false) => in_string = !in_string,
+            _ => escaped = false,
+        }
+        kept
+    };
+    let compact: String = raw.get().chars().filter(keep).collect();
+    RawValue::from_string(compact).unwrap_or_else(|_| raw.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_goes_and_strings_stay() {
+        let raw = "{ \"a b\" : [ 1.50 ,\r\n \"\\\" \\\\\" , \"\\n\u{2028} x\" ] }";
+        let raw = RawValue::from_string(raw.to_owned()).unwrap();
+        assert_eq!(
+            on_one_line(&raw).get(),
+            "{\"a b\":[1.50,\"\\\" \\\\\",\"\\n\u{2028} x\"]}"
+        );
+    }
+
+    #[test]
+    fn a_timestamp_has_milliseconds_and_is_utc() {
+        let at = time::macros::datetime!(2025-11-02 14:00:00.1239 +2);
+        assert_eq!(timestamp(at), "2025-11-02T12:00:00.123Z");
+    }
+}

@@ -1,0 +1,15 @@
+//! The log in Postgres: the one truth of what happened, in which order.
+//!
+//! Free functions over a connection; who calls decides the transaction.
+
+pub mod append;
+pub mod heads;
+pub mod idempotency;
+pub mod origin;
+pub mod read;
+pub mod retention;
+pub mod writer;
+
+pub use append::{Appended, Batch, append};
+pub use heads::Head;
+pub use writer::{Publication, PublishError, Writer};

@@ -1,0 +1,316 @@
+//! The follower: reads on in the logs of the brokers that have streams here.
+//!
+//! One task per instance and the only writer of the hub. What this instance committed
+//! comes to it whole; for everything else it is told to look, or looks by itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use rustc_hash::FxHashSet;
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Dice};
+use crate::event::Event;
+use crate::event_log::{Head, heads, read};
+use crate::hints::{CommittedBatch, HintBoard, News};
+use crate::hub::{BrokerHub, Frame, Guest, Hub};
+use crate::ids::BrokerId;
+use crate::metrics::Metrics;
+
+pub mod announce;
+pub mod listen;
+
+/// Brokers that may wait to be taken into memory.
+const WAITING_JOINS: usize = 16_384;
+/// Batches and joins that one turn takes.
+const TURN: usize = 1_024;
+/// Events that one query reads of one log.
+const READ_EVENTS: i64 = 500;
+/// A log that is further behind is not read through: its streams read the table.
+const MOST_BEHIND: i64 = 2_000;
+/// How often logs without streams are looked for, to let them go.
+const IDLE_SWEEP: Duration = Duration::from_secs(30);
+/// How long a stream waits for its broker's log.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+struct Join {
+    broker: BrokerId,
+    answer: oneshot::Sender<Guest>,
+}
+
+/// The log of a broker cannot be had now.
+#[derive(Debug, thiserror::Error)]
+#[error("the log cannot be read at the moment")]
+pub struct LogUnavailable;
+
+/// Where streams join a broker's log.
+#[derive(Clone, Debug)]
+pub struct Porch {
+    hub: Arc<Hub>,
+    joins: mpsc::Sender<Join>,
+    seen_at: Arc<AtomicI64>,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Join {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Join({})", self.broker)
+    }
+}
+
+impl Porch {
+    /// The broker's log in memory. A query only for the first stream of a broker.
+    pub async fn join(&self, broker: &BrokerId) -> Result<Guest, LogUnavailable> {
+        if let Some(guest) = self.hub.visit(broker) {
+            return Ok(guest);
+        }
+        let (answer, answered) = oneshot::channel();
+        let join = Join {
+            broker: broker.clone(),
+            answer,
+        };
+        self.joins.try_send(join).map_err(|_| LogUnavailable)?;
+        match tokio::time::timeout(JOIN_TIMEOUT, answered).await {
+            Ok(Ok(guest)) => Ok(guest),
+            _ => Err(LogUnavailable),
+        }
+    }
+
+    /// How long ago the follower last saw the database.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        let seen = self.seen_at.load(Ordering::Relaxed);
+        let seconds = self.clock.now().unix_timestamp() - seen;
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    }
+}
+
+/// What the follower needs.
+#[derive(Debug)]
+pub struct FollowerParts {
+    /// The database.
+    pub pool: PgPool,
+    /// Whom it tells.
+    pub hub: Arc<Hub>,
+    /// What this instance commits.
+    pub committed: mpsc::Receiver<CommittedBatch>,
+    /// What others say they committed.
+    pub hints: HintBoard,
+    /// How often it looks without a hint.
+    pub poll: Duration,
+    /// Counts what it does.
+    pub metrics: Arc<Metrics>,
+    /// For epochs of new logs.
+    pub dice: Dice,
+    /// Says when it last saw the database.
+    pub clock: Clock,
+    /// Ends it.
+    pub stop: CancellationToken,
+}
+
+/// The follower's task.
+#[derive(Debug)]
+pub struct Follower {
+    parts: FollowerParts,
+    joins: mpsc::Receiver<Join>,
+    seen_at: Arc<AtomicI64>,
+}
+
+impl Follower {
+    /// The follower, and the way to its logs.
+    #[must_use]
+    pub fn new(parts: FollowerParts) -> (Porch, Self) {
+        let (joins, waiting) = mpsc::channel(WAITING_JOINS);
+        let seen_at = Arc::new(AtomicI64::new(parts.clock.now().unix_timestamp()));
+        let hub = Arc::clone(&parts.hub);
+        let clock = parts.clock.clone();
+        let porch = Porch {
+            hub,
+            joins,
+            seen_at: Arc::clone(&seen_at),
+            clock,
+        };
+        (
+            porch,
+            Self {
+                parts,
+                joins: waiting,
+                seen_at,
+            },
+        )
+    }
+
+    /// Follows until it is stopped.
+    pub async fn run(mut self) {
+        let mut polls = tokio::time::interval(self.parts.poll);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut batches, mut joins) = (Vec::new(), Vec::new());
+        let (mut idle, mut swept) = (FxHashSet::default(), Instant::now());
+        let stop = self.parts.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                1.. = self.parts.committed.recv_many(&mut batches, TURN) => {
+                    self.take_over(std::mem::take(&mut batches)).await;
+                }
+                1.. = self.joins.recv_many(&mut joins, TURN) => {
+                    let joins = std::mem::take(&mut joins);
+                    self.admit(joins).await;
+                }
+                news = self.parts.hints.take() => self.look(news).await,
+                _ = polls.tick() => {
+                    self.look(News { everywhere: true, ..News::default() }).await;
+                    if swept.elapsed() >= IDLE_SWEEP {
+                        swept = Instant::now();
+                        self.parts.hub.forget_idle(&mut idle);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Own commits: they go straight to the hub where they fit without a gap.
+    async fn take_over(&self, batches: Vec<CommittedBatch>) {
+        for batch in batches {
+            let Some(log) = self.parts.hub.visit(&batch.broker) else {
+                continue;
+            };
+            let (known, is_same) = {
+                let ring = log.ring();
+                (ring.head(), *ring.epoch() == batch.epoch)
+            };
+            let first = batch.events.first().map_or(i64::MAX, |e| e.position);
+            if is_same && first == known + 1 {
+                self.publish(&log, &batch.events);
+            } else if batch.head > known || !is_same {
+                self.report(self.catch_up(&log, batch.head).await);
+            }
+        }
+    }
+
+    /// Streams of brokers that are not in memory yet: one query for all of them.
+    async fn admit(&self, joins: Vec<Join>) {
+        let brokers: FxHashSet<_> = joins.iter().map(|join| join.broker.clone()).collect();
+        let brokers: Vec<_> = brokers.into_iter().collect();
+        let heads = async {
+            let mut connection = self.parts.pool.acquire().await?;
+            heads::ensure(&mut connection, &self.parts.dice, &brokers).await
+        };
+        let heads: HashMap<_, _> = match heads.await {
+            Ok(heads) => heads.into_iter().collect(),
+            Err(error) => return self.report(Err(error)),
+        };
+        for join in joins {
+            if let Some(head) = heads.get(&join.broker) {
+                // Nobody may be waiting any more.
+                let _ = join.answer.send(self.parts.hub.admit(&join.broker, head));
+            }
+        }
+        self.report(Ok(()));
+    }
+
+    /// Follows hints; with `everywhere`, compares every head with the table's.
+    async fn look(&self, news: News) {
+        if news.everywhere {
+            return self.report(self.look_everywhere().await);
+        }
+        for (broker, head) in news.heads {
+            let Some(log) = self.parts.hub.visit(&broker) else {
+                continue;
+            };
+            let known = log.ring().head();
+            if head > known {
+                self.report(self.catch_up(&log, head).await);
+            }
+        }
+    }
+
+    async fn look_everywhere(&self) -> sqlx::Result<()> {
+        let active = self.parts.hub.active();
+        self.parts.metrics.follower_queries.inc();
+        let heads = {
+            let mut connection = self.parts.pool.acquire().await?;
+            heads::read(&mut connection, &active).await?
+        };
+        for (broker, head) in heads {
+            let Some(log) = self.parts.hub.visit(&broker) else {
+                continue;
+            };
+            let (known, is_same) = {
+                let ring = log.ring();
+                (ring.head(), *ring.epoch() == head.epoch)
+            };
+            if !is_same || head.head < known || head.head - known > MOST_BEHIND {
+                tracing::debug!(%broker, known, head = head.head, "going on at another place");
+                self.parts.hub.jump(&log, &head);
+            } else if head.head > known {
+                self.catch_up(&log, head.head).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a log on until `head` is in memory.
+    async fn catch_up(&self, log: &BrokerHub, head: i64) -> sqlx::Result<()> {
+        let mut known = log.ring().head();
+        if head - known > MOST_BEHIND {
+            return self.look_again(log).await;
+        }
+        while known < head {
+            self.parts.metrics.follower_queries.inc();
+            let mut connection = self.parts.pool.acquire().await?;
+            let events = read::after(&mut connection, &log.id, known, READ_EVENTS).await?;
+            // Not where it should continue: retention, or another log.
+            if events.first().is_none_or(|e| e.position != known + 1) {
+                drop(connection);
+                return self.look_again(log).await;
+            }
+            self.publish(log, &events);
+            known = log.ring().head();
+        }
+        Ok(())
+    }
+
+    async fn look_again(&self, log: &BrokerHub) -> sqlx::Result<()> {
+        let mut connection = self.parts.pool.acquire().await?;
+        let heads = heads::read(&mut connection, std::slice::from_ref(&log.id)).await?;
+        if let Some((_, head)) = heads.first() {
+            self.parts.hub.jump(log, head);
+        }
+        Ok(())
+    }
+
+    fn publish(&self, log: &BrokerHub, events: &[Event]) {
+        let epoch = log.ring().epoch().clone();
+        let frames = events
+            .iter()
+            .map(|event| Arc::new(Frame::of(event, &epoch)))
+            .collect();
+        self.parts.hub.publish(log, frames);
+    }
+
+    fn report(&self, outcome: sqlx::Result<()>) {
+        match outcome {
+            Ok(()) => {
+                let now = self.parts.clock.now().unix_timestamp();
+                self.seen_at.store(now, Ordering::Relaxed);
+            }
+            Err(error) => {
+                self.parts.metrics.follower_failures.inc();
+                tracing::warn!(%error, "the follower could not read; it looks again soon");
+            }
+        }
+    }
+}
+
+/// Where one log stands in memory and in the table: for a cursor that seems too new.
+pub async fn head_in_table(pool: &PgPool, broker: &BrokerId) -> sqlx::Result<Option<Head>> {
+    let mut connection = pool.acquire().await?;
+    let heads = heads::read(&mut connection, std::slice::from_ref(broker)).await?;
+    Ok(heads.into_iter().next().map(|(_, head)| head))
+}

@@ -1,0 +1,103 @@
+//! Hints that a log has grown: "look again". Losing every one costs time, never an event.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, mpsc};
+
+use crate::event::{Epoch, Event};
+use crate::ids::BrokerId;
+
+/// Committed batches that may wait for the follower; more of them become plain hints.
+const WAITING_BATCHES: usize = 1_024;
+
+/// What is known to have happened to logs since somebody last looked.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Anything may have happened anywhere.
+    pub everywhere: bool,
+    /// These logs have grown at least to these heads.
+    pub heads: FxHashMap<BrokerId, i64>,
+}
+
+/// A board that hints are pinned to. It keeps the newest per log, so it cannot overflow.
+#[derive(Clone, Debug, Default)]
+pub struct HintBoard(Arc<(Mutex<News>, Notify)>);
+
+impl HintBoard {
+    /// This log has grown to `head`.
+    pub fn grown(&self, broker: &BrokerId, head: i64) {
+        let mut news = self.news();
+        let known = news.heads.entry(broker.clone()).or_insert(head);
+        *known = head.max(*known);
+        drop(news);
+        self.0.1.notify_one();
+    }
+
+    /// Hints may have been lost: look everywhere.
+    pub fn anything(&self) {
+        self.news().everywhere = true;
+        self.0.1.notify_one();
+    }
+
+    /// Waits for hints and takes them.
+    pub async fn take(&self) -> News {
+        loop {
+            let news = std::mem::take(&mut *self.news());
+            if news.everywhere || !news.heads.is_empty() {
+                return news;
+            }
+            self.0.1.notified().await;
+        }
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Events that a transaction of this instance has committed.
+#[derive(Debug)]
+pub struct CommittedBatch {
+    /// Whose log.
+    pub broker: BrokerId,
+    /// Which log.
+    pub epoch: Epoch,
+    /// The newest position after them.
+    pub head: i64,
+    /// The events; contiguous, the last at `head`.
+    pub events: Vec<Event>,
+}
+
+/// Where own commits are told: to this instance's follower, and to the other instances.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    batches: mpsc::Sender<CommittedBatch>,
+    here: HintBoard,
+    elsewhere: HintBoard,
+}
+
+impl Committed {
+    /// A teller, and the follower's end of it.
+    #[must_use]
+    pub fn new(here: HintBoard, elsewhere: HintBoard) -> (Self, mpsc::Receiver<CommittedBatch>) {
+        let (batches, waiting) = mpsc::channel(WAITING_BATCHES);
+        (
+            Self {
+                batches,
+                here,
+                elsewhere,
+            },
+            waiting,
+        )
+    }
+
+    /// Tells of a commit. Never waits: what does not fit becomes a hint.
+    pub fn tell(&self, batch: CommittedBatch) {
+        self.elsewhere.grown(&batch.broker, batch.head);
+        if let Err(refused) = self.batches.try_send(batch) {
+            let batch = refused.into_inner();
+            self.here.grown(&batch.broker, batch.head);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! HTTP: handlers extract, call and respond. Everything else happens elsewhere.
+
+pub mod access;
+pub mod body;
+pub mod caller;
+pub mod console;
+pub mod cors;
+pub mod get_events;
+pub mod health;
+pub mod openapi;
+pub mod post_events;
+pub mod problem;
+pub mod query;
+pub mod routes;
+pub mod streams;
+
+use std::future::{Ready, ready};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::{FromRequest, HttpRequest};
+
+pub use problem::Problem;
+
+use crate::app::App;
+use crate::hub::Switchboard;
+
+/// What handlers work with: the service, and the streams of their own thread.
+#[derive(Clone)]
+pub struct Service {
+    /// The service.
+    pub app: Arc<App>,
+    /// The streams of this thread.
+    pub board: Rc<Switchboard>,
+}
+
+impl FromRequest for Service {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        let service = request.app_data::<Self>().cloned();
+        ready(service.ok_or_else(|| Problem::new(status, "internal", "The service is not wired.")))
+    }
+}

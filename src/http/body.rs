@@ -1,0 +1,74 @@
+//! Bodies: JSON of a bounded size, every field known.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, web};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use super::query::unknown_field;
+
+/// Reads a JSON body of at most `limit` bytes.
+pub async fn read(
+    request: &HttpRequest,
+    mut payload: web::Payload,
+    limit: usize,
+) -> Result<Bytes, Problem> {
+    let is_json = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| {
+            let value = value.to_str().unwrap_or_default();
+            let media_type = value.split(';').next().unwrap_or_default().trim();
+            media_type.eq_ignore_ascii_case("application/json")
+        });
+    if !is_json {
+        let detail = "The body must be JSON, sent with Content-Type: application/json.";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(Problem::new(status, "unsupported_media_type", detail).at("Content-Type"));
+    }
+    if request.headers().contains_key(header::CONTENT_ENCODING) {
+        let detail = "A compressed body is not understood here.";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(Problem::new(status, "unsupported_encoding", detail).at("Content-Encoding"));
+    }
+    let mut body = BytesMut::new();
+    while let Some(part) = payload.next().await {
+        let part = part.map_err(|_| Problem::bad_request("invalid_body", "the body broke off"))?;
+        if body.len() + part.len() > limit {
+            let detail = format!("The body is larger than {limit} bytes.");
+            return Err(Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                detail,
+            ));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body.freeze())
+}
+
+/// Parses a body, naming the field at fault.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let detail = error.into_inner().to_string();
+        let field = match (unknown_field(&detail), path.as_str()) {
+            (Some(name), "." | "?") => Some(name),
+            (Some(name), path) if path.ends_with(&name) => Some(path.to_owned()),
+            (Some(name), path) => Some(format!("{path}.{name}")),
+            (None, "." | "?") => None,
+            (None, path) => Some(path.to_owned()),
+        };
+        let problem = Problem::bad_request("invalid_body", detail);
+        match field {
+            Some(field) => problem.at(field),
+            None => problem,
+        }
+    })?;
+    json.end()
+        .map_err(|error| Problem::bad_request("invalid_body", error.to_string()))?;
+    Ok(value)
+}

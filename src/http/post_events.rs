@@ -1,0 +1,205 @@
+//! `POST /events`: publishing, one event or many, all or nothing.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use super::{Service, body};
+use crate::event::json::on_one_line;
+use crate::event::{Audience, NewEvent};
+use crate::event_log::Publication;
+use crate::event_log::idempotency::Key;
+use crate::identity::Caller;
+use crate::ids::{EventType, ModuleName, RecordId, TeamId, UserId};
+
+/// Events that one request may publish.
+pub const MOST_EVENTS: usize = 1_000;
+/// Characters that an idempotency key may have.
+const KEY_CHARS: usize = 255;
+/// Names that streams or browsers use for their own events.
+const RESERVED_TYPES: &[&str] = &["hb", "error", "open", "message"];
+const RESERVED_BEGINNING: &str = "stream:";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct EventBody {
+    r#type: EventType,
+    audience: AudienceBody,
+    module: Option<ModuleName>,
+    record_id: Option<RecordId>,
+    user_id: Option<UserId>,
+    version: Option<i64>,
+    data: Option<Box<RawValue>>,
+    changes: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+enum AudienceBody {
+    User(UserId),
+    Team(TeamId),
+    #[serde(deserialize_with = "only_true")]
+    Broker(()),
+}
+
+fn only_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    if bool::deserialize(deserializer)? {
+        Ok(())
+    } else {
+        Err(serde::de::Error::custom(
+            "the audience of the whole broker is {\"broker\":true}",
+        ))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Many {
+    events: Vec<EventBody>,
+}
+
+/// Tells one event from many, whatever else is wrong.
+#[derive(Deserialize)]
+struct Peek {
+    events: Option<IgnoredAny>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    positions: Vec<String>,
+}
+
+/// Publishes; the answer comes when the events are durable.
+pub async fn publish(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    if !caller.may_publish() {
+        let detail = "Publishing needs a token with the role service.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "role_needed", detail));
+    }
+    let key = idempotency_key(&request)?;
+    let limits = service.app.limits;
+    let body = body::read(&request, payload, limits.body_bytes).await?;
+    let events = events(&body, &caller, limits.event_bytes)?;
+    let key = key.map(|key| Key {
+        broker: caller.broker.clone(),
+        key,
+        body_hash: Sha256::digest(&body).to_vec(),
+    });
+    let asked_at = tokio::time::Instant::now();
+    let publication = Publication {
+        broker: caller.broker,
+        events: events.into(),
+        key,
+    };
+    let place = service.app.writer.publish(publication).await?;
+    let metrics = &service.app.metrics;
+    metrics
+        .publish_seconds
+        .observe(asked_at.elapsed().as_secs_f64());
+    let positions = place.first..place.first + place.count;
+    let positions = positions
+        .map(|position| place.epoch.at(position).to_string())
+        .collect();
+    let mut response = HttpResponse::Created();
+    if place.is_repeat {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    } else {
+        metrics
+            .published
+            .inc_by(u64::try_from(place.count).unwrap_or(0));
+    }
+    Ok(response.json(Answer { positions }))
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let Some(value) = request.headers().get("Idempotency-Key") else {
+        return Ok(None);
+    };
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=KEY_CHARS).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        let reason = format!("must be 1 to {KEY_CHARS} characters of visible ASCII");
+        Problem::bad_parameter("Idempotency-Key", reason)
+    })?;
+    Ok(Some(key.to_owned()))
+}
+
+fn events(body: &[u8], caller: &Caller, event_bytes: usize) -> Result<Vec<NewEvent>, Problem> {
+    let is_batch = body::parse::<Peek>(body)?.events.is_some();
+    let events = if is_batch {
+        body::parse::<Many>(body)?.events
+    } else {
+        vec![body::parse::<EventBody>(body)?]
+    };
+    if !(1..=MOST_EVENTS).contains(&events.len()) {
+        let detail = format!(
+            "A batch has 1 to {MOST_EVENTS} events, not {}.",
+            events.len()
+        );
+        return Err(Problem::bad_request("invalid_batch", detail).at("events"));
+    }
+    let at = |i, field: &str| {
+        if is_batch {
+            format!("events[{i}].{field}")
+        } else {
+            field.to_owned()
+        }
+    };
+    let checked = |(i, event)| checked(event, caller, event_bytes, |field| at(i, field));
+    events.into_iter().enumerate().map(checked).collect()
+}
+
+fn checked(
+    event: EventBody,
+    caller: &Caller,
+    event_bytes: usize,
+    at: impl Fn(&str) -> String,
+) -> Result<NewEvent, Problem> {
+    let name = event.r#type.as_str();
+    if RESERVED_TYPES.contains(&name) || name.starts_with(RESERVED_BEGINNING) {
+        let detail = format!("The type {name} is reserved for streams themselves.");
+        return Err(Problem::bad_request("reserved_type", detail).at(at("type")));
+    }
+    if event.record_id.is_some() && event.module.is_none() {
+        let detail = "A recordId needs the module it belongs to.";
+        return Err(Problem::bad_request("module_missing", detail).at(at("module")));
+    }
+    if event.version.is_some_and(|version| version < 0) {
+        let detail = "A version is 0 or more.";
+        return Err(Problem::bad_request("invalid_body", detail).at(at("version")));
+    }
+    let one_line = |raw: Option<Box<RawValue>>| raw.map(|raw| Arc::from(on_one_line(&raw)));
+    let (data, changes) = (one_line(event.data), one_line(event.changes));
+    let len = |raw: &Option<Arc<RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
+    if len(&data) + len(&changes) > event_bytes {
+        let detail = format!("An event's data and changes have {event_bytes} bytes at the most.");
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(Problem::new(status, "event_too_large", detail).at(at("data")));
+    }
+    let audience = match event.audience {
+        AudienceBody::User(user) => Audience::User(user),
+        AudienceBody::Team(team) => Audience::Team(team),
+        AudienceBody::Broker(()) => Audience::Broker,
+    };
+    Ok(NewEvent {
+        audience,
+        event_type: event.r#type,
+        record: event.module.map(|module| (module, event.record_id)),
+        user: event.user_id.or_else(|| Some(caller.user.clone())),
+        version: event.version,
+        data,
+        changes,
+    })
+}

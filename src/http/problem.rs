@@ -1,0 +1,203 @@
+//! What goes wrong, as `application/problem+json`: a stable code, a sentence that helps,
+//! and the field at fault.
+
+use std::borrow::Cow;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use crate::event_log::PublishError;
+use crate::identity::TokenError;
+use crate::stream::scope::UnknownScope;
+
+/// A refusal.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: Cow<'static, str>,
+    field: Option<String>,
+    retry_after_seconds: Option<u32>,
+    position: Option<String>,
+    allow: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProblemJson<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<&'a str>,
+}
+
+impl Problem {
+    /// A problem with a code and a sentence.
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let detail = detail.into();
+        Self {
+            status,
+            code,
+            detail,
+            field: None,
+            retry_after_seconds: None,
+            position: None,
+            allow: None,
+        }
+    }
+
+    /// The request is not what it should be.
+    pub fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// One parameter is not what it should be; the sentence begins with its name.
+    pub fn bad_parameter(field: &str, reason: impl std::fmt::Display) -> Self {
+        Self::bad_request("invalid_parameter", format!("{field} {reason}")).at(field)
+    }
+
+    /// Not now; later it may work.
+    pub fn unavailable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            retry_after_seconds: Some(1),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        }
+    }
+
+    /// The database did not answer.
+    #[must_use]
+    pub fn database(error: &sqlx::Error) -> Self {
+        tracing::warn!(%error, "a request could not be served by the database");
+        Self::unavailable(
+            "database_unavailable",
+            "The database did not answer. Try again.",
+        )
+    }
+
+    /// Names the field at fault.
+    #[must_use]
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..self
+        }
+    }
+
+    /// Names the methods that would do.
+    #[must_use]
+    pub fn allowing(self, methods: String) -> Self {
+        Self {
+            allow: Some(methods),
+            ..self
+        }
+    }
+
+    /// Says where the log stands.
+    #[must_use]
+    pub fn with_position(self, position: String) -> Self {
+        Self {
+            position: Some(position),
+            ..self
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(seconds) = self.retry_after_seconds {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if let Some(methods) = &self.allow {
+            response.insert_header((header::ALLOW, methods.as_str()));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let realm = HeaderValue::from_static("Bearer realm=\"porchlight\"");
+            response.insert_header((header::WWW_AUTHENTICATE, realm));
+        }
+        let json = ProblemJson {
+            r#type: format!("urn:porchlight:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            field: self.field.as_deref(),
+            position: self.position.as_deref(),
+        };
+        response.body(serde_json::to_string(&json).unwrap_or_default())
+    }
+}
+
+impl actix_web::Responder for Problem {
+    type Body = actix_web::body::BoxBody;
+
+    fn respond_to(self, _: &actix_web::HttpRequest) -> HttpResponse {
+        HttpResponse::from_error(self)
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let problem = Self::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string());
+        match error.claim() {
+            Some(claim) => problem.at(claim),
+            None => problem,
+        }
+    }
+}
+
+impl From<UnknownScope> for Problem {
+    fn from(error: UnknownScope) -> Self {
+        let code = match error {
+            UnknownScope::Team(_) => "unknown_team",
+            UnknownScope::NoTeam => "no_team",
+        };
+        Self::new(StatusCode::NOT_FOUND, code, error.to_string()).at("team")
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Busy => Self::unavailable(
+                "busy",
+                "Too many requests wait to be written. Nothing of this one was.",
+            ),
+            PublishError::Unconfirmed => Self::unavailable(
+                "unconfirmed",
+                "The database did not confirm the write in time: it may have happened or not. \
+                 Send the request again with the same Idempotency-Key to be sure it happens once.",
+            ),
+            PublishError::KeyReused => Self::new(
+                StatusCode::CONFLICT,
+                "idempotency_key_reused",
+                "This Idempotency-Key was used with another body in the last 24 hours. \
+                 Use a new key for a new request.",
+            )
+            .at("Idempotency-Key"),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Every endpoint, once: what is served and what `openapi.yaml` is held against.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::{Handler, HttpRequest, Responder, Route, web};
+
+use super::problem::Problem;
+use super::{console, get_events, health, openapi, post_events, streams};
+
+/// A method and a path, and who answers.
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{names}` for its parts.
+    pub path: &'static str,
+    route: Route,
+}
+
+fn get<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint {
+        method: Method::GET,
+        path,
+        route: web::get().to(handler),
+    }
+}
+
+fn post<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint {
+        method: Method::POST,
+        path,
+        route: web::post().to(handler),
+    }
+}
+
+/// All endpoints.
+#[must_use]
+pub fn all() -> Vec<Endpoint> {
+    vec![
+        get("/", console::index),
+        get("/console.js", console::script),
+        get("/console.css", console::style),
+        get("/stream", streams::all),
+        get("/stream/user", streams::user),
+        get("/stream/team", streams::team),
+        get("/stream/broker", streams::broker),
+        get("/stream/records/{module}/{id}", streams::record),
+        get("/events", get_events::list),
+        post("/events", post_events::publish),
+        get("/health/live", health::live),
+        get("/health/ready", health::ready),
+        get("/metrics", health::metrics),
+        get("/openapi.json", openapi::document),
+    ]
+}
+
+/// Registers all endpoints, and answers for what is none.
+pub fn configure(service: &mut web::ServiceConfig) {
+    let mut paths: BTreeMap<&str, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in all() {
+        paths.entry(endpoint.path).or_default().push(endpoint);
+    }
+    for (path, endpoints) in paths {
+        let methods: Vec<_> = endpoints.iter().map(|e| e.method.to_string()).collect();
+        let allowed = methods.join(", ");
+        let resource = endpoints
+            .into_iter()
+            .fold(web::resource(path), |r, e| r.route(e.route));
+        service.service(resource.default_service(web::to(move || other_method(allowed.clone()))));
+    }
+    service.default_service(web::to(no_such_path));
+}
+
+async fn other_method(allowed: String) -> Problem {
+    let detail = format!("This path takes {allowed}.");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).allowing(allowed)
+}
+
+async fn no_such_path(request: HttpRequest) -> Problem {
+    let detail = format!("There is nothing at {}. See /openapi.json.", request.path());
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}

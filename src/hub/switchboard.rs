@@ -1,0 +1,235 @@
+//! One worker thread's streams: who waits for which lane, and when each is due.
+//!
+//! Everything here stays on its thread. Mail is delivered in rounds: all streams with
+//! news are woken, they write, and only then is the next mail taken. So under load a
+//! round gathers many events and a stream writes them at once, while a quiet service
+//! wakes within the same turn of its loop.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use slab::Slab;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::mailbox::{CloseReason, Mail, Mailbox, SeatId};
+use crate::event::Audience;
+use crate::ids::BrokerId;
+
+/// How exactly deadlines are kept; a stream ends this much before its token at the most.
+pub const TICK: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+struct Slot {
+    number: u64,
+    waker: Option<Waker>,
+    due: Instant,
+    closing: Option<CloseReason>,
+}
+
+type Lanes = FxHashMap<BrokerId, FxHashMap<Audience, Vec<usize>>>;
+
+/// The streams of one worker thread.
+#[derive(Debug)]
+pub struct Switchboard {
+    mailbox: Arc<Mailbox>,
+    slots: RefCell<Slab<Slot>>,
+    lanes: RefCell<Lanes>,
+    next_number: Cell<u64>,
+    now: Cell<Instant>,
+    drain: Cell<Option<Duration>>,
+}
+
+impl Switchboard {
+    /// A switchboard that listens to `mailbox`.
+    #[must_use]
+    pub fn new(mailbox: Arc<Mailbox>) -> Rc<Self> {
+        Rc::new(Self {
+            mailbox,
+            slots: RefCell::default(),
+            lanes: RefCell::default(),
+            next_number: Cell::new(0),
+            now: Cell::new(Instant::now()),
+            drain: Cell::new(None),
+        })
+    }
+
+    /// Delivers mail until `stop`.
+    pub async fn run(self: Rc<Self>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => self.tick(),
+                mail = self.mailbox.take() => {
+                    self.deliver(mail);
+                    // Behind every stream that was just woken.
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// The time at the last tick: fresh enough for heartbeats, and free.
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Where this thread is told things.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Whether all streams are to end, and over which window they come back.
+    pub fn draining(&self) -> Option<Duration> {
+        self.drain.get()
+    }
+
+    /// A seat that is woken when any of `audiences` has news.
+    pub fn sit(self: &Rc<Self>, broker: BrokerId, audiences: Arc<[Audience]>) -> Seat {
+        let number = self.next_number.replace(self.next_number.get() + 1);
+        let slot = Slot {
+            number,
+            waker: None,
+            due: self.now() + TICK,
+            closing: None,
+        };
+        let place = self.slots.borrow_mut().insert(slot);
+        let mut lanes = self.lanes.borrow_mut();
+        let lanes = lanes.entry(broker.clone()).or_default();
+        for audience in audiences.iter() {
+            lanes.entry(audience.clone()).or_default().push(place);
+        }
+        Seat {
+            board: Rc::clone(self),
+            id: SeatId { place, number },
+            broker,
+            audiences,
+        }
+    }
+
+    fn tick(&self) {
+        let now = Instant::now();
+        self.now.set(now);
+        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+            if slot.due <= now {
+                wake(slot);
+            }
+        }
+    }
+
+    fn deliver(&self, mail: Mail) {
+        let mut slots = self.slots.borrow_mut();
+        let lanes = self.lanes.borrow();
+        for (broker, audiences) in &mail.lanes {
+            let Some(lanes) = lanes.get(broker) else {
+                continue;
+            };
+            let places = audiences
+                .iter()
+                .filter_map(|audience| lanes.get(audience))
+                .flatten();
+            places
+                .filter_map(|place| Some(wake(slots.get_mut(*place)?)))
+                .for_each(drop);
+        }
+        for (seat, reason) in mail.closings {
+            if let Some(slot) = slots
+                .get_mut(seat.place)
+                .filter(|s| s.number == seat.number)
+            {
+                slot.closing = Some(reason);
+                wake(slot);
+            }
+        }
+        if mail.drain.is_some() {
+            self.drain.set(mail.drain);
+            slots.iter_mut().for_each(|(_, slot)| wake(slot));
+        }
+    }
+
+    fn leave(&self, seat: &Seat) {
+        self.slots.borrow_mut().remove(seat.id.place);
+        let mut lanes = self.lanes.borrow_mut();
+        let Some(of_broker) = lanes.get_mut(&seat.broker) else {
+            return;
+        };
+        for audience in seat.audiences.iter() {
+            let Some(places) = of_broker.get_mut(audience) else {
+                continue;
+            };
+            if let Some(at) = places.iter().position(|place| *place == seat.id.place) {
+                places.swap_remove(at);
+            }
+            if places.is_empty() {
+                of_broker.remove(audience);
+            }
+        }
+        if of_broker.is_empty() {
+            lanes.remove(&seat.broker);
+        }
+    }
+}
+
+fn wake(slot: &mut Slot) {
+    if let Some(waker) = slot.waker.take() {
+        waker.wake();
+    }
+}
+
+/// A stream's place at the switchboard; it is given up when dropped.
+#[derive(Debug)]
+pub struct Seat {
+    board: Rc<Switchboard>,
+    id: SeatId,
+    broker: BrokerId,
+    audiences: Arc<[Audience]>,
+}
+
+impl Seat {
+    /// Which seat this is.
+    #[must_use]
+    pub fn id(&self) -> SeatId {
+        self.id
+    }
+
+    /// The switchboard it is at.
+    #[must_use]
+    pub fn board(&self) -> &Switchboard {
+        &self.board
+    }
+
+    /// Whether this stream was told to end.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseReason> {
+        let drained = self.board.draining().map(|_| CloseReason::Drain);
+        let slots = self.board.slots.borrow();
+        slots
+            .get(self.id.place)
+            .and_then(|slot| slot.closing)
+            .or(drained)
+    }
+
+    /// Asks to be woken by news, and at `due` at the latest.
+    pub fn wait(&self, context: &Context<'_>, due: Instant) {
+        if let Some(slot) = self.board.slots.borrow_mut().get_mut(self.id.place) {
+            slot.due = due;
+            match &mut slot.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.board.clone().leave(self);
+    }
+}

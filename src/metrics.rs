@@ -1,0 +1,143 @@
+//! What Prometheus is told.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// Counters and gauges of one instance.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Streams that are open.
+    pub streams_open: Gauge,
+    /// Streams that were opened.
+    pub streams_opened: Counter,
+    /// Streams the service ended, by reason.
+    pub streams_closed: Family<Labels<1>, Counter>,
+    /// Cursors that could not be served, by reason.
+    pub resets: Family<Labels<1>, Counter>,
+    /// Events written to streams.
+    pub delivered: Counter,
+    /// Writes to streams that carried events.
+    pub deliveries: Counter,
+    /// Events committed by this instance.
+    pub published: Counter,
+    /// From a request's arrival to its events being durable.
+    pub publish_seconds: Histogram,
+    /// Queries for events that had left memory.
+    pub replay_queries: Counter,
+    /// Queries the follower made to read on.
+    pub follower_queries: Counter,
+    /// Times the follower lost the database.
+    pub follower_failures: Counter,
+    /// Events that retention removed.
+    pub removed: Counter,
+    /// Frames in memory.
+    pub memory_bytes: Gauge,
+    /// Brokers in memory.
+    pub brokers_active: Gauge,
+    /// Answers, by status class.
+    pub responses: Family<Labels<1>, Counter<u64, AtomicU64>>,
+}
+
+impl Metrics {
+    /// Fresh metrics.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("porchlight"),
+            streams_open: Gauge::default(),
+            streams_opened: Counter::default(),
+            streams_closed: Family::default(),
+            resets: Family::default(),
+            delivered: Counter::default(),
+            deliveries: Counter::default(),
+            published: Counter::default(),
+            publish_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
+            replay_queries: Counter::default(),
+            follower_queries: Counter::default(),
+            follower_failures: Counter::default(),
+            removed: Counter::default(),
+            memory_bytes: Gauge::default(),
+            brokers_active: Gauge::default(),
+            responses: Family::default(),
+        };
+        metrics.register();
+        Arc::new(metrics)
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "streams_open",
+            "Streams that are open",
+            self.streams_open.clone(),
+        );
+        r.register(
+            "streams_opened",
+            "Streams that were opened",
+            self.streams_opened.clone(),
+        );
+        let help = "Streams that the service ended, by reason";
+        r.register("streams_closed", help, self.streams_closed.clone());
+        r.register(
+            "resets",
+            "Cursors that could not be served, by reason",
+            self.resets.clone(),
+        );
+        r.register(
+            "events_delivered",
+            "Events written to streams",
+            self.delivered.clone(),
+        );
+        let help = "Writes to streams that carried events";
+        r.register("stream_writes", help, self.deliveries.clone());
+        let help = "Events that this instance committed";
+        r.register("events_published", help, self.published.clone());
+        let help = "From a request to publish to its events being durable";
+        r.register("publish_seconds", help, self.publish_seconds.clone());
+        let help = "Queries for events that had left memory";
+        r.register("replay_queries", help, self.replay_queries.clone());
+        let help = "Queries by which the follower read on";
+        r.register("follower_queries", help, self.follower_queries.clone());
+        let help = "Times the follower could not reach the database";
+        r.register("follower_failures", help, self.follower_failures.clone());
+        r.register(
+            "events_removed",
+            "Events that retention removed",
+            self.removed.clone(),
+        );
+        r.register(
+            "memory_bytes",
+            "Frames in memory",
+            self.memory_bytes.clone(),
+        );
+        r.register(
+            "brokers_active",
+            "Brokers in memory",
+            self.brokers_active.clone(),
+        );
+        r.register(
+            "responses",
+            "Answers by class of status",
+            self.responses.clone(),
+        );
+    }
+
+    /// The text that Prometheus reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,192 @@
+//! What a stream leaves out. Filters never change positions.
+
+use std::str::FromStr;
+
+use rustc_hash::FxHashSet;
+
+use crate::hub::Frame;
+use crate::ids::{EventType, ModuleName, RecordId};
+
+/// Parts of one filter.
+pub const MOST_PARTS: usize = 100;
+
+/// One type, or all that begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypePattern {
+    /// `escrow:updated`.
+    Exactly(EventType),
+    /// `escrow:*`: everything with this beginning.
+    Beginning(String),
+}
+
+/// Why a filter was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFilter {
+    /// Not a type, nor the beginning of one.
+    #[error("{0:?} is not an event type like escrow:updated or escrow:*")]
+    Type(String),
+    /// Not a record.
+    #[error("{0:?} is not a record like escrows/123")]
+    Record(String),
+    /// More than anyone needs.
+    #[error("has more than {MOST_PARTS} parts")]
+    TooMany,
+}
+
+impl FromStr for TypePattern {
+    type Err = InvalidFilter;
+    fn from_str(text: &str) -> Result<Self, InvalidFilter> {
+        let refuse = |_| InvalidFilter::Type(text.to_owned());
+        match text.strip_suffix('*') {
+            Some("") => Ok(Self::Beginning(String::new())),
+            Some(beginning) => {
+                EventType::parse(beginning).map_err(refuse)?;
+                Ok(Self::Beginning(beginning.to_owned()))
+            }
+            None => EventType::parse(text).map(Self::Exactly).map_err(refuse),
+        }
+    }
+}
+
+/// Which events a stream carries; empty lists carry all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    types: Vec<TypePattern>,
+    records: FxHashSet<(ModuleName, RecordId)>,
+}
+
+impl Filter {
+    /// Parses `types=escrow:*,ai:*` and `records=escrows/123,…`.
+    pub fn parse(types: Option<&str>, records: Option<&str>) -> Result<Self, FilterError> {
+        let types = parts(types).map(str::parse).collect::<Result<Vec<_>, _>>();
+        let records = parts(records)
+            .map(record)
+            .collect::<Result<FxHashSet<_>, _>>();
+        let filter = Self {
+            types: types.map_err(|e| FilterError {
+                field: "types",
+                error: e,
+            })?,
+            records: records.map_err(|e| FilterError {
+                field: "records",
+                error: e,
+            })?,
+        };
+        let too_many = |field| {
+            Err(FilterError {
+                field,
+                error: InvalidFilter::TooMany,
+            })
+        };
+        match () {
+            () if filter.types.len() > MOST_PARTS => too_many("types"),
+            () if filter.records.len() > MOST_PARTS => too_many("records"),
+            () => Ok(filter),
+        }
+    }
+
+    /// The same filter, for one record only.
+    #[must_use]
+    pub fn of_record(mut self, module: &ModuleName, id: &RecordId) -> Self {
+        self.records = [(module.clone(), id.clone())].into_iter().collect();
+        self
+    }
+
+    /// Whether everything passes.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.types.is_empty() && self.records.is_empty()
+    }
+
+    /// Whether this event is to be written.
+    #[must_use]
+    pub fn passes(&self, frame: &Frame) -> bool {
+        let of_type = |pattern: &TypePattern| match pattern {
+            TypePattern::Exactly(event_type) => frame.event_type == *event_type,
+            TypePattern::Beginning(text) => frame.event_type.as_str().starts_with(text.as_str()),
+        };
+        let of_record = || match &frame.record {
+            Some((module, Some(id))) => self.records.contains(&(module.clone(), id.clone())),
+            _ => false,
+        };
+        (self.types.is_empty() || self.types.iter().any(of_type))
+            && (self.records.is_empty() || of_record())
+    }
+
+    /// The types as `like` patterns.
+    #[must_use]
+    pub fn like_patterns(&self) -> Option<Vec<String>> {
+        let literal = |text: &str| text.replace('_', "\\_");
+        let like = |pattern: &TypePattern| match pattern {
+            TypePattern::Exactly(event_type) => literal(event_type.as_str()),
+            TypePattern::Beginning(text) => format!("{}%", literal(text)),
+        };
+        (!self.types.is_empty()).then(|| self.types.iter().map(like).collect())
+    }
+
+    /// The records as `module/id`.
+    #[must_use]
+    pub fn record_paths(&self) -> Option<Vec<String>> {
+        let path = |(module, id): &(ModuleName, RecordId)| format!("{module}/{id}");
+        (!self.records.is_empty()).then(|| self.records.iter().map(path).collect())
+    }
+}
+
+/// Which filter is wrong, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterError {
+    /// The parameter.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub error: InvalidFilter,
+}
+
+fn parts(list: Option<&str>) -> impl Iterator<Item = &str> {
+    list.into_iter()
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+}
+
+fn record(text: &str) -> Result<(ModuleName, RecordId), InvalidFilter> {
+    let refuse = || InvalidFilter::Record(text.to_owned());
+    let (module, id) = text.split_once('/').ok_or_else(refuse)?;
+    Ok((
+        module.parse().map_err(|_| refuse())?,
+        id.parse().map_err(|_| refuse())?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_match_exactly_or_by_their_beginning() {
+        let filter = Filter::parse(Some("escrow:*, listing:sold"), None).unwrap();
+        assert_eq!(
+            filter.like_patterns().unwrap(),
+            ["escrow:%", "listing:sold"]
+        );
+        let filter = Filter::parse(Some("a_b:*"), Some("escrows/1")).unwrap();
+        assert_eq!(filter.like_patterns().unwrap(), ["a\\_b:%"]);
+        assert_eq!(filter.record_paths().unwrap(), ["escrows/1"]);
+    }
+
+    #[test]
+    fn a_bad_filter_is_refused_by_its_name() {
+        for bad in ["", "escrow:*:x", "a,,b", "é", "**", "a b"] {
+            assert_eq!(
+                Filter::parse(Some(bad), None).unwrap_err().field,
+                "types",
+                "{bad:?}"
+            );
+        }
+        for bad in ["", "escrows", "escrows/", "/1", "a/b/c", "a/b,"] {
+            assert_eq!(
+                Filter::parse(None, Some(bad)).unwrap_err().field,
+                "records",
+                "{bad:?}"
+            );
+        }
+    }
+}

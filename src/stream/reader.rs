@@ -1,0 +1,79 @@
+//! Someone who reads a log here: woken by news of their audiences, served from memory.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::event::{Audience, Epoch};
+use crate::hub::{Found, Frame, Guest, Seat, Switchboard};
+use crate::ids::BrokerId;
+
+/// A reader's hold on a broker's log; given up when dropped.
+#[derive(Debug)]
+pub struct Reader {
+    guest: Guest,
+    seat: Seat,
+    audiences: Arc<[Audience]>,
+}
+
+/// What a look into memory gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    /// See [`Found`].
+    Found(Found),
+    /// Another log stands in this one's place, at this head.
+    Replaced(Epoch, i64),
+}
+
+impl Reader {
+    /// A reader of these audiences of a log.
+    #[must_use]
+    pub fn new(board: &Rc<Switchboard>, guest: Guest, audiences: Arc<[Audience]>) -> Self {
+        guest.ring().subscribe(&audiences);
+        let seat = board.sit(guest.id.clone(), Arc::clone(&audiences));
+        Self {
+            guest,
+            seat,
+            audiences,
+        }
+    }
+
+    /// Whose log.
+    #[must_use]
+    pub fn broker(&self) -> &BrokerId {
+        &self.guest.id
+    }
+
+    /// Whose eyes.
+    #[must_use]
+    pub fn audiences(&self) -> &Arc<[Audience]> {
+        &self.audiences
+    }
+
+    /// Where one waits for news.
+    #[must_use]
+    pub fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// Which log it is, and its newest position.
+    #[must_use]
+    pub fn log_head(&self) -> (Epoch, i64) {
+        let ring = self.guest.ring();
+        (ring.epoch().clone(), ring.head())
+    }
+
+    /// Looks into memory for what comes after `cursor` of the log `epoch`.
+    pub fn look(&self, epoch: &Epoch, cursor: i64, sink: impl FnMut(&Arc<Frame>) -> bool) -> Look {
+        let ring = self.guest.ring();
+        if ring.epoch() != epoch {
+            return Look::Replaced(ring.epoch().clone(), ring.head());
+        }
+        Look::Found(ring.read(&self.audiences, cursor, sink))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.guest.ring().unsubscribe(&self.audiences);
+    }
+}

@@ -1,0 +1,66 @@
+//! Which part of a caller's world a stream carries.
+
+use std::sync::Arc;
+
+use crate::event::Audience;
+use crate::identity::Caller;
+use crate::ids::{ModuleName, RecordId, TeamId};
+
+/// What a stream carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything the caller may see.
+    All,
+    /// What is told to the caller alone.
+    User,
+    /// One of the caller's teams, or all of them.
+    Team(Option<TeamId>),
+    /// What is told to the whole broker.
+    Broker,
+    /// One record, as far as the caller may see it.
+    Record(ModuleName, RecordId),
+}
+
+/// The caller is in no such team, or there is none: the same to them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownScope {
+    /// Not a team of the caller.
+    #[error("there is no team {0} among yours")]
+    Team(TeamId),
+    /// The token names no team.
+    #[error("your token names no team")]
+    NoTeam,
+}
+
+impl Scope {
+    /// Whose events this scope has for `caller`.
+    pub fn audiences(&self, caller: &Caller) -> Result<Arc<[Audience]>, UnknownScope> {
+        let teams = || caller.teams.iter().cloned().map(Audience::Team);
+        let user = Audience::User(caller.user.clone());
+        match self {
+            Self::All | Self::Record(..) => Ok([user, Audience::Broker]
+                .into_iter()
+                .chain(teams())
+                .collect()),
+            Self::User => Ok([user].into()),
+            Self::Broker => Ok([Audience::Broker].into()),
+            Self::Team(Some(team)) if !caller.is_on(team) => Err(UnknownScope::Team(team.clone())),
+            Self::Team(Some(team)) => Ok([Audience::Team(team.clone())].into()),
+            Self::Team(None) if caller.teams.is_empty() => Err(UnknownScope::NoTeam),
+            Self::Team(None) => Ok(teams().collect()),
+        }
+    }
+
+    /// Where the same events are to be had as a list, for a client that starts afresh.
+    #[must_use]
+    pub fn history_path(&self) -> String {
+        match self {
+            Self::All => "/events?scope=all".to_owned(),
+            Self::User => "/events?scope=user".to_owned(),
+            Self::Team(None) => "/events?scope=team".to_owned(),
+            Self::Team(Some(team)) => format!("/events?scope=team&team={team}"),
+            Self::Broker => "/events?scope=broker".to_owned(),
+            Self::Record(module, id) => format!("/events?scope=all&records={module}/{id}"),
+        }
+    }
+}

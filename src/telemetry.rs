@@ -1,0 +1,34 @@
+//! Logs: for people on a terminal, JSON for everyone else.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::server::{LogFormat, ServerSettings};
+
+/// Says where the service listens; people and programs look for it.
+pub fn announce(addr: std::net::SocketAddr) {
+    tracing::info!("listening on http://{addr}");
+}
+
+/// Starts logging to standard error. A second call in a process changes nothing.
+pub fn start(settings: &ServerSettings) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| format!("PORCHLIGHT_LOG (--log) is not a log filter: {error}"))?;
+    let format = settings.log_format.unwrap_or_else(|| {
+        if std::io::stderr().is_terminal() {
+            LogFormat::Human
+        } else {
+            LogFormat::Json
+        }
+    });
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Human => logs.with_target(false).compact().try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+    };
+    drop(started);
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! The service as its users meet it: over sockets, with a real Postgres behind it.
+
+mod support;
+
+mod replay;
+mod wire;

@@ -1,0 +1,27 @@
+//! What every test stands on: the real service on a real socket, a database of its own,
+//! and clients that know nothing of the service's code.
+
+pub mod cluster;
+pub mod process;
+pub mod service;
+pub mod sse;
+pub mod wait;
+
+pub use process::Process;
+pub use service::{Service, Token};
+pub use sse::{Message, Stream};
+pub use wait::eventually;
+
+use serde_json::{Value, json};
+
+/// An event for a team, numbered.
+pub fn for_team(team: &str, n: u64) -> Value {
+    json!({"type": "test:tick", "audience": {"team": team}, "data": {"n": n}})
+}
+
+/// The number of an event made by [`for_team`].
+pub fn number(message: &Message) -> u64 {
+    message.json()["data"]["n"]
+        .as_u64()
+        .expect("a numbered event")
+}

@@ -1,0 +1,97 @@
+//! The service as a process of its own, which can be killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::service::SECRET;
+
+/// A `porchlight serve`.
+pub struct Process {
+    pub addr: SocketAddr,
+    /// Everything it has logged.
+    pub log: Arc<Mutex<String>>,
+    child: Child,
+}
+
+impl Process {
+    /// Starts one, on an address (port 0: any) and with these variables set.
+    pub async fn start(addr: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_porchlight"));
+        command
+            .arg("serve")
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env("PORCHLIGHT_ADDR", addr)
+            .env("JWT_SECRET", SECRET);
+        command
+            .envs(variables.iter().copied())
+            .current_dir(std::env::temp_dir());
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let log = Arc::<Mutex<String>>::default();
+        let (told, heard) = tokio::sync::oneshot::channel();
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || keep(stderr, &kept, told));
+        let addr = super::wait::soon("the service listens", heard).await;
+        let addr = addr.unwrap_or_else(|_| panic!("no service: {}", log.lock().expect("a log")));
+        Self { addr, log, child }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        kill(Pid::from_raw(pid), signal).expect("it runs");
+    }
+
+    /// Ends it without a word.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ran");
+    }
+
+    /// Its exit code, which must come.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        super::eventually("the process ends", || {
+            let status = self.child.try_wait().expect("it ran");
+            std::future::ready(status.map(|status| status.code()))
+        })
+        .await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn keep(lines: impl BufRead, log: &Mutex<String>, told: tokio::sync::oneshot::Sender<SocketAddr>) {
+    let mut told = Some(told);
+    for line in lines.lines().map_while(Result::ok) {
+        if let Some((_, rest)) = line.split_once("listening on http://") {
+            let addr = rest
+                .split(['"', ' '])
+                .next()
+                .and_then(|addr| addr.parse().ok());
+            if let (Some(addr), Some(told)) = (addr, told.take()) {
+                let _ = told.send(addr);
+            }
+        }
+        let mut log = log.lock().expect("a log");
+        log.push_str(&line);
+        log.push('\n');
+    }
+}

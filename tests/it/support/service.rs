@@ -1,0 +1,266 @@
+//! The service inside the test's process, on a socket and a database of its own.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, mpsc};
+
+use clap::Parser;
+use porchlight::app::{Application, Surroundings};
+use porchlight::clock::{Clock, Dice};
+use porchlight::config::Config;
+use porchlight::identity::{MintRequest, Role, Secret, mint};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::TestDatabase;
+use super::sse::Stream;
+
+/// What all tokens of tests are signed with.
+pub const SECRET: &str = "a secret for tests, of forty characters!";
+
+/// A token to be made.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub user: String,
+    pub broker: String,
+    pub teams: Vec<String>,
+    pub role: Role,
+    pub seconds: u64,
+}
+
+impl Token {
+    /// A user of broker `b`, on these teams.
+    pub fn user(user: &str, teams: &[&str]) -> Self {
+        let teams = teams.iter().map(ToString::to_string).collect();
+        let (user, broker) = (user.to_owned(), "b".to_owned());
+        Self {
+            user,
+            broker,
+            teams,
+            role: Role::Agent,
+            seconds: 3_600,
+        }
+    }
+
+    /// The publishing service of a broker.
+    pub fn service(broker: &str) -> Self {
+        Self {
+            role: Role::Service,
+            ..Self::user("svc", &[]).of(broker)
+        }
+    }
+
+    /// The same at another broker.
+    pub fn of(self, broker: &str) -> Self {
+        Self {
+            broker: broker.to_owned(),
+            ..self
+        }
+    }
+
+    /// The same, valid so long from now.
+    pub fn lasting(self, seconds: u64) -> Self {
+        Self { seconds, ..self }
+    }
+
+    /// The token itself.
+    pub fn signed(&self) -> String {
+        let request = MintRequest {
+            user: self.user.parse().expect("an id"),
+            broker: self.broker.parse().expect("an id"),
+            teams: self
+                .teams
+                .iter()
+                .map(|team| team.parse().expect("an id"))
+                .collect(),
+            role: self.role,
+            ttl: std::time::Duration::from_secs(self.seconds),
+            now: Clock::system().now(),
+            token_id: None,
+            issuer: None,
+            audience: None,
+        };
+        mint(&Secret::new(SECRET), &request)
+    }
+}
+
+#[derive(Parser, Debug)]
+struct Flags {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// A running service.
+pub struct Service {
+    pub addr: SocketAddr,
+    pub database: Arc<TestDatabase>,
+    pub client: Client,
+    /// Added to the service's clock.
+    pub ahead_seconds: Arc<AtomicI64>,
+    stop: CancellationToken,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Service {
+    /// A service with everything as it comes.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A service with these flags.
+    pub async fn with(flags: &[&str]) -> Self {
+        Self::on(Arc::new(TestDatabase::create().await), flags).await
+    }
+
+    /// A service on a database that exists.
+    pub async fn on(database: Arc<TestDatabase>, flags: &[&str]) -> Self {
+        let url = database.url();
+        let own = [
+            "porchlight",
+            "--addr=127.0.0.1:0",
+            "--workers=2",
+            "--jwt-secret",
+            SECRET,
+        ];
+        let own = own.into_iter().chain(["--database-url", &url]);
+        let config = Flags::try_parse_from(own.chain(flags.iter().copied()))
+            .expect("flags")
+            .config;
+        let (stop, ahead_seconds) = (CancellationToken::new(), Arc::<AtomicI64>::default());
+        let (told, addr) = mpsc::channel();
+        let (stopped, ahead) = (stop.clone(), Arc::clone(&ahead_seconds));
+        let thread = std::thread::spawn(move || serve(config, ahead, &told, stopped));
+        let addr = tokio::task::spawn_blocking(move || addr.recv())
+            .await
+            .expect("a thread");
+        let addr = addr.expect("the service starts");
+        let client = Client::builder().gzip(false).no_proxy().build().expect("a client");
+        Self {
+            addr,
+            database,
+            client,
+            ahead_seconds,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// A request with a token.
+    pub fn get(&self, path: &str, token: &Token) -> RequestBuilder {
+        self.client.get(self.url(path)).bearer_auth(token.signed())
+    }
+
+    /// A stream, opened.
+    pub async fn stream(&self, path: &str, token: &Token) -> Stream {
+        Stream::open(self.get(path, token)).await
+    }
+
+    /// A stream that goes on after `id`.
+    pub async fn resume(&self, path: &str, token: &Token, id: &str) -> Stream {
+        Stream::open(self.get(path, token).header("Last-Event-ID", id)).await
+    }
+
+    /// A page of history.
+    pub async fn list(&self, path: &str, token: &Token) -> Value {
+        let answer = self.get(path, token).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.expect("JSON")
+    }
+
+    /// Publishes at a broker, and gives the answer.
+    pub async fn post(&self, broker: &str, body: &Value) -> Response {
+        let url = self.url("/events");
+        let request = self
+            .client
+            .post(url)
+            .bearer_auth(Token::service(broker).signed());
+        request.json(body).send().await.expect("an answer")
+    }
+
+    /// Publishes at broker `b`, and gives the positions.
+    pub async fn publish(&self, body: &Value) -> Vec<String> {
+        let answer = self.post("b", body).await;
+        let status = answer.status();
+        let answer: Value = answer.json().await.expect("JSON");
+        assert_eq!(status, 201, "{answer}");
+        let positions = answer["positions"].as_array().expect("positions");
+        positions
+            .iter()
+            .map(|p| p.as_str().expect("text").to_owned())
+            .collect()
+    }
+
+    /// A metric's value, 0 when it is not told.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self
+            .client
+            .get(self.url("/metrics"))
+            .send()
+            .await
+            .expect("an answer");
+        let text = text.text().await.expect("text");
+        let line = text
+            .lines()
+            .find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or(0.0)
+    }
+
+    /// Lets the service stop, and waits for it.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let thread = self.thread.take().expect("it runs");
+        tokio::task::spawn_blocking(|| thread.join())
+            .await
+            .expect("a thread")
+            .expect("no panic");
+    }
+
+    /// Asks the service to stop, and does not wait.
+    pub fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn serve(
+    config: Config,
+    ahead: Arc<AtomicI64>,
+    told: &mpsc::Sender<SocketAddr>,
+    stop: CancellationToken,
+) {
+    let system = Clock::system();
+    let now = move || -> OffsetDateTime {
+        system.now() + time::Duration::seconds(ahead.load(Ordering::Relaxed))
+    };
+    let around = Surroundings {
+        clock: Clock::of(now),
+        dice: Dice::system(),
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let service = Application::build(config, around).await.expect("a service");
+        told.send(service.addr().expect("an address"))
+            .expect("the test waits");
+        service
+            .run(stop.cancelled_owned())
+            .await
+            .expect("a clean end");
+    });
+}

@@ -1,0 +1,168 @@
+//! A client of Server-Sent Events, written after the standard and nothing else.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::{Stream as Bodies, StreamExt};
+use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::Value;
+
+use super::wait::soon;
+
+/// One dispatched event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub name: String,
+    pub data: String,
+    /// The stream's last event id at this event.
+    pub id: String,
+}
+
+impl Message {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.data).unwrap_or_else(|_| panic!("JSON, not {:?}", self.data))
+    }
+
+    /// Whether it is an event of the log, and not of the stream itself.
+    pub fn is_logged(&self) -> bool {
+        !self.name.starts_with("stream:") && self.name != "hb"
+    }
+
+    pub fn position(&self) -> i64 {
+        self.id
+            .split('-')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .expect("a position")
+    }
+}
+
+type Body = Pin<Box<dyn Bodies<Item = reqwest::Result<Bytes>> + Send>>;
+
+/// An open stream.
+pub struct Stream {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// Every byte so far.
+    pub text: String,
+    /// `retry:` as last told.
+    pub retry_ms: Option<u64>,
+    /// The cursor.
+    pub last_id: String,
+    body: Body,
+    unread: String,
+    ready: VecDeque<Message>,
+    partial: Vec<u8>,
+    event: (String, Option<String>, Option<String>),
+}
+
+impl Stream {
+    pub async fn open(request: RequestBuilder) -> Self {
+        Self::try_open(request).await.expect("an answer")
+    }
+
+    pub async fn try_open(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
+        Ok(Self {
+            status: response.status(),
+            headers: response.headers().clone(),
+            text: String::new(),
+            retry_ms: None,
+            last_id: String::new(),
+            body: Box::pin(response.bytes_stream()),
+            unread: String::new(),
+            ready: VecDeque::new(),
+            partial: Vec::new(),
+            event: Default::default(),
+        })
+    }
+
+    /// The next event; `None` at the end of the stream, clean or not.
+    pub async fn try_next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
+            }
+            let part = self.body.next().await?.ok()?;
+            self.partial.extend_from_slice(&part);
+            // A character may be cut in two by the network.
+            let whole = match std::str::from_utf8(&self.partial) {
+                Ok(text) => text.len(),
+                Err(error) => error.valid_up_to(),
+            };
+            let text: Vec<u8> = self.partial.drain(..whole).collect();
+            let text = String::from_utf8(text).expect("checked");
+            self.text.push_str(&text);
+            self.unread.push_str(&text);
+            while let Some(end) = self.unread.find('\n') {
+                let line: String = self.unread.drain(..=end).collect();
+                self.line(line.trim_end_matches('\n'));
+            }
+        }
+    }
+
+    /// The next event, which must come.
+    pub async fn next(&mut self) -> Message {
+        soon("an event", self.try_next())
+            .await
+            .expect("the stream goes on")
+    }
+
+    /// The next event of the log.
+    pub async fn next_logged(&mut self) -> Message {
+        loop {
+            let message = self.next().await;
+            if message.is_logged() {
+                return message;
+            }
+        }
+    }
+
+    /// The next `n` events of the log.
+    pub async fn logged(&mut self, n: usize) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while messages.len() < n {
+            messages.push(self.next_logged().await);
+        }
+        messages
+    }
+
+    /// Reads to the end of the stream.
+    pub async fn rest(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while let Some(message) = soon("the end of the stream", self.try_next()).await {
+            messages.push(message);
+        }
+        messages
+    }
+
+    fn line(&mut self, line: &str) {
+        if line.is_empty() {
+            let (name, data, id) = std::mem::take(&mut self.event);
+            if let Some(id) = id {
+                self.last_id = id;
+            }
+            if let Some(data) = data {
+                self.ready.push_back(Message {
+                    name,
+                    data,
+                    id: self.last_id.clone(),
+                });
+            }
+            return;
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => self.event.0 = value.to_owned(),
+            "data" => match &mut self.event.1 {
+                Some(data) => *data += &format!("\n{value}"),
+                none => *none = Some(value.to_owned()),
+            },
+            "id" => self.event.2 = Some(value.to_owned()),
+            "retry" => self.retry_ms = value.parse().ok(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The bytes of a stream.
+
+use serde_json::json;
+
+use crate::support::{Service, Token, for_team};
+
+#[tokio::test]
+async fn a_stream_begins_with_retry_and_ready_and_ids_come_last() {
+    let service = Service::start().await;
+    let mut stream = service
+        .stream("/stream/team", &Token::user("u", &["a"]))
+        .await;
+    assert_eq!(stream.headers["content-type"], "text/event-stream");
+    assert_eq!(stream.headers["cache-control"], "no-cache, no-transform");
+    assert_eq!(stream.headers["x-accel-buffering"], "no");
+    let ready = stream.next().await;
+    assert_eq!(ready.name, "stream:ready");
+    assert_eq!(ready.json()["position"], ready.id);
+    assert_eq!(
+        ready.json()["scopes"],
+        json!({"user": null, "teams": ["a"], "broker": null})
+    );
+    assert!((500..=3_000).contains(&stream.retry_ms.unwrap()));
+    let positions = service.publish(&for_team("a", 1)).await;
+    let event = stream.next().await;
+    assert_eq!((&event.name[..], &event.id), ("test:tick", &positions[0]));
+    let lines: Vec<_> = stream.text.lines().collect();
+    assert!(
+        lines[0].starts_with("retry: ") && lines[1] == ":ok",
+        "{lines:?}"
+    );
+    let blocks: Vec<_> = stream.text.trim_end().split("\n\n").collect();
+    assert!(
+        blocks
+            .iter()
+            .all(|b| b.lines().last().unwrap().starts_with("id: ")),
+        "{blocks:?}"
+    );
+    assert!(!stream.text.contains('\r') && stream.text.is_ascii());
+}
+
+#[tokio::test]
+async fn without_names_every_event_is_a_message() {
+    let service = Service::start().await;
+    let mut stream = service
+        .stream("/stream?named=false", &Token::user("u", &["a"]))
+        .await;
+    service.publish(&for_team("a", 1)).await;
+    let (ready, event) = (stream.next().await, stream.next().await);
+    assert_eq!((&ready.name[..], &event.name[..]), ("", ""));
+    assert_eq!(ready.json()["type"], "stream:ready");
+    assert_eq!(event.json()["type"], "test:tick");
+    assert!(!stream.text.contains("event:"));
+}
+
+#[tokio::test]
+async fn an_idle_stream_says_that_it_lives_and_moves_its_cursor_past_what_others_are_told() {
+    let service = Service::with(&["--heartbeat-seconds=1"]).await;
+    let mut stream = service
+        .stream("/stream/team", &Token::user("u", &["a"]))
+        .await;
+    stream.next().await;
+    for n in 0..10 {
+        service.publish(&for_team("other", n)).await;
+    }
+    let beat = stream.next().await;
+    assert_eq!(
+        (&beat.name[..], &beat.data[..], beat.position()),
+        ("hb", "", 10)
+    );
+    assert!(stream.text.contains("\n:hb\n"), "{:?}", stream.text);
+    assert!(!stream.text.contains(":hb\n\n"), "{:?}", stream.text);
+}
+
+#[tokio::test]
+async fn a_compressed_stream_reads_the_same() {
+    let service = Service::with(&["--heartbeat-seconds=1"]).await;
+    let client = reqwest::Client::builder()
+        .gzip(true)
+        .no_proxy()
+        .build()
+        .unwrap();
+    let token = Token::user("u", &["a"]);
+    let request = client
+        .get(service.url("/stream/team"))
+        .bearer_auth(token.signed());
+    let raw = service
+        .get("/stream/team", &token)
+        .header("accept-encoding", "gzip");
+    let raw = raw.send().await.unwrap();
+    assert_eq!(raw.headers()["content-encoding"], "gzip");
+    assert_eq!(
+        raw.headers()["vary"]
+            .to_str()
+            .unwrap()
+            .to_lowercase()
+            .contains("accept-encoding"),
+        true
+    );
+    let mut zipped = crate::support::Stream::open(request).await;
+    let mut plain = service.stream("/stream/team", &token).await;
+    zipped.next().await;
+    plain.next().await;
+    for n in 0..50 {
+        service.publish(&for_team("a", n)).await;
+    }
+    assert_eq!(zipped.logged(50).await, plain.logged(50).await);
+    assert_eq!(zipped.next().await.name, "hb");
+}
