@@ -136,7 +136,11 @@ impl Service {
             .await
             .expect("a thread");
         let addr = addr.expect("the service starts");
-        let client = Client::builder().gzip(false).no_proxy().build().expect("a client");
+        let client = Client::builder()
+            .gzip(false)
+            .no_proxy()
+            .build()
+            .expect("a client");
         Self {
             addr,
             database,
