@@ -2,5 +2,6 @@
 
 mod support;
 
+mod openapi;
 mod replay;
 mod wire;
