@@ -2,6 +2,7 @@
 
 mod support;
 
+mod isolation;
 mod openapi;
 mod replay;
 mod wire;

@@ -1,12 +1,14 @@
 //! What every test stands on: the real service on a real socket, a database of its own,
 //! and clients that know nothing of the service's code.
 
+pub mod answer;
 pub mod cluster;
 pub mod process;
 pub mod service;
 pub mod sse;
 pub mod wait;
 
+pub use answer::{Answer, Way};
 pub use process::Process;
 pub use service::{Service, Token};
 pub use sse::{Message, Stream};
