@@ -5,4 +5,5 @@ mod support;
 mod isolation;
 mod openapi;
 mod replay;
+mod tokens;
 mod wire;
