@@ -5,5 +5,6 @@ mod support;
 mod isolation;
 mod openapi;
 mod replay;
+mod rubbish;
 mod tokens;
 mod wire;

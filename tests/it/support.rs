@@ -5,6 +5,7 @@ pub mod answer;
 pub mod cluster;
 pub mod forge;
 pub mod process;
+pub mod raw;
 pub mod service;
 pub mod sse;
 pub mod wait;
