@@ -128,7 +128,7 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let key = value
         .to_str()
         .ok()
-        .filter(|key| (1..=KEY_CHARS).contains(&key.len()));
+        .filter(|key| (1..=KEY_CHARS).contains(&key.len()) && !key.contains('\t'));
     let key = key.ok_or_else(|| {
         let reason = format!("must be 1 to {KEY_CHARS} characters of visible ASCII");
         Problem::bad_parameter("Idempotency-Key", reason)
