@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::body::Object;
 use super::problem::Problem;
 use super::{Service, body};
 use crate::event::json::on_one_line;
@@ -61,7 +62,7 @@ fn only_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error>
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Many {
-    events: Vec<EventBody>,
+    events: Vec<Object<EventBody>>,
 }
 
 /// Tells one event from many, whatever else is wrong.
@@ -141,7 +142,7 @@ fn events(body: &[u8], caller: &Caller, event_bytes: usize) -> Result<Vec<NewEve
     let events = if is_batch {
         body::parse::<Many>(body)?.events
     } else {
-        vec![body::parse::<EventBody>(body)?]
+        vec![Object(body::parse::<EventBody>(body)?)]
     };
     if !(1..=MOST_EVENTS).contains(&events.len()) {
         let detail = format!(
@@ -157,7 +158,7 @@ fn events(body: &[u8], caller: &Caller, event_bytes: usize) -> Result<Vec<NewEve
             field.to_owned()
         }
     };
-    let checked = |(i, event)| checked(event, caller, event_bytes, |field| at(i, field));
+    let checked = |(i, Object(event))| checked(event, caller, event_bytes, |field| at(i, field));
     events.into_iter().enumerate().map(checked).collect()
 }
 
