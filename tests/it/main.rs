@@ -4,6 +4,7 @@ mod support;
 
 mod isolation;
 mod openapi;
+mod publishing;
 mod replay;
 mod rubbish;
 mod tokens;
