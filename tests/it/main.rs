@@ -2,6 +2,8 @@
 
 mod support;
 
+mod cors;
+mod history;
 mod isolation;
 mod openapi;
 mod publishing;
