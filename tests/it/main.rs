@@ -2,10 +2,12 @@
 
 mod support;
 
+mod commands;
 mod cors;
 mod history;
 mod isolation;
 mod openapi;
+mod operations;
 mod publishing;
 mod replay;
 mod rubbish;

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod cluster;
+pub mod command;
 pub mod forge;
 pub mod process;
 pub mod raw;
