@@ -43,14 +43,14 @@ async fn a_service_whose_tables_are_gone_is_live_and_not_ready() {
     assert_eq!(ask(&service, "/health/ready").await.status, 200);
 }
 
-/// Reads OpenMetrics text as its standard has it: families first, samples of theirs, an end.
+/// Reads `OpenMetrics` text as its standard has it: families first, samples of theirs, an end.
 fn metrics(text: &str) -> BTreeMap<String, f64> {
     let (mut family, mut kind, mut samples) = (String::new(), String::new(), BTreeMap::new());
     let body = text.strip_suffix("# EOF\n").expect("an end");
     for line in body.lines() {
         if let Some(meta) = line.strip_prefix("# ") {
             let mut words = meta.splitn(3, ' ');
-            let (what, name, rest) = (words.next(), words.next().unwrap(), words.next().unwrap());
+            let (what, name, rest) = (words.next(), words.next().expect("a name"), words.next().expect("more"));
             assert!(name.starts_with("porchlight_"), "{line}");
             match what {
                 Some("TYPE") => rest.clone_into(&mut kind),
