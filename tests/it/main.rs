@@ -2,5 +2,6 @@
 
 mod support;
 
+mod chaos;
 mod replay;
 mod wire;
