@@ -3,5 +3,6 @@
 mod support;
 
 mod chaos;
+mod order;
 mod replay;
 mod wire;

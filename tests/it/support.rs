@@ -1,6 +1,7 @@
 //! What every test stands on: the real service on a real socket, a database of its own,
 //! and clients that know nothing of the service's code.
 
+pub mod appending;
 pub mod chance;
 pub mod cluster;
 pub mod ledger;
