@@ -3,6 +3,7 @@
 mod support;
 
 mod chaos;
+mod instances;
 mod order;
 mod replay;
 mod wire;
