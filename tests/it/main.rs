@@ -6,4 +6,5 @@ mod chaos;
 mod instances;
 mod order;
 mod replay;
+mod retention;
 mod wire;
