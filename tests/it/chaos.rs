@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use porchlight::database::embedded::{EmbeddedConfig, EmbeddedPostgres};
-use sqlx::{Connection, PgConnection};
 use tokio::sync::watch;
 
-use crate::support::cluster::{TestDatabase, open_dir};
-use crate::support::{Chance, Process, Service, eventually};
+use crate::support::cluster::TestDatabase;
+use crate::support::own::OwnPostgres;
+use crate::support::{Chance, Process, Service};
 
 mod crowd;
 
@@ -54,16 +51,8 @@ async fn a_service_killed_10_times_loses_nothing_that_it_acknowledged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_killed_5_times_loses_nothing_that_was_acknowledged() {
     let mut chance = Chance::new();
-    let dir = open_dir();
-    let mut config = EmbeddedConfig::new(dir.path());
-    // Recovery begins with a sync of every file; one call does it faster.
-    let sync = ("recovery_init_sync_method".into(), "syncfs".into());
-    config.settings.push(sync);
-    let postgres = EmbeddedPostgres::start(config).await.expect("a Postgres");
-    let url = format!(
-        "postgres://postgres@localhost/porchlight?host={}",
-        postgres.socket_dir().display()
-    );
+    let postgres = OwnPostgres::start().await;
+    let url = postgres.url();
     let variables = [("DATABASE_URL", &url[..]), ("PORCHLIGHT_MEMORY_MB", "1")];
     let process = Process::start("127.0.0.1:0", &variables).await;
     let plan = Plan::new(&mut chance, 20);
@@ -72,18 +61,9 @@ async fn a_database_killed_5_times_loses_nothing_that_was_acknowledged() {
         for time in times {
             let reached = acknowledged.wait_for(|n| *n >= time).await;
             drop(reached.expect("publishers go on"));
-            let running = async || postgres.postmaster_pid();
-            let pid = eventually("the database runs", running).await;
-            let pid = i32::try_from(pid).expect("a pid");
-            kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+            postgres.kill().await;
         }
     };
     let result = crowd(&process.url(""), plan, killing).await;
-    let options = postgres.connect_options();
-    let connect = async || PgConnection::connect_with(&options).await.ok();
-    let mut connection = eventually("the database answers", connect).await;
-    result.check(&mut connection).await;
-    drop(connection);
-    drop(process);
-    postgres.stop().await;
+    result.check(&mut postgres.connect().await).await;
 }

@@ -3,8 +3,10 @@
 mod support;
 
 mod chaos;
+mod ending;
 mod instances;
 mod order;
 mod replay;
 mod retention;
+mod slow;
 mod wire;

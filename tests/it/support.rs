@@ -5,6 +5,7 @@ pub mod appending;
 pub mod chance;
 pub mod cluster;
 pub mod ledger;
+pub mod own;
 pub mod process;
 pub mod publisher;
 pub mod returning;
