@@ -34,7 +34,7 @@ enum Command {
     Token(Box<TokenCommand>),
     /// Bring the database up to date and stop
     Migrate(Box<Config>),
-    /// Print the OpenAPI description as JSON
+    /// Print the `OpenAPI` description as JSON
     Openapi,
     /// Load a running server and measure it
     Bench(Box<BenchArgs>),

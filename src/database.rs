@@ -68,18 +68,17 @@ pub struct Database {
 impl Database {
     /// Connects to the configured Postgres, or starts the own one.
     pub async fn open(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
-        let (options, embedded) = match &settings.database_url {
-            Some(url) => (
+        let (options, embedded) = if let Some(url) = &settings.database_url {
+            (
                 url.parse::<PgConnectOptions>()
                     .map_err(DatabaseError::Url)?,
                 None,
-            ),
-            None => {
-                let mut config = EmbeddedConfig::new(settings.data_dir()?);
-                config.bin_dir.clone_from(&settings.pg_bin_dir);
-                let embedded = EmbeddedPostgres::start(config).await?;
-                (embedded.connect_options(), Some(embedded))
-            }
+            )
+        } else {
+            let mut config = EmbeddedConfig::new(settings.data_dir()?);
+            config.bin_dir.clone_from(&settings.pg_bin_dir);
+            let embedded = EmbeddedPostgres::start(config).await?;
+            (embedded.connect_options(), Some(embedded))
         };
         let options = options.application_name("porchlight");
         let core = pool(options.clone(), CORE_CONNECTIONS).await?;
@@ -111,7 +110,7 @@ impl Database {
             Ok(false) => {}
             // Some hosts do not let anyone ask.
             Err(error) => {
-                tracing::warn!(%error, "cannot tell a restored database from its original")
+                tracing::warn!(%error, "cannot tell a restored database from its original");
             }
         }
         connection

@@ -40,13 +40,13 @@ impl<'a> EventJson<'a> {
         Self {
             position: None,
             event_type: told.event_type.as_str(),
-            module: told.module().map(|m| m.as_str()),
+            module: told.module().map(super::super::ids::ModuleName::as_str),
             action: told.event_type.action(),
-            record_id: told.record_id().map(|r| r.as_str()),
+            record_id: told.record_id().map(super::super::ids::RecordId::as_str),
             data: told.data.as_deref(),
             changes: told.changes.as_deref(),
             version: told.version,
-            user_id: told.user.as_ref().map(|u| u.as_str()),
+            user_id: told.user.as_ref().map(super::super::ids::UserId::as_str),
             timestamp: timestamp(event.created_at),
         }
     }

@@ -1,5 +1,12 @@
 //! The service as its users meet it: over sockets, with a real Postgres behind it.
 
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "tests are read by people who run them, and may fail"
+)]
+
 mod support;
 
 mod replay;

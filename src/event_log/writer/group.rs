@@ -20,7 +20,7 @@ pub(super) fn take(waiting: &mut Vec<Job>, most_events: usize) -> Vec<Job> {
             .publication
             .key
             .as_ref()
-            .map(|k| (k.broker.clone(), k.key.clone()));
+            .map(|k| (k.broker.clone(), k.name.clone()));
         if taken > 0 && (events > most_events || key.as_ref().is_some_and(|k| keys.contains(k))) {
             break;
         }
@@ -43,9 +43,9 @@ pub(super) async fn settle(parts: &WriterParts, group: Vec<Job>) {
         }
         Err(failure) => {
             tracing::warn!(error = %failure, requests = group.len(), "publishing failed");
-            group
-                .into_iter()
-                .for_each(|job| job.answer(Err(PublishError::Unconfirmed)));
+            for job in group {
+                job.answer(Err(PublishError::Unconfirmed));
+            }
         }
     }
 }
