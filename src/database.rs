@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool};
+use sqlx::{ConnectOptions, Executor, PgPool};
 
 use crate::config::database::DatabaseSettings;
 use crate::event_log::origin;
 
 pub mod embedded;
+mod kept;
+
+pub use kept::{Kept, is_refusal};
 
 use embedded::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
 
@@ -80,7 +83,9 @@ impl Database {
             let embedded = EmbeddedPostgres::start(config).await?;
             (embedded.connect_options(), Some(embedded))
         };
-        let options = options.application_name("porchlight");
+        let options = options
+            .application_name("porchlight")
+            .disable_statement_logging();
         let core = pool(options.clone(), CORE_CONNECTIONS).await?;
         let pool = pool(options, settings.database_connections).await?;
         refuse_old(&pool).await?;
@@ -149,7 +154,6 @@ async fn pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, Dat
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move { connection.execute(SESSION).await.map(drop) })
         })

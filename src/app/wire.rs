@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{App, Limits, Surroundings, housekeeping};
 use crate::config::Config;
-use crate::database::Database;
+use crate::database::{Database, Kept};
 use crate::event_log::Writer;
 use crate::event_log::writer::WriterParts;
 use crate::follower::{Follower, FollowerParts, Porch, announce, listen};
@@ -40,7 +40,7 @@ impl Ground<'_> {
         let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
-            pool: self.database.core.clone(),
+            database: Kept::new(self.database.core.clone()),
             hub: Arc::clone(&hub),
             committed: batches,
             hints: here.clone(),
@@ -66,7 +66,7 @@ impl Ground<'_> {
 
     fn writer(&self, committed: Committed) -> Writer {
         let (writer, writing) = Writer::new(WriterParts {
-            pool: self.database.core.clone(),
+            database: Kept::new(self.database.core.clone()),
             dice: self.around.dice.clone(),
             committed,
             stop: self.tasks.stop_last(),
@@ -86,7 +86,12 @@ impl Ground<'_> {
         let (core, dice) = (&self.database.core, &self.around.dice);
         let instance = dice.tag(INSTANCE_LEN);
         let stop = self.tasks.stop_last();
-        let announcing = announce::run(core.clone(), elsewhere, instance.clone(), stop.clone());
+        let announcing = announce::run(
+            Kept::new(core.clone()),
+            elsewhere,
+            instance.clone(),
+            stop.clone(),
+        );
         self.tasks.spawn("the announcer", announcing);
         let parts = listen::ListenerParts {
             pool: core.clone(),

@@ -17,8 +17,6 @@ use crate::database::Database;
 use crate::identity::development_secret;
 use crate::telemetry;
 
-/// Threads of the service's own tasks; connections have threads of their own.
-const CORE_THREADS: usize = 2;
 /// Exit code after a second signal: 128 and the signal's number, as shells have it.
 const EXIT_AT_ONCE: i32 = 130;
 
@@ -34,11 +32,10 @@ pub(super) fn print(text: &str) -> ExitCode {
     }
 }
 
+/// The service's own tasks share this thread: they hand work to each other all the time,
+/// and a hand-over within a thread costs nothing. Connections have threads of their own.
 fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(CORE_THREADS)
-        .enable_all()
-        .build()
+    Builder::new_current_thread().enable_all().build()
 }
 
 fn block_on<E: std::fmt::Display>(work: impl Future<Output = Result<(), E>>) -> ExitCode {
