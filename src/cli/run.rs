@@ -54,6 +54,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
         return fail(&error);
     }
     allow_many_files();
+    use_small_pages();
     block_on(async {
         // Heard from the first moment: a signal during start stops too.
         let stop = stop_signal().map_err(|error| error.to_string())?;
@@ -76,6 +77,15 @@ fn allow_many_files() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Less than hoped for is still what there is.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
+/// A connection's buffers are mostly empty: with huge pages the empty part would be
+/// memory too, 8 KiB of it per stream.
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::debug!(%error, "huge pages stay as they are");
     }
 }
 

@@ -64,6 +64,8 @@ const GOING_AWAY: [&str; 4] = ["08", "57", "58", "XX"];
 /// other error nobody knows.
 #[must_use]
 pub fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| !GOING_AWAY.iter().any(|class| code.starts_with(class)))
 }
