@@ -55,7 +55,8 @@ need() {
 
 fail() { echo "$*" >&2; exit 1; }
 
-# Every measurement gets a fresh server: memory once used is not always given back.
+# Every measurement gets a fresh server: memory once used is not always given back, and a log
+# grows.
 measure() {
     local load=$1 server=$2 file="$out/$1.$2.$3.json"
     start "$server"
@@ -103,6 +104,7 @@ start_nchan() {
 }
 
 start_porchlight() {
+    rm -rf "$work/data"
     env -u DATABASE_URL PORCHLIGHT_ADDR="127.0.0.1:$port" JWT_SECRET="$SECRET" \
         PORCHLIGHT_DATA_DIR="$work/data" PORCHLIGHT_STREAMS_PER_USER=1000 \
         PORCHLIGHT_POSTS_PER_SECOND=1000000 \
