@@ -9,5 +9,9 @@
 
 mod support;
 
+mod chaos;
+mod instances;
+mod order;
 mod replay;
+mod retention;
 mod wire;

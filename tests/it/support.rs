@@ -1,13 +1,22 @@
 //! What every test stands on: the real service on a real socket, a database of its own,
 //! and clients that know nothing of the service's code.
 
+pub mod appending;
+pub mod chance;
 pub mod cluster;
+pub mod ledger;
 pub mod process;
+pub mod publisher;
+pub mod returning;
 pub mod service;
+pub mod slow;
 pub mod sse;
 pub mod wait;
 
+pub use chance::Chance;
 pub use process::Process;
+pub use publisher::Publisher;
+pub use returning::Returning;
 pub use service::{Service, Token};
 pub use sse::{Message, Stream};
 pub use wait::eventually;
