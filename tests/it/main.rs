@@ -11,6 +11,7 @@ mod support;
 
 mod chaos;
 mod instances;
+mod openapi;
 mod order;
 mod replay;
 mod retention;

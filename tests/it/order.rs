@@ -136,7 +136,10 @@ fn check(log: &[Row], committed: Vec<(String, i64, i64)>) {
     for (broker, position, _, is_in_order) in log {
         let expected = next.entry(broker).or_insert(1);
         assert_eq!(position, expected, "in {broker}");
-        assert!(is_in_order, "{broker} {position} is older than the one before");
+        assert!(
+            is_in_order,
+            "{broker} {position} is older than the one before"
+        );
         *expected += 1;
     }
     let mut committed: Vec<_> = committed;

@@ -32,7 +32,12 @@ async fn keep(pool: &PgPool, events: i64) -> u64 {
         retention_interval_seconds: 60,
     };
     // The service sweeps too, when it starts: then this one has nothing to say.
-    let done = async || retention::run(pool, &settings).await.ok().filter(|n| *n > 0);
+    let done = async || {
+        retention::run(pool, &settings)
+            .await
+            .ok()
+            .filter(|n| *n > 0)
+    };
     eventually("events are removed", done).await
 }
 
@@ -129,7 +134,8 @@ async fn the_service_does_it_by_itself() {
     publish(&service, 0, 50).await;
     let is_swept = async || (kept(&pool).await == (41, 50, 40)).then_some(());
     eventually("old events are gone", is_swept).await;
-    let told = async || (service.metric("porchlight_events_removed_total").await >= 40.0).then_some(());
+    let told =
+        async || (service.metric("porchlight_events_removed_total").await >= 40.0).then_some(());
     eventually("the metric says so", told).await;
 }
 
@@ -168,7 +174,11 @@ async fn a_list_from_before_the_horizon_is_refused() {
     keep(&pool(&service.database).await, 100).await;
     for (after, status) in [(&positions[198], 410), (&positions[199], 200)] {
         let path = format!("/events?scope=team&after={after}");
-        let answer = service.get(&path, &token()).send().await.expect("an answer");
+        let answer = service
+            .get(&path, &token())
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), status, "{after}");
         let answer: Value = answer.json().await.expect("JSON");
         match status {
