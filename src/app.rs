@@ -12,7 +12,7 @@ use crate::database::{self, Database};
 use crate::event_log::Writer;
 use crate::http::cors::Origins;
 use crate::hub::Hub;
-use crate::identity::Verifier;
+use crate::identity::{Secret, Verifier};
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
 use crate::stream::open::Services;
@@ -69,6 +69,14 @@ pub enum AppError {
          anybody could make tokens. (On a loopback address a development secret is made.)"
     )]
     NoKeys(SocketAddr),
+    /// The data directory.
+    #[error("the data directory {} cannot be made: {error}", path.display())]
+    DataDir {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -88,6 +96,7 @@ pub struct Application {
     listener: TcpListener,
     origins: Origins,
     tasks: Tasks,
+    development_secret: Option<Secret>,
 }
 
 /// Time and dice, which tests set.
@@ -113,7 +122,11 @@ impl Surroundings {
 impl Application {
     /// Builds the service: keys first, which fail fast, then the address, then the database.
     pub async fn build(config: Config, around: Surroundings) -> Result<Self, AppError> {
-        let identity = serve::identity(&config)?;
+        let mut identity = config.identity.settings();
+        let development_secret = serve::development_secret(&config, &identity)?;
+        if let Some(secret) = &development_secret {
+            identity.secret = Some(secret.clone());
+        }
         let verifier = Verifier::new(&identity, around.clock.clone())?;
         let listener = serve::listener(&config)?;
         let database = Database::open(&config.database).await?;
@@ -134,7 +147,14 @@ impl Application {
             listener,
             origins,
             tasks,
+            development_secret,
         })
+    }
+
+    /// The secret that was made because there was none.
+    #[must_use]
+    pub fn development_secret(&self) -> Option<&Secret> {
+        self.development_secret.as_ref()
     }
 
     /// Where it listens.

@@ -10,6 +10,7 @@ use crate::config::Config;
 
 mod run;
 pub mod token;
+mod welcome;
 
 /// The real-time layer of a CRM: Server-Sent Events that survive any disconnect, over a
 /// log in Postgres.

@@ -1,14 +1,14 @@
 //! Running the commands.
 
 use std::future::Future;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::TokenCommand;
+use super::{TokenCommand, welcome};
 use crate::app::{Application, Surroundings};
 use crate::bench::BenchArgs;
 use crate::clock::{Clock, Dice};
@@ -64,7 +64,14 @@ pub(super) fn serve(config: Config) -> ExitCode {
             () = &mut stop => return Ok(()),
         };
         let application = built.map_err(|error| error.to_string())?;
-        telemetry::announce(application.addr().map_err(|error| error.to_string())?);
+        let addr = application.addr().map_err(|error| error.to_string())?;
+        telemetry::announce(addr);
+        if let Some(secret) = application.development_secret()
+            && std::io::stdout().is_terminal()
+            && let Ok(text) = welcome::text(secret, addr, &Clock::system())
+        {
+            print(&text);
+        }
         application
             .run(stop)
             .await
