@@ -9,7 +9,7 @@ use crate::identity::{MintRequest, Role, Secret, mint};
 use crate::ids::InvalidId;
 
 /// How long the tokens in the greeting last.
-const TTL: Duration = Duration::from_secs(12 * 3_600);
+const TTL: Duration = Duration::from_hours(12);
 
 /// Where to look and what to paste, with tokens of a development secret.
 ///

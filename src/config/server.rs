@@ -51,7 +51,7 @@ pub struct ServerSettings {
         long,
         env = "PORCHLIGHT_LOG",
         value_name = "FILTER",
-        default_value = "info"
+        default_value = "info,actix_server=warn"
     )]
     pub log: String,
 }

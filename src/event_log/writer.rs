@@ -129,23 +129,15 @@ async fn run(mut parts: WriterParts, mut jobs: mpsc::Receiver<Job>) {
             n = jobs.recv_many(&mut waiting, GROUP_REQUESTS) => if n == 0 { return },
             () = parts.stop.cancelled() => { jobs.close(); }
         }
-        gather(&mut jobs, &mut waiting, next_group).await;
+        // Under load, commits are few and large; a request that comes alone finds this
+        // moment long past. Nobody is woken for what comes meanwhile.
+        tokio::time::sleep_until(next_group).await;
+        let room = GROUP_REQUESTS.saturating_sub(waiting.len());
+        waiting.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(room));
         next_group = Instant::now() + GROUP_INTERVAL;
         while !waiting.is_empty() {
             let group = group::take(&mut waiting, GROUP_EVENTS);
             group::settle(&mut parts, group).await;
-        }
-    }
-}
-
-/// Lets more requests come, up to `until`: under load, commits are few and large. A
-/// request that comes alone finds the moment long past and does not wait.
-async fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>, until: Instant) {
-    while !waiting.is_empty() && waiting.len() < GROUP_REQUESTS {
-        let room = GROUP_REQUESTS - waiting.len();
-        match tokio::time::timeout_at(until, jobs.recv_many(waiting, room)).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return,
         }
     }
 }
