@@ -162,11 +162,16 @@ impl<'a> Columns<'a> {
         self.ord.push(ord);
         self.audience.push(event.audience.to_string());
         self.event_type.push(event.event_type.as_str());
-        self.module.push(event.module().map(|m| m.as_str()));
-        self.record.push(event.record_id().map(|r| r.as_str()));
-        self.user.push(event.user.as_ref().map(|u| u.as_str()));
+        self.module
+            .push(event.module().map(super::super::ids::ModuleName::as_str));
+        self.record
+            .push(event.record_id().map(super::super::ids::RecordId::as_str));
+        self.user
+            .push(event.user.as_ref().map(super::super::ids::UserId::as_str));
         self.version.push(event.version);
-        self.data.push(event.data.as_deref().map(|d| d.get()));
-        self.changes.push(event.changes.as_deref().map(|c| c.get()));
+        self.data
+            .push(event.data.as_deref().map(sqlx::types::JsonRawValue::get));
+        self.changes
+            .push(event.changes.as_deref().map(sqlx::types::JsonRawValue::get));
     }
 }

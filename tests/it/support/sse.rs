@@ -165,9 +165,12 @@ impl Stream {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "event" => self.event.0 = value.to_owned(),
+            "event" => value.clone_into(&mut self.event.0),
             "data" => match &mut self.event.1 {
-                Some(data) => *data += &format!("\n{value}"),
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
                 none => *none = Some(value.to_owned()),
             },
             "id" => self.event.2 = Some(value.to_owned()),

@@ -1,0 +1,111 @@
+//! The description of the service says what is served, all of it, and nothing else.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use porchlight::http::openapi::DOCUMENT;
+use porchlight::http::routes;
+use serde_json::Value;
+
+const METHODS: &[&str] = &[
+    "get", "put", "post", "delete", "patch", "head", "options", "trace",
+];
+
+fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().expect("an object").iter()
+}
+
+#[test]
+fn what_is_served_is_described_and_what_is_described_is_served() {
+    let served: BTreeSet<_> = routes::all()
+        .iter()
+        .map(|endpoint| format!("{} {}", endpoint.method, endpoint.path))
+        .collect();
+    let mut described = BTreeSet::new();
+    for (path, item) in object(&DOCUMENT["paths"]) {
+        for (method, _) in object(item).filter(|(name, _)| METHODS.contains(&name.as_str())) {
+            described.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    assert_eq!(served, described);
+}
+
+#[test]
+fn every_part_of_a_path_is_described() {
+    for (path, item) in object(&DOCUMENT["paths"]) {
+        let parts: BTreeSet<_> = path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+            .collect();
+        for (method, operation) in object(item) {
+            let parameters = operation["parameters"].as_array();
+            let described: BTreeSet<_> = parameters
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "path")
+                .filter_map(|parameter| parameter["name"].as_str())
+                .collect();
+            assert_eq!(parts, described, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn every_code_of_a_problem_is_described_and_every_described_one_is_used() {
+    let used = codes_in_source();
+    assert!(
+        used.contains("token_expired") && used.contains("cursor_ahead"),
+        "{used:?}"
+    );
+    assert_eq!(used, described_codes());
+}
+
+/// The codes that any response of the document names.
+fn described_codes() -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    for (_, response) in object(&DOCUMENT["components"]["responses"]) {
+        let schema = &response["content"]["application/problem+json"]["schema"];
+        let all_of = schema["allOf"].as_array().into_iter().flatten();
+        for code in all_of.map(|part| &part["properties"]["code"]) {
+            let many = code["enum"].as_array().into_iter().flatten();
+            let names = many.chain(code.get("const")).filter_map(Value::as_str);
+            codes.extend(names.map(ToOwned::to_owned));
+        }
+    }
+    codes
+}
+
+/// The codes that the source names: the first words of a problem, or the outcome of a match.
+fn codes_in_source() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let handlers = std::fs::read_dir(root.join("http")).expect("a folder");
+    let files = handlers.map(|entry| entry.expect("a file").path());
+    let files = files.chain([root.join("http.rs"), root.join("identity/error.rs")]);
+    let mut codes = BTreeSet::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("text");
+        let text = text.split("#[cfg(test)]").next().expect("text");
+        for call in [
+            "Problem::new(",
+            "Self::new(",
+            "bad_request(",
+            "unavailable(",
+            "=> (",
+            "=> ",
+        ] {
+            codes.extend(text.split(call).skip(1).filter_map(first_word));
+        }
+    }
+    codes
+}
+
+/// The code that a call begins with, if it does: `status, "busy", …`.
+fn first_word(arguments: &str) -> Option<String> {
+    let (before, rest) = arguments.split_once('"')?;
+    let is_status = before
+        .chars()
+        .all(|c| c.is_alphanumeric() || c.is_whitespace() || "_:,".contains(c));
+    let (word, _) = rest.split_once('"')?;
+    let is_code = !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    (is_status && before.matches(',').count() <= 1 && is_code).then(|| word.to_owned())
+}
