@@ -6,14 +6,12 @@ use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
-use super::{Epoch, Event};
+use super::{Cursor, Event};
 
 /// One event on the wire; the order of the fields is the order of the text.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<String>,
     #[serde(rename = "type")]
     event_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +36,6 @@ impl<'a> EventJson<'a> {
     pub fn of(event: &'a Event) -> Self {
         let told = &event.told;
         Self {
-            position: None,
             event_type: told.event_type.as_str(),
             module: told.module().map(super::super::ids::ModuleName::as_str),
             action: told.event_type.action(),
@@ -50,15 +47,13 @@ impl<'a> EventJson<'a> {
             timestamp: timestamp(event.created_at),
         }
     }
+}
 
-    /// The same with its position, for lists.
-    #[must_use]
-    pub fn listed(event: &'a Event, epoch: &Epoch) -> Self {
-        Self {
-            position: Some(epoch.at(event.position).to_string()),
-            ..Self::of(event)
-        }
-    }
+/// An event's JSON with its position in front, as lists have it.
+#[must_use]
+pub fn listed(json: &str, position: &Cursor) -> String {
+    let fields = json.strip_prefix('{').unwrap_or(json);
+    format!("{{\"position\":\"{position}\",{fields}")
 }
 
 const MILLISECONDS: StaticFormatDescription =
