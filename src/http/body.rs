@@ -1,13 +1,18 @@
 //! Bodies: JSON of a bounded size, every field known.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
-use super::query::unknown_field;
+use super::query::named_field;
 
 /// Reads a JSON body of at most `limit` bytes.
 pub async fn read(
@@ -52,10 +57,10 @@ pub async fn read(
 /// Parses a body, naming the field at fault.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let detail = error.into_inner().to_string();
-        let field = match (unknown_field(&detail), path.as_str()) {
+        let field = match (named_field(&detail), path.as_str()) {
             (Some(name), "." | "?") => Some(name),
             (Some(name), path) if path.ends_with(&name) => Some(path.to_owned()),
             (Some(name), path) => Some(format!("{path}.{name}")),
@@ -70,5 +75,28 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })?;
     json.end()
         .map_err(|error| Problem::bad_request("invalid_body", error.to_string()))?;
-    Ok(value)
+    Ok(value.0)
+}
+
+/// A JSON object. Without this, a list of its fields' values would do as well.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }

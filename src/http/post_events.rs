@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::body::Object;
 use super::problem::Problem;
 use super::{Service, body};
 use crate::event::json::on_one_line;
@@ -61,7 +62,7 @@ fn only_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error>
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Many {
-    events: Vec<EventBody>,
+    events: Vec<Object<EventBody>>,
 }
 
 /// Tells one event from many, whatever else is wrong.
@@ -128,7 +129,7 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let key = value
         .to_str()
         .ok()
-        .filter(|key| (1..=KEY_CHARS).contains(&key.len()));
+        .filter(|key| (1..=KEY_CHARS).contains(&key.len()) && !key.contains('\t'));
     let key = key.ok_or_else(|| {
         let reason = format!("must be 1 to {KEY_CHARS} characters of visible ASCII");
         Problem::bad_parameter("Idempotency-Key", reason)
@@ -141,7 +142,7 @@ fn events(body: &[u8], caller: &Caller, event_bytes: usize) -> Result<Vec<NewEve
     let events = if is_batch {
         body::parse::<Many>(body)?.events
     } else {
-        vec![body::parse::<EventBody>(body)?]
+        vec![Object(body::parse::<EventBody>(body)?)]
     };
     if !(1..=MOST_EVENTS).contains(&events.len()) {
         let detail = format!(
@@ -157,7 +158,7 @@ fn events(body: &[u8], caller: &Caller, event_bytes: usize) -> Result<Vec<NewEve
             field.to_owned()
         }
     };
-    let checked = |(i, event)| checked(event, caller, event_bytes, |field| at(i, field));
+    let checked = |(i, Object(event))| checked(event, caller, event_bytes, |field| at(i, field));
     events.into_iter().enumerate().map(checked).collect()
 }
 

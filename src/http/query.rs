@@ -27,13 +27,15 @@ pub fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
     }
     serde_path_to_error::deserialize(serde_json::Value::Object(seen)).map_err(|error| {
         let detail = error.inner().to_string();
-        let field = unknown_field(&detail).unwrap_or_else(|| error.path().to_string());
+        let field = named_field(&detail).unwrap_or_else(|| error.path().to_string());
         Problem::bad_request("invalid_parameter", detail).at(field)
     })
 }
 
-/// The name in "unknown field `name`, expected …".
-pub(super) fn unknown_field(detail: &str) -> Option<String> {
-    let name = detail.strip_prefix("unknown field `")?;
+/// The name in "unknown field `name`, expected …" and its like.
+pub(super) fn named_field(detail: &str) -> Option<String> {
+    let name = ["unknown", "missing", "duplicate"]
+        .iter()
+        .find_map(|how| detail.strip_prefix(how)?.strip_prefix(" field `"))?;
     Some(name.split_once('`')?.0.to_owned())
 }

@@ -58,31 +58,20 @@ pub struct Filter {
 impl Filter {
     /// Parses `types=escrow:*,ai:*` and `records=escrows/123,…`.
     pub fn parse(types: Option<&str>, records: Option<&str>) -> Result<Self, FilterError> {
-        let types = parts(types).map(str::parse).collect::<Result<Vec<_>, _>>();
-        let records = parts(records)
-            .map(record)
-            .collect::<Result<FxHashSet<_>, _>>();
-        let filter = Self {
-            types: types.map_err(|e| FilterError {
-                field: "types",
-                error: e,
-            })?,
-            records: records.map_err(|e| FilterError {
-                field: "records",
-                error: e,
-            })?,
-        };
-        let too_many = |field| {
-            Err(FilterError {
-                field,
-                error: InvalidFilter::TooMany,
-            })
-        };
-        match () {
-            () if filter.types.len() > MOST_PARTS => too_many("types"),
-            () if filter.records.len() > MOST_PARTS => too_many("records"),
-            () => Ok(filter),
+        for (field, list) in [("types", types), ("records", records)] {
+            // Before anything is parsed, and repetitions count.
+            if parts(list).nth(MOST_PARTS).is_some() {
+                let error = InvalidFilter::TooMany;
+                return Err(FilterError { field, error });
+            }
         }
+        let refuse = |field| move |error| FilterError { field, error };
+        let types = parts(types).map(str::parse).collect::<Result<_, _>>();
+        let records = parts(records).map(record).collect::<Result<_, _>>();
+        Ok(Self {
+            types: types.map_err(refuse("types"))?,
+            records: records.map_err(refuse("records"))?,
+        })
     }
 
     /// The same filter, for one record only.

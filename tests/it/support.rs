@@ -1,19 +1,23 @@
 //! What every test stands on: the real service on a real socket, a database of its own,
 //! and clients that know nothing of the service's code.
 
+pub mod answer;
 pub mod appending;
 pub mod chance;
 pub mod cluster;
+pub mod forge;
 pub mod ledger;
 pub mod own;
 pub mod process;
 pub mod publisher;
+pub mod raw;
 pub mod returning;
 pub mod service;
 pub mod slow;
 pub mod sse;
 pub mod wait;
 
+pub use answer::{Answer, Way};
 pub use chance::Chance;
 pub use process::Process;
 pub use publisher::Publisher;

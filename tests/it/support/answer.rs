@@ -1,0 +1,86 @@
+//! What the service answers, looked at closely.
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, RequestBuilder};
+use serde_json::Value;
+
+use super::wait::soon;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The answer to a request.
+    pub async fn to(request: RequestBuilder) -> Self {
+        let response = soon("an answer", request.send()).await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = soon("a body", response.text()).await.expect("text");
+        Self {
+            status,
+            headers,
+            text,
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("JSON, not {:?}", self.text))
+    }
+
+    /// A header, empty where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    /// The field that a refusal names; the refusal itself must be whole, and this one.
+    pub fn refused(&self, status: u16, code: &str, what: &str) -> Option<String> {
+        assert_eq!(self.status, status, "{what}: {}", self.text);
+        let media_type = self.header("content-type");
+        assert_eq!(media_type, "application/problem+json", "{what}");
+        assert_eq!(self.header("cache-control"), "no-store", "{what}");
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{what}: {problem}");
+        assert_eq!(problem["status"], status, "{what}");
+        assert_eq!(problem["type"], format!("urn:porchlight:problem:{code}"));
+        for words in ["title", "detail"] {
+            let words = problem[words].as_str().expect("words");
+            assert!(!words.is_empty(), "{what}: {problem}");
+        }
+        if status == 401 {
+            let challenge = self.header("www-authenticate");
+            assert!(challenge.starts_with("Bearer"), "{what}: {challenge:?}");
+        }
+        problem["field"].as_str().map(ToOwned::to_owned)
+    }
+}
+
+/// How a token comes.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Header,
+    Parameter,
+    Cookie,
+}
+
+impl Way {
+    pub const ALL: [Self; 3] = [Self::Header, Self::Parameter, Self::Cookie];
+
+    /// A GET with this token.
+    pub fn get(self, client: &Client, url: &str, token: &str) -> RequestBuilder {
+        self.carry(client.get(url), token)
+    }
+
+    /// The same request with this token.
+    pub fn carry(self, request: RequestBuilder, token: &str) -> RequestBuilder {
+        match self {
+            Self::Header => request.bearer_auth(token),
+            Self::Parameter => request.query(&[("access_token", token)]),
+            Self::Cookie => request.header("cookie", format!("a=b; access_token={token}; c=d")),
+        }
+    }
+}

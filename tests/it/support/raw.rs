@@ -1,0 +1,23 @@
+//! Bytes on a connection, for what no honest client sends.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::wait::soon;
+
+/// Writes `bytes`, says that no more comes, and reads what is answered, if anything is.
+pub async fn exchange(addr: SocketAddr, bytes: &[u8]) -> String {
+    let mut connection = TcpStream::connect(addr).await.expect("a connection");
+    // The service may have hung up before it has read everything.
+    let _ = connection.write_all(bytes).await;
+    let _ = connection.shutdown().await;
+    let mut answer = Vec::new();
+    let _ = soon(
+        "the end of the connection",
+        connection.read_to_end(&mut answer),
+    )
+    .await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
