@@ -86,6 +86,9 @@ impl Application {
         let (app, tasks) = (Arc::clone(&self.app), self.tasks.clone());
         let spread = self.config.streams.drain_spread();
         let mut server = std::pin::pin!(self.server()?);
+        // The server has its own; a second one would go on taking connections that nobody
+        // serves while the streams drain.
+        drop(self.listener);
         let handle: ServerHandle = server.handle();
         let outcome = tokio::select! {
             done = &mut server => done.map_err(AppError::from),

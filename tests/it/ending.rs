@@ -5,6 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use porchlight::clock::Clock;
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -127,7 +128,17 @@ async fn a_stop_does_not_wait_for_readers_who_do_not_read() {
     process.signal(Signal::SIGTERM);
     assert_eq!(last_words(&mut reading).await["reason"], "drain");
     // Over the connection that it has, or not at all.
-    assert_ne!(ready().await, Some(200));
+    let is_unready = async || (ready().await != Some(200)).then_some(());
+    eventually("it is not ready any more", is_unready).await;
+    // Whoever comes now is refused, and does not wait for an answer that never comes.
+    let is_shut = async || {
+        TcpStream::connect(process.addr)
+            .await
+            .is_err()
+            .then_some(())
+    };
+    eventually("nobody is let in", is_shut).await;
+    assert!(stopping_at.elapsed() < Duration::from_secs(3));
     assert_eq!(process.exit_code().await, Some(0));
     assert!(stopping_at.elapsed() < STOP_LIMIT);
 }
