@@ -88,9 +88,44 @@ pub fn on_one_line(raw: &RawValue) -> Box<RawValue> {
         .unwrap_or_else(|| raw.to_owned())
 }
 
+/// How deeply arrays and objects stand in one another.
+#[must_use]
+pub fn depth(raw: &RawValue) -> usize {
+    let (mut in_string, mut escaped) = (false, false);
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in raw.get().bytes() {
+        match (byte, escaped) {
+            (b'\\', false) if in_string => {
+                escaped = true;
+                continue;
+            }
+            (b'"', false) => in_string = !in_string,
+            (b'[' | b'{', _) if !in_string => depth += 1,
+            (b']' | b'}', _) if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        escaped = false;
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn brackets_in_strings_are_not_deep() {
+        for (json, deep) in [
+            ("1", 0),
+            ("[]", 1),
+            (r#"{"a":[{}],"b":[]}"#, 3),
+            (r#"["[[\"[[", {"\\":"}"}]"#, 2),
+        ] {
+            let raw = RawValue::from_string(json.to_owned()).unwrap();
+            assert_eq!(depth(&raw), deep, "{json}");
+        }
+    }
 
     #[test]
     fn white_space_goes_and_strings_stay() {

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::body::Object;
 use super::problem::Problem;
 use super::{Service, body};
-use crate::event::json::on_one_line;
+use crate::event::json::{depth, on_one_line};
 use crate::event::{Audience, NewEvent};
 use crate::event_log::Publication;
 use crate::event_log::idempotency::Key;
@@ -21,6 +21,9 @@ use crate::ids::{EventType, ModuleName, RecordId, TeamId, UserId};
 
 /// Events that one request may publish.
 pub const MOST_EVENTS: usize = 1_000;
+/// Arrays and objects that may stand in one another. Clients give up on less than what
+/// fits an event, and so does Postgres.
+const DEEPEST: usize = 100;
 /// Characters that an idempotency key may have.
 const KEY_CHARS: usize = 255;
 /// Names that streams or browsers use for their own events.
@@ -188,6 +191,12 @@ fn checked(
         let detail = format!("An event's data and changes have {event_bytes} bytes at the most.");
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         return Err(Problem::new(status, "event_too_large", detail).at(at("data")));
+    }
+    for (name, raw) in [("data", &data), ("changes", &changes)] {
+        if raw.as_deref().is_some_and(|raw| depth(raw) > DEEPEST) {
+            let detail = format!("{name} is nested more than {DEEPEST} deep.");
+            return Err(Problem::bad_request("invalid_body", detail).at(at(name)));
+        }
     }
     let audience = match event.audience {
         AudienceBody::User(user) => Audience::User(user),

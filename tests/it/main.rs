@@ -15,6 +15,7 @@ mod instances;
 mod isolation;
 mod openapi;
 mod order;
+mod publishing;
 mod replay;
 mod retention;
 mod rubbish;

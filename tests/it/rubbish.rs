@@ -113,11 +113,7 @@ async fn a_body_that_is_no_event_is_refused_and_names_the_field() {
         (invalid, "audience.broker", told_to(r#""broker""#)),
         (invalid, "audience", told_to(r#"{"user":"u","team":"a"}"#)),
         (invalid, "audience", told_to(r#"["user","u"]"#)),
-        (
-            invalid,
-            "audience.everyone",
-            told_to(r#"{"everyone":true}"#),
-        ),
+        (invalid, "audience", told_to(r#"{"everyone":true}"#)),
         (invalid, "audience.broker", told_to(r#"{"broker":false}"#)),
         (invalid, "audience.broker", told_to(r#"{"broker":"b"}"#)),
         (invalid, "audience.user", told_to(r#"{"user":""}"#)),
