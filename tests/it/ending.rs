@@ -1,5 +1,6 @@
 //! How streams end, and what clients are told then.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -56,6 +57,9 @@ async fn a_stop_is_told_to_every_stream_and_loses_no_acknowledged_event() {
     for i in 0..4 {
         publishing.spawn(publish_until_refused(Publisher::new(&base), i * 1_000_000));
     }
+    let secret = user(0).signed();
+    let path = format!("/stream?access_token={secret}");
+    stream_at(&base, &path, &user(0)).await.next().await;
     streams[0].logged(200).await;
     let stopping_at = Instant::now();
     process.signal(Signal::SIGTERM);
@@ -67,6 +71,8 @@ async fn a_stop_is_told_to_every_stream_and_loses_no_acknowledged_event() {
     }
     assert_eq!(process.exit_code().await, Some(0));
     assert!(stopping_at.elapsed() < STOP_LIMIT);
+    let log = process.log.lock().expect("a log").clone();
+    assert!(log.contains("stopped") && !log.contains(&secret), "{log}");
     // Spread over the window, so that they do not all come back at once.
     assert!(retries.iter().all(|ms| (500..=5_000).contains(ms)));
     let (least, most) = (retries.iter().min(), retries.iter().max());
@@ -76,7 +82,9 @@ async fn a_stop_is_told_to_every_stream_and_loses_no_acknowledged_event() {
     );
     let mut books = Books::default();
     let published = publishing.join_all().await;
-    published.into_iter().for_each(|part| books.add(part));
+    for part in published {
+        books.add(part);
+    }
     let log = ledger::log(&mut database.connect().await).await;
     ledger::check_log(&log, &books);
 }
@@ -179,6 +187,40 @@ async fn a_stream_is_warned_and_ends_with_its_token() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_token_is_by_the_services_clock() {
+    let service = Service::start().await;
+    service.ahead_seconds.store(96, Ordering::Relaxed);
+    let opened_at = Instant::now();
+    let token = user(0).lasting(100);
+    let mut stream = service.stream("/stream/team", &token).await;
+    assert_eq!(last_words(&mut stream).await["reason"], "expired");
+    assert!(opened_at.elapsed() < Duration::from_secs(5));
+    service.ahead_seconds.store(101, Ordering::Relaxed);
+    let answer = service.get("/stream/team", &token).send().await;
+    assert_eq!(answer.expect("an answer").status(), 401);
+}
+
+#[tokio::test]
+async fn clients_of_a_service_that_stops_come_back_over_the_window_that_it_names() {
+    let service = Service::with(&["--drain-spread-seconds=60"]).await;
+    let mut streams = Vec::new();
+    for i in 0..30 {
+        let mut stream = service.stream("/stream/team", &user(i)).await;
+        stream.next().await;
+        streams.push(stream);
+    }
+    service.begin_stop();
+    let mut retries = Vec::new();
+    for stream in &mut streams {
+        let closing = last_words(stream).await;
+        assert_eq!(closing["reason"], "drain");
+        retries.extend(closing["retryMs"].as_u64());
+    }
+    assert!(retries.iter().all(|ms| (500..=60_000).contains(ms)));
+    assert!(retries.iter().any(|ms| *ms > 15_000), "{retries:?}");
+}
+
+#[tokio::test]
 async fn a_users_sixth_stream_takes_the_place_of_the_oldest() {
     let service = Service::start().await;
     let mut streams = Vec::new();
@@ -214,7 +256,8 @@ async fn a_full_server_sends_streams_away_in_a_way_that_they_come_back() {
     let service = Service::with(&["--max-streams=2"]).await;
     let mut first = service.stream("/stream/team", &user(0)).await;
     let mut second = service.stream("/stream/team", &user(1)).await;
-    (first.next().await, second.next().await);
+    first.next().await;
+    second.next().await;
     for path in ["/stream", "/stream/team?named=false"] {
         let mut third = service.stream(path, &user(2)).await;
         assert_eq!(third.status, 200);

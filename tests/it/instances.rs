@@ -64,7 +64,7 @@ async fn events_published_at_both_at_once_are_the_same_for_everyone() {
     ];
     let publish = async |instance: &Service, from: u64| {
         for n in from..from + 150 {
-            let events: Vec<_> = (0..1 + n % 4).map(|_| for_team("a", n)).collect();
+            let events: Vec<_> = (0..=n % 4).map(|_| for_team("a", n)).collect();
             instance.publish(&json!({"events": events})).await;
         }
     };
@@ -128,7 +128,8 @@ async fn a_cursor_newer_than_an_instance_knows_of_is_taken_at_its_word() {
     let token = Token::user("u", &["a"]);
     let mut idle = late.stream("/stream/team", &token).await;
     let mut stream = quick.stream("/stream/team", &token).await;
-    (idle.next().await, stream.next().await);
+    idle.next().await;
+    stream.next().await;
     // Nobody says a word of this one, and the late instance does not look.
     let mut connection = database.connect().await;
     let told = [(broker(), vec![numbered("a", 0)])];

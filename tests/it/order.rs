@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::appending::{numbered, tell};
 use crate::support::wait::soon;
-use crate::support::{Chance, Service, Stream, Token, number};
+use crate::support::{Chance, Message, Service, Stream, Token, number};
 
 const WRITERS: usize = 16;
 const BROKERS: usize = 200;
@@ -177,6 +177,6 @@ async fn what_another_process_appends_without_a_word_is_seen_by_looking() {
     let told = [("b".parse().expect("an id"), many)];
     tell(&mut connection, &told).await.expect("appended");
     let seen = stream.logged(3_000).await;
-    let positions = seen.iter().map(|message| message.position());
+    let positions = seen.iter().map(Message::position);
     assert!(positions.eq(6..=3_005));
 }

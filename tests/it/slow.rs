@@ -8,32 +8,32 @@ use crate::support::cluster::TestDatabase;
 use crate::support::service::metric;
 use crate::support::{Message, Process, Publisher, Stream, Token, eventually, slow};
 
-const READERS: usize = 200;
+const READERS: u32 = 200;
 /// About twice of what the system takes off the server's hands for a socket that is not read.
-const EVENTS: usize = 10_000;
-const BATCH: usize = 250;
+const EVENTS: u32 = 10_000;
+const BATCH: u32 = 250;
 /// What a reader's backlog may cost in the server: its buffers, and nothing that grows.
 const READER_KIB: u64 = 64;
 /// What the service takes for itself meanwhile: recent events, pages for replay, buffers.
 const SERVICE_KIB: u64 = 48 << 10;
 /// Of the readers, how many read again.
-const RETURNERS: usize = 20;
+const RETURNERS: usize = 30;
 
 /// Events of 400 bytes for team `a`, in batches, up to `to`.
-async fn publish(publisher: &Publisher, from: usize, to: usize) {
+async fn publish(publisher: &Publisher, from: u32, to: u32) {
     let padding = "x".repeat(400);
     let event = |n| {
         let data = json!({"n": n, "padding": padding});
         json!({"type": "test:tick", "audience": {"team": "a"}, "data": data})
     };
-    for first in (from..to).step_by(BATCH) {
+    for first in (from..to).step_by(count(BATCH)) {
         let events: Vec<_> = (first..first + BATCH).map(event).collect();
         let body = json!({"events": events});
         publisher.insist(&format!("key-{first}"), &body).await;
     }
 }
 
-async fn open(process: &Process, readers: usize) -> Vec<Stream> {
+async fn open(process: &Process, readers: u32) -> Vec<Stream> {
     let opening = (0..readers).map(|i| async move {
         let token = Token::user(&format!("u{i}"), &["a"]);
         let mut stream = slow::open(process.addr, "/stream/team", &token).await;
@@ -57,26 +57,26 @@ async fn readers_that_stop_cost_no_memory_and_slow_nobody_down_and_catch_up() {
     let mut stopped = open(&process, READERS).await;
     let mut reading = open(&process, 1).await;
     publish(&publisher, 0, BATCH).await;
-    reading[0].logged(BATCH).await;
+    reading[0].logged(count(BATCH)).await;
     let before = process.resident_kib();
 
     let (seen, ()) = tokio::join!(
-        reading[0].logged(EVENTS),
+        reading[0].logged(count(EVENTS)),
         publish(&publisher, BATCH, BATCH + EVENTS)
     );
-    assert!(positions(&seen).eq((BATCH as i64 + 1)..=(BATCH + EVENTS) as i64));
+    assert_positions(&seen, BATCH + 1);
     assert_bounded(&process, before);
     let delivered = metric(
         &process.url("/metrics"),
         "porchlight_events_delivered_total",
     )
     .await;
-    let all = (READERS * EVENTS) as f64;
+    let all = f64::from(READERS * EVENTS);
     assert!(delivered < all * 0.75, "{delivered}: nobody fell behind");
 
     let catching_up = stopped[..RETURNERS].iter_mut().map(async |stream| {
-        let seen = stream.logged(BATCH + EVENTS).await;
-        assert!(positions(&seen).eq(1..=(BATCH + EVENTS) as i64));
+        let seen = stream.logged(count(BATCH + EVENTS)).await;
+        assert_positions(&seen, 1);
     });
     join_all(catching_up).await;
     assert_bounded(&process, before);
@@ -85,12 +85,17 @@ async fn readers_that_stop_cost_no_memory_and_slow_nobody_down_and_catch_up() {
 /// The backlog of all readers together would be ten times as much.
 fn assert_bounded(process: &Process, before_kib: u64) {
     let grown = process.resident_kib().saturating_sub(before_kib);
-    let most = SERVICE_KIB + READERS as u64 * READER_KIB;
+    let most = SERVICE_KIB + u64::from(READERS) * READER_KIB;
     assert!(grown < most, "grown by {grown} KiB");
 }
 
-fn positions(messages: &[Message]) -> impl Iterator<Item = i64> {
-    messages.iter().map(Message::position)
+fn assert_positions(messages: &[Message], first: u32) {
+    let positions = messages.iter().map(Message::position);
+    assert!(positions.eq(i64::from(first)..=i64::from(BATCH + EVENTS)));
+}
+
+fn count(n: u32) -> usize {
+    usize::try_from(n).expect("a count")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,7 +113,7 @@ async fn a_reader_that_never_reads_again_is_let_go() {
     let mut reading = open(&process, 1).await;
     // More than the system's own buffers hold.
     let publishing = publish(&publisher, 0, 2 * EVENTS);
-    tokio::join!(reading[0].logged(2 * EVENTS), publishing);
+    tokio::join!(reading[0].logged(count(2 * EVENTS)), publishing);
     let metrics = process.url("/metrics");
     let are_gone = async || {
         let open = metric(&metrics, "porchlight_streams_open").await;

@@ -131,7 +131,9 @@ pub(super) async fn crowd<T>(
     let trouble = trouble(acknowledged.subscribe());
     let (published, _trouble) = tokio::join!(publishing.join_all(), trouble);
     let mut books = Books::default();
-    published.into_iter().for_each(|part| books.add(part));
+    for part in published {
+        books.add(part);
+    }
     let numbers: Vec<_> = (0..TEAMS).map(|team| number(EVENTS + team)).collect();
     let end = |team| json!({"type": END, "audience": {"team": format!("t{team}")}, "data": {"n": EVENTS + team}});
     let ends = json!({"events": (0..TEAMS).map(end).collect::<Vec<_>>()});
@@ -182,12 +184,11 @@ impl Work {
                 self.publisher.once(&body).await
             };
             let numbers: Vec<_> = numbers.into_iter().map(number).collect();
-            match positions {
-                Some(positions) => books.acknowledge(&positions, &numbers),
-                None => {
-                    books.unsure.extend(&numbers);
-                    self.publisher.wait_for_service().await;
-                }
+            if let Some(positions) = positions {
+                books.acknowledge(&positions, &numbers);
+            } else {
+                books.unsure.extend(&numbers);
+                self.publisher.wait_for_service().await;
             }
             // What nobody answers counts too: the others wait for a number.
             self.acknowledged.send_modify(|n| *n += numbers.len());

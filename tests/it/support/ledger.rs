@@ -58,8 +58,9 @@ pub fn check_log(log: &[Row], books: &Books) {
     let positions = log.iter().map(|(position, ..)| *position);
     assert!(positions.eq(1..=i64::try_from(log.len()).expect("a count")));
     let mut times: HashMap<i64, usize> = HashMap::new();
-    log.iter()
-        .for_each(|(.., n)| *times.entry(*n).or_default() += 1);
+    for (.., n) in log {
+        *times.entry(*n).or_default() += 1;
+    }
     for n in &books.sure {
         assert_eq!(times.remove(n), Some(1), "event {n}, which is to be there");
     }
