@@ -75,7 +75,13 @@ impl Origins {
             })
             .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
             .allowed_headers(headers)
-            .expose_headers(["stream-position", "retry-after", "x-request-id", "etag"])
+            .expose_headers([
+                "stream-position",
+                "retry-after",
+                "x-request-id",
+                "etag",
+                "idempotency-replayed",
+            ])
             .supports_credentials()
             .max_age(MAX_AGE_SECONDS)
     }

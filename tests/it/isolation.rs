@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::support::cluster::TestDatabase;
-use crate::support::{Answer, Service, Stream, Token, Way};
+use crate::support::{Answer, Service, Stream, Token, Way, for_team, number};
 
 const BROKERS: [&str; 2] = ["b", "c"];
 /// Names that occur as users and as teams, at both brokers.
@@ -242,5 +242,65 @@ async fn a_cursor_of_another_brokers_log_is_unknown() {
             .expect("a position")
             .to_owned();
         assert!(position.starts_with("7-"), "{position}");
+    }
+}
+
+#[tokio::test]
+async fn someone_on_many_teams_is_told_all_of_theirs_and_nothing_else() {
+    let database = Arc::new(TestDatabase::create().await);
+    let service = Service::on(Arc::clone(&database), &[]).await;
+    let events: Vec<_> = (0..6_000)
+        .map(|n| for_team(&format!("t{}", n % 300), n))
+        .collect();
+    for broker in BROKERS {
+        for events in events.chunks(1_000) {
+            let answer = service.post(broker, &json!({"events": events})).await;
+            assert_eq!(answer.status(), 201);
+        }
+    }
+    service.stop().await;
+    let service = Service::on(database, &[]).await;
+    let teams: Vec<_> = (0..60).map(|n| format!("t{}", n * 5)).collect();
+    let teams: Vec<_> = teams.iter().map(String::as_str).collect();
+    let token = Token::user("u", &teams);
+    let expected: Vec<_> = (0..6_000).filter(|n| n % 5 == 0).collect();
+    let mut stream = service.stream("/stream?since=0", &token).await;
+    let seen: Vec<_> = stream
+        .logged(expected.len())
+        .await
+        .iter()
+        .map(number)
+        .collect();
+    assert_eq!(seen, expected);
+    let page = service.list("/events?limit=1000", &token).await;
+    let page = page["events"].as_array().expect("events").iter();
+    let listed: Vec<_> = page
+        .map(|event| event["data"]["n"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(listed, expected[..1_000]);
+}
+
+#[tokio::test]
+async fn streams_of_a_twin_at_another_broker_do_not_count() {
+    let service = Service::with(&["--streams-per-user=1"]).await;
+    let mut streams = Vec::new();
+    for token in [
+        Token::user("u", &["a"]),
+        Token::user("u", &["a"]).of("c"),
+        Token::user("a", &["u"]),
+    ] {
+        streams.push((
+            token.broker.clone(),
+            service.stream("/stream", &token).await,
+        ));
+    }
+    for broker in BROKERS {
+        service
+            .post(broker, &json!({"type": "t", "audience": {"broker": true}}))
+            .await;
+    }
+    for (broker, mut stream) in streams {
+        assert_eq!(stream.next().await.name, "stream:ready", "{broker}");
+        assert_eq!(stream.next().await.name, "t", "{broker}");
     }
 }

@@ -573,6 +573,39 @@ async fn bytes_that_are_no_request_do_not_end_the_service() {
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_reads_is_not_taken_for_a_request() {
+    let service = Service::start().await;
+    let token = Token::service("b").signed();
+    let event = with("version", "1");
+    let hidden = format!(
+        "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{event}",
+        event.len()
+    );
+    let last = "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for head in [
+        "GET /health/live",
+        "POST /nowhere",
+        "DELETE /events",
+        "POST /events",
+        "GET /events",
+    ] {
+        let length = hidden.len();
+        let sized =
+            format!("{head} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{hidden}");
+        let chunked = format!(
+            "{head} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{hidden}\r\n0\r\n\r\n"
+        );
+        for request in [sized, chunked] {
+            let answer = raw::exchange(service.addr, format!("{request}{last}").as_bytes()).await;
+            let answers = answer.matches("HTTP/1.1 ").count();
+            assert!((1..=2).contains(&answers), "{head}: {answer}");
+        }
+    }
+    works_and_holds_nothing(&service).await;
+}
+
+#[tokio::test]
 async fn whatever_is_asked_and_sent_at_random_is_never_a_fault_of_the_service() {
     let service = Service::start().await;
     let mut chance = Chance(0x5eed);

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod appending;
 pub mod chance;
 pub mod cluster;
+pub mod command;
 pub mod forge;
 pub mod ledger;
 pub mod own;

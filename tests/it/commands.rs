@@ -1,0 +1,324 @@
+//! The command line: what it prints, and what it refuses in words.
+
+use std::sync::Arc;
+
+use porchlight::http::openapi::DOCUMENT;
+use serde_json::{Value, json};
+
+use crate::support::cluster::{TestDatabase, open_dir};
+use crate::support::command::porchlight;
+use crate::support::service::SECRET;
+use crate::support::{Answer, Process, Service, Token};
+
+#[tokio::test]
+async fn the_description_is_printed() {
+    let ended = porchlight(&["openapi"], &[]).await;
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(
+        serde_json::from_str::<Value>(&ended.stdout).unwrap(),
+        *DOCUMENT
+    );
+}
+
+#[tokio::test]
+async fn a_printed_token_opens_a_service_with_the_same_secret() {
+    let service = Service::start().await;
+    let ttl = [
+        "token",
+        "--user=u-1",
+        "--broker=b",
+        "--team=a,z",
+        "--role=service",
+        "--ttl=5m",
+    ];
+    let ended = porchlight(&ttl, &[("JWT_SECRET", SECRET)]).await;
+    assert_eq!((ended.code, &ended.stderr[..]), (Some(0), ""));
+    let token = ended.stdout.trim();
+    let request = service
+        .client
+        .post(service.url("/events"))
+        .bearer_auth(token);
+    let request = request.json(&json!({"type": "t", "audience": {"team": "z"}}));
+    assert_eq!(Answer::to(request).await.status, 201);
+    let request = service
+        .client
+        .get(service.url("/events?scope=team&team=z"))
+        .bearer_auth(token);
+    assert_eq!(
+        Answer::to(request).await.json()["events"][0]["userId"],
+        "u-1"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_made_is_refused_in_words() {
+    for (arguments, word) in [
+        (&["token", "--broker=b"][..], "--user"),
+        (&["token", "--user=u"], "--broker"),
+        (&["token", "--user=a b", "--broker=b"], "--user"),
+        (
+            &["token", "--user=u", "--broker=b", "--role=root"],
+            "--role",
+        ),
+        (&["token", "--user=u", "--broker=b", "--ttl=1y"], "--ttl"),
+    ] {
+        let ended = porchlight(arguments, &[("JWT_SECRET", SECRET)]).await;
+        assert_eq!(
+            (ended.code, &ended.stdout[..]),
+            (Some(2), ""),
+            "{arguments:?}"
+        );
+        assert!(ended.stderr.contains(word), "{}", ended.stderr);
+    }
+    let arguments = ["token", "--user=u", "--broker=b"];
+    for secret in ["", "-----BEGIN PUBLIC KEY-----"] {
+        let ended = porchlight(&arguments, &[("JWT_SECRET", secret)]).await;
+        assert!(
+            ended.code == Some(1) && ended.stderr.contains("JWT_SECRET"),
+            "{ended:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn help_names_every_variable_and_shows_no_secret() {
+    let (url, secret) = (
+        "postgres://user:hush-hush@localhost/x",
+        "another-hush-hush-of-many-bytes!",
+    );
+    let variables = [("DATABASE_URL", url), ("JWT_SECRET", secret)];
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["migrate", "--help"],
+    ] {
+        let ended = porchlight(arguments, &variables).await;
+        assert_eq!(ended.code, Some(0));
+        for name in [
+            "PORCHLIGHT_ADDR",
+            "DATABASE_URL",
+            "PORCHLIGHT_DATA_DIR",
+            "JWT_SECRET",
+            "JWT_JWKS_FILE",
+            "JWT_PUBLIC_KEY_FILE",
+            "PORCHLIGHT_STREAMS_PER_USER",
+            "PORCHLIGHT_RETENTION_HOURS",
+            "PORCHLIGHT_BODY_BYTES",
+            "PORCHLIGHT_EVENT_BYTES",
+            "PORCHLIGHT_CORS_ORIGINS",
+        ] {
+            assert!(ended.stdout.contains(name), "{name} in {arguments:?}");
+        }
+        assert!(!ended.stdout.contains("hush-hush"), "{}", ended.stdout);
+    }
+    let ended = porchlight(&["--help"], &[]).await;
+    for command in ["serve", "token", "migrate", "openapi", "bench"] {
+        assert!(ended.stdout.contains(command), "{command}");
+    }
+    let ended = porchlight(&["--version"], &[]).await;
+    assert_eq!(
+        ended.stdout.trim(),
+        format!("porchlight {}", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+/// A setting, and a value that it must not have.
+const BAD: &[(&str, &str, &str)] = &[
+    ("PORCHLIGHT_ADDR", "--addr", "localhost"),
+    ("PORCHLIGHT_ADDR", "--addr", "127.0.0.1:99999"),
+    ("PORCHLIGHT_ADDR", "--addr", ""),
+    ("PORCHLIGHT_WORKERS", "--workers", "-1"),
+    ("PORCHLIGHT_WORKERS", "--workers", "257"),
+    ("PORCHLIGHT_CORS_ORIGINS", "--cors-origins", "*"),
+    (
+        "PORCHLIGHT_CORS_ORIGINS",
+        "--cors-origins",
+        "https://a.example/path",
+    ),
+    (
+        "PORCHLIGHT_CORS_ORIGINS",
+        "--cors-origins",
+        "https://a.example,crm",
+    ),
+    ("PORCHLIGHT_BODY_BYTES", "--body-bytes", "0"),
+    ("PORCHLIGHT_BODY_BYTES", "--body-bytes", "256k"),
+    ("PORCHLIGHT_EVENT_BYTES", "--event-bytes", "99999999"),
+    (
+        "PORCHLIGHT_CONNECTIONS_PER_WORKER",
+        "--connections-per-worker",
+        "1",
+    ),
+    ("PORCHLIGHT_LOG_FORMAT", "--log-format", "xml"),
+    (
+        "PORCHLIGHT_DATABASE_CONNECTIONS",
+        "--database-connections",
+        "1",
+    ),
+    ("PORCHLIGHT_POLL_MS", "--poll-ms", "0"),
+    ("PORCHLIGHT_RETENTION_HOURS", "--retention-hours", "0"),
+    ("PORCHLIGHT_RETENTION_HOURS", "--retention-hours", "forever"),
+    ("PORCHLIGHT_RETENTION_EVENTS", "--retention-events", "-5"),
+    (
+        "PORCHLIGHT_RETENTION_INTERVAL_SECONDS",
+        "--retention-interval-seconds",
+        "0",
+    ),
+    ("PORCHLIGHT_STREAMS_PER_USER", "--streams-per-user", "0"),
+    ("PORCHLIGHT_MAX_STREAMS", "--max-streams", "1e5"),
+    ("PORCHLIGHT_HEARTBEAT_SECONDS", "--heartbeat-seconds", "301"),
+    ("PORCHLIGHT_EXPIRING_SECONDS", "--expiring-seconds", "0"),
+    (
+        "PORCHLIGHT_DRAIN_SPREAD_SECONDS",
+        "--drain-spread-seconds",
+        "601",
+    ),
+    (
+        "PORCHLIGHT_WRITE_TIMEOUT_SECONDS",
+        "--write-timeout-seconds",
+        "0",
+    ),
+    ("PORCHLIGHT_MEMORY_MB", "--memory-mb", "0"),
+    ("JWT_ISSUER", "--jwt-issuer", ""),
+    ("JWT_AUDIENCE", "--jwt-audience", "a,,b"),
+    ("PORCHLIGHT_CLAIM_BROKER", "--claim-broker", ""),
+    ("PORCHLIGHT_TOKEN_COOKIE", "--token-cookie", "a b"),
+];
+
+#[tokio::test]
+async fn a_bad_setting_is_refused_at_start_and_named_with_the_reason() {
+    for (variable, flag, value) in BAD {
+        let secret = ("JWT_SECRET", SECRET);
+        for command in [&["serve"][..], &[], &["migrate"]] {
+            let ended = porchlight(command, &[secret, (variable, value)]).await;
+            assert_eq!(ended.code, Some(2), "{variable}={value}: {}", ended.stderr);
+            // Of a list, the part that is wrong.
+            let part = value.rsplit(',').next().expect("a part");
+            for word in [variable, flag, part] {
+                assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
+            }
+        }
+        let ended = porchlight(&["serve", &format!("{flag}={value}")], &[secret]).await;
+        assert_eq!(ended.code, Some(2), "{flag}={value}: {}", ended.stderr);
+        assert!(ended.stderr.contains(flag), "{}", ended.stderr);
+        assert!(
+            !ended.stderr.contains("environment variable"),
+            "{}",
+            ended.stderr
+        );
+    }
+    for arguments in [&["--nonsense"][..], &["nonsense"], &["serve", "--addr"]] {
+        let ended = porchlight(arguments, &[]).await;
+        assert!(
+            ended.code == Some(2) && !ended.stderr.is_empty(),
+            "{ended:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_at_start_in_words() {
+    let dir = open_dir();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (rubbish, data) = (file("rubbish", "rubbish"), file("data", ""));
+    let (anywhere, nowhere) = (
+        ("PORCHLIGHT_ADDR", "0.0.0.0:0"),
+        ("DATABASE_URL", "postgres://x@127.0.0.1:1/x"),
+    );
+    let secret = ("JWT_SECRET", SECRET);
+    for (variables, words) in [
+        (vec![anywhere, nowhere], &["JWT_SECRET", "0.0.0.0:0"][..]),
+        (
+            vec![("PORCHLIGHT_ADDR", "[::]:0"), nowhere],
+            &["JWT_SECRET", "[::]:0"],
+        ),
+        (vec![("JWT_SECRET", ""), nowhere], &["JWT_SECRET", "empty"]),
+        (
+            vec![("JWT_SECRET", "-----BEGIN PUBLIC KEY-----"), nowhere],
+            &["JWT_SECRET", "JWT_PUBLIC_KEY_FILE"],
+        ),
+        (
+            vec![("JWT_PUBLIC_KEY_FILE", &rubbish), nowhere],
+            &["JWT_PUBLIC_KEY_FILE", "rubbish"],
+        ),
+        (
+            vec![("JWT_JWKS_FILE", &rubbish), nowhere],
+            &["JWT_JWKS_FILE", "rubbish"],
+        ),
+        (
+            vec![("JWT_JWKS_FILE", "/no/such/file"), nowhere],
+            &["JWT_JWKS_FILE", "/no/such/file"],
+        ),
+        (vec![secret, ("DATABASE_URL", "")], &["DATABASE_URL"]),
+        (
+            vec![secret, ("DATABASE_URL", "nonsense")],
+            &["DATABASE_URL"],
+        ),
+        (vec![secret, nowhere], &["database"]),
+        (vec![secret, ("PORCHLIGHT_DATA_DIR", &data)], &[&data]),
+        (
+            vec![secret, nowhere, ("PORCHLIGHT_LOG", "a=b=c")],
+            &["PORCHLIGHT_LOG"],
+        ),
+        (
+            vec![secret, nowhere, ("PORCHLIGHT_ADDR", "203.0.113.1:80")],
+            &["203.0.113.1:80"],
+        ),
+    ] {
+        let local = variables.iter().any(|(name, _)| *name == "PORCHLIGHT_ADDR");
+        let addr = (!local).then_some(("PORCHLIGHT_ADDR", "127.0.0.1:0"));
+        let all: Vec<_> = variables.iter().copied().chain(addr).collect();
+        let ended = porchlight(&["serve"], &all).await;
+        assert_eq!(ended.code, Some(1), "{variables:?}: {}", ended.stderr);
+        for word in words {
+            assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
+        }
+        assert!(
+            !ended.stderr.contains("panicked") && !ended.stderr.contains(SECRET),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn migrating_twice_is_fine_and_a_migrated_database_serves() {
+    let database = Arc::new(TestDatabase::create().await);
+    let url = database.url();
+    for _ in 0..2 {
+        let ended = porchlight(&["migrate"], &[("DATABASE_URL", &url)]).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+    let service = Service::on(database, &[]).await;
+    service
+        .publish(&json!({"type": "t", "audience": {"broker": true}}))
+        .await;
+}
+
+#[tokio::test]
+async fn services_that_start_together_on_an_empty_database_all_come_up() {
+    for _ in 0..3 {
+        let database = Arc::new(TestDatabase::create().await);
+        let url = database.url();
+        let variables = [("DATABASE_URL", url.as_str())];
+        let starting = (0..4).map(|_| Process::start("127.0.0.1:0", &variables));
+        let processes = futures_util::future::join_all(starting).await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        for process in &processes {
+            let ready = client.get(process.url("/health/ready"));
+            assert_eq!(Answer::to(ready).await.status, 200);
+        }
+        let body = json!({"type": "t", "audience": {"team": "a"}});
+        let request = client.post(processes[0].url("/events")).json(&body);
+        let published = Answer::to(request.bearer_auth(Token::service("b").signed())).await;
+        let position = published.json()["positions"][0].clone();
+        for process in &processes {
+            let request = client.get(process.url("/events?wait=30"));
+            let page = Answer::to(request.bearer_auth(Token::user("u", &["a"]).signed())).await;
+            assert_eq!(page.json()["events"][0]["position"], position);
+        }
+    }
+}

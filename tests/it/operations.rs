@@ -1,0 +1,254 @@
+//! What those see who run the service: health, metrics, names of requests, and the page.
+
+use std::collections::BTreeMap;
+
+use porchlight::http::openapi::DOCUMENT;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Service, Token, eventually, for_team};
+
+async fn ask(service: &Service, path: &str) -> Answer {
+    Answer::to(service.client.get(service.url(path))).await
+}
+
+#[tokio::test]
+async fn a_service_that_runs_is_live_and_ready() {
+    let service = Service::start().await;
+    for (path, status) in [("/health/live", "live"), ("/health/ready", "ready")] {
+        let answer = ask(&service, path).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (200, json!({"status": status}))
+        );
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+}
+
+#[tokio::test]
+async fn a_service_whose_tables_are_gone_is_live_and_not_ready() {
+    let service = Service::start().await;
+    let mut database = service.database.connect().await;
+    let gone = "alter table porchlight.origin rename to elsewhere";
+    sqlx::Executor::execute(&mut database, gone)
+        .await
+        .expect("renamed");
+    assert_eq!(ask(&service, "/health/live").await.status, 200);
+    let answer = ask(&service, "/health/ready").await;
+    answer.refused(503, "not_ready", "without tables");
+    assert_eq!(answer.header("retry-after"), "1");
+    let back = "alter table porchlight.elsewhere rename to origin";
+    sqlx::Executor::execute(&mut database, back)
+        .await
+        .expect("renamed");
+    assert_eq!(ask(&service, "/health/ready").await.status, 200);
+}
+
+/// Reads `OpenMetrics` text as its standard has it: families first, samples of theirs, an end.
+fn metrics(text: &str) -> BTreeMap<String, f64> {
+    let (mut family, mut kind, mut samples) = (String::new(), String::new(), BTreeMap::new());
+    let body = text.strip_suffix("# EOF\n").expect("an end");
+    for line in body.lines() {
+        if let Some(meta) = line.strip_prefix("# ") {
+            let mut words = meta.splitn(3, ' ');
+            let (what, name, rest) = (words.next(), words.next().unwrap(), words.next().unwrap());
+            assert!(name.starts_with("porchlight_"), "{line}");
+            match what {
+                Some("TYPE") => rest.clone_into(&mut kind),
+                Some("HELP" | "UNIT") => assert!(!rest.is_empty(), "{line}"),
+                _ => panic!("{line}"),
+            }
+            name.clone_into(&mut family);
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').expect("a sample");
+        let value: f64 = value.parse().expect("a number");
+        let bare = name.split('{').next().expect("a name");
+        let end = bare.strip_prefix(&family).expect("a sample of its family");
+        match kind.as_str() {
+            "counter" => assert_eq!(end, "_total", "{line}"),
+            "gauge" => assert_eq!(end, "", "{line}"),
+            "histogram" => assert!(["_bucket", "_sum", "_count"].contains(&end), "{line}"),
+            other => panic!("{other}"),
+        }
+        assert!(
+            samples.insert(name.to_owned(), value).is_none(),
+            "twice: {line}"
+        );
+    }
+    samples
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics_and_move() {
+    let service = Service::start().await;
+    let before = ask(&service, "/metrics").await;
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(before.header("content-type"), media_type);
+    let before = metrics(&before.text);
+    let token = Token::user("u", &["a"]);
+    let mut stream = service.stream("/stream", &token).await;
+    service
+        .publish(&json!({"events": [for_team("a", 1), for_team("a", 2)]}))
+        .await;
+    stream.logged(2).await;
+    ask(&service, "/events").await;
+    let mut reset = service.resume("/stream", &token, "1-zzzzzz").await;
+    reset.next().await;
+    let after = metrics(&ask(&service, "/metrics").await.text);
+    let moved = |name: &str| after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
+    for (name, by) in [
+        ("porchlight_streams_open", 2.0),
+        ("porchlight_streams_opened_total", 2.0),
+        ("porchlight_events_published_total", 2.0),
+        ("porchlight_events_delivered_total", 2.0),
+        ("porchlight_publish_seconds_count", 1.0),
+        ("porchlight_brokers_active", 1.0),
+        ("porchlight_resets_total{reason=\"unknown\"}", 1.0),
+        ("porchlight_responses_total{class=\"4xx\"}", 1.0),
+    ] {
+        assert_eq!(moved(name), by, "{name}: {after:?}");
+    }
+    assert!(
+        moved("porchlight_memory_bytes") > 0.0
+            && moved("porchlight_responses_total{class=\"2xx\"}") >= 3.0
+    );
+    drop((stream, reset));
+    eventually("the streams are gone", async || {
+        // Nobody reads them any more, so the next event finds that out.
+        service.publish(&for_team("a", 3)).await;
+        (service.metric("porchlight_streams_open").await == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_answer_names_its_request() {
+    let service = Service::start().await;
+    let long = "x".repeat(65);
+    for path in [
+        "/health/live",
+        "/events",
+        "/nowhere",
+        "/",
+        "/stream?since=x",
+    ] {
+        let with = |id: &str| {
+            let request = service.client.get(service.url(path));
+            Answer::to(request.header("x-request-id", id.as_bytes()))
+        };
+        assert_eq!(
+            with("req-1:a.B_c").await.header("x-request-id"),
+            "req-1:a.B_c"
+        );
+        let mut own = Vec::new();
+        for strange in ["", "a b", &long, "<script>", "\u{e4}", "a\tb"] {
+            let answer = with(strange).await;
+            let id = answer.header("x-request-id").to_owned();
+            assert!(
+                id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{strange}: {id}"
+            );
+            own.push(id);
+        }
+        own.sort();
+        own.dedup();
+        assert_eq!(own.len(), 6, "each has a name of its own");
+    }
+}
+
+#[tokio::test]
+async fn the_description_is_served_and_what_it_describes_is_there() {
+    let service = Service::start().await;
+    let answer = ask(&service, "/openapi.json").await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.json(), *DOCUMENT);
+    assert_eq!(answer.json()["openapi"], "3.1.0");
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(answer.json()["info"]["version"], version);
+    for (path, item) in DOCUMENT["paths"].as_object().expect("paths") {
+        let there = path.replace("{module}", "escrows").replace("{id}", "e-1");
+        let answer = Answer::to(service.client.get(service.url(&there))).await;
+        let is_public = item["get"]["security"] == json!([]);
+        assert_eq!(answer.status, if is_public { 200 } else { 401 }, "{path}");
+        if is_public {
+            let described = item["get"]["responses"]["200"]["content"]
+                .as_object()
+                .expect("content");
+            let media_type = answer
+                .header("content-type")
+                .split(';')
+                .next()
+                .expect("a media type");
+            assert!(described.contains_key(media_type), "{path} is {media_type}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_console_is_served_and_may_speak_with_this_service_only() {
+    let service = Service::start().await;
+    for (path, media_type, word) in [
+        ("/", "text/html; charset=utf-8", "<html"),
+        ("/console.js", "text/javascript; charset=utf-8", "fetch"),
+        ("/console.css", "text/css; charset=utf-8", "{"),
+    ] {
+        let answer = ask(&service, path).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, media_type)
+        );
+        assert!(answer.text.contains(word), "{path}");
+        let policy = answer.header("content-security-policy");
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.contains(rule), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+    }
+    // The policy forbids scripts and styles within the page: it must have none.
+    let page = ask(&service, "/").await.text;
+    for inline in [
+        "<style",
+        " style=",
+        " onclick=",
+        " onload=",
+        "javascript:",
+        "<script>",
+    ] {
+        assert!(!page.contains(inline), "{inline}");
+    }
+}
+
+#[tokio::test]
+async fn what_others_publish_is_told_by_the_metrics_of_whoever_published() {
+    let service = Service::start().await;
+    let refused = service
+        .post("b", &json!({"type": "hb", "audience": {"broker": true}}))
+        .await;
+    assert_eq!(refused.status(), 400);
+    assert_eq!(
+        service.metric("porchlight_events_published_total").await,
+        0.0
+    );
+    let body: Value = for_team("a", 1);
+    for expected in [1.0, 1.0] {
+        let request = service
+            .client
+            .post(service.url("/events"))
+            .header("idempotency-key", "k");
+        let request = request
+            .bearer_auth(Token::service("b").signed())
+            .json(&body);
+        assert_eq!(Answer::to(request).await.status, 201);
+        assert_eq!(
+            service.metric("porchlight_events_published_total").await,
+            expected
+        );
+    }
+}

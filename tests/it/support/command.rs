@@ -1,0 +1,35 @@
+//! The binary as a command that ends.
+
+use std::process::{Command, Output, Stdio};
+
+use super::wait::soon;
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `porchlight` with these arguments and variables, and none of our own.
+pub async fn porchlight(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_porchlight"));
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .envs(variables.iter().copied())
+        .current_dir(std::env::temp_dir());
+    let running = tokio::task::spawn_blocking(move || command.output());
+    let ended = soon("the command ends", running).await.expect("no panic");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = ended.expect("the binary runs");
+    Ended {
+        code: status.code(),
+        stdout: String::from_utf8(stdout).expect("text"),
+        stderr: String::from_utf8(stderr).expect("text"),
+    }
+}
