@@ -9,25 +9,19 @@ use sqlx::PgPool;
 use crate::clock::{Clock, Dice};
 use crate::config::Config;
 use crate::database::{self, Database};
-use crate::event_log::writer::{Writer, WriterParts};
-use crate::follower::{Follower, FollowerParts, announce, listen};
-use crate::hints::{Committed, HintBoard};
+use crate::event_log::Writer;
 use crate::http::cors::Origins;
 use crate::hub::Hub;
-use crate::hub::desk::Desk;
-use crate::hub::tickets::TicketOffice;
-use crate::identity::Verifier;
+use crate::identity::{Secret, Verifier};
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
 use crate::stream::open::Services;
 
 mod housekeeping;
 mod serve;
+mod wire;
 
-/// A follower that has not seen the database for so long is not alive.
-const FOLLOWER_SILENCE: Duration = Duration::from_secs(10);
-/// Letters of an instance's name in hints.
-const INSTANCE_LEN: usize = 12;
+use wire::Ground;
 
 /// Limits that handlers hold requests to.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +69,14 @@ pub enum AppError {
          anybody could make tokens. (On a loopback address a development secret is made.)"
     )]
     NoKeys(SocketAddr),
+    /// The data directory.
+    #[error("the data directory {} cannot be made: {error}", path.display())]
+    DataDir {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -94,6 +96,7 @@ pub struct Application {
     listener: TcpListener,
     origins: Origins,
     tasks: Tasks,
+    development_secret: Option<Secret>,
 }
 
 /// Time and dice, which tests set.
@@ -119,13 +122,23 @@ impl Surroundings {
 impl Application {
     /// Builds the service: keys first, which fail fast, then the address, then the database.
     pub async fn build(config: Config, around: Surroundings) -> Result<Self, AppError> {
-        let identity = serve::identity(&config)?;
+        let mut identity = config.identity.settings();
+        let development_secret = serve::development_secret(&config, &identity)?;
+        if let Some(secret) = &development_secret {
+            identity.secret = Some(secret.clone());
+        }
         let verifier = Verifier::new(&identity, around.clock.clone())?;
         let listener = serve::listener(&config)?;
         let database = Database::open(&config.database).await?;
         database.migrate().await?;
         let tasks = Tasks::default();
-        let app = Arc::new(wire(&config, &around, &database, verifier, &tasks));
+        let ground = Ground {
+            config: &config,
+            around: &around,
+            database: &database,
+            tasks: &tasks,
+        };
+        let app = Arc::new(ground.wire(verifier));
         let origins = Origins::new(&config.server.cors_origins);
         Ok(Self {
             config,
@@ -134,103 +147,19 @@ impl Application {
             listener,
             origins,
             tasks,
+            development_secret,
         })
+    }
+
+    /// The secret that was made because there was none.
+    #[must_use]
+    pub fn development_secret(&self) -> Option<&Secret> {
+        self.development_secret.as_ref()
     }
 
     /// Where it listens.
     pub fn addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
-    }
-}
-
-/// Makes the parts and starts their tasks.
-fn wire(
-    config: &Config,
-    around: &Surroundings,
-    database: &Database,
-    verifier: Verifier,
-    tasks: &Tasks,
-) -> App {
-    let Surroundings { clock, dice } = around.clone();
-    let metrics = Metrics::new();
-    let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
-    let (here, elsewhere) = (HintBoard::default(), HintBoard::default());
-    let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
-    let instance = dice.tag(INSTANCE_LEN);
-    let core = &database.core;
-
-    let (writer, writing) = Writer::new(WriterParts {
-        pool: core.clone(),
-        dice: dice.clone(),
-        committed,
-        stop: tasks.stop_last(),
-    });
-    tasks.spawn("the writer", writing);
-    let (porch, follower) = Follower::new(FollowerParts {
-        pool: core.clone(),
-        hub: Arc::clone(&hub),
-        committed: batches,
-        hints: here.clone(),
-        poll: config.database.poll(),
-        metrics: Arc::clone(&metrics),
-        dice: dice.clone(),
-        clock: clock.clone(),
-        stop: tasks.stop_last(),
-    });
-    tasks.spawn("the follower", follower.run());
-    let announcing = announce::run(core.clone(), elsewhere, instance.clone(), tasks.stop_last());
-    tasks.spawn("the announcer", announcing);
-    tasks.spawn(
-        "the listener",
-        listen::run(listen::ListenerParts {
-            pool: core.clone(),
-            hints: here,
-            instance,
-            dice: dice.clone(),
-            stop: tasks.stop_last(),
-        }),
-    );
-    let (desk, replaying) = Desk::new(core.clone(), Arc::clone(&metrics), tasks.stop_last());
-    tasks.spawn("the replay desk", replaying);
-    tasks.spawn(
-        "housekeeping",
-        housekeeping::run(housekeeping::Parts {
-            pool: database.pool.clone(),
-            settings: config.retention.clone(),
-            metrics: Arc::clone(&metrics),
-            stop: tasks.stop_last(),
-        }),
-    );
-
-    let usize = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-    let settings = config.streams.clone();
-    let tickets = TicketOffice::new(
-        usize(settings.max_streams),
-        usize(settings.streams_per_user),
-    );
-    let services = Services {
-        porch,
-        desk,
-        pool: database.pool.clone(),
-        tickets,
-        metrics: Arc::clone(&metrics),
-        dice,
-        clock,
-        settings,
-    };
-    App {
-        pool: database.pool.clone(),
-        verifier,
-        token_cookie: config.identity.token_cookie.clone(),
-        writer,
-        hub,
-        streams: Arc::new(services),
-        metrics,
-        limits: Limits {
-            body_bytes: usize(config.server.body_bytes),
-            event_bytes: usize(config.server.event_bytes),
-            follower_silence: FOLLOWER_SILENCE.max(3 * config.database.poll()),
-        },
     }
 }
 

@@ -10,6 +10,7 @@ use crate::config::Config;
 
 mod run;
 pub mod token;
+mod welcome;
 
 /// The real-time layer of a CRM: Server-Sent Events that survive any disconnect, over a
 /// log in Postgres.
@@ -34,7 +35,7 @@ enum Command {
     Token(Box<TokenCommand>),
     /// Bring the database up to date and stop
     Migrate(Box<Config>),
-    /// Print the OpenAPI description as JSON
+    /// Print the `OpenAPI` description as JSON
     Openapi,
     /// Load a running server and measure it
     Bench(Box<BenchArgs>),

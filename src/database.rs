@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool};
+use sqlx::{ConnectOptions, Executor, PgPool};
 
 use crate::config::database::DatabaseSettings;
 use crate::event_log::origin;
 
 pub mod embedded;
+mod kept;
+
+pub use kept::{Kept, is_refusal};
 
 use embedded::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
 
@@ -68,20 +71,21 @@ pub struct Database {
 impl Database {
     /// Connects to the configured Postgres, or starts the own one.
     pub async fn open(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
-        let (options, embedded) = match &settings.database_url {
-            Some(url) => (
+        let (options, embedded) = if let Some(url) = &settings.database_url {
+            (
                 url.parse::<PgConnectOptions>()
                     .map_err(DatabaseError::Url)?,
                 None,
-            ),
-            None => {
-                let mut config = EmbeddedConfig::new(settings.data_dir()?);
-                config.bin_dir.clone_from(&settings.pg_bin_dir);
-                let embedded = EmbeddedPostgres::start(config).await?;
-                (embedded.connect_options(), Some(embedded))
-            }
+            )
+        } else {
+            let mut config = EmbeddedConfig::new(settings.data_dir()?);
+            config.bin_dir.clone_from(&settings.pg_bin_dir);
+            let embedded = EmbeddedPostgres::start(config).await?;
+            (embedded.connect_options(), Some(embedded))
         };
-        let options = options.application_name("porchlight");
+        let options = options
+            .application_name("porchlight")
+            .disable_statement_logging();
         let core = pool(options.clone(), CORE_CONNECTIONS).await?;
         let pool = pool(options, settings.database_connections).await?;
         refuse_old(&pool).await?;
@@ -111,7 +115,7 @@ impl Database {
             Ok(false) => {}
             // Some hosts do not let anyone ask.
             Err(error) => {
-                tracing::warn!(%error, "cannot tell a restored database from its original")
+                tracing::warn!(%error, "cannot tell a restored database from its original");
             }
         }
         connection
@@ -150,7 +154,6 @@ async fn pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, Dat
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move { connection.execute(SESSION).await.map(drop) })
         })

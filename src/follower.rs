@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Dice};
+use crate::database::Kept;
 use crate::event::Event;
 use crate::event_log::{Head, heads, read};
 use crate::hints::{CommittedBatch, HintBoard, News};
@@ -94,7 +95,7 @@ impl Porch {
 #[derive(Debug)]
 pub struct FollowerParts {
     /// The database.
-    pub pool: PgPool,
+    pub database: Kept,
     /// Whom it tells.
     pub hub: Arc<Hub>,
     /// What this instance commits.
@@ -175,7 +176,7 @@ impl Follower {
     }
 
     /// Own commits: they go straight to the hub where they fit without a gap.
-    async fn take_over(&self, batches: Vec<CommittedBatch>) {
+    async fn take_over(&mut self, batches: Vec<CommittedBatch>) {
         for batch in batches {
             let Some(log) = self.parts.hub.visit(&batch.broker) else {
                 continue;
@@ -188,20 +189,17 @@ impl Follower {
             if is_same && first == known + 1 {
                 self.publish(&log, &batch.events);
             } else if batch.head > known || !is_same {
-                self.report(self.catch_up(&log, batch.head).await);
+                let outcome = self.catch_up(&log, batch.head).await;
+                self.report(outcome);
             }
         }
     }
 
     /// Streams of brokers that are not in memory yet: one query for all of them.
-    async fn admit(&self, joins: Vec<Join>) {
+    async fn admit(&mut self, joins: Vec<Join>) {
         let brokers: FxHashSet<_> = joins.iter().map(|join| join.broker.clone()).collect();
         let brokers: Vec<_> = brokers.into_iter().collect();
-        let heads = async {
-            let mut connection = self.parts.pool.acquire().await?;
-            heads::ensure(&mut connection, &self.parts.dice, &brokers).await
-        };
-        let heads: HashMap<_, _> = match heads.await {
+        let heads: HashMap<_, _> = match self.heads_of(&brokers).await {
             Ok(heads) => heads.into_iter().collect(),
             Err(error) => return self.report(Err(error)),
         };
@@ -214,10 +212,17 @@ impl Follower {
         self.report(Ok(()));
     }
 
+    async fn heads_of(&mut self, brokers: &[BrokerId]) -> sqlx::Result<Vec<(BrokerId, Head)>> {
+        let connection = self.parts.database.get().await?;
+        let heads = heads::ensure(connection, &self.parts.dice, brokers).await;
+        self.parts.database.after(heads)
+    }
+
     /// Follows hints; with `everywhere`, compares every head with the table's.
-    async fn look(&self, news: News) {
+    async fn look(&mut self, news: News) {
         if news.everywhere {
-            return self.report(self.look_everywhere().await);
+            let outcome = self.look_everywhere().await;
+            return self.report(outcome);
         }
         for (broker, head) in news.heads {
             let Some(log) = self.parts.hub.visit(&broker) else {
@@ -225,18 +230,17 @@ impl Follower {
             };
             let known = log.ring().head();
             if head > known {
-                self.report(self.catch_up(&log, head).await);
+                let outcome = self.catch_up(&log, head).await;
+                self.report(outcome);
             }
         }
     }
 
-    async fn look_everywhere(&self) -> sqlx::Result<()> {
+    async fn look_everywhere(&mut self) -> sqlx::Result<()> {
         let active = self.parts.hub.active();
         self.parts.metrics.follower_queries.inc();
-        let heads = {
-            let mut connection = self.parts.pool.acquire().await?;
-            heads::read(&mut connection, &active).await?
-        };
+        let heads = heads::read(self.parts.database.get().await?, &active).await;
+        let heads = self.parts.database.after(heads)?;
         for (broker, head) in heads {
             let Some(log) = self.parts.hub.visit(&broker) else {
                 continue;
@@ -256,18 +260,18 @@ impl Follower {
     }
 
     /// Reads a log on until `head` is in memory.
-    async fn catch_up(&self, log: &BrokerHub, head: i64) -> sqlx::Result<()> {
+    async fn catch_up(&mut self, log: &BrokerHub, head: i64) -> sqlx::Result<()> {
         let mut known = log.ring().head();
         if head - known > MOST_BEHIND {
             return self.look_again(log).await;
         }
         while known < head {
             self.parts.metrics.follower_queries.inc();
-            let mut connection = self.parts.pool.acquire().await?;
-            let events = read::after(&mut connection, &log.id, known, READ_EVENTS).await?;
+            let connection = self.parts.database.get().await?;
+            let events = read::after(connection, &log.id, known, READ_EVENTS).await;
+            let events = self.parts.database.after(events)?;
             // Not where it should continue: retention, or another log.
             if events.first().is_none_or(|e| e.position != known + 1) {
-                drop(connection);
                 return self.look_again(log).await;
             }
             self.publish(log, &events);
@@ -276,10 +280,10 @@ impl Follower {
         Ok(())
     }
 
-    async fn look_again(&self, log: &BrokerHub) -> sqlx::Result<()> {
-        let mut connection = self.parts.pool.acquire().await?;
-        let heads = heads::read(&mut connection, std::slice::from_ref(&log.id)).await?;
-        if let Some((_, head)) = heads.first() {
+    async fn look_again(&mut self, log: &BrokerHub) -> sqlx::Result<()> {
+        let of_log = std::slice::from_ref(&log.id);
+        let heads = heads::read(self.parts.database.get().await?, of_log).await;
+        if let Some((_, head)) = self.parts.database.after(heads)?.first() {
             self.parts.hub.jump(log, head);
         }
         Ok(())

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::event::json::EventJson;
-use crate::event::{Audience, Cursor, Epoch, Event};
+use crate::event::json::{self, EventJson};
+use crate::event::{Audience, Cursor, Event};
 use crate::event_log::read::{Direction, Page, Want, page};
 use crate::follower::LogUnavailable;
 use crate::hub::switchboard::TICK;
@@ -75,32 +74,21 @@ impl From<LogUnavailable> for HistoryError {
 pub struct Listed {
     /// Where the log stands; the page is true there.
     pub position: Cursor,
-    epoch: Epoch,
-    events: Vec<Event>,
+    /// The events as JSON, each with its position.
+    events: Vec<String>,
     /// What to ask for next; none at the beginning of the log.
     next: Option<Cursor>,
-}
-
-#[derive(Serialize)]
-struct ListedJson<'a> {
-    events: Vec<EventJson<'a>>,
-    next: Option<String>,
 }
 
 impl Listed {
     /// The page as JSON.
     #[must_use]
     pub fn json(&self) -> String {
-        let events = self
-            .events
-            .iter()
-            .map(|event| EventJson::listed(event, &self.epoch));
-        let next = self.next.as_ref().map(ToString::to_string);
-        serde_json::to_string(&ListedJson {
-            events: events.collect(),
-            next,
-        })
-        .unwrap_or_default()
+        let next = self
+            .next
+            .as_ref()
+            .map_or("null".to_owned(), |next| format!("\"{next}\""));
+        format!("{{\"events\":[{}],\"next\":{next}}}", self.events.join(","))
     }
 }
 
@@ -117,44 +105,65 @@ pub async fn list(
         return read(services, &caller.broker, &audiences, &asked).await;
     };
     // Listening begins before reading, so that nothing falls between.
-    let reader = Reader::new(board, guest, Arc::clone(&audiences));
+    let reader = Reader::new(board, guest, audiences);
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     let until = Instant::now() + wait.min(until_end.unwrap_or_default());
-    let mut asked = asked;
-    loop {
-        let listed = read(services, &caller.broker, &audiences, &asked).await?;
-        let is_over = Instant::now() + TICK >= until || reader.seat().closing().is_some();
-        if !listed.events.is_empty() || is_over {
-            return Ok(listed);
-        }
-        let cursor = listed.next.clone().unwrap_or(listed.position);
-        changed(&reader, &asked.filter, &cursor, until).await;
-        asked.place = Place::After(cursor);
+    if let Some(listed) = next_in_memory(&reader, &asked, until).await {
+        return Ok(listed);
     }
+    let listed = read(services, &caller.broker, reader.audiences(), &asked).await?;
+    let Some(next) = listed.next.clone().filter(|_| listed.events.is_empty()) else {
+        return Ok(listed);
+    };
+    let asked = History {
+        place: Place::After(next),
+        ..asked
+    };
+    Ok(next_in_memory(&reader, &asked, until)
+        .await
+        .unwrap_or(listed))
 }
 
-/// Waits until memory has something for the reader after `cursor`, or the time is up.
-async fn changed(reader: &Reader, filter: &Filter, cursor: &Cursor, until: Instant) {
+/// Waits for the next page from memory; `None` where memory cannot say.
+async fn next_in_memory(reader: &Reader, asked: &History, until: Instant) -> Option<Listed> {
+    let Place::After(cursor) = &asked.place else {
+        return None;
+    };
     let epoch = cursor.epoch.clone().unwrap_or_else(|| reader.log_head().0);
+    let most = usize::try_from(asked.limit).unwrap_or(usize::MAX);
     let mut position = cursor.position;
     poll_fn(|context| {
-        let mut is_new = false;
+        let mut events = Vec::new();
         let look = reader.look(&epoch, position, |frame| {
-            is_new = filter.passes(frame);
-            !is_new
+            let has_room = events.len() < most;
+            if has_room && asked.filter.passes(frame) {
+                events.push(json::listed(frame.json(), &epoch.at(frame.position)));
+            }
+            has_room
         });
-        match look {
-            Look::Found(Found::UpTo(upto)) => position = upto,
-            Look::Found(Found::Gone) | Look::Replaced(..) => return Poll::Ready(()),
+        let Look::Found(Found::UpTo(upto)) = look else {
+            return Poll::Ready(None);
+        };
+        let (_, head) = reader.log_head();
+        if upto > head {
+            return Poll::Ready(None); // A cursor that only the table can judge.
         }
+        position = upto;
         let is_over = reader.seat().board().now() + TICK >= until;
-        if is_new || is_over || reader.seat().closing().is_some() {
-            return Poll::Ready(());
+        if !events.is_empty() || is_over || reader.seat().closing().is_some() {
+            let next = Some(epoch.at(upto));
+            return Poll::Ready(Some(Listed {
+                position: epoch.at(head),
+                events,
+                next,
+            }));
         }
-        reader.seat().wait(context, until - TICK);
+        reader
+            .seat()
+            .wait(context, until.checked_sub(TICK).unwrap_or(until));
         Poll::Pending
     })
-    .await;
+    .await
 }
 
 async fn read(
@@ -219,10 +228,11 @@ fn listed(page: Page, direction: Direction, beyond: i64) -> Listed {
         Direction::Forward => Some(head.epoch.at(last)),
         Direction::Backward => (!is_last).then(|| head.epoch.at(last)),
     };
+    let json = |event: &Event| serde_json::to_string(&EventJson::of(event)).unwrap_or_default();
+    let listed = |event: &Event| json::listed(&json(event), &head.epoch.at(event.position));
     Listed {
         position: head.epoch.at(head.head),
-        epoch: head.epoch,
-        events,
+        events: events.iter().map(listed).collect(),
         next,
     }
 }

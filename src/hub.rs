@@ -141,7 +141,9 @@ impl Hub {
     pub fn publish(&self, log: &BrokerHub, frames: Vec<Arc<Frame>>) {
         let audiences = frames.iter().map(|frame| frame.audience.clone()).collect();
         self.change(log, |ring| {
-            frames.into_iter().for_each(|frame| ring.push(frame));
+            for frame in frames {
+                ring.push(frame);
+            }
             ring.shrink_to(self.budget_bytes / 2);
         });
         log.used.store(

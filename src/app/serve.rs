@@ -16,7 +16,7 @@ use crate::database::DatabaseError;
 use crate::http::problem::Problem;
 use crate::http::{Service, access, routes};
 use crate::hub::Switchboard;
-use crate::identity::{IdentitySettings, development_secret};
+use crate::identity::{self, IdentitySettings, Secret};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 8_192;
@@ -31,11 +31,13 @@ const WRITE_BUFFER_BYTES: usize = 1_024;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keys for tokens; on a loopback address a secret is made where there is none.
-pub(super) fn identity(config: &Config) -> Result<IdentitySettings, AppError> {
-    let mut settings = config.identity.settings();
-    if settings.has_keys() {
-        return Ok(settings);
+/// A secret of our own where there is no key; on a loopback address only.
+pub(super) fn development_secret(
+    config: &Config,
+    identity: &IdentitySettings,
+) -> Result<Option<Secret>, AppError> {
+    if identity.has_keys() {
+        return Ok(None);
     }
     if !config.server.addr.ip().is_loopback() {
         return Err(AppError::NoKeys(config.server.addr));
@@ -44,14 +46,18 @@ pub(super) fn identity(config: &Config) -> Result<IdentitySettings, AppError> {
         .database
         .data_dir()
         .map_err(DatabaseError::Embedded)?;
-    std::fs::create_dir_all(&data_dir)?;
-    let secret = development_secret(&data_dir)?;
+    if let Err(error) = std::fs::create_dir_all(&data_dir) {
+        return Err(AppError::DataDir {
+            path: data_dir,
+            error,
+        });
+    }
+    let secret = identity::development_secret(&data_dir)?;
     tracing::warn!(
         data_dir = %data_dir.display(),
         "no JWT_SECRET: tokens are signed with a development secret kept in the data directory"
     );
-    settings.secret = Some(secret);
-    Ok(settings)
+    Ok(Some(secret))
 }
 
 /// The listening socket. What is set here, every connection inherits.
@@ -80,6 +86,9 @@ impl Application {
         let (app, tasks) = (Arc::clone(&self.app), self.tasks.clone());
         let spread = self.config.streams.drain_spread();
         let mut server = std::pin::pin!(self.server()?);
+        // The server has its own; a second one would go on taking connections that nobody
+        // serves while the streams drain.
+        drop(self.listener);
         let handle: ServerHandle = server.handle();
         let outcome = tokio::select! {
             done = &mut server => done.map_err(AppError::from),

@@ -9,6 +9,7 @@ use super::error::BenchError;
 use super::load;
 use super::plan::Plan;
 use super::report::{Report, Step};
+use super::units::float;
 
 /// The search ends when it knows the rate this well.
 const PRECISION: f64 = 0.05;
@@ -30,8 +31,8 @@ pub(super) async fn run(plan: Rc<Plan>) -> Result<Report, BenchError> {
         for _ in 0..ATTEMPTS {
             let report = load::run(plan.clone(), rate).await?;
             let step = judge(&report, plan.args.p99_limit);
-            tracing::info!(rate, p99_ms = step.p99_ms, passed = step.passed, "step");
-            passed = step.passed;
+            tracing::info!(rate, p99_ms = step.p99_ms, fault = step.fault, "step");
+            passed = step.fault.is_none();
             steps.push(step);
             if passed || best.is_none() {
                 best = Some(report);
@@ -49,26 +50,33 @@ pub(super) async fn run(plan: Rc<Plan>) -> Result<Report, BenchError> {
 }
 
 fn judge(report: &Report, limit_ms: f64) -> Step {
-    let (publishes, deliveries) = (report.publishes.as_ref(), report.deliveries.as_ref());
-    let nobody = report.load.subscribers == 0;
+    let publishes = report.publishes.clone().unwrap_or_default();
+    let deliveries = report.deliveries.clone().unwrap_or_default();
     // Without subscribers the answers are what can be late.
-    let latency = if nobody {
-        publishes.map(|p| &p.answer)
+    let is_alone = report.load.subscribers == 0;
+    let latency = if is_alone {
+        &publishes.answer
     } else {
-        deliveries.map(|d| &d.latency)
+        &deliveries.latency
     };
-    let p99_ms = latency.map_or(f64::INFINITY, |l| l.p99_ms);
-    let sent = publishes.is_some_and(|p| {
-        let all = p.accepted + p.unsent;
-        let behind = super::units::float(p.unsent) > UNSENT * super::units::float(all);
-        p.accepted > 0 && p.refused == 0 && p.unanswered == 0 && !behind
-    });
-    let whole = deliveries.is_some_and(|d| d.missing == 0 && d.repeated == 0);
+    let behind = float(publishes.unsent) > UNSENT * float(publishes.unsent + publishes.accepted);
+    let faults = [
+        (report.lost_streams > 0, "streams lost"),
+        (publishes.refused > 0, "publishes refused"),
+        (publishes.unanswered > 0, "publishes unanswered"),
+        (deliveries.missing > 0, "events missing"),
+        (deliveries.repeated > 0, "events repeated"),
+        (behind || publishes.accepted == 0, "publishing fell behind"),
+        (latency.p99_ms >= limit_ms, "too late"),
+    ];
     Step {
         rate: report.load.rate,
-        per_second: deliveries.map_or(0.0, |d| d.per_second),
-        p99_ms,
-        passed: sent && whole && p99_ms < limit_ms && report.lost_streams == 0,
+        per_second: deliveries.per_second,
+        p99_ms: latency.p99_ms,
+        fault: faults
+            .into_iter()
+            .find(|(is_so, _)| *is_so)
+            .map(|(_, fault)| fault),
     }
 }
 

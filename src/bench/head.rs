@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn half_a_head_is_waited_for_but_not_for_ever() {
         assert_eq!(parse(b"HTTP/1.1 200 OK\r\nA: b\r\n"), Ok(None));
-        let endless = [&b"HTTP/1.1 200 OK\r\nA: "[..], &[b'b'; MAX_HEAD_BYTES]].concat();
+        let endless = [&b"HTTP/1.1 200 OK\r\nA: "[..], &vec![b'b'; MAX_HEAD_BYTES]].concat();
         assert_eq!(parse(&endless), Err(BadHead::TooLong));
         assert!(parse(b"SSH-2.0-OpenSSH_9\r\n").is_err());
     }

@@ -145,7 +145,7 @@ mod tests {
         let mut all = Vec::new();
         for seq in 0..5 {
             let mark = Mark {
-                topic: 0xabcdef,
+                topic: 0x00ab_cdef,
                 seq,
                 due_ns: u64::MAX - u64::from(seq),
             };

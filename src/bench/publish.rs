@@ -15,6 +15,8 @@ use super::units::{nanos, per};
 
 /// The timer's own lateness; anything beyond it is the load's and counts as latency.
 const TIMER_SLACK_NS: u64 = 2_000_000;
+/// What is due at the very end may be this late.
+const GRACE_NS: u64 = 50_000_000;
 /// Requests under way at the end get this long.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -142,7 +144,7 @@ impl Shared {
 
     /// The time from which latency counts, or `None` when it is too late to send.
     pub(super) fn counts_from(&self, due_ns: u64, now_ns: u64) -> Option<u64> {
-        if now_ns >= self.schedule.end_ns {
+        if now_ns >= self.schedule.end_ns.saturating_add(GRACE_NS) {
             return None;
         }
         let is_paced = self.schedule.interval_ns > 0;

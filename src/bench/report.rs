@@ -170,8 +170,8 @@ pub struct Step {
     pub per_second: f64,
     /// From when an event was due to its receipt.
     pub p99_ms: f64,
-    /// Whether the server kept up.
-    pub passed: bool,
+    /// Why the rate is too high, if it is.
+    pub fault: Option<&'static str>,
 }
 
 impl Report {

@@ -201,9 +201,9 @@ fn step(step: &Step) -> Line<'_> {
         rate,
         per_second,
         p99_ms,
-        passed,
+        fault,
     } = step;
-    let verdict = if *passed { "kept up" } else { "too much" };
+    let verdict = fault.unwrap_or("kept up");
     (
         "step",
         format!("{rate:.1} events/s, {per_second:.0} deliveries/s, p99 {p99_ms:.1} ms: {verdict}"),

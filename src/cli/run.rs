@@ -1,14 +1,14 @@
 //! Running the commands.
 
 use std::future::Future;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::TokenCommand;
+use super::{TokenCommand, welcome};
 use crate::app::{Application, Surroundings};
 use crate::bench::BenchArgs;
 use crate::clock::{Clock, Dice};
@@ -17,8 +17,6 @@ use crate::database::Database;
 use crate::identity::development_secret;
 use crate::telemetry;
 
-/// Threads of the service's own tasks; connections have threads of their own.
-const CORE_THREADS: usize = 2;
 /// Exit code after a second signal: 128 and the signal's number, as shells have it.
 const EXIT_AT_ONCE: i32 = 130;
 
@@ -34,11 +32,10 @@ pub(super) fn print(text: &str) -> ExitCode {
     }
 }
 
+/// The service's own tasks share this thread: they hand work to each other all the time,
+/// and a hand-over within a thread costs nothing. Connections have threads of their own.
 fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(CORE_THREADS)
-        .enable_all()
-        .build()
+    Builder::new_current_thread().enable_all().build()
 }
 
 fn block_on<E: std::fmt::Display>(work: impl Future<Output = Result<(), E>>) -> ExitCode {
@@ -57,6 +54,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
         return fail(&error);
     }
     allow_many_files();
+    use_small_pages();
     block_on(async {
         // Heard from the first moment: a signal during start stops too.
         let stop = stop_signal().map_err(|error| error.to_string())?;
@@ -66,7 +64,14 @@ pub(super) fn serve(config: Config) -> ExitCode {
             () = &mut stop => return Ok(()),
         };
         let application = built.map_err(|error| error.to_string())?;
-        telemetry::announce(application.addr().map_err(|error| error.to_string())?);
+        let addr = application.addr().map_err(|error| error.to_string())?;
+        telemetry::announce(addr);
+        if let Some(secret) = application.development_secret()
+            && std::io::stdout().is_terminal()
+            && let Ok(text) = welcome::text(secret, addr, &Clock::system())
+        {
+            print(&text);
+        }
         application
             .run(stop)
             .await
@@ -79,6 +84,15 @@ fn allow_many_files() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Less than hoped for is still what there is.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
+/// A connection's buffers are mostly empty: with huge pages the empty part would be
+/// memory too, 8 KiB of it per stream.
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::debug!(%error, "huge pages stay as they are");
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 
 /// How long events are kept.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "the flags are named after them")]
 #[command(next_help_heading = "Event log")]
 pub struct RetentionSettings {
     /// Hours that an event is kept

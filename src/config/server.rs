@@ -22,7 +22,7 @@ pub struct ServerSettings {
         default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: u16,
 
-    /// Web origins beside our own that may call, comma separated: https://crm.example.com
+    /// Web origins beside our own that may call, comma separated: <https://crm.example.com>
     #[arg(long, env = "PORCHLIGHT_CORS_ORIGINS", value_name = "ORIGINS",
         value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
@@ -51,7 +51,7 @@ pub struct ServerSettings {
         long,
         env = "PORCHLIGHT_LOG",
         value_name = "FILTER",
-        default_value = "info"
+        default_value = "info,actix_server=warn"
     )]
     pub log: String,
 }

@@ -6,14 +6,12 @@ use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
-use super::{Epoch, Event};
+use super::{Cursor, Event};
 
 /// One event on the wire; the order of the fields is the order of the text.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<String>,
     #[serde(rename = "type")]
     event_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,27 +36,24 @@ impl<'a> EventJson<'a> {
     pub fn of(event: &'a Event) -> Self {
         let told = &event.told;
         Self {
-            position: None,
             event_type: told.event_type.as_str(),
-            module: told.module().map(|m| m.as_str()),
+            module: told.module().map(super::super::ids::ModuleName::as_str),
             action: told.event_type.action(),
-            record_id: told.record_id().map(|r| r.as_str()),
+            record_id: told.record_id().map(super::super::ids::RecordId::as_str),
             data: told.data.as_deref(),
             changes: told.changes.as_deref(),
             version: told.version,
-            user_id: told.user.as_ref().map(|u| u.as_str()),
+            user_id: told.user.as_ref().map(super::super::ids::UserId::as_str),
             timestamp: timestamp(event.created_at),
         }
     }
+}
 
-    /// The same with its position, for lists.
-    #[must_use]
-    pub fn listed(event: &'a Event, epoch: &Epoch) -> Self {
-        Self {
-            position: Some(epoch.at(event.position).to_string()),
-            ..Self::of(event)
-        }
-    }
+/// An event's JSON with its position in front, as lists have it.
+#[must_use]
+pub fn listed(json: &str, position: &Cursor) -> String {
+    let fields = json.strip_prefix('{').unwrap_or(json);
+    format!("{{\"position\":\"{position}\",{fields}")
 }
 
 const MILLISECONDS: StaticFormatDescription =
@@ -76,17 +71,21 @@ pub fn timestamp(at: OffsetDateTime) -> String {
 #[must_use]
 pub fn on_one_line(raw: &RawValue) -> Box<RawValue> {
     let (mut in_string, mut escaped) = (false, false);
-    let keep = |c: &char| {
-        let kept = in_string || !c.is_ascii_whitespace();
-        match (*c, escaped) {
-            ('\\', false) if in_string => escaped = true,
-            ('"', false) => in_string = !in_string,
+    let mut kept = Vec::with_capacity(raw.get().len());
+    for byte in raw.get().bytes() {
+        if in_string || !byte.is_ascii_whitespace() {
+            kept.push(byte);
+        }
+        match byte {
+            b'\\' if in_string => escaped = !escaped,
+            b'"' if !escaped => in_string = !in_string,
             _ => escaped = false,
         }
-        kept
-    };
-    let compact: String = raw.get().chars().filter(keep).collect();
-    RawValue::from_string(compact).unwrap_or_else(|_| raw.to_owned())
+    }
+    let compact = String::from_utf8(kept).ok();
+    compact
+        .and_then(|json| RawValue::from_string(json).ok())
+        .unwrap_or_else(|| raw.to_owned())
 }
 
 /// How deeply arrays and objects stand in one another.

@@ -72,13 +72,14 @@ pub async fn append(
                insert into porchlight.brokers as b (broker_id, epoch, head)
                select broker_id, epoch, n from wanted order by broker_id
                on conflict (broker_id) do update set head = b.head + excluded.head
-               returning broker_id, epoch, head
+               -- The time once the log is ours: times grow with positions.
+               returning broker_id, epoch, head, clock_timestamp() as told_at
            ), told as (
                insert into porchlight.events (broker_id, position, audience, type, module,
                    record_id, user_id, version, data, changes, created_at)
                select e.broker_id, h.head - w.n + e.ord, e.audience, e.type, e.module,
                    e.record_id, e.user_id, e.version, e.data::json, e.changes::json,
-                   statement_timestamp()
+                   h.told_at
                from unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
                        $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[])
                    as e(broker_id, ord, audience, type, module, record_id, user_id, version,
@@ -86,7 +87,7 @@ pub async fn append(
                join heads h using (broker_id) join wanted w using (broker_id)
            )
            select h.broker_id as "broker_id!", h.epoch as "epoch!", h.head - w.n + 1 as "first!",
-               w.n as "n!", statement_timestamp() as "at!"
+               w.n as "n!", h.told_at as "at!"
            from heads h join wanted w using (broker_id)"#,
         &brokers as &[&str],
         &epochs,
@@ -161,11 +162,16 @@ impl<'a> Columns<'a> {
         self.ord.push(ord);
         self.audience.push(event.audience.to_string());
         self.event_type.push(event.event_type.as_str());
-        self.module.push(event.module().map(|m| m.as_str()));
-        self.record.push(event.record_id().map(|r| r.as_str()));
-        self.user.push(event.user.as_ref().map(|u| u.as_str()));
+        self.module
+            .push(event.module().map(super::super::ids::ModuleName::as_str));
+        self.record
+            .push(event.record_id().map(super::super::ids::RecordId::as_str));
+        self.user
+            .push(event.user.as_ref().map(super::super::ids::UserId::as_str));
         self.version.push(event.version);
-        self.data.push(event.data.as_deref().map(|d| d.get()));
-        self.changes.push(event.changes.as_deref().map(|c| c.get()));
+        self.data
+            .push(event.data.as_deref().map(sqlx::types::JsonRawValue::get));
+        self.changes
+            .push(event.changes.as_deref().map(sqlx::types::JsonRawValue::get));
     }
 }

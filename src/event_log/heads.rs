@@ -8,6 +8,10 @@ use crate::ids::BrokerId;
 
 /// Where one broker's log stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the head of a log is what everyone calls it"
+)]
 pub struct Head {
     /// Which log.
     pub epoch: Epoch,

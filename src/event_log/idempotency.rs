@@ -14,8 +14,8 @@ pub const REMEMBERED_HOURS: i32 = 24;
 pub struct Key {
     /// Whose key.
     pub broker: BrokerId,
-    /// The key.
-    pub key: String,
+    /// What the publisher calls it.
+    pub name: String,
     /// SHA-256 of the request.
     pub body_hash: Vec<u8>,
 }
@@ -38,7 +38,7 @@ pub struct Taken {
 /// Waits for a transaction that is about to take the same key: its outcome decides.
 pub async fn claim(connection: &mut PgConnection, keys: &[&Key]) -> sqlx::Result<Vec<bool>> {
     let brokers: Vec<_> = keys.iter().map(|k| k.broker.as_str()).collect();
-    let names: Vec<_> = keys.iter().map(|k| k.key.as_str()).collect();
+    let names: Vec<_> = keys.iter().map(|k| k.name.as_str()).collect();
     let hashes: Vec<_> = keys.iter().map(|k| k.body_hash.clone()).collect();
     let claimed = sqlx::query!(
         "insert into porchlight.idempotency_keys as k (broker_id, key, body_hash, created_at)
@@ -59,7 +59,7 @@ pub async fn claim(connection: &mut PgConnection, keys: &[&Key]) -> sqlx::Result
     let is_ours = |k: &&Key| {
         claimed
             .iter()
-            .any(|c| c.broker_id == k.broker.as_str() && c.key == k.key)
+            .any(|c| c.broker_id == k.broker.as_str() && c.key == k.name)
     };
     Ok(keys.iter().map(is_ours).collect())
 }
@@ -70,7 +70,7 @@ pub async fn taken(connection: &mut PgConnection, key: &Key) -> sqlx::Result<Opt
         "select body_hash, epoch, first_position, event_count from porchlight.idempotency_keys
          where broker_id = $1 and key = $2",
         key.broker.as_str(),
-        key.key,
+        key.name,
     )
     .fetch_optional(connection)
     .await?;
@@ -85,7 +85,7 @@ pub async fn taken(connection: &mut PgConnection, key: &Key) -> sqlx::Result<Opt
 /// Keeps the answer to a claimed key, in the transaction that claimed it.
 pub async fn keep(connection: &mut PgConnection, answers: &[(&Key, Appended)]) -> sqlx::Result<()> {
     let brokers: Vec<_> = answers.iter().map(|(k, _)| k.broker.as_str()).collect();
-    let names: Vec<_> = answers.iter().map(|(k, _)| k.key.as_str()).collect();
+    let names: Vec<_> = answers.iter().map(|(k, _)| k.name.as_str()).collect();
     let epochs: Vec<_> = answers.iter().map(|(_, a)| a.epoch.as_str()).collect();
     let firsts: Vec<_> = answers.iter().map(|(_, a)| a.first).collect();
     let counts: Vec<_> = answers.iter().map(|(_, a)| a.count).collect();

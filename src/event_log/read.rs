@@ -10,6 +10,8 @@ use super::Head;
 use crate::event::{Audience, Epoch, Event, NewEvent};
 use crate::ids::{BrokerId, EventType, ModuleName, RecordId, UserId};
 
+/// How many events a page for few audiences has.
+const PAGE_EVENTS: i64 = 256;
 /// How many positions a page for many audiences spans.
 const WIDE_PAGE_POSITIONS: i64 = 1_024;
 /// Up to here each audience is looked up by itself; beyond, the log is read in order.
@@ -224,7 +226,6 @@ pub async fn replay(
     broker: &BrokerId,
     audiences: &[Audience],
     after: i64,
-    limit: i64,
 ) -> sqlx::Result<Option<ReplayPage>> {
     if audiences.len() > FEW_AUDIENCES {
         return replay_wide(connection, broker, audiences, after).await;
@@ -237,7 +238,7 @@ pub async fn replay(
         direction,
         types: None,
         records: None,
-        limit,
+        limit: PAGE_EVENTS,
     };
     Ok(page(connection, &want).await?.map(
         |Page {

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::idempotency::Key;
 use crate::clock::Dice;
+use crate::database::Kept;
 use crate::event::{Epoch, Event, NewEvent};
 use crate::hints::Committed;
 use crate::ids::BrokerId;
@@ -24,6 +25,8 @@ const QUEUE_REQUESTS: usize = 4_096;
 /// Requests and events that one commit takes at the most.
 const GROUP_REQUESTS: usize = 512;
 const GROUP_EVENTS: usize = 2_000;
+/// From the beginning of one commit to that of the next, while requests keep coming.
+const GROUP_INTERVAL: Duration = Duration::from_millis(3);
 /// How long a request waits for its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -85,7 +88,7 @@ impl std::fmt::Debug for Job {
 /// What the writer's task needs.
 pub struct WriterParts {
     /// The database.
-    pub pool: PgPool,
+    pub database: Kept,
     /// For epochs of new logs.
     pub dice: Dice,
     /// Who is told of what was committed.
@@ -117,17 +120,24 @@ impl Writer {
     }
 }
 
-async fn run(parts: WriterParts, mut jobs: mpsc::Receiver<Job>) {
+async fn run(mut parts: WriterParts, mut jobs: mpsc::Receiver<Job>) {
     let mut waiting = Vec::new();
+    let mut next_group = Instant::now();
     loop {
         tokio::select! {
             biased;
             n = jobs.recv_many(&mut waiting, GROUP_REQUESTS) => if n == 0 { return },
             () = parts.stop.cancelled() => { jobs.close(); }
         }
+        // Under load, commits are few and large; a request that comes alone finds this
+        // moment long past. Nobody is woken for what comes meanwhile.
+        tokio::time::sleep_until(next_group).await;
+        let room = GROUP_REQUESTS.saturating_sub(waiting.len());
+        waiting.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(room));
+        next_group = Instant::now() + GROUP_INTERVAL;
         while !waiting.is_empty() {
             let group = group::take(&mut waiting, GROUP_EVENTS);
-            group::settle(&parts, group).await;
+            group::settle(&mut parts, group).await;
         }
     }
 }

@@ -5,37 +5,42 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::Kept;
 use crate::hints::{HintBoard, News};
 
 /// The channel of hints.
 pub const CHANNEL: &str = "porchlight";
 /// Commits of this long share a notification.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 /// Postgres takes up to 8,000 bytes.
 const PAYLOAD_BYTES: usize = 7_900;
 
 /// Announces what is pinned to `board`, signed with this instance's name.
-pub async fn run(pool: PgPool, board: HintBoard, instance: String, stop: CancellationToken) {
+pub async fn run(mut database: Kept, board: HintBoard, instance: String, stop: CancellationToken) {
     loop {
         let news = tokio::select! {
             () = stop.cancelled() => return,
             news = board.take() => news,
         };
-        let payloads = payloads(&instance, &news);
-        let told = sqlx::query!(
-            "select pg_notify($1, p) from unnest($2::text[]) as p",
-            CHANNEL,
-            &payloads
-        );
-        if let Err(error) = told.execute(&pool).await {
+        if let Err(error) = tell(&mut database, &payloads(&instance, &news)).await {
             // Only a hint: the others look by themselves before long.
             tracing::debug!(%error, "could not announce");
         }
         tokio::time::sleep(GATHER).await;
     }
+}
+
+async fn tell(database: &mut Kept, payloads: &[String]) -> sqlx::Result<()> {
+    let told = sqlx::query!(
+        "select pg_notify($1, p) from unnest($2::text[]) as p",
+        CHANNEL,
+        payloads
+    )
+    .execute(database.get().await?)
+    .await;
+    database.after(told.map(drop))
 }
 
 /// `instance`, then a line `broker head` each, in as many parts as it takes.

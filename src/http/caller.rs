@@ -41,13 +41,12 @@ fn token(request: &HttpRequest, cookie: &str) -> Result<Option<String>, Problem>
     if let Some(value) = request.headers().get(header::AUTHORIZATION) {
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
         let is_bearer = |(scheme, _): &(&str, &str)| scheme.eq_ignore_ascii_case("bearer");
-        return match bearer.filter(is_bearer) {
-            Some((_, token)) => Ok(Some(token.trim().to_owned())),
-            None => {
-                let detail = "The Authorization header must be: Bearer, a space, and the token.";
-                let status = StatusCode::UNAUTHORIZED;
-                Err(Problem::new(status, "token_malformed", detail).at("Authorization"))
-            }
+        return if let Some((_, token)) = bearer.filter(is_bearer) {
+            Ok(Some(token.trim().to_owned()))
+        } else {
+            let detail = "The Authorization header must be: Bearer, a space, and the token.";
+            let status = StatusCode::UNAUTHORIZED;
+            Err(Problem::new(status, "token_malformed", detail).at("Authorization"))
         };
     }
     let parameter = super::query::pairs(request.query_string())

@@ -39,7 +39,7 @@ pub async fn list(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    let asked = asked(query::parse(&request)?)?;
+    let asked = asked(&query::parse(&request)?)?;
     let listed = history::list(&service.app.streams, &service.board, &caller, asked).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
@@ -48,7 +48,7 @@ pub async fn list(
     Ok(response.body(listed.json()))
 }
 
-fn asked(query: EventsQuery) -> Result<History, Problem> {
+fn asked(query: &EventsQuery) -> Result<History, Problem> {
     let team = query.team.as_deref().map(str::parse).transpose();
     let team = team.map_err(|e| Problem::bad_parameter("team", e))?;
     let scope = match (query.scope.as_deref(), team) {

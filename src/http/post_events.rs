@@ -94,9 +94,9 @@ pub async fn publish(
     let limits = service.app.limits;
     let body = body::read(&request, payload, limits.body_bytes).await?;
     let events = events(&body, &caller, limits.event_bytes)?;
-    let key = key.map(|key| Key {
+    let key = key.map(|name| Key {
         broker: caller.broker.clone(),
-        key,
+        name,
         body_hash: Sha256::digest(&body).to_vec(),
     });
     let asked_at = tokio::time::Instant::now();

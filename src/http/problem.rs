@@ -14,7 +14,10 @@ use crate::stream::scope::UnknownScope;
 
 /// A refusal.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     detail: Cow<'static, str>,
@@ -46,7 +49,7 @@ impl Problem {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         let detail = detail.into();
-        Self {
+        Self(Box::new(Parts {
             status,
             code,
             detail,
@@ -54,7 +57,7 @@ impl Problem {
             retry_after_seconds: None,
             position: None,
             allow: None,
-        }
+        }))
     }
 
     /// The request is not what it should be.
@@ -69,10 +72,9 @@ impl Problem {
 
     /// Not now; later it may work.
     pub fn unavailable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            retry_after_seconds: Some(1),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
-        }
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        problem.0.retry_after_seconds = Some(1);
+        problem
     }
 
     /// The database did not answer.
@@ -87,65 +89,59 @@ impl Problem {
 
     /// Names the field at fault.
     #[must_use]
-    pub fn at(self, field: impl Into<String>) -> Self {
-        Self {
-            field: Some(field.into()),
-            ..self
-        }
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
     }
 
     /// Names the methods that would do.
     #[must_use]
-    pub fn allowing(self, methods: String) -> Self {
-        Self {
-            allow: Some(methods),
-            ..self
-        }
+    pub fn allowing(mut self, methods: String) -> Self {
+        self.0.allow = Some(methods);
+        self
     }
 
     /// Says where the log stands.
     #[must_use]
-    pub fn with_position(self, position: String) -> Self {
-        Self {
-            position: Some(position),
-            ..self
-        }
+    pub fn with_position(mut self, position: String) -> Self {
+        self.0.position = Some(position);
+        self
     }
 }
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code, self.detail)
+        write!(f, "{}: {}", self.0.code, self.0.detail)
     }
 }
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
+        let mut response = HttpResponse::build(self.0.status);
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         response.insert_header((header::CACHE_CONTROL, "no-store"));
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = self.0.retry_after_seconds {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
-        if let Some(methods) = &self.allow {
+        if let Some(methods) = &self.0.allow {
             response.insert_header((header::ALLOW, methods.as_str()));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Bearer realm=\"porchlight\"");
             response.insert_header((header::WWW_AUTHENTICATE, realm));
         }
         let json = ProblemJson {
-            r#type: format!("urn:porchlight:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: &self.detail,
-            field: self.field.as_deref(),
-            position: self.position.as_deref(),
+            r#type: format!("urn:porchlight:problem:{}", self.0.code),
+            title: self.0.status.canonical_reason().unwrap_or("Error"),
+            status: self.0.status.as_u16(),
+            code: self.0.code,
+            detail: &self.0.detail,
+            field: self.0.field.as_deref(),
+            position: self.0.position.as_deref(),
         };
         response.body(serde_json::to_string(&json).unwrap_or_default())
     }

@@ -1,6 +1,7 @@
 //! Every endpoint, once: what is served and what `openapi.yaml` is held against.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::{Handler, HttpRequest, Responder, Route, web};
@@ -76,17 +77,20 @@ pub fn configure(service: &mut web::ServiceConfig) {
         let resource = endpoints
             .into_iter()
             .fold(web::resource(path), |r, e| r.route(e.route));
-        service.service(resource.default_service(web::to(move || other_method(allowed.clone()))));
+        service.service(resource.default_service(web::to(move || ready(other_method(&allowed)))));
     }
-    service.default_service(web::to(no_such_path));
+    service.default_service(web::to(|request: HttpRequest| {
+        ready(no_such_path(&request))
+    }));
 }
 
-async fn other_method(allowed: String) -> Problem {
+fn other_method(allowed: &str) -> Problem {
     let detail = format!("This path takes {allowed}.");
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).allowing(allowed)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        .allowing(allowed.to_owned())
 }
 
-async fn no_such_path(request: HttpRequest) -> Problem {
+fn no_such_path(request: &HttpRequest) -> Problem {
     let detail = format!("There is nothing at {}. See /openapi.json.", request.path());
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
 }

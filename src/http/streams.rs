@@ -30,7 +30,10 @@ pub async fn all(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    stream(&request, caller, &service, |team| only(team, Scope::All)).await
+    stream(&request, caller, &service, |team| {
+        only(team.as_ref(), Scope::All)
+    })
+    .await
 }
 
 /// What is told to the caller alone.
@@ -39,7 +42,10 @@ pub async fn user(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    stream(&request, caller, &service, |team| only(team, Scope::User)).await
+    stream(&request, caller, &service, |team| {
+        only(team.as_ref(), Scope::User)
+    })
+    .await
 }
 
 /// The caller's teams, or one of them.
@@ -57,7 +63,10 @@ pub async fn broker(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    stream(&request, caller, &service, |team| only(team, Scope::Broker)).await
+    stream(&request, caller, &service, |team| {
+        only(team.as_ref(), Scope::Broker)
+    })
+    .await
 }
 
 /// One record.
@@ -73,12 +82,12 @@ pub async fn record(
         .map_err(|e| Problem::bad_parameter("module", e))?;
     let id: RecordId = id.parse().map_err(|e| Problem::bad_parameter("id", e))?;
     stream(&request, caller, &service, |team| {
-        only(team, Scope::Record(module, id))
+        only(team.as_ref(), Scope::Record(module, id))
     })
     .await
 }
 
-fn only(team: Option<TeamId>, scope: Scope) -> Result<Scope, Problem> {
+fn only(team: Option<&TeamId>, scope: Scope) -> Result<Scope, Problem> {
     match team {
         None => Ok(scope),
         Some(_) => Err(Problem::bad_parameter(

@@ -24,8 +24,6 @@ use crate::metrics::Metrics;
 const LINE_REQUESTS: usize = 65_536;
 /// Queries under way at once.
 const QUERIES: usize = 4;
-/// Events that one query reads for few audiences.
-const PAGE_EVENTS: i64 = 256;
 /// What all pages on the shelf may hold.
 const SHELF_BYTES: usize = 16 << 20;
 /// A page's share of memory beside its frames.
@@ -103,6 +101,7 @@ impl Desk {
     }
 
     /// Asks for a page that begins at what is missing, or a little before.
+    #[must_use]
     pub fn ask(&self, missing: Missing) -> oneshot::Receiver<Replayed> {
         let (answer, answered) = oneshot::channel();
         if let Some(page) = shelf(&self.shelf).find(&missing) {
@@ -213,7 +212,7 @@ async fn read_page(
     };
     let eyes: Vec<_> = audiences.iter().cloned().collect();
     let mut connection = pool.acquire().await.map_err(unavailable)?;
-    let page = read::replay(&mut connection, broker, &eyes, after, PAGE_EVENTS)
+    let page = read::replay(&mut connection, broker, &eyes, after)
         .await
         .map_err(unavailable)?
         .ok_or(ReplayError::Unavailable)?;

@@ -75,6 +75,17 @@ impl Frame {
         }
     }
 
+    /// The event's JSON: what stands behind `data: `.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        let line = self
+            .unnamed
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        std::str::from_utf8(line.strip_prefix(b"data: ").unwrap_or(line)).unwrap_or_default()
+    }
+
     /// What it costs to keep.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -136,7 +136,10 @@ impl Switchboard {
                 .filter_map(|audience| lanes.get(audience))
                 .flatten();
             places
-                .filter_map(|place| Some(wake(slots.get_mut(*place)?)))
+                .filter_map(|place| {
+                    wake(slots.get_mut(*place)?);
+                    Some(())
+                })
                 .for_each(drop);
         }
         for (seat, reason) in mail.closings {

@@ -32,8 +32,7 @@ async fn everything(
     service: &Service,
     token: &Token,
     path: &str,
-    place: &str,
-    limit: usize,
+    (place, limit): (&str, usize),
 ) -> Vec<u64> {
     let (mut all, mut next) = (Vec::new(), String::new());
     loop {
@@ -82,7 +81,7 @@ async fn both_directions_page_through_everything_once() {
             let mut expected: Vec<_> = (0..120).filter(passes).collect();
             for limit in [1, 7, 120, 1_000] {
                 let path = format!("/events?scope=team{filter}");
-                let all = everything(&service, &token, &path, "after", limit).await;
+                let all = everything(&service, &token, &path, ("after", limit)).await;
                 assert_eq!(all, expected, "{filter} {limit}");
                 let back = format!("{path}&before=999999");
                 let newest = service.list(&format!("{back}&limit={limit}"), &token).await;

@@ -1,18 +1,35 @@
 //! The service as its users meet it: over sockets, with a real Postgres behind it.
 
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::format_push_string,
+    reason = "tests may fail, count in whole numbers, and list their cases in one table"
+)]
+
 mod support;
 
+mod chaos;
 mod commands;
 mod cors;
+mod ending;
 mod history;
 mod idempotency;
+mod instances;
 mod isolation;
 mod openapi;
 mod operations;
+mod order;
 mod polling;
 mod publishing;
 mod replay;
+mod retention;
 mod rubbish;
+mod slow;
 mod starting;
 mod tokens;
 mod wire;

@@ -2,17 +2,27 @@
 //! and clients that know nothing of the service's code.
 
 pub mod answer;
+pub mod appending;
+pub mod chance;
 pub mod cluster;
 pub mod command;
 pub mod forge;
+pub mod ledger;
+pub mod own;
 pub mod process;
+pub mod publisher;
 pub mod raw;
+pub mod returning;
 pub mod service;
+pub mod slow;
 pub mod sse;
 pub mod wait;
 
 pub use answer::{Answer, Way};
+pub use chance::Chance;
 pub use process::Process;
+pub use publisher::Publisher;
+pub use returning::Returning;
 pub use service::{Service, Token};
 pub use sse::{Message, Stream};
 pub use wait::eventually;

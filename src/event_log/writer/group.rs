@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use sqlx::{Connection, PgConnection};
 
 use super::{Job, PublishError, Published, WriterParts};
+use crate::clock::Dice;
+use crate::database::is_refusal;
 use crate::event_log::idempotency::{self, Key};
 use crate::event_log::{Appended, Batch, append};
 use crate::hints::CommittedBatch;
@@ -20,7 +22,7 @@ pub(super) fn take(waiting: &mut Vec<Job>, most_events: usize) -> Vec<Job> {
             .publication
             .key
             .as_ref()
-            .map(|k| (k.broker.clone(), k.key.clone()));
+            .map(|k| (k.broker.clone(), k.name.clone()));
         if taken > 0 && (events > most_events || key.as_ref().is_some_and(|k| keys.contains(k))) {
             break;
         }
@@ -32,7 +34,7 @@ pub(super) fn take(waiting: &mut Vec<Job>, most_events: usize) -> Vec<Job> {
 
 /// Writes a group and answers it. When the database refuses a group of several,
 /// each request is tried by itself: one cannot spoil the others.
-pub(super) async fn settle(parts: &WriterParts, group: Vec<Job>) {
+pub(super) async fn settle(parts: &mut WriterParts, group: Vec<Job>) {
     match write(parts, &group).await {
         Ok(outcome) => tell(parts, group, outcome),
         Err(Failure::Refused(error)) if group.len() > 1 => {
@@ -43,9 +45,9 @@ pub(super) async fn settle(parts: &WriterParts, group: Vec<Job>) {
         }
         Err(failure) => {
             tracing::warn!(error = %failure, requests = group.len(), "publishing failed");
-            group
-                .into_iter()
-                .for_each(|job| job.answer(Err(PublishError::Unconfirmed)));
+            for job in group {
+                job.answer(Err(PublishError::Unconfirmed));
+            }
         }
     }
 }
@@ -62,39 +64,44 @@ enum Failure {
 type Outcome = (Vec<Result<Published, PublishError>>, Vec<Appended>);
 
 impl Failure {
-    /// Of a statement: what the database refused did not happen, anything else may have.
     fn of(error: sqlx::Error) -> Self {
-        match error {
-            error @ sqlx::Error::Database(_) => Self::Refused(error),
-            error => Self::Unconfirmed(error),
+        if is_refusal(&error) {
+            Self::Refused(error)
+        } else {
+            Self::Unconfirmed(error)
         }
     }
 }
 
-async fn write(parts: &WriterParts, group: &[Job]) -> Result<Outcome, Failure> {
-    let mut connection = parts.pool.acquire().await?;
+async fn write(parts: &mut WriterParts, group: &[Job]) -> Result<Outcome, Failure> {
+    let connection = parts.database.get().await?;
+    let written = write_on(connection, &parts.dice, group).await;
+    parts.database.after(written).map_err(Failure::of)
+}
+
+async fn write_on(
+    connection: &mut PgConnection,
+    dice: &Dice,
+    group: &[Job],
+) -> sqlx::Result<Outcome> {
     if group.iter().all(|job| job.publication.key.is_none()) {
         // One statement is a transaction by itself.
-        return write_in(&mut connection, parts, group)
-            .await
-            .map_err(Failure::of);
+        return write_in(connection, dice, group).await;
     }
     let mut transaction = connection.begin().await?;
-    let outcome = write_in(&mut transaction, parts, group)
-        .await
-        .map_err(Failure::of)?;
+    let outcome = write_in(&mut transaction, dice, group).await?;
     transaction.commit().await?;
     Ok(outcome)
 }
 
 async fn write_in(
     connection: &mut PgConnection,
-    parts: &WriterParts,
+    dice: &Dice,
     group: &[Job],
 ) -> sqlx::Result<Outcome> {
     let mut places = repeats(connection, group).await?;
     let fresh: Vec<_> = (0..group.len()).filter(|i| places[*i].is_none()).collect();
-    let appended = append(connection, &parts.dice, &batches(group, &fresh)).await?;
+    let appended = append(connection, dice, &batches(group, &fresh)).await?;
     let mut next: BTreeMap<&str, i64> = appended
         .iter()
         .map(|a| (a.broker.as_str(), a.first))

@@ -71,7 +71,7 @@ proptest! {
             ring.shrink_to(*keep);
             log.push((position, team(*lane)));
         }
-        let head = log.len() as i64;
+        let head = i64::try_from(log.len()).unwrap();
         prop_assume!(cursor <= head);
         let expected: Vec<_> = log
             .iter()

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Parts, gzip_header};
+use super::Parts;
 use crate::event::Audience;
+use crate::hub::gzip;
 use crate::stream::resume::reset_data;
 use crate::stream::wire;
 
@@ -29,12 +30,14 @@ pub(super) fn of(parts: &Parts) -> Bytes {
             .inc();
         text += &wire::control(named, &reset_data(reason, &at, &parts.scope), Some(&at));
     }
-    [
-        gzip_header(parts.encoding),
-        &wire::encoded(parts.encoding, &text),
-    ]
-    .concat()
-    .into()
+    let header = if parts.encoding.gzip {
+        gzip::HEADER
+    } else {
+        &[]
+    };
+    [header, &wire::encoded(parts.encoding, &text)]
+        .concat()
+        .into()
 }
 
 fn ready(parts: &Parts) -> Value {

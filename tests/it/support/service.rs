@@ -202,18 +202,7 @@ impl Service {
 
     /// A metric's value, 0 when it is not told.
     pub async fn metric(&self, name: &str) -> f64 {
-        let text = self
-            .client
-            .get(self.url("/metrics"))
-            .send()
-            .await
-            .expect("an answer");
-        let text = text.text().await.expect("text");
-        let line = text
-            .lines()
-            .find(|line| line.split(' ').next() == Some(name));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
-            .unwrap_or(0.0)
+        metric(&self.url("/metrics"), name).await
     }
 
     /// Lets the service stop, and waits for it.
@@ -230,6 +219,18 @@ impl Service {
     pub fn begin_stop(&self) {
         self.stop.cancel();
     }
+}
+
+/// A metric's value at a page of metrics, 0 when it is not told.
+pub async fn metric(url: &str, name: &str) -> f64 {
+    let client = Client::builder().no_proxy().build().expect("a client");
+    let page = client.get(url).send().await.expect("an answer");
+    let page = page.text().await.expect("text");
+    let line = page
+        .lines()
+        .find(|line| line.split(' ').next() == Some(name));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+        .unwrap_or(0.0)
 }
 
 impl Drop for Service {

@@ -38,7 +38,8 @@ impl Message {
     }
 }
 
-type Body = Pin<Box<dyn Bodies<Item = reqwest::Result<Bytes>> + Send>>;
+/// What comes in; it ends with the connection, however that ends.
+pub type Body = Pin<Box<dyn Bodies<Item = Bytes> + Send>>;
 
 /// An open stream.
 pub struct Stream {
@@ -64,18 +65,27 @@ impl Stream {
 
     pub async fn try_open(request: RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send().await?;
-        Ok(Self {
-            status: response.status(),
-            headers: response.headers().clone(),
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response
+            .bytes_stream()
+            .filter_map(|part| std::future::ready(part.ok()));
+        Ok(Self::of(status, headers, Box::pin(body)))
+    }
+
+    /// A stream whose bytes come from anywhere.
+    pub fn of(status: StatusCode, headers: HeaderMap, body: Body) -> Self {
+        Self {
+            status,
+            headers,
             text: String::new(),
             retry_ms: None,
             last_id: String::new(),
-            body: Box::pin(response.bytes_stream()),
+            body,
             unread: String::new(),
             ready: VecDeque::new(),
             partial: Vec::new(),
             event: Default::default(),
-        })
+        }
     }
 
     /// The next event; `None` at the end of the stream, clean or not.
@@ -84,7 +94,7 @@ impl Stream {
             if let Some(message) = self.ready.pop_front() {
                 return Some(message);
             }
-            let part = self.body.next().await?.ok()?;
+            let part = self.body.next().await?;
             self.partial.extend_from_slice(&part);
             // A character may be cut in two by the network.
             let whole = match std::str::from_utf8(&self.partial) {
@@ -155,9 +165,12 @@ impl Stream {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "event" => self.event.0 = value.to_owned(),
+            "event" => value.clone_into(&mut self.event.0),
             "data" => match &mut self.event.1 {
-                Some(data) => *data += &format!("\n{value}"),
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
                 none => *none = Some(value.to_owned()),
             },
             "id" => self.event.2 = Some(value.to_owned()),

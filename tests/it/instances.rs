@@ -1,0 +1,218 @@
+//! Several instances on one database: it does not matter who publishes where, who reads
+//! where, and whether the instances hear each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use porchlight::ids::BrokerId;
+use serde_json::json;
+use sqlx::Executor;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::appending::{numbered, tell};
+use crate::support::cluster::TestDatabase;
+use crate::support::{Chance, Message, Publisher, Service, Token, for_team, number};
+
+fn broker() -> BrokerId {
+    "b".parse().expect("an id")
+}
+
+async fn two(flags: &[&str]) -> [Service; 2] {
+    let database = Arc::new(TestDatabase::create().await);
+    let first = Service::on(Arc::clone(&database), flags).await;
+    [first, Service::on(database, flags).await]
+}
+
+fn numbers(messages: &[Message]) -> Vec<u64> {
+    messages.iter().map(number).collect()
+}
+
+fn assert_contiguous(messages: &[Message]) {
+    let positions: Vec<_> = messages.iter().map(Message::position).collect();
+    assert_eq!(positions.first(), Some(&1));
+    let gap = positions.windows(2).find(|two| two[1] != two[0] + 1);
+    assert_eq!(gap, None);
+}
+
+#[tokio::test]
+async fn what_is_published_at_one_arrives_at_the_other_without_a_poll() {
+    let instances = two(&["--poll-ms=60000"]).await;
+    let token = Token::user("u", &["a"]);
+    let mut streams = Vec::new();
+    for instance in &instances {
+        let mut stream = instance.stream("/stream/team", &token).await;
+        stream.next().await;
+        streams.push(stream);
+    }
+    for n in 0..20_u64 {
+        let at = usize::from(n % 3 == 0);
+        instances[at].publish(&for_team("a", n)).await;
+        for stream in &mut streams {
+            assert_eq!(number(&stream.next().await), n);
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_published_at_both_at_once_are_the_same_for_everyone() {
+    let instances = two(&[]).await;
+    let token = Token::user("u", &["a"]);
+    let [a, b] = &instances;
+    let mut streams = [
+        a.stream("/stream/team", &token).await,
+        b.stream("/stream/team", &token).await,
+    ];
+    let publish = async |instance: &Service, from: u64| {
+        for n in from..from + 150 {
+            let events: Vec<_> = (0..=n % 4).map(|_| for_team("a", n)).collect();
+            instance.publish(&json!({"events": events})).await;
+        }
+    };
+    tokio::join!(publish(a, 0), publish(b, 1_000));
+    let count = 2 * (0..150).map(|n| 1 + n % 4).sum::<usize>();
+    let seen = streams[0].logged(count).await;
+    assert_eq!(seen, streams[1].logged(count).await);
+    assert_contiguous(&seen);
+    for from in [0, 1_000] {
+        let of_one = numbers(&seen)
+            .into_iter()
+            .filter(|n| (from..from + 150).contains(n));
+        assert!(of_one.is_sorted());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_hops_between_them_misses_nothing_and_gets_nothing_twice() {
+    const EVENTS: usize = 1_000;
+    let mut chance = Chance::new();
+    let instances = two(&[]).await;
+    let token = Token::user("u", &["a"]);
+    let publishing = async {
+        for n in 0..EVENTS {
+            let event = for_team("a", n as u64);
+            instances[n % 2].publish(&event).await;
+        }
+    };
+    let hopping = async {
+        let (mut seen, mut cursor, mut at) = (Vec::new(), "0".to_owned(), 0);
+        let mut hops = 0;
+        while seen.len() < EVENTS {
+            let path = "/stream/team?since=0";
+            let mut stream = match &cursor[..] {
+                "0" => instances[at].stream(path, &token).await,
+                id => instances[at].resume(path, &token, id).await,
+            };
+            let ready = stream.next().await;
+            assert_eq!(ready.name, "stream:ready");
+            assert!(cursor == "0" || ready.id == cursor);
+            let most = 1 + chance.below(40);
+            for message in stream.logged(most.min(EVENTS - seen.len())).await {
+                cursor.clone_from(&message.id);
+                seen.push(number(&message));
+            }
+            at = 1 - at;
+            hops += 1;
+        }
+        (seen, hops)
+    };
+    let ((), (seen, hops)) = tokio::join!(publishing, hopping);
+    assert!(seen.into_iter().eq(0..EVENTS as u64));
+    assert!(hops > 20);
+}
+
+#[tokio::test]
+async fn a_cursor_newer_than_an_instance_knows_of_is_taken_at_its_word() {
+    let database = Arc::new(TestDatabase::create().await);
+    let quick = Service::on(Arc::clone(&database), &["--poll-ms=20"]).await;
+    let late = Service::on(Arc::clone(&database), &["--poll-ms=60000"]).await;
+    let token = Token::user("u", &["a"]);
+    let mut idle = late.stream("/stream/team", &token).await;
+    let mut stream = quick.stream("/stream/team", &token).await;
+    idle.next().await;
+    stream.next().await;
+    // Nobody says a word of this one, and the late instance does not look.
+    let mut connection = database.connect().await;
+    let told = [(broker(), vec![numbered("a", 0)])];
+    let appended = tell(&mut connection, &told).await;
+    appended.expect("appended");
+    let seen = stream.next_logged().await;
+    let mut hopped = late.resume("/stream/team", &token, &seen.id).await;
+    assert_eq!(hopped.next().await.id, seen.id);
+    quick.publish(&for_team("a", 1)).await;
+    let next = hopped.next().await;
+    assert_eq!((next.position(), number(&next)), (2, 1));
+    assert_eq!(numbers(&idle.logged(2).await), [0, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_cut_again_and_again_cost_no_event() {
+    const EVENTS: u64 = 400;
+    let instances = two(&["--poll-ms=100"]).await;
+    let [a, b] = &instances;
+    let token = Token::user("u", &["a"]);
+    let mut streams = [
+        a.stream("/stream/team?since=0", &token).await,
+        b.stream("/stream/team?since=0", &token).await,
+    ];
+    let done = CancellationToken::new();
+    let cutting = cut_connections(&a.database, "true", &done);
+    let publish = async |instance: &Service, from: u64| {
+        let publisher = Publisher::new(&instance.url(""));
+        for n in (from..EVENTS).step_by(2) {
+            let key = format!("key-{n}");
+            publisher.insist(&key, &for_team("a", n)).await;
+        }
+    };
+    let publishing = async {
+        tokio::join!(publish(a, 0), publish(b, 1));
+        done.cancel();
+    };
+    let (cuts, ()) = tokio::join!(cutting, publishing);
+    assert!(cuts > 100, "only {cuts} connections were cut");
+    let count = usize::try_from(EVENTS).expect("a count");
+    let seen = streams[0].logged(count).await;
+    assert_eq!(seen, streams[1].logged(count).await);
+    assert_contiguous(&seen);
+    let mut all = numbers(&seen);
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..EVENTS));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_hint_the_other_looks_by_itself() {
+    let instances = two(&["--poll-ms=100"]).await;
+    let [a, b] = &instances;
+    let mut stream = b.stream("/stream/team", &Token::user("u", &["a"])).await;
+    stream.next().await;
+    let done = CancellationToken::new();
+    let deafening = cut_connections(&a.database, "query ilike 'listen%'", &done);
+    let publishing = async {
+        for n in 0..30 {
+            a.publish(&for_team("a", n)).await;
+            assert_eq!(number(&stream.next_logged().await), n);
+        }
+        done.cancel();
+    };
+    tokio::join!(deafening, publishing);
+}
+
+/// Cuts the service's connections that meet `condition`, until it is done; gives how many.
+async fn cut_connections(
+    database: &TestDatabase,
+    condition: &'static str,
+    done: &CancellationToken,
+) -> usize {
+    let mut connection = database.connect().await;
+    let sql = format!(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name = 'porchlight' and {condition}"
+    );
+    let mut rhythm = tokio::time::interval(Duration::from_millis(50));
+    let mut cuts = 0;
+    while !done.is_cancelled() {
+        rhythm.tick().await;
+        let cut = connection.fetch_all(sqlx::AssertSqlSafe(sql.clone())).await;
+        cuts += cut.expect("connections to cut").len();
+    }
+    cuts
+}

@@ -1,0 +1,67 @@
+//! A Postgres that belongs to one test alone, because it will be stopped or killed.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use porchlight::database::embedded::{EmbeddedConfig, EmbeddedPostgres};
+use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
+
+use super::cluster::open_dir;
+use super::eventually;
+
+/// The Postgres and its files.
+pub struct OwnPostgres {
+    dir: TempDir,
+    running: Option<EmbeddedPostgres>,
+}
+
+impl OwnPostgres {
+    /// Starts one that loses nothing when it is killed.
+    pub async fn start() -> Self {
+        let mut own = Self {
+            dir: open_dir(),
+            running: None,
+        };
+        own.come_back().await;
+        own
+    }
+
+    /// How a service reaches it.
+    pub fn url(&self) -> String {
+        let socket = self.dir.path().join("socket");
+        let host = socket.display();
+        format!("postgres://postgres@localhost/porchlight?host={host}")
+    }
+
+    /// Kills it without a word; it is restarted by itself.
+    pub async fn kill(&self) {
+        let pid = eventually("the database runs", async || {
+            self.running.as_ref()?.postmaster_pid()
+        });
+        let pid = i32::try_from(pid.await).expect("a pid");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+    }
+
+    /// Stops it until it is to come back.
+    pub async fn go_away(&mut self) {
+        let running = self.running.take().expect("it runs");
+        running.stop().await;
+    }
+
+    /// Starts it again, with what it had.
+    pub async fn come_back(&mut self) {
+        let mut config = EmbeddedConfig::new(self.dir.path());
+        // Recovery begins with a sync of every file; one call does it faster.
+        let sync = ("recovery_init_sync_method".into(), "syncfs".into());
+        config.settings.push(sync);
+        let running = EmbeddedPostgres::start(config).await.expect("a Postgres");
+        self.running = Some(running);
+    }
+
+    /// A connection beside the service.
+    pub async fn connect(&self) -> PgConnection {
+        let options = self.url().parse().expect("a URL");
+        let connect = async || PgConnection::connect_with(&options).await.ok();
+        eventually("the database answers", connect).await
+    }
+}

@@ -1,0 +1,65 @@
+//! A publisher that knows how to retry.
+
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+
+use super::{Token, eventually};
+
+/// The publishing service of broker `b`, somewhere on the network.
+#[derive(Clone)]
+pub struct Publisher {
+    client: Client,
+    url: String,
+    token: String,
+}
+
+impl Publisher {
+    /// One that posts to the service at `base`.
+    pub fn new(base: &str) -> Self {
+        let client = Client::builder().no_proxy().build().expect("a client");
+        let (url, token) = (format!("{base}/events"), Token::service("b").signed());
+        Self { client, url, token }
+    }
+
+    /// Posts under a key until it is acknowledged, and gives the positions.
+    pub async fn insist(&self, key: &str, body: &Value) -> Vec<String> {
+        eventually("an acknowledgement", || self.post(Some(key), body)).await
+    }
+
+    /// Posts once and without a key: positions only if it is acknowledged.
+    pub async fn once(&self, body: &Value) -> Option<Vec<String>> {
+        self.post(None, body).await
+    }
+
+    /// Waits until the service answers and has its database.
+    pub async fn wait_for_service(&self) {
+        let url = self.url.replace("/events", "/health/ready");
+        let ready = async || {
+            let answer = self.client.get(&url).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        };
+        eventually("the service is ready", ready).await;
+    }
+
+    async fn post(&self, key: Option<&str>, body: &Value) -> Option<Vec<String>> {
+        let request = self.client.post(&self.url).bearer_auth(&self.token);
+        let request = match key {
+            Some(key) => request.header("Idempotency-Key", key),
+            None => request,
+        };
+        let answer = request.json(body).send().await.ok()?;
+        let status = answer.status();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            assert!(answer.headers().contains_key("retry-after"));
+            return None;
+        }
+        let answer: Value = answer.json().await.ok()?;
+        assert_eq!(status, 201, "{answer}");
+        let positions = answer["positions"].as_array().expect("positions").iter();
+        Some(
+            positions
+                .map(|p| p.as_str().expect("text").to_owned())
+                .collect(),
+        )
+    }
+}
