@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
@@ -13,6 +14,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
 use super::query::named_field;
+
+/// A body that takes longer is not waited for.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a JSON body of at most `limit` bytes.
 pub async fn read(
@@ -38,6 +42,19 @@ pub async fn read(
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Problem::new(status, "unsupported_encoding", detail).at("Content-Encoding"));
     }
+    let whole = tokio::time::timeout(BODY_TIMEOUT, gathered(&mut payload, limit)).await;
+    whole.unwrap_or_else(|_| {
+        let seconds = BODY_TIMEOUT.as_secs();
+        let detail = format!("The body did not arrive within {seconds} seconds.");
+        Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            detail,
+        ))
+    })
+}
+
+async fn gathered(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
         let part = part.map_err(|_| Problem::bad_request("invalid_body", "the body broke off"))?;
