@@ -50,7 +50,11 @@ fn metrics(text: &str) -> BTreeMap<String, f64> {
     for line in body.lines() {
         if let Some(meta) = line.strip_prefix("# ") {
             let mut words = meta.splitn(3, ' ');
-            let (what, name, rest) = (words.next(), words.next().expect("a name"), words.next().expect("more"));
+            let (what, name, rest) = (
+                words.next(),
+                words.next().expect("a name"),
+                words.next().expect("more"),
+            );
             assert!(name.starts_with("porchlight_"), "{line}");
             match what {
                 Some("TYPE") => rest.clone_into(&mut kind),
