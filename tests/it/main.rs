@@ -28,5 +28,6 @@ mod replay;
 mod retention;
 mod rubbish;
 mod slow;
+mod stopping;
 mod tokens;
 mod wire;
