@@ -31,5 +31,6 @@ mod retention;
 mod rubbish;
 mod slow;
 mod starting;
+mod stopping;
 mod tokens;
 mod wire;

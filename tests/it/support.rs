@@ -6,6 +6,7 @@ pub mod appending;
 pub mod chance;
 pub mod cluster;
 pub mod command;
+pub mod ends;
 pub mod forge;
 pub mod ledger;
 pub mod own;

@@ -1,0 +1,157 @@
+//! How the service stops: every stream is told, nothing acknowledged is lost, nobody waits.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::support::cluster::TestDatabase;
+use crate::support::ends::{last_words, stream_at, user};
+use crate::support::ledger::{self, Books};
+use crate::support::{Process, Publisher, Service, Stream, eventually, for_team, slow};
+
+/// What a process is given to stop in.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_told_to_every_stream_and_loses_no_acknowledged_event() {
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let mut process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url)]).await;
+    let base = process.url("");
+    let mut streams = Vec::new();
+    for i in 0..30 {
+        let mut stream = stream_at(&base, "/stream/team", &user(i)).await;
+        stream.next().await;
+        streams.push(stream);
+    }
+    let mut publishing = JoinSet::new();
+    for i in 0..4 {
+        publishing.spawn(publish_until_refused(Publisher::new(&base), i * 1_000_000));
+    }
+    let secret = user(0).signed();
+    let path = format!("/stream?access_token={secret}");
+    stream_at(&base, &path, &user(0)).await.next().await;
+    streams[0].logged(200).await;
+    let stopping_at = Instant::now();
+    process.signal(Signal::SIGTERM);
+    let mut retries = Vec::new();
+    for stream in &mut streams {
+        let closing = last_words(stream).await;
+        assert_eq!(closing["reason"], "drain");
+        retries.extend(closing["retryMs"].as_u64());
+    }
+    assert_eq!(process.exit_code().await, Some(0));
+    assert!(stopping_at.elapsed() < STOP_LIMIT);
+    let log = process.log.lock().expect("a log").clone();
+    assert!(log.contains("stopped") && !log.contains(&secret), "{log}");
+    // Spread over the window, so that they do not all come back at once.
+    assert!(retries.iter().all(|ms| (500..=5_000).contains(ms)));
+    let (least, most) = (retries.iter().min(), retries.iter().max());
+    assert!(
+        most.zip(least)
+            .is_some_and(|(most, least)| most - least > 1_500)
+    );
+    let mut books = Books::default();
+    let published = publishing.join_all().await;
+    for part in published {
+        books.add(part);
+    }
+    let log = ledger::log(&mut database.connect().await).await;
+    ledger::check_log(&log, &books);
+}
+
+/// Publishes one by one until there is no acknowledgement.
+async fn publish_until_refused(publisher: Publisher, from: i64) -> Books {
+    let mut books = Books::default();
+    for n in from.. {
+        let event = for_team("a", u64::try_from(n).expect("a number"));
+        let Some(positions) = publisher.once(&event).await else {
+            books.unsure.push(n);
+            break;
+        };
+        books.acknowledge(&positions, &[n]);
+    }
+    books
+}
+
+/// A process that cannot stop at once: somebody does not read what it still has to say.
+async fn held_up(url: &str) -> (Process, Stream, Stream) {
+    let process = Process::start("127.0.0.1:0", &[("DATABASE_URL", url)]).await;
+    let (base, token) = (process.url(""), user(0));
+    let mut reading = stream_at(&base, "/stream/team", &token).await;
+    let stopped = slow::open(process.addr, "/stream/team", &token).await;
+    let publisher = Publisher::new(&base);
+    let padding = "x".repeat(20_000);
+    for n in 0..50 {
+        let event = serde_json::json!({"type": "test:tick", "audience": {"team": "a"},
+            "data": {"n": n, "padding": padding}});
+        let events = serde_json::json!({"events": vec![event; 10]});
+        publisher.insist(&format!("key-{n}"), &events).await;
+    }
+    reading.logged(500).await;
+    (process, reading, stopped)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_readers_who_do_not_read() {
+    let database = TestDatabase::create().await;
+    let (mut process, mut reading, _stopped) = held_up(&database.url()).await;
+    let client = reqwest::Client::builder().no_proxy().build();
+    let client = client.expect("a client");
+    let ready = async || {
+        let answer = client.get(process.url("/health/ready")).send().await;
+        answer.ok().map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(ready().await, Some(200));
+    let stopping_at = Instant::now();
+    process.signal(Signal::SIGTERM);
+    assert_eq!(last_words(&mut reading).await["reason"], "drain");
+    // Over the connection that it has, or not at all.
+    let is_unready = async || (ready().await != Some(200)).then_some(());
+    eventually("it is not ready any more", is_unready).await;
+    // Whoever comes now is refused, and does not wait for an answer that never comes.
+    let is_shut = async || {
+        TcpStream::connect(process.addr)
+            .await
+            .is_err()
+            .then_some(())
+    };
+    eventually("nobody is let in", is_shut).await;
+    assert!(stopping_at.elapsed() < Duration::from_secs(3));
+    assert_eq!(process.exit_code().await, Some(0));
+    assert!(stopping_at.elapsed() < STOP_LIMIT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once() {
+    let database = TestDatabase::create().await;
+    let (mut process, mut reading, _stopped) = held_up(&database.url()).await;
+    process.signal(Signal::SIGTERM);
+    assert_eq!(last_words(&mut reading).await["reason"], "drain");
+    let again_at = Instant::now();
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.exit_code().await, Some(130));
+    assert!(again_at.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn clients_of_a_service_that_stops_come_back_over_the_window_that_it_names() {
+    let service = Service::with(&["--drain-spread-seconds=60"]).await;
+    let mut streams = Vec::new();
+    for i in 0..30 {
+        let mut stream = service.stream("/stream/team", &user(i)).await;
+        stream.next().await;
+        streams.push(stream);
+    }
+    service.begin_stop();
+    let mut retries = Vec::new();
+    for stream in &mut streams {
+        let closing = last_words(stream).await;
+        assert_eq!(closing["reason"], "drain");
+        retries.extend(closing["retryMs"].as_u64());
+    }
+    assert!(retries.iter().all(|ms| (500..=60_000).contains(ms)));
+    assert!(retries.iter().any(|ms| *ms > 15_000), "{retries:?}");
+}
