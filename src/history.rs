@@ -108,7 +108,7 @@ pub async fn list(
     let reader = Reader::new(board, guest, audiences);
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     let until = Instant::now() + wait.min(until_end.unwrap_or_default());
-    if let Some(listed) = next_in_memory(&reader, &asked, until).await {
+    if let Some(listed) = next_in_memory(&reader, &asked, until, false).await {
         return Ok(listed);
     }
     let listed = read(services, &caller.broker, reader.audiences(), &asked).await?;
@@ -119,13 +119,19 @@ pub async fn list(
         place: Place::After(next),
         ..asked
     };
-    Ok(next_in_memory(&reader, &asked, until)
+    Ok(next_in_memory(&reader, &asked, until, true)
         .await
         .unwrap_or(listed))
 }
 
-/// Waits for the next page from memory; `None` where memory cannot say.
-async fn next_in_memory(reader: &Reader, asked: &History, until: Instant) -> Option<Listed> {
+/// Waits for the next page from memory; `None` where memory cannot say. A cursor beyond
+/// what memory knows may be wrong or merely newer: only the table can judge it.
+async fn next_in_memory(
+    reader: &Reader,
+    asked: &History,
+    until: Instant,
+    is_judged: bool,
+) -> Option<Listed> {
     let Place::After(cursor) = &asked.place else {
         return None;
     };
@@ -145,15 +151,15 @@ async fn next_in_memory(reader: &Reader, asked: &History, until: Instant) -> Opt
             return Poll::Ready(None);
         };
         let (_, head) = reader.log_head();
-        if upto > head {
-            return Poll::Ready(None); // A cursor that only the table can judge.
+        if upto > head && !is_judged {
+            return Poll::Ready(None);
         }
         position = upto;
         let is_over = reader.seat().board().now() + TICK >= until;
         if !events.is_empty() || is_over || reader.seat().closing().is_some() {
             let next = Some(epoch.at(upto));
             return Poll::Ready(Some(Listed {
-                position: epoch.at(head),
+                position: epoch.at(head.max(upto)),
                 events,
                 next,
             }));

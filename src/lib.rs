@@ -9,7 +9,7 @@
 //! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
 //!
 //! Around it: [`config`] and [`cli`], [`database`] (embedded or not), [`app`] (the wiring),
-//! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`], and [`bench`] (a load generator).
+//! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`], and [`mod@bench`] (a load generator).
 //! `docs/ARCHITECTURE.md` has the map and what must never be.
 
 pub mod app;

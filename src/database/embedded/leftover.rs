@@ -30,15 +30,19 @@ pub(super) fn recorded_pid(cluster: &Path) -> Option<u32> {
 /// Sees to it that no server runs on the cluster and that Postgres will not think so.
 pub(super) async fn settle(layout: &Layout) -> Result<(), EmbeddedError> {
     let path = layout.cluster.join(PID_FILE);
-    let Ok(text) = fs::read_to_string(&path) else {
-        return socket::remove_stale(layout);
-    };
-    match parse(&text) {
-        Some(pid) if is_ours(pid, &layout.cluster) => stop(pid, &layout.cluster).await?,
-        Some(pid) if is_alive(pid) => disown(&path, &text)?,
-        Some(_) => {}
-        // Cut off by a full disk or a power cut; Postgres would refuse to start.
-        None => fs::remove_file(&path).map_err(EmbeddedError::io("remove", &path))?,
+    while let Ok(text) = fs::read_to_string(&path) {
+        match parse(&text) {
+            // Then look again: what was stopped may not have been reaped yet, and Postgres
+            // would take it for alive.
+            Some(pid) if is_ours(pid, &layout.cluster) => stop(pid, &layout.cluster).await?,
+            Some(pid) if is_alive(pid) => {
+                disown(&path, &text)?;
+                break;
+            }
+            Some(_) => break,
+            // Cut off by a full disk or a power cut; Postgres would refuse to start.
+            None => fs::remove_file(&path).map_err(EmbeddedError::io("remove", &path))?,
+        }
     }
     socket::remove_stale(layout)
 }
