@@ -126,6 +126,29 @@ struct PageRow {
     row: Row,
 }
 
+/// A record of either page query; each query has a record type of its own.
+macro_rules! page_row {
+    ($r:ident) => {
+        PageRow {
+            epoch: $r.epoch,
+            head: $r.head,
+            horizon: $r.horizon,
+            row: Row {
+                position: $r.position,
+                audience: $r.audience,
+                r#type: $r.r#type,
+                module: $r.module,
+                record_id: $r.record_id,
+                user_id: $r.user_id,
+                version: $r.version,
+                data: $r.data,
+                changes: $r.changes,
+                created_at: $r.created_at,
+            },
+        }
+    };
+}
+
 /// The two directions differ in one comparison and one word.
 macro_rules! page_query {
     ($want:expr, $ids:expr, $compare:literal, $order:literal) => {
@@ -154,23 +177,7 @@ macro_rules! page_query {
             $want.records as Option<&[String]>,
             $want.limit,
         )
-        .map(|r| PageRow {
-            epoch: r.epoch,
-            head: r.head,
-            horizon: r.horizon,
-            row: Row {
-                position: r.position,
-                audience: r.audience,
-                r#type: r.r#type,
-                module: r.module,
-                record_id: r.record_id,
-                user_id: r.user_id,
-                version: r.version,
-                data: r.data,
-                changes: r.changes,
-                created_at: r.created_at,
-            },
-        })
+        .map(|r| page_row!(r))
     };
 }
 
@@ -273,23 +280,7 @@ async fn replay_wide(
         WIDE_PAGE_POSITIONS,
         &ids,
     )
-    .map(|r| PageRow {
-        epoch: r.epoch,
-        head: r.head,
-        horizon: r.horizon,
-        row: Row {
-            position: r.position,
-            audience: r.audience,
-            r#type: r.r#type,
-            module: r.module,
-            record_id: r.record_id,
-            user_id: r.user_id,
-            version: r.version,
-            data: r.data,
-            changes: r.changes,
-            created_at: r.created_at,
-        },
-    })
+    .map(|r| page_row!(r))
     .fetch_all(connection)
     .await?;
     Ok(gathered(rows, i64::MAX).map(|Page { head, events, .. }| {
