@@ -15,6 +15,8 @@ use crate::hub::Hub;
 use crate::identity::{Secret, Verifier};
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
+use crate::modules::Modules;
+use crate::records::RecordBook;
 use crate::stream::open::Services;
 
 mod housekeeping;
@@ -46,6 +48,10 @@ pub struct App {
     pub writer: Writer,
     /// What is in memory.
     pub hub: Arc<Hub>,
+    /// What records there are.
+    pub modules: Modules,
+    /// Who may see them.
+    pub records: RecordBook,
     /// What streams need.
     pub streams: Arc<Services>,
     /// What Prometheus is told.

@@ -3,6 +3,7 @@
 pub mod database;
 pub mod identity;
 pub mod log;
+pub mod modules;
 pub mod server;
 pub mod streams;
 
@@ -26,4 +27,7 @@ pub struct Config {
     /// How it talks.
     #[command(flatten)]
     pub streams: streams::StreamSettings,
+    /// What it talks of.
+    #[command(flatten)]
+    pub modules: modules::ModuleSettings,
 }

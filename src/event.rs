@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
-use crate::ids::{EventType, ModuleName, RecordId, TeamId, UserId};
+use crate::ids::{EventType, ModuleName, RecordId, RecordPath, TeamId, UserId};
 
 mod cursor;
 pub mod json;
@@ -73,6 +73,48 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// An event of this type, of which nothing more is known yet.
+    #[must_use]
+    pub fn new(audience: Audience, event_type: EventType) -> Self {
+        Self {
+            audience,
+            event_type,
+            record: None,
+            user: None,
+            version: None,
+            data: None,
+            changes: None,
+        }
+    }
+
+    /// The same, about this record.
+    #[must_use]
+    pub fn about(self, record: &RecordPath) -> Self {
+        let record = Some((record.module.clone(), Some(record.id.clone())));
+        Self { record, ..self }
+    }
+
+    /// The same, done by this user.
+    #[must_use]
+    pub fn by(self, user: &UserId) -> Self {
+        let user = Some(user.clone());
+        Self { user, ..self }
+    }
+
+    /// The same, telling this.
+    #[must_use]
+    pub fn with(self, data: &serde_json::Value) -> Self {
+        let data = serde_json::value::to_raw_value(data).ok().map(Arc::from);
+        Self { data, ..self }
+    }
+
+    /// The record, if it is about one.
+    #[must_use]
+    pub fn record_path(&self) -> Option<RecordPath> {
+        let (module, id) = self.record.clone()?;
+        Some(RecordPath { module, id: id? })
+    }
+
     /// The record's module, if it is about one.
     #[must_use]
     pub fn module(&self) -> Option<&ModuleName> {

@@ -7,6 +7,7 @@ pub mod heads;
 pub mod idempotency;
 pub mod origin;
 pub mod read;
+pub mod records;
 pub mod retention;
 pub mod writer;
 

@@ -23,9 +23,6 @@ use crate::hub::{BrokerHub, Frame, Guest, Hub};
 use crate::ids::BrokerId;
 use crate::metrics::Metrics;
 
-pub mod announce;
-pub mod listen;
-
 /// Brokers that may wait to be taken into memory.
 const WAITING_JOINS: usize = 16_384;
 /// Batches and joins that one turn takes.

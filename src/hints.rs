@@ -8,6 +8,10 @@ use tokio::sync::{Notify, mpsc};
 use crate::event::{Epoch, Event};
 use crate::ids::BrokerId;
 
+mod megaphone;
+
+pub use megaphone::{Megaphone, Speech};
+
 /// Committed batches that may wait for the follower; more of them become plain hints.
 const WAITING_BATCHES: usize = 1_024;
 
@@ -74,13 +78,13 @@ pub struct CommittedBatch {
 pub struct Committed {
     batches: mpsc::Sender<CommittedBatch>,
     here: HintBoard,
-    elsewhere: HintBoard,
+    elsewhere: Megaphone,
 }
 
 impl Committed {
     /// A teller, and the follower's end of it.
     #[must_use]
-    pub fn new(here: HintBoard, elsewhere: HintBoard) -> (Self, mpsc::Receiver<CommittedBatch>) {
+    pub fn new(here: HintBoard, elsewhere: Megaphone) -> (Self, mpsc::Receiver<CommittedBatch>) {
         let (batches, waiting) = mpsc::channel(WAITING_BATCHES);
         (
             Self {

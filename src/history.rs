@@ -142,8 +142,11 @@ async fn next_in_memory(
         let mut events = Vec::new();
         let look = reader.look(&epoch, position, |frame| {
             let has_room = events.len() < most;
-            if has_room && asked.filter.passes(frame) {
-                events.push(json::listed(frame.json(), &epoch.at(frame.position)));
+            if has_room && asked.filter.passes(&frame.encoded) {
+                events.push(json::listed(
+                    frame.encoded.json(),
+                    &epoch.at(frame.position),
+                ));
             }
             has_room
         });

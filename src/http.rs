@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod post_events;
 pub mod problem;
 pub mod query;
+pub mod record;
 pub mod routes;
 pub mod streams;
 

@@ -1,7 +1,8 @@
 //! The hub: what has just happened, in memory, for the streams of this instance.
 //!
-//! The follower is the only writer. Streams read at their own pace from their own
-//! cursor; nothing is queued for any of them.
+//! The follower is the only writer of logs; what is not logged is whispered into the air.
+//! Streams read both at their own pace from their own place; nothing is queued for any of
+//! them.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,7 +14,9 @@ use crate::event::Audience;
 use crate::event_log::Head;
 use crate::ids::BrokerId;
 
+pub mod air;
 pub mod desk;
+pub mod encoded;
 pub mod frame;
 pub mod gzip;
 pub mod mailbox;
@@ -21,7 +24,9 @@ pub mod ring;
 pub mod switchboard;
 pub mod tickets;
 
-pub use frame::{Encoding, Frame};
+pub use air::{Air, Heard, Whisper};
+pub use encoded::{Encoded, Encoding};
+pub use frame::Frame;
 pub use mailbox::{CloseReason, Mailbox};
 pub use ring::{Found, Ring};
 pub use switchboard::{Seat, Switchboard};
@@ -35,6 +40,7 @@ pub struct BrokerHub {
     /// Whose log.
     pub id: BrokerId,
     ring: Mutex<Ring>,
+    air: Mutex<Air>,
     guests: AtomicUsize,
     /// The hub's count of publishes when this broker last had one.
     used: AtomicU64,
@@ -44,6 +50,11 @@ impl BrokerHub {
     /// The ring, for a moment: never across an await.
     pub fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The air, for a moment: never across an await.
+    pub fn air(&self) -> MutexGuard<'_, Air> {
+        self.air.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,6 +128,7 @@ impl Hub {
             Arc::new(BrokerHub {
                 id: broker.clone(),
                 ring: Mutex::new(Ring::new(at.epoch.clone(), at.head)),
+                air: Mutex::default(),
                 guests: AtomicUsize::new(0),
                 used: AtomicU64::new(self.published.load(Ordering::Relaxed)),
             })
@@ -154,6 +166,13 @@ impl Hub {
         if self.bytes() > self.budget_bytes {
             self.let_go();
         }
+    }
+
+    /// Tells of a change of state, and wakes whoever may hear it.
+    pub fn whisper(&self, log: &BrokerHub, whisper: Whisper) {
+        let audiences = whisper.audiences.iter().cloned().collect();
+        log.air().push(whisper);
+        self.wake(&log.id, &audiences);
     }
 
     /// Goes on at another place of a log, or in another log: whoever lags reads the table.

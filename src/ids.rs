@@ -73,8 +73,41 @@ id!(/// A module of the CRM: `escrows`, `listings`, …
     ModuleName);
 id!(/// A record of a module.
     RecordId);
+id!(/// One device or tab of a user, named by itself.
+    SessionName);
 id!(/// The type of an event: `escrow:updated`.
     EventType);
+
+/// One record of one module, as paths write it: `escrows/e-1`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordPath {
+    /// Its module.
+    pub module: ModuleName,
+    /// Its name there.
+    pub id: RecordId,
+}
+
+impl fmt::Display for RecordPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.module, self.id)
+    }
+}
+
+/// Text that is not a module, a slash and a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a record like escrows/123")]
+pub struct InvalidRecordPath;
+
+impl std::str::FromStr for RecordPath {
+    type Err = InvalidRecordPath;
+    fn from_str(text: &str) -> Result<Self, InvalidRecordPath> {
+        let (module, id) = text.split_once('/').ok_or(InvalidRecordPath)?;
+        Ok(Self {
+            module: module.parse().map_err(|_| InvalidRecordPath)?,
+            id: id.parse().map_err(|_| InvalidRecordPath)?,
+        })
+    }
+}
 
 impl EventType {
     /// What happened: the part after the last colon.

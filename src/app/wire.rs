@@ -3,25 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::{App, Limits, Surroundings, housekeeping};
 use crate::config::Config;
 use crate::database::{Database, Kept};
 use crate::event_log::Writer;
 use crate::event_log::writer::WriterParts;
-use crate::follower::{Follower, FollowerParts, Porch, announce, listen};
-use crate::hints::{Committed, HintBoard};
+use crate::follower::{Follower, FollowerParts, Porch};
+use crate::hints::{Committed, HintBoard, Megaphone};
 use crate::hub::Hub;
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
 use crate::identity::Verifier;
+use crate::instances::listen::Ears;
+use crate::instances::{announce, listen};
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
+use crate::records::RecordBook;
 use crate::stream::open::Services;
 
 /// A follower that has not seen the database for so long is not alive.
 const FOLLOWER_SILENCE: Duration = Duration::from_secs(10);
 /// Letters of an instance's name in hints.
 const INSTANCE_LEN: usize = 12;
+/// Signals of other instances that may wait to be passed on.
+const WAITING_SIGNALS: usize = 4_096;
 
 /// What the service is built on.
 pub(super) struct Ground<'a> {
@@ -34,23 +41,29 @@ pub(super) struct Ground<'a> {
 impl Ground<'_> {
     /// Makes the parts and starts their tasks.
     pub(super) fn wire(&self, verifier: Verifier) -> App {
-        let (config, metrics) = (self.config, Metrics::new());
+        let (config, metrics, dice) = (self.config, Metrics::new(), &self.around.dice);
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
-        let (here, elsewhere) = (HintBoard::default(), HintBoard::default());
+        let (here, elsewhere) = (HintBoard::default(), Megaphone::default());
         let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
+        let (signals, _signals_heard) = mpsc::channel(WAITING_SIGNALS);
+        let ears = Ears {
+            logs: here.clone(),
+            presence: Arc::default(),
+            signals,
+        };
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
             hub: Arc::clone(&hub),
             committed: batches,
-            hints: here.clone(),
+            hints: here,
             poll: config.database.poll(),
             metrics: Arc::clone(&metrics),
             dice: self.around.dice.clone(),
             clock: self.around.clock.clone(),
             stop: self.tasks.stop_last(),
         });
-        self.exchange_hints(here, elsewhere);
+        self.exchange_hints(&dice.tag(INSTANCE_LEN), ears, elsewhere);
         self.keep_house(&metrics);
         App {
             pool: self.database.pool.clone(),
@@ -58,6 +71,8 @@ impl Ground<'_> {
             token_cookie: config.identity.token_cookie.clone(),
             writer,
             hub,
+            modules: config.modules.modules.clone(),
+            records: RecordBook::new(self.database.pool.clone()),
             streams: Arc::new(self.streams(porch, &metrics)),
             metrics,
             limits: self.limits(),
@@ -82,22 +97,16 @@ impl Ground<'_> {
     }
 
     /// What happens here is announced, what is announced elsewhere is heard.
-    fn exchange_hints(&self, here: HintBoard, elsewhere: HintBoard) {
-        let (core, dice) = (&self.database.core, &self.around.dice);
-        let instance = dice.tag(INSTANCE_LEN);
-        let stop = self.tasks.stop_last();
-        let announcing = announce::run(
-            Kept::new(core.clone()),
-            elsewhere,
-            instance.clone(),
-            stop.clone(),
-        );
+    fn exchange_hints(&self, instance: &str, ears: Ears, elsewhere: Megaphone) {
+        let (core, stop) = (&self.database.core, self.tasks.stop_last());
+        let kept = Kept::new(core.clone());
+        let announcing = announce::run(kept, elsewhere, instance.to_owned(), stop.clone());
         self.tasks.spawn("the announcer", announcing);
         let parts = listen::ListenerParts {
             pool: core.clone(),
-            hints: here,
-            instance,
-            dice: dice.clone(),
+            ears,
+            instance: instance.to_owned(),
+            dice: self.around.dice.clone(),
             stop,
         };
         self.tasks.spawn("the listener", listen::run(parts));

@@ -7,11 +7,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::problem::Problem;
+use super::record::record_path;
 use super::{Service, query};
 use crate::event::Cursor;
 use crate::hub::{CloseReason, Encoding};
 use crate::identity::Caller;
-use crate::ids::{ModuleName, RecordId, TeamId};
+use crate::ids::TeamId;
 use crate::stream::{self, Filter, Opening, Refusal, Scope, Since, wire};
 
 #[derive(Deserialize)]
@@ -76,13 +77,9 @@ pub async fn record(
     service: Service,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let (module, id) = path.into_inner();
-    let module: ModuleName = module
-        .parse()
-        .map_err(|e| Problem::bad_parameter("module", e))?;
-    let id: RecordId = id.parse().map_err(|e| Problem::bad_parameter("id", e))?;
+    let record = record_path(path.into_inner())?;
     stream(&request, caller, &service, |team| {
-        only(team.as_ref(), Scope::Record(module, id))
+        only(team.as_ref(), Scope::Record(record))
     })
     .await
 }

@@ -27,6 +27,7 @@ use crate::identity::Caller;
 mod catch_up;
 mod chunk;
 mod greeting;
+mod hear;
 mod words;
 
 /// What a stream is made of.
@@ -47,6 +48,10 @@ pub struct Parts {
     pub encoding: Encoding,
     /// Where it starts.
     pub start: Start,
+    /// States that it is told before anything that happens.
+    pub snapshots: Vec<serde_json::Value>,
+    /// From where on changes of them are heard.
+    pub heard: u64,
 }
 
 /// One open stream.
@@ -59,8 +64,10 @@ pub struct StreamBody {
     encoding: Encoding,
     epoch: Epoch,
     cursor: i64,
+    /// The place in the air up to which whispers were heard.
+    heard: u64,
     /// What is to be written before anything else.
-    greeting: Option<Bytes>,
+    greeting: Bytes,
     /// Replay that was asked for.
     asked: Option<oneshot::Receiver<Replayed>>,
     /// The page that is being written; it stays only while others want it too.
@@ -88,6 +95,8 @@ impl StreamBody {
             filter,
             encoding,
             start,
+            heard,
+            ..
         } = parts;
         let now = Instant::now();
         let until_end = Duration::try_from(caller.expires_at - services.clock.now());
@@ -110,7 +119,8 @@ impl StreamBody {
             encoding,
             epoch: start.epoch,
             cursor: start.position,
-            greeting: Some(greeting),
+            heard,
+            greeting,
             asked: None,
             page: Weak::new(),
             not_before: None,
@@ -123,8 +133,9 @@ impl StreamBody {
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(greeting) = self.greeting.take() {
-            return Poll::Ready(Some(greeting));
+        if !self.greeting.is_empty() {
+            let len = self.greeting.len().min(chunk::CHUNK_BYTES);
+            return Poll::Ready(Some(self.greeting.split_to(len)));
         }
         if self.ended {
             return Poll::Ready(None);
@@ -133,7 +144,7 @@ impl StreamBody {
         if let Some(reason) = self.must_close(now) {
             return Poll::Ready(Some(self.close(reason)));
         }
-        if let Some(bytes) = self.catch_up(context, now) {
+        if let Some(bytes) = self.catch_up(context, now).or_else(|| self.hear()) {
             self.next_beat = now + self.services.settings.heartbeat();
             return Poll::Ready(Some(bytes));
         }

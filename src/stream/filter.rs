@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use rustc_hash::FxHashSet;
 
-use crate::hub::Frame;
-use crate::ids::{EventType, ModuleName, RecordId};
+use crate::hub::Encoded;
+use crate::ids::{EventType, RecordPath};
 
 /// Parts of one filter.
 pub const MOST_PARTS: usize = 100;
@@ -52,7 +52,7 @@ impl FromStr for TypePattern {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     types: Vec<TypePattern>,
-    records: FxHashSet<(ModuleName, RecordId)>,
+    records: FxHashSet<RecordPath>,
 }
 
 impl Filter {
@@ -76,8 +76,8 @@ impl Filter {
 
     /// The same filter, for one record only.
     #[must_use]
-    pub fn of_record(mut self, module: &ModuleName, id: &RecordId) -> Self {
-        self.records = [(module.clone(), id.clone())].into_iter().collect();
+    pub fn of_record(mut self, record: &RecordPath) -> Self {
+        self.records = [record.clone()].into_iter().collect();
         self
     }
 
@@ -89,17 +89,26 @@ impl Filter {
 
     /// Whether this event is to be written.
     #[must_use]
-    pub fn passes(&self, frame: &Frame) -> bool {
+    pub fn passes(&self, event: &Encoded) -> bool {
+        let is_mine = |record| self.records.contains(record);
+        self.passes_type(event.event_type.as_str())
+            && (self.records.is_empty() || event.record.as_ref().is_some_and(is_mine))
+    }
+
+    /// Whether events of this type are to be written.
+    #[must_use]
+    pub fn passes_type(&self, name: &str) -> bool {
         let of_type = |pattern: &TypePattern| match pattern {
-            TypePattern::Exactly(event_type) => frame.event_type == *event_type,
-            TypePattern::Beginning(text) => frame.event_type.as_str().starts_with(text.as_str()),
+            TypePattern::Exactly(event_type) => name == event_type.as_str(),
+            TypePattern::Beginning(text) => name.starts_with(text.as_str()),
         };
-        let of_record = || match &frame.record {
-            Some((module, Some(id))) => self.records.contains(&(module.clone(), id.clone())),
-            _ => false,
-        };
-        (self.types.is_empty() || self.types.iter().any(of_type))
-            && (self.records.is_empty() || of_record())
+        self.types.is_empty() || self.types.iter().any(of_type)
+    }
+
+    /// The only records that are wanted, if not all are.
+    #[must_use]
+    pub fn records(&self) -> Option<&FxHashSet<RecordPath>> {
+        (!self.records.is_empty()).then_some(&self.records)
     }
 
     /// The types as `like` patterns.
@@ -116,8 +125,8 @@ impl Filter {
     /// The records as `module/id`.
     #[must_use]
     pub fn record_paths(&self) -> Option<Vec<String>> {
-        let path = |(module, id): &(ModuleName, RecordId)| format!("{module}/{id}");
-        (!self.records.is_empty()).then(|| self.records.iter().map(path).collect())
+        let records = self.records()?;
+        Some(records.iter().map(ToString::to_string).collect())
     }
 }
 
@@ -136,13 +145,9 @@ fn parts(list: Option<&str>) -> impl Iterator<Item = &str> {
         .map(str::trim)
 }
 
-fn record(text: &str) -> Result<(ModuleName, RecordId), InvalidFilter> {
-    let refuse = || InvalidFilter::Record(text.to_owned());
-    let (module, id) = text.split_once('/').ok_or_else(refuse)?;
-    Ok((
-        module.parse().map_err(|_| refuse())?,
-        id.parse().map_err(|_| refuse())?,
-    ))
+fn record(text: &str) -> Result<RecordPath, InvalidFilter> {
+    let refuse = |_| InvalidFilter::Record(text.to_owned());
+    text.parse().map_err(refuse)
 }
 
 #[cfg(test)]

@@ -91,8 +91,8 @@ pub async fn open(
     let ticket = ticket
         .map_err(drop)
         .map_err(later(CloseReason::Overloaded))?;
-    if let Scope::Record(module, id) = &scope {
-        filter = filter.of_record(module, id);
+    if let Scope::Record(record) = &scope {
+        filter = filter.of_record(record);
     }
     let start = start(&services.pool, &reader, &filter, &since)
         .await
@@ -100,6 +100,7 @@ pub async fn open(
             tracing::warn!(%error, "a stream could not find its start");
             Refusal::Later(CloseReason::Unavailable)
         })?;
+    let (heard, snapshots) = (reader.air_now(), Vec::new());
     let services = Arc::clone(services);
     Ok(StreamBody::new(Parts {
         services,
@@ -110,5 +111,7 @@ pub async fn open(
         filter,
         encoding,
         start,
+        snapshots,
+        heard,
     }))
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::event::{Audience, Epoch};
-use crate::hub::{Found, Frame, Guest, Seat, Switchboard};
+use crate::hub::{Encoded, Found, Frame, Guest, Heard, Seat, Switchboard};
 use crate::ids::BrokerId;
 
 /// A reader's hold on a broker's log; given up when dropped.
@@ -69,6 +69,17 @@ impl Reader {
             return Look::Replaced(ring.epoch().clone(), ring.head());
         }
         Look::Found(ring.read(&self.audiences, cursor, sink))
+    }
+
+    /// Listens to what has been whispered from the place `from` on.
+    pub fn hear(&self, from: u64, sink: impl FnMut(&Encoded) -> bool) -> Heard {
+        self.guest.air().hear(&self.audiences, from, sink)
+    }
+
+    /// The place in the air from which on nothing has been whispered yet.
+    #[must_use]
+    pub fn air_now(&self) -> u64 {
+        self.guest.air().next()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Audience;
 use crate::identity::Caller;
-use crate::ids::{ModuleName, RecordId, TeamId};
+use crate::ids::{RecordPath, TeamId};
 
 /// What a stream carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Scope {
     /// What is told to the whole broker.
     Broker,
     /// One record, as far as the caller may see it.
-    Record(ModuleName, RecordId),
+    Record(RecordPath),
 }
 
 /// The caller is in no such team, or there is none: the same to them.
@@ -60,7 +60,7 @@ impl Scope {
             Self::Team(None) => "/events?scope=team".to_owned(),
             Self::Team(Some(team)) => format!("/events?scope=team&team={team}"),
             Self::Broker => "/events?scope=broker".to_owned(),
-            Self::Record(module, id) => format!("/events?scope=all&records={module}/{id}"),
+            Self::Record(record) => format!("/events?scope=all&records={record}"),
         }
     }
 }

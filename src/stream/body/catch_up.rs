@@ -69,9 +69,9 @@ impl StreamBody {
         self.not_before = None;
         let mut chunk = Chunk::new(self.encoding);
         let filter = self.filter.as_deref();
-        let look = self
-            .reader
-            .look(&self.epoch, self.cursor, |frame| chunk.take(filter, frame));
+        let look = self.reader.look(&self.epoch, self.cursor, |frame| {
+            chunk.take(filter, &frame.encoded)
+        });
         match look {
             Look::Found(Found::Gone) => ControlFlow::Continue(()),
             Look::Found(Found::UpTo(position)) => {
@@ -103,7 +103,7 @@ impl StreamBody {
             .partition_point(|frame| frame.position <= self.cursor);
         for frame in &page.frames[from..] {
             let is_mine = self.reader.audiences().contains(&frame.audience);
-            if is_mine && !chunk.take(filter, frame) {
+            if is_mine && !chunk.take(filter, &frame.encoded) {
                 self.page = Arc::downgrade(page);
                 return self.finished(chunk);
             }
@@ -113,7 +113,7 @@ impl StreamBody {
         self.finished(chunk)
     }
 
-    fn finished(&self, chunk: Chunk) -> Option<Bytes> {
+    pub(super) fn finished(&self, chunk: Chunk) -> Option<Bytes> {
         let (bytes, events) = chunk.finish()?;
         self.services.metrics.delivered.inc_by(events);
         self.services.metrics.deliveries.inc();

@@ -1,10 +1,8 @@
 //! Several frames in one write.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 
-use crate::hub::{Encoding, Frame};
+use crate::hub::{Encoded, Encoding};
 use crate::stream::Filter;
 
 /// What one write carries, unless a single event is larger. It fits the buffer that a
@@ -32,12 +30,12 @@ impl Chunk {
         }
     }
 
-    /// Takes a frame, or leaves it out where the filter says so; `false` when it is full.
-    pub(super) fn take(&mut self, filter: Option<&Filter>, frame: &Arc<Frame>) -> bool {
-        if filter.is_some_and(|filter| !filter.passes(frame)) {
+    /// Takes an event, or leaves it out where the filter says so; `false` when it is full.
+    pub(super) fn take(&mut self, filter: Option<&Filter>, event: &Encoded) -> bool {
+        if filter.is_some_and(|filter| !filter.passes(event)) {
             return true;
         }
-        let bytes = frame.bytes(self.encoding);
+        let bytes = event.bytes(self.encoding);
         if self.len > 0 && self.len + bytes.len() > CHUNK_BYTES {
             return false;
         }

@@ -1,5 +1,5 @@
-//! The first write of a stream: `retry`, `stream:ready`, and a reset where one is due.
-//! Snapshots have their place between `stream:ready` and replay.
+//! The first words of a stream: `retry`, `stream:ready`, the states as they are, and a reset
+//! where one is due. Replay comes after them.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -21,6 +21,9 @@ pub(super) fn of(parts: &Parts) -> Bytes {
     let at = parts.start.epoch.at(parts.start.position);
     let mut text = wire::hello(retry);
     text += &wire::control(named, &ready(parts), Some(&at));
+    for snapshot in &parts.snapshots {
+        text += &wire::control(named, snapshot, None);
+    }
     if let Some(reason) = parts.start.reset {
         parts
             .services

@@ -17,6 +17,8 @@ pub struct Message {
     pub data: String,
     /// The stream's last event id at this event.
     pub id: String,
+    /// Whether the event came with an id of its own.
+    pub has_id: bool,
 }
 
 impl Message {
@@ -24,9 +26,20 @@ impl Message {
         serde_json::from_str(&self.data).unwrap_or_else(|_| panic!("JSON, not {:?}", self.data))
     }
 
-    /// Whether it is an event of the log, and not of the stream itself.
+    /// Whether it is an event of the log, and not of the stream itself, nor a state.
     pub fn is_logged(&self) -> bool {
-        !self.name.starts_with("stream:") && self.name != "hb"
+        self.has_id && !self.is_of_stream()
+    }
+
+    /// Whether it tells of a state: a snapshot, or a whispered change.
+    pub fn is_state(&self) -> bool {
+        !self.has_id && !self.is_of_stream()
+    }
+
+    fn is_of_stream(&self) -> bool {
+        let data: Value = serde_json::from_str(&self.data).unwrap_or_default();
+        let name = data["type"].as_str().unwrap_or(&self.name);
+        name.starts_with("stream:") || name == "hb"
     }
 
     pub fn position(&self) -> i64 {
@@ -112,11 +125,31 @@ impl Stream {
         }
     }
 
-    /// The next event, which must come.
-    pub async fn next(&mut self) -> Message {
+    /// The next event, whatever it is.
+    pub async fn next_of_all(&mut self) -> Message {
         soon("an event", self.try_next())
             .await
             .expect("the stream goes on")
+    }
+
+    /// The next event that is no state.
+    pub async fn next(&mut self) -> Message {
+        loop {
+            let message = self.next_of_all().await;
+            if !message.is_state() {
+                return message;
+            }
+        }
+    }
+
+    /// The next state of this name.
+    pub async fn next_state(&mut self, name: &str) -> Value {
+        loop {
+            let message = self.next_of_all().await;
+            if message.is_state() && message.name == name {
+                return message.json();
+            }
+        }
     }
 
     /// The next event of the log.
@@ -138,11 +171,11 @@ impl Stream {
         messages
     }
 
-    /// Reads to the end of the stream.
+    /// Reads to the end of the stream; states are left out.
     pub async fn rest(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         while let Some(message) = soon("the end of the stream", self.try_next()).await {
-            messages.push(message);
+            messages.extend((!message.is_state()).then_some(message));
         }
         messages
     }
@@ -150,6 +183,7 @@ impl Stream {
     fn line(&mut self, line: &str) {
         if line.is_empty() {
             let (name, data, id) = std::mem::take(&mut self.event);
+            let has_id = id.is_some();
             if let Some(id) = id {
                 self.last_id = id;
             }
@@ -158,6 +192,7 @@ impl Stream {
                     name,
                     data,
                     id: self.last_id.clone(),
+                    has_id,
                 });
             }
             return;

@@ -1,26 +1,40 @@
 //! Hearing the other instances. The line may go dead at any time; then everything is
 //! looked at again once it is back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgNotification};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::announce::{CHANNEL, parse};
+use super::announce::{head, lines};
+use super::{LOGS, PRESENCE, SIGNALS};
 use crate::clock::Dice;
 use crate::hints::HintBoard;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// Whom the listener tells what it hears.
+#[derive(Clone, Debug)]
+pub struct Ears {
+    /// Where hints go.
+    pub logs: HintBoard,
+    /// Woken when presence has changed elsewhere.
+    pub presence: Arc<Notify>,
+    /// Where signals go; what does not fit is given up.
+    pub signals: mpsc::Sender<String>,
+}
+
 /// What the listener needs.
 #[derive(Debug)]
 pub struct ListenerParts {
     /// The database.
     pub pool: PgPool,
-    /// Where hints go.
-    pub hints: HintBoard,
+    /// Whom it tells.
+    pub ears: Ears,
     /// This instance's name: its own announcements are old news.
     pub instance: String,
     /// For the jitter of reconnects.
@@ -51,14 +65,30 @@ pub async fn run(parts: ListenerParts) {
 async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(&parts.pool).await?;
     listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
+    listener.listen_all([LOGS, PRESENCE, SIGNALS]).await?;
     *pause = FIRST_PAUSE;
     // Whatever was announced while nobody listened.
-    parts.hints.anything();
+    parts.ears.logs.anything();
+    parts.ears.presence.notify_one();
     while let Some(note) = listener.try_recv().await? {
-        for (broker, head) in parse(&parts.instance, note.payload()).unwrap_or_default() {
-            parts.hints.grown(&broker, head);
-        }
+        pass_on(parts, &note);
     }
     Ok(())
+}
+
+fn pass_on(parts: &ListenerParts, note: &PgNotification) {
+    let Some(lines) = lines(&parts.instance, note.payload()) else {
+        return;
+    };
+    let ears = &parts.ears;
+    match note.channel() {
+        PRESENCE => ears.presence.notify_one(),
+        SIGNALS => lines.for_each(|line| {
+            // Signals are over in seconds; one that does not fit is not worth waiting for.
+            let _ = ears.signals.try_send(line.to_owned());
+        }),
+        _ => lines
+            .filter_map(head)
+            .for_each(|(broker, head)| ears.logs.grown(&broker, head)),
+    }
 }

@@ -1,0 +1,78 @@
+//! What the other instances are to be told, gathered until it is.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
+
+use crate::ids::BrokerId;
+
+/// Signals that may wait to be told; then the oldest is given up.
+const WAITING_SIGNALS: usize = 4_096;
+
+/// What has gathered.
+#[derive(Debug, Default)]
+pub struct Speech {
+    /// These logs have grown at least to these heads.
+    pub heads: FxHashMap<BrokerId, i64>,
+    /// Presence has changed.
+    pub presence: bool,
+    /// Signals, a line each.
+    pub signals: VecDeque<String>,
+}
+
+impl Speech {
+    fn is_empty(&self) -> bool {
+        self.heads.is_empty() && !self.presence && self.signals.is_empty()
+    }
+}
+
+/// Where one speaks to the other instances. It never waits, and its memory is bounded.
+#[derive(Clone, Debug, Default)]
+pub struct Megaphone(Arc<(Mutex<Speech>, Notify)>);
+
+impl Megaphone {
+    /// This log has grown to `head`.
+    pub fn grown(&self, broker: &BrokerId, head: i64) {
+        let mut speech = self.speech();
+        let known = speech.heads.entry(broker.clone()).or_insert(head);
+        *known = head.max(*known);
+        drop(speech);
+        self.0.1.notify_one();
+    }
+
+    /// Presence has changed.
+    pub fn presence(&self) {
+        self.speech().presence = true;
+        self.0.1.notify_one();
+    }
+
+    /// A signal; `false` when another one had to be given up for it.
+    pub fn signal(&self, line: String) -> bool {
+        let mut speech = self.speech();
+        let is_full = speech.signals.len() >= WAITING_SIGNALS;
+        if is_full {
+            speech.signals.pop_front();
+        }
+        speech.signals.push_back(line);
+        drop(speech);
+        self.0.1.notify_one();
+        !is_full
+    }
+
+    /// Waits for something to tell and takes it.
+    pub async fn take(&self) -> Speech {
+        loop {
+            let speech = std::mem::take(&mut *self.speech());
+            if !speech.is_empty() {
+                return speech;
+            }
+            self.0.1.notified().await;
+        }
+    }
+
+    fn speech(&self) -> MutexGuard<'_, Speech> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,172 @@
+//! What is in the air of one broker: whispers, which are told once and never kept.
+//!
+//! A whisper says how a state has changed (who is online, who is typing). Streams hear
+//! them from their own place in a short ring, as they read the log; one that falls out
+//! of it is told, and asks for the state as a whole instead.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Encoded;
+use crate::event::{Audience, Event};
+
+/// Whispers that are in the air of one broker at the most, and their bytes.
+const MOST_WHISPERS: usize = 2_048;
+const MOST_BYTES: usize = 1 << 20;
+
+/// A change of state, ready to be written.
+#[derive(Debug)]
+pub struct Whisper {
+    /// Who may hear it: whoever is in any of these.
+    pub audiences: Arc<[Audience]>,
+    /// What is written; nothing when the state as a whole is to be told again.
+    pub encoded: Option<Encoded>,
+}
+
+impl Whisper {
+    /// A whisper for these audiences.
+    #[must_use]
+    pub fn of(event: &Event, audiences: Arc<[Audience]>) -> Self {
+        let encoded = Some(Encoded::of(event, None));
+        Self { audiences, encoded }
+    }
+
+    /// Lets streams of these audiences tell the state as a whole again.
+    #[must_use]
+    pub fn look_again(audiences: Arc<[Audience]>) -> Self {
+        Self {
+            audiences,
+            encoded: None,
+        }
+    }
+
+    /// Whether a reader of `audiences` may hear it.
+    #[must_use]
+    pub fn is_for(&self, audiences: &[Audience]) -> bool {
+        self.audiences.iter().any(|a| audiences.contains(a))
+    }
+
+    fn size(&self) -> usize {
+        self.encoded.as_ref().map_or(0, Encoded::size)
+    }
+}
+
+/// What a look into the air gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// All there was up to this place has been handed out.
+    UpTo(u64),
+    /// Something was missed, or the state is to be told again: look at it as a whole.
+    LookAgain,
+}
+
+/// The whispers of one broker.
+#[derive(Debug, Default)]
+pub struct Air {
+    /// The place of the next whisper; places count from 0.
+    next: u64,
+    whispers: VecDeque<Arc<Whisper>>,
+    bytes: usize,
+}
+
+impl Air {
+    /// The place from which on nothing has been said yet.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Adds a whisper; the oldest go where there are too many.
+    pub fn push(&mut self, whisper: Whisper) {
+        self.next += 1;
+        self.bytes += whisper.size();
+        self.whispers.push_back(Arc::new(whisper));
+        while self.whispers.len() > MOST_WHISPERS || self.bytes > MOST_BYTES {
+            let oldest = self.whispers.pop_front();
+            self.bytes -= oldest.map_or(0, |whisper| whisper.size());
+        }
+    }
+
+    /// Hands out the whispers for `audiences` from the place `from` on, until `sink` will not
+    /// take one and says `false`.
+    pub fn hear(
+        &self,
+        audiences: &[Audience],
+        from: u64,
+        mut sink: impl FnMut(&Encoded) -> bool,
+    ) -> Heard {
+        let oldest = self.next - self.whispers.len() as u64;
+        let Some(missed) = from.checked_sub(oldest) else {
+            return Heard::LookAgain;
+        };
+        let skip = usize::try_from(missed).unwrap_or(usize::MAX);
+        for (place, whisper) in (from..).zip(self.whispers.iter().skip(skip)) {
+            if !whisper.is_for(audiences) {
+                continue;
+            }
+            match &whisper.encoded {
+                None => return Heard::LookAgain,
+                Some(encoded) if !sink(encoded) => return Heard::UpTo(place),
+                Some(_) => {}
+            }
+        }
+        Heard::UpTo(self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::event::NewEvent;
+
+    fn whisper(name: &str, audience: Audience) -> Whisper {
+        let told = NewEvent::new(Audience::Broker, name.parse().unwrap());
+        let event = Event {
+            position: 0,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            told,
+        };
+        Whisper::of(&event, [audience].into())
+    }
+
+    fn heard(air: &Air, from: u64) -> (Vec<String>, Heard) {
+        let mut names = Vec::new();
+        let end = air.hear(&[Audience::Broker], from, |encoded| {
+            names.push(encoded.event_type.to_string());
+            true
+        });
+        (names, end)
+    }
+
+    #[test]
+    fn a_whisper_is_heard_by_whom_it_is_for_from_their_place_on() {
+        let mut air = Air::default();
+        air.push(whisper("a", Audience::Broker));
+        air.push(whisper("b", Audience::User("u".parse().unwrap())));
+        air.push(whisper("c", Audience::Broker));
+        assert_eq!(
+            heard(&air, 0),
+            (vec!["a".into(), "c".into()], Heard::UpTo(3))
+        );
+        assert_eq!(heard(&air, 1), (vec!["c".into()], Heard::UpTo(3)));
+        assert_eq!(heard(&air, 3), (vec![], Heard::UpTo(3)));
+        let full = air.hear(&[Audience::Broker], 0, |e| e.event_type.as_str() == "a");
+        assert_eq!(full, Heard::UpTo(2));
+    }
+
+    #[test]
+    fn who_missed_a_whisper_or_is_asked_to_looks_again() {
+        let mut air = Air::default();
+        for _ in 0..=MOST_WHISPERS {
+            air.push(whisper("a", Audience::Broker));
+        }
+        assert_eq!(heard(&air, 0).1, Heard::LookAgain);
+        assert_eq!(heard(&air, 1).1, Heard::UpTo(air.next()));
+        let place = air.next();
+        air.push(Whisper::look_again([Audience::Broker].into()));
+        assert_eq!(heard(&air, place).1, Heard::LookAgain);
+        assert_eq!(heard(&air, air.next()).1, Heard::UpTo(air.next()));
+    }
+}

@@ -1,0 +1,13 @@
+//! What instances tell each other, by LISTEN and NOTIFY: that logs have grown, that presence has
+//! changed, and signals themselves. Nothing depends on being heard but speed (and signals, which
+//! are over in seconds anyway).
+
+pub mod announce;
+pub mod listen;
+
+/// The channel of hints that logs have grown.
+pub const LOGS: &str = "porchlight";
+/// The channel of hints that presence has changed.
+pub const PRESENCE: &str = "porchlight_presence";
+/// The channel of signals.
+pub const SIGNALS: &str = "porchlight_signals";
