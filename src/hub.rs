@@ -170,7 +170,7 @@ impl Hub {
 
     /// Tells of a change of state, and wakes whoever may hear it.
     pub fn whisper(&self, log: &BrokerHub, whisper: Whisper) {
-        let audiences = whisper.audiences.iter().cloned().collect();
+        let audiences = whisper.audiences().cloned().collect();
         log.air().push(whisper);
         self.wake(&log.id, &audiences);
     }

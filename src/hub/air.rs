@@ -13,41 +13,53 @@ use crate::event::{Audience, Event};
 /// Whispers that are in the air of one broker at the most, and their bytes.
 const MOST_WHISPERS: usize = 2_048;
 const MOST_BYTES: usize = 1 << 20;
+/// A whisper's share of memory beside its bytes.
+const WHISPER_OVERHEAD_BYTES: usize = 128;
 
 /// A change of state, ready to be written.
 #[derive(Debug)]
-pub struct Whisper {
-    /// Who may hear it: whoever is in any of these.
-    pub audiences: Arc<[Audience]>,
-    /// What is written; nothing when the state as a whole is to be told again.
-    pub encoded: Option<Encoded>,
-}
+pub struct Whisper(Vec<(Audience, Option<Arc<Encoded>>)>);
 
 impl Whisper {
-    /// A whisper for these audiences.
+    /// The same words for all of these audiences.
     #[must_use]
-    pub fn of(event: &Event, audiences: Arc<[Audience]>) -> Self {
-        let encoded = Some(Encoded::of(event, None));
-        Self { audiences, encoded }
+    pub fn of(event: &Event, audiences: &[Audience]) -> Self {
+        let encoded = Arc::new(Encoded::of(event, None));
+        let told = |audience: &Audience| (audience.clone(), Some(Arc::clone(&encoded)));
+        Self(audiences.iter().map(told).collect())
+    }
+
+    /// Words of its own for each audience; who is in several hears the first.
+    #[must_use]
+    pub fn each(events: impl IntoIterator<Item = Event>) -> Self {
+        let told = |event: Event| {
+            let encoded = Encoded::of(&event, None);
+            (event.told.audience, Some(Arc::new(encoded)))
+        };
+        Self(events.into_iter().map(told).collect())
     }
 
     /// Lets streams of these audiences tell the state as a whole again.
     #[must_use]
-    pub fn look_again(audiences: Arc<[Audience]>) -> Self {
-        Self {
-            audiences,
-            encoded: None,
-        }
+    pub fn look_again(audiences: impl IntoIterator<Item = Audience>) -> Self {
+        Self(audiences.into_iter().map(|a| (a, None)).collect())
     }
 
-    /// Whether a reader of `audiences` may hear it.
-    #[must_use]
-    pub fn is_for(&self, audiences: &[Audience]) -> bool {
-        self.audiences.iter().any(|a| audiences.contains(a))
+    /// Who may hear it.
+    pub fn audiences(&self) -> impl Iterator<Item = &Audience> {
+        self.0.iter().map(|(audience, _)| audience)
+    }
+
+    /// What a reader of `audiences` hears, if it is for them at all; nothing when they are
+    /// to look at the state as a whole.
+    fn heard_by(&self, audiences: &[Audience]) -> Option<Option<&Encoded>> {
+        let mine = self.0.iter().find(|(a, _)| audiences.contains(a))?;
+        Some(mine.1.as_deref())
     }
 
     fn size(&self) -> usize {
-        self.encoded.as_ref().map_or(0, Encoded::size)
+        let sizes = self.0.iter().filter_map(|(_, e)| Some(e.as_ref()?.size()));
+        sizes.sum::<usize>() + WHISPER_OVERHEAD_BYTES
     }
 }
 
@@ -65,7 +77,7 @@ pub enum Heard {
 pub struct Air {
     /// The place of the next whisper; places count from 0.
     next: u64,
-    whispers: VecDeque<Arc<Whisper>>,
+    whispers: VecDeque<Whisper>,
     bytes: usize,
 }
 
@@ -80,7 +92,7 @@ impl Air {
     pub fn push(&mut self, whisper: Whisper) {
         self.next += 1;
         self.bytes += whisper.size();
-        self.whispers.push_back(Arc::new(whisper));
+        self.whispers.push_back(whisper);
         while self.whispers.len() > MOST_WHISPERS || self.bytes > MOST_BYTES {
             let oldest = self.whispers.pop_front();
             self.bytes -= oldest.map_or(0, |whisper| whisper.size());
@@ -101,13 +113,10 @@ impl Air {
         };
         let skip = usize::try_from(missed).unwrap_or(usize::MAX);
         for (place, whisper) in (from..).zip(self.whispers.iter().skip(skip)) {
-            if !whisper.is_for(audiences) {
-                continue;
-            }
-            match &whisper.encoded {
-                None => return Heard::LookAgain,
-                Some(encoded) if !sink(encoded) => return Heard::UpTo(place),
-                Some(_) => {}
+            match whisper.heard_by(audiences) {
+                Some(None) => return Heard::LookAgain,
+                Some(Some(encoded)) if !sink(encoded) => return Heard::UpTo(place),
+                _ => {}
             }
         }
         Heard::UpTo(self.next)
@@ -128,7 +137,7 @@ mod tests {
             created_at: OffsetDateTime::UNIX_EPOCH,
             told,
         };
-        Whisper::of(&event, [audience].into())
+        Whisper::of(&event, &[audience])
     }
 
     fn heard(air: &Air, from: u64) -> (Vec<String>, Heard) {
@@ -157,6 +166,29 @@ mod tests {
     }
 
     #[test]
+    fn who_is_in_several_audiences_hears_the_first_words() {
+        let user = Audience::User("u".parse().unwrap());
+        let event = |name: &str, audience: &Audience| Event {
+            position: 0,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            told: NewEvent::new(audience.clone(), name.parse().unwrap()),
+        };
+        let mut air = Air::default();
+        air.push(Whisper::each([
+            event("all", &Audience::Broker),
+            event("one", &user),
+        ]));
+        let mut names = Vec::new();
+        for audiences in [vec![user.clone(), Audience::Broker], vec![user]] {
+            air.hear(&audiences, 0, |e| {
+                names.push(e.event_type.to_string());
+                true
+            });
+        }
+        assert_eq!(names, ["all", "one"]);
+    }
+
+    #[test]
     fn who_missed_a_whisper_or_is_asked_to_looks_again() {
         let mut air = Air::default();
         for _ in 0..=MOST_WHISPERS {
@@ -165,7 +197,7 @@ mod tests {
         assert_eq!(heard(&air, 0).1, Heard::LookAgain);
         assert_eq!(heard(&air, 1).1, Heard::UpTo(air.next()));
         let place = air.next();
-        air.push(Whisper::look_again([Audience::Broker].into()));
+        air.push(Whisper::look_again([Audience::Broker]));
         assert_eq!(heard(&air, place).1, Heard::LookAgain);
         assert_eq!(heard(&air, air.next()).1, Heard::UpTo(air.next()));
     }
