@@ -16,6 +16,7 @@ use crate::identity::{Secret, Verifier};
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
 use crate::modules::Modules;
+use crate::presence::Presence;
 use crate::records::RecordBook;
 use crate::stream::open::Services;
 
@@ -52,6 +53,8 @@ pub struct App {
     pub modules: Modules,
     /// Who may see them.
     pub records: RecordBook,
+    /// Who is here.
+    pub presence: Presence,
     /// What streams need.
     pub streams: Arc<Services>,
     /// What Prometheus is told.

@@ -4,6 +4,7 @@ pub mod database;
 pub mod identity;
 pub mod log;
 pub mod modules;
+pub mod presence;
 pub mod server;
 pub mod streams;
 
@@ -27,6 +28,9 @@ pub struct Config {
     /// How it talks.
     #[command(flatten)]
     pub streams: streams::StreamSettings,
+    /// When somebody counts as here.
+    #[command(flatten)]
+    pub presence: presence::PresenceSettings,
     /// What it talks of.
     #[command(flatten)]
     pub modules: modules::ModuleSettings,

@@ -24,7 +24,7 @@ pub mod ring;
 pub mod switchboard;
 pub mod tickets;
 
-pub use air::{Air, Heard, Whisper};
+pub use air::{Air, Heard, Listener, Whisper};
 pub use encoded::{Encoded, Encoding};
 pub use frame::Frame;
 pub use mailbox::{CloseReason, Mailbox};
@@ -171,8 +171,16 @@ impl Hub {
     /// Tells of a change of state, and wakes whoever may hear it.
     pub fn whisper(&self, log: &BrokerHub, whisper: Whisper) {
         let audiences = whisper.audiences().cloned().collect();
+        let wakes = whisper.wakes();
         log.air().push(whisper);
-        self.wake(&log.id, &audiences);
+        if wakes {
+            self.wake(&log.id, &audiences);
+        }
+    }
+
+    /// Wakes whoever may have missed whispers that wake nobody.
+    pub fn wake_for_whispers(&self, log: &BrokerHub, audiences: &FxHashSet<Audience>) {
+        self.wake(&log.id, audiences);
     }
 
     /// Goes on at another place of a log, or in another log: whoever lags reads the table.

@@ -31,6 +31,7 @@ pub mod instances;
 pub mod lifecycle;
 pub mod metrics;
 pub mod modules;
+pub mod presence;
 pub mod records;
 pub mod stream;
 pub mod telemetry;

@@ -40,6 +40,10 @@ pub struct Metrics {
     pub follower_failures: Counter,
     /// Events that retention removed.
     pub removed: Counter,
+    /// Heartbeats of devices and tabs.
+    pub heartbeats: Counter,
+    /// Changes of who is here, and where.
+    pub presence_changes: Counter,
     /// Frames in memory.
     pub memory_bytes: Gauge,
     /// Brokers in memory.
@@ -66,6 +70,8 @@ impl Metrics {
             follower_queries: Counter::default(),
             follower_failures: Counter::default(),
             removed: Counter::default(),
+            heartbeats: Counter::default(),
+            presence_changes: Counter::default(),
             memory_bytes: Gauge::default(),
             brokers_active: Gauge::default(),
             responses: Family::default(),
@@ -115,6 +121,10 @@ impl Metrics {
             "Events that retention removed",
             self.removed.clone(),
         );
+        let help = "Heartbeats of devices and tabs";
+        r.register("heartbeats", help, self.heartbeats.clone());
+        let help = "Changes of who is here, and where";
+        r.register("presence_changes", help, self.presence_changes.clone());
         r.register(
             "memory_bytes",
             "Frames in memory",

@@ -20,6 +20,8 @@ use crate::instances::listen::Ears;
 use crate::instances::{announce, listen};
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
+use crate::presence::keeper::KeeperParts;
+use crate::presence::{Keeper, Presence, PresenceParts};
 use crate::records::RecordBook;
 use crate::stream::open::Services;
 
@@ -51,6 +53,26 @@ impl Ground<'_> {
             presence: Arc::default(),
             signals,
         };
+        let instance = dice.tag(INSTANCE_LEN);
+        let records = self.records();
+        let presence = self.presence(
+            PresenceParts {
+                hub: Arc::clone(&hub),
+                modules: config.modules.modules.clone(),
+                records: records.clone(),
+                rules: config.presence.rules(),
+                most_told: config.presence.crowd(),
+                clock: self.around.clock.clone(),
+                metrics: Arc::clone(&metrics),
+            },
+            KeeperParts {
+                database: Kept::new(self.database.core.clone()),
+                instance: instance.clone(),
+                heard: Arc::clone(&ears.presence),
+                megaphone: elsewhere.clone(),
+                stop: self.tasks.stop_last(),
+            },
+        );
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -63,7 +85,7 @@ impl Ground<'_> {
             clock: self.around.clock.clone(),
             stop: self.tasks.stop_last(),
         });
-        self.exchange_hints(&dice.tag(INSTANCE_LEN), ears, elsewhere);
+        self.exchange_hints(&instance, ears, elsewhere);
         self.keep_house(&metrics);
         App {
             pool: self.database.pool.clone(),
@@ -72,8 +94,9 @@ impl Ground<'_> {
             writer,
             hub,
             modules: config.modules.modules.clone(),
-            records: RecordBook::new(self.database.pool.clone()),
-            streams: Arc::new(self.streams(porch, &metrics)),
+            records,
+            streams: Arc::new(self.streams(porch, presence.clone(), &metrics)),
+            presence,
             metrics,
             limits: self.limits(),
         }
@@ -112,6 +135,19 @@ impl Ground<'_> {
         self.tasks.spawn("the listener", listen::run(parts));
     }
 
+    fn records(&self) -> RecordBook {
+        let (records, answering) =
+            RecordBook::new(self.database.pool.clone(), self.tasks.stop_last());
+        self.tasks.spawn("the record book", answering);
+        records
+    }
+
+    fn presence(&self, presence: PresenceParts, keeper: KeeperParts) -> Presence {
+        let (presence, keeper) = Keeper::new(presence, keeper);
+        self.tasks.spawn("the keeper of presence", keeper.run());
+        presence
+    }
+
     fn keep_house(&self, metrics: &Arc<Metrics>) {
         let parts = housekeeping::Parts {
             pool: self.database.pool.clone(),
@@ -122,7 +158,7 @@ impl Ground<'_> {
         self.tasks.spawn("housekeeping", housekeeping::run(parts));
     }
 
-    fn streams(&self, porch: Porch, metrics: &Arc<Metrics>) -> Services {
+    fn streams(&self, porch: Porch, presence: Presence, metrics: &Arc<Metrics>) -> Services {
         let core = self.database.core.clone();
         let (desk, replaying) = Desk::new(core, Arc::clone(metrics), self.tasks.stop_last());
         self.tasks.spawn("the replay desk", replaying);
@@ -130,6 +166,7 @@ impl Ground<'_> {
         let most = (size(settings.max_streams), size(settings.streams_per_user));
         Services {
             porch,
+            presence,
             desk,
             pool: self.database.pool.clone(),
             tickets: TicketOffice::new(most.0, most.1),

@@ -49,6 +49,7 @@ impl Megaphone {
     }
 
     /// A signal; `false` when another one had to be given up for it.
+    #[must_use]
     pub fn signal(&self, line: String) -> bool {
         let mut speech = self.speech();
         let is_full = speech.signals.len() >= WAITING_SIGNALS;

@@ -58,6 +58,10 @@ impl From<RecordError> for Problem {
                 Self::new(StatusCode::NOT_FOUND, "unknown_record", detail).at("recordId")
             }
             RecordError::Database(error) => Self::database(&error),
+            RecordError::Unavailable => Self::unavailable(
+                "database_unavailable",
+                "The database did not answer. Try again.",
+            ),
         }
     }
 }

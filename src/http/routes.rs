@@ -7,7 +7,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{Handler, HttpRequest, Responder, Route, web};
 
 use super::problem::Problem;
-use super::{console, get_events, health, openapi, post_events, streams};
+use super::{console, get_events, health, openapi, post_events, presence, streams};
 
 /// A method and a path, and who answers.
 pub struct Endpoint {
@@ -58,6 +58,9 @@ pub fn all() -> Vec<Endpoint> {
         get("/stream/records/{module}/{id}", streams::record),
         get("/events", get_events::list),
         post("/events", post_events::publish),
+        post("/presence/heartbeat", presence::heartbeat),
+        post("/presence/leave", presence::leave),
+        get("/presence", presence::list),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),

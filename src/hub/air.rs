@@ -18,7 +18,11 @@ const WHISPER_OVERHEAD_BYTES: usize = 128;
 
 /// A change of state, ready to be written.
 #[derive(Debug)]
-pub struct Whisper(Vec<(Audience, Option<Arc<Encoded>>)>);
+pub struct Whisper {
+    told: Vec<(Audience, Option<Arc<Encoded>>)>,
+    /// Only for streams that look at certain records.
+    for_records_only: bool,
+}
 
 impl Whisper {
     /// The same words for all of these audiences.
@@ -26,7 +30,7 @@ impl Whisper {
     pub fn of(event: &Event, audiences: &[Audience]) -> Self {
         let encoded = Arc::new(Encoded::of(event, None));
         let told = |audience: &Audience| (audience.clone(), Some(Arc::clone(&encoded)));
-        Self(audiences.iter().map(told).collect())
+        Self::new(audiences.iter().map(told))
     }
 
     /// Words of its own for each audience; who is in several hears the first.
@@ -36,31 +40,75 @@ impl Whisper {
             let encoded = Encoded::of(&event, None);
             (event.told.audience, Some(Arc::new(encoded)))
         };
-        Self(events.into_iter().map(told).collect())
+        Self::new(events.into_iter().map(told))
     }
 
     /// Lets streams of these audiences tell the state as a whole again.
     #[must_use]
     pub fn look_again(audiences: impl IntoIterator<Item = Audience>) -> Self {
-        Self(audiences.into_iter().map(|a| (a, None)).collect())
+        Self::new(audiences.into_iter().map(|a| (a, None)))
+    }
+
+    fn new(told: impl Iterator<Item = (Audience, Option<Arc<Encoded>>)>) -> Self {
+        Self {
+            told: told.collect(),
+            for_records_only: false,
+        }
+    }
+
+    /// The same, but nobody is woken by it, and only streams that look at certain records
+    /// hear it: for what would be a flood to everybody else.
+    #[must_use]
+    pub fn for_records_only(self) -> Self {
+        Self {
+            for_records_only: true,
+            ..self
+        }
+    }
+
+    /// Whether somebody is woken by it.
+    #[must_use]
+    pub fn wakes(&self) -> bool {
+        !self.for_records_only
     }
 
     /// Who may hear it.
     pub fn audiences(&self) -> impl Iterator<Item = &Audience> {
-        self.0.iter().map(|(audience, _)| audience)
+        self.told.iter().map(|(audience, _)| audience)
     }
 
-    /// What a reader of `audiences` hears, if it is for them at all; nothing when they are
-    /// to look at the state as a whole.
-    fn heard_by(&self, audiences: &[Audience]) -> Option<Option<&Encoded>> {
-        let mine = self.0.iter().find(|(a, _)| audiences.contains(a))?;
-        Some(mine.1.as_deref())
+    /// What a listener hears, if it is for them at all.
+    fn heard_by(&self, listener: Listener<'_>) -> Option<Words<'_>> {
+        if self.for_records_only && !listener.has_records {
+            return None;
+        }
+        let audiences = listener.audiences;
+        let mine = self.told.iter().find(|(a, _)| audiences.contains(a))?;
+        Some(mine.1.as_deref().map_or(Words::LookAgain, Words::Say))
     }
 
     fn size(&self) -> usize {
-        let sizes = self.0.iter().filter_map(|(_, e)| Some(e.as_ref()?.size()));
+        let sizes = self
+            .told
+            .iter()
+            .filter_map(|(_, e)| Some(e.as_ref()?.size()));
         sizes.sum::<usize>() + WHISPER_OVERHEAD_BYTES
     }
+}
+
+/// What a whisper is to a listener.
+enum Words<'a> {
+    LookAgain,
+    Say(&'a Encoded),
+}
+
+/// Who listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener<'a> {
+    /// Whose ears.
+    pub audiences: &'a [Audience],
+    /// Whether they look at certain records only.
+    pub has_records: bool,
 }
 
 /// What a look into the air gave.
@@ -99,11 +147,11 @@ impl Air {
         }
     }
 
-    /// Hands out the whispers for `audiences` from the place `from` on, until `sink` will not
+    /// Hands out the whispers for `listener` from the place `from` on, until `sink` will not
     /// take one and says `false`.
     pub fn hear(
         &self,
-        audiences: &[Audience],
+        listener: Listener<'_>,
         from: u64,
         mut sink: impl FnMut(&Encoded) -> bool,
     ) -> Heard {
@@ -113,9 +161,9 @@ impl Air {
         };
         let skip = usize::try_from(missed).unwrap_or(usize::MAX);
         for (place, whisper) in (from..).zip(self.whispers.iter().skip(skip)) {
-            match whisper.heard_by(audiences) {
-                Some(None) => return Heard::LookAgain,
-                Some(Some(encoded)) if !sink(encoded) => return Heard::UpTo(place),
+            match whisper.heard_by(listener) {
+                Some(Words::LookAgain) => return Heard::LookAgain,
+                Some(Words::Say(encoded)) if !sink(encoded) => return Heard::UpTo(place),
                 _ => {}
             }
         }
@@ -140,9 +188,17 @@ mod tests {
         Whisper::of(&event, &[audience])
     }
 
+    fn ears(audiences: &[Audience]) -> Listener<'_> {
+        let has_records = false;
+        Listener {
+            audiences,
+            has_records,
+        }
+    }
+
     fn heard(air: &Air, from: u64) -> (Vec<String>, Heard) {
         let mut names = Vec::new();
-        let end = air.hear(&[Audience::Broker], from, |encoded| {
+        let end = air.hear(ears(&[Audience::Broker]), from, |encoded| {
             names.push(encoded.event_type.to_string());
             true
         });
@@ -161,7 +217,9 @@ mod tests {
         );
         assert_eq!(heard(&air, 1), (vec!["c".into()], Heard::UpTo(3)));
         assert_eq!(heard(&air, 3), (vec![], Heard::UpTo(3)));
-        let full = air.hear(&[Audience::Broker], 0, |e| e.event_type.as_str() == "a");
+        let full = air.hear(ears(&[Audience::Broker]), 0, |e| {
+            e.event_type.as_str() == "a"
+        });
         assert_eq!(full, Heard::UpTo(2));
     }
 
@@ -180,7 +238,7 @@ mod tests {
         ]));
         let mut names = Vec::new();
         for audiences in [vec![user.clone(), Audience::Broker], vec![user]] {
-            air.hear(&audiences, 0, |e| {
+            air.hear(ears(&audiences), 0, |e| {
                 names.push(e.event_type.to_string());
                 true
             });

@@ -23,6 +23,7 @@ use crate::hub::switchboard::TICK;
 use crate::hub::tickets::Ticket;
 use crate::hub::{CloseReason, Encoding};
 use crate::identity::Caller;
+use crate::presence::Attendance;
 
 mod catch_up;
 mod chunk;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub snapshots: Vec<serde_json::Value>,
     /// From where on changes of them are heard.
     pub heard: u64,
+    /// Its user is here.
+    pub attendance: Option<Attendance>,
 }
 
 /// One open stream.
@@ -59,6 +62,7 @@ pub struct StreamBody {
     services: Arc<Services>,
     reader: Reader,
     _ticket: Ticket,
+    attendance: Option<Attendance>,
     scope: Box<Scope>,
     filter: Option<Box<Filter>>,
     encoding: Encoding,
@@ -66,7 +70,7 @@ pub struct StreamBody {
     cursor: i64,
     /// The place in the air up to which whispers were heard.
     heard: u64,
-    /// What is to be written before anything else.
+    /// States to be written before anything else.
     greeting: Bytes,
     /// Replay that was asked for.
     asked: Option<oneshot::Receiver<Replayed>>,
@@ -96,6 +100,7 @@ impl StreamBody {
             encoding,
             start,
             heard,
+            attendance,
             ..
         } = parts;
         let now = Instant::now();
@@ -114,6 +119,7 @@ impl StreamBody {
             services,
             reader,
             _ticket: ticket,
+            attendance,
             scope: Box::new(scope),
             filter: (!filter.is_open()).then(|| Box::new(filter)),
             encoding,
@@ -133,9 +139,8 @@ impl StreamBody {
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if !self.greeting.is_empty() {
-            let len = self.greeting.len().min(chunk::CHUNK_BYTES);
-            return Poll::Ready(Some(self.greeting.split_to(len)));
+        if let Some(words) = self.next_of_greeting() {
+            return Poll::Ready(Some(words));
         }
         if self.ended {
             return Poll::Ready(None);
@@ -153,6 +158,12 @@ impl StreamBody {
         }
         self.reader.seat().wait(context, self.next_due());
         Poll::Pending
+    }
+
+    /// As much of the greeting as one write carries.
+    fn next_of_greeting(&mut self) -> Option<Bytes> {
+        let len = self.greeting.len().min(chunk::CHUNK_BYTES);
+        (len > 0).then(|| self.greeting.split_to(len))
     }
 
     fn must_close(&self, now: Instant) -> Option<CloseReason> {
@@ -193,6 +204,11 @@ impl MessageBody for StreamBody {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
+        if let (Some(attendance), Some(spread)) =
+            (&mut self.attendance, self.reader.seat().board().draining())
+        {
+            attendance.back_within(spread);
+        }
         self.services.metrics.streams_open.dec();
     }
 }

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use super::body::Parts;
 use super::resume::start;
 use super::scope::UnknownScope;
-use super::{Filter, Reader, Scope, Since, StreamBody};
+use super::{Filter, Reader, Scope, Since, StreamBody, present};
 use crate::clock::{Clock, Dice};
 use crate::config::streams::StreamSettings;
 use crate::follower::Porch;
@@ -17,11 +17,14 @@ use crate::hub::tickets::TicketOffice;
 use crate::hub::{CloseReason, Encoding, Switchboard};
 use crate::identity::Caller;
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 
 /// What streams need of the service.
 pub struct Services {
     /// The way into brokers' logs.
     pub porch: Porch,
+    /// Who is here.
+    pub presence: Presence,
     /// For what has left memory.
     pub desk: Desk,
     /// For cursors that memory knows nothing of.
@@ -54,7 +57,7 @@ pub struct Opening {
 }
 
 /// Why there is no stream.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Asking again will not help.
     Scope(UnknownScope),
@@ -100,7 +103,13 @@ pub async fn open(
             tracing::warn!(%error, "a stream could not find its start");
             Refusal::Later(CloseReason::Unavailable)
         })?;
-    let (heard, snapshots) = (reader.air_now(), Vec::new());
+    let unavailable = Refusal::Later(CloseReason::Unavailable);
+    let attendance = services.presence.attend(&caller).await;
+    let attendance = attendance.map_err(|_| unavailable.clone())?;
+    let view = present::view(&reader, &filter);
+    let seen = services.presence.look_and_listen(reader.broker(), &view);
+    let (people, heard) = seen.await.map_err(|_| unavailable)?;
+    let snapshots = present::snapshot(people, &filter).into_iter().collect();
     let services = Arc::clone(services);
     Ok(StreamBody::new(Parts {
         services,
@@ -113,5 +122,6 @@ pub async fn open(
         start,
         snapshots,
         heard,
+        attendance,
     }))
 }

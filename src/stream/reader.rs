@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::event::{Audience, Epoch};
-use crate::hub::{Encoded, Found, Frame, Guest, Heard, Seat, Switchboard};
+use crate::hub::{Encoded, Found, Frame, Guest, Heard, Listener, Seat, Switchboard};
 use crate::ids::BrokerId;
 
 /// A reader's hold on a broker's log; given up when dropped.
@@ -72,8 +72,12 @@ impl Reader {
     }
 
     /// Listens to what has been whispered from the place `from` on.
-    pub fn hear(&self, from: u64, sink: impl FnMut(&Encoded) -> bool) -> Heard {
-        self.guest.air().hear(&self.audiences, from, sink)
+    pub fn hear(&self, from: u64, has_records: bool, sink: impl FnMut(&Encoded) -> bool) -> Heard {
+        let listener = Listener {
+            audiences: &self.audiences,
+            has_records,
+        };
+        self.guest.air().hear(listener, from, sink)
     }
 
     /// The place in the air from which on nothing has been whispered yet.

@@ -26,6 +26,7 @@ pub(crate) const NEVER: &[Never] = &[
             "lifecycle",
             "metrics",
             "modules",
+            "presence",
             "records",
             "stream",
             "telemetry",
@@ -50,6 +51,7 @@ pub(crate) const NEVER: &[Never] = &[
             "lifecycle",
             "metrics",
             "modules",
+            "presence",
             "records",
             "telemetry",
         ],
@@ -88,6 +90,11 @@ pub(crate) const NEVER: &[Never] = &[
         modules: &["follower"],
         name: &["crate::stream", "crate::history"],
         because: "following goes on whether anybody reads or not",
+    },
+    Never {
+        modules: &["presence"],
+        name: &["crate::event_log", "crate::stream", "crate::follower"],
+        because: "who is here is a state: it is never logged, and known whoever listens",
     },
     Never {
         modules: &["stream"],
@@ -188,6 +195,7 @@ pub(crate) const WORDS: &[Word] = &[
             "src/database",
             "src/http/health.rs",
             "src/instances/announce.rs",
+            "src/presence/store.rs",
         ],
         because: "the SQL of the log stands in one place (a hint is no part of the log)",
     },
@@ -195,6 +203,11 @@ pub(crate) const WORDS: &[Word] = &[
         words: &["hub.publish(", "hub.jump(", "Hub::publish", "Hub::jump"],
         only_in: &["src/follower"],
         because: "one writer: memory has the order of the log because nobody else adds to it",
+    },
+    Word {
+        words: &["hub.whisper(", "Hub::whisper"],
+        only_in: &["src/presence"],
+        because: "states are told by those who keep them",
     },
     Word {
         words: &[
@@ -236,6 +249,8 @@ pub(crate) const WORDS: &[Word] = &[
             "Metrics::new(",
             "Verifier::new(",
             "Committed::new(",
+            "RecordBook::new(",
+            "Keeper::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",

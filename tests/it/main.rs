@@ -25,6 +25,7 @@ mod openapi;
 mod operations;
 mod order;
 mod polling;
+mod presence;
 mod publishing;
 mod replay;
 mod retention;

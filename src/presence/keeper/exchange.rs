@@ -1,0 +1,201 @@
+//! To and from the table: this instance's signs, the others', and who of them is alive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::time::Instant;
+
+use super::{Keeper, LEASE};
+use crate::ids::BrokerId;
+use crate::presence::person::Horizon;
+use crate::presence::room::Room;
+use crate::presence::sign::{Origin, Session};
+use crate::presence::store::{self, Key, Read};
+use crate::presence::{Hall, Join, locked};
+
+/// Signs that one statement writes.
+const MOST_WRITTEN: usize = 2_000;
+
+impl Keeper {
+    pub(super) async fn live(&mut self) -> sqlx::Result<()> {
+        let connection = self.parts.database.get().await?;
+        let lives = store::live(connection, &self.parts.instance, LEASE).await;
+        self.parts.database.after(lives)?;
+        self.last.live = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Writes what the table does not have yet. What could not be written is kept, unless
+    /// something newer has come.
+    pub(super) async fn write(&mut self) -> sqlx::Result<()> {
+        self.last.write = Instant::now();
+        let outbox = std::mem::take(&mut *self.presence.outbox());
+        let signs: Vec<_> = outbox.signs.into_iter().collect();
+        for (done, part) in signs.chunks(MOST_WRITTEN).enumerate() {
+            self.flush += 1;
+            let now = self.presence.now().moment;
+            let me = (self.parts.instance.as_str(), self.flush);
+            let written = match self.parts.database.get().await {
+                Ok(connection) => store::write(connection, me, part, now).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = self.parts.database.after(written) {
+                let left = &signs[done * MOST_WRITTEN..];
+                let mut newer = self.presence.outbox();
+                for (key, sign) in left {
+                    newer.signs.entry(key.clone()).or_insert(sign.clone());
+                }
+                newer.is_urgent |= outbox.is_urgent;
+                return Err(error);
+            }
+        }
+        if outbox.is_urgent {
+            self.parts.megaphone.presence();
+        }
+        Ok(())
+    }
+
+    /// Reads what others have written, and which of them are alive.
+    pub(super) async fn read(&mut self) -> sqlx::Result<()> {
+        self.last.read = Instant::now();
+        let connection = self.parts.database.get().await?;
+        let others = store::others(connection, &self.parts.instance).await;
+        let others = self.parts.database.after(others)?;
+        self.take_leases(&others);
+        let brokers: Vec<_> = self.presence.halls().keys().cloned().collect();
+        if others.is_empty() || brokers.is_empty() {
+            return Ok(());
+        }
+        let seen = |instance: &Arc<str>| self.seen.get(instance).copied().unwrap_or(0);
+        let seen: Vec<_> = others
+            .iter()
+            .map(|(i, _)| (Arc::clone(i), seen(i)))
+            .collect();
+        let connection = self.parts.database.get().await?;
+        let now = self.presence.now().moment;
+        let read = store::read_on(connection, &seen, &brokers, now).await;
+        let read = self.parts.database.after(read)?;
+        for sign in &read {
+            let seen = self.seen.entry(Arc::clone(&sign.instance)).or_default();
+            *seen = sign.flush.max(*seen);
+        }
+        self.take_signs(read);
+        Ok(())
+    }
+
+    /// Who is gone. When the table was out of sight, everybody gets a lease to be seen again.
+    pub(super) fn take_leases(&mut self, others: &[(Arc<str>, i64)]) {
+        let now = self.presence.now().moment;
+        let before = self.presence.horizon();
+        let gone = others.iter().filter(|(_, ms_left)| *ms_left <= 0);
+        let known = |instance: &Arc<str>| before.gone.get(instance).copied();
+        let mut gone: FxHashMap<_, _> = gone
+            .map(|(i, ms_left)| (Arc::clone(i), known(i).unwrap_or(now.plus_ms(*ms_left))))
+            .collect();
+        let is_listed = |instance: &Arc<str>| others.iter().any(|(i, _)| i == instance);
+        for instance in self.seen.keys().filter(|instance| !is_listed(instance)) {
+            gone.insert(Arc::clone(instance), known(instance).unwrap_or(now));
+        }
+        let trusted_from = if std::mem::take(&mut self.is_blind) {
+            now.plus(LEASE)
+        } else {
+            before.trusted_from
+        };
+        let horizon = Horizon { gone, trusted_from };
+        if horizon.gone != before.gone || horizon.trusted_from != before.trusted_from {
+            *locked(&self.presence.0.horizon) = Arc::new(horizon);
+            self.settle_everybody();
+        }
+    }
+
+    pub(super) fn take_signs(&self, signs: Vec<Read>) {
+        for read in signs {
+            let hall = self.presence.halls().get(&read.key.broker).cloned();
+            if let Some(hall) = hall {
+                self.put(&hall, read);
+            }
+        }
+    }
+
+    pub(super) fn put(&self, hall: &Hall, read: Read) {
+        let mut visit = hall.enter();
+        let Key { user, session, .. } = read.key;
+        let source = (session, Origin::There(read.instance));
+        visit.room.put(&user, source, read.sign);
+        self.presence.judge(&mut visit, &user);
+    }
+
+    /// Fills rooms that are entered for the first time.
+    pub(super) async fn fill(&mut self, joins: Vec<Join>) -> sqlx::Result<()> {
+        let brokers: FxHashSet<_> = joins.iter().map(|join| join.broker.clone()).collect();
+        let mut brokers: Vec<_> = brokers.into_iter().collect();
+        brokers.retain(|broker| !self.presence.halls().contains_key(broker));
+        if !brokers.is_empty() {
+            let halls = self.filled(brokers).await?;
+            self.presence.halls().extend(halls);
+        }
+        for join in joins {
+            if let Some(hall) = self.presence.filled(&join.broker) {
+                // Nobody may be waiting any more.
+                let _ = join.answer.send(hall);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn filled(
+        &mut self,
+        brokers: Vec<BrokerId>,
+    ) -> sqlx::Result<FxHashMap<BrokerId, Arc<Hall>>> {
+        let connection = self.parts.database.get().await?;
+        let others = store::others(connection, &self.parts.instance).await;
+        let others = self.parts.database.after(others)?;
+        let now = self.presence.now().moment;
+        let connection = self.parts.database.get().await?;
+        let read = store::read_all(connection, &self.parts.instance, &brokers, now).await;
+        let read = self.parts.database.after(read)?;
+        for sign in &read {
+            self.seen.entry(Arc::clone(&sign.instance)).or_default();
+        }
+        self.take_leases(&others);
+        let halls = brokers.into_iter();
+        let halls = halls.map(|broker| (broker.clone(), Arc::new(self.empty_hall(broker))));
+        let halls: FxHashMap<_, _> = halls.collect();
+        for sign in read {
+            if let Some(hall) = halls.get(&sign.key.broker) {
+                self.put(hall, sign);
+            }
+        }
+        Ok(halls)
+    }
+
+    pub(super) fn empty_hall(&self, broker: BrokerId) -> Hall {
+        let parts = &self.presence.0.parts;
+        Hall {
+            broker,
+            room: Room::new(parts.rules, parts.most_told).into(),
+            used_at: AtomicI64::new(self.now_ms()),
+            unheard: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn end_own_streams(&self) {
+        let now = self.presence.now().moment;
+        let mut signs = Vec::new();
+        for hall in self.all_halls() {
+            for (user, sign) in hall.enter().room.own_streams() {
+                let key = Key {
+                    broker: hall.broker.clone(),
+                    user: user.clone(),
+                    session: Session::Streams,
+                };
+                signs.push((key, sign.over(now)));
+            }
+        }
+        let mut waiting = self.presence.outbox();
+        waiting.signs.extend(signs);
+        // Nobody is left to announce it.
+        waiting.is_urgent = false;
+    }
+}

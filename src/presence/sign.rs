@@ -1,0 +1,136 @@
+//! Signs of life: what one instance knows of one session of a user.
+
+use std::sync::Arc;
+
+use super::moment::Moment;
+use crate::event::Audience;
+use crate::ids::{RecordPath, SessionName, TeamId};
+
+/// Whether somebody is at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Here, and at it.
+    Online,
+    /// Here, but not at it.
+    Away,
+}
+
+impl Status {
+    /// The status as clients and the table write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Away => "away",
+        }
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = ();
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "online" => Ok(Self::Online),
+            "away" => Ok(Self::Away),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A record that somebody has open, and to whom it may be shown.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Which record.
+    pub record: RecordPath,
+    /// Who may see it.
+    pub audience: Audience,
+    /// When that was looked up.
+    pub looked_up_at: Moment,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.record, &self.audience) == (&other.record, &other.audience)
+    }
+}
+
+impl Eq for Place {}
+
+/// Which session of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Session {
+    /// All open streams at one instance.
+    Streams,
+    /// A device or tab that sends heartbeats.
+    Named(SessionName),
+}
+
+/// Who noticed a sign.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// This instance.
+    Here,
+    /// Another one.
+    There(Arc<str>),
+}
+
+/// Which session, and who noticed it.
+pub type Source = (Session, Origin);
+
+/// What is known of one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sign {
+    /// The teams that its token names.
+    pub teams: Arc<[TeamId]>,
+    /// What it says; a stream says nothing and is taken for online.
+    pub status: Status,
+    /// What it shows.
+    pub viewing: Option<Place>,
+    /// What it changes.
+    pub editing: Option<Place>,
+    /// When it said so.
+    pub said_at: Moment,
+    /// When its user last did something.
+    pub active_at: Moment,
+    /// When it ends or has ended; a stream's sign lasts as long as its instance.
+    pub ends_at: Option<Moment>,
+}
+
+impl Sign {
+    /// The sign of a stream that is open.
+    #[must_use]
+    pub fn of_stream(teams: Arc<[TeamId]>, now: Moment) -> Self {
+        Self {
+            teams,
+            status: Status::Online,
+            viewing: None,
+            editing: None,
+            said_at: now,
+            active_at: now,
+            ends_at: None,
+        }
+    }
+
+    /// What it has open, for whatever reason.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.viewing.iter().chain(&self.editing)
+    }
+
+    /// Whether it says that its session is over.
+    #[must_use]
+    pub fn is_goodbye(&self) -> bool {
+        self.ends_at.is_some_and(|end| end <= self.said_at)
+    }
+
+    /// The same session, over.
+    #[must_use]
+    pub fn over(&self, now: Moment) -> Self {
+        Self {
+            viewing: None,
+            editing: None,
+            said_at: now,
+            ends_at: Some(now),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What is told of people: changes as whispers, and the state as a whole.
+
+use rustc_hash::FxHashSet;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::room::{Change, Room, Shown};
+use super::sign::Place;
+use crate::event::json::timestamp;
+use crate::event::{Audience, Event, NewEvent};
+use crate::hub::Whisper;
+use crate::ids::{RecordPath, UserId};
+use crate::modules::Modules;
+
+/// People that one answer lists.
+const MOST_LISTED: usize = 1_000;
+
+/// The whispers that tell of a change; the room is as it is after it.
+#[must_use]
+pub fn whispers(
+    room: &Room,
+    change: &Change,
+    (modules, at): (&Modules, OffsetDateTime),
+) -> Vec<Whisper> {
+    let tell = Teller { room, change, at };
+    let mut whispers = Vec::new();
+    whispers.extend(tell.look_again());
+    whispers.extend(tell.status());
+    whispers.extend(tell.places("viewing", modules, |shown| &shown.seen.viewing));
+    whispers.extend(tell.places("editing", modules, |shown| &shown.seen.editing));
+    whispers
+}
+
+struct Teller<'a> {
+    room: &'a Room,
+    change: &'a Change,
+    at: OffsetDateTime,
+}
+
+impl Teller<'_> {
+    /// Crowds that have grown too large or small again, and teams that somebody who stays has
+    /// joined or left, are told who is here as a whole.
+    fn look_again(&self) -> Option<Whisper> {
+        let mut crowds: FxHashSet<_> = self.change.flipped.iter().cloned().collect();
+        if let (Some(before), Some(after)) = (&self.change.before, &self.change.after) {
+            let (before, after): (FxHashSet<_>, FxHashSet<_>) =
+                (before.crowds().collect(), after.crowds().collect());
+            let moved = before.symmetric_difference(&after).cloned();
+            crowds.extend(moved.filter(|crowd| !self.room.is_large(crowd)));
+        }
+        (!crowds.is_empty()).then(|| Whisper::look_again(crowds))
+    }
+
+    /// Each crowd hears how many of it are online; who is in several hears the largest.
+    fn status(&self) -> Option<Whisper> {
+        let status = |shown: &Option<Shown>| shown.as_ref().map(|shown| shown.seen.status);
+        if status(&self.change.before) == status(&self.change.after) {
+            return None;
+        }
+        let shown = self.change.after.as_ref().or(self.change.before.as_ref())?;
+        let own = Audience::User(self.change.user.clone());
+        let crowds = shown.crowds().filter(|crowd| !self.room.is_large(crowd));
+        Some(Whisper::each(
+            crowds
+                .chain([own])
+                .map(|audience| self.status_for(audience)),
+        ))
+    }
+
+    fn status_for(&self, audience: Audience) -> Event {
+        let after = self.change.after.as_ref();
+        let status = after.map_or("offline", |shown| shown.seen.status.as_str());
+        let since = timestamp(after.map_or(self.at, |shown| shown.since));
+        let online = self.room.online(&audience);
+        let name = format!("user:presence:{status}");
+        let data =
+            json!({"status": status, "since": since, "online": online, "of": named(&audience)});
+        self.event(NewEvent::new(audience, name.parse().expect("a name of ours")).with(&data))
+    }
+
+    fn places(
+        &self,
+        verb: &'static str,
+        modules: &Modules,
+        of: fn(&Shown) -> &Vec<Place>,
+    ) -> Vec<Whisper> {
+        let none = Vec::new();
+        let before = self.change.before.as_ref().map_or(&none, of);
+        let after = self.change.after.as_ref().map_or(&none, of);
+        let left = before.iter().filter(|place| !after.contains(place));
+        let come = after.iter().filter(|place| !before.contains(place));
+        let turns = left
+            .map(|place| (place, false))
+            .chain(come.map(|place| (place, true)));
+        turns
+            .filter_map(|(place, comes)| {
+                let event_type = modules.get(&place.record.module)?.done_by_user(verb);
+                let at_it = |user: &&UserId| {
+                    self.room
+                        .find(user)
+                        .is_some_and(|s| of(s).iter().any(|p| p.record == place.record))
+                };
+                let count = self.room.visitors(&place.record).filter(at_it).count();
+                let who = match verb {
+                    "editing" => "editors",
+                    _ => "viewers",
+                };
+                let data = json!({verb: comes, who: count});
+                let told = NewEvent::new(place.audience.clone(), event_type);
+                let event = self.event(told.about(&place.record).with(&data));
+                Some(self.to_onlookers(place, &event))
+            })
+            .collect()
+    }
+
+    /// A large crowd is not told where each of it goes, but those who look at that record are.
+    fn to_onlookers(&self, place: &Place, event: &Event) -> Whisper {
+        let shown = self.change.after.as_ref().or(self.change.before.as_ref());
+        let onlookers = onlookers(&self.change.user, shown, place);
+        let is_large = onlookers.iter().any(|crowd| self.room.is_large(crowd));
+        let whisper = Whisper::of(event, &onlookers);
+        if is_large {
+            whisper.for_records_only()
+        } else {
+            whisper
+        }
+    }
+
+    fn event(&self, told: NewEvent) -> Event {
+        Event {
+            position: 0,
+            created_at: self.at,
+            told: told.by(&self.change.user),
+        }
+    }
+}
+
+/// How many of a large crowd are online.
+#[must_use]
+pub fn count(room: &Room, crowd: Audience, at: OffsetDateTime) -> Whisper {
+    let data = json!({"online": room.online(&crowd), "of": named(&crowd)});
+    let told = NewEvent::new(crowd, "presence:count".parse().expect("a name of ours"));
+    Whisper::each([Event {
+        position: 0,
+        created_at: at,
+        told: told.with(&data),
+    }])
+}
+
+/// Who may notice where somebody is.
+fn onlookers(user: &UserId, shown: Option<&Shown>, place: &Place) -> Vec<Audience> {
+    let mut onlookers = vec![place.audience.clone()];
+    if place.audience == Audience::Broker {
+        onlookers.extend(shown.into_iter().flat_map(Shown::crowds).skip(1));
+    }
+    onlookers.push(Audience::User(user.clone()));
+    onlookers
+}
+
+fn named(audience: &Audience) -> Value {
+    match audience {
+        Audience::Broker => json!({"broker": true}),
+        Audience::Team(team) => json!({"team": team.as_str()}),
+        Audience::User(user) => json!({"user": user.as_str()}),
+    }
+}
+
+/// Whose eyes, and what they look at.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Whose eyes.
+    pub audiences: &'a [Audience],
+    /// The only records that are looked at, if not all are.
+    pub records: Option<&'a FxHashSet<RecordPath>>,
+    /// Whether large crowds are shown by their number only.
+    pub by_number: bool,
+}
+
+impl View<'_> {
+    /// What they see: `users`, how many of them are `online`, and whether that is all.
+    #[must_use]
+    pub fn of(&self, room: &Room) -> Value {
+        let mut users = match self.records {
+            None => self.people(room),
+            Some(records) => records
+                .iter()
+                .flat_map(|record| room.visitors(record))
+                .collect(),
+        };
+        users.sort_unstable();
+        users.dedup();
+        let mut listed: Vec<_> = users
+            .into_iter()
+            .filter_map(|user| self.listed(user, room.find(user)?))
+            .collect();
+        let is_cut = listed.len() > MOST_LISTED;
+        listed.truncate(MOST_LISTED);
+        let online = match self.records {
+            Some(_) => listed
+                .iter()
+                .filter(|user| user["status"] == "online")
+                .count(),
+            None => self.online(room),
+        };
+        let is_large = self.records.is_none() && self.hides_some(room);
+        json!({"users": listed, "online": online, "complete": !is_cut && !is_large})
+    }
+
+    fn hides_some(&self, room: &Room) -> bool {
+        self.by_number
+            && self
+                .audiences
+                .iter()
+                .any(|audience| room.is_large(audience))
+    }
+
+    /// Everybody who may be listed one by one.
+    fn people<'r>(&self, room: &'r Room) -> Vec<&'r UserId> {
+        let shown = |audience: &&Audience| !(self.by_number && room.is_large(audience));
+        if self.audiences.contains(&Audience::Broker) && shown(&&Audience::Broker) {
+            return room.people_of(&Audience::Broker);
+        }
+        let audiences = self.audiences.iter().filter(shown);
+        audiences
+            .flat_map(|audience| room.people_of(audience))
+            .collect()
+    }
+
+    fn online(&self, room: &Room) -> usize {
+        match self.audiences {
+            [one] => room.online(one),
+            all if all.contains(&Audience::Broker) => room.online(&Audience::Broker),
+            all => {
+                let people = all.iter().flat_map(|audience| room.people_of(audience));
+                let people: FxHashSet<_> = people.collect();
+                let is_online = |user: &&&UserId| room.find(user).is_some_and(Shown::is_online);
+                people.iter().filter(is_online).count()
+            }
+        }
+    }
+
+    /// One person; `None` where the records that are looked at are none of theirs.
+    fn listed(&self, user: &UserId, shown: &Shown) -> Option<Value> {
+        let visible = |place: &&Place| {
+            let is_asked = self
+                .records
+                .is_none_or(|records| records.contains(&place.record));
+            let onlookers = onlookers(user, Some(shown), place);
+            is_asked
+                && onlookers
+                    .iter()
+                    .any(|audience| self.audiences.contains(audience))
+        };
+        let places = |places: &[Place]| -> Vec<Value> {
+            let visible = places.iter().filter(visible);
+            let named = |p: &Place| json!({"module": p.record.module.as_str(), "recordId": p.record.id.as_str()});
+            visible.map(named).collect()
+        };
+        let (viewing, editing) = (places(&shown.seen.viewing), places(&shown.seen.editing));
+        if self.records.is_some() && viewing.is_empty() && editing.is_empty() {
+            return None;
+        }
+        Some(json!({
+            "userId": user.as_str(),
+            "status": shown.seen.status.as_str(),
+            "since": timestamp(shown.since),
+            "viewing": viewing,
+            "editing": editing,
+        }))
+    }
+}

@@ -1,0 +1,31 @@
+//! Who is here, as a stream tells it.
+
+use serde_json::{Value, json};
+
+use super::{Filter, Reader};
+use crate::presence::View;
+
+const SNAPSHOT: &str = "presence:snapshot";
+
+/// What a stream's eyes see of people: with records, only those who have one of them open.
+#[must_use]
+pub fn view<'a>(reader: &'a Reader, filter: &'a Filter) -> View<'a> {
+    View {
+        audiences: reader.audiences(),
+        records: filter.records(),
+        by_number: true,
+    }
+}
+
+/// The event that tells the state as a whole, unless it is filtered out.
+#[must_use]
+pub fn snapshot(people: Value, filter: &Filter) -> Option<Value> {
+    if !filter.passes_type(SNAPSHOT) {
+        return None;
+    }
+    let mut snapshot = json!({"type": SNAPSHOT});
+    if let (Value::Object(all), Value::Object(people)) = (&mut snapshot, people) {
+        all.extend(people);
+    }
+    Some(snapshot)
+}
