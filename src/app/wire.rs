@@ -21,7 +21,7 @@ use crate::instances::{announce, listen};
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
 use crate::presence::keeper::KeeperParts;
-use crate::presence::{Keeper, Presence, PresenceParts};
+use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
 use crate::records::RecordBook;
 use crate::stream::open::Services;
 
@@ -145,6 +145,8 @@ impl Ground<'_> {
     fn presence(&self, presence: PresenceParts, keeper: KeeperParts) -> Presence {
         let (presence, keeper) = Keeper::new(presence, keeper);
         self.tasks.spawn("the keeper of presence", keeper.run());
+        let rounds = Rounds::new(presence.clone()).run(self.tasks.stop_last());
+        self.tasks.spawn("the rounds of presence", rounds);
         presence
     }
 
