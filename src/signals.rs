@@ -35,7 +35,7 @@ use going::{Place, Said, Start};
 use line::Heard;
 
 /// How often ends, and what was held back, are looked for.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(25);
 /// Signals that are looked at before others get a turn.
 const MOST_A_TICK: usize = 500;
 
@@ -87,7 +87,6 @@ impl Signals {
 
     /// Takes what a caller says; gives when it ends by itself.
     pub fn send(&self, caller: &Caller, signal: Signal) -> Result<Duration, SignalError> {
-        let now = Instant::now();
         let key = Key {
             broker: caller.broker.clone(),
             user: caller.user.clone(),
@@ -96,6 +95,7 @@ impl Signals {
         };
         let (session, lanes) = (signal.session, signal.lanes);
         let mut active = self.active();
+        let now = Instant::now();
         let (tellings, ends_in) = match signal.word {
             Word::Goes => {
                 let start = Start {

@@ -94,7 +94,7 @@ pub struct Going {
     told_at: Option<Instant>,
     /// What came too soon after that and will be told.
     held: Option<(Said, Place)>,
-    stopped_at: Option<Instant>,
+    stopped: Option<(Instant, Place)>,
     ends_at: Instant,
 }
 
@@ -106,7 +106,7 @@ impl Going {
             told: None,
             told_at: None,
             held: None,
-            stopped_at: None,
+            stopped: None,
             ends_at: now,
         }
     }
@@ -117,7 +117,7 @@ impl Going {
             Place::Here => Duration::ZERO,
             Place::Elsewhere => SLACK,
         };
-        if self.stopped_at.is_some_and(|at| start.at < at + slack) {
+        if self.is_older_than_its_stop(&start) {
             return Vec::new();
         }
         self.ends_at = self.ends_at.max(start.at + LASTS + slack);
@@ -138,7 +138,7 @@ impl Going {
         place: Place,
     ) -> Vec<Change> {
         self.held = None;
-        self.stopped_at = Some(now);
+        self.stopped = Some((now, place));
         self.ends_at = now;
         let is_spoken = place == Place::Here;
         let told = self.told.take();
@@ -171,10 +171,11 @@ impl Going {
         match (&self.held, &self.told) {
             (Some(_), _) => self.told_at.map_or(self.ends_at, |at| at + PAUSE),
             (None, Some(_)) => self.ends_at,
-            (None, None) => self
-                .told_at
-                .max(self.stopped_at)
-                .map_or(self.ends_at, |at| at + PAUSE),
+            (None, None) => {
+                let stopped_at = self.stopped.map(|(at, _)| at);
+                let last = self.told_at.max(stopped_at);
+                last.map_or(self.ends_at, |at| at + PAUSE)
+            }
         }
     }
 
@@ -182,6 +183,15 @@ impl Going {
     #[must_use]
     pub fn is_forgotten(&self, now: Instant) -> bool {
         self.held.is_none() && self.told.is_none() && self.next() <= now
+    }
+
+    /// What one instance says comes in order. What another one says may have been on its way
+    /// while the signal was stopped here.
+    fn is_older_than_its_stop(&self, start: &Start) -> bool {
+        self.stopped.is_some_and(|(at, place)| {
+            let is_crossing = (place, start.place) == (Place::Here, Place::Elsewhere);
+            start.at < if is_crossing { at + SLACK } else { at }
+        })
     }
 
     fn tell_held(&mut self, now: Instant) -> Vec<Change> {

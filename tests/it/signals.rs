@@ -215,7 +215,6 @@ async fn a_stop_is_told_at_once_and_no_second_one_comes() {
     }
     // Nothing goes on yet: nothing to be told.
     signal(&instances[0], &me, &on_team("stopped_typing", "a")).await;
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     signal(&instances[0], &me, &on_team("typing", "a")).await;
     for stream in &mut streams {
         assert_eq!(stream.next_of_all().await.name, "user:typing");

@@ -237,6 +237,24 @@ fn a_stop_at_another_instance_ends_it_everywhere_even_if_it_overtakes_the_start(
 }
 
 #[test]
+fn who_stops_and_begins_again_is_seen_to_everywhere() {
+    let began = Instant::now();
+    let (mut here, mut there) = (Instance::new(began), Instance::new(began));
+    here.at(0).start(&["a"]);
+    here.at(2_000).stop();
+    here.at(2_005).start(&["a"]);
+    let lines = here.spoken();
+    for line in &lines {
+        there.at(2_010).hear(line);
+    }
+    // The first came so late that the second has to wait for its turn.
+    there.at(3_010);
+    let told = [(2_010, goes(6_000)), (2_010, SAID), (3_010, goes(5_250))];
+    assert_eq!(there.told(), told);
+    assert_eq!(here.told().len(), 3);
+}
+
+#[test]
 fn a_renewal_told_just_before_a_stop_was_heard_does_not_bring_it_back() {
     let began = Instant::now();
     let (mut here, mut there) = (Instance::new(began), Instance::new(began));
