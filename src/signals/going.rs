@@ -12,6 +12,8 @@ use crate::ids::SessionName;
 pub const LASTS: Duration = Duration::from_secs(6);
 /// Between two tellings that it goes on.
 pub const PAUSE: Duration = Duration::from_secs(1);
+/// What a renewal may be early or late: who renews once a second is not made to wait.
+pub const JITTER: Duration = Duration::from_millis(50);
 /// What instances may be apart: a renewal on its way is waited for that much longer, and
 /// one that was on its way while the signal was stopped is no new one.
 pub const SLACK: Duration = Duration::from_millis(250);
@@ -91,7 +93,8 @@ pub struct Change {
 pub struct Going {
     /// What was told last, unless its end was.
     told: Option<Said>,
-    told_at: Option<Instant>,
+    /// When it is the turn of the next telling that it goes on.
+    turn: Option<Instant>,
     /// What came too soon after that and will be told.
     held: Option<(Said, Place)>,
     stopped: Option<(Instant, Place)>,
@@ -104,7 +107,7 @@ impl Going {
     pub fn new(now: Instant) -> Self {
         Self {
             told: None,
-            told_at: None,
+            turn: None,
             held: None,
             stopped: None,
             ends_at: now,
@@ -113,9 +116,10 @@ impl Going {
 
     /// It begins or goes on: told at once, or when a second is over since it was told.
     pub fn start(&mut self, now: Instant, start: Start) -> Vec<Change> {
-        let slack = match start.place {
-            Place::Here => Duration::ZERO,
-            Place::Elsewhere => SLACK,
+        let (slack, early) = match start.place {
+            Place::Here => (Duration::ZERO, JITTER),
+            // The other one saw to the pause; only the way was shorter than last time.
+            Place::Elsewhere => (SLACK, SLACK),
         };
         if self.is_older_than_its_stop(&start) {
             return Vec::new();
@@ -126,7 +130,7 @@ impl Going {
             _ => start.place,
         };
         self.held = Some((start.said, place));
-        self.tell_held(now)
+        self.tell_held(now, early)
     }
 
     /// Its user says that it is over. The others are told even if nothing goes on here: it
@@ -158,7 +162,7 @@ impl Going {
     /// What is to be told by now.
     pub fn tick(&mut self, now: Instant) -> Vec<Change> {
         if now < self.ends_at {
-            return self.tell_held(now);
+            return self.tell_held(now, Duration::ZERO);
         }
         self.held = None;
         let told = self.told.take();
@@ -169,12 +173,11 @@ impl Going {
     #[must_use]
     pub fn next(&self) -> Instant {
         match (&self.held, &self.told) {
-            (Some(_), _) => self.told_at.map_or(self.ends_at, |at| at + PAUSE),
+            (Some(_), _) => self.turn.unwrap_or(self.ends_at),
             (None, Some(_)) => self.ends_at,
             (None, None) => {
-                let stopped_at = self.stopped.map(|(at, _)| at);
-                let last = self.told_at.max(stopped_at);
-                last.map_or(self.ends_at, |at| at + PAUSE)
+                let after_stop = self.stopped.map(|(at, _)| at + PAUSE);
+                self.turn.max(after_stop).unwrap_or(self.ends_at)
             }
         }
     }
@@ -194,14 +197,16 @@ impl Going {
         })
     }
 
-    fn tell_held(&mut self, now: Instant) -> Vec<Change> {
-        if self.told_at.is_some_and(|at| now < at + PAUSE) {
+    fn tell_held(&mut self, now: Instant, early: Duration) -> Vec<Change> {
+        if self.turn.is_some_and(|turn| now + early < turn) {
             return Vec::new();
         }
         let Some((said, place)) = self.held.take() else {
             return Vec::new();
         };
-        self.told_at = Some(now);
+        // Whoever is about in time keeps the turn, so that delays do not add up.
+        let turn = self.turn.filter(|turn| now < *turn + JITTER);
+        self.turn = Some(turn.unwrap_or(now) + PAUSE);
         let before = self.told.replace(said.clone());
         let goes = Change {
             news: News::Goes((self.ends_at - now).min(LASTS)),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Audience;
-use crate::signals::going::{LASTS, News, PAUSE, Reason, SLACK, Said};
+use crate::signals::going::{LASTS, News, Reason, SLACK, Said};
 use crate::signals::line::{self, Heard};
 
 const ENOUGH: usize = 1_000;
@@ -136,6 +136,16 @@ fn the_first_is_told_at_once_and_further_ones_once_a_second_the_last_included() 
     assert!(
         here.active.is_empty() && here.active.due.is_empty() && here.active.per_user.is_empty()
     );
+}
+
+#[test]
+fn who_renews_once_a_second_is_told_at_once_each_time() {
+    let mut here = Instance::new(Instant::now());
+    let times = [0, 1_040, 1_960, 3_049, 3_951, 5_000];
+    for ms in times {
+        here.at(ms).start(&["a"]);
+    }
+    assert_eq!(here.told(), times.map(|ms| (ms, goes(6_000))));
 }
 
 #[test]
@@ -314,24 +324,34 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+const JITTER_MS: u64 = 50;
+
 /// The same, as simply as it can be said: what goes on, and what the streams believe.
 #[derive(Default)]
 struct Model {
     renewed: Option<u64>,
     believed: bool,
-    told_at: Option<u64>,
+    told_at: Vec<u64>,
 }
 
 impl Model {
+    /// Over any time, it is told once a second at the most.
+    fn check_pauses(&self) {
+        for (n, first) in self.told_at.iter().enumerate() {
+            for (at, seconds) in self.told_at[n..].iter().zip(0..) {
+                assert!(at - first + 2 * JITTER_MS >= seconds * 1_000);
+            }
+        }
+    }
+
     fn check(&mut self, told: &[(u64, News)], now: u64) {
         for &(at, news) in told {
             match news {
                 News::Goes(ends_in) => {
-                    let pause = u64::try_from(PAUSE.as_millis()).unwrap();
-                    assert!(self.told_at.is_none_or(|before| at >= before + pause));
                     let ends_at = self.renewed.unwrap() + 6_000;
                     assert_eq!(Duration::from_millis(ends_at - at), ends_in);
-                    (self.believed, self.told_at) = (true, Some(at));
+                    self.believed = true;
+                    self.told_at.push(at);
                 }
                 News::Over(_) => {
                     assert!(self.believed, "over twice");
@@ -340,7 +360,10 @@ impl Model {
                 }
             }
         }
-        let is_held = self.told_at.is_some_and(|before| now < before + 1_000);
+        let is_held = self
+            .told_at
+            .last()
+            .is_some_and(|at| now < at + 1_000 + JITTER_MS);
         match self.renewed {
             None => assert!(!self.believed, "over too late"),
             Some(_) => assert!(self.believed || is_held, "told too late"),
@@ -376,6 +399,7 @@ proptest! {
             }
             model.check(&here.told(), now);
         }
+        model.check_pauses();
         assert!(!model.believed && here.active.is_empty() && here.active.due.is_empty());
     }
 }
