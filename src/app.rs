@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::modules::Modules;
 use crate::presence::Presence;
 use crate::records::RecordBook;
+use crate::signals::{SignalNames, Signals};
 use crate::stream::open::Services;
 
 mod housekeeping;
@@ -55,6 +56,10 @@ pub struct App {
     pub records: RecordBook,
     /// Who is here.
     pub presence: Presence,
+    /// What users are just doing.
+    pub signals: Signals,
+    /// What that can be.
+    pub signal_names: SignalNames,
     /// What streams need.
     pub streams: Arc<Services>,
     /// What Prometheus is told.

@@ -9,6 +9,7 @@ pub mod get_events;
 pub mod health;
 pub mod openapi;
 pub mod post_events;
+pub mod post_signals;
 pub mod presence;
 pub mod problem;
 pub mod query;

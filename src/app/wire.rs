@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::presence::keeper::KeeperParts;
 use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
 use crate::records::RecordBook;
+use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
 
 /// A follower that has not seen the database for so long is not alive.
@@ -47,7 +48,7 @@ impl Ground<'_> {
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
         let (here, elsewhere) = (HintBoard::default(), Megaphone::default());
         let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
-        let (signals, _signals_heard) = mpsc::channel(WAITING_SIGNALS);
+        let (signals, signals_heard) = mpsc::channel(WAITING_SIGNALS);
         let ears = Ears {
             logs: here.clone(),
             presence: Arc::default(),
@@ -73,6 +74,13 @@ impl Ground<'_> {
                 stop: self.tasks.stop_last(),
             },
         );
+        let signals = SignalParts {
+            hub: Arc::clone(&hub),
+            elsewhere: elsewhere.clone(),
+            clock: self.around.clock.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let signals = self.signals(signals, signals_heard);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -97,6 +105,8 @@ impl Ground<'_> {
             records,
             streams: Arc::new(self.streams(porch, presence.clone(), &metrics)),
             presence,
+            signals,
+            signal_names: config.signals.signals.clone(),
             metrics,
             limits: self.limits(),
         }
@@ -111,6 +121,13 @@ impl Ground<'_> {
         });
         self.tasks.spawn("the writer", writing);
         writer
+    }
+
+    fn signals(&self, parts: SignalParts, heard: mpsc::Receiver<String>) -> Signals {
+        let signals = Signals::new(parts);
+        let running = signals.clone().run(heard, self.tasks.stop_last());
+        self.tasks.spawn("signals", running);
+        signals
     }
 
     fn follower(&self, parts: FollowerParts) -> Porch {

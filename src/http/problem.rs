@@ -94,6 +94,13 @@ impl Problem {
         self
     }
 
+    /// Says after how many seconds it may work.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_seconds = Some(seconds);
+        self
+    }
+
     /// Names the methods that would do.
     #[must_use]
     pub fn allowing(mut self, methods: String) -> Self {

@@ -7,7 +7,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{Handler, HttpRequest, Responder, Route, web};
 
 use super::problem::Problem;
-use super::{console, get_events, health, openapi, post_events, presence, streams};
+use super::{console, get_events, health, openapi, post_events, post_signals, presence, streams};
 
 /// A method and a path, and who answers.
 pub struct Endpoint {
@@ -61,6 +61,7 @@ pub fn all() -> Vec<Endpoint> {
         post("/presence/heartbeat", presence::heartbeat),
         post("/presence/leave", presence::leave),
         get("/presence", presence::list),
+        post("/signals", post_signals::send),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),

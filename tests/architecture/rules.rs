@@ -28,6 +28,7 @@ pub(crate) const NEVER: &[Never] = &[
             "modules",
             "presence",
             "records",
+            "signals",
             "stream",
             "telemetry",
         ],
@@ -53,6 +54,7 @@ pub(crate) const NEVER: &[Never] = &[
             "modules",
             "presence",
             "records",
+            "signals",
             "telemetry",
         ],
         name: &["actix_web", "actix_http", "actix_cors"],
@@ -104,6 +106,17 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::event_log::writer",
         ],
         because: "a stream reads; a page of history is a reader beside it, not beneath it",
+    },
+    Never {
+        modules: &["signals"],
+        name: &[
+            "crate::event_log",
+            "crate::database",
+            "crate::follower",
+            "crate::history",
+            "crate::stream",
+        ],
+        because: "a signal is told and forgotten: the log never hears of it",
     },
     Never {
         modules: &["http"],
@@ -206,7 +219,7 @@ pub(crate) const WORDS: &[Word] = &[
     },
     Word {
         words: &["hub.whisper(", "Hub::whisper"],
-        only_in: &["src/presence"],
+        only_in: &["src/presence", "src/signals"],
         because: "states are told by those who keep them",
     },
     Word {
@@ -251,6 +264,7 @@ pub(crate) const WORDS: &[Word] = &[
             "Committed::new(",
             "RecordBook::new(",
             "Keeper::new(",
+            "Signals::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",

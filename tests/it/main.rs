@@ -30,6 +30,7 @@ mod publishing;
 mod replay;
 mod retention;
 mod rubbish;
+mod signals;
 mod slow;
 mod starting;
 mod stopping;
