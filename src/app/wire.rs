@@ -19,6 +19,9 @@ use crate::identity::Verifier;
 use crate::instances::listen::Ears;
 use crate::instances::{announce, listen};
 use crate::lifecycle::Tasks;
+use crate::locks::desk::LockDesk;
+use crate::locks::expiry::Sweeper;
+use crate::locks::{Locks, Teller};
 use crate::metrics::Metrics;
 use crate::records::RecordBook;
 use crate::stream::open::Services;
@@ -51,6 +54,7 @@ impl Ground<'_> {
             presence: Arc::default(),
             signals,
         };
+        let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -73,6 +77,7 @@ impl Ground<'_> {
             hub,
             modules: config.modules.modules.clone(),
             records: RecordBook::new(self.database.pool.clone()),
+            locks,
             streams: Arc::new(self.streams(porch, &metrics)),
             metrics,
             limits: self.limits(),
@@ -88,6 +93,27 @@ impl Ground<'_> {
         });
         self.tasks.spawn("the writer", writing);
         writer
+    }
+
+    /// Requests change locks, and a task ends those that nobody renews.
+    fn locks(&self, teller: Teller) -> Locks {
+        let modules = self.config.modules.modules.clone();
+        let sweeper = Sweeper {
+            database: Kept::new(self.database.core.clone()),
+            modules: modules.clone(),
+            teller: teller.clone(),
+            dice: self.around.dice.clone(),
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("the sweeper of locks", sweeper.run());
+        Locks::new(self.database.pool.clone(), modules, teller)
+    }
+
+    fn lock_desk(&self) -> LockDesk {
+        let database = Kept::new(self.database.core.clone());
+        let (desk, reading) = LockDesk::new(database, self.tasks.stop_last());
+        self.tasks.spawn("the desk of locks", reading);
+        desk
     }
 
     fn follower(&self, parts: FollowerParts) -> Porch {
@@ -131,6 +157,7 @@ impl Ground<'_> {
         Services {
             porch,
             desk,
+            locks: self.lock_desk(),
             pool: self.database.pool.clone(),
             tickets: TicketOffice::new(most.0, most.1),
             metrics: Arc::clone(metrics),

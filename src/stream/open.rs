@@ -16,6 +16,7 @@ use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
 use crate::hub::{CloseReason, Encoding, Switchboard};
 use crate::identity::Caller;
+use crate::locks::desk::{LockDesk, SNAPSHOT};
 use crate::metrics::Metrics;
 
 /// What streams need of the service.
@@ -24,6 +25,8 @@ pub struct Services {
     pub porch: Porch,
     /// For what has left memory.
     pub desk: Desk,
+    /// For what is held.
+    pub locks: LockDesk,
     /// For cursors that memory knows nothing of.
     pub pool: PgPool,
     /// Counts and limits streams.
@@ -100,7 +103,16 @@ pub async fn open(
             tracing::warn!(%error, "a stream could not find its start");
             Refusal::Later(CloseReason::Unavailable)
         })?;
-    let (heard, snapshots) = (reader.air_now(), Vec::new());
+    let heard = reader.air_now();
+    let mut snapshots = Vec::new();
+    // Asked for after the start was found: what a snapshot does not know yet is told.
+    if filter.passes_type(SNAPSHOT) {
+        let held = services.locks.ask(reader.broker().clone()).await;
+        let held = held
+            .map_err(drop)
+            .map_err(later(CloseReason::Unavailable))?;
+        snapshots.push(held.seen_by(reader.audiences(), filter.records()));
+    }
     let services = Arc::clone(services);
     Ok(StreamBody::new(Parts {
         services,
