@@ -14,7 +14,7 @@ use crate::ids::{BrokerId, ModuleName, RecordId, RecordPath, SessionName, UserId
 use crate::locks::{Claim, InvalidLease, Lease, Lock, TakeoverRight, Wanted};
 
 /// How long a holder must have been away before anyone may take over.
-const HOLDER_GRACE: Duration = Duration::from_secs(60);
+const HOLDER_GRACE: Duration = Duration::from_mins(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

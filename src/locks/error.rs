@@ -1,5 +1,7 @@
 //! Why a lock is not had, kept or given back.
 
+use sqlx::error::DatabaseError;
+
 use super::Lock;
 use crate::ids::{RecordPath, SessionName};
 use crate::records::RecordError;
@@ -44,7 +46,7 @@ pub enum LockError {
 
 impl From<sqlx::Error> for LockError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(DatabaseError::code);
         if code.is_some_and(|code| BUSY.contains(&&*code)) {
             Self::Busy
         } else {

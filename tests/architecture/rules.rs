@@ -24,6 +24,7 @@ pub(crate) const NEVER: &[Never] = &[
             "ids",
             "instances",
             "lifecycle",
+            "locks",
             "metrics",
             "modules",
             "records",
@@ -48,6 +49,7 @@ pub(crate) const NEVER: &[Never] = &[
             "ids",
             "instances",
             "lifecycle",
+            "locks",
             "metrics",
             "modules",
             "records",
@@ -90,6 +92,16 @@ pub(crate) const NEVER: &[Never] = &[
         because: "following goes on whether anybody reads or not",
     },
     Never {
+        modules: &["locks"],
+        name: &[
+            "crate::hub",
+            "crate::follower",
+            "crate::stream",
+            "crate::history",
+        ],
+        because: "a lock is a row and what the log tells of it, whoever listens",
+    },
+    Never {
         modules: &["stream"],
         name: &[
             "crate::history",
@@ -106,6 +118,9 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::follower",
             "crate::hub::ring",
             "crate::hub::desk",
+            "crate::locks::row",
+            "crate::locks::teller",
+            "crate::locks::expiry",
             "crate::config",
             "crate::database",
         ],
@@ -185,11 +200,13 @@ pub(crate) const WORDS: &[Word] = &[
         words: &["sqlx::query"],
         only_in: &[
             "src/event_log",
+            "src/locks",
             "src/database",
             "src/http/health.rs",
             "src/instances/announce.rs",
         ],
-        because: "the SQL of the log stands in one place (a hint is no part of the log)",
+        because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
+                  part of the log)",
     },
     Word {
         words: &["hub.publish(", "hub.jump(", "Hub::publish", "Hub::jump"],
@@ -232,6 +249,8 @@ pub(crate) const WORDS: &[Word] = &[
             "Follower::new(",
             "Writer::new(",
             "Desk::new(",
+            "Locks::new(",
+            "Teller::new(",
             "TicketOffice::new(",
             "Metrics::new(",
             "Verifier::new(",

@@ -104,7 +104,7 @@ async fn a_thousand_races_have_one_winner_each_and_every_loser_knows_it() {
     // No fence is left out either: each was granted to somebody who knows.
     let fences: Vec<_> = grants.iter().map(|(fence, _)| *fence).collect();
     assert!(
-        fences.iter().copied().eq(1..=fences.len() as i64),
+        fences.iter().copied().eq((1..).take(fences.len())),
         "{fences:?}"
     );
     let winners: HashMap<_, _> = grants.into_iter().collect();
