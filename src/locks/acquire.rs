@@ -1,6 +1,6 @@
 //! Taking a lock that is free, or joining one's own.
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use super::held::Held;
 use super::row::{Key, Row, peek, take_or_make, touch, write};
@@ -60,10 +60,10 @@ impl Locks {
 
     /// Looks first: who comes too late, and who has it already, need not wait for the row.
     async fn join(&self, caller: &Caller, claim: &Claim) -> Result<Option<Lock>, LockError> {
-        let mut transaction = self.pool.begin().await?;
-        audience_for(&mut transaction, caller, &claim.record).await?;
+        let mut connection = self.pool.acquire().await?;
+        audience_for(&mut connection, caller, &claim.record).await?;
         let key = Key::of(caller, &claim.record);
-        let Some(row) = peek(&mut transaction, key).await? else {
+        let Some(row) = peek(&mut connection, key).await? else {
             return Ok(None);
         };
         if let Some(other) = row.live_of_other(&caller.user) {
@@ -72,6 +72,7 @@ impl Locks {
         if row.live().is_none() {
             return Ok(None);
         }
+        let mut transaction = connection.begin().await?;
         let row = touch(&mut transaction, key).await?;
         let Some(row) = row.filter(|row| row.live_of(&caller.user).is_some()) else {
             return Ok(None);

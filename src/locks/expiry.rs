@@ -91,15 +91,16 @@ struct Due {
     next: Duration,
 }
 
+// A time that stands still for a statement is one that an index can be searched for.
 async fn due(connection: &mut PgConnection) -> sqlx::Result<Due> {
     let row = sqlx::query!(
         r#"select array(
                    select distinct broker_id from porchlight.locks
-                   where locked_until <= clock_timestamp() order by broker_id limit $1
+                   where locked_until <= statement_timestamp() order by broker_id limit $1
                ) as "brokers!",
                extract(epoch from (
-                   select min(locked_until) - clock_timestamp() from porchlight.locks
-                   where locked_until > clock_timestamp()
+                   select min(locked_until) - statement_timestamp() from porchlight.locks
+                   where locked_until > statement_timestamp()
                ))::float8 as next"#,
         MOST_BROKERS,
     )
@@ -150,7 +151,7 @@ async fn take_due(connection: &mut PgConnection, broker: &BrokerId) -> sqlx::Res
         r#"select module, record_id, fence, user_id, session, sessions::text, audience, locked_at,
                renewed_at, locked_until, waiting::text as "waiting!", clock_timestamp() as "now!"
            from porchlight.locks
-           where broker_id = $1 and locked_until <= clock_timestamp()
+           where broker_id = $1 and locked_until <= statement_timestamp()
            order by locked_until limit $2 for update skip locked"#,
         broker.as_str(),
         STEP,

@@ -126,7 +126,7 @@ pub(super) async fn held(
            from porchlight.brokers b
            left join lateral (
                select * from porchlight.locks l
-               where l.broker_id = b.broker_id and l.locked_until > clock_timestamp()
+               where l.broker_id = b.broker_id and l.locked_until > statement_timestamp()
                    and ($2::text[] is null or l.audience = any($2))
                    and ($3::text is null or l.module = $3)
                    and ($4::text is null or l.module || '/' || l.record_id = $4)

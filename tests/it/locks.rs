@@ -7,13 +7,10 @@ mod race;
 mod rubbish;
 mod seeing;
 
-use std::sync::Arc;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 
-use crate::support::cluster::TestDatabase;
 use crate::support::wait::soon;
 use crate::support::{Answer, Service, Stream, Token};
 
@@ -21,9 +18,7 @@ use crate::support::{Answer, Service, Stream, Token};
 const RECORD: &str = "e-1";
 
 async fn two() -> [Service; 2] {
-    let database = Arc::new(TestDatabase::create().await);
-    let first = Service::on(Arc::clone(&database), &[]).await;
-    [first, Service::on(database, &[]).await]
+    crate::instances::two(&[]).await
 }
 
 fn agent(name: &str) -> Token {

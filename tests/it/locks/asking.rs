@@ -1,8 +1,13 @@
 //! Asking for a lock, and taking it.
 
-use porchlight::identity::Role;
+use std::time::Duration;
+
+use porchlight::clock::{Clock, Dice};
+use porchlight::hints::{Committed, HintBoard, Megaphone};
+use porchlight::identity::{Caller, Role};
+use porchlight::locks::{Claim, LockError, Locks, TakeoverRight, Teller};
 use serde_json::{Value, json};
-use sqlx::Executor;
+use sqlx::{Executor, PgPool};
 
 use super::{RECORD, admin, agent, end_every_lease, lock, post, told_until_marker, two, unlock};
 use crate::support::Token;
@@ -138,6 +143,53 @@ async fn an_admin_takes_over_and_everybody_is_told_the_end_before_the_beginning(
     // What is free is anybody's.
     let free = post(a, &ann, "e-1/takeover", json!({"session": "tab"})).await;
     assert_eq!((free.status, &free.json()["fence"]), (201, &json!(3)));
+}
+
+#[tokio::test]
+async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() {
+    let [a, b] = &two().await;
+    lock(a, &agent("ann"), RECORD, "tab").await;
+    let pool = PgPool::connect_lazy_with(a.database.options());
+    let (committed, _told) = Committed::new(HintBoard::default(), Megaphone::default());
+    let modules = "escrows=escrow".parse().unwrap();
+    let locks = Locks::new(pool, modules, Teller::new(Dice::system(), committed));
+    let bob = Caller {
+        user: "bob".parse().unwrap(),
+        broker: "b".parse().unwrap(),
+        teams: ["a".parse().unwrap()].into(),
+        role: Role::Agent,
+        expires_at: Clock::system().now(),
+        token_id: None,
+    };
+    let claim = Claim {
+        record: "escrows/e-1".parse().unwrap(),
+        session: "tab".parse().unwrap(),
+        lease: None,
+    };
+    let gone = |holder: &str, seconds: u64| TakeoverRight::HolderGone {
+        holder: holder.parse().unwrap(),
+        grace: Duration::from_secs(seconds),
+    };
+    let silent = "update porchlight.locks set renewed_at = renewed_at - interval '100 s'";
+    a.database.connect().await.execute(silent).await.unwrap();
+    // Somebody else was gone; or not for long enough; or nobody was.
+    for right in [gone("cid", 60), gone("ann", 200), TakeoverRight::No] {
+        let refused = locks.take_over(&bob, &claim, &right).await;
+        assert!(
+            matches!(refused, Err(LockError::TakeoverRefused(_))),
+            "{right:?}"
+        );
+    }
+    // A sign of the holder counts.
+    post(b, &agent("ann"), "e-1/renew", json!({"session": "tab"})).await;
+    let refused = locks.take_over(&bob, &claim, &gone("ann", 60)).await;
+    assert!(matches!(refused, Err(LockError::TakeoverRefused(_))));
+    a.database.connect().await.execute(silent).await.unwrap();
+    let taken = locks
+        .take_over(&bob, &claim, &gone("ann", 60))
+        .await
+        .unwrap();
+    assert_eq!((taken.fence, taken.holder.user_id.as_str()), (2, "bob"));
 }
 
 #[tokio::test]

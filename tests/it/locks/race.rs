@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -10,8 +11,10 @@ use serde_json::json;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::{agent, send, two};
+use crate::instances::cut_connections;
 use crate::support::Service;
 
 const CLIENTS: usize = 64;
@@ -121,4 +124,70 @@ async fn a_thousand_races_have_one_winner_each_and_every_loser_knows_it() {
         .unwrap();
     let expected = vec!["escrow:locked escrow:unlocked"; fences.len()];
     assert_eq!(log, expected.join(" "));
+}
+
+/// Locks and unlocks `times` times, whatever the connections do.
+async fn insist(n: usize, service: &Service, times: usize) {
+    let token = agent(&format!("u-{n}"));
+    let body = json!({"module": "escrows", "recordId": "e-1", "session": "tab"});
+    let mut held = 0;
+    while held < times {
+        let answer = send(service, &token, (Method::POST, "/locks"), &body).await;
+        match answer.status {
+            // A grant whose answer was lost is joined by the retry.
+            200 | 201 => held += 1,
+            409 | 503 => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            }
+            status => panic!("{status}: {}", answer.text),
+        }
+        loop {
+            let path = (Method::DELETE, "/locks/escrows/e-1?session=tab");
+            let answer = send(service, &token, path, &json!(null)).await;
+            match answer.status {
+                204 | 404 => break,
+                // Gone, and somebody else's by now.
+                409 if answer.json()["code"] == "locked" => break,
+                503 => {}
+                status => panic!("{status}: {}", answer.text),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_cut_again_and_again_leave_every_lock_with_one_end() {
+    let instances = crate::instances::two(&["--poll-ms=100"]).await;
+    let mut stream = instances[1].stream("/stream", &agent("eve")).await;
+    let done = CancellationToken::new();
+    let cutting = cut_connections(&instances[0].database, "true", &done);
+    let locking = async {
+        join_all((0..8).map(|n| insist(n, &instances[n % 2], 20))).await;
+        done.cancel();
+    };
+    let (cuts, ()) = tokio::join!(cutting, locking);
+    assert!(cuts > 20, "only {cuts} connections were cut");
+    let mut connection = instances[0].database.connect().await;
+    let sql = "select type, (data->>'fence')::bigint from porchlight.events order by position";
+    let log: Vec<(String, i64)> = sqlx::query_as(sql)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let is_pair = |(n, two): (usize, &[(String, i64)])| {
+        let fence = i64::try_from(n + 1).unwrap();
+        two[0] == ("escrow:locked".to_owned(), fence)
+            && two[1] == ("escrow:unlocked".to_owned(), fence)
+    };
+    assert!(log.chunks_exact(2).enumerate().all(is_pair), "{log:?}");
+    assert!(
+        log.len() >= 2 * 8 * 20 && log.len().is_multiple_of(2),
+        "{log:?}"
+    );
+    let told = stream.logged(log.len()).await;
+    let told = told.into_iter().map(|message| {
+        let fence = message.json()["data"]["fence"].as_i64().unwrap();
+        (message.name, fence)
+    });
+    assert!(told.eq(log));
 }
