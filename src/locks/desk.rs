@@ -21,6 +21,8 @@ pub const SNAPSHOT: &str = "locks:snapshot";
 const LINE_REQUESTS: usize = 65_536;
 /// Rounds begin no closer together: those who come meanwhile share the next one.
 const ROUND: Duration = Duration::from_millis(20);
+/// Nobody waits longer for an answer: a stream that is not opened is tried again.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Brokers of one query.
 const MOST_BROKERS: usize = 256;
 /// Locks of one broker that are read, of which each stream is told those it may see.
@@ -89,7 +91,8 @@ impl LockDesk {
         let (answer, answered) = oneshot::channel();
         let request = Request { broker, answer };
         self.line.try_send(request).map_err(|_| Unavailable)?;
-        answered.await.unwrap_or(Err(Unavailable))
+        let answer = tokio::time::timeout(PATIENCE, answered).await;
+        answer.map_err(|_| Unavailable)?.unwrap_or(Err(Unavailable))
     }
 }
 

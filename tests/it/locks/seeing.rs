@@ -1,9 +1,12 @@
 //! Who sees which lock: lists, snapshots and events agree, and show nobody what is not theirs.
 
+use porchlight::event::{Audience, NewEvent};
 use serde_json::{Value, json};
-use sqlx::Executor;
+use sqlx::{Connection, Executor};
 
+use super::until_counted;
 use super::{RECORD, admin, agent, in_short, lock, locks, post, two, unlock};
+use crate::support::appending::tell;
 use crate::support::{Service, Stream, Token};
 
 /// Makes a record known to a team.
@@ -222,6 +225,35 @@ async fn a_record_that_changes_hands_while_it_is_locked_stays_with_its_new_team(
         .refused(404, "unknown_record", "a new lock");
     assert_eq!(lock(b, &bea, "e-x", "tab").await.status, 201);
     assert_eq!(locks(a, &ann, "").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_record_that_changes_hands_while_it_is_being_locked_is_not_told_to_its_old_team() {
+    let [a, b] = &two().await;
+    let ann = agent("ann");
+    known_to(a, "a", "e-x").await;
+    let (mut beside, mut watching) = (a.database.connect().await, b.database.connect().await);
+    let mut moving = beside.begin().await.unwrap();
+    let team_b = Audience::Team("b".parse().unwrap());
+    let moved = NewEvent::new(team_b, "escrow:updated".parse().unwrap());
+    let moved = moved.about(&"escrows/e-x".parse().unwrap());
+    let told = tell(&mut moving, &[("b".parse().unwrap(), vec![moved])]).await;
+    told.unwrap();
+    // Who asks now sees the record; its grant has to wait for the log.
+    let committing = async {
+        let sql = "select count(*) from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock'";
+        until_counted(&mut watching, sql, 1).await;
+        moving.commit().await.unwrap();
+    };
+    let (late, ()) = tokio::join!(lock(a, &ann, "e-x", "tab"), committing);
+    late.refused(503, "busy", "a grant that came too late");
+    lock(a, &ann, "e-x", "tab")
+        .await
+        .refused(404, "unknown_record", "its retry");
+    let bea = Token::user("bea", &["b"]);
+    let granted = lock(b, &bea, "e-x", "tab").await;
+    assert_eq!((granted.status, &granted.json()["fence"]), (201, &json!(1)));
 }
 
 #[tokio::test]
