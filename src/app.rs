@@ -14,6 +14,7 @@ use crate::http::cors::Origins;
 use crate::hub::Hub;
 use crate::identity::{Secret, Verifier};
 use crate::lifecycle::Tasks;
+use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::modules::Modules;
 use crate::presence::Presence;
@@ -60,6 +61,8 @@ pub struct App {
     pub signals: Signals,
     /// What that can be.
     pub signal_names: SignalNames,
+    /// Who is at work on them.
+    pub locks: Locks,
     /// What streams need.
     pub streams: Arc<Services>,
     /// What Prometheus is told.

@@ -7,6 +7,8 @@ pub mod console;
 pub mod cors;
 pub mod get_events;
 pub mod health;
+pub mod lock_problem;
+pub mod locks;
 pub mod openapi;
 pub mod post_events;
 pub mod post_signals;

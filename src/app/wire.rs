@@ -19,6 +19,9 @@ use crate::identity::Verifier;
 use crate::instances::listen::Ears;
 use crate::instances::{announce, listen};
 use crate::lifecycle::Tasks;
+use crate::locks::desk::LockDesk;
+use crate::locks::expiry::Sweeper;
+use crate::locks::{Locks, Teller};
 use crate::metrics::Metrics;
 use crate::presence::keeper::KeeperParts;
 use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
@@ -81,6 +84,7 @@ impl Ground<'_> {
             metrics: Arc::clone(&metrics),
         };
         let signals = self.signals(signals, signals_heard);
+        let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -107,6 +111,7 @@ impl Ground<'_> {
             presence,
             signals,
             signal_names: config.signals.signals.clone(),
+            locks,
             metrics,
             limits: self.limits(),
         }
@@ -128,6 +133,27 @@ impl Ground<'_> {
         let running = signals.clone().run(heard, self.tasks.stop_last());
         self.tasks.spawn("signals", running);
         signals
+    }
+
+    /// Requests change locks, and a task ends those that nobody renews.
+    fn locks(&self, teller: Teller) -> Locks {
+        let modules = self.config.modules.modules.clone();
+        let sweeper = Sweeper {
+            database: Kept::new(self.database.core.clone()),
+            modules: modules.clone(),
+            teller: teller.clone(),
+            dice: self.around.dice.clone(),
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("the sweeper of locks", sweeper.run());
+        Locks::new(self.database.pool.clone(), modules, teller)
+    }
+
+    fn lock_desk(&self) -> LockDesk {
+        let database = Kept::new(self.database.core.clone());
+        let (desk, reading) = LockDesk::new(database, self.tasks.stop_last());
+        self.tasks.spawn("the desk of locks", reading);
+        desk
     }
 
     fn follower(&self, parts: FollowerParts) -> Porch {
@@ -187,6 +213,7 @@ impl Ground<'_> {
             porch,
             presence,
             desk,
+            locks: self.lock_desk(),
             pool: self.database.pool.clone(),
             tickets: TicketOffice::new(most.0, most.1),
             metrics: Arc::clone(metrics),

@@ -58,6 +58,7 @@ pub async fn send(
         session,
         lanes,
     };
+    service.app.presence.touch(&caller);
     let ends_in_ms = service.app.signals.send(&caller, signal)?.as_millis();
     Ok(HttpResponse::Accepted().json(Answer { ends_in_ms }))
 }

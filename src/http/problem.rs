@@ -24,6 +24,7 @@ struct Parts {
     field: Option<String>,
     retry_after_seconds: Option<u32>,
     position: Option<String>,
+    lock: Option<serde_json::Value>,
     allow: Option<String>,
 }
 
@@ -39,6 +40,8 @@ struct ProblemJson<'a> {
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<&'a serde_json::Value>,
 }
 
 impl Problem {
@@ -56,6 +59,7 @@ impl Problem {
             field: None,
             retry_after_seconds: None,
             position: None,
+            lock: None,
             allow: None,
         }))
     }
@@ -108,6 +112,13 @@ impl Problem {
         self
     }
 
+    /// Shows the lock that is in the way.
+    #[must_use]
+    pub fn with_lock(mut self, lock: serde_json::Value) -> Self {
+        self.0.lock = Some(lock);
+        self
+    }
+
     /// Says where the log stands.
     #[must_use]
     pub fn with_position(mut self, position: String) -> Self {
@@ -149,6 +160,7 @@ impl ResponseError for Problem {
             detail: &self.0.detail,
             field: self.0.field.as_deref(),
             position: self.0.position.as_deref(),
+            lock: self.0.lock.as_ref(),
         };
         response.body(serde_json::to_string(&json).unwrap_or_default())
     }

@@ -24,6 +24,7 @@ pub(crate) const NEVER: &[Never] = &[
             "ids",
             "instances",
             "lifecycle",
+            "locks",
             "metrics",
             "modules",
             "presence",
@@ -50,6 +51,7 @@ pub(crate) const NEVER: &[Never] = &[
             "ids",
             "instances",
             "lifecycle",
+            "locks",
             "metrics",
             "modules",
             "presence",
@@ -99,6 +101,16 @@ pub(crate) const NEVER: &[Never] = &[
         because: "who is here is a state: it is never logged, and known whoever listens",
     },
     Never {
+        modules: &["locks"],
+        name: &[
+            "crate::hub",
+            "crate::follower",
+            "crate::stream",
+            "crate::history",
+        ],
+        because: "a lock is a row and what the log tells of it, whoever listens",
+    },
+    Never {
         modules: &["stream"],
         name: &[
             "crate::history",
@@ -126,6 +138,9 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::follower",
             "crate::hub::ring",
             "crate::hub::desk",
+            "crate::locks::row",
+            "crate::locks::teller",
+            "crate::locks::expiry",
             "crate::config",
             "crate::database",
         ],
@@ -205,12 +220,14 @@ pub(crate) const WORDS: &[Word] = &[
         words: &["sqlx::query"],
         only_in: &[
             "src/event_log",
+            "src/locks",
             "src/database",
             "src/http/health.rs",
             "src/instances/announce.rs",
             "src/presence/store.rs",
         ],
-        because: "the SQL of the log stands in one place (a hint is no part of the log)",
+        because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
+                  part of the log)",
     },
     Word {
         words: &["hub.publish(", "hub.jump(", "Hub::publish", "Hub::jump"],
@@ -258,6 +275,8 @@ pub(crate) const WORDS: &[Word] = &[
             "Follower::new(",
             "Writer::new(",
             "Desk::new(",
+            "Locks::new(",
+            "Teller::new(",
             "TicketOffice::new(",
             "Metrics::new(",
             "Verifier::new(",

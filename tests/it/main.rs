@@ -21,6 +21,7 @@ mod history;
 mod idempotency;
 mod instances;
 mod isolation;
+mod locks;
 mod openapi;
 mod operations;
 mod order;
