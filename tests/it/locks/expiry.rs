@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+use porchlight::clock::Dice;
+use porchlight::database::Kept;
+use porchlight::hints::{Committed, HintBoard, Megaphone};
+use porchlight::locks::Teller;
+use porchlight::locks::expiry::Sweeper;
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor};
+use sqlx::{Connection, Executor, PgPool};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     RECORD, agent, end_every_lease, lock, locks, post, told_until_marker, two, until_counted,
@@ -144,6 +150,51 @@ async fn many_ends_at_once_are_told_once_each() {
         .await
         .unwrap();
     assert_eq!(count, 450);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_number_of_sweepers_at_the_same_moment_tell_each_end_once() {
+    const SWEEPERS: u32 = 8;
+    let [a, _] = &two().await;
+    lock(a, &agent("ann"), "seed", "tab").await;
+    let mut connection = a.database.connect().await;
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(SWEEPERS);
+    let pool: PgPool = pool.connect_lazy_with(a.database.options());
+    for round in 0..8 {
+        let sql = format!(
+            "insert into porchlight.locks select broker_id, module, 'e-{round}-' || n, 1, user_id,
+                 session, sessions, audience, locked_at, renewed_at, clock_timestamp(), '[]'
+             from porchlight.locks, generate_series(1, 30) n where record_id = 'seed'"
+        );
+        connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+        let stop = CancellationToken::new();
+        let sweeping = (0..SWEEPERS).map(|_| {
+            let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
+            let sweeper = Sweeper {
+                database: Kept::new(pool.clone()),
+                modules: "escrows=escrow".parse().unwrap(),
+                teller: Teller::new(Dice::system(), committed),
+                // They rest alike as well.
+                dice: Dice::seeded(round),
+                stop: stop.clone(),
+            };
+            tokio::spawn(sweeper.run())
+        });
+        let sweeping: Vec<_> = sweeping.collect();
+        let sql = "select count(*) from porchlight.locks where user_id is not null";
+        until_counted(&mut connection, sql, 1).await;
+        stop.cancel();
+        for sweeper in sweeping {
+            sweeper.await.unwrap();
+        }
+    }
+    let sql = "select count(*), count(distinct record_id) from porchlight.events
+         where type = 'escrow:unlocked'";
+    let told: (i64, i64) = sqlx::query_as(sql)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(told, (240, 240));
 }
 
 #[tokio::test]
