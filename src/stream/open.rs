@@ -109,17 +109,18 @@ pub async fn open(
     let unavailable = || Refusal::Later(CloseReason::Unavailable);
     let attendance = services.presence.attend(&caller).await;
     let attendance = attendance.map_err(|_| unavailable())?;
-    let mut snapshots = Vec::new();
+    let mut locks = None;
     // Asked for after the start was found: what a snapshot does not know yet is told.
     if filter.passes_type(LOCKS) {
         let held = services.locks.ask(reader.broker().clone()).await;
         let held = held.map_err(|_| unavailable())?;
-        snapshots.push(held.seen_by(reader.audiences(), filter.records()));
+        locks = Some(held.seen_by(reader.audiences(), filter.records()));
     }
     let view = present::view(&reader, &filter);
     let seen = services.presence.look_and_listen(reader.broker(), &view);
     let (people, heard) = seen.await.map_err(|_| unavailable())?;
-    snapshots.extend(present::snapshot(people, &filter));
+    let snapshots = [present::snapshot(people, &filter), locks];
+    let snapshots = snapshots.into_iter().flatten().collect();
     let services = Arc::clone(services);
     Ok(StreamBody::new(Parts {
         services,

@@ -14,9 +14,7 @@ use crate::support::{Answer, Message, Process, Service, Stream, Token, for_team}
 const QUIET: &[&str] = &["--poll-ms=60000", "--streams-per-user=20"];
 
 async fn two() -> [Service; 2] {
-    let database = Arc::new(TestDatabase::create().await);
-    let first = Service::on(Arc::clone(&database), QUIET).await;
-    [first, Service::on(database, QUIET).await]
+    crate::instances::two(QUIET).await
 }
 
 async fn post(service: &Service, token: &Token, body: &Value) -> Answer {

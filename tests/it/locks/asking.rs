@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 
 use super::{RECORD, admin, agent, end_every_lease, lock, post, told_until_marker, two, unlock};
-use crate::support::Token;
+use crate::instances;
+use crate::support::{Token, eventually};
 
 #[tokio::test]
 async fn the_holder_is_told_who_waits_and_the_waiting_are_told_when_it_is_free() {
@@ -219,4 +220,31 @@ async fn lines_and_shares_have_an_end_that_is_said() {
     );
     let told: Value = stream.next_logged().await.json();
     assert_eq!(told["data"]["by"]["userId"], "w-7");
+}
+
+#[tokio::test]
+async fn anyone_may_take_over_once_the_holder_has_been_gone_for_the_grace_and_nobody_sooner() {
+    let [a, b] = &instances::two(&["--presence-grace-seconds=1"]).await;
+    let (ann, bob) = (agent("ann"), agent("bob"));
+    let anns = a.stream("/stream", &ann).await;
+    lock(a, &ann, RECORD, "tab").await;
+    let take = || post(b, &bob, "e-1/takeover", json!({"session": "bobs"}));
+    eventually("the other instance knows that she is there", || async {
+        let seen = b.list("/presence", &bob).await;
+        (seen["online"] == 1).then_some(())
+    })
+    .await;
+    let refused = take().await;
+    refused.refused(403, "takeover_refused", "a holder who is there");
+    let left_at = tokio::time::Instant::now();
+    drop(anns);
+    let taken = eventually("she counts as gone", || async {
+        let answer = take().await;
+        (answer.status != 403).then_some(answer)
+    })
+    .await;
+    assert!(left_at.elapsed() >= Duration::from_millis(900));
+    assert_eq!(taken.status, 201, "{}", taken.text);
+    assert_eq!(taken.json()["fence"], 2);
+    assert_eq!(taken.json()["holder"]["userId"], "bob");
 }
