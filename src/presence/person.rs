@@ -108,12 +108,12 @@ impl Person {
     /// Adds or replaces a sign.
     pub fn put(&mut self, source: Source, sign: Sign) {
         self.active_at = self.active_at.max(Some(sign.active_at));
-        match self.signs.iter_mut().find(|(known, _)| *known == source) {
-            Some((_, known)) => *known = sign,
-            None => {
-                self.signs.reserve_exact(1);
-                self.signs.push((source, sign));
-            }
+        let known = self.signs.iter_mut().find(|(known, _)| *known == source);
+        if let Some((_, known)) = known {
+            *known = sign;
+        } else {
+            self.signs.reserve_exact(1);
+            self.signs.push((source, sign));
         }
     }
 

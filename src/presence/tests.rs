@@ -105,7 +105,7 @@ impl Instances {
         }
     }
 
-    fn put(&mut self, at: usize, source: Source, sign: Sign, ms: i64) {
+    fn put(&mut self, at: usize, (source, sign): (Source, Sign), ms: i64) {
         self.rooms[at].put(&user(), source, sign);
         self.judge(at, ms);
     }
@@ -150,10 +150,10 @@ proptest! {
         for ((pause, by, deed), delay) in deeds.iter().zip(&delays) {
             clock += pause;
             let (session, sign) = sign_of(deed, clock);
-            for at in 0..INSTANCES {
+            for (at, heard_until) in heard_until[*by].iter_mut().enumerate() {
                 let arrives = if at == *by { clock } else { clock + delay };
-                let arrives = arrives.max(heard_until[*by][at]);
-                heard_until[*by][at] = arrives;
+                let arrives = arrives.max(*heard_until);
+                *heard_until = arrives;
                 mail.push((arrives, *by, at, session.clone(), sign.clone()));
             }
         }
@@ -162,7 +162,7 @@ proptest! {
         for (arrives, by, at, session, sign) in mail {
             instances.wait(ms, arrives);
             ms = arrives;
-            instances.put(at, source(session, by, at), sign, ms);
+            instances.put(at, (source(session, by, at), sign), ms);
         }
         instances.wait(ms, ms + GRACE_MS + 1);
         ms += GRACE_MS + 1;
@@ -175,7 +175,7 @@ proptest! {
         for by in 0..INSTANCES {
             instances.horizon.gone.insert(format!("i-{by}").into(), Moment::at_ms(ms));
             let over = Sign::of_stream(teams(), Moment::at_ms(ms)).over(Moment::at_ms(ms));
-            instances.put(by, source(Session::Streams, by, by), over, ms);
+            instances.put(by, (source(Session::Streams, by, by), over), ms);
         }
         instances.wait(ms, ms + TIMEOUT_MS + GRACE_MS + 1);
         for room in &instances.rooms {
@@ -194,7 +194,7 @@ proptest! {
         let mut ms = 0;
         for (pause, by) in pauses.iter().zip(&at) {
             for to in 0..INSTANCES {
-                instances.put(to, source(named(0), *by, to), beat(ms, Status::Online), ms);
+                instances.put(to, (source(named(0), *by, to), beat(ms, Status::Online)), ms);
             }
             instances.wait(ms, ms + pause);
             ms += pause;
