@@ -23,8 +23,9 @@ const WRITE: Duration = Duration::from_secs(1);
 /// How often the others' signs are read without a hint, and with hints at the most.
 const READ: Duration = Duration::from_secs(1);
 const HINTED_READ: Duration = Duration::from_millis(50);
-/// An instance that is silent for so long is gone, and its streams with it.
-const LEASE: Duration = Duration::from_secs(10);
+/// An instance that is silent for so long is gone, and its streams with it; sooner where a
+/// heartbeat counts for less.
+const LONGEST_LEASE: Duration = Duration::from_secs(10);
 /// How often what has no say any more is removed from the table.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Joins that one query answers.
@@ -112,9 +113,19 @@ impl Keeper {
         self.say_goodbye().await;
     }
 
+    /// How long this instance is taken to live after its last sign. A client that vanishes
+    /// with its instance must not stay longer than one that just stops beating.
+    fn lease(&self) -> Duration {
+        LONGEST_LEASE.min(self.presence.rules().timeout)
+    }
+
     /// Whatever is due in the database.
     async fn keep_up(&mut self) -> sqlx::Result<()> {
-        if self.last.live.is_none_or(|at| at.elapsed() >= LEASE / 3) {
+        if self
+            .last
+            .live
+            .is_none_or(|at| at.elapsed() >= self.lease() / 3)
+        {
             self.live().await?;
         }
         let (is_urgent, is_empty) = {
@@ -131,7 +142,7 @@ impl Keeper {
         if self.last.sweep.elapsed() >= SWEEP {
             self.last.sweep = Instant::now();
             let rules = self.presence.0.parts.rules;
-            let long = rules.timeout + rules.grace + LEASE + SWEEP;
+            let long = rules.timeout + rules.grace + self.lease() + SWEEP;
             let connection = self.parts.database.get().await?;
             let forgotten = store::forget(connection, long).await;
             self.parts.database.after(forgotten)?;

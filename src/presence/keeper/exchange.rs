@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 
-use super::{Keeper, LEASE};
+use super::Keeper;
 use crate::ids::BrokerId;
 use crate::presence::moment::Moment;
 use crate::presence::person::Horizon;
@@ -22,8 +22,9 @@ const FORGOTTEN_MS: i64 = 24 * 3_600_000;
 
 impl Keeper {
     pub(super) async fn live(&mut self) -> sqlx::Result<()> {
+        let lease = self.lease();
         let connection = self.parts.database.get().await?;
-        let lives = store::live(connection, &self.parts.instance, LEASE).await;
+        let lives = store::live(connection, &self.parts.instance, lease).await;
         self.parts.database.after(lives)?;
         self.last.live = Some(Instant::now());
         Ok(())
@@ -105,7 +106,7 @@ impl Keeper {
             gone.insert(Arc::clone(instance), known(instance).unwrap_or(now));
         }
         let trusted_from = match before.trusted_from {
-            Moment::NEVER => now.plus(LEASE),
+            Moment::NEVER => now.plus(self.lease()),
             known => known,
         };
         // What is known of those that nobody remembers is not needed any more.
