@@ -10,6 +10,7 @@ mod development;
 mod error;
 mod jwks;
 mod keys;
+mod known;
 mod mint;
 mod pem;
 mod rules;

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -75,14 +75,20 @@ pub struct Signals(Arc<Shared>);
 struct Shared {
     parts: SignalParts,
     active: Mutex<Active>,
+    /// Something goes on again.
+    awake: Notify,
 }
 
 impl Signals {
     /// A quiet place.
     #[must_use]
     pub fn new(parts: SignalParts) -> Self {
-        let active = Mutex::default();
-        Self(Arc::new(Shared { parts, active }))
+        let (active, awake) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Shared {
+            parts,
+            active,
+            awake,
+        }))
     }
 
     /// Takes what a caller says; gives when it ends by itself.
@@ -95,6 +101,9 @@ impl Signals {
         };
         let (session, lanes) = (signal.session, signal.lanes);
         let mut active = self.active();
+        if active.is_empty() {
+            self.0.awake.notify_one();
+        }
         let now = Instant::now();
         let (tellings, ends_in) = match signal.word {
             Word::Goes => {
@@ -123,7 +132,9 @@ impl Signals {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => while !self.tick() {
+                // Nothing goes on most of the time.
+                () = self.0.awake.notified(), if self.active().is_empty() => {}
+                _ = ticks.tick(), if !self.active().is_empty() => while !self.tick() {
                     tokio::task::yield_now().await;
                 },
                 Some(line) = heard.recv() => self.hear(&line),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::{HttpServer, web};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
@@ -133,7 +133,7 @@ impl Application {
                         .error_handler(|error, _| Problem::bad_parameter("path", error).into()),
                 )
                 .configure(routes::configure)
-                .wrap(origins.cors())
+                .wrap(Condition::new(origins.has_others(), origins.cors()))
                 .wrap(from_fn(access::around))
         });
         let listener = self.listener.try_clone()?;

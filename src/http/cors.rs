@@ -26,6 +26,12 @@ impl Origins {
         Self(others.into())
     }
 
+    /// Whether any other may call: without one, browsers have nothing to ask.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     fn allows(&self, origin: &str, head: &RequestHead) -> bool {
         let host = head
             .headers()

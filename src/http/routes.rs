@@ -92,11 +92,14 @@ pub fn all() -> Vec<Endpoint> {
 
 /// Registers all endpoints, and answers for what is none.
 pub fn configure(service: &mut web::ServiceConfig) {
-    let mut paths: BTreeMap<&str, Vec<Endpoint>> = BTreeMap::new();
+    let mut paths: BTreeMap<_, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in all() {
-        paths.entry(endpoint.path).or_default().push(endpoint);
+        // Paths are tried in order, and those with names in them take long to compare.
+        let has_names = endpoint.path.contains('{');
+        let paths = paths.entry((has_names, endpoint.path));
+        paths.or_default().push(endpoint);
     }
-    for (path, endpoints) in paths {
+    for ((_, path), endpoints) in paths {
         let methods: Vec<_> = endpoints.iter().map(|e| e.method.to_string()).collect();
         let allowed = methods.join(", ");
         let resource = endpoints

@@ -15,8 +15,8 @@ use crate::hints::Megaphone;
 
 mod exchange;
 
-/// How exactly time is kept.
-const TICK: Duration = Duration::from_millis(100);
+/// How often is looked for something to do.
+const TICK: Duration = Duration::from_millis(125);
 /// Changes that others would see are written this often, everything else more seldom.
 const URGENT_WRITE: Duration = Duration::from_millis(250);
 const WRITE: Duration = Duration::from_secs(1);
