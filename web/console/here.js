@@ -107,13 +107,13 @@ function lockRow({ path, holder, isOwn, lockedAt, lockedUntil, fence }) {
   row.dataset.record = path;
   row.title = `since ${new Date(lockedAt).toLocaleString()}, fence ${fence}, session ${holder.session}`;
   const until = new Date(lockedUntil);
-  const end = element('span', 'status', 'until ');
-  end.append(timeElement(until));
   const left = element('span', 'left');
   left.dataset.until = until.valueOf();
+  const end = element('span', 'end', 'until ');
+  end.append(timeElement(until), left);
   row.append(element('span', 'record', path), element('strong', '', holder.userId));
   if (isOwn) row.append(element('span', 'own', 'you'));
-  row.append(end, left);
+  row.append(end);
   return row;
 }
 

@@ -73,9 +73,10 @@ export class People {
 
   #takeEvent(data, position) {
     const happened = data.type.match(LOCK)?.[1];
-    if (!happened || !data.recordId || !data.data?.holder) return false;
+    if (!happened || !data.recordId || !data.data?.holder?.userId) return false;
     if (numberOf(position) <= this.#locksAt) return false;
     const { holder, fence, lockedAt, lockedUntil } = data.data;
+    if (happened === 'locked' && !(Date.parse(lockedAt) <= Date.parse(lockedUntil))) return false;
     const { module, recordId } = data;
     this.#locks ??= new Map();
     if (happened === 'locked') this.#locks.set(pathOf(data), { module, recordId, holder, fence, lockedAt, lockedUntil });

@@ -139,7 +139,9 @@ describe('the picture of what is locked', () => {
 
   test('other events that end alike are none of it', () => {
     const people = after(held());
-    assert.equal(people.take({ type: 'door:locked' }, '11-k', 0), false);
+    for (const data of [undefined, null, 'shut', { holder: 'u-1' }, { holder: holder('u-1'), fence: 1 }]) {
+      assert.equal(people.take({ type: 'door:locked', ...at('l-1'), data }, '11-k', 0), false);
+    }
     assert.deepEqual(lockedBy(people), []);
   });
 });
