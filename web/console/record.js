@@ -49,6 +49,7 @@ export class RecordCard {
   #held = new Map();
   /** What others are told that this tab shows. */
   #viewing = null;
+  #isViewSaid = false;
   #beats;
   /** Heartbeats and goodbyes, one after another. */
   #lastBeat = Promise.resolve();
@@ -165,6 +166,7 @@ export class RecordCard {
 
   #view() {
     this.#viewing = this.#record();
+    this.#isViewSaid = false;
     this.#showViewing();
     return this.#beat();
   }
@@ -192,8 +194,10 @@ export class RecordCard {
         say(await problemOf(response), false);
         return;
       }
-      if (response?.ok) say(`Others see you view ${pathOf(viewing)}`);
-      else say(SILENCE, false);
+      // Once: later heartbeats leave the words alone that other buttons had said.
+      if (response?.ok && !this.#isViewSaid) say(`Others see you view ${pathOf(viewing)}`);
+      else if (!response?.ok) say(SILENCE, false);
+      this.#isViewSaid = Boolean(response?.ok);
       this.#beats = setTimeout(() => this.#beat(), BEAT_MS);
     });
   }
