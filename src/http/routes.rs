@@ -64,7 +64,14 @@ where
 pub fn all() -> Vec<Endpoint> {
     vec![
         get("/", console::index),
-        get("/console.js", console::script),
+        get("/console.js", console::console),
+        get("/api.js", console::api),
+        get("/elements.js", console::elements),
+        get("/events.js", console::events),
+        get("/feed.js", console::feed),
+        get("/here.js", console::here),
+        get("/people.js", console::people),
+        get("/record.js", console::record),
         get("/console.css", console::style),
         get("/stream", streams::all),
         get("/stream/user", streams::user),

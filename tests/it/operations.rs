@@ -197,7 +197,14 @@ async fn the_console_is_served_and_may_speak_with_this_service_only() {
     let service = Service::start().await;
     for (path, media_type, word) in [
         ("/", "text/html; charset=utf-8", "<html"),
-        ("/console.js", "text/javascript; charset=utf-8", "fetch"),
+        ("/console.js", "text/javascript; charset=utf-8", "import"),
+        ("/api.js", "text/javascript; charset=utf-8", "fetch"),
+        ("/elements.js", "text/javascript; charset=utf-8", "export"),
+        ("/events.js", "text/javascript; charset=utf-8", "export"),
+        ("/feed.js", "text/javascript; charset=utf-8", "EventSource"),
+        ("/here.js", "text/javascript; charset=utf-8", "export"),
+        ("/people.js", "text/javascript; charset=utf-8", "export"),
+        ("/record.js", "text/javascript; charset=utf-8", "export"),
         ("/console.css", "text/css; charset=utf-8", "{"),
     ] {
         let answer = ask(&service, path).await;

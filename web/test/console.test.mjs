@@ -66,7 +66,7 @@ describe('the console', { skip: chromiumPath ? false : 'there is no Chromium her
     await open('agent');
     await server.publish({ type: 'listing:updated', recordId: 'l-8', data: { note: '<img src=x alt=oops>' } });
     await rows('listings/l-8').click();
-    assert.match(await rows('listings/l-8').textContent(), /<img src=x/);
+    assert.match(await rows('listings/l-8').locator('pre').textContent(), /<img src=x/);
     assert.equal(await page.locator('#events img').count(), 0);
   });
 

@@ -33,9 +33,12 @@ export class Server {
   #dataDirectory;
   #process;
   #address = '127.0.0.1:0';
+  #settings;
 
-  static async start() {
+  /** With settings of its own, as environment variables. */
+  static async start(settings = {}) {
     const server = new Server();
+    server.#settings = settings;
     server.#dataDirectory = await mkdtemp(join(tmpdir(), 'porchlight-web-'));
     await chmod(server.#dataDirectory, 0o755); // as root, Postgres runs as another user
     await server.run();
@@ -53,6 +56,7 @@ export class Server {
       PORCHLIGHT_ADDR: this.#address,
       PORCHLIGHT_DATA_DIR: this.#dataDirectory,
       JWT_SECRET: 'a secret that is for tests alone, and long enough',
+      ...this.#settings,
     };
   }
 
@@ -97,10 +101,22 @@ export class Server {
     await rm(this.#dataDirectory, { recursive: true, force: true });
   }
 
-  async token(role) {
-    const claims = ['--user', 'u-1', '--team', 'team-a', '--broker', 'b-1', '--role', role];
+  async token(role, user = 'u-1') {
+    const claims = ['--user', user, '--team', 'team-a', '--broker', 'b-1', '--role', role];
     const { stdout } = await promisify(execFile)(BINARY, ['token', ...claims], { env: this.#environment });
     return stdout.trim();
+  }
+
+  /** What a path answers to this user. */
+  async get(path, user) {
+    const headers = { Authorization: `Bearer ${await this.token('agent', user)}` };
+    return (await fetch(`${this.url}${path}`, { headers })).json();
+  }
+
+  /** Whatever session holds it: `listings/l-1` is free. */
+  async unlock(path, user) {
+    const headers = { Authorization: `Bearer ${await this.token('agent', user)}` };
+    await fetch(`${this.url}/locks/${path}`, { method: 'DELETE', headers });
   }
 
   async publish(event) {
@@ -113,7 +129,7 @@ export class Server {
   }
 }
 
-async function until(what, isTrue) {
+export async function until(what, isTrue) {
   const deadline = Date.now() + START_MS;
   while (Date.now() < deadline) {
     if (await isTrue().catch(() => false)) return;
