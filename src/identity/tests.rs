@@ -3,6 +3,7 @@
 mod algorithms;
 mod claims;
 mod hostile;
+mod known;
 mod rotation;
 
 use std::path::{Path, PathBuf};

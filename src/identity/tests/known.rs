@@ -1,0 +1,48 @@
+//! Tokens that were found genuine before: known, but never longer than they are valid.
+
+use super::*;
+
+fn verifier_at(hand: &Hand) -> Verifier {
+    Verifier::new(&with_secret(), hand.clock()).unwrap()
+}
+
+fn token_for(seconds: i64) -> String {
+    let claims = claims(&json!({"exp": NOW.unix_timestamp() + seconds}));
+    sign(Algorithm::HS256, None, &claims)
+}
+
+#[test]
+fn a_token_that_is_known_is_refused_at_its_end_all_the_same() {
+    let hand = Hand::new();
+    let (verifier, token) = (verifier_at(&hand), token_for(30));
+    for _ in 0..29 {
+        assert!(verifier.verify(&token).is_ok());
+        hand.forward(1_000);
+    }
+    hand.forward(999);
+    assert!(verifier.verify(&token).is_ok());
+    hand.forward(1);
+    assert_eq!(code(verifier.verify(&token)), "token_expired");
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_nobody_known_for_longer() {
+    let hand = Hand::new();
+    let (verifier, token) = (verifier_at(&hand), token_for(30));
+    assert!(verifier.verify(&token).is_ok());
+    hand.forward(-3_600_000);
+    assert!(verifier.verify(&token).is_ok());
+    hand.forward(3_600_000 + 30_000);
+    assert_eq!(code(verifier.verify(&token)), "token_expired");
+}
+
+#[test]
+fn a_token_that_was_refused_is_not_known() {
+    let verifier = verifier_at(&Hand::new());
+    let token = token_for(30);
+    let forged = format!("{}x", &token[..token.len() - 1]);
+    for _ in 0..3 {
+        assert!(verifier.verify(&token).is_ok());
+        assert_eq!(code(verifier.verify(&forged)), "token_signature_invalid");
+    }
+}
