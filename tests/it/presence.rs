@@ -11,6 +11,7 @@ use crate::support::{Answer, Service, Stream, Token, eventually, for_team, numbe
 
 mod bad;
 mod crowds;
+mod model;
 mod places;
 
 /// Times short enough to wait for.
