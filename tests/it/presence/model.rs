@@ -139,6 +139,7 @@ impl World {
             let picture = watcher.picture();
             let of = |complaint: &String| format!("{:?}: {complaint}", watcher.part);
             complaints.extend(picture.complaints.iter().map(of));
+            drop(picture);
             if watcher.part == Part::Record {
                 continue;
             }
@@ -159,7 +160,8 @@ impl World {
         let possible = truth.possible(user);
         let certain = [truth.certain(user, 0), truth.certain(user, 1)];
         let mut was_shown = false;
-        for segment in watcher.picture().segments(name, truth.now()) {
+        let segments = watcher.picture().segments(name, truth.now());
+        for segment in segments {
             let (certain, span) = (&certain[segment.site], (segment.from, segment.until));
             let wrong = if segment.is_shown {
                 (!covers(&possible, span)).then_some("is a ghost")

@@ -24,7 +24,7 @@ impl Part {
     fn stream(self) -> String {
         match self {
             Self::All => "/stream".to_owned(),
-            Self::Team(team) => format!("/stream/team/{team}"),
+            Self::Team(team) => format!("/stream/team?team={team}"),
             Self::Broker => "/stream/broker".to_owned(),
             Self::Record => format!("/stream/records/escrows/{OPEN}"),
         }
@@ -60,6 +60,7 @@ impl Watcher {
         };
         let picture = Arc::new(Mutex::new(picture));
         let stream = Stream::open(cluster.door(site).get(&part.stream(), &token)).await;
+        assert_eq!(stream.status, 200, "{part:?}");
         let listening = Listening {
             cluster: Arc::clone(cluster),
             part,
