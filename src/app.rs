@@ -14,10 +14,12 @@ use crate::http::cors::Origins;
 use crate::hub::Hub;
 use crate::identity::{Secret, Verifier};
 use crate::lifecycle::Tasks;
+use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::modules::Modules;
 use crate::presence::Presence;
 use crate::records::RecordBook;
+use crate::signals::{SignalNames, Signals};
 use crate::stream::open::Services;
 
 mod housekeeping;
@@ -55,6 +57,12 @@ pub struct App {
     pub records: RecordBook,
     /// Who is here.
     pub presence: Presence,
+    /// What users are just doing.
+    pub signals: Signals,
+    /// What that can be.
+    pub signal_names: SignalNames,
+    /// Who is at work on them.
+    pub locks: Locks,
     /// What streams need.
     pub streams: Arc<Services>,
     /// What Prometheus is told.

@@ -6,6 +6,7 @@ pub mod log;
 pub mod modules;
 pub mod presence;
 pub mod server;
+pub mod signals;
 pub mod streams;
 
 use clap::Args;
@@ -34,4 +35,7 @@ pub struct Config {
     /// What it talks of.
     #[command(flatten)]
     pub modules: modules::ModuleSettings,
+    /// What its users can signal.
+    #[command(flatten)]
+    pub signals: signals::SignalSettings,
 }

@@ -25,8 +25,9 @@ fn migrations() -> Migrator {
     migrations
 }
 
-/// Connections of the service's own tasks: writer, follower, listener, announcer, replay.
-const CORE_CONNECTIONS: u32 = 9;
+/// Connections of the service's own tasks: writer, follower, listener, announcer, replay (4),
+/// presence, locks (2).
+const CORE_CONNECTIONS: u32 = 12;
 /// How long one waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// No statement runs longer, and none waits longer for a lock: a log that somebody holds

@@ -6,6 +6,8 @@
 //! - [`event_log`] appends events to the log in Postgres; its writer commits in groups.
 //! - [`hints`] say that a log has grown; the [`follower`] reads on.
 //! - The [`hub`] keeps recent frames in memory and wakes the streams they are for.
+//! - [`signals`] are told to streams and to other instances, and never logged.
+//! - [`locks`] say who is at work on a record, and tell of it by the log.
 //! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
 //!
 //! Around it: [`config`] and [`cli`], [`database`] (embedded or not), [`app`] (the wiring),
@@ -29,9 +31,11 @@ pub mod identity;
 pub mod ids;
 pub mod instances;
 pub mod lifecycle;
+pub mod locks;
 pub mod metrics;
 pub mod modules;
 pub mod presence;
 pub mod records;
+pub mod signals;
 pub mod stream;
 pub mod telemetry;

@@ -32,6 +32,10 @@ pub struct Metrics {
     pub published: Counter,
     /// From a request's arrival to its events being durable.
     pub publish_seconds: Histogram,
+    /// Signals that were taken.
+    pub signals: Counter,
+    /// Signals that did not reach everybody because too many were about.
+    pub signals_dropped: Counter,
     /// Queries for events that had left memory.
     pub replay_queries: Counter,
     /// Queries the follower made to read on.
@@ -66,6 +70,8 @@ impl Metrics {
             deliveries: Counter::default(),
             published: Counter::default(),
             publish_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
+            signals: Counter::default(),
+            signals_dropped: Counter::default(),
             replay_queries: Counter::default(),
             follower_queries: Counter::default(),
             follower_failures: Counter::default(),
@@ -110,6 +116,10 @@ impl Metrics {
         r.register("events_published", help, self.published.clone());
         let help = "From a request to publish to its events being durable";
         r.register("publish_seconds", help, self.publish_seconds.clone());
+        let help = "Signals that were taken";
+        r.register("signals", help, self.signals.clone());
+        let help = "Signals that did not reach everybody because too many were about";
+        r.register("signals_dropped", help, self.signals_dropped.clone());
         let help = "Queries for events that had left memory";
         r.register("replay_queries", help, self.replay_queries.clone());
         let help = "Queries by which the follower read on";

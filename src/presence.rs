@@ -27,6 +27,7 @@ pub mod keeper;
 pub mod moment;
 pub mod person;
 pub mod room;
+pub mod rounds;
 pub mod sign;
 pub mod store;
 pub mod told;
@@ -34,6 +35,7 @@ pub mod told;
 pub use beat::Beat;
 pub use keeper::Keeper;
 pub use person::Rules;
+pub use rounds::Rounds;
 pub use sign::Status;
 pub use told::View;
 
@@ -128,6 +130,8 @@ struct Shared {
     horizon: Mutex<Arc<Horizon>>,
     outbox: Mutex<Outbox>,
     joins: mpsc::Sender<Join>,
+    /// When the table was last looked at, in milliseconds.
+    read_at: AtomicI64,
 }
 
 /// A handle to presence.
@@ -145,6 +149,7 @@ impl Presence {
             horizon: Mutex::default(),
             outbox: Mutex::default(),
             joins,
+            read_at: AtomicI64::new(0),
         };
         (Self(Arc::new(shared)), waiting)
     }
@@ -284,8 +289,7 @@ impl Presence {
     fn filled(&self, broker: &BrokerId) -> Option<Arc<Hall>> {
         let halls = self.halls();
         let hall = halls.get(broker)?;
-        let now = self.now().moment.ms_after(Moment::at_ms(0));
-        hall.used_at.store(now, Ordering::Relaxed);
+        hall.used_at.store(self.now_ms(), Ordering::Relaxed);
         Some(Arc::clone(hall))
     }
 
@@ -293,6 +297,31 @@ impl Presence {
         Now {
             moment: self.0.stopwatch.now(),
             time: self.0.parts.clock.now(),
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.now().moment.ms_after(Moment::at_ms(0))
+    }
+
+    fn all_halls(&self) -> Vec<Arc<Hall>> {
+        self.halls().values().cloned().collect()
+    }
+
+    fn settle_everybody(&self) {
+        for hall in self.all_halls() {
+            let mut visit = hall.enter();
+            for user in visit.room.everybody() {
+                self.judge(&mut visit, &user);
+            }
+        }
+    }
+
+    /// No sign of another instance is taken to end before `moment`.
+    fn doubt_until(&self, moment: Moment) {
+        let mut horizon = locked(&self.0.horizon);
+        if horizon.trusted_from != moment {
+            Arc::make_mut(&mut horizon).trusted_from = moment;
         }
     }
 
@@ -333,3 +362,6 @@ impl Drop for Attendance {
         self.presence.left(&self.hall, &self.user, self.back_within);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,10 +19,14 @@ use crate::identity::Verifier;
 use crate::instances::listen::Ears;
 use crate::instances::{announce, listen};
 use crate::lifecycle::Tasks;
+use crate::locks::desk::LockDesk;
+use crate::locks::expiry::Sweeper;
+use crate::locks::{Locks, Teller};
 use crate::metrics::Metrics;
 use crate::presence::keeper::KeeperParts;
-use crate::presence::{Keeper, Presence, PresenceParts};
+use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
 use crate::records::RecordBook;
+use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
 
 /// A follower that has not seen the database for so long is not alive.
@@ -47,7 +51,7 @@ impl Ground<'_> {
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
         let (here, elsewhere) = (HintBoard::default(), Megaphone::default());
         let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
-        let (signals, _signals_heard) = mpsc::channel(WAITING_SIGNALS);
+        let (signals, signals_heard) = mpsc::channel(WAITING_SIGNALS);
         let ears = Ears {
             logs: here.clone(),
             presence: Arc::default(),
@@ -73,6 +77,14 @@ impl Ground<'_> {
                 stop: self.tasks.stop_last(),
             },
         );
+        let signals = SignalParts {
+            hub: Arc::clone(&hub),
+            elsewhere: elsewhere.clone(),
+            clock: self.around.clock.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let signals = self.signals(signals, signals_heard);
+        let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -97,6 +109,9 @@ impl Ground<'_> {
             records,
             streams: Arc::new(self.streams(porch, presence.clone(), &metrics)),
             presence,
+            signals,
+            signal_names: config.signals.signals.clone(),
+            locks,
             metrics,
             limits: self.limits(),
         }
@@ -111,6 +126,34 @@ impl Ground<'_> {
         });
         self.tasks.spawn("the writer", writing);
         writer
+    }
+
+    fn signals(&self, parts: SignalParts, heard: mpsc::Receiver<String>) -> Signals {
+        let signals = Signals::new(parts);
+        let running = signals.clone().run(heard, self.tasks.stop_last());
+        self.tasks.spawn("signals", running);
+        signals
+    }
+
+    /// Requests change locks, and a task ends those that nobody renews.
+    fn locks(&self, teller: Teller) -> Locks {
+        let modules = self.config.modules.modules.clone();
+        let sweeper = Sweeper {
+            database: Kept::new(self.database.core.clone()),
+            modules: modules.clone(),
+            teller: teller.clone(),
+            dice: self.around.dice.clone(),
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("the sweeper of locks", sweeper.run());
+        Locks::new(self.database.pool.clone(), modules, teller)
+    }
+
+    fn lock_desk(&self) -> LockDesk {
+        let database = Kept::new(self.database.core.clone());
+        let (desk, reading) = LockDesk::new(database, self.tasks.stop_last());
+        self.tasks.spawn("the desk of locks", reading);
+        desk
     }
 
     fn follower(&self, parts: FollowerParts) -> Porch {
@@ -145,6 +188,8 @@ impl Ground<'_> {
     fn presence(&self, presence: PresenceParts, keeper: KeeperParts) -> Presence {
         let (presence, keeper) = Keeper::new(presence, keeper);
         self.tasks.spawn("the keeper of presence", keeper.run());
+        let rounds = Rounds::new(presence.clone()).run(self.tasks.stop_last());
+        self.tasks.spawn("the rounds of presence", rounds);
         presence
     }
 
@@ -168,6 +213,7 @@ impl Ground<'_> {
             porch,
             presence,
             desk,
+            locks: self.lock_desk(),
             pool: self.database.pool.clone(),
             tickets: TicketOffice::new(most.0, most.1),
             metrics: Arc::clone(metrics),

@@ -13,6 +13,10 @@ pub struct BenchArgs {
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
 
+    /// Where to publish, if it is another instance than the one that streams are opened at
+    #[arg(long, value_name = "URL")]
+    pub publish_url: Option<String>,
+
     /// Streams to open, spread evenly over the topics
     #[arg(long, short = 'n', default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     pub subscribers: u32,
@@ -131,14 +135,21 @@ pub struct BenchArgs {
 
 const TEMPLATES: &str = "\
 Templates hold {topic} (bench-team-N), {subscriber} (bench-user-N), {token} (that subscriber's \
-token), {service_token} (a token of role service) and, in bodies and publish paths, {payload}. \
+token, or in a publish that of a further member of the topic's team), {service_token} (a token of role service) and, in bodies and publish paths, {payload}. \
 Every payload carries a mark by which its way is followed, so the server must hand it on as it is.
 
 Example, a server of your own:
   porchlight bench --url http://127.0.0.1:3000 --subscribers 1000 --rate 50 \\
     --subscribe-path '/sse/{topic}' --subscribe-header 'X-User: {subscriber}' \\
     --publish-path '/emit/{topic}' --publish-header 'Content-Type: text/plain' \\
-    --publish-body '{payload}' --pid $(pidof server)";
+    --publish-body '{payload}' --pid $(pidof server)
+
+Example, signals of 400 people from one instance to another (one is told once a second at the most):
+  porchlight bench --url http://127.0.0.1:8081 --publish-url http://127.0.0.1:8080 \
+    --subscribers 400 --topics 400 --rate 200 --payload 41 \
+    --subscribe-path '/stream/team?types=user:typing' --publish-path /signals \
+    --publish-header 'Authorization: Bearer {token}' --publish-header 'Content-Type: application/json' \
+    --publish-body '{\"name\":\"typing\",\"team\":\"{topic}\",\"session\":\"{payload}\"}'";
 
 /// A server whose templates are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

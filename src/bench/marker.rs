@@ -6,8 +6,8 @@ use memchr::memmem::Finder;
 
 use super::units::index;
 
-/// `~tag.topic.sequence.time~`, the numbers in hex. No character of it is changed by JSON
-/// or in a URL.
+/// `:tag.topic.sequence.time:`, the numbers in hex. No character of it is changed by JSON
+/// or in a URL, and all may stand in a name.
 pub(super) const MARK_LEN: usize = 1 + TAG_LEN + 1 + 6 + 1 + 8 + 1 + 16 + 1;
 /// Tells the marks of this run from those of another.
 pub(super) const TAG_LEN: usize = 6;
@@ -46,7 +46,7 @@ impl Default for Carry {
 impl Marks {
     pub(super) fn new(tag: &str) -> Self {
         assert_eq!(tag.len(), TAG_LEN, "a mark has a fixed length");
-        let start = format!("~{tag}.");
+        let start = format!(":{tag}.");
         let finder = Finder::new(start.as_bytes()).into_owned();
         Self { start, finder }
     }
@@ -56,7 +56,7 @@ impl Marks {
         let (start, Mark { topic, seq, due_ns }) = (&self.start, mark);
         let end = out.len() + len;
         // Writing to a vector cannot fail.
-        let _ = write!(out, "{start}{topic:06x}.{seq:08x}.{due_ns:016x}~");
+        let _ = write!(out, "{start}{topic:06x}.{seq:08x}.{due_ns:016x}:");
         out.resize(end, b'x');
     }
 
@@ -149,7 +149,7 @@ mod tests {
                 seq,
                 due_ns: u64::MAX - u64::from(seq),
             };
-            text.extend_from_slice(b"~abcde ~abcdef. data: ~");
+            text.extend_from_slice(b":abcde :abcdef. data: :");
             marks.payload(mark, MARK_LEN + usize::try_from(seq).unwrap(), &mut text);
             all.push(mark);
         }

@@ -22,31 +22,43 @@ const DEFAULT_PORT: u16 = 80;
 pub(super) struct Plan {
     pub args: BenchArgs,
     pub server: SocketAddr,
+    /// Where to publish.
+    pub publish_server: SocketAddr,
     pub watched: Watched,
     requests: Requests,
     topics: Vec<String>,
     minter: Option<Minter>,
     service_token: String,
+    /// One for each topic, where they are shown.
+    publisher_tokens: Vec<String>,
 }
 
 impl Plan {
     pub(super) async fn new(args: BenchArgs) -> Result<Self, BenchError> {
         check(&args)?;
-        let (authority, base) = parts(&args.url)?;
-        let requests = Requests::new(&args, authority, base)?;
+        let at = parts(&args.url)?;
+        let publish_at = args.publish_url.as_deref().map_or(Ok(at), parts)?;
+        let requests = Requests::new(&args, at, publish_at)?;
         let minter = match &args.secret {
             Some(secret) => Some(Minter::new(secret, &args.broker)),
             None if requests.need_tokens() => return Err(BenchError::NoSecret),
             None => None,
         };
+        let topics = topic_names(args.topics);
+        let publisher_tokens = match &minter {
+            Some(minter) if requests.need_publisher_tokens() => publisher_tokens(minter, &topics)?,
+            _ => Vec::new(),
+        };
         Ok(Self {
-            server: resolve(authority).await?,
+            server: resolve(at.0).await?,
+            publish_server: resolve(publish_at.0).await?,
             watched: Watched {
                 pids: args.pid.clone(),
                 tree: args.pid_tree,
             },
-            topics: topic_names(args.topics),
+            topics,
             service_token: minter.as_ref().map_or(Ok(String::new()), Minter::service)?,
+            publisher_tokens,
             requests,
             minter,
             args,
@@ -109,11 +121,20 @@ impl Plan {
         Values {
             topic: &self.topics[index(topic)],
             subscriber: "bench-publisher",
-            token: &self.service_token,
+            token: self
+                .publisher_tokens
+                .get(index(topic))
+                .map_or("", String::as_str),
             service_token: &self.service_token,
             ..Values::default()
         }
     }
+}
+
+/// Of a member of each topic's team.
+fn publisher_tokens(minter: &Minter, topics: &[String]) -> Result<Vec<String>, BenchError> {
+    let token = |topic: &String| minter.agent(&format!("bench-publisher-of-{topic}"), topic);
+    topics.iter().map(token).collect()
 }
 
 fn check(args: &BenchArgs) -> Result<(), BenchError> {

@@ -69,7 +69,7 @@ impl Publisher {
                 return Some(socket);
             }
         }
-        let connected = TcpStream::connect(self.run.plan.server).await;
+        let connected = TcpStream::connect(self.run.plan.publish_server).await;
         match connected.and_then(|socket| socket.set_nodelay(true).map(|()| socket)) {
             Ok(socket) => Some(socket),
             Err(error) => {

@@ -50,7 +50,11 @@ pub(super) struct Buffers {
 }
 
 impl Requests {
-    pub(super) fn new(args: &BenchArgs, authority: &str, base: &str) -> Result<Self, BenchError> {
+    pub(super) fn new(
+        args: &BenchArgs,
+        (authority, base): (&str, &str),
+        (publish_authority, publish_base): (&str, &str),
+    ) -> Result<Self, BenchError> {
         let preset = match args.peer {
             Peer::Porchlight => PORCHLIGHT,
             Peer::Nchan => NCHAN,
@@ -64,8 +68,9 @@ impl Requests {
         let publish_path = or(&args.publish_path, preset.publish_path);
         let headers = self::headers(&args.publish_header, preset.publish_headers);
         let method = &args.publish_method;
-        let publish =
-            format!("{method} {base}{publish_path} HTTP/1.1\r\nHost: {authority}\r\n{headers}");
+        let publish = format!(
+            "{method} {publish_base}{publish_path} HTTP/1.1\r\nHost: {publish_authority}\r\n{headers}"
+        );
         let requests = Self {
             stream: Template::new(&stream),
             publish: Template::new(&publish),
@@ -101,6 +106,13 @@ impl Requests {
     /// Whether each subscriber shows a token of its own.
     pub(super) fn need_subscriber_tokens(&self) -> bool {
         self.stream.mentions(Field::Token)
+    }
+
+    /// Whether each topic has a publisher with a token of its own.
+    pub(super) fn need_publisher_tokens(&self) -> bool {
+        [&self.publish, &self.event]
+            .into_iter()
+            .any(|t| t.mentions(Field::Token))
     }
 
     /// The request that opens a stream, going on from `cursor`.

@@ -11,12 +11,35 @@ pub async fn audience(
     broker: &BrokerId,
     record: &RecordPath,
 ) -> sqlx::Result<Option<Audience>> {
-    let asked = [(broker.clone(), record.clone())];
-    let answers = audiences(connection, &asked).await?;
-    Ok(answers.into_iter().next().flatten())
+    audience_before(connection, broker, record, i64::MAX).await
 }
 
-/// The same for many records, in their order.
+/// The same before a position.
+///
+/// The end of a lock is told to those who were told of its beginning, which says nothing
+/// about who may see the record by then.
+pub async fn audience_before(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    record: &RecordPath,
+    position: i64,
+) -> sqlx::Result<Option<Audience>> {
+    let audience = sqlx::query_scalar!(
+        "select audience from porchlight.events
+         where broker_id = $1 and module = $2 and record_id = $3 and audience not like 'user:%'
+             and type not like '%:unlocked' and position < $4
+         order by position desc limit 1",
+        broker.as_str(),
+        record.module.as_str(),
+        record.id.as_str(),
+        position,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(audience.and_then(|audience| audience.parse().ok()))
+}
+
+/// Who was told last of many records, in their order.
 pub async fn audiences(
     connection: &mut PgConnection,
     records: &[(BrokerId, RecordPath)],
@@ -32,6 +55,7 @@ pub async fn audiences(
                select audience from porchlight.events e
                where e.broker_id = r.broker_id and e.module = r.module
                    and e.record_id = r.record_id and e.audience not like 'user:%'
+                   and e.type not like '%:unlocked'
                order by position desc limit 1
            ) e on true
            order by r.ord"#,

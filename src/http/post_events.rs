@@ -28,7 +28,7 @@ const DEEPEST: usize = 100;
 const KEY_CHARS: usize = 255;
 /// Names that streams or browsers use for their own events.
 const RESERVED_TYPES: &[&str] = &["hb", "error", "open", "message"];
-const RESERVED_BEGINNING: &str = "stream:";
+const RESERVED_BEGINNINGS: &[&str] = &["stream:", "presence:", "locks:"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -172,7 +172,8 @@ fn checked(
     at: impl Fn(&str) -> String,
 ) -> Result<NewEvent, Problem> {
     let name = event.r#type.as_str();
-    if RESERVED_TYPES.contains(&name) || name.starts_with(RESERVED_BEGINNING) {
+    let begins = |beginning: &&str| name.starts_with(*beginning);
+    if RESERVED_TYPES.contains(&name) || RESERVED_BEGINNINGS.iter().any(begins) {
         let detail = format!("The type {name} is reserved for streams themselves.");
         return Err(Problem::bad_request("reserved_type", detail).at(at("type")));
     }

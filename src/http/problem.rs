@@ -24,6 +24,7 @@ struct Parts {
     field: Option<String>,
     retry_after_seconds: Option<u32>,
     position: Option<String>,
+    lock: Option<serde_json::Value>,
     allow: Option<String>,
 }
 
@@ -39,6 +40,8 @@ struct ProblemJson<'a> {
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<&'a serde_json::Value>,
 }
 
 impl Problem {
@@ -56,6 +59,7 @@ impl Problem {
             field: None,
             retry_after_seconds: None,
             position: None,
+            lock: None,
             allow: None,
         }))
     }
@@ -94,10 +98,24 @@ impl Problem {
         self
     }
 
+    /// Says after how many seconds it may work.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_seconds = Some(seconds);
+        self
+    }
+
     /// Names the methods that would do.
     #[must_use]
     pub fn allowing(mut self, methods: String) -> Self {
         self.0.allow = Some(methods);
+        self
+    }
+
+    /// Shows the lock that is in the way.
+    #[must_use]
+    pub fn with_lock(mut self, lock: serde_json::Value) -> Self {
+        self.0.lock = Some(lock);
         self
     }
 
@@ -142,6 +160,7 @@ impl ResponseError for Problem {
             detail: &self.0.detail,
             field: self.0.field.as_deref(),
             position: self.0.position.as_deref(),
+            lock: self.0.lock.as_ref(),
         };
         response.body(serde_json::to_string(&json).unwrap_or_default())
     }

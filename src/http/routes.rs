@@ -7,7 +7,9 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{Handler, HttpRequest, Responder, Route, web};
 
 use super::problem::Problem;
-use super::{console, get_events, health, openapi, post_events, presence, streams};
+use super::{
+    console, get_events, health, locks, openapi, post_events, post_signals, presence, streams,
+};
 
 /// A method and a path, and who answers.
 pub struct Endpoint {
@@ -44,6 +46,19 @@ where
     }
 }
 
+fn delete<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint {
+        method: Method::DELETE,
+        path,
+        route: web::delete().to(handler),
+    }
+}
+
 /// All endpoints.
 #[must_use]
 pub fn all() -> Vec<Endpoint> {
@@ -61,6 +76,13 @@ pub fn all() -> Vec<Endpoint> {
         post("/presence/heartbeat", presence::heartbeat),
         post("/presence/leave", presence::leave),
         get("/presence", presence::list),
+        post("/signals", post_signals::send),
+        get("/locks", locks::list),
+        post("/locks", locks::acquire),
+        delete("/locks/{module}/{id}", locks::release),
+        post("/locks/{module}/{id}/renew", locks::renew),
+        post("/locks/{module}/{id}/request", locks::request),
+        post("/locks/{module}/{id}/takeover", locks::take_over),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),

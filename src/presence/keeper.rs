@@ -1,5 +1,4 @@
-//! The keeper: writes this instance's signs, reads the others', and notices when time has
-//! changed something.
+//! The keeper: writes this instance's signs to the table, and reads the others'.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +8,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::moment::Moment;
-use super::person::Horizon;
 use super::store::{self};
-use super::{Join, Presence, PresenceParts, locked};
+use super::{Join, Presence, PresenceParts};
 use crate::database::Kept;
-use crate::event::Audience;
 use crate::hints::Megaphone;
-use crate::ids::BrokerId;
 
 mod exchange;
-mod rounds;
 
 /// How exactly time is kept.
 const TICK: Duration = Duration::from_millis(100);
@@ -29,13 +23,10 @@ const WRITE: Duration = Duration::from_secs(1);
 /// How often the others' signs are read without a hint, and with hints at the most.
 const READ: Duration = Duration::from_secs(1);
 const HINTED_READ: Duration = Duration::from_millis(50);
-/// An instance that is silent for so long is gone, and its streams with it.
-const LEASE: Duration = Duration::from_secs(10);
-/// How often large crowds hear how many they are.
-const COUNT: Duration = Duration::from_secs(5);
-/// How often those who look at certain records in a large crowd are woken.
-const WAKE: Duration = Duration::from_millis(500);
-/// How often what has no say any more is removed, here and from the table.
+/// An instance that is silent for so long is gone, and its streams with it; sooner where a
+/// heartbeat counts for less.
+const LONGEST_LEASE: Duration = Duration::from_secs(10);
+/// How often what has no say any more is removed from the table.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Joins that one query answers.
 const MOST_JOINS: usize = 1_024;
@@ -62,7 +53,6 @@ pub struct Keeper {
     flush: i64,
     /// What was read of each other instance.
     seen: FxHashMap<Arc<str>, i64>,
-    is_blind: bool,
     last: Last,
 }
 
@@ -71,10 +61,7 @@ struct Last {
     write: Instant,
     read: Instant,
     live: Option<Instant>,
-    count: Instant,
-    wake: Instant,
     sweep: Instant,
-    counts: FxHashMap<(BrokerId, Audience), usize>,
 }
 
 impl Keeper {
@@ -89,15 +76,11 @@ impl Keeper {
             joins,
             flush: 0,
             seen: FxHashMap::default(),
-            is_blind: false,
             last: Last {
                 write: now,
                 read: now,
                 live: None,
-                count: now,
-                wake: now,
                 sweep: now,
-                counts: FxHashMap::default(),
             },
         };
         (presence, keeper)
@@ -115,35 +98,34 @@ impl Keeper {
                 1.. = self.joins.recv_many(&mut joins, MOST_JOINS) => {
                     let joins = std::mem::take(&mut joins);
                     let outcome = self.fill(joins).await;
-                    self.report(outcome);
+                    report(outcome);
                 }
                 () = heard.notified(), if self.last.read.elapsed() >= HINTED_READ => {
                     let outcome = self.read().await;
-                    self.report(outcome);
+                    report(outcome);
                 }
-                _ = ticks.tick() => self.tick().await,
+                _ = ticks.tick() => {
+                    let outcome = self.keep_up().await;
+                    report(outcome);
+                }
             }
         }
         self.say_goodbye().await;
     }
 
-    async fn tick(&mut self) {
-        self.settle_due();
-        let outcome = self.keep_up().await;
-        self.report(outcome);
-        if self.last.wake.elapsed() >= WAKE {
-            self.last.wake = Instant::now();
-            self.wake_crowds();
-        }
-        if self.last.count.elapsed() >= COUNT {
-            self.last.count = Instant::now();
-            self.tell_counts();
-        }
+    /// How long this instance is taken to live after its last sign. A client that vanishes
+    /// with its instance must not stay longer than one that just stops beating.
+    fn lease(&self) -> Duration {
+        LONGEST_LEASE.min(self.presence.rules().timeout)
     }
 
     /// Whatever is due in the database.
     async fn keep_up(&mut self) -> sqlx::Result<()> {
-        if self.last.live.is_none_or(|at| at.elapsed() >= LEASE / 3) {
+        if self
+            .last
+            .live
+            .is_none_or(|at| at.elapsed() >= self.lease() / 3)
+        {
             self.live().await?;
         }
         let (is_urgent, is_empty) = {
@@ -159,9 +141,8 @@ impl Keeper {
         }
         if self.last.sweep.elapsed() >= SWEEP {
             self.last.sweep = Instant::now();
-            self.sweep();
             let rules = self.presence.0.parts.rules;
-            let long = rules.timeout + rules.grace + LEASE + SWEEP;
+            let long = rules.timeout + rules.grace + self.lease() + SWEEP;
             let connection = self.parts.database.get().await?;
             let forgotten = store::forget(connection, long).await;
             self.parts.database.after(forgotten)?;
@@ -169,23 +150,17 @@ impl Keeper {
         Ok(())
     }
 
-    fn report(&mut self, outcome: sqlx::Result<()>) {
-        let Err(error) = outcome else { return };
-        tracing::warn!(%error, "presence is out of touch with the database; it tries again soon");
-        if !std::mem::replace(&mut self.is_blind, true) {
-            let horizon = Horizon {
-                trusted_from: Moment::NEVER,
-                ..(*self.presence.horizon()).clone()
-            };
-            *locked(&self.presence.0.horizon) = Arc::new(horizon);
-        }
-    }
-
     /// The last write: the streams of this instance are over, and their clients are on their
     /// way to another one.
     async fn say_goodbye(&mut self) {
         self.end_own_streams();
         let written = self.write().await;
-        self.report(written);
+        report(written);
+    }
+}
+
+fn report(outcome: sqlx::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "presence is out of touch with the database; it tries again soon");
     }
 }

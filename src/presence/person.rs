@@ -90,7 +90,8 @@ pub struct Seen {
 /// One person's signs.
 #[derive(Clone, Debug, Default)]
 pub struct Person {
-    signs: FxHashMap<Source, Sign>,
+    /// Mostly one or two: a list is smaller than a map.
+    signs: Vec<(Source, Sign)>,
     active_at: Option<Moment>,
 }
 
@@ -107,7 +108,13 @@ impl Person {
     /// Adds or replaces a sign.
     pub fn put(&mut self, source: Source, sign: Sign) {
         self.active_at = self.active_at.max(Some(sign.active_at));
-        self.signs.insert(source, sign);
+        let known = self.signs.iter_mut().find(|(known, _)| *known == source);
+        if let Some((_, known)) = known {
+            *known = sign;
+        } else {
+            self.signs.reserve_exact(1);
+            self.signs.push((source, sign));
+        }
     }
 
     /// The newest sign of a session, whoever noticed it.
@@ -122,14 +129,18 @@ impl Person {
     /// The sign of the streams that are open here, if any are.
     #[must_use]
     pub fn open_streams(&self) -> Option<&Sign> {
-        let sign = self.signs.get(&(Session::Streams, Origin::Here))?;
-        sign.ends_at.is_none().then_some(sign)
+        let mine = |(source, sign): &&(Source, Sign)| {
+            *source == (Session::Streams, Origin::Here) && sign.ends_at.is_none()
+        };
+        self.signs.iter().find(mine).map(|(_, sign)| sign)
     }
 
     /// Whether any sign was noticed here.
     #[must_use]
     pub fn has_own(&self) -> bool {
-        self.signs.keys().any(|(_, origin)| *origin == Origin::Here)
+        self.signs
+            .iter()
+            .any(|((_, origin), _)| *origin == Origin::Here)
     }
 
     /// How many signs are known.
@@ -147,7 +158,7 @@ impl Person {
     /// Forgets the signs that have no say any more.
     pub fn forget(&mut self, now: Moment, terms: Terms<'_>) {
         self.signs
-            .retain(|(session, origin), sign| terms.forgotten_at(session, origin, sign) > now);
+            .retain(|((session, origin), sign)| terms.forgotten_at(session, origin, sign) > now);
     }
 
     /// What the signs say. `before` is what they said last: it stays while all that is left of

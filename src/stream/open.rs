@@ -16,6 +16,7 @@ use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
 use crate::hub::{CloseReason, Encoding, Switchboard};
 use crate::identity::Caller;
+use crate::locks::desk::{LockDesk, SNAPSHOT as LOCKS};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 
@@ -27,6 +28,8 @@ pub struct Services {
     pub presence: Presence,
     /// For what has left memory.
     pub desk: Desk,
+    /// For what is held.
+    pub locks: LockDesk,
     /// For cursors that memory knows nothing of.
     pub pool: PgPool,
     /// Counts and limits streams.
@@ -103,13 +106,21 @@ pub async fn open(
             tracing::warn!(%error, "a stream could not find its start");
             Refusal::Later(CloseReason::Unavailable)
         })?;
-    let unavailable = Refusal::Later(CloseReason::Unavailable);
+    let unavailable = || Refusal::Later(CloseReason::Unavailable);
     let attendance = services.presence.attend(&caller).await;
-    let attendance = attendance.map_err(|_| unavailable.clone())?;
+    let attendance = attendance.map_err(|_| unavailable())?;
+    let mut locks = None;
+    // Asked for after the start was found: what a snapshot does not know yet is told.
+    if filter.passes_type(LOCKS) {
+        let held = services.locks.ask(reader.broker().clone()).await;
+        let held = held.map_err(|_| unavailable())?;
+        locks = Some(held.seen_by(reader.audiences(), filter.records()));
+    }
     let view = present::view(&reader, &filter);
     let seen = services.presence.look_and_listen(reader.broker(), &view);
-    let (people, heard) = seen.await.map_err(|_| unavailable)?;
-    let snapshots = present::snapshot(people, &filter).into_iter().collect();
+    let (people, heard) = seen.await.map_err(|_| unavailable())?;
+    let snapshots = [present::snapshot(people, &filter), locks];
+    let snapshots = snapshots.into_iter().flatten().collect();
     let services = Arc::clone(services);
     Ok(StreamBody::new(Parts {
         services,

@@ -17,7 +17,7 @@ fn broker() -> BrokerId {
     "b".parse().expect("an id")
 }
 
-async fn two(flags: &[&str]) -> [Service; 2] {
+pub async fn two(flags: &[&str]) -> [Service; 2] {
     let database = Arc::new(TestDatabase::create().await);
     let first = Service::on(Arc::clone(&database), flags).await;
     [first, Service::on(database, flags).await]
@@ -197,7 +197,7 @@ async fn without_any_hint_the_other_looks_by_itself() {
 }
 
 /// Cuts the service's connections that meet `condition`, until it is done; gives how many.
-async fn cut_connections(
+pub async fn cut_connections(
     database: &TestDatabase,
     condition: &'static str,
     done: &CancellationToken,

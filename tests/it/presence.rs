@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::instances::two;
 use crate::support::cluster::TestDatabase;
 use crate::support::process::Process;
 use crate::support::{Answer, Service, Stream, Token, eventually, for_team, number};
@@ -21,12 +22,6 @@ const QUICK: &[&str] = &[
     "--presence-timeout-seconds=3",
     "--poll-ms=60000",
 ];
-
-async fn two(flags: &[&str]) -> [Service; 2] {
-    let database = Arc::new(TestDatabase::create().await);
-    let first = Service::on(Arc::clone(&database), flags).await;
-    [first, Service::on(database, flags).await]
-}
 
 async fn beat(service: &Service, token: &Token, body: Value) -> Answer {
     let request = service.client.post(service.url("/presence/heartbeat"));

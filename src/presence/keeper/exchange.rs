@@ -1,13 +1,14 @@
 //! To and from the table: this instance's signs, the others', and who of them is alive.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 
-use super::{Keeper, LEASE};
+use super::Keeper;
 use crate::ids::BrokerId;
+use crate::presence::moment::Moment;
 use crate::presence::person::Horizon;
 use crate::presence::room::Room;
 use crate::presence::sign::{Origin, Session};
@@ -16,11 +17,14 @@ use crate::presence::{Hall, Join, locked};
 
 /// Signs that one statement writes.
 const MOST_WRITTEN: usize = 2_000;
+/// After so long nobody asks about an instance that is gone.
+const FORGOTTEN_MS: i64 = 24 * 3_600_000;
 
 impl Keeper {
     pub(super) async fn live(&mut self) -> sqlx::Result<()> {
+        let lease = self.lease();
         let connection = self.parts.database.get().await?;
-        let lives = store::live(connection, &self.parts.instance, LEASE).await;
+        let lives = store::live(connection, &self.parts.instance, lease).await;
         self.parts.database.after(lives)?;
         self.last.live = Some(Instant::now());
         Ok(())
@@ -63,6 +67,10 @@ impl Keeper {
         let others = store::others(connection, &self.parts.instance).await;
         let others = self.parts.database.after(others)?;
         self.take_leases(&others);
+        self.presence
+            .0
+            .read_at
+            .store(self.presence.now_ms(), Ordering::Relaxed);
         let brokers: Vec<_> = self.presence.halls().keys().cloned().collect();
         if others.is_empty() || brokers.is_empty() {
             return Ok(());
@@ -97,15 +105,19 @@ impl Keeper {
         for instance in self.seen.keys().filter(|instance| !is_listed(instance)) {
             gone.insert(Arc::clone(instance), known(instance).unwrap_or(now));
         }
-        let trusted_from = if std::mem::take(&mut self.is_blind) {
-            now.plus(LEASE)
-        } else {
-            before.trusted_from
+        let trusted_from = match before.trusted_from {
+            Moment::NEVER => now.plus(self.lease()),
+            known => known,
         };
+        // What is known of those that nobody remembers is not needed any more.
+        let is_old = |at: &Moment| now.ms_after(*at) > FORGOTTEN_MS;
+        gone.retain(|instance, at| is_listed(instance) || !is_old(at));
+        self.seen
+            .retain(|instance, _| is_listed(instance) || gone.contains_key(instance));
         let horizon = Horizon { gone, trusted_from };
         if horizon.gone != before.gone || horizon.trusted_from != before.trusted_from {
             *locked(&self.presence.0.horizon) = Arc::new(horizon);
-            self.settle_everybody();
+            self.presence.settle_everybody();
         }
     }
 
@@ -175,7 +187,7 @@ impl Keeper {
         Hall {
             broker,
             room: Room::new(parts.rules, parts.most_told).into(),
-            used_at: AtomicI64::new(self.now_ms()),
+            used_at: AtomicI64::new(self.presence.now_ms()),
             unheard: AtomicU64::new(0),
         }
     }
@@ -183,7 +195,7 @@ impl Keeper {
     pub(super) fn end_own_streams(&self) {
         let now = self.presence.now().moment;
         let mut signs = Vec::new();
-        for hall in self.all_halls() {
+        for hall in self.presence.all_halls() {
             for (user, sign) in hall.enter().room.own_streams() {
                 let key = Key {
                     broker: hall.broker.clone(),

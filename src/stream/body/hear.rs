@@ -20,7 +20,9 @@ impl StreamBody {
             Heard::UpTo(place) => self.heard = place,
             Heard::LookAgain => {
                 self.look_again();
-                return self.next_of_greeting();
+                // What was heard before it comes first.
+                let heard = self.finished(chunk);
+                return heard.or_else(|| self.next_of_greeting());
             }
         }
         self.finished(chunk)

@@ -1,0 +1,239 @@
+//! `/locks`: who is at work on a record.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, json};
+
+use super::problem::Problem;
+use super::record::record_path;
+use super::{Service, body, query};
+use crate::identity::Caller;
+use crate::ids::{ModuleName, RecordId, RecordPath, SessionName};
+use crate::locks::{Claim, InvalidLease, Lease, Lock, TakeoverRight, Wanted};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct AcquireBody {
+    module: ModuleName,
+    record_id: RecordId,
+    session: SessionName,
+    lease_seconds: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ClaimBody {
+    session: SessionName,
+    lease_seconds: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestBody {
+    session: Option<SessionName>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    module: Option<String>,
+    record: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReleaseQuery {
+    session: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoQuery {}
+
+#[derive(Serialize)]
+struct LocksJson<'a> {
+    locks: &'a [Lock],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+}
+
+/// The record of a path.
+type Path = web::Path<(String, String)>;
+
+/// Locks a record, or joins the caller's own lock.
+pub async fn acquire(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let body: AcquireBody = service.body(&request, payload).await?;
+    service.module(&body.module, "module")?;
+    let claim = Claim {
+        record: RecordPath {
+            module: body.module,
+            id: body.record_id,
+        },
+        session: body.session,
+        lease: lease(body.lease_seconds.as_ref())?,
+    };
+    service.app.presence.touch(&caller);
+    let granted = service.app.locks.acquire(&caller, &claim).await?;
+    let mut response = if granted.is_new {
+        HttpResponse::Created()
+    } else {
+        HttpResponse::Ok()
+    };
+    Ok(response.json(granted.lock))
+}
+
+/// Lengthens the lease of a session.
+pub async fn renew(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    (path, payload): (Path, web::Payload),
+) -> Result<HttpResponse, Problem> {
+    let claim = service.claim(&request, path, payload).await?;
+    service.app.presence.touch(&caller);
+    let lock = service.app.locks.renew(&caller, &claim).await?;
+    Ok(HttpResponse::Ok().json(lock))
+}
+
+/// Lets a session go, or all of the caller's.
+pub async fn release(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    path: Path,
+) -> Result<HttpResponse, Problem> {
+    let record = service.record(path)?;
+    let query: ReleaseQuery = query::parse(&request)?;
+    let session = query.session.as_deref().map(str::parse).transpose();
+    let session = session.map_err(|error| Problem::bad_parameter("session", error))?;
+    let locks = &service.app.locks;
+    locks.release(&caller, &record, session.as_ref()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Asks the holder for the lock.
+pub async fn request(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    (path, payload): (Path, web::Payload),
+) -> Result<HttpResponse, Problem> {
+    let record = service.record(path)?;
+    let body: RequestBody = service.body(&request, payload).await?;
+    let locks = &service.app.locks;
+    let lock = locks
+        .request(&caller, &record, body.session.as_ref())
+        .await?;
+    Ok(HttpResponse::Accepted().json(json!({"lock": lock})))
+}
+
+/// Takes the lock from its holder.
+pub async fn take_over(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    (path, payload): (Path, web::Payload),
+) -> Result<HttpResponse, Problem> {
+    let claim = service.claim(&request, path, payload).await?;
+    let right = takeover_right(&service, &caller, &claim.record).await?;
+    let lock = service.app.locks.take_over(&caller, &claim, &right).await?;
+    Ok(HttpResponse::Created().json(lock))
+}
+
+/// What is held, as far as the caller may see it.
+pub async fn list(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+) -> Result<HttpResponse, Problem> {
+    let wanted = service.wanted(&query::parse(&request)?)?;
+    let listed = service.app.locks.list(&caller, &wanted).await?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Stream-Position", listed.position.to_string()));
+    response.insert_header(("Cache-Control", "no-store"));
+    Ok(response.json(LocksJson {
+        locks: &listed.locks,
+        truncated: listed.is_truncated,
+    }))
+}
+
+async fn takeover_right(
+    service: &Service,
+    caller: &Caller,
+    record: &RecordPath,
+) -> Result<TakeoverRight, Problem> {
+    if caller.may_administer() {
+        return Ok(TakeoverRight::Admin);
+    }
+    let lock = service.app.locks.find(caller, record).await?;
+    let Some(holder) = lock.map(|lock| lock.holder.user_id) else {
+        return Ok(TakeoverRight::No);
+    };
+    let presence = &service.app.presence;
+    if !presence.is_offline(&caller.broker, &holder).await? {
+        return Ok(TakeoverRight::No);
+    }
+    let grace = presence.rules().grace;
+    Ok(TakeoverRight::HolderGone { holder, grace })
+}
+
+fn lease(seconds: Option<&Number>) -> Result<Option<Lease>, Problem> {
+    let of_number = |seconds: &Number| Lease::of_seconds(seconds.as_u64().ok_or(InvalidLease)?);
+    Ok(seconds.map(of_number).transpose()?)
+}
+
+impl Service {
+    /// The record of a path, of a module that there is.
+    fn record(&self, path: Path) -> Result<RecordPath, Problem> {
+        let record = record_path(path.into_inner())?;
+        self.module(&record.module, "module")?;
+        Ok(record)
+    }
+
+    /// A body, of a request that has no parameters.
+    async fn body<T: serde::de::DeserializeOwned>(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<T, Problem> {
+        let NoQuery {} = query::parse(request)?;
+        let body = body::read(request, payload, self.app.limits.body_bytes).await?;
+        body::parse(&body)
+    }
+
+    async fn claim(
+        &self,
+        request: &HttpRequest,
+        path: Path,
+        payload: web::Payload,
+    ) -> Result<Claim, Problem> {
+        let record = self.record(path)?;
+        let body: ClaimBody = self.body(request, payload).await?;
+        Ok(Claim {
+            record,
+            session: body.session,
+            lease: lease(body.lease_seconds.as_ref())?,
+        })
+    }
+
+    fn wanted(&self, query: &ListQuery) -> Result<Wanted, Problem> {
+        let module = query.module.as_deref().map(str::parse::<ModuleName>);
+        let module = module.transpose();
+        let module = module.map_err(|error| Problem::bad_parameter("module", error))?;
+        let record = query.record.as_deref().map(str::parse::<RecordPath>);
+        let record = record.transpose();
+        let record = record.map_err(|error| Problem::bad_parameter("record", error))?;
+        if let Some(module) = &module {
+            self.module(module, "module")?;
+        }
+        if let Some(record) = &record {
+            self.module(&record.module, "record")?;
+        }
+        Ok(Wanted { module, record })
+    }
+}

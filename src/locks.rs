@@ -1,0 +1,82 @@
+//! Locks: who is at work on a record. A lease on the database's clock, shared by the
+//! holder's devices, with a fence that grows with every grant.
+//!
+//! The row of a lock is locked first and the log last, in one transaction; whoever is to
+//! know is told by the log. [`Locks`] is the way in for requests, [`expiry`] ends what
+//! nobody renews, and the [`desk`] says what is held to streams that open.
+
+use sqlx::PgPool;
+
+use crate::identity::Caller;
+use crate::ids::{RecordPath, SessionName};
+use crate::modules::Modules;
+
+mod acquire;
+pub mod desk;
+mod error;
+pub mod expiry;
+mod held;
+mod lease;
+mod list;
+mod lock;
+mod release;
+mod renew;
+mod request;
+mod row;
+mod sessions;
+mod takeover;
+mod teller;
+mod waiting;
+mod words;
+
+pub use acquire::Granted;
+pub use error::LockError;
+pub use lease::{InvalidLease, LEASE_SECONDS, Lease};
+pub use list::{Listed, MOST_LISTED, Wanted};
+pub use lock::{Holder, Lock};
+pub use takeover::TakeoverRight;
+pub use teller::Teller;
+
+/// The locks of all records, for requests.
+#[derive(Clone, Debug)]
+pub struct Locks {
+    pool: PgPool,
+    modules: Modules,
+    teller: Teller,
+}
+
+/// What a caller wants to hold, or goes on holding.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Which record.
+    pub record: RecordPath,
+    /// On which of the caller's devices.
+    pub session: SessionName,
+    /// For how long; as long as before, or as usual, where it is left open.
+    pub lease: Option<Lease>,
+}
+
+impl Locks {
+    /// A way to the locks of these modules.
+    #[must_use]
+    pub fn new(pool: PgPool, modules: Modules, teller: Teller) -> Self {
+        Self {
+            pool,
+            modules,
+            teller,
+        }
+    }
+
+    /// The lock on a record that the caller may see, if it is held.
+    pub async fn find(
+        &self,
+        caller: &Caller,
+        record: &RecordPath,
+    ) -> Result<Option<Lock>, LockError> {
+        let mut connection = self.pool.acquire().await?;
+        crate::records::audience_for(&mut connection, caller, record).await?;
+        let key = row::Key::of(caller, record);
+        let row = row::peek(&mut connection, key).await?;
+        Ok(row.and_then(|row| row.lock()))
+    }
+}

@@ -1,0 +1,119 @@
+//! Taking a lock that is free, or joining one's own.
+
+use sqlx::{Connection, PgConnection};
+
+use super::held::Held;
+use super::row::{Key, Row, peek, take_or_make, touch, write};
+use super::teller::Telling;
+use super::words::{End, Words};
+use super::{Claim, Lock, LockError, Locks};
+use crate::event::{Audience, NewEvent};
+use crate::identity::Caller;
+use crate::records::audience_for;
+
+/// A lock that the caller holds.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// The lock.
+    pub lock: Lock,
+    /// Whether it is a new grant, with a new fence.
+    pub is_new: bool,
+}
+
+impl Granted {
+    fn joined(lock: Lock) -> Self {
+        let is_new = false;
+        Self { lock, is_new }
+    }
+}
+
+impl Locks {
+    /// Takes the lock where it is free; where the caller holds it, this device shares it.
+    pub async fn acquire(&self, caller: &Caller, claim: &Claim) -> Result<Granted, LockError> {
+        if let Some(lock) = self.join(caller, claim).await? {
+            return Ok(Granted::joined(lock));
+        }
+        let mut transaction = self.pool.begin().await?;
+        let audience = audience_for(&mut transaction, caller, &claim.record).await?;
+        let key = Key::of(caller, &claim.record);
+        let row = take_or_make(&mut transaction, key).await?;
+        let mut row = row.ok_or(LockError::Busy)?;
+        if let Some(other) = row.live_of_other(&caller.user) {
+            return Err(LockError::Locked(Box::new(row.shown(other))));
+        }
+        // Another of the caller's devices may have been quicker.
+        if row.live().is_some() {
+            let lock = keep(&mut transaction, key, (row, claim)).await?;
+            transaction.commit().await?;
+            return Ok(Granted::joined(lock));
+        }
+        let words = Words(&self.modules);
+        let held = Held::granted(&caller.user, claim, audience, row.now)?;
+        let events = replace(words, &mut row, held, &End::Expired);
+        write(&mut transaction, key.broker, &row).await?;
+        let lock = row.lock().ok_or(LockError::Busy)?;
+        let telling = telling(key, events, &row);
+        self.teller.commit(transaction, telling).await?;
+        let is_new = true;
+        Ok(Granted { lock, is_new })
+    }
+
+    /// Looks first: who comes too late, and who has it already, need not wait for the row.
+    async fn join(&self, caller: &Caller, claim: &Claim) -> Result<Option<Lock>, LockError> {
+        let mut connection = self.pool.acquire().await?;
+        audience_for(&mut connection, caller, &claim.record).await?;
+        let key = Key::of(caller, &claim.record);
+        let Some(row) = peek(&mut connection, key).await? else {
+            return Ok(None);
+        };
+        if let Some(other) = row.live_of_other(&caller.user) {
+            return Err(LockError::Locked(Box::new(row.shown(other))));
+        }
+        if row.live().is_none() {
+            return Ok(None);
+        }
+        let mut transaction = connection.begin().await?;
+        let row = touch(&mut transaction, key).await?;
+        let Some(row) = row.filter(|row| row.live_of(&caller.user).is_some()) else {
+            return Ok(None);
+        };
+        let lock = keep(&mut transaction, key, (row, claim)).await?;
+        transaction.commit().await?;
+        Ok(Some(lock))
+    }
+}
+
+/// Writes a sign of one of the holder's devices.
+pub(super) async fn keep(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+    (mut row, claim): (Row, &Claim),
+) -> Result<Lock, LockError> {
+    let now = row.now;
+    if let Some(held) = &mut row.held {
+        held.keep(claim, now)?;
+    }
+    write(connection, key.broker, &row).await?;
+    row.lock().ok_or(LockError::Busy)
+}
+
+/// A new grant, which is the end of any before it.
+pub(super) fn replace(words: Words<'_>, row: &mut Row, held: Held, end: &End) -> Vec<NewEvent> {
+    let former = row.held.take();
+    let ended = former.map(|former| words.unlocked(row, &former, end));
+    row.fence += 1;
+    row.waiting.forget(&held.user);
+    let locked = words.locked(row, &held);
+    row.held = Some(held);
+    ended.into_iter().chain([locked]).collect()
+}
+
+/// What a grant tells, if the record is still shown to those who are told.
+pub(super) fn telling<'a>(key: Key<'a>, events: Vec<NewEvent>, row: &'a Row) -> Telling<'a> {
+    let audience: Option<&Audience> = row.held.as_ref().map(|held| &held.audience);
+    Telling {
+        broker: key.broker,
+        events,
+        shown: audience.map(|audience| (key.record, audience)),
+    }
+}

@@ -1,0 +1,182 @@
+//! The end of leases that nobody renews: noticed by whichever instance looks first, told once.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+use super::LockError;
+use super::row::{Row, Stored};
+use super::teller::{Teller, Telling};
+use super::words::{End, Words};
+use crate::clock::Dice;
+use crate::database::Kept;
+use crate::ids::BrokerId;
+use crate::modules::Modules;
+
+/// The sweeper looks at least this often: leases can be shortened, or made elsewhere.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The sweeper never looks more often.
+const REST: Duration = Duration::from_millis(20);
+/// Brokers of one round.
+const MOST_BROKERS: i64 = 64;
+/// Locks that one transaction ends.
+const STEP: i64 = 200;
+
+/// What the sweeper needs.
+#[derive(Debug)]
+pub struct Sweeper {
+    /// Its own connection.
+    pub database: Kept,
+    /// What records are called.
+    pub modules: Modules,
+    /// How ends are told.
+    pub teller: Teller,
+    /// So that instances do not all look at once.
+    pub dice: Dice,
+    /// When to stop.
+    pub stop: CancellationToken,
+}
+
+impl Sweeper {
+    /// Sweeps until it is stopped. Any number of instances may.
+    pub async fn run(mut self) {
+        loop {
+            let rest = match self.round().await {
+                Ok(rest) => rest,
+                Err(error) => {
+                    tracing::warn!(%error, "the ends of locks could not be looked for");
+                    LOOK_EVERY
+                }
+            };
+            let latest = rest.min(LOOK_EVERY);
+            let rest = self.dice.between(latest, latest + latest / 4).max(REST);
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+    }
+
+    /// Ends what is over, and says when to look again.
+    async fn round(&mut self) -> sqlx::Result<Duration> {
+        let due = due(self.database.get().await?).await;
+        let due = self.database.after(due)?;
+        let mut rest = due.next;
+        for broker in due.brokers {
+            match self.sweep(&broker).await {
+                Ok(ended) if ended == STEP => rest = REST,
+                Ok(_) => {}
+                // The others' locks end all the same.
+                Err(error) => tracing::warn!(%error, %broker, "locks could not be ended"),
+            }
+        }
+        Ok(rest)
+    }
+
+    async fn sweep(&mut self, broker: &BrokerId) -> Result<i64, LockError> {
+        let words = Words(&self.modules);
+        let connection = self.database.get().await?;
+        let swept = sweep(connection, broker, (words, &self.teller)).await;
+        match swept {
+            Err(LockError::Database(error)) => Ok(self.database.after(Err(error))?),
+            other => other,
+        }
+    }
+}
+
+/// What is over, and when the next will be.
+struct Due {
+    brokers: Vec<BrokerId>,
+    next: Duration,
+}
+
+// A time that stands still for a statement is one that an index can be searched for.
+async fn due(connection: &mut PgConnection) -> sqlx::Result<Due> {
+    let row = sqlx::query!(
+        r#"select array(
+                   select distinct broker_id from porchlight.locks
+                   where locked_until <= statement_timestamp() order by broker_id limit $1
+               ) as "brokers!",
+               extract(epoch from (
+                   select min(locked_until) - statement_timestamp() from porchlight.locks
+                   where locked_until > statement_timestamp()
+               ))::float8 as next"#,
+        MOST_BROKERS,
+    )
+    .fetch_one(connection)
+    .await?;
+    let parsed = |id: &String| BrokerId::parse(id).ok();
+    let next = row.next.map(|seconds| seconds.clamp(0.0, 60.0));
+    Ok(Due {
+        brokers: row.brokers.iter().filter_map(parsed).collect(),
+        next: next.map_or(LOOK_EVERY, Duration::from_secs_f64),
+    })
+}
+
+/// Ends one broker's locks that are over; says how many.
+async fn sweep(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    (words, teller): (Words<'_>, &Teller),
+) -> Result<i64, LockError> {
+    let mut transaction = connection.begin().await?;
+    // A log that somebody holds is left for the next round.
+    sqlx::query!("set local lock_timeout = '200ms'")
+        .execute(&mut *transaction)
+        .await?;
+    let rows = take_due(&mut transaction, broker).await?;
+    free(&mut transaction, broker, &rows).await?;
+    let events = rows.iter().flat_map(|row| ended(words, row)).collect();
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let telling = Telling {
+        broker,
+        events,
+        shown: None,
+    };
+    teller.commit(transaction, telling).await?;
+    Ok(count)
+}
+
+fn ended(words: Words<'_>, row: &Row) -> Vec<crate::event::NewEvent> {
+    let former = row.held.as_ref();
+    former.map_or_else(Vec::new, |former| words.freed(row, former, &End::Expired))
+}
+
+/// Rows that somebody is at are left alone: renewed, they are not over; ended by another
+/// instance, they are told already; needed by a transaction of the CRM, they can wait.
+async fn take_due(connection: &mut PgConnection, broker: &BrokerId) -> sqlx::Result<Vec<Row>> {
+    let rows = sqlx::query_as!(
+        Stored,
+        r#"select module, record_id, fence, user_id, session, sessions::text, audience, locked_at,
+               renewed_at, locked_until, waiting::text as "waiting!", clock_timestamp() as "now!"
+           from porchlight.locks
+           where broker_id = $1 and locked_until <= statement_timestamp()
+           order by locked_until limit $2 for update skip locked"#,
+        broker.as_str(),
+        STEP,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Row::try_from).collect()
+}
+
+async fn free(connection: &mut PgConnection, broker: &BrokerId, rows: &[Row]) -> sqlx::Result<()> {
+    let records = rows.iter().map(|row| &row.record);
+    let (modules, ids): (Vec<_>, Vec<_>) = records
+        .map(|record| (record.module.as_str(), record.id.as_str()))
+        .unzip();
+    sqlx::query!(
+        "update porchlight.locks l
+         set user_id = null, session = null, sessions = null, audience = null, locked_at = null,
+             renewed_at = null, locked_until = null, waiting = '[]'
+         from unnest($2::text[], $3::text[]) as over(module, record_id)
+         where l.broker_id = $1 and l.module = over.module and l.record_id = over.record_id",
+        broker.as_str(),
+        &modules as &[&str],
+        &ids as &[&str],
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,45 @@
+//! Asking the holder for a lock.
+
+use super::row::{Key, touch, write};
+use super::teller::Telling;
+use super::words::Words;
+use super::{Lock, LockError, Locks};
+use crate::identity::Caller;
+use crate::ids::{RecordPath, SessionName};
+use crate::records::audience_for;
+
+impl Locks {
+    /// Tells the holder that the caller waits, and the caller once it is free.
+    pub async fn request(
+        &self,
+        caller: &Caller,
+        record: &RecordPath,
+        session: Option<&SessionName>,
+    ) -> Result<Lock, LockError> {
+        let mut transaction = self.pool.begin().await?;
+        audience_for(&mut transaction, caller, record).await?;
+        let key = Key::of(caller, record);
+        let not_locked = || LockError::NotLocked(record.clone());
+        let row = touch(&mut transaction, key).await?;
+        let mut row = row.ok_or_else(not_locked)?;
+        let held = row.live().ok_or_else(not_locked)?;
+        if held.user == caller.user {
+            return Err(LockError::OwnLock(Box::new(row.shown(held))));
+        }
+        let holder = held.user.clone();
+        let mut events = Vec::new();
+        if row.waiting.ask(&caller.user, row.now)? {
+            let by = (&caller.user, session);
+            events.push(Words(&self.modules).requested(record, &holder, by));
+            write(&mut transaction, key.broker, &row).await?;
+        }
+        let lock = row.lock().ok_or_else(not_locked)?;
+        let telling = Telling {
+            broker: key.broker,
+            events,
+            shown: None,
+        };
+        self.teller.commit(transaction, telling).await?;
+        Ok(lock)
+    }
+}

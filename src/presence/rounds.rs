@@ -1,0 +1,136 @@
+//! What time changes: people whose turn it is, large crowds, rooms that nobody needs. It goes
+//! on whether the database answers or not.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::moment::Moment;
+use super::{Hall, Presence, told};
+use crate::event::Audience;
+use crate::ids::BrokerId;
+
+/// How exactly time is kept.
+const TICK: Duration = Duration::from_millis(100);
+/// How often those who look at certain records in a large crowd are woken.
+const WAKE: Duration = Duration::from_millis(500);
+/// How often large crowds hear how many they are.
+const COUNT: Duration = Duration::from_secs(5);
+/// How often rooms that nobody needs are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+/// A room that nobody has entered for so long, and with no signs of ours, is let go.
+const IDLE_MS: i64 = 60_000;
+/// Without a look at the table for so long, nobody of another instance is taken to be gone.
+const BLIND_MS: i64 = 2_500;
+
+/// Makes the rounds.
+pub struct Rounds {
+    presence: Presence,
+    told: FxHashMap<(BrokerId, Audience), usize>,
+}
+
+impl Rounds {
+    /// Rounds through the rooms of `presence`.
+    #[must_use]
+    pub fn new(presence: Presence) -> Self {
+        let told = FxHashMap::default();
+        Self { presence, told }
+    }
+
+    /// Makes them until it is stopped.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let now = Instant::now();
+        let (mut woken, mut counted, mut swept) = (now, now, now);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            self.notice_blindness();
+            self.settle_due();
+            if is_due(&mut woken, WAKE) {
+                self.wake_crowds();
+            }
+            if is_due(&mut counted, COUNT) {
+                self.tell_counts();
+            }
+            if is_due(&mut swept, SWEEP) {
+                self.sweep();
+            }
+        }
+    }
+
+    fn notice_blindness(&self) {
+        let silence = self.presence.now_ms() - self.presence.0.read_at.load(Ordering::Relaxed);
+        if silence > BLIND_MS {
+            self.presence.doubt_until(Moment::NEVER);
+        }
+    }
+
+    fn settle_due(&self) {
+        let now = self.presence.now().moment;
+        for hall in self.presence.all_halls() {
+            let mut visit = hall.enter();
+            for user in visit.room.take_due(now) {
+                self.presence.judge(&mut visit, &user);
+            }
+        }
+    }
+
+    fn wake_crowds(&self) {
+        let hub = &self.presence.0.parts.hub;
+        for hall in self.presence.all_halls() {
+            if hall.unheard.swap(0, Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let large = hall.enter().room.large();
+            if let Some(log) = hub.visit(&hall.broker) {
+                hub.wake_for_whispers(&log, &large);
+            }
+        }
+    }
+
+    fn tell_counts(&mut self) {
+        let (hub, time) = (&self.presence.0.parts.hub, self.presence.now().time);
+        let mut counts = FxHashMap::default();
+        for hall in self.presence.all_halls() {
+            let room = hall.enter().room;
+            for crowd in room.large() {
+                let key = (hall.broker.clone(), crowd.clone());
+                let online = room.online(&crowd);
+                if self.told.get(&key) != Some(&online)
+                    && let Some(log) = hub.visit(&hall.broker)
+                {
+                    hub.whisper(&log, told::count(&room, crowd, time));
+                }
+                counts.insert(key, online);
+            }
+        }
+        self.told = counts;
+    }
+
+    /// Rooms without signs of ours that nobody enters or listens to are let go.
+    fn sweep(&self) {
+        let now_ms = self.presence.now_ms();
+        let read = self.presence.0.parts.hub.active();
+        let read: FxHashSet<_> = read.into_iter().collect();
+        let is_used = |hall: &Hall| now_ms - hall.used_at.load(Ordering::Relaxed) < IDLE_MS;
+        let mut halls = self.presence.halls();
+        halls.retain(|broker, hall| {
+            is_used(hall) || read.contains(broker) || hall.enter().room.has_own()
+        });
+    }
+}
+
+fn is_due(last: &mut Instant, every: Duration) -> bool {
+    let is_due = last.elapsed() >= every;
+    if is_due {
+        *last = Instant::now();
+    }
+    is_due
+}

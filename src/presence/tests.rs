@@ -1,0 +1,278 @@
+//! Properties of rooms: whatever comes in which order, all instances see the same, nobody
+//! flickers, and nobody stays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use time::OffsetDateTime;
+
+use super::moment::Moment;
+use super::person::{Horizon, Rules, Seen};
+use super::room::{Change, Now, Room};
+use super::sign::{Origin, Session, Sign, Source, Status};
+use crate::ids::{TeamId, UserId};
+
+const GRACE_MS: i64 = 1_000;
+const TIMEOUT_MS: i64 = 3_000;
+const AWAY_MS: i64 = 10_000;
+const INSTANCES: usize = 3;
+
+fn rules() -> Rules {
+    Rules {
+        grace: Duration::from_secs(1),
+        timeout: Duration::from_secs(3),
+        away: Duration::from_secs(10),
+    }
+}
+
+fn now(ms: i64) -> Now {
+    Now {
+        moment: Moment::at_ms(ms),
+        time: OffsetDateTime::UNIX_EPOCH,
+    }
+}
+
+fn user() -> UserId {
+    "u".parse().unwrap()
+}
+
+fn named(n: usize) -> Session {
+    Session::Named(format!("s-{n}").parse().unwrap())
+}
+
+fn teams() -> Arc<[TeamId]> {
+    ["t".parse().unwrap()].into()
+}
+
+fn beat(at_ms: i64, status: Status) -> Sign {
+    Sign {
+        status,
+        ends_at: Some(Moment::at_ms(at_ms + TIMEOUT_MS)),
+        ..Sign::of_stream(teams(), Moment::at_ms(at_ms))
+    }
+}
+
+/// What somebody does at an instance, and how long after what was done before.
+#[derive(Clone, Debug)]
+enum Deed {
+    Beat(usize, Status),
+    Leave(usize),
+    Open,
+    Close,
+}
+
+fn deeds() -> impl Strategy<Value = Vec<(i64, usize, Deed)>> {
+    let status = prop_oneof![Just(Status::Online), Just(Status::Away)];
+    let deed = prop_oneof![
+        4 => (0..2_usize, status).prop_map(|(session, status)| Deed::Beat(session, status)),
+        1 => (0..2_usize).prop_map(Deed::Leave),
+        2 => Just(Deed::Open),
+        2 => Just(Deed::Close),
+    ];
+    vec((1..2_500_i64, 0..INSTANCES, deed), 1..40)
+}
+
+/// The sign that a deed leaves at an instance.
+fn sign_of(deed: &Deed, at_ms: i64) -> (Session, Sign) {
+    let now = Moment::at_ms(at_ms);
+    match deed {
+        Deed::Beat(session, status) => (named(*session), beat(at_ms, *status)),
+        Deed::Leave(session) => (named(*session), beat(at_ms, Status::Online).over(now)),
+        Deed::Open => (Session::Streams, Sign::of_stream(teams(), now)),
+        Deed::Close => (Session::Streams, Sign::of_stream(teams(), now).over(now)),
+    }
+}
+
+fn seen(room: &Room) -> Option<Seen> {
+    room.find(&user()).map(|shown| shown.seen.clone())
+}
+
+struct Instances {
+    rooms: Vec<Room>,
+    changes: Vec<Vec<(i64, Change)>>,
+    horizon: Horizon,
+}
+
+impl Instances {
+    fn new() -> Self {
+        let rooms = (0..INSTANCES).map(|_| Room::new(rules(), 250)).collect();
+        Self {
+            rooms,
+            changes: vec![Vec::new(); INSTANCES],
+            horizon: Horizon::default(),
+        }
+    }
+
+    fn put(&mut self, at: usize, (source, sign): (Source, Sign), ms: i64) {
+        self.rooms[at].put(&user(), source, sign);
+        self.judge(at, ms);
+    }
+
+    fn judge(&mut self, at: usize, ms: i64) {
+        let change = self.rooms[at].judge(&user(), now(ms), &self.horizon);
+        self.changes[at].extend(change.map(|change| (ms, change)));
+    }
+
+    /// Lets time pass: whoever is due is judged, at the moment itself.
+    fn wait(&mut self, from_ms: i64, to_ms: i64) {
+        for ms in from_ms..to_ms {
+            for at in 0..INSTANCES {
+                if !self.rooms[at].take_due(Moment::at_ms(ms)).is_empty() {
+                    self.judge(at, ms);
+                }
+            }
+        }
+    }
+}
+
+fn source(session: Session, by: usize, at: usize) -> Source {
+    let origin = if by == at {
+        Origin::Here
+    } else {
+        Origin::There(format!("i-{by}").into())
+    };
+    (session, origin)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Each instance hears of the others late, but in their order; when all has been heard, all
+    /// of them see the same. When everything has ended, nobody sees anything.
+    #[test]
+    fn all_instances_see_the_same_in_the_end(deeds in deeds(), delays in vec(0..1_500_i64, 40)) {
+        let mut instances = Instances::new();
+        let mut mail: Vec<(i64, usize, usize, Session, Sign)> = Vec::new();
+        let mut clock = 0;
+        let mut heard_until = [[0_i64; INSTANCES]; INSTANCES];
+        for ((pause, by, deed), delay) in deeds.iter().zip(&delays) {
+            clock += pause;
+            let (session, sign) = sign_of(deed, clock);
+            for (at, heard_until) in heard_until[*by].iter_mut().enumerate() {
+                let arrives = if at == *by { clock } else { clock + delay };
+                let arrives = arrives.max(*heard_until);
+                *heard_until = arrives;
+                mail.push((arrives, *by, at, session.clone(), sign.clone()));
+            }
+        }
+        mail.sort_by_key(|(arrives, ..)| *arrives);
+        let mut ms = 0;
+        for (arrives, by, at, session, sign) in mail {
+            instances.wait(ms, arrives);
+            ms = arrives;
+            instances.put(at, (source(session, by, at), sign), ms);
+        }
+        instances.wait(ms, ms + GRACE_MS + 1);
+        ms += GRACE_MS + 1;
+        (0..INSTANCES).for_each(|at| instances.judge(at, ms));
+        let first = seen(&instances.rooms[0]);
+        for room in &instances.rooms {
+            prop_assert_eq!(seen(room), first.clone());
+        }
+        // All instances die, and so do their streams.
+        for by in 0..INSTANCES {
+            instances.horizon.gone.insert(format!("i-{by}").into(), Moment::at_ms(ms));
+            let over = Sign::of_stream(teams(), Moment::at_ms(ms)).over(Moment::at_ms(ms));
+            instances.put(by, (source(Session::Streams, by, by), over), ms);
+        }
+        instances.wait(ms, ms + TIMEOUT_MS + GRACE_MS + 1);
+        for room in &instances.rooms {
+            prop_assert_eq!(seen(room), None);
+        }
+    }
+
+    /// Whoever shows a sign before the last one and the grace are over is never gone, and
+    /// whoever does not is gone right then.
+    #[test]
+    fn nobody_flickers_and_nobody_stays(
+        pauses in vec(1..TIMEOUT_MS + GRACE_MS, 1..20),
+        at in vec(0..INSTANCES, 20),
+    ) {
+        let mut instances = Instances::new();
+        let mut ms = 0;
+        for (pause, by) in pauses.iter().zip(&at) {
+            for to in 0..INSTANCES {
+                instances.put(to, (source(named(0), *by, to), beat(ms, Status::Online)), ms);
+            }
+            instances.wait(ms, ms + pause);
+            ms += pause;
+        }
+        let last = ms - pauses.last().unwrap();
+        instances.wait(ms, last + TIMEOUT_MS + GRACE_MS + 1);
+        for changes in &instances.changes {
+            let told: Vec<_> = changes
+                .iter()
+                .map(|(ms, change)| (*ms, change.after.is_some()))
+                .collect();
+            prop_assert_eq!(told, vec![(0, true), (last + TIMEOUT_MS + GRACE_MS, false)]);
+        }
+    }
+}
+
+#[test]
+fn nobody_of_another_instance_is_gone_while_we_cannot_see() {
+    let mut room = Room::new(rules(), 250);
+    let blind = Horizon {
+        trusted_from: Moment::NEVER,
+        ..Horizon::default()
+    };
+    room.put(&user(), source(named(0), 1, 0), beat(0, Status::Online));
+    room.judge(&user(), now(0), &Horizon::default());
+    room.judge(&user(), now(60_000), &blind);
+    assert!(seen(&room).is_some());
+    room.judge(&user(), now(60_001), &Horizon::default());
+    assert_eq!(seen(&room), None);
+}
+
+#[test]
+fn whoever_does_nothing_is_away_and_a_heartbeat_has_the_last_word() {
+    let mut room = Room::new(rules(), 250);
+    let horizon = Horizon::default();
+    let stream = Sign::of_stream(teams(), Moment::at_ms(0));
+    room.put(&user(), (Session::Streams, Origin::Here), stream);
+    let status = |room: &mut Room, ms| {
+        room.judge(&user(), now(ms), &horizon);
+        seen(room).unwrap().status
+    };
+    assert_eq!(status(&mut room, 0), Status::Online);
+    assert_eq!(status(&mut room, AWAY_MS), Status::Away);
+    let away = beat(AWAY_MS + 1, Status::Away);
+    let mut put = |ms, sign| {
+        room.put(&user(), (named(0), Origin::Here), sign);
+        status(&mut room, ms)
+    };
+    assert_eq!(
+        put(AWAY_MS + 2, beat(AWAY_MS + 2, Status::Online)),
+        Status::Online
+    );
+    assert_eq!(put(AWAY_MS + 3, away), Status::Away);
+}
+
+#[test]
+fn a_crowd_becomes_large_once_and_small_again_once() {
+    let mut room = Room::new(rules(), 10);
+    let horizon = Horizon::default();
+    let person = |n: usize| UserId::parse(&format!("u-{n}")).unwrap();
+    let mut flips = Vec::new();
+    for n in 0..20 {
+        room.put(
+            &person(n),
+            (named(0), Origin::Here),
+            beat(0, Status::Online),
+        );
+        let change = room.judge(&person(n), now(0), &horizon).unwrap();
+        flips.extend(change.flipped.iter().map(|_| n));
+    }
+    // The broker and the team: the eleventh person makes both large.
+    assert_eq!(flips, [10, 10]);
+    let mut flips = Vec::new();
+    for n in 0..20 {
+        let gone = beat(1, Status::Online).over(Moment::at_ms(1));
+        room.put(&person(n), (named(0), Origin::Here), gone);
+        let change = room.judge(&person(n), now(1 + GRACE_MS), &horizon).unwrap();
+        flips.extend(change.flipped.iter().map(|_| 19 - n));
+    }
+    assert_eq!(flips, [8, 8]);
+}

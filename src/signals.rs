@@ -1,0 +1,183 @@
+//! Signals: what a user is just doing, for whoever is looking. They are told at once, end
+//! by themselves, reach the streams of all instances, and are never logged.
+//!
+//! Every instance keeps the same table of what goes on: from what is said to it, and from
+//! what the others say. So a signal ends everywhere, whatever has become of the instance
+//! it was said to.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::event::Audience;
+use crate::hints::Megaphone;
+use crate::hub::{Hub, Whisper};
+use crate::identity::Caller;
+use crate::ids::SessionName;
+use crate::metrics::Metrics;
+
+pub mod active;
+pub mod going;
+pub mod line;
+pub mod name;
+pub mod told;
+
+pub use active::{About, SignalError};
+pub use going::LASTS;
+pub use name::{InvalidName, InvalidNames, SignalName, SignalNames, Word};
+
+use active::{Active, Key, Telling};
+use going::{Place, Said, Start};
+use line::Heard;
+
+/// How often ends, and what was held back, are looked for.
+const TICK: Duration = Duration::from_millis(25);
+/// Signals that are looked at before others get a turn.
+const MOST_A_TICK: usize = 500;
+
+/// What a user says.
+#[derive(Clone, Debug)]
+pub struct Signal {
+    /// What.
+    pub name: SignalName,
+    /// Whether it goes on or is over.
+    pub word: Word,
+    /// About what.
+    pub about: About,
+    /// The device or tab it comes from.
+    pub session: Option<SessionName>,
+    /// Whoever may hear it.
+    pub lanes: Arc<[Audience]>,
+}
+
+/// What signals need.
+#[derive(Debug)]
+pub struct SignalParts {
+    /// Whose streams are told.
+    pub hub: Arc<Hub>,
+    /// Where the other instances are told.
+    pub elsewhere: Megaphone,
+    /// The time that events carry.
+    pub clock: Clock,
+    /// Who counts.
+    pub metrics: Arc<Metrics>,
+}
+
+/// All signals that go on.
+#[derive(Clone, Debug)]
+pub struct Signals(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    parts: SignalParts,
+    active: Mutex<Active>,
+}
+
+impl Signals {
+    /// A quiet place.
+    #[must_use]
+    pub fn new(parts: SignalParts) -> Self {
+        let active = Mutex::default();
+        Self(Arc::new(Shared { parts, active }))
+    }
+
+    /// Takes what a caller says; gives when it ends by itself.
+    pub fn send(&self, caller: &Caller, signal: Signal) -> Result<Duration, SignalError> {
+        let key = Key {
+            broker: caller.broker.clone(),
+            user: caller.user.clone(),
+            about: signal.about,
+            name: signal.name,
+        };
+        let (session, lanes) = (signal.session, signal.lanes);
+        let mut active = self.active();
+        let now = Instant::now();
+        let (tellings, ends_in) = match signal.word {
+            Word::Goes => {
+                let start = Start {
+                    said: Said { session, lanes },
+                    at: now,
+                    place: Place::Here,
+                };
+                (active.start(now, key, start)?, LASTS)
+            }
+            Word::Stopped => (
+                active.stop(now, key, (session, Place::Here)),
+                Duration::ZERO,
+            ),
+        };
+        self.tell(&active, &tellings);
+        drop(active);
+        self.0.parts.metrics.signals.inc();
+        Ok(ends_in)
+    }
+
+    /// Ends what is over, and passes on what the other instances say.
+    pub async fn run(self, mut heard: mpsc::Receiver<String>, stop: CancellationToken) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => while !self.tick() {
+                    tokio::task::yield_now().await;
+                },
+                Some(line) = heard.recv() => self.hear(&line),
+            }
+        }
+    }
+
+    /// Tells what is due; whether that was all.
+    fn tick(&self) -> bool {
+        let mut active = self.active();
+        let (tellings, was_all) = active.tick(Instant::now(), MOST_A_TICK);
+        self.tell(&active, &tellings);
+        was_all
+    }
+
+    fn hear(&self, line: &str) {
+        let now = Instant::now();
+        let Some((key, heard)) = line::heard(line, now) else {
+            tracing::debug!(line, "another instance said something strange");
+            return;
+        };
+        let mut active = self.active();
+        let tellings = match heard {
+            Heard::Start(start) => active.start(now, key, start),
+            Heard::Stop(session) => Ok(active.stop(now, key, (session, Place::Elsewhere))),
+        };
+        match tellings {
+            Ok(tellings) => self.tell(&active, &tellings),
+            Err(error) => {
+                self.0.parts.metrics.signals_dropped.inc();
+                tracing::debug!(%error, "a signal of another instance was dropped");
+            }
+        }
+    }
+
+    /// Tells the streams here and the other instances. The table stays locked meanwhile, so
+    /// that everybody is told in the order in which things happened.
+    fn tell(&self, _in_order: &MutexGuard<'_, Active>, tellings: &[Telling]) {
+        let parts = &self.0.parts;
+        for telling in tellings {
+            let lanes = &telling.change.said.lanes;
+            let log = parts.hub.visit(&telling.key.broker);
+            if let Some(log) = log.filter(|_| !lanes.is_empty()) {
+                let event = told::event(telling, parts.clock.now());
+                parts.hub.whisper(&log, Whisper::of(&event, lanes));
+            }
+            if telling.change.is_spoken && !parts.elsewhere.signal(line::spoken(telling)) {
+                parts.metrics.signals_dropped.inc();
+            }
+        }
+    }
+
+    fn active(&self) -> MutexGuard<'_, Active> {
+        let active = self.0.active.lock();
+        active.unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,181 @@
+//! All signals that go on, here and at the other instances. It knows no clock and tells
+//! nobody: it says what is to be told.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use tokio::time::Instant;
+
+use super::going::{Change, Going, Place, Start};
+use super::name::SignalName;
+use crate::ids::{BrokerId, RecordPath, SessionName, TeamId, UserId};
+
+/// Signals of one user that may go on at a time.
+pub const MOST_PER_USER: usize = 20;
+/// Signals that an instance knows of.
+pub const MOST_ACTIVE: usize = 50_000;
+
+/// What a signal is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum About {
+    /// A record.
+    Record(RecordPath),
+    /// A team.
+    Team(TeamId),
+}
+
+/// Which signal: whatever is the same here is one, from however many devices it comes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The tenant.
+    pub broker: BrokerId,
+    /// Who.
+    pub user: UserId,
+    /// About what.
+    pub about: About,
+    /// What.
+    pub name: SignalName,
+}
+
+/// Why a signal was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignalError {
+    /// Too many of one user.
+    #[error(
+        "a user has {MOST_PER_USER} signals at a time at the most; some of yours must end first"
+    )]
+    TooMany,
+    /// Too many of all.
+    #[error("too many signals go on at this instance")]
+    Busy,
+}
+
+/// Something to be told of a signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// Which signal.
+    pub key: Arc<Key>,
+    /// What.
+    pub change: Change,
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub struct Active {
+    going: FxHashMap<Arc<Key>, Going>,
+    /// Every signal of `going` once, at the time at which to look at it again.
+    due: BTreeSet<(Instant, Arc<Key>)>,
+    per_user: FxHashMap<(BrokerId, UserId), usize>,
+}
+
+impl Active {
+    /// A signal begins or goes on.
+    pub fn start(
+        &mut self,
+        now: Instant,
+        key: Key,
+        start: Start,
+    ) -> Result<Vec<Telling>, SignalError> {
+        let key = self.room_for(now, key)?;
+        Ok(self.change(now, &key, |going| going.start(now, start)))
+    }
+
+    /// Its user says that it is over. Where it is not known, and there is no room to
+    /// remember that it was stopped, that is not remembered.
+    pub fn stop(
+        &mut self,
+        now: Instant,
+        key: Key,
+        (session, place): (Option<SessionName>, Place),
+    ) -> Vec<Telling> {
+        let Ok(key) = self.room_for(now, key) else {
+            return Vec::new();
+        };
+        self.change(now, &key, |going| going.stop(now, session, place))
+    }
+
+    /// What is to be told by now, of `most` signals; all that was due if it was fewer.
+    pub fn tick(&mut self, now: Instant, most: usize) -> (Vec<Telling>, bool) {
+        let mut tellings = Vec::new();
+        for _ in 0..most {
+            let due = self.due.first().filter(|(at, _)| *at <= now);
+            let Some(key) = due.map(|(_, key)| Arc::clone(key)) else {
+                return (tellings, true);
+            };
+            tellings.extend(self.change(now, &key, |going| going.tick(now)));
+        }
+        (tellings, false)
+    }
+
+    /// Signals that are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.going.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.going.is_empty()
+    }
+
+    /// Makes sure that the signal is in the table.
+    fn room_for(&mut self, now: Instant, key: Key) -> Result<Arc<Key>, SignalError> {
+        if let Some((known, _)) = self.going.get_key_value(&key) {
+            return Ok(Arc::clone(known));
+        }
+        if self.going.len() >= MOST_ACTIVE {
+            return Err(SignalError::Busy);
+        }
+        let user = (key.broker.clone(), key.user.clone());
+        let count = self.per_user.entry(user).or_default();
+        if *count >= MOST_PER_USER {
+            return Err(SignalError::TooMany);
+        }
+        *count += 1;
+        let (key, going) = (Arc::new(key), Going::new(now));
+        self.due.insert((going.next(), Arc::clone(&key)));
+        self.going.insert(Arc::clone(&key), going);
+        Ok(key)
+    }
+
+    fn change(
+        &mut self,
+        now: Instant,
+        key: &Arc<Key>,
+        change: impl FnOnce(&mut Going) -> Vec<Change>,
+    ) -> Vec<Telling> {
+        let Some(going) = self.going.get_mut(key) else {
+            return Vec::new();
+        };
+        let was_due = going.next();
+        let changes = change(going);
+        let (is_due, is_forgotten) = (going.next(), going.is_forgotten(now));
+        self.due.remove(&(was_due, Arc::clone(key)));
+        if is_forgotten {
+            self.forget(key);
+        } else {
+            self.due.insert((is_due, Arc::clone(key)));
+        }
+        let telling = |change| Telling {
+            key: Arc::clone(key),
+            change,
+        };
+        changes.into_iter().map(telling).collect()
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.going.remove(key);
+        let user = (key.broker.clone(), key.user.clone());
+        if let Some(count) = self.per_user.get_mut(&user) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_user.remove(&user);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Locks on records: one holder at a time, told to all who may know, on the database's clock.
+
+mod asking;
+mod expiry;
+mod fence;
+mod race;
+mod rubbish;
+mod seeing;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{Executor, PgConnection};
+
+use crate::support::wait::soon;
+use crate::support::{Answer, Service, Stream, Token};
+
+/// A record that the log has never heard of.
+const RECORD: &str = "e-1";
+
+async fn two() -> [Service; 2] {
+    crate::instances::two(&[]).await
+}
+
+fn agent(name: &str) -> Token {
+    Token::user(name, &["a"])
+}
+
+fn admin() -> Token {
+    Token {
+        role: porchlight::identity::Role::Admin,
+        ..agent("boss")
+    }
+}
+
+async fn send(
+    service: &Service,
+    who: &Token,
+    (method, path): (Method, &str),
+    body: &Value,
+) -> Answer {
+    let request = service.client.request(method, service.url(path));
+    let request = request.bearer_auth(who.signed());
+    Answer::to(match body {
+        Value::Null => request,
+        body => request.json(body),
+    })
+    .await
+}
+
+/// `POST /locks`.
+async fn lock(service: &Service, who: &Token, record: &str, session: &str) -> Answer {
+    let body = json!({"module": "escrows", "recordId": record, "session": session});
+    send(service, who, (Method::POST, "/locks"), &body).await
+}
+
+/// `POST` to what can be done with a lock on an escrow.
+async fn post(service: &Service, who: &Token, what: &str, body: Value) -> Answer {
+    let path = format!("/locks/escrows/{what}");
+    send(service, who, (Method::POST, &path), &body).await
+}
+
+/// `DELETE` of a lock on an escrow.
+async fn unlock(service: &Service, who: &Token, what: &str) -> Answer {
+    let path = format!("/locks/escrows/{what}");
+    send(service, who, (Method::DELETE, &path), &Value::Null).await
+}
+
+/// What somebody is shown of all locks.
+async fn locks(service: &Service, who: &Token, query: &str) -> Vec<Value> {
+    let listed = service.list(&format!("/locks{query}"), who).await;
+    listed["locks"].as_array().expect("a list").clone()
+}
+
+/// Time passes until every lease is over.
+async fn end_every_lease(connection: &mut PgConnection) {
+    let sql = "update porchlight.locks set locked_until = clock_timestamp(),
+         renewed_at = renewed_at - interval '1 hour', sessions = (
+             select jsonb_object_agg(key, value || '{\"until\":\"2020-01-01T00:00:00Z\"}')
+             from jsonb_each(sessions))
+         where user_id is not null";
+    connection.execute(sql).await.expect("an update");
+}
+
+/// Waits until this is what the database counts.
+async fn until_counted(connection: &mut PgConnection, sql: &'static str, expected: i64) {
+    let counted = async {
+        let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
+        loop {
+            looks.tick().await;
+            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *connection);
+            if count.await.expect("a count") == expected {
+                return;
+            }
+        }
+    };
+    soon(sql, counted).await;
+}
+
+/// Publishes a marker, and gives what the stream was told before it, in short.
+async fn told_until_marker(service: &Service, streams: &mut [Stream]) -> Vec<Vec<String>> {
+    let marker = json!({"type": "test:marker", "audience": {"team": "a"}});
+    service.publish(&marker).await;
+    let mut all = Vec::new();
+    for stream in streams {
+        let mut told = Vec::new();
+        loop {
+            let message = stream.next_logged().await;
+            if message.name == "test:marker" {
+                break;
+            }
+            told.push(in_short(&message.name, &message.json()["data"]));
+        }
+        all.push(told);
+    }
+    all
+}
+
+/// `escrow:unlocked expired u-1 3`.
+fn in_short(name: &str, data: &Value) -> String {
+    let reason = data["reason"].as_str();
+    let holder = data["holder"]["userId"].as_str();
+    let fence = data["fence"].as_i64().map(|fence| fence.to_string());
+    let words = [Some(name), reason, holder, fence.as_deref()];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_lock_has_one_holder_and_a_conflict_says_who_it_is() {
+    let [a, b] = &two().await;
+    let mut streams = [
+        a.stream("/stream", &agent("ann")).await,
+        b.stream("/stream", &agent("bob")).await,
+    ];
+    let granted = lock(a, &agent("ann"), RECORD, "tab-1").await;
+    assert_eq!(granted.status, 201, "{}", granted.text);
+    let mut held = granted.json();
+    assert_eq!(held["fence"], 1);
+    assert_eq!(held["holder"], json!({"userId": "ann", "session": "tab-1"}));
+    assert_eq!(
+        (&held["module"], &held["recordId"]),
+        (&json!("escrows"), &json!(RECORD))
+    );
+    assert_eq!(held["waiting"], 0);
+    let refused = lock(b, &agent("bob"), RECORD, "tab-1").await;
+    assert_eq!(refused.refused(409, "locked", "a conflict"), None);
+    let problem = refused.json();
+    assert_eq!(problem["lock"], held);
+    let detail = problem["detail"].as_str().unwrap();
+    for words in ["ann", held["lockedUntil"].as_str().unwrap(), "/request"] {
+        assert!(detail.contains(words), "{detail}");
+    }
+    // Another record, and the same one at another broker, are other locks.
+    assert_eq!(lock(b, &agent("bob"), "e-2", "tab-1").await.status, 201);
+    let elsewhere = lock(b, &agent("bob").of("c"), RECORD, "tab-1").await;
+    assert_eq!(
+        (elsewhere.status, &elsewhere.json()["fence"]),
+        (201, &json!(1))
+    );
+    let gone = unlock(b, &agent("ann"), "e-1?session=tab-1").await;
+    assert_eq!((gone.status, &gone.text[..]), (204, ""));
+    let next = lock(b, &agent("bob"), RECORD, "tab-1").await;
+    assert_eq!((next.status, &next.json()["fence"]), (201, &json!(2)));
+    for told in told_until_marker(a, &mut streams).await {
+        let expected = [
+            "escrow:locked ann 1",
+            "escrow:locked bob 1",
+            "escrow:unlocked released ann 1",
+            "escrow:locked bob 2",
+        ];
+        assert_eq!(told, expected);
+    }
+    let first = &a
+        .list("/events?types=escrow:locked&limit=1", &agent("ann"))
+        .await["events"][0];
+    assert_eq!(
+        (&first["userId"], &first["recordId"]),
+        (&json!("ann"), &json!(RECORD))
+    );
+    for field in ["module", "recordId", "waiting"] {
+        held.as_object_mut().unwrap().remove(field);
+    }
+    assert_eq!(first["data"], held);
+}
+
+#[tokio::test]
+async fn the_holders_devices_share_the_lock_which_lasts_while_one_of_them_stays() {
+    let [a, b] = &two().await;
+    let (ann, bob) = (agent("ann"), agent("bob"));
+    let mut streams = [a.stream("/stream", &bob).await];
+    assert_eq!(lock(a, &ann, RECORD, "phone").await.status, 201);
+    // A retry, and another device.
+    for (at, session) in [(a, "phone"), (b, "phone"), (b, "tab")] {
+        let again = lock(at, &ann, RECORD, session).await;
+        assert_eq!((again.status, &again.json()["fence"]), (200, &json!(1)));
+        assert_eq!(again.json()["holder"]["session"], "phone");
+    }
+    assert_eq!(unlock(b, &ann, "e-1?session=phone").await.status, 204);
+    assert_eq!(locks(a, &bob, "").await[0]["holder"]["session"], "tab");
+    let gone = unlock(b, &ann, "e-1?session=phone").await;
+    let field = gone.refused(404, "unknown_session", "a device that has left");
+    assert_eq!(field.as_deref(), Some("session"));
+    assert_eq!(lock(b, &bob, RECORD, "tab").await.status, 409);
+    assert_eq!(unlock(a, &ann, "e-1?session=tab").await.status, 204);
+    let expected = ["escrow:locked ann 1", "escrow:unlocked released ann 1"];
+    assert_eq!(told_until_marker(b, &mut streams).await, [expected]);
+    // Without a name, all devices let go.
+    for session in ["phone", "tab"] {
+        lock(a, &ann, RECORD, session).await;
+    }
+    assert_eq!(unlock(a, &ann, RECORD).await.status, 204);
+    unlock(a, &ann, RECORD)
+        .await
+        .refused(404, "not_locked", "twice");
+    assert_eq!(lock(b, &bob, RECORD, "tab").await.json()["fence"], 3);
+}
+
+#[tokio::test]
+async fn renewing_moves_the_end_and_nothing_else() {
+    let [a, b] = &two().await;
+    let ann = agent("ann");
+    let mut streams = [a.stream("/stream", &ann).await];
+    let granted = lock(a, &ann, RECORD, "tab").await.json();
+    let lasts = |lock: &Value| {
+        let moment = |field: &str| -> time::OffsetDateTime {
+            let rfc3339 = &time::format_description::well_known::Rfc3339;
+            time::OffsetDateTime::parse(lock[field].as_str().unwrap(), rfc3339).unwrap()
+        };
+        (moment("lockedUntil") - moment("lockedAt")).whole_seconds()
+    };
+    assert_eq!(lasts(&granted), 300);
+    let body = json!({"session": "tab", "leaseSeconds": 3_600});
+    let renewed = post(b, &ann, "e-1/renew", body).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text);
+    let longer = renewed.json();
+    assert!((3_600..3_660).contains(&lasts(&longer)), "{longer}");
+    // As long again, where it is not said.
+    let renewed = post(a, &ann, "e-1/renew", json!({"session": "tab"}))
+        .await
+        .json();
+    assert!(lasts(&renewed) >= lasts(&longer), "{renewed}");
+    for field in ["fence", "lockedAt", "holder"] {
+        assert_eq!(renewed[field], granted[field]);
+    }
+    let other = post(b, &ann, "e-1/renew", json!({"session": "phone"})).await;
+    other.refused(404, "unknown_session", "a session that does not hold it");
+    let other = post(b, &agent("bob"), "e-1/renew", json!({"session": "tab"})).await;
+    other.refused(409, "locked", "someone else's");
+    assert_eq!(other.json()["lock"], renewed);
+    let free = post(b, &ann, "e-2/renew", json!({"session": "tab"})).await;
+    free.refused(404, "not_locked", "a free one");
+    let expected = ["escrow:locked ann 1"];
+    assert_eq!(told_until_marker(b, &mut streams).await, [expected]);
+}
