@@ -19,14 +19,12 @@ mod watching;
 
 use cluster::Cluster;
 use people::{Facts, Person, Phase};
-use truth::{LAG, Ms, TOLERANCE, Times, covers, overlap};
+use truth::{LAG, TOLERANCE, Times, covers, overlap};
 use watching::{Part, Watcher};
 
 /// Busy times, and how long each of them is.
 const ROUNDS: usize = 2;
 const ROUND: Duration = Duration::from_secs(12);
-/// When it is quiet, everything is known after the heartbeat, the lease and the grace.
-const LEASE: Ms = 10_000;
 
 struct World {
     cluster: Arc<Cluster>,
@@ -119,7 +117,8 @@ impl World {
     /// Every picture, list and snapshot must become the truth, and stay so.
     async fn must_agree(&self) {
         let truth = &self.cluster.truth;
-        let bound = truth.times.timeout + LEASE + truth.times.grace + LAG + TOLERANCE;
+        let times = truth.times;
+        let bound = times.timeout + times.lease() + times.grace + LAG + TOLERANCE;
         let until = truth.now() + bound;
         let mut agreed = 0;
         while agreed < 3 {

@@ -110,18 +110,3 @@ async fn filters_leave_out_what_was_not_asked_for() {
         (&json!("e-1"), &json!(false))
     );
 }
-
-#[tokio::test]
-async fn whoever_looks_at_a_record_hears_when_somebody_at_it_is_away() {
-    let service = Service::with(QUICK).await;
-    let (ann, bob) = (Token::user("ann", &["t"]), Token::user("bob", &["t"]));
-    let mut record = service.stream("/stream/records/escrows/e-1", &ann).await;
-    record.next_state("presence:snapshot").await;
-    let mut beat = at("s", Some("e-1"), None);
-    is_here(&service, &bob, beat.clone()).await;
-    record.next_state("user:viewing:escrow").await;
-    beat["status"] = json!("away");
-    is_here(&service, &bob, beat).await;
-    let away = record.next_state("user:presence:away").await;
-    assert_eq!(away["userId"], "bob");
-}

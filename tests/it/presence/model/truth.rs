@@ -15,17 +15,25 @@ pub const LAG: Ms = 3_000;
 pub const TOLERANCE: Ms = 1_500;
 /// What an instance has not written by then dies with it.
 const UNWRITTEN: Ms = 1_800;
-/// A killed instance counts as alive for so long at the most, and for what is left of it when
-/// it was renewed long ago.
-const LEASE: Ms = 10_000;
-const LEASE_LEFT: Ms = 6_000;
-
 /// How long things count.
 #[derive(Clone, Copy)]
 pub struct Times {
     pub grace: Ms,
     pub timeout: Ms,
     pub drain: Ms,
+}
+
+impl Times {
+    /// A killed instance counts as alive for so long at the most, as a session that has just
+    /// beaten does.
+    pub fn lease(self) -> Ms {
+        self.timeout.min(10_000)
+    }
+
+    /// The lease is renewed when a third of it is over; the rest is for a busy machine.
+    fn lease_left(self) -> Ms {
+        self.lease() / 3
+    }
 }
 
 /// One instance, from its start to its end.
@@ -149,7 +157,7 @@ impl Truth {
             sign.session.map(|_| sign.asked + self.times.timeout),
             killed_at
                 .filter(|_| sign.session.is_none())
-                .map(|at| at + LEASE_LEFT),
+                .map(|at| at + self.times.lease_left()),
             site.stopped_at
                 .filter(|_| sign.session.is_none())
                 .map(|at| at + self.times.drain),
@@ -180,7 +188,7 @@ impl Truth {
             match (end, site.killed_in, sign.cut) {
                 (Some(end), None, _) => drained(end),
                 (Some(end), Some((from, _)), _) if end + UNWRITTEN < from => drained(end),
-                (_, Some((_, killed)), _) => killed + LEASE,
+                (_, Some((_, killed)), _) => killed + self.times.lease(),
                 (None, None, Some(cut)) => drained(cut),
                 (None, None, None) => Ms::MAX / 2,
             }
