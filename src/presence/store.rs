@@ -33,22 +33,26 @@ pub struct Read {
     pub sign: Sign,
 }
 
-/// Says that this instance lives for `lease` from now.
+/// Says that this instance lives for `lease` from now. Tells whether the others may have taken
+/// it for gone before.
 pub async fn live(
     connection: &mut PgConnection,
     instance: &str,
     lease: Duration,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into porchlight.instances (instance, live_until)
+) -> sqlx::Result<bool> {
+    let lives = sqlx::query!(
+        r#"with before as (select live_until from porchlight.instances where instance = $1)
+         insert into porchlight.instances (instance, live_until)
          values ($1, clock_timestamp() + $2 * interval '1 ms')
-         on conflict (instance) do update set live_until = excluded.live_until",
+         on conflict (instance) do update set live_until = excluded.live_until
+         returning coalesce((select live_until <= clock_timestamp() from before), true)
+             as "was_gone!""#,
         instance,
         ms(lease),
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(())
+    Ok(lives.was_gone)
 }
 
 /// The other instances, and for how many milliseconds each is sure to live.

@@ -12,6 +12,8 @@ use crate::support::{Answer, Service, Stream, Token, eventually, for_team, numbe
 
 mod bad;
 mod crowds;
+mod model;
+mod outages;
 mod places;
 
 /// Times short enough to wait for.

@@ -11,7 +11,7 @@ use crate::ids::BrokerId;
 use crate::presence::moment::Moment;
 use crate::presence::person::Horizon;
 use crate::presence::room::Room;
-use crate::presence::sign::{Origin, Session};
+use crate::presence::sign::{Origin, Session, Sign};
 use crate::presence::store::{self, Key, Read};
 use crate::presence::{Hall, Join, locked};
 
@@ -25,9 +25,22 @@ impl Keeper {
         let lease = self.lease();
         let connection = self.parts.database.get().await?;
         let lives = store::live(connection, &self.parts.instance, lease).await;
-        self.parts.database.after(lives)?;
+        let was_gone = self.parts.database.after(lives)?;
         self.last.live = Some(Instant::now());
+        if was_gone {
+            self.return_own_streams();
+        }
         Ok(())
+    }
+
+    /// The others have forgotten, or will, whose streams are here: they are told again.
+    fn return_own_streams(&self) {
+        let signs = self.own_streams();
+        let mut waiting = self.presence.outbox();
+        waiting.is_urgent |= !signs.is_empty();
+        for (key, sign) in signs {
+            waiting.signs.entry(key).or_insert(sign);
+        }
     }
 
     /// Writes what the table does not have yet. What could not be written is kept, unless
@@ -194,6 +207,16 @@ impl Keeper {
 
     pub(super) fn end_own_streams(&self) {
         let now = self.presence.now().moment;
+        let signs = self.own_streams().into_iter();
+        let mut waiting = self.presence.outbox();
+        waiting
+            .signs
+            .extend(signs.map(|(key, sign)| (key, sign.over(now))));
+        // Nobody is left to announce it.
+        waiting.is_urgent = false;
+    }
+
+    fn own_streams(&self) -> Vec<(Key, Sign)> {
         let mut signs = Vec::new();
         for hall in self.presence.all_halls() {
             for (user, sign) in hall.enter().room.own_streams() {
@@ -202,12 +225,9 @@ impl Keeper {
                     user: user.clone(),
                     session: Session::Streams,
                 };
-                signs.push((key, sign.over(now)));
+                signs.push((key, sign.clone()));
             }
         }
-        let mut waiting = self.presence.outbox();
-        waiting.signs.extend(signs);
-        // Nobody is left to announce it.
-        waiting.is_urgent = false;
+        signs
     }
 }

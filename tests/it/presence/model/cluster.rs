@@ -1,0 +1,167 @@
+//! Two instances inside the test, whose clocks are set at will, and one beside it, which is
+//! killed and replaced.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use reqwest::{Client, Method, RequestBuilder};
+
+use super::truth::{Times, Truth};
+use crate::support::cluster::TestDatabase;
+use crate::support::{Chance, Process, Service, Token};
+
+/// Tokens outlive every clock that is set.
+const TOKEN_SECONDS: u64 = 100_000;
+/// How far clocks are set, in seconds.
+const CLOCKS: [i64; 4] = [-3_600, 0, 3_600, 1_800];
+
+/// The instances.
+pub struct Cluster {
+    pub truth: Arc<Truth>,
+    pub services: [Service; 2],
+    client: Client,
+    variables: Vec<(&'static str, String)>,
+    process: Mutex<Option<(usize, Process)>>,
+}
+
+/// Somewhere to ask.
+#[derive(Clone)]
+pub struct Door {
+    pub site: usize,
+    base: String,
+    client: Client,
+}
+
+impl Door {
+    pub fn request(&self, method: Method, path: &str, token: &Token) -> RequestBuilder {
+        let url = format!("{}{path}", self.base);
+        let token = token.clone().lasting(TOKEN_SECONDS);
+        self.client.request(method, url).bearer_auth(token.signed())
+    }
+
+    pub fn get(&self, path: &str, token: &Token) -> RequestBuilder {
+        self.request(Method::GET, path, token)
+    }
+}
+
+impl Cluster {
+    pub async fn start(times: Times) -> Self {
+        let database = Arc::new(TestDatabase::create().await);
+        let flag = |name: &str, ms: i64| format!("--{name}-seconds={}", ms / 1_000);
+        let flags = [
+            flag("presence-grace", times.grace),
+            flag("presence-timeout", times.timeout),
+            "--poll-ms=60000".to_owned(),
+        ];
+        let flags = flags.each_ref().map(String::as_str);
+        let first = Service::on(Arc::clone(&database), &flags).await;
+        let second = Service::on(Arc::clone(&database), &flags).await;
+        let seconds = |ms: i64| (ms / 1_000).to_string();
+        let variables = vec![
+            ("DATABASE_URL", database.url()),
+            ("PORCHLIGHT_PRESENCE_GRACE_SECONDS", seconds(times.grace)),
+            (
+                "PORCHLIGHT_PRESENCE_TIMEOUT_SECONDS",
+                seconds(times.timeout),
+            ),
+            ("PORCHLIGHT_DRAIN_SPREAD_SECONDS", seconds(times.drain)),
+        ];
+        let truth = Arc::new(Truth::new(times));
+        let sites = [truth.add_site(), truth.add_site()];
+        assert_eq!(sites, [0, 1]);
+        let cluster = Self {
+            truth,
+            client: first.client.clone(),
+            services: [first, second],
+            variables,
+            process: Mutex::default(),
+        };
+        cluster.start_process().await;
+        cluster
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<(usize, Process)>> {
+        self.process.lock().expect("no panic")
+    }
+
+    /// Starts a process in the place of the one before, if there is any, and gives that one.
+    async fn start_process(&self) -> Option<(usize, Process)> {
+        let variables: Vec<_> = self
+            .variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let process = Process::start("127.0.0.1:0", &variables).await;
+        let site = self.truth.add_site();
+        self.slot().replace((site, process))
+    }
+
+    /// The instances that one may go to now.
+    pub fn doors(&self) -> Vec<Door> {
+        let mut doors = vec![self.door(0), self.door(1)];
+        let process = self.slot();
+        doors.extend(process.as_ref().map(|(site, process)| Door {
+            site: *site,
+            base: process.url(""),
+            client: self.client.clone(),
+        }));
+        doors
+    }
+
+    /// One of the two that are there all the time.
+    pub fn door(&self, site: usize) -> Door {
+        Door {
+            site,
+            base: self.services[site].url(""),
+            client: self.client.clone(),
+        }
+    }
+
+    /// Any of them.
+    pub fn any_door(&self, chance: &mut Chance) -> Door {
+        let doors = self.doors();
+        doors[chance.below(doors.len())].clone()
+    }
+
+    /// Something happens to the instances.
+    pub async fn disturb(&self, chance: &mut Chance) {
+        match chance.below(6) {
+            0 | 1 => {
+                let pause = chance.below(1_500) as u64;
+                self.kill(Duration::from_millis(pause)).await;
+            }
+            2 | 3 => {
+                let before = self.start_process().await;
+                self.stop(before);
+            }
+            _ => {
+                let clock = &self.services[chance.below(2)].ahead_seconds;
+                clock.store(CLOCKS[chance.below(CLOCKS.len())], Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn kill(&self, pause: Duration) {
+        let Some((site, process)) = self.slot().take() else {
+            return;
+        };
+        let from = self.truth.now();
+        self.truth.sites()[site].killed_in = Some((from, from));
+        process.kill();
+        self.truth.sites()[site].killed_in = Some((from, self.truth.now()));
+        tokio::time::sleep(pause).await;
+        self.start_process().await;
+    }
+
+    /// A deploy: the new one is there already.
+    fn stop(&self, process: Option<(usize, Process)>) {
+        let Some((site, mut process)) = process else {
+            return;
+        };
+        self.truth.sites()[site].stopped_at = Some(self.truth.now());
+        process.signal(Signal::SIGTERM);
+        tokio::spawn(async move { process.exit_code().await });
+    }
+}

@@ -1,0 +1,196 @@
+//! What one client makes of what it is told: a snapshot, and the changes after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::truth::Ms;
+use crate::support::Message;
+
+/// One person, as others see them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Not known to those who look at one record.
+    pub status: Option<String>,
+    pub viewing: BTreeSet<String>,
+    pub editing: BTreeSet<String>,
+}
+
+/// Everybody, by name.
+pub type People = BTreeMap<String, Shown>;
+
+/// What was told of somebody's being here, and when.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// These are here and nobody else is; told by this instance.
+    All(BTreeSet<String>, usize),
+    /// They have come.
+    Here(String),
+    /// They have gone.
+    Gone(String),
+}
+
+/// One client's picture.
+#[derive(Default)]
+pub struct Picture {
+    /// Whether it is of one record, where nothing is told of statuses.
+    pub of_record: bool,
+    pub people: People,
+    /// Since when somebody's status is what it is.
+    pub since: BTreeMap<String, String>,
+    /// The number of people online, as last told.
+    pub online: Option<u64>,
+    pub viewers: Option<u64>,
+    pub editors: Option<u64>,
+    pub told: Vec<(Ms, Told)>,
+    /// What should not have been told.
+    pub complaints: Vec<String>,
+}
+
+/// The people of a snapshot or an answer.
+pub fn people(snapshot: &Value, of_record: bool) -> People {
+    let users = snapshot["users"].as_array().expect("users");
+    let shown = |user: &Value| Shown {
+        status: (!of_record).then(|| text(&user["status"])),
+        viewing: places(&user["viewing"]),
+        editing: places(&user["editing"]),
+    };
+    users
+        .iter()
+        .map(|user| (text(&user["userId"]), shown(user)))
+        .collect()
+}
+
+/// Since when each of them is what they are.
+pub fn since(snapshot: &Value) -> BTreeMap<String, String> {
+    let users = snapshot["users"].as_array().expect("users");
+    users
+        .iter()
+        .map(|user| (text(&user["userId"]), text(&user["since"])))
+        .collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("text").to_owned()
+}
+
+fn places(places: &Value) -> BTreeSet<String> {
+    let places = places.as_array().expect("places").iter();
+    places.map(|place| text(&place["recordId"])).collect()
+}
+
+impl Picture {
+    /// Takes what the stream of the instance `site` has said.
+    pub fn take(&mut self, message: &Message, (now, site): (Ms, usize)) {
+        if !message.is_state() {
+            return;
+        }
+        let said = message.json();
+        if message.name == "presence:snapshot" {
+            self.start(&said, (now, site));
+        } else if let Some(status) = message.name.strip_prefix("user:presence:") {
+            self.presence(&said, status, now);
+        } else if message.name.starts_with("user:viewing:") {
+            self.place(&said, "viewing", |shown| &mut shown.viewing);
+            self.viewers = said["data"]["viewers"].as_u64();
+        } else if message.name.starts_with("user:editing:") {
+            self.place(&said, "editing", |shown| &mut shown.editing);
+            self.editors = said["data"]["editors"].as_u64();
+        }
+    }
+
+    fn start(&mut self, snapshot: &Value, (now, site): (Ms, usize)) {
+        self.people = people(snapshot, self.of_record);
+        self.since = since(snapshot);
+        self.online = snapshot["online"].as_u64();
+        (self.viewers, self.editors) = (None, None);
+        let users = self.people.keys().cloned().collect();
+        self.told.push((now, Told::All(users, site)));
+    }
+
+    fn presence(&mut self, said: &Value, status: &str, now: Ms) {
+        let user = text(&said["userId"]);
+        self.online = said["data"]["online"].as_u64();
+        let before = self.people.get(&user).map(|shown| shown.status.as_deref());
+        let before = before.unwrap_or(Some("offline"));
+        if before == Some(status) {
+            self.complaints
+                .push(format!("{now}: {user} is {status} twice"));
+        }
+        if status == "offline" {
+            self.people.remove(&user);
+            self.since.remove(&user);
+            self.told.push((now, Told::Gone(user)));
+            return;
+        }
+        let shown = self.people.entry(user.clone()).or_default();
+        shown.status = Some(status.to_owned());
+        self.since
+            .insert(user.clone(), text(&said["data"]["since"]));
+        self.told.push((now, Told::Here(user)));
+    }
+
+    fn place(&mut self, said: &Value, verb: &str, of: fn(&mut Shown) -> &mut BTreeSet<String>) {
+        let (user, record) = (text(&said["userId"]), text(&said["recordId"]));
+        let comes = said["data"][verb].as_bool().expect("yes or no");
+        let Some(shown) = self.people.get_mut(&user) else {
+            if comes && self.of_record {
+                let shown = self.people.entry(user).or_default();
+                of(shown).insert(record);
+            } else if comes {
+                let complaint = format!("{user} is not here, and {verb} {record}");
+                self.complaints.push(complaint);
+            }
+            return;
+        };
+        let is_news = if comes {
+            of(shown).insert(record.clone())
+        } else {
+            of(shown).remove(&record)
+        };
+        if !is_news {
+            let complaint = format!("{user} {verb} {record}: {comes} twice");
+            self.complaints.push(complaint);
+        }
+        if self.of_record && shown.viewing.is_empty() && shown.editing.is_empty() {
+            self.people.remove(&user);
+        }
+    }
+
+    /// Who was shown from when to when, and at which instance: in the order of time.
+    pub fn segments(&self, user: &str, now: Ms) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut site = 0;
+        for (at, told) in &self.told {
+            let is_shown = match told {
+                Told::All(users, told_by) => {
+                    site = *told_by;
+                    users.contains(user)
+                }
+                Told::Here(who) if who == user => true,
+                Told::Gone(who) if who == user => false,
+                Told::Here(_) | Told::Gone(_) => continue,
+            };
+            let (from, until) = (*at, now);
+            if let Some(last) = segments.last_mut() {
+                last.until = *at;
+            }
+            segments.push(Segment {
+                from,
+                until,
+                site,
+                is_shown,
+            });
+        }
+        segments
+    }
+}
+
+/// A time in which a picture says the same of somebody.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    pub from: Ms,
+    pub until: Ms,
+    pub site: usize,
+    pub is_shown: bool,
+}
