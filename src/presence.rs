@@ -211,6 +211,11 @@ impl Presence {
         let mut visit = hall.enter();
         visit.room.stream_opened(&caller.user);
         self.take(&mut visit, (&caller.user, Session::Streams), sign);
+        // They may have just left another instance, which should know before the grace is over.
+        let person = visit.room.person(&caller.user);
+        if person.is_some_and(Person::has_others) {
+            self.outbox().is_urgent = true;
+        }
         drop(visit);
         Ok(Some(Attendance {
             presence: self.clone(),

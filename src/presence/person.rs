@@ -143,6 +143,14 @@ impl Person {
             .any(|((_, origin), _)| *origin == Origin::Here)
     }
 
+    /// Whether any sign was noticed elsewhere.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.signs
+            .iter()
+            .any(|((_, origin), _)| *origin != Origin::Here)
+    }
+
     /// How many signs are known.
     #[must_use]
     pub fn len(&self) -> usize {

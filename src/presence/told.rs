@@ -9,7 +9,7 @@ use super::sign::Place;
 use crate::event::json::timestamp;
 use crate::event::{Audience, Event, NewEvent};
 use crate::hub::Whisper;
-use crate::ids::{RecordPath, UserId};
+use crate::ids::{EventType, RecordPath, UserId};
 use crate::modules::Modules;
 
 /// People that one answer lists.
@@ -25,9 +25,11 @@ pub fn whispers(
     let tell = Teller { room, change, at };
     let mut whispers = Vec::new();
     whispers.extend(tell.look_again());
+    // First, for it wakes nobody: those who look at a record are woken by what follows.
+    whispers.extend(tell.status_where_they_stay());
     whispers.extend(tell.status());
-    whispers.extend(tell.places("viewing", modules, |shown| &shown.seen.viewing));
-    whispers.extend(tell.places("editing", modules, |shown| &shown.seen.editing));
+    whispers.extend(tell.places(("viewing", "viewers"), modules, |shown| &shown.seen.viewing));
+    whispers.extend(tell.places(("editing", "editors"), modules, |shown| &shown.seen.editing));
     whispers
 }
 
@@ -53,34 +55,72 @@ impl Teller<'_> {
 
     /// Each crowd hears how many of it are online; who is in several hears the largest.
     fn status(&self) -> Option<Whisper> {
+        let shown = self.with_new_status()?;
+        let own = Audience::User(self.change.user.clone());
+        let crowds = shown.crowds().filter(|crowd| !self.room.is_large(crowd));
+        let of_crowd = |audience: Audience| {
+            let data = self.status_data(self.room.online(&audience), &named(&audience));
+            self.event(NewEvent::new(audience, self.status_type()).with(&data))
+        };
+        Some(Whisper::each(crowds.chain([own]).map(of_crowd)))
+    }
+
+    /// Who looks at certain records hears of the people there, and how many are online there.
+    fn status_where_they_stay(&self) -> Vec<Whisper> {
+        let (Some(_), Some(before), Some(after)) = (
+            self.with_new_status(),
+            &self.change.before,
+            &self.change.after,
+        ) else {
+            return Vec::new();
+        };
+        let stays = |place: &&Place| before.places().any(|known| known == *place);
+        let mut seen = FxHashSet::default();
+        let places = after.places().filter(stays);
+        let places = places.filter(|place| seen.insert(&place.record));
+        let at_place = |place: &Place| {
+            let online = self.online_at(&place.record);
+            let data = self.status_data(online, &json!({"record": place.record.to_string()}));
+            let told = NewEvent::new(place.audience.clone(), self.status_type());
+            let event = self.event(told.about(&place.record).with(&data));
+            let onlookers = onlookers(&self.change.user, Some(after), place);
+            Whisper::of(&event, &onlookers).for_records_only()
+        };
+        places.map(at_place).collect()
+    }
+
+    /// Somebody whose status has changed, as they are shown now, or were.
+    fn with_new_status(&self) -> Option<&Shown> {
         let status = |shown: &Option<Shown>| shown.as_ref().map(|shown| shown.seen.status);
         if status(&self.change.before) == status(&self.change.after) {
             return None;
         }
-        let shown = self.change.after.as_ref().or(self.change.before.as_ref())?;
-        let own = Audience::User(self.change.user.clone());
-        let crowds = shown.crowds().filter(|crowd| !self.room.is_large(crowd));
-        Some(Whisper::each(
-            crowds
-                .chain([own])
-                .map(|audience| self.status_for(audience)),
-        ))
+        self.change.after.as_ref().or(self.change.before.as_ref())
     }
 
-    fn status_for(&self, audience: Audience) -> Event {
+    fn status_name(&self) -> &'static str {
         let after = self.change.after.as_ref();
-        let status = after.map_or("offline", |shown| shown.seen.status.as_str());
-        let since = timestamp(after.map_or(self.at, |shown| shown.since));
-        let online = self.room.online(&audience);
-        let name = format!("user:presence:{status}");
-        let data =
-            json!({"status": status, "since": since, "online": online, "of": named(&audience)});
-        self.event(NewEvent::new(audience, name.parse().expect("a name of ours")).with(&data))
+        after.map_or("offline", |shown| shown.seen.status.as_str())
+    }
+
+    fn status_type(&self) -> EventType {
+        let name = format!("user:presence:{}", self.status_name());
+        name.parse().expect("a name of ours")
+    }
+
+    fn status_data(&self, online: usize, of: &Value) -> Value {
+        let since = self.change.after.as_ref().map_or(self.at, |s| s.since);
+        json!({"status": self.status_name(), "since": timestamp(since), "online": online, "of": of})
+    }
+
+    fn online_at(&self, record: &RecordPath) -> usize {
+        let is_online = |user: &&UserId| self.room.find(user).is_some_and(Shown::is_online);
+        self.room.visitors(record).filter(is_online).count()
     }
 
     fn places(
         &self,
-        verb: &'static str,
+        what: (&'static str, &'static str),
         modules: &Modules,
         of: fn(&Shown) -> &Vec<Place>,
     ) -> Vec<Whisper> {
@@ -92,25 +132,27 @@ impl Teller<'_> {
         let turns = left
             .map(|place| (place, false))
             .chain(come.map(|place| (place, true)));
-        turns
-            .filter_map(|(place, comes)| {
-                let event_type = modules.get(&place.record.module)?.done_by_user(verb);
-                let at_it = |user: &&UserId| {
-                    self.room
-                        .find(user)
-                        .is_some_and(|s| of(s).iter().any(|p| p.record == place.record))
-                };
-                let count = self.room.visitors(&place.record).filter(at_it).count();
-                let who = match verb {
-                    "editing" => "editors",
-                    _ => "viewers",
-                };
-                let data = json!({verb: comes, who: count});
-                let told = NewEvent::new(place.audience.clone(), event_type);
-                let event = self.event(told.about(&place.record).with(&data));
-                Some(self.to_onlookers(place, &event))
-            })
-            .collect()
+        let told = |(place, comes): (&Place, bool)| {
+            let event_type = modules.get(&place.record.module)?.done_by_user(what.0);
+            let data = self.place_data(what, (place, comes), of);
+            let told = NewEvent::new(place.audience.clone(), event_type);
+            let event = self.event(told.about(&place.record).with(&data));
+            Some(self.to_onlookers(place, &event))
+        };
+        turns.filter_map(told).collect()
+    }
+
+    fn place_data(
+        &self,
+        (verb, who): (&'static str, &'static str),
+        (place, comes): (&Place, bool),
+        of: fn(&Shown) -> &Vec<Place>,
+    ) -> Value {
+        let has_it_open = |shown: &Shown| of(shown).iter().any(|p| p.record == place.record);
+        let is_at_it = |user: &&UserId| self.room.find(user).is_some_and(has_it_open);
+        let count = self.room.visitors(&place.record).filter(is_at_it).count();
+        let online = self.online_at(&place.record);
+        json!({verb: comes, who: count, "online": online, "status": self.status_name()})
     }
 
     /// A large crowd is not told where each of it goes, but those who look at that record are.

@@ -51,10 +51,13 @@ impl Keeper {
         let signs: Vec<_> = outbox.signs.into_iter().collect();
         for (done, part) in signs.chunks(MOST_WRITTEN).enumerate() {
             self.flush += 1;
-            let now = self.presence.now().moment;
             let me = (self.parts.instance.as_str(), self.flush);
             let written = match self.parts.database.get().await {
-                Ok(connection) => store::write(connection, me, part, now).await,
+                Ok(connection) => {
+                    // Only now: a connection may have been long in coming.
+                    let now = self.presence.now().moment;
+                    store::write(connection, me, part, now).await
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = self.parts.database.after(written) {

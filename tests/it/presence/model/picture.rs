@@ -10,8 +10,7 @@ use crate::support::Message;
 /// One person, as others see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// Not known to those who look at one record.
-    pub status: Option<String>,
+    pub status: String,
     pub viewing: BTreeSet<String>,
     pub editing: BTreeSet<String>,
 }
@@ -33,7 +32,7 @@ pub enum Told {
 /// One client's picture.
 #[derive(Default)]
 pub struct Picture {
-    /// Whether it is of one record, where nothing is told of statuses.
+    /// Whether it is of one record: of those who have it open.
     pub of_record: bool,
     pub people: People,
     /// Since when somebody's status is what it is.
@@ -48,10 +47,10 @@ pub struct Picture {
 }
 
 /// The people of a snapshot or an answer.
-pub fn people(snapshot: &Value, of_record: bool) -> People {
+pub fn people(snapshot: &Value) -> People {
     let users = snapshot["users"].as_array().expect("users");
     let shown = |user: &Value| Shown {
-        status: (!of_record).then(|| text(&user["status"])),
+        status: text(&user["status"]),
         viewing: places(&user["viewing"]),
         editing: places(&user["editing"]),
     };
@@ -100,7 +99,7 @@ impl Picture {
     }
 
     fn start(&mut self, snapshot: &Value, (now, site): (Ms, usize)) {
-        self.people = people(snapshot, self.of_record);
+        self.people = people(snapshot);
         self.since = since(snapshot);
         self.online = snapshot["online"].as_u64();
         (self.viewers, self.editors) = (None, None);
@@ -111,9 +110,8 @@ impl Picture {
     fn presence(&mut self, said: &Value, status: &str, now: Ms) {
         let user = text(&said["userId"]);
         self.online = said["data"]["online"].as_u64();
-        let before = self.people.get(&user).map(|shown| shown.status.as_deref());
-        let before = before.unwrap_or(Some("offline"));
-        if before == Some(status) {
+        let before = self.people.get(&user).map(|shown| shown.status.as_str());
+        if before.unwrap_or("offline") == status {
             self.complaints
                 .push(format!("{now}: {user} is {status} twice"));
         }
@@ -124,7 +122,7 @@ impl Picture {
             return;
         }
         let shown = self.people.entry(user.clone()).or_default();
-        shown.status = Some(status.to_owned());
+        status.clone_into(&mut shown.status);
         self.since
             .insert(user.clone(), text(&said["data"]["since"]));
         self.told.push((now, Told::Here(user)));
@@ -133,9 +131,13 @@ impl Picture {
     fn place(&mut self, said: &Value, verb: &str, of: fn(&mut Shown) -> &mut BTreeSet<String>) {
         let (user, record) = (text(&said["userId"]), text(&said["recordId"]));
         let comes = said["data"][verb].as_bool().expect("yes or no");
+        if self.of_record {
+            self.online = said["data"]["online"].as_u64();
+        }
         let Some(shown) = self.people.get_mut(&user) else {
             if comes && self.of_record {
                 let shown = self.people.entry(user).or_default();
+                shown.status = text(&said["data"]["status"]);
                 of(shown).insert(record);
             } else if comes {
                 let complaint = format!("{user} is not here, and {verb} {record}");

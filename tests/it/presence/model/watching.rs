@@ -124,7 +124,7 @@ impl Watcher {
         let editing: BTreeSet<_> = sessions().filter_map(|s| s.editing.as_ref()).collect();
         let status = if is_online { "online" } else { "away" };
         let shown = Shown {
-            status: (self.part != Part::Record).then(|| status.to_owned()),
+            status: status.to_owned(),
             viewing: viewing.into_iter().filter(seen).cloned().collect(),
             editing: editing.into_iter().filter(seen).cloned().collect(),
         };
@@ -164,13 +164,13 @@ impl Watcher {
     fn answer_differs(&self, what: &str, answer: &Value, at: (&Door, &People)) -> Option<String> {
         let (door, expected) = at;
         let is_of_record = self.part == Part::Record;
-        let wrong = differs(what, &people(answer, is_of_record), expected);
+        let wrong = differs(what, &people(answer), expected);
         if wrong.is_some() {
             return wrong;
         }
         let picture = self.picture();
         let online = answer["online"].as_u64();
-        if !is_of_record && online != picture.online {
+        if online != picture.online {
             return Some(format!(
                 "{what}: online {online:?}, told {:?}",
                 picture.online
