@@ -245,8 +245,8 @@ impl Presence {
     /// Takes a sign that was noticed here: into the room, and on its way to the table.
     fn take(&self, visit: &mut Visit<'_>, (user, session): (&UserId, Session), sign: Sign) {
         let source = (session.clone(), Origin::Here);
-        visit.room.put(user, source, sign.clone());
-        let has_changed = self.judge(visit, user);
+        let is_news = visit.room.put(user, source, sign.clone());
+        let has_changed = is_news && self.judge(visit, user);
         let key = Key {
             broker: visit.hall.broker.clone(),
             user: user.clone(),

@@ -1,4 +1,4 @@
-//! Tokens that were found genuine a moment ago. Checking one costs more than most requests
+//! Tokens that were found genuine before. Checking one costs more than most requests
 //! that come with it, and clients send the same one again and again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use super::keys::Key;
 /// Tokens that are remembered; then all of them are forgotten.
 const MOST_KNOWN: usize = 16_384;
 /// How long a token is taken for genuine without another look.
-const FRESH: Duration = Duration::seconds(60);
+const FRESH: Duration = Duration::minutes(10);
 /// So shortly before its end a token is looked at closely.
 const CLOSE_TO_THE_END: Duration = Duration::seconds(2);
 

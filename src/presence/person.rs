@@ -105,15 +105,22 @@ pub struct Judged {
 }
 
 impl Person {
-    /// Adds or replaces a sign.
-    pub fn put(&mut self, source: Source, sign: Sign) {
+    /// Adds or replaces a sign; says whether that can make a difference now.
+    pub fn put(&mut self, source: Source, sign: Sign) -> bool {
         self.active_at = self.active_at.max(Some(sign.active_at));
+        let is_same =
+            |((session, origin), _): &(Source, Sign)| *session == source.0 && *origin != source.1;
+        // Elsewhere it may have said something else since.
+        let is_elsewhere = self.signs.iter().any(is_same);
         let known = self.signs.iter_mut().find(|(known, _)| *known == source);
         if let Some((_, known)) = known {
+            let goes_on = sign.goes_on_from(known);
             *known = sign;
+            !goes_on || is_elsewhere
         } else {
             self.signs.reserve_exact(1);
             self.signs.push((source, sign));
+            true
         }
     }
 

@@ -176,10 +176,13 @@ impl Room {
         Some(&self.people.get(user)?.person)
     }
 
-    /// Adds or replaces a sign; judge the person afterwards.
-    pub fn put(&mut self, user: &UserId, source: Source, sign: Sign) {
+    /// Adds or replaces a sign; says whether the person is to be judged again. One who goes on
+    /// as before need not be: their turn comes when the sign before would have ended.
+    pub fn put(&mut self, user: &UserId, source: Source, sign: Sign) -> bool {
         let entry = self.people.entry(user.clone()).or_default();
-        entry.person.put(source, sign);
+        let is_idle = |shown: &Shown| shown.seen.status == Status::Away;
+        let wakes = sign.status == Status::Online && entry.shown.as_ref().is_none_or(is_idle);
+        entry.person.put(source, sign) || wakes
     }
 
     /// Everybody whose turn it is.

@@ -116,6 +116,20 @@ impl Sign {
         self.viewing.iter().chain(&self.editing)
     }
 
+    /// Whether it only says once more, and in time, what `before` said.
+    #[must_use]
+    pub fn goes_on_from(&self, before: &Self) -> bool {
+        let is_in_time = |end| self.said_at < end && self.ends_at.is_some_and(|e| e > end);
+        before.ends_at.is_some_and(is_in_time)
+            && (self.status, &self.viewing, &self.editing, &self.teams)
+                == (
+                    before.status,
+                    &before.viewing,
+                    &before.editing,
+                    &before.teams,
+                )
+    }
+
     /// Whether it says that its session is over.
     #[must_use]
     pub fn is_goodbye(&self) -> bool {

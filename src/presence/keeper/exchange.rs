@@ -150,8 +150,9 @@ impl Keeper {
         let mut visit = hall.enter();
         let Key { user, session, .. } = read.key;
         let source = (session, Origin::There(read.instance));
-        visit.room.put(&user, source, read.sign);
-        self.presence.judge(&mut visit, &user);
+        if visit.room.put(&user, source, read.sign) {
+            self.presence.judge(&mut visit, &user);
+        }
     }
 
     /// Fills rooms that are entered for the first time.
