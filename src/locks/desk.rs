@@ -22,7 +22,7 @@ const LINE_REQUESTS: usize = 65_536;
 /// Rounds begin no closer together: those who come meanwhile share the next one.
 const ROUND: Duration = Duration::from_millis(20);
 /// Nobody waits longer for an answer: a stream that is not opened is tried again.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Brokers of one query.
 const MOST_BROKERS: usize = 256;
 /// Locks of one broker that are read, of which each stream is told those it may see.
@@ -62,7 +62,8 @@ impl Held {
     }
 }
 
-type Answer = Result<Arc<Held>, Unavailable>;
+/// An answer from the desk.
+pub type Answer = Result<Arc<Held>, Unavailable>;
 
 struct Request {
     broker: BrokerId,
@@ -87,12 +88,13 @@ impl LockDesk {
     }
 
     /// What is held at a broker now or a moment later.
-    pub async fn ask(&self, broker: BrokerId) -> Answer {
+    #[must_use]
+    pub fn ask(&self, broker: BrokerId) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
-        let request = Request { broker, answer };
-        self.line.try_send(request).map_err(|_| Unavailable)?;
-        let answer = tokio::time::timeout(PATIENCE, answered).await;
-        answer.map_err(|_| Unavailable)?.unwrap_or(Err(Unavailable))
+        if let Err(refused) = self.line.try_send(Request { broker, answer }) {
+            let _ = refused.into_inner().answer.send(Err(Unavailable));
+        }
+        answered
     }
 }
 

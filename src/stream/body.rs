@@ -23,12 +23,14 @@ use crate::hub::switchboard::TICK;
 use crate::hub::tickets::Ticket;
 use crate::hub::{CloseReason, Encoding};
 use crate::identity::Caller;
+use crate::locks::desk::{Answer, PATIENCE};
 use crate::presence::Attendance;
 
 mod catch_up;
 mod chunk;
 mod greeting;
 mod hear;
+mod locked;
 mod words;
 
 /// What a stream is made of.
@@ -49,10 +51,12 @@ pub struct Parts {
     pub encoding: Encoding,
     /// Where it starts.
     pub start: Start,
-    /// States that it is told before anything that happens.
-    pub snapshots: Vec<serde_json::Value>,
-    /// From where on changes of them are heard.
+    /// Who is here, unless that is filtered out.
+    pub people: Option<serde_json::Value>,
+    /// From where on changes of that are heard.
     pub heard: u64,
+    /// What is locked, once it is known, unless that is filtered out.
+    pub locks: Option<oneshot::Receiver<Answer>>,
     /// Its user is here.
     pub attendance: Option<Attendance>,
 }
@@ -72,6 +76,9 @@ pub struct StreamBody {
     heard: u64,
     /// States to be written before anything else.
     greeting: Bytes,
+    /// What is locked is told before anything that happens.
+    locks: Option<oneshot::Receiver<Answer>>,
+    locks_until: Instant,
     /// Replay that was asked for.
     asked: Option<oneshot::Receiver<Replayed>>,
     /// The page that is being written; it stays only while others want it too.
@@ -100,6 +107,7 @@ impl StreamBody {
             encoding,
             start,
             heard,
+            locks,
             attendance,
             ..
         } = parts;
@@ -127,6 +135,8 @@ impl StreamBody {
             cursor: start.position,
             heard,
             greeting,
+            locks,
+            locks_until: now + PATIENCE,
             asked: None,
             page: Weak::new(),
             not_before: None,
@@ -149,6 +159,9 @@ impl StreamBody {
         if let Some(reason) = self.must_close(now) {
             return Poll::Ready(Some(self.close(reason)));
         }
+        if let Some(locks) = self.poll_locks(context, now) {
+            return locks.map(Some);
+        }
         if let Some(bytes) = self.catch_up(context, now).or_else(|| self.hear()) {
             self.next_beat = now + self.services.settings.heartbeat();
             return Poll::Ready(Some(bytes));
@@ -163,7 +176,12 @@ impl StreamBody {
     /// As much of the greeting as one write carries.
     fn next_of_greeting(&mut self) -> Option<Bytes> {
         let len = self.greeting.len().min(chunk::CHUNK_BYTES);
-        (len > 0).then(|| self.greeting.split_to(len))
+        let words = self.greeting.split_to(len);
+        if self.greeting.is_empty() {
+            // What is left of it would keep all of it in memory.
+            self.greeting = Bytes::new();
+        }
+        (len > 0).then_some(words)
     }
 
     fn must_close(&self, now: Instant) -> Option<CloseReason> {
@@ -177,7 +195,8 @@ impl StreamBody {
 
     fn next_due(&self) -> Instant {
         let end = self.expires_at.checked_sub(TICK).unwrap_or(self.expires_at);
-        let others = [self.expiring_at, self.not_before];
+        let patience = self.locks.is_some().then_some(self.locks_until);
+        let others = [self.expiring_at, self.not_before, patience];
         others
             .into_iter()
             .flatten()

@@ -109,18 +109,12 @@ pub async fn open(
     let unavailable = || Refusal::Later(CloseReason::Unavailable);
     let attendance = services.presence.attend(&caller).await;
     let attendance = attendance.map_err(|_| unavailable())?;
-    let mut locks = None;
-    // Asked for after the start was found: what a snapshot does not know yet is told.
-    if filter.passes_type(LOCKS) {
-        let held = services.locks.ask(reader.broker().clone()).await;
-        let held = held.map_err(|_| unavailable())?;
-        locks = Some(held.seen_by(reader.audiences(), filter.records()));
-    }
     let view = present::view(&reader, &filter);
     let seen = services.presence.look_and_listen(reader.broker(), &view);
     let (people, heard) = seen.await.map_err(|_| unavailable())?;
-    let snapshots = [present::snapshot(people, &filter), locks];
-    let snapshots = snapshots.into_iter().flatten().collect();
+    // Asked for after the start was found: what a snapshot does not know yet is told.
+    let asks_for_locks = filter.passes_type(LOCKS);
+    let locks = asks_for_locks.then(|| services.locks.ask(reader.broker().clone()));
     let services = Arc::clone(services);
     Ok(StreamBody::new(Parts {
         services,
@@ -128,11 +122,12 @@ pub async fn open(
         ticket,
         caller,
         scope,
-        filter,
         encoding,
         start,
-        snapshots,
+        people: present::snapshot(people, &filter),
+        locks,
         heard,
         attendance,
+        filter,
     }))
 }

@@ -122,7 +122,7 @@ async fn without_its_database_the_service_says_so_and_comes_back_by_itself() {
     let process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url[..])]).await;
     let base = process.url("");
     let mut open = stream_at(&base, "/stream/team", &user(0)).await;
-    open.next().await;
+    open.next_state("locks:snapshot").await;
     postgres.go_away().await;
 
     let newcomer = user(1).of("new");

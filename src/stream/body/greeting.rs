@@ -1,5 +1,5 @@
-//! The first words of a stream: `retry`, `stream:ready`, the states as they are, and a reset
-//! where one is due. Replay comes after them.
+//! The first words of a stream: `retry`, `stream:ready`, who is here, and a reset where one is
+//! due. What is locked and replay come after them.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -21,8 +21,8 @@ pub(super) fn of(parts: &Parts) -> Bytes {
     let at = parts.start.epoch.at(parts.start.position);
     let mut text = wire::hello(retry);
     text += &wire::control(named, &ready(parts), Some(&at));
-    for snapshot in &parts.snapshots {
-        text += &wire::control(named, snapshot, None);
+    if let Some(people) = &parts.people {
+        text += &wire::control(named, people, None);
     }
     if let Some(reason) = parts.start.reset {
         parts
