@@ -3,6 +3,7 @@
 mod bad;
 mod changes;
 mod emit;
+mod masking;
 mod relay;
 mod schema;
 mod values;

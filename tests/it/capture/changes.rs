@@ -100,9 +100,13 @@ fn changes(module: &str, singular: &str, column: &str, id: &str) -> Vec<(String,
         part[..1].make_ascii_uppercase();
     }
     let field = camel.concat();
-    let json = |n: &str| match column.ends_with("text") {
-        true => format!("\"{n}\""),
-        false => n.to_owned(),
+    let is_text = column.ends_with("text");
+    let json = |n: &str| {
+        if is_text {
+            format!("\"{n}\"")
+        } else {
+            n.to_owned()
+        }
     };
     let record = |team: &str, n: &str| {
         format!(

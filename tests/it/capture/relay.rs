@@ -16,8 +16,9 @@ async fn a_transaction_that_stays_open_delays_nobody_and_comes_whole_when_it_com
     let mut crm = Crm::with_listings().await;
     crm.run("insert into public.listings (id, team_id) values ('l-1', 'a'), ('l-2', 'a')")
         .await;
-    crm.listed().await;
-    let mut stream = crm.b.stream("/stream", &agent("ann")).await;
+    let mut streams = [crm.b.stream("/stream", &agent("ann")).await];
+    crm.told(&mut streams).await;
+    let [mut stream] = streams;
     let mut long = crm.a.database.connect().await;
     run(
         &mut long,

@@ -117,10 +117,7 @@ async fn values_of_every_type_come_out_as_json_users_expect() {
             .collect();
         format!("{{\"id\":{id},{}}}", fields.join(","))
     };
-    assert_eq!(
-        told[0],
-        fields(|(_, _, told)| told, 1).replace("\"v", "\"v")
-    );
+    assert_eq!(told[0], fields(|(_, _, told)| told, 1));
     assert_eq!(told[1], fields(|_| "null", 2));
     let changes = VALUES.iter().enumerate();
     let changes: Vec<_> = changes
