@@ -69,6 +69,20 @@ create table porchlight.outbox (
     autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
     autovacuum_analyze_threshold = 100000);
 
+-- Whether there is anything for the relay. It asks often, and must not read through the rows that
+-- are gone: the plan of a moment when there were none would.
+create function porchlight.is_anything_waiting()
+    returns boolean
+    language plpgsql
+    stable
+    set search_path = pg_catalog, pg_temp
+    set enable_seqscan = off
+as $$
+begin
+    return (select id from porchlight.outbox order by id limit 1) is not null;
+end
+$$;
+
 -- What could not be told, and why. Nobody reads it but people.
 create table porchlight.poison (
     id           bigint primary key,
@@ -361,7 +375,8 @@ begin
         begin
             insert into porchlight.outbox (module, failure) values (watch.module, failure);
         exception when others then
-            raise warning 'porchlight: %', failure;
+            -- The words may hold values, and this is seen by clients and in logs.
+            raise warning 'porchlight: % of % could not be told (%)', tg_op, tg_relid::regclass, sqlstate;
         end;
     end;
     return null;

@@ -59,7 +59,7 @@ impl<'a> Choice<'a> {
 
 /// Whether there is anything to do.
 pub(super) async fn is_waiting(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"select exists (select from porchlight.outbox) as "is_waiting!""#)
+    sqlx::query_scalar!(r#"select porchlight.is_anything_waiting() as "is_waiting!""#)
         .fetch_one(connection)
         .await
 }
@@ -77,11 +77,14 @@ pub(super) async fn brokers(
     .await
 }
 
-/// Whether no other instance relays, to the end of the transaction. Nor does it wait for a log
-/// that somebody holds.
+/// Whether no other instance relays, to the end of the transaction.
+///
+/// The transaction does not wait for a log that somebody holds, and does not keep a plan that
+/// reads all of the outbox, made when that was short.
 pub(super) async fn is_mine(connection: &mut PgConnection) -> sqlx::Result<bool> {
     let row = sqlx::query!(
-        r#"select set_config('lock_timeout', '200ms', true),
+        r#"select set_config('lock_timeout', '200ms', true) as patience,
+               set_config('enable_seqscan', 'off', true) as seqscan,
                pg_try_advisory_xact_lock($1) as "is_mine!""#,
         ADVISORY_LOCK
     );
@@ -95,10 +98,10 @@ pub(super) async fn take(
 ) -> sqlx::Result<Vec<Row>> {
     let mut rows = sqlx::query_as!(
         Row,
-        "delete from porchlight.outbox where id in (
-               select id from porchlight.outbox
+        "delete from porchlight.outbox where ctid = any(array(
+               select ctid from porchlight.outbox
                where $1 or broker_id is not distinct from $2
-               order by id limit $3 for update skip locked)
+               order by id limit $3 for update skip locked))
            returning id, broker_id, audience, type, module, record_id, user_id, version, data,
                changes, private, owner_id, is_truncated, failure",
         choice.of_all,
