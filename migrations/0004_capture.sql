@@ -387,10 +387,11 @@ revoke execute on function porchlight.capture() from public;
 -- An event of the CRM's own, told when the transaction commits. `audience` is one of
 -- {"user": id}, {"team": id} and {"broker": true}; which broker says `broker`, or
 -- `SET LOCAL porchlight.broker_id`, or the audience itself: {"broker": "b-1", "team": "t-1"}.
--- It never fails: what cannot be told is set aside by the relay, with the reason.
-create function porchlight.emit(type text, audience jsonb, data json default null,
+-- `data` and `changes` are json, jsonb, text with JSON in it, or anything that becomes JSON.
+-- What they hold cannot fail the transaction: what cannot be told is set aside by the relay.
+create function porchlight.emit(type text, audience jsonb, data anycompatible default null,
         broker text default null, module text default null, record_id text default null,
-        changes json default null, version bigint default null, user_id text default null)
+        changes anycompatible default null, version bigint default null, user_id text default null)
     returns void
     language sql
     security definer
@@ -408,13 +409,23 @@ as $$
         end,
         emit.type, emit.module, emit.record_id,
         coalesce(emit.user_id, nullif(current_setting('porchlight.user_id', true), '')),
-        emit.version, case when fits then data::text end, case when fits then changes::text end,
+        emit.version, case when fits then data_text end, case when fits then changes_text end,
         not fits
-    from (select coalesce(octet_length(data::text), 0) + coalesce(octet_length(changes::text), 0)
-        <= 65536 as fits) size
+    from (
+        select *, coalesce(octet_length(data_text), 0) + coalesce(octet_length(changes_text), 0)
+            <= 65536 as fits
+        from (
+            select case when pg_typeof(emit.data) = 'text'::regtype then emit.data::text
+                    else to_json(emit.data)::text end as data_text,
+                case when pg_typeof(emit.changes) = 'text'::regtype then emit.changes::text
+                    else to_json(emit.changes)::text end as changes_text
+        ) texts
+    ) told
 $$;
 
--- From now on this table tells what happens to it. Called again, it is configured anew.
+-- From now on this table tells what happens to it. Called again, it is configured anew. Of a
+-- partitioned table, what is written by the name of a partition is not told, nor is TRUNCATE, which
+-- does not say what it removes.
 --
 -- Refused here, and not when somebody writes, is whatever cannot work. Writers wait as for any
 -- `create trigger`, for two seconds at the most. Who calls it needs the right to create triggers

@@ -217,7 +217,7 @@ mod tests {
             data: Some(deep),
             ..row()
         };
-        for (row, bytes) in [(row(), 40), (deep, 1_000)] {
+        for (row, bytes) in [(row(), 35), (deep, 1_000)] {
             let (_, event) = event(&row, bytes).unwrap();
             assert!(event.is_truncated);
             assert!(event.data.is_none() && event.changes.is_none() && event.private.is_none());

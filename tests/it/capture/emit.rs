@@ -47,6 +47,42 @@ async fn an_event_of_the_crms_own_is_told_when_its_transaction_commits() {
 }
 
 #[tokio::test]
+async fn data_of_any_kind_becomes_json() {
+    let mut crm = Crm::new().await;
+    for (data, expected) in [
+        ("'{\"a\": 1}'", json!({"a": 1})),
+        ("'{\"a\": 1}'::text", json!({"a": 1})),
+        ("json_build_object('a', 1)", json!({"a": 1})),
+        ("jsonb_build_object('a', 1)", json!({"a": 1})),
+        ("array[1, 2]", json!([1, 2])),
+        ("7", json!(7)),
+        ("null", json!(null)),
+        ("null::jsonb", json!(null)),
+    ] {
+        crm.run(&format!(
+            "select porchlight.emit('x', jsonb_build_object('broker', 'b'), {data})"
+        ))
+        .await;
+        assert_eq!(
+            crm.listed().await.last().unwrap()["data"],
+            expected,
+            "{data}"
+        );
+    }
+    let named =
+        "select porchlight.emit('x', '{\"broker\": \"b\"}', changes => jsonb_build_object('a', 1))";
+    crm.run(named).await;
+    assert_eq!(
+        crm.listed().await.last().unwrap()["changes"],
+        json!({"a": 1})
+    );
+    crm.run("select porchlight.emit('x', '{\"broker\": \"b\"}', 'no JSON')")
+        .await;
+    let count = crm.listed().await.len();
+    assert_eq!((count, crm.reasons().await.len()), (9, 1));
+}
+
+#[tokio::test]
 async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on() {
     let mut crm = Crm::new().await;
     let rubbish = [
