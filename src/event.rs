@@ -1,5 +1,6 @@
 //! An event: something that happened, told to one audience, at one position of its broker's log.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use crate::ids::{EventType, ModuleName, RecordId, RecordPath, TeamId, UserId};
 
 mod cursor;
 pub mod json;
+mod private;
 
 pub use cursor::{Cursor, Epoch, InvalidCursor};
+pub use private::{Private, Rights};
 
 /// Who may see an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +73,10 @@ pub struct NewEvent {
     pub data: Option<Arc<RawValue>>,
     /// Only what changed, on one line.
     pub changes: Option<Arc<RawValue>>,
+    /// What stands behind each "[REDACTED]" in them.
+    pub private: Option<Arc<Private>>,
+    /// It was too large to be told with its data.
+    pub is_truncated: bool,
 }
 
 impl NewEvent {
@@ -84,6 +91,8 @@ impl NewEvent {
             version: None,
             data: None,
             changes: None,
+            private: None,
+            is_truncated: false,
         }
     }
 
@@ -137,4 +146,27 @@ pub struct Event {
     pub created_at: OffsetDateTime,
     /// What it tells.
     pub told: NewEvent,
+}
+
+impl Event {
+    /// The event as this reader sees it.
+    #[must_use]
+    pub fn seen_with(&self, rights: &Rights) -> Cow<'_, Self> {
+        match &self.told.private {
+            Some(private) if private.is_for(rights) => Cow::Owned(self.unmasked()),
+            _ => Cow::Borrowed(self),
+        }
+    }
+
+    /// The event with its private fields, for those who may see them.
+    #[must_use]
+    pub fn unmasked(&self) -> Self {
+        let mut event = self.clone();
+        if let Some(private) = event.told.private.take() {
+            for object in [&mut event.told.data, &mut event.told.changes] {
+                *object = object.take().map(|o| private.put_into(&o).unwrap_or(o));
+            }
+        }
+        event
+    }
 }

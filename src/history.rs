@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::event::json::{self, EventJson};
-use crate::event::{Audience, Cursor, Event};
+use crate::event::{Audience, Cursor, Event, Rights};
 use crate::event_log::read::{Direction, Page, Want, page};
 use crate::follower::LogUnavailable;
 use crate::hub::switchboard::TICK;
@@ -18,7 +18,7 @@ use crate::identity::Caller;
 use crate::stream::open::Services;
 use crate::stream::reader::Look;
 use crate::stream::scope::UnknownScope;
-use crate::stream::{Filter, Reader, ResetReason, Scope};
+use crate::stream::{Filter, Reader, ResetReason, Scope, rights};
 
 /// Where a page begins.
 #[derive(Clone, Debug)]
@@ -69,6 +69,12 @@ impl From<LogUnavailable> for HistoryError {
     }
 }
 
+/// Who looks.
+struct Eyes {
+    audiences: Arc<[Audience]>,
+    rights: Rights,
+}
+
 /// A page of history.
 #[derive(Debug)]
 pub struct Listed {
@@ -101,17 +107,21 @@ pub async fn list(
 ) -> Result<Listed, HistoryError> {
     let audiences = asked.scope.audiences(caller)?;
     let guest = services.porch.join(&caller.broker).await?;
+    let eyes = Eyes {
+        audiences,
+        rights: rights::of(caller),
+    };
     let Some(wait) = asked.wait else {
-        return read(services, &caller.broker, &audiences, &asked).await;
+        return read(services, &caller.broker, &eyes, &asked).await;
     };
     // Listening begins before reading, so that nothing falls between.
-    let reader = Reader::new(board, guest, audiences);
+    let reader = Reader::new(board, guest, Arc::clone(&eyes.audiences));
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     let until = Instant::now() + wait.min(until_end.unwrap_or_default());
-    if let Some(listed) = next_in_memory(&reader, &asked, until, false).await {
+    if let Some(listed) = next_in_memory((&reader, &eyes.rights), &asked, until, false).await {
         return Ok(listed);
     }
-    let listed = read(services, &caller.broker, reader.audiences(), &asked).await?;
+    let listed = read(services, &caller.broker, &eyes, &asked).await?;
     let Some(next) = listed.next.clone().filter(|_| listed.events.is_empty()) else {
         return Ok(listed);
     };
@@ -119,7 +129,7 @@ pub async fn list(
         place: Place::After(next),
         ..asked
     };
-    Ok(next_in_memory(&reader, &asked, until, true)
+    Ok(next_in_memory((&reader, &eyes.rights), &asked, until, true)
         .await
         .unwrap_or(listed))
 }
@@ -127,7 +137,7 @@ pub async fn list(
 /// Waits for the next page from memory; `None` where memory cannot say. A cursor beyond
 /// what memory knows may be wrong or merely newer: only the table can judge it.
 async fn next_in_memory(
-    reader: &Reader,
+    (reader, rights): (&Reader, &Rights),
     asked: &History,
     until: Instant,
     is_judged: bool,
@@ -144,7 +154,7 @@ async fn next_in_memory(
             let has_room = events.len() < most;
             if has_room && asked.filter.passes(&frame.encoded) {
                 events.push(json::listed(
-                    frame.encoded.json(),
+                    frame.encoded.json(rights),
                     &epoch.at(frame.position),
                 ));
             }
@@ -178,7 +188,7 @@ async fn next_in_memory(
 async fn read(
     services: &Services,
     broker: &crate::ids::BrokerId,
-    audiences: &[Audience],
+    eyes: &Eyes,
     asked: &History,
 ) -> Result<Listed, HistoryError> {
     let (types, records) = (asked.filter.like_patterns(), asked.filter.record_paths());
@@ -189,7 +199,7 @@ async fn read(
     };
     let want = Want {
         broker,
-        audiences,
+        audiences: &eyes.audiences,
         beyond,
         direction,
         types: types.as_deref(),
@@ -201,7 +211,7 @@ async fn read(
         .await?
         .ok_or(HistoryError::Unavailable)?;
     refuse_lost(&page, &asked.place)?;
-    Ok(listed(page, direction, beyond))
+    Ok(listed(page, (direction, beyond), &eyes.rights))
 }
 
 fn refuse_lost(page: &Page, place: &Place) -> Result<(), HistoryError> {
@@ -224,7 +234,7 @@ fn refuse_lost(page: &Page, place: &Place) -> Result<(), HistoryError> {
     }
 }
 
-fn listed(page: Page, direction: Direction, beyond: i64) -> Listed {
+fn listed(page: Page, (direction, beyond): (Direction, i64), rights: &Rights) -> Listed {
     let Page {
         head,
         events,
@@ -237,7 +247,10 @@ fn listed(page: Page, direction: Direction, beyond: i64) -> Listed {
         Direction::Forward => Some(head.epoch.at(last)),
         Direction::Backward => (!is_last).then(|| head.epoch.at(last)),
     };
-    let json = |event: &Event| serde_json::to_string(&EventJson::of(event)).unwrap_or_default();
+    let json = |event: &Event| {
+        let seen = event.seen_with(rights);
+        serde_json::to_string(&EventJson::of(&seen)).unwrap_or_default()
+    };
     let listed = |event: &Event| json::listed(&json(event), &head.epoch.at(event.position));
     Listed {
         position: head.epoch.at(head.head),

@@ -109,7 +109,18 @@ impl std::str::FromStr for RecordPath {
     }
 }
 
+/// Names that streams or browsers use for their own events.
+const RESERVED_TYPES: &[&str] = &["hb", "error", "open", "message"];
+const RESERVED_BEGINNINGS: &[&str] = &["stream:", "presence:", "locks:"];
+
 impl EventType {
+    /// Whether only streams themselves may use it.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        let begins = |beginning: &&str| self.0.starts_with(*beginning);
+        RESERVED_TYPES.contains(&&*self.0) || RESERVED_BEGINNINGS.iter().any(begins)
+    }
+
     /// What happened: the part after the last colon.
     #[must_use]
     pub fn action(&self) -> &str {

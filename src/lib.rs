@@ -8,6 +8,7 @@
 //! - The [`hub`] keeps recent frames in memory and wakes the streams they are for.
 //! - [`signals`] are told to streams and to other instances, and never logged.
 //! - [`locks`] say who is at work on a record, and tell of it by the log.
+//! - The [`relay`] moves to the log what transactions on watched tables have written.
 //! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
 //!
 //! Around it: [`config`] and [`cli`], [`database`] (embedded or not), [`app`] (the wiring),
@@ -36,6 +37,7 @@ pub mod metrics;
 pub mod modules;
 pub mod presence;
 pub mod records;
+pub mod relay;
 pub mod signals;
 pub mod stream;
 pub mod telemetry;

@@ -42,6 +42,10 @@ pub struct Metrics {
     pub follower_queries: Counter,
     /// Times the follower lost the database.
     pub follower_failures: Counter,
+    /// Events that the relay moved from the outbox to the log.
+    pub relayed: Counter,
+    /// Rows of the outbox that could not be told.
+    pub relay_poisoned: Counter,
     /// Events that retention removed.
     pub removed: Counter,
     /// Heartbeats of devices and tabs.
@@ -75,6 +79,8 @@ impl Metrics {
             replay_queries: Counter::default(),
             follower_queries: Counter::default(),
             follower_failures: Counter::default(),
+            relayed: Counter::default(),
+            relay_poisoned: Counter::default(),
             removed: Counter::default(),
             heartbeats: Counter::default(),
             presence_changes: Counter::default(),
@@ -126,6 +132,10 @@ impl Metrics {
         r.register("follower_queries", help, self.follower_queries.clone());
         let help = "Times the follower could not reach the database";
         r.register("follower_failures", help, self.follower_failures.clone());
+        let help = "Events that this instance moved from the outbox to the log";
+        r.register("events_relayed", help, self.relayed.clone());
+        let help = "Rows of the outbox that could not be told and were set aside";
+        r.register("relay_poisoned", help, self.relay_poisoned.clone());
         r.register(
             "events_removed",
             "Events that retention removed",

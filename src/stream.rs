@@ -9,6 +9,7 @@ pub mod open;
 pub mod present;
 pub mod reader;
 pub mod resume;
+pub mod rights;
 pub mod scope;
 pub mod wire;
 

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::presence::keeper::KeeperParts;
 use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
 use crate::records::RecordBook;
+use crate::relay::Relay;
 use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
 
@@ -85,6 +86,7 @@ impl Ground<'_> {
         };
         let signals = self.signals(signals, signals_heard);
         let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
+        self.relay(committed.clone(), &metrics);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -126,6 +128,19 @@ impl Ground<'_> {
         });
         self.tasks.spawn("the writer", writing);
         writer
+    }
+
+    fn relay(&self, committed: Committed, metrics: &Arc<Metrics>) {
+        let relay = Relay {
+            database: Kept::new(self.database.core.clone()),
+            dice: self.around.dice.clone(),
+            committed,
+            metrics: Arc::clone(metrics),
+            poll: self.config.database.relay_poll(),
+            event_bytes: self.limits().event_bytes,
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("the relay", relay.run());
     }
 
     fn signals(&self, parts: SignalParts, heard: mpsc::Receiver<String>) -> Signals {

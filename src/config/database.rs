@@ -32,6 +32,11 @@ pub struct DatabaseSettings {
     #[arg(long, env = "PORCHLIGHT_POLL_MS", value_name = "MS",
         default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub poll_ms: u64,
+
+    /// How often the outbox of watched tables is looked at while it is empty, in milliseconds
+    #[arg(long, env = "PORCHLIGHT_RELAY_POLL_MS", value_name = "MS",
+        default_value_t = 40, value_parser = clap::value_parser!(u64).range(5..=60_000))]
+    pub relay_poll_ms: u64,
 }
 
 impl DatabaseSettings {
@@ -39,6 +44,12 @@ impl DatabaseSettings {
     #[must_use]
     pub fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms)
+    }
+
+    /// How often the relay looks when there is nothing.
+    #[must_use]
+    pub fn relay_poll(&self) -> Duration {
+        Duration::from_millis(self.relay_poll_ms)
     }
 
     /// Where things are kept on this machine.

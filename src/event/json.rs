@@ -27,6 +27,9 @@ pub struct EventJson<'a> {
     version: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<&'a str>,
+    /// It was too large to be told with its data: whoever needs it fetches the record.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
     timestamp: String,
 }
 
@@ -44,6 +47,7 @@ impl<'a> EventJson<'a> {
             changes: told.changes.as_deref(),
             version: told.version,
             user_id: told.user.as_ref().map(super::super::ids::UserId::as_str),
+            truncated: told.is_truncated,
             timestamp: timestamp(event.created_at),
         }
     }
@@ -87,6 +91,10 @@ pub fn on_one_line(raw: &RawValue) -> Box<RawValue> {
         .and_then(|json| RawValue::from_string(json).ok())
         .unwrap_or_else(|| raw.to_owned())
 }
+
+/// Arrays and objects that may stand in one another. Clients give up on less than what
+/// fits an event, and so does Postgres.
+pub const DEEPEST: usize = 100;
 
 /// How deeply arrays and objects stand in one another.
 #[must_use]

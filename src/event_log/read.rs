@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::Head;
-use crate::event::{Audience, Epoch, Event, NewEvent};
+use crate::event::{Audience, Epoch, Event, NewEvent, Private};
 use crate::ids::{BrokerId, EventType, ModuleName, RecordId, UserId};
 
 /// How many events a page for few audiences has.
@@ -29,6 +29,9 @@ struct Row {
     version: Option<i64>,
     data: Option<String>,
     changes: Option<String>,
+    private: Option<String>,
+    owner_id: Option<String>,
+    truncated: Option<bool>,
     created_at: Option<OffsetDateTime>,
 }
 
@@ -38,6 +41,8 @@ impl Row {
             json.and_then(|json| RawValue::from_string(json).ok())
                 .map(Arc::from)
         };
+        let owner = self.owner_id.and_then(|id| UserId::parse(&id).ok());
+        let private = raw(self.private).map(|values| Arc::new(Private { owner, values }));
         let record = self.record_id.and_then(|id| RecordId::parse(&id).ok());
         let told = NewEvent {
             audience: self.audience?.parse().ok()?,
@@ -49,6 +54,8 @@ impl Row {
             version: self.version,
             data: raw(self.data),
             changes: raw(self.changes),
+            private,
+            is_truncated: self.truncated.unwrap_or(false),
         };
         Some(Event {
             position: self.position?,
@@ -68,7 +75,7 @@ pub async fn after(
     let rows = sqlx::query_as!(
         Row,
         r#"select position, audience, type, module, record_id, user_id, version,
-               data::text, changes::text, created_at
+               data::text, changes::text, private::text, owner_id, truncated, created_at
            from porchlight.events where broker_id = $1 and position > $2
            order by position limit $3"#,
         broker.as_str(),
@@ -143,6 +150,9 @@ macro_rules! page_row {
                 version: $r.version,
                 data: $r.data,
                 changes: $r.changes,
+                private: $r.private,
+                owner_id: $r.owner_id,
+                truncated: $r.truncated,
                 created_at: $r.created_at,
             },
         }
@@ -155,7 +165,8 @@ macro_rules! page_query {
         sqlx::query!(
             r#"select b.epoch, b.head, b.horizon, e.position as "position?",
                    e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
-                   e.version, e.data::text, e.changes::text, e.created_at as "created_at?"
+                   e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
+                   e.truncated as "truncated?", e.created_at as "created_at?"
                from porchlight.brokers b
                left join lateral (
                    select e.* from unnest($2::text[]) as mine(audience)
@@ -270,7 +281,8 @@ async fn replay_wide(
     let rows = sqlx::query!(
         r#"select b.epoch, b.head, b.horizon, e.position as "position?",
                e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
-               e.version, e.data::text, e.changes::text, e.created_at as "created_at?"
+               e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
+               e.truncated as "truncated?", e.created_at as "created_at?"
            from porchlight.brokers b
            left join porchlight.events e on e.broker_id = b.broker_id
                and e.position > $2 and e.position <= $2 + $3 and e.audience = any($4)

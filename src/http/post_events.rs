@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::body::Object;
 use super::problem::Problem;
 use super::{Service, body};
-use crate::event::json::{depth, on_one_line};
+use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::event::{Audience, NewEvent};
 use crate::event_log::Publication;
 use crate::event_log::idempotency::Key;
@@ -21,14 +21,8 @@ use crate::ids::{EventType, ModuleName, RecordId, TeamId, UserId};
 
 /// Events that one request may publish.
 pub const MOST_EVENTS: usize = 1_000;
-/// Arrays and objects that may stand in one another. Clients give up on less than what
-/// fits an event, and so does Postgres.
-const DEEPEST: usize = 100;
 /// Characters that an idempotency key may have.
 const KEY_CHARS: usize = 255;
-/// Names that streams or browsers use for their own events.
-const RESERVED_TYPES: &[&str] = &["hb", "error", "open", "message"];
-const RESERVED_BEGINNINGS: &[&str] = &["stream:", "presence:", "locks:"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -171,9 +165,8 @@ fn checked(
     event_bytes: usize,
     at: impl Fn(&str) -> String,
 ) -> Result<NewEvent, Problem> {
-    let name = event.r#type.as_str();
-    let begins = |beginning: &&str| name.starts_with(*beginning);
-    if RESERVED_TYPES.contains(&name) || RESERVED_BEGINNINGS.iter().any(begins) {
+    if event.r#type.is_reserved() {
+        let name = &event.r#type;
         let detail = format!("The type {name} is reserved for streams themselves.");
         return Err(Problem::bad_request("reserved_type", detail).at(at("type")));
     }
@@ -205,12 +198,11 @@ fn checked(
         AudienceBody::Broker(()) => Audience::Broker,
     };
     Ok(NewEvent {
-        audience,
-        event_type: event.r#type,
         record: event.module.map(|module| (module, event.record_id)),
         user: event.user_id.or_else(|| Some(caller.user.clone())),
         version: event.version,
         data,
         changes,
+        ..NewEvent::new(audience, event.r#type)
     })
 }

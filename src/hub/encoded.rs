@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::gzip;
 use crate::event::json::EventJson;
-use crate::event::{Cursor, Event};
+use crate::event::{Cursor, Event, Rights};
 use crate::ids::{EventType, RecordPath};
 
 /// How a stream wants its bytes.
@@ -25,50 +25,111 @@ pub struct Encoded {
     pub event_type: EventType,
     /// What filters look at.
     pub record: Option<RecordPath>,
+    words: Words,
+    /// The same event with its private fields, of which few have any.
+    unmasked: Option<Box<Unmasked>>,
+}
+
+/// Bytes in all their forms.
+struct Words {
     named: Bytes,
     /// The same bytes from behind the `event:` line.
     unnamed: Bytes,
     compressed: [OnceLock<Bytes>; 2],
 }
 
-impl Encoded {
-    /// Encodes an event; without an id where it has no place in a log. The id comes last:
-    /// a client that is cut off inside an event must not have its id yet.
-    #[must_use]
-    pub fn of(event: &Event, id: Option<&Cursor>) -> Self {
-        let told = &event.told;
+/// For the few who may see it, and made when the first of them does.
+struct Unmasked {
+    event: Event,
+    id: Option<Cursor>,
+    words: OnceLock<Words>,
+}
+
+/// Without the words, which may be private.
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.named.len())
+    }
+}
+
+impl std::fmt::Debug for Unmasked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unmasked")
+    }
+}
+
+impl Words {
+    /// Without an id where the event has no place in a log. The id comes last: a client
+    /// that is cut off inside an event must not have its id yet.
+    fn of(event: &Event, id: Option<&Cursor>) -> Self {
         let json = serde_json::to_string(&EventJson::of(event)).unwrap_or_default();
-        let name = format!("event: {}\n", told.event_type);
+        let name = format!("event: {}\n", event.told.event_type);
         let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
         let named = Bytes::from(format!("{name}data: {json}\n{id}\n"));
         Self {
-            event_type: told.event_type.clone(),
-            record: told.record_path(),
             unnamed: named.slice(name.len()..),
             named,
             compressed: [OnceLock::new(), OnceLock::new()],
         }
     }
+}
 
-    /// The bytes for a stream.
+impl Unmasked {
+    /// Its words, or the others for those who may not see them.
+    fn words<'a>(&'a self, rights: &Rights, others: &'a Words) -> &'a Words {
+        let private = self.event.told.private.as_ref();
+        if !private.is_some_and(|private| private.is_for(rights)) {
+            return others;
+        }
+        let unmasked = || Words::of(&self.event.unmasked(), self.id.as_ref());
+        self.words.get_or_init(unmasked)
+    }
+}
+
+impl Encoded {
+    /// Encodes an event; without an id where it has no place in a log.
     #[must_use]
-    pub fn bytes(&self, encoding: Encoding) -> &Bytes {
+    pub fn of(event: &Event, id: Option<&Cursor>) -> Self {
+        let unmasked = event.told.private.is_some().then(|| Unmasked {
+            event: event.clone(),
+            id: id.cloned(),
+            words: OnceLock::new(),
+        });
+        Self {
+            event_type: event.told.event_type.clone(),
+            record: event.told.record_path(),
+            words: Words::of(event, id),
+            unmasked: unmasked.map(Box::new),
+        }
+    }
+
+    /// The words for a reader with these rights.
+    fn words(&self, rights: &Rights) -> &Words {
+        let unmasked = self.unmasked.as_deref();
+        unmasked.map_or(&self.words, |unmasked| unmasked.words(rights, &self.words))
+    }
+
+    /// The bytes for a stream of a reader.
+    #[must_use]
+    pub fn bytes(&self, encoding: Encoding, rights: &Rights) -> &Bytes {
+        let words = self.words(rights);
         let plain = if encoding.named {
-            &self.named
+            &words.named
         } else {
-            &self.unnamed
+            &words.unnamed
         };
         if encoding.gzip {
-            self.compressed[usize::from(encoding.named)].get_or_init(|| gzip::deflated(plain))
+            words.compressed[usize::from(encoding.named)].get_or_init(|| gzip::deflated(plain))
         } else {
             plain
         }
     }
 
-    /// The event's JSON: what stands behind `data: `.
+    /// The event's JSON for a reader: what stands behind `data: `.
     #[must_use]
-    pub fn json(&self) -> &str {
-        let line = self
+    pub fn json(&self, rights: &Rights) -> &str {
+        let words = self.words(rights);
+        let line = words
             .unnamed
             .split(|byte| *byte == b'\n')
             .next()
@@ -79,6 +140,7 @@ impl Encoded {
     /// The bytes that it keeps.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.named.len()
+        // The event itself and its other words are about as long again each.
+        self.words.named.len() * if self.unmasked.is_some() { 3 } else { 1 }
     }
 }

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::open::Services;
 use super::resume::Start;
-use super::{Filter, Reader, Scope};
-use crate::event::Epoch;
+use super::{Filter, Reader, Scope, rights};
+use crate::event::{Epoch, Rights};
 use crate::hub::desk::{Page, Replayed};
 use crate::hub::switchboard::TICK;
 use crate::hub::tickets::Ticket;
@@ -69,6 +69,8 @@ pub struct StreamBody {
     attendance: Option<Attendance>,
     scope: Box<Scope>,
     filter: Option<Box<Filter>>,
+    /// What of it they may see: those of the token it was opened with.
+    rights: Arc<Rights>,
     encoding: Encoding,
     epoch: Epoch,
     cursor: i64,
@@ -130,6 +132,7 @@ impl StreamBody {
             attendance,
             scope: Box::new(scope),
             filter: (!filter.is_open()).then(|| Box::new(filter)),
+            rights: Arc::new(rights::of(&caller)),
             encoding,
             epoch: start.epoch,
             cursor: start.position,

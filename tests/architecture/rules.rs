@@ -29,6 +29,7 @@ pub(crate) const NEVER: &[Never] = &[
             "modules",
             "presence",
             "records",
+            "relay",
             "signals",
             "stream",
             "telemetry",
@@ -56,6 +57,7 @@ pub(crate) const NEVER: &[Never] = &[
             "modules",
             "presence",
             "records",
+            "relay",
             "signals",
             "telemetry",
         ],
@@ -109,6 +111,17 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::history",
         ],
         because: "a lock is a row and what the log tells of it, whoever listens",
+    },
+    Never {
+        modules: &["relay"],
+        name: &[
+            "crate::hub",
+            "crate::follower",
+            "crate::identity",
+            "crate::stream",
+            "crate::history",
+        ],
+        because: "what watched tables tell goes to the log, whoever listens",
     },
     Never {
         modules: &["stream"],
@@ -225,6 +238,7 @@ pub(crate) const WORDS: &[Word] = &[
             "src/http/health.rs",
             "src/instances/announce.rs",
             "src/presence/store.rs",
+            "src/relay",
         ],
         because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
                   part of the log)",

@@ -13,6 +13,7 @@
 
 mod support;
 
+mod capture;
 mod chaos;
 mod commands;
 mod cors;

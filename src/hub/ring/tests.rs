@@ -11,15 +11,7 @@ fn team(n: u8) -> Audience {
 
 fn frame(position: i64, audience: Audience) -> Arc<Frame> {
     let event_type = EventType::parse("a:b").unwrap();
-    let told = NewEvent {
-        audience,
-        event_type,
-        record: None,
-        user: None,
-        version: None,
-        data: None,
-        changes: None,
-    };
+    let told = NewEvent::new(audience, event_type);
     let event = Event {
         position,
         created_at: OffsetDateTime::UNIX_EPOCH,

@@ -67,7 +67,8 @@ impl StreamBody {
             return ControlFlow::Break(None);
         }
         self.not_before = None;
-        let mut chunk = Chunk::new(self.encoding);
+        let rights = Arc::clone(&self.rights);
+        let mut chunk = Chunk::new(self.encoding, &rights);
         let filter = self.filter.as_deref();
         let look = self.reader.look(&self.epoch, self.cursor, |frame| {
             chunk.take(filter, &frame.encoded)
@@ -96,7 +97,8 @@ impl StreamBody {
             self.not_before = Some(now + REPLAY_PAUSE);
             return None;
         }
-        let mut chunk = Chunk::new(self.encoding);
+        let rights = Arc::clone(&self.rights);
+        let mut chunk = Chunk::new(self.encoding, &rights);
         let filter = self.filter.as_deref();
         let from = page
             .frames
@@ -113,7 +115,7 @@ impl StreamBody {
         self.finished(chunk)
     }
 
-    pub(super) fn finished(&self, chunk: Chunk) -> Option<Bytes> {
+    pub(super) fn finished(&self, chunk: Chunk<'_>) -> Option<Bytes> {
         let (bytes, events) = chunk.finish()?;
         self.services.metrics.delivered.inc_by(events);
         self.services.metrics.deliveries.inc();

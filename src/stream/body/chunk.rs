@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::event::Rights;
 use crate::hub::{Encoded, Encoding};
 use crate::stream::Filter;
 
@@ -10,8 +11,9 @@ use crate::stream::Filter;
 pub(super) const CHUNK_BYTES: usize = 7 * 1_024;
 
 /// The frames of one write.
-pub(super) struct Chunk {
+pub(super) struct Chunk<'a> {
     encoding: Encoding,
+    rights: &'a Rights,
     /// A single frame is passed on as it is.
     first: Option<Bytes>,
     joined: BytesMut,
@@ -19,10 +21,12 @@ pub(super) struct Chunk {
     len: usize,
 }
 
-impl Chunk {
-    pub(super) fn new(encoding: Encoding) -> Self {
+impl<'a> Chunk<'a> {
+    /// Nothing yet, for a reader with these rights.
+    pub(super) fn new(encoding: Encoding, rights: &'a Rights) -> Self {
         Self {
             encoding,
+            rights,
             first: None,
             joined: BytesMut::new(),
             events: 0,
@@ -35,7 +39,7 @@ impl Chunk {
         if filter.is_some_and(|filter| !filter.passes(event)) {
             return true;
         }
-        let bytes = event.bytes(self.encoding);
+        let bytes = event.bytes(self.encoding, self.rights);
         if self.len > 0 && self.len + bytes.len() > CHUNK_BYTES {
             return false;
         }

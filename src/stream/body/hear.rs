@@ -1,5 +1,7 @@
 //! What is whispered: changes of states, from this stream's own place in the air.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::StreamBody;
@@ -10,7 +12,8 @@ use crate::stream::{Filter, present, wire};
 impl StreamBody {
     /// The next whispers, if there are any for this stream.
     pub(super) fn hear(&mut self) -> Option<Bytes> {
-        let mut chunk = Chunk::new(self.encoding);
+        let rights = Arc::clone(&self.rights);
+        let mut chunk = Chunk::new(self.encoding, &rights);
         let filter = self.filter.as_deref();
         let has_records = filter.is_some_and(|filter| filter.records().is_some());
         let heard = self.reader.hear(self.heard, has_records, |encoded| {

@@ -10,14 +10,10 @@ use sqlx::PgConnection;
 /// An event for a team of any broker, numbered.
 pub fn numbered(team: &str, n: i64) -> NewEvent {
     let data = to_raw_value(&json!({"n": n})).expect("JSON");
+    let audience = format!("team:{team}").parse().expect("an audience");
     NewEvent {
-        audience: format!("team:{team}").parse().expect("an audience"),
-        event_type: "test:tick".parse().expect("a type"),
-        record: None,
-        user: None,
-        version: None,
         data: Some(data.into()),
-        changes: None,
+        ..NewEvent::new(audience, "test:tick".parse().expect("a type"))
     }
 }
 

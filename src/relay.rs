@@ -1,0 +1,206 @@
+//! The relay: what transactions on watched tables have put into the outbox goes to the log.
+//!
+//! Any instance may do it, one at a time. It takes what it sees, in the order of ids, and
+//! appends it in the same transaction: nothing is lost and nothing told twice, and what a
+//! long transaction has written comes when it commits, holding nobody up.
+//!
+//! The outbox is looked at, not listened to: a NOTIFY in the transactions of the CRM would
+//! make all of their commits stand in one line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Dice;
+use crate::database::{Kept, is_refusal};
+use crate::event_log::append;
+use crate::hints::{Committed, CommittedBatch};
+use crate::metrics::Metrics;
+
+mod load;
+mod outbox;
+
+use load::{Load, Poison};
+use outbox::{Choice, Look};
+
+/// Rows that one transaction moves.
+const BATCH: i64 = 400;
+/// Brokers that are served by themselves in one round, when they cannot be served together.
+const MOST_BROKERS: i64 = 64;
+/// The next look after one that found something.
+const BUSY_REST: Duration = Duration::from_millis(10);
+/// The next look where no table is watched and nothing came for a while.
+const IDLE_REST: Duration = Duration::from_secs(1);
+/// After something came, more is expected for so long.
+const WAKEFUL: Duration = Duration::from_secs(60);
+/// The next look after the database could not be asked.
+const FAILED_REST: Duration = Duration::from_secs(1);
+
+/// What the relay needs.
+#[derive(Debug)]
+pub struct Relay {
+    /// Its own connection.
+    pub database: Kept,
+    /// For names of new logs, and so that instances do not all look at once.
+    pub dice: Dice,
+    /// Who is told of what was committed.
+    pub committed: Committed,
+    /// Counts what it does.
+    pub metrics: Arc<Metrics>,
+    /// How often it looks when there is nothing.
+    pub poll: Duration,
+    /// An event with more is told without its data.
+    pub event_bytes: usize,
+    /// When to stop.
+    pub stop: CancellationToken,
+}
+
+/// What a round has done, and whether more is to be expected.
+struct Round {
+    moved: i64,
+    is_watching: bool,
+}
+
+impl Relay {
+    /// Relays until it is stopped.
+    pub async fn run(mut self) {
+        let mut wakeful_until = Instant::now();
+        loop {
+            let began = Instant::now();
+            let rest = match self.round().await {
+                Ok(Round { moved: BATCH.., .. }) => Duration::ZERO,
+                Ok(Round { moved: 1.., .. }) => {
+                    wakeful_until = Instant::now() + WAKEFUL;
+                    // Many dead rows make a look expensive: half of the time is the CRM's.
+                    BUSY_REST.max(began.elapsed())
+                }
+                Ok(round) if round.is_watching || began < wakeful_until => {
+                    self.poll.max(began.elapsed())
+                }
+                Ok(_) => self.poll.max(IDLE_REST),
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox could not be relayed");
+                    FAILED_REST
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(self.dice.between(rest, rest + rest / 8)) => {}
+            }
+        }
+    }
+
+    /// Moves what there is, up to a batch.
+    async fn round(&mut self) -> sqlx::Result<Round> {
+        let look = outbox::look(self.database.get().await?).await;
+        let Look {
+            is_waiting,
+            is_watching,
+        } = self.database.after(look)?;
+        let moved = if is_waiting { self.move_on().await? } else { 0 };
+        Ok(Round { moved, is_watching })
+    }
+
+    async fn move_on(&mut self) -> sqlx::Result<i64> {
+        match self.carry(Choice::all(BATCH), None).await {
+            Err(error) if is_refusal(&error) => {
+                tracing::debug!(%error, "the outbox is relayed broker by broker");
+                self.one_by_one().await
+            }
+            moved => moved,
+        }
+    }
+
+    /// A log that somebody holds, or a row that cannot be appended, does not hold up others.
+    async fn one_by_one(&mut self) -> sqlx::Result<i64> {
+        let brokers = outbox::brokers(self.database.get().await?, MOST_BROKERS).await;
+        let mut moved = 0;
+        for broker in self.database.after(brokers)? {
+            let broker = broker.as_deref();
+            moved += match self.carry(Choice::of(broker, BATCH), None).await {
+                Err(error) if is_for_later(&error) => 0,
+                Err(error) if is_refusal(&error) => self.row_by_row(broker).await?,
+                outcome => outcome?,
+            };
+        }
+        Ok(moved)
+    }
+
+    async fn row_by_row(&mut self, broker: Option<&str>) -> sqlx::Result<i64> {
+        let mut moved = 0;
+        while moved < BATCH {
+            let one = Choice::of(broker, 1);
+            let outcome = match self.carry(one, None).await {
+                Err(error) if is_for_later(&error) => return Ok(moved),
+                Err(error) if is_refusal(&error) => {
+                    self.carry(one, Some(&error.to_string())).await?
+                }
+                outcome => outcome?,
+            };
+            if outcome == 0 {
+                break;
+            }
+            moved += outcome;
+        }
+        Ok(moved)
+    }
+
+    /// Moves the rows of a choice in one transaction; says how many. With `refused`, it sets
+    /// them aside.
+    async fn carry(&mut self, choice: Choice<'_>, refused: Option<&str>) -> sqlx::Result<i64> {
+        let connection = self.database.get().await?;
+        let carried = carry(connection, (&self.dice, self.event_bytes), choice, refused).await;
+        let (load, told) = self.database.after(carried)?;
+        for Poison { id, module, .. } in &load.poison {
+            self.metrics.relay_poisoned.inc();
+            tracing::warn!(
+                id,
+                ?module,
+                "an event was set aside; porchlight.poison says why"
+            );
+        }
+        self.metrics.relayed.inc_by(load.len());
+        for batch in told {
+            self.committed.tell(batch);
+        }
+        Ok(load.rows)
+    }
+}
+
+/// Refusals that say nothing of the row: a lock that somebody holds, a deadlock.
+fn is_for_later(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| {
+        code.starts_with("55") || code.starts_with("40") || code.starts_with("53")
+    })
+}
+
+async fn carry(
+    connection: &mut PgConnection,
+    (dice, event_bytes): (&Dice, usize),
+    choice: Choice<'_>,
+    refused: Option<&str>,
+) -> sqlx::Result<(Load, Vec<CommittedBatch>)> {
+    let mut transaction = connection.begin().await?;
+    if !outbox::is_mine(&mut transaction).await? {
+        return Ok(Default::default());
+    }
+    let rows = outbox::take(&mut transaction, choice).await?;
+    let load = Load::of(rows, event_bytes, refused);
+    outbox::set_aside(&mut transaction, &load.poison).await?;
+    let appended = append(&mut transaction, dice, &load.batches()).await?;
+    transaction.commit().await?;
+    let told = appended.into_iter().map(|log| CommittedBatch {
+        head: log.head(),
+        epoch: log.epoch.clone(),
+        events: log.events(load.events(&log.broker)).collect(),
+        broker: log.broker.clone(),
+    });
+    let told = told.collect();
+    Ok((load, told))
+}

@@ -1,0 +1,160 @@
+//! Tables of a CRM that tell what happens to them, whoever writes to them.
+
+mod bad;
+mod changes;
+mod emit;
+mod masking;
+mod relay;
+mod schema;
+mod values;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
+
+use crate::support::cluster::TestDatabase;
+use crate::support::wait::soon;
+use crate::support::{Service, Stream, Token, eventually};
+
+/// Two instances, and a connection that is not theirs.
+struct Crm {
+    a: Service,
+    b: Service,
+    sql: PgConnection,
+    markers: i64,
+}
+
+/// A table of listings as a CRM has it.
+const LISTINGS: &str = "create table public.listings (
+    id text primary key, broker_id text not null default 'b', team_id text, agent_id text,
+    version int not null default 1, archived_at timestamptz, updated_by text,
+    list_price numeric, commission numeric, notes text)";
+/// How it is watched.
+const WATCH: &str = "select porchlight.watch('public.listings', module => 'listings',
+    broker_column => 'broker_id', team_column => 'team_id', owner_column => 'agent_id',
+    version_column => 'version', archived_column => 'archived_at', actor_column => 'updated_by',
+    private_columns => '{commission}', hidden_columns => '{notes}')";
+
+impl Crm {
+    async fn new() -> Self {
+        let database = Arc::new(TestDatabase::create().await);
+        let a = Service::on(Arc::clone(&database), &[]).await;
+        let b = Service::on(Arc::clone(&database), &[]).await;
+        let sql = database.connect().await;
+        let markers = 0;
+        Self { a, b, sql, markers }
+    }
+
+    /// With a watched table of listings.
+    async fn with_listings() -> Self {
+        let mut crm = Self::new().await;
+        crm.run(LISTINGS).await;
+        crm.run(WATCH).await;
+        crm
+    }
+
+    /// Runs statements, which must succeed.
+    async fn run(&mut self, sql: &str) {
+        run(&mut self.sql, sql).await;
+    }
+
+    /// What a statement is refused with: the message and the hint.
+    async fn refused(&mut self, sql: &str) -> String {
+        let outcome = self.sql.execute(AssertSqlSafe(sql.to_owned())).await;
+        let error = outcome.expect_err(sql);
+        let error = error.as_database_error().expect("a refusal");
+        let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>();
+        format!("{} {}", error.message(), error.hint().unwrap_or_default())
+    }
+
+    /// Everything that these streams are told up to now.
+    async fn told(&mut self, streams: &mut [Stream]) -> Vec<Vec<Value>> {
+        self.run(MARKER).await;
+        let mut all = Vec::new();
+        for stream in streams {
+            all.push(until_marker(stream).await);
+        }
+        all
+    }
+
+    /// Everything that team `a` was told, from history.
+    async fn listed(&mut self) -> Vec<Value> {
+        self.markers += 1;
+        let n = self.markers;
+        let data = format!("'{{\"n\": {n}}}'");
+        self.run(&MARKER.replace("')", &format!("', {data})")))
+            .await;
+        let token = agent("ann");
+        eventually("the marker is listed", async || {
+            let page = self.b.list("/events?limit=1000", &token).await;
+            let events = page["events"].as_array().expect("events");
+            let is_marker = |event: &&Value| event["type"] == "test:marker";
+            let is_there = events.last().is_some_and(|event| event["data"]["n"] == n);
+            is_there.then(|| events.iter().filter(|e| !is_marker(e)).cloned().collect())
+        })
+        .await
+    }
+
+    /// Why events were set aside.
+    async fn reasons(&mut self) -> Vec<String> {
+        let sql = "select reason from porchlight.poison order by id";
+        let reasons = sqlx::query_scalar(sql).fetch_all(&mut self.sql);
+        reasons.await.expect("reasons")
+    }
+}
+
+const MARKER: &str = "select porchlight.emit('test:marker', '{\"broker\": \"b\"}')";
+
+async fn run(connection: &mut PgConnection, sql: &str) {
+    let outcome = connection.execute(AssertSqlSafe(sql.to_owned())).await;
+    if let Err(error) = outcome {
+        panic!("{sql}: {error}");
+    }
+}
+
+/// Waits until this is what the database counts.
+async fn until_counted(connection: &mut PgConnection, sql: &'static str, expected: i64) {
+    let counted = async {
+        let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
+        loop {
+            looks.tick().await;
+            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *connection);
+            if count.await.expect("a count") == expected {
+                return;
+            }
+        }
+    };
+    soon(sql, counted).await;
+}
+
+async fn until_marker(stream: &mut Stream) -> Vec<Value> {
+    let mut told = Vec::new();
+    loop {
+        let message = stream.next_logged().await;
+        if message.name == "test:marker" {
+            return told;
+        }
+        told.push(message.json());
+    }
+}
+
+fn agent(name: &str) -> Token {
+    Token::user(name, &["a"])
+}
+
+/// `listing:updated l-1 {"listPrice":2}`.
+fn in_short(event: &Value) -> String {
+    let what = ["type", "recordId"].map(|field| event[field].as_str().unwrap_or("-"));
+    let told = [&event["data"], &event["changes"]];
+    let told = told.into_iter().filter(|told| !told.is_null());
+    let told: Vec<_> = told.map(ToString::to_string).collect();
+    [what.join(" "), told.join(" ")]
+        .join(" ")
+        .trim_end()
+        .to_owned()
+}
+
+fn all_in_short(events: &[Value]) -> Vec<String> {
+    events.iter().map(in_short).collect()
+}

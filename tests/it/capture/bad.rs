@@ -1,0 +1,137 @@
+//! Configurations that cannot work are refused when they are made, in words that help.
+
+use serde_json::Value;
+
+use super::{Crm, WATCH};
+
+/// A call, and words of its refusal.
+const REFUSED: &[(&str, &[&str])] = &[
+    (
+        "watch('public.nowhere', module => 'x', broker => 'b')",
+        &["public.nowhere", "does not exist"],
+    ),
+    (
+        "watch('public.listings', module => 'x')",
+        &["broker_column"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', broker_column => 'broker_id')",
+        &["broker_column"],
+    ),
+    (
+        "watch('public.listings', module => null, broker => 'b')",
+        &["module must be"],
+    ),
+    (
+        "watch('public.listings', module => 'a b', broker => 'b')",
+        &["module must be"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b c')",
+        &["broker must be"],
+    ),
+    (
+        "watch('public.listings', module => 'x', singular => 'a:b', broker => 'b')",
+        &["singular must be"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', team_column => 'team')",
+        &["no column team", "team_id"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', id_column => 'nope')",
+        &["no column nope"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', private_columns => '{fee}')",
+        &["no column fee", "commission"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', hidden_columns => '{fee}')",
+        &["no column fee"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', version_column => 'notes')",
+        &["version_column => notes", "a whole number, not text"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', archived_column => 'notes')",
+        &["archived_column => notes", "a time or a boolean"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', owner_column => 'archived_at')",
+        &["owner_column => archived_at"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', private_columns => '{id}')",
+        &["id cannot be private", "id_column"],
+    ),
+    (
+        "watch('public.listings', module => 'x', broker => 'b', id_column => 'notes')",
+        &["must be unique", "primary key"],
+    ),
+    (
+        "watch('public.shown', module => 'x', broker => 'b')",
+        &["shown is no table"],
+    ),
+    (
+        "watch('pg_temp.fleeting', module => 'x', broker => 'b')",
+        &["is temporary"],
+    ),
+    (
+        "watch('porchlight.events', module => 'x', broker => 'b')",
+        &["not a table of the CRM"],
+    ),
+    (
+        "watch('public.partly', module => 'x', broker => 'b')",
+        &["must be unique"],
+    ),
+];
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_when_it_is_configured_and_changes_nothing() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(
+        "create view public.shown as select * from public.listings;
+         create temp table fleeting (id int primary key);
+         create table public.partly (id int); create unique index on public.partly (id) where id > 0",
+    )
+    .await;
+    let before = watched(&mut crm).await;
+    for (call, words) in REFUSED {
+        let refusal = crm.refused(&format!("select porchlight.{call}")).await;
+        for word in *words {
+            assert!(refusal.contains(word), "{call}: {refusal}");
+        }
+    }
+    assert_eq!(watched(&mut crm).await, before);
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
+        .await;
+    assert_eq!(crm.listed().await.len(), 1);
+}
+
+async fn watched(crm: &mut Crm) -> Value {
+    let sql = "select json_agg(w) from porchlight.watched() w";
+    sqlx::query_scalar(sql)
+        .fetch_one(&mut crm.sql)
+        .await
+        .expect("a list")
+}
+
+#[tokio::test]
+async fn watched_lists_what_is_watched_and_what_keeps_it_from_telling() {
+    let mut crm = Crm::with_listings().await;
+    let listed = watched(&mut crm).await;
+    assert_eq!(listed[0]["watched"], "listings");
+    assert_eq!(listed[0]["columns"]["private"][0], "commission");
+    assert_eq!(listed[0]["problem"], Value::Null);
+    crm.run("alter table public.listings disable trigger porchlight_update")
+        .await;
+    let problem = watched(&mut crm).await[0]["problem"].to_string();
+    assert!(problem.contains("trigger"), "{problem}");
+    crm.run(WATCH).await;
+    crm.run("alter table public.listings enable trigger porchlight_update; alter table public.listings drop column team_id")
+        .await;
+    let problem = watched(&mut crm).await[0]["problem"].to_string();
+    assert!(problem.contains("team"), "{problem}");
+}

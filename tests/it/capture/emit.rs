@@ -1,0 +1,124 @@
+//! Events of the CRM's own, told by the transaction that makes them happen.
+
+use serde_json::{Value, json};
+
+use super::{Crm, agent};
+
+#[tokio::test]
+async fn an_event_of_the_crms_own_is_told_when_its_transaction_commits() {
+    let mut crm = Crm::new().await;
+    let mut streams = [
+        crm.a.stream("/stream", &agent("ann")).await,
+        crm.b.stream("/stream", &agent("bob")).await,
+    ];
+    crm.run(
+        r#"begin; select porchlight.emit('listing:sold', '{"team": "a"}', '{"n": 0}', broker => 'b'); rollback;
+         select porchlight.emit('listing:sold', '{"team": "a"}', '{"price" : 1.50}', broker => 'b',
+             module => 'listings', record_id => 'l-1', version => 7, user_id => 'cid');
+         begin; set local porchlight.broker_id = 'b'; set local porchlight.user_id = 'dan';
+         select porchlight.emit('note', '{"user": "ann"}'); commit;
+         select porchlight.emit('note', '{"broker": "b", "user": "bob"}', '"text"');
+         select porchlight.emit('note', '{"broker": true}', broker => 'b')"#,
+    )
+    .await;
+    let told = crm.told(&mut streams).await;
+    let sold = &told[0][0];
+    assert_eq!(
+        sold["data"].to_string(),
+        r#"{"price":1.50}"#.replace("1.50", "1.5")
+    );
+    assert_eq!(
+        (
+            &sold["module"],
+            &sold["recordId"],
+            &sold["version"],
+            &sold["userId"]
+        ),
+        (&json!("listings"), &json!("l-1"), &json!(7), &json!("cid"))
+    );
+    let in_short =
+        |event: &Value| format!("{} {} {}", event["type"], event["data"], event["userId"]);
+    let short: Vec<Vec<_>> = told
+        .iter()
+        .map(|all| all[1..].iter().map(in_short).collect())
+        .collect();
+    assert_eq!(short[0], ["\"note\" null \"dan\"", "\"note\" null null"]);
+    assert_eq!(short[1], ["\"note\" \"text\" null", "\"note\" null null"]);
+}
+
+#[tokio::test]
+async fn data_of_any_kind_becomes_json() {
+    let mut crm = Crm::new().await;
+    for (data, expected) in [
+        ("'{\"a\": 1}'", json!({"a": 1})),
+        ("'{\"a\": 1}'::text", json!({"a": 1})),
+        ("json_build_object('a', 1)", json!({"a": 1})),
+        ("jsonb_build_object('a', 1)", json!({"a": 1})),
+        ("array[1, 2]", json!([1, 2])),
+        ("7", json!(7)),
+        ("null", json!(null)),
+        ("null::jsonb", json!(null)),
+    ] {
+        crm.run(&format!(
+            "select porchlight.emit('x', jsonb_build_object('broker', 'b'), {data})"
+        ))
+        .await;
+        assert_eq!(
+            crm.listed().await.last().unwrap()["data"],
+            expected,
+            "{data}"
+        );
+    }
+    let named =
+        "select porchlight.emit('x', '{\"broker\": \"b\"}', changes => jsonb_build_object('a', 1))";
+    crm.run(named).await;
+    assert_eq!(
+        crm.listed().await.last().unwrap()["changes"],
+        json!({"a": 1})
+    );
+    crm.run("select porchlight.emit('x', '{\"broker\": \"b\"}', 'no JSON')")
+        .await;
+    let count = crm.listed().await.len();
+    assert_eq!((count, crm.reasons().await.len()), (9, 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on() {
+    let mut crm = Crm::new().await;
+    let rubbish = [
+        ("'x', '{\"team\": \"a\"}'", "no broker"),
+        ("'x', '{\"team\": \"a\"}', broker => 'b c'", "its broker"),
+        ("'x', '{\"everyone\": 1}', broker => 'b'", "no audience"),
+        ("'x', '{\"team\": \"a b\"}', broker => 'b'", "its audience"),
+        ("'x', null, broker => 'b'", "no audience"),
+        ("null, '{\"broker\": \"b\"}'", "no type"),
+        ("'stream:closing', '{\"broker\": \"b\"}'", "reserved"),
+        ("'x y', '{\"broker\": \"b\"}'", "its type"),
+        (
+            "'x', '{\"broker\": \"b\"}', record_id => 'r'",
+            "needs the module",
+        ),
+        (
+            "'x', '{\"broker\": \"b\"}', module => 'm', record_id => 'r/s'",
+            "its record",
+        ),
+        ("'x', '{\"broker\": \"b\"}', version => -1", "version"),
+    ];
+    for (arguments, _) in rubbish {
+        crm.run(&format!("select porchlight.emit({arguments})"))
+            .await;
+        crm.run("select porchlight.emit('good', '{\"broker\": \"b\"}')")
+            .await;
+    }
+    assert_eq!(crm.listed().await.len(), rubbish.len());
+    let reasons = crm.reasons().await;
+    assert_eq!(reasons.len(), rubbish.len());
+    for (reason, (arguments, word)) in reasons.iter().zip(rubbish) {
+        assert!(reason.contains(word), "{arguments}: {reason}");
+    }
+    let mut counted = 0.0;
+    for instance in [&crm.a, &crm.b] {
+        counted += instance.metric("porchlight_relay_poisoned_total").await;
+    }
+    assert_eq!(counted, 11.0);
+}

@@ -1,0 +1,183 @@
+//! The way from the outbox to the log: nothing lost, nothing doubled, nobody held up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{Connection, Executor};
+
+use super::{Crm, LISTINGS, MARKER, WATCH, agent, run, until_counted, until_marker};
+use crate::support::cluster::TestDatabase;
+use crate::support::{Process, Service, eventually};
+
+#[tokio::test]
+async fn a_transaction_that_stays_open_delays_nobody_and_comes_whole_when_it_commits() {
+    let mut crm = Crm::with_listings().await;
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a'), ('l-2', 'a')")
+        .await;
+    let mut streams = [crm.b.stream("/stream", &agent("ann")).await];
+    crm.told(&mut streams).await;
+    let [mut stream] = streams;
+    let mut long = crm.a.database.connect().await;
+    run(
+        &mut long,
+        "begin; update public.listings set list_price = 1 where id = 'l-1'",
+    )
+    .await;
+    run(
+        &mut long,
+        "select porchlight.emit('test:long', '{\"broker\": \"b\"}')",
+    )
+    .await;
+    for n in 0..20 {
+        crm.run(&format!(
+            "update public.listings set list_price = {n} where id = 'l-2'"
+        ))
+        .await;
+        let told = stream.next_logged().await.json();
+        assert_eq!(
+            (&told["recordId"], &told["changes"]["listPrice"]),
+            (&"l-2".into(), &n.into())
+        );
+    }
+    run(
+        &mut long,
+        "update public.listings set list_price = 2 where id = 'l-1'; commit",
+    )
+    .await;
+    for expected in ["listing:updated", "test:long", "listing:updated"] {
+        assert_eq!(stream.next_logged().await.name, expected);
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_rows_of_one_statement_are_ten_thousand_events() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(
+        "insert into public.listings (id, team_id, list_price)
+         select 'l-' || n, 'a', n from generate_series(1, 10000) n",
+    )
+    .await;
+    let mut stream = crm.b.stream("/stream", &agent("ann")).await;
+    stream.next().await;
+    until_counted(
+        &mut crm.sql,
+        "select count(*) from porchlight.events",
+        10_000,
+    )
+    .await;
+    crm.run("update public.listings set list_price = list_price + 1")
+        .await;
+    crm.run(MARKER).await;
+    let told = until_marker(&mut stream).await;
+    let updated: BTreeMap<_, _> = told
+        .iter()
+        .filter(|event| event["type"] == "listing:updated")
+        .map(|event| {
+            (
+                event["recordId"].to_string(),
+                event["changes"]["listPrice"].as_i64(),
+            )
+        })
+        .collect();
+    assert_eq!(updated.len(), 10_000);
+    for (id, price) in updated {
+        let n: i64 = id
+            .trim_matches('"')
+            .trim_start_matches("l-")
+            .parse()
+            .unwrap();
+        assert_eq!(price, Some(n + 1));
+    }
+}
+
+/// Every value that a record ever had, in the order told.
+async fn told_of(service: &Service, record: &str) -> Vec<i64> {
+    let path = format!("/events?limit=1000&types=listing:updated&records=listings/{record}");
+    let page = service.list(&path, &agent("ann")).await;
+    let events = page["events"].as_array().expect("events");
+    let price = |event: &Value| event["changes"]["listPrice"].as_i64().expect("a price");
+    events.iter().map(price).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_that_are_killed_lose_nothing_and_double_nothing() {
+    let database = Arc::new(TestDatabase::create().await);
+    let last = Service::on(Arc::clone(&database), &["--relay-poll-ms=5"]).await;
+    let mut sql = database.connect().await;
+    run(&mut sql, LISTINGS).await;
+    run(&mut sql, WATCH).await;
+    run(&mut sql, "insert into public.listings (id, team_id) select 'l-' || n, 'a' from generate_series(1, 4) n").await;
+    let url = database.url();
+    let killing = async {
+        for _ in 0..6 {
+            let variables = [
+                ("DATABASE_URL", &url[..]),
+                ("PORCHLIGHT_RELAY_POLL_MS", "5"),
+            ];
+            let process = Process::start("127.0.0.1:0", &variables).await;
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            process.kill();
+        }
+    };
+    let writing = async |record: u8| {
+        let mut sql = database.connect().await;
+        for n in 1..=300 {
+            let update =
+                format!("update public.listings set list_price = {n} where id = 'l-{record}'");
+            run(&mut sql, &update).await;
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    tokio::join!(killing, writing(1), writing(2), writing(3), writing(4));
+    until_counted(&mut sql, "select count(*) from porchlight.outbox", 0).await;
+    for record in 1..=4 {
+        let told = told_of(&last, &format!("l-{record}")).await;
+        assert_eq!(told, (1..=300).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_the_log_refuses_is_set_aside_and_the_line_goes_on() {
+    let mut crm = Crm::with_listings().await;
+    crm.run("alter table porchlight.events add check (record_id is distinct from 'cursed')")
+        .await;
+    crm.run(
+        "insert into public.listings (id, team_id)
+         select case n when 7 then 'cursed' else 'l-' || n end, 'a' from generate_series(1, 20) n",
+    )
+    .await;
+    let told = crm.listed().await;
+    assert_eq!(told.len(), 19);
+    let reasons = crm.reasons().await;
+    assert_eq!(reasons.len(), 1);
+    assert!(reasons[0].contains("check"), "{reasons:?}");
+    let sql = "select outbox_row ->> 'record_id' from porchlight.poison";
+    let record: String = sqlx::query_scalar(sql)
+        .fetch_one(&mut crm.sql)
+        .await
+        .unwrap();
+    assert_eq!(record, "cursed");
+}
+
+#[tokio::test]
+async fn a_log_that_somebody_holds_does_not_hold_up_the_others() {
+    let mut crm = Crm::with_listings().await;
+    crm.run("insert into public.listings (id, broker_id, team_id) values ('l-1', 'held', 'a'), ('l-2', 'b', 'a')").await;
+    assert_eq!(crm.listed().await.len(), 1);
+    let mut beside = crm.a.database.connect().await;
+    let mut transaction = beside.begin().await.unwrap();
+    let hold = "select 1 from porchlight.brokers where broker_id = 'held' for update";
+    transaction.execute(hold).await.unwrap();
+    crm.run("update public.listings set list_price = 1").await;
+    assert_eq!(crm.listed().await.len(), 2);
+    transaction.rollback().await.unwrap();
+    let token = agent("ann").of("held");
+    eventually("the held log is told", async || {
+        let page = crm.a.list("/events", &token).await;
+        (page["events"].as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(crm.reasons().await, [""; 0]);
+}
