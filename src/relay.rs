@@ -35,7 +35,7 @@ const BUSY_REST: Duration = Duration::from_millis(10);
 /// The next look where no table is watched and nothing came for a while.
 const IDLE_REST: Duration = Duration::from_secs(1);
 /// After something came, more is expected for so long.
-const WAKEFUL: Duration = Duration::from_secs(60);
+const WAKEFUL: Duration = Duration::from_mins(1);
 /// The next look after the database could not be asked.
 const FAILED_REST: Duration = Duration::from_secs(1);
 
