@@ -73,7 +73,7 @@ pub struct NewEvent {
     pub data: Option<Arc<RawValue>>,
     /// Only what changed, on one line.
     pub changes: Option<Arc<RawValue>>,
-    /// What stands behind each "[REDACTED]" in them.
+    /// What stands behind each `"[REDACTED]"` in them.
     pub private: Option<Arc<Private>>,
     /// It was too large to be told with its data.
     pub is_truncated: bool,
