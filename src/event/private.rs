@@ -1,4 +1,4 @@
-//! Private fields: what most readers of an event see "[REDACTED]" instead of.
+//! Private fields: what most readers of an event see `"[REDACTED]"` instead of.
 
 use std::fmt;
 use std::sync::Arc;
