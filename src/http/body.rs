@@ -12,6 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::Service;
 use super::problem::Problem;
 use super::query::named_field;
 
@@ -52,6 +53,17 @@ pub async fn read(
             detail,
         ))
     })
+}
+
+impl Service {
+    /// Reads and parses a body of the usual size.
+    pub async fn body<T: DeserializeOwned>(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<T, Problem> {
+        parse(&read(request, payload, self.app.limits.body_bytes).await?)
+    }
 }
 
 async fn gathered(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Problem> {

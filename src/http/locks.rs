@@ -1,12 +1,13 @@
 //! `/locks`: who is at work on a record.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, json};
 
 use super::problem::Problem;
 use super::record::record_path;
-use super::{Service, body, query};
+use super::{Service, query};
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId, RecordPath, SessionName};
 use crate::locks::{Claim, InvalidLease, Lease, Lock, TakeoverRight, Wanted};
@@ -67,7 +68,7 @@ pub async fn acquire(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let body: AcquireBody = service.body(&request, payload).await?;
+    let body: AcquireBody = service.lone_body(&request, payload).await?;
     service.module(&body.module, "module")?;
     let claim = Claim {
         record: RecordPath {
@@ -124,7 +125,7 @@ pub async fn request(
     (path, payload): (Path, web::Payload),
 ) -> Result<HttpResponse, Problem> {
     let record = service.record(path)?;
-    let body: RequestBody = service.body(&request, payload).await?;
+    let body: RequestBody = service.lone_body(&request, payload).await?;
     let locks = &service.app.locks;
     let lock = locks
         .request(&caller, &record, body.session.as_ref())
@@ -196,14 +197,13 @@ impl Service {
     }
 
     /// A body, of a request that has no parameters.
-    async fn body<T: serde::de::DeserializeOwned>(
+    async fn lone_body<T: DeserializeOwned>(
         &self,
         request: &HttpRequest,
         payload: web::Payload,
     ) -> Result<T, Problem> {
         let NoQuery {} = query::parse(request)?;
-        let body = body::read(request, payload, self.app.limits.body_bytes).await?;
-        body::parse(&body)
+        self.body(request, payload).await
     }
 
     async fn claim(
@@ -213,7 +213,7 @@ impl Service {
         payload: web::Payload,
     ) -> Result<Claim, Problem> {
         let record = self.record(path)?;
-        let body: ClaimBody = self.body(request, payload).await?;
+        let body: ClaimBody = self.lone_body(request, payload).await?;
         Ok(Claim {
             record,
             session: body.session,

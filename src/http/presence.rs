@@ -39,8 +39,7 @@ pub async fn heartbeat(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let body = body::read(&request, payload, service.app.limits.body_bytes).await?;
-    let body: BeatBody = body::parse(&body)?;
+    let body: BeatBody = service.body(&request, payload).await?;
     let beat = Beat {
         session: body.session,
         status: match body.status {
@@ -80,8 +79,7 @@ pub async fn leave(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let body = body::read(&request, payload, service.app.limits.body_bytes).await?;
-    let body: LeaveBody = body::parse(&body)?;
+    let body: LeaveBody = service.body(&request, payload).await?;
     service.app.presence.leave(&caller, body.session).await?;
     Ok(HttpResponse::NoContent().finish())
 }
