@@ -9,8 +9,10 @@ pub mod origin;
 pub mod read;
 pub mod records;
 pub mod retention;
+pub mod teller;
 pub mod writer;
 
 pub use append::{Appended, Batch, append};
 pub use heads::Head;
+pub use teller::Teller;
 pub use writer::{Publication, PublishError, Writer};

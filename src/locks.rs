@@ -7,6 +7,7 @@
 
 use sqlx::PgPool;
 
+use crate::event_log::Teller;
 use crate::identity::Caller;
 use crate::ids::{RecordPath, SessionName};
 use crate::modules::Modules;
@@ -25,7 +26,6 @@ mod request;
 mod row;
 mod sessions;
 mod takeover;
-mod teller;
 mod waiting;
 mod words;
 
@@ -35,7 +35,6 @@ pub use lease::{InvalidLease, LEASE_SECONDS, Lease};
 pub use list::{Listed, MOST_LISTED, Wanted};
 pub use lock::{Holder, Lock};
 pub use takeover::TakeoverRight;
-pub use teller::Teller;
 
 /// The locks of all records, for requests.
 #[derive(Clone, Debug)]

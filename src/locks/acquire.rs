@@ -1,13 +1,13 @@
 //! Taking a lock that is free, or joining one's own.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use super::held::Held;
 use super::row::{Key, Row, peek, take_or_make, touch, write};
-use super::teller::Telling;
 use super::words::{End, Words};
 use super::{Claim, Lock, LockError, Locks};
 use crate::event::{Audience, NewEvent};
+use crate::event_log::records;
 use crate::identity::Caller;
 use crate::records::audience_for;
 
@@ -52,8 +52,7 @@ impl Locks {
         let events = replace(words, &mut row, held, &End::Expired);
         write(&mut transaction, key.broker, &row).await?;
         let lock = row.lock().ok_or(LockError::Busy)?;
-        let telling = telling(key, events, &row);
-        self.teller.commit(transaction, telling).await?;
+        self.tell_grant(transaction, (key, &row), events).await?;
         let is_new = true;
         Ok(Granted { lock, is_new })
     }
@@ -81,6 +80,28 @@ impl Locks {
         transaction.commit().await?;
         Ok(Some(lock))
     }
+
+    /// Tells of a grant, if the record is still shown to those who are told.
+    ///
+    /// Once the log is ours, a record that was told to others since we looked is not told to
+    /// those who saw it before, who would pass for its audience from then on.
+    pub(super) async fn tell_grant(
+        &self,
+        mut transaction: Transaction<'_, Postgres>,
+        (key, row): (Key<'_>, &Row),
+        events: Vec<NewEvent>,
+    ) -> Result<(), LockError> {
+        let telling = self.teller.append(&mut transaction, key.broker, events);
+        let telling = telling.await?;
+        if let (Some(log), Some(held)) = (telling.log(), &row.held) {
+            let (record, first) = (key.record, log.first);
+            let now = records::audience_before(&mut transaction, key.broker, record, first);
+            if now.await?.unwrap_or(Audience::Broker) != held.audience {
+                return Err(LockError::Busy);
+            }
+        }
+        Ok(self.teller.commit(transaction, telling).await?)
+    }
 }
 
 /// Writes a sign of one of the holder's devices.
@@ -106,14 +127,4 @@ pub(super) fn replace(words: Words<'_>, row: &mut Row, held: Held, end: &End) ->
     let locked = words.locked(row, &held);
     row.held = Some(held);
     ended.into_iter().chain([locked]).collect()
-}
-
-/// What a grant tells, if the record is still shown to those who are told.
-pub(super) fn telling<'a>(key: Key<'a>, events: Vec<NewEvent>, row: &'a Row) -> Telling<'a> {
-    let audience: Option<&Audience> = row.held.as_ref().map(|held| &held.audience);
-    Telling {
-        broker: key.broker,
-        events,
-        shown: audience.map(|audience| (key.record, audience)),
-    }
 }

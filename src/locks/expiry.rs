@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::LockError;
 use super::row::{Row, Stored};
-use super::teller::{Teller, Telling};
 use super::words::{End, Words};
 use crate::clock::Dice;
 use crate::database::Kept;
+use crate::event_log::Teller;
 use crate::ids::BrokerId;
 use crate::modules::Modules;
 
@@ -129,12 +129,7 @@ async fn sweep(
     free(&mut transaction, broker, &rows).await?;
     let events = rows.iter().flat_map(|row| ended(words, row)).collect();
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let telling = Telling {
-        broker,
-        events,
-        shown: None,
-    };
-    teller.commit(transaction, telling).await?;
+    teller.conclude(transaction, broker, events).await?;
     Ok(count)
 }
 

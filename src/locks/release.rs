@@ -2,7 +2,6 @@
 
 use super::held::Held;
 use super::row::{Key, Row, peek, take, write};
-use super::teller::Telling;
 use super::waiting::Waiting;
 use super::words::{End, Words};
 use super::{LockError, Locks};
@@ -44,12 +43,10 @@ impl Locks {
             }
         }
         write(&mut transaction, key.broker, &row).await?;
-        let telling = Telling {
-            broker: key.broker,
-            events,
-            shown: None,
-        };
-        self.teller.commit(transaction, telling).await
+        self.teller
+            .conclude(transaction, key.broker, events)
+            .await?;
+        Ok(())
     }
 }
 

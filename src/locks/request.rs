@@ -1,7 +1,6 @@
 //! Asking the holder for a lock.
 
 use super::row::{Key, touch, write};
-use super::teller::Telling;
 use super::words::Words;
 use super::{Lock, LockError, Locks};
 use crate::identity::Caller;
@@ -34,12 +33,9 @@ impl Locks {
             write(&mut transaction, key.broker, &row).await?;
         }
         let lock = row.lock().ok_or_else(not_locked)?;
-        let telling = Telling {
-            broker: key.broker,
-            events,
-            shown: None,
-        };
-        self.teller.commit(transaction, telling).await?;
+        self.teller
+            .conclude(transaction, key.broker, events)
+            .await?;
         Ok(lock)
     }
 }

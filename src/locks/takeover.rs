@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::acquire::{replace, telling};
+use super::acquire::replace;
 use super::held::Held;
 use super::row::{Key, Row, take_or_make, write};
 use super::words::{End, Words};
@@ -67,9 +67,7 @@ impl Locks {
         let events = replace(Words(&self.modules), &mut row, held, &end);
         write(&mut transaction, key.broker, &row).await?;
         let lock = row.lock().ok_or(LockError::Busy)?;
-        self.teller
-            .commit(transaction, telling(key, events, &row))
-            .await?;
+        self.tell_grant(transaction, (key, &row), events).await?;
         Ok(lock)
     }
 }

@@ -152,7 +152,7 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::hub::ring",
             "crate::hub::desk",
             "crate::locks::row",
-            "crate::locks::teller",
+            "crate::event_log::teller",
             "crate::locks::expiry",
             "crate::config",
             "crate::database",

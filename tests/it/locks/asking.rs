@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use porchlight::clock::{Clock, Dice};
+use porchlight::event_log::Teller;
 use porchlight::hints::{Committed, HintBoard, Megaphone};
 use porchlight::identity::{Caller, Role};
-use porchlight::locks::{Claim, LockError, Locks, TakeoverRight, Teller};
+use porchlight::locks::{Claim, LockError, Locks, TakeoverRight};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use porchlight::clock::Dice;
 use porchlight::database::Kept;
+use porchlight::event_log::Teller;
 use porchlight::hints::{Committed, HintBoard, Megaphone};
-use porchlight::locks::Teller;
 use porchlight::locks::expiry::Sweeper;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgPool};
