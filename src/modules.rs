@@ -1,23 +1,53 @@
-//! The modules of the CRM: whose records there are, and what one of them is called.
+//! The modules of the CRM: whose records there are, and how one speaks of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use crate::ids::{EventType, ModuleName};
 
-/// Characters of a singular; with a verb it must still be a type of an event.
-const SINGULAR_CHARS: usize = 32;
+/// Characters of a singular, a verb or a field; together they must still be a type of an event.
+const WORD_CHARS: usize = 32;
+/// Modules that a file may name, and words of one of them.
+const MOST_MODULES: usize = 64;
+const MOST_WORDS: usize = 64;
+/// What happens to the records of every module, and how people say it.
+const USUAL_VERBS: [(&str, &str); 5] = [
+    ("created", "created"),
+    ("updated", "changed"),
+    ("archived", "archived"),
+    ("restored", "restored"),
+    ("deleted", "deleted"),
+];
 
 /// One module.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Module {
     /// What it is called: `escrows`.
     pub name: ModuleName,
     /// What one record of it is called: `escrow`.
     singular: EventType,
+    /// The field that people know a record by.
+    pub label: Option<String>,
+    /// Fields that reach the record's owner and broker admins alone.
+    #[serde(default)]
+    pub private: BTreeSet<String>,
+    /// What else happens to a record, and how people say it.
+    #[serde(default)]
+    verbs: BTreeMap<String, String>,
 }
 
 impl Module {
+    /// What one record of it is called.
+    #[must_use]
+    pub fn singular(&self) -> &str {
+        self.singular.as_str()
+    }
+
     /// The type of the event that this happened to a record: `escrow:locked`.
     #[must_use]
     pub fn told(&self, verb: &str) -> EventType {
@@ -30,28 +60,63 @@ impl Module {
         Self::joined(&format!("user:{verb}"), self.singular.as_str())
     }
 
+    /// All that happens to its records, each with how people say it: `updated`, `changed`.
+    pub fn verbs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.verbs.iter().map(|(verb, said)| (&**verb, &**said));
+        USUAL_VERBS.into_iter().chain(own)
+    }
+
     fn joined(first: &str, last: &str) -> EventType {
         EventType::parse(&format!("{first}:{last}")).expect("checked names are short enough")
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let words = [self.singular.as_str()].into_iter();
+        let words = words.chain(self.verbs.keys().map(String::as_str));
+        for word in words
+            .chain(self.private.iter().map(String::as_str))
+            .chain(self.label.as_deref())
+        {
+            let is_short = word.len() <= WORD_CHARS && !word.contains(':');
+            if !is_short || EventType::parse(word).is_err() {
+                return Err(format!(
+                    "{word:?} must be 1 to {WORD_CHARS} characters from A-Z a-z 0-9 _ - ."
+                ));
+            }
+        }
+        if self.verbs.len() > MOST_WORDS || self.private.len() > MOST_WORDS {
+            return Err(format!("more than {MOST_WORDS} verbs or private fields"));
+        }
+        Ok(())
     }
 }
 
 /// A text that names no modules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected modules with what one record is called, like escrows=escrow,leads=lead; \
-     {0:?} is not one"
-)]
-pub struct InvalidModule(String);
+#[error("{0}")]
+pub struct InvalidModules(String);
 
 /// All modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Modules(Arc<[Module]>);
 
 impl Modules {
+    /// The modules that a file names.
+    pub fn read(file: &Path) -> Result<Self, InvalidModules> {
+        let text = std::fs::read_to_string(file);
+        text.map_err(|error| InvalidModules(format!("{}: {error}", file.display())))?
+            .parse()
+    }
+
     /// The module of this name.
     #[must_use]
     pub fn get(&self, name: &ModuleName) -> Option<&Module> {
         self.0.iter().find(|module| module.name == *name)
+    }
+
+    /// All of them, in the file's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Module> {
+        self.0.iter()
     }
 
     /// Their names, for whoever has to choose one.
@@ -62,26 +127,40 @@ impl Modules {
     }
 }
 
-impl FromStr for Modules {
-    type Err = InvalidModule;
-    fn from_str(text: &str) -> Result<Self, InvalidModule> {
-        text.split(',')
-            .map(module)
-            .collect::<Result<_, _>>()
-            .map(Self)
+impl Default for Modules {
+    /// Those of a real-estate CRM.
+    fn default() -> Self {
+        let text = include_str!("modules/default.toml");
+        text.parse()
+            .expect("the file beside this one is well formed")
     }
 }
 
-fn module(text: &str) -> Result<Module, InvalidModule> {
-    let invalid = || InvalidModule(text.to_owned());
-    let (name, singular) = text.trim().split_once('=').ok_or_else(invalid)?;
-    if singular.len() > SINGULAR_CHARS || singular.contains(':') {
-        return Err(invalid());
+impl FromStr for Modules {
+    type Err = InvalidModules;
+
+    fn from_str(text: &str) -> Result<Self, InvalidModules> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            module: Vec<Module>,
+        }
+        let file: File = toml::from_str(text).map_err(|e| InvalidModules(e.to_string()))?;
+        let (mut names, mut singulars) = (BTreeSet::new(), BTreeSet::new());
+        for module in &file.module {
+            let invalid = |why: &str| InvalidModules(format!("module {}: {why}", module.name));
+            module.check().map_err(|why| invalid(&why))?;
+            if !names.insert(&module.name) || !singulars.insert(module.singular()) {
+                return Err(invalid("its name or singular is another's too"));
+            }
+        }
+        if !(1..=MOST_MODULES).contains(&file.module.len()) {
+            return Err(InvalidModules(format!(
+                "1 to {MOST_MODULES} modules are needed"
+            )));
+        }
+        Ok(Self(file.module.into()))
     }
-    Ok(Module {
-        name: name.parse().map_err(|_| invalid())?,
-        singular: singular.parse().map_err(|_| invalid())?,
-    })
 }
 
 #[cfg(test)]
@@ -90,22 +169,53 @@ mod tests {
 
     #[test]
     fn a_module_says_what_happens_to_one_of_its_records() {
-        let modules: Modules = "escrows=escrow, leads=lead".parse().unwrap();
+        let modules = Modules::default();
         let escrows = modules.get(&"escrows".parse().unwrap()).unwrap();
         assert_eq!(escrows.told("locked").as_str(), "escrow:locked");
         assert_eq!(
             escrows.done_by_user("viewing").as_str(),
             "user:viewing:escrow"
         );
+        assert!(escrows.verbs().any(|verb| verb == ("updated", "changed")));
+        assert!(
+            escrows
+                .verbs()
+                .any(|verb| verb == ("fell_through", "called off"))
+        );
         assert_eq!(modules.get(&"escrow".parse().unwrap()), None);
-        assert_eq!(modules.names(), "escrows, leads");
+        let names = "escrows, listings, clients, appointments, leads";
+        assert_eq!(modules.names(), names);
     }
 
     #[test]
-    fn rubbish_names_no_modules() {
-        let long = format!("a={}", "x".repeat(33));
-        for bad in ["", "escrows", "a=", "=a", "a=b,", "a=b:c", "a b=c", &long] {
-            assert!(bad.parse::<Modules>().is_err(), "{bad:?}");
+    fn a_module_needs_no_more_than_its_two_names() {
+        let modules: Modules = "[[module]]\nname = 'boats'\nsingular = 'boat'"
+            .parse()
+            .unwrap();
+        let boats = modules.iter().next().unwrap();
+        assert_eq!((boats.singular(), boats.label.as_deref()), ("boat", None));
+        assert_eq!(boats.verbs().count(), USUAL_VERBS.len());
+    }
+
+    #[test]
+    fn rubbish_names_no_modules_and_says_why() {
+        let long = format!("name = 'a'\nsingular = '{}'", "x".repeat(33));
+        let twice = "name = 'a'\nsingular = 'b'\n[[module]]\nname = 'a'\nsingular = 'c'";
+        for (bad, word) in [
+            ("", "name"),
+            ("name = 'a'", "singular"),
+            ("name = 'a b'\nsingular = 'a'", "name"),
+            ("name = 'a'\nsingular = 'b:c'", "b:c"),
+            (&long, "xxx"),
+            ("name = 'a'\nsingular = 'b'\ncolour = 'red'", "colour"),
+            ("name = 'a'\nsingular = 'b'\nprivate = ['fee', '']", "\"\""),
+            ("name = 'a'\nsingular = 'b'\nverbs = { 's o' = 'x' }", "s o"),
+            (twice, "another"),
+        ] {
+            let error = format!("[[module]]\n{bad}").parse::<Modules>().unwrap_err();
+            assert!(error.to_string().contains(word), "{bad:?}: {error}");
         }
+        assert!("module = []".parse::<Modules>().is_err());
+        assert!(Modules::read(Path::new("no-such.toml")).is_err());
     }
 }

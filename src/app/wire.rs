@@ -63,7 +63,7 @@ impl Ground<'_> {
         let presence = self.presence(
             PresenceParts {
                 hub: Arc::clone(&hub),
-                modules: config.modules.modules.clone(),
+                modules: config.modules.modules(),
                 records: records.clone(),
                 rules: config.presence.rules(),
                 most_told: config.presence.crowd(),
@@ -107,7 +107,7 @@ impl Ground<'_> {
             token_cookie: config.identity.token_cookie.clone(),
             writer,
             hub,
-            modules: config.modules.modules.clone(),
+            modules: config.modules.modules(),
             records,
             streams: Arc::new(self.streams(porch, presence.clone(), &metrics)),
             presence,
@@ -152,7 +152,7 @@ impl Ground<'_> {
 
     /// Requests change locks, and a task ends those that nobody renews.
     fn locks(&self, teller: Teller) -> Locks {
-        let modules = self.config.modules.modules.clone();
+        let modules = self.config.modules.modules();
         let sweeper = Sweeper {
             database: Kept::new(self.database.core.clone()),
             modules: modules.clone(),

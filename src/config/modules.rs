@@ -1,19 +1,29 @@
 //! Which modules the CRM has.
 
+use std::path::Path;
+
 use clap::Args;
 
-use crate::modules::Modules;
+use crate::modules::{InvalidModules, Modules};
 
 /// Which modules the CRM has.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Modules")]
 pub struct ModuleSettings {
-    /// Modules whose records can be locked and viewed, each with what one of its records is called
-    #[arg(
-        long,
-        env = "PORCHLIGHT_MODULES",
-        value_name = "MODULES",
-        default_value = "escrows=escrow,listings=listing,clients=client,appointments=appointment,leads=lead"
-    )]
-    pub modules: Modules,
+    /// TOML file that names the modules, their verbs and private fields; without one, those of a
+    /// real-estate CRM. It looks like src/modules/default.toml
+    #[arg(long = "modules", env = "PORCHLIGHT_MODULES", value_name = "FILE", value_parser = file)]
+    modules: Option<Modules>,
+}
+
+impl ModuleSettings {
+    /// The modules.
+    #[must_use]
+    pub fn modules(&self) -> Modules {
+        self.modules.clone().unwrap_or_default()
+    }
+}
+
+fn file(path: &str) -> Result<Modules, InvalidModules> {
+    Modules::read(Path::new(path))
 }

@@ -227,7 +227,11 @@ async fn locks_of_a_module_that_is_gone_end_too() {
     let before = Service::on(Arc::clone(&database), &[]).await;
     lock(&before, &agent("ann"), RECORD, "tab").await;
     before.stop().await;
-    let after = Service::on(Arc::clone(&database), &["--modules=leads=lead"]).await;
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("modules.toml");
+    std::fs::write(&file, "[[module]]\nname = 'leads'\nsingular = 'lead'").unwrap();
+    let flag = format!("--modules={}", file.display());
+    let after = Service::on(Arc::clone(&database), &[&flag]).await;
     end_every_lease(&mut database.connect().await).await;
     until_swept(&database).await;
     let events = after.list("/events", &agent("ann")).await;
