@@ -6,6 +6,7 @@ pub mod append;
 pub mod heads;
 pub mod idempotency;
 pub mod origin;
+mod owners;
 pub mod read;
 pub mod records;
 pub mod retention;

@@ -150,11 +150,11 @@ async fn next_in_memory(
     let mut position = cursor.position;
     poll_fn(|context| {
         let mut events = Vec::new();
-        let look = reader.look(&epoch, position, |frame| {
+        let look = reader.look(&epoch, position, |frame, owners| {
             let has_room = events.len() < most;
             if has_room && asked.filter.passes(&frame.encoded) {
                 events.push(json::listed(
-                    frame.encoded.json(rights),
+                    frame.encoded.json(owners.sight(frame, rights)),
                     &epoch.at(frame.position),
                 ));
             }

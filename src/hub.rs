@@ -25,10 +25,10 @@ pub mod switchboard;
 pub mod tickets;
 
 pub use air::{Air, Heard, Listener, Whisper};
-pub use encoded::{Encoded, Encoding};
+pub use encoded::{Encoded, Encoding, Sight};
 pub use frame::Frame;
 pub use mailbox::{CloseReason, Mailbox};
-pub use ring::{Found, Ring};
+pub use ring::{Found, Owners, Ring};
 pub use switchboard::{Seat, Switchboard};
 
 /// When memory is full, it is emptied to this share, so that it is not full again at once.

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use super::owners;
 use crate::clock::Dice;
 use crate::event::{Epoch, Event, NewEvent};
 use crate::ids::BrokerId;
@@ -14,6 +15,14 @@ pub struct Batch<'a> {
     pub broker: &'a BrokerId,
     /// The events, in order.
     pub events: Vec<&'a NewEvent>,
+}
+
+impl Batch<'_> {
+    /// Whether records have other owners with it.
+    #[must_use]
+    pub fn has_new_owners(&self) -> bool {
+        self.events.iter().any(|event| event.is_new_owner)
+    }
 }
 
 /// Where a batch went. It counts only once the transaction is committed.
@@ -57,6 +66,18 @@ impl Appended {
 /// Brokers are locked in the order of their names, so that two appends never wait
 /// for each other; the locks last until the caller's transaction ends.
 pub async fn append(
+    connection: &mut PgConnection,
+    dice: &Dice,
+    batches: &[Batch<'_>],
+) -> sqlx::Result<Vec<Appended>> {
+    let appended = insert(connection, dice, batches).await?;
+    if batches.iter().any(Batch::has_new_owners) {
+        owners::pass_on(connection, batches, &appended).await?;
+    }
+    Ok(appended)
+}
+
+async fn insert(
     connection: &mut PgConnection,
     dice: &Dice,
     batches: &[Batch<'_>],

@@ -65,6 +65,8 @@ pub struct Missing {
     pub audiences: Arc<[Audience]>,
     /// What it has.
     pub after: i64,
+    /// Pages that were read when the log was shorter may name former owners.
+    pub as_of: i64,
 }
 
 /// An answer from the desk.
@@ -235,7 +237,11 @@ impl Page {
         let is_this_log = self.head.epoch == missing.epoch;
         let begins_here = self.after <= missing.after
             && (missing.after < self.upto || self.after == missing.after);
-        is_this_log && begins_here && missing.audiences.iter().all(|a| self.audiences.contains(a))
+        let is_fresh = missing.as_of <= self.head.head;
+        is_this_log
+            && is_fresh
+            && begins_here
+            && missing.audiences.iter().all(|a| self.audiences.contains(a))
     }
 
     fn bytes(&self) -> usize {
@@ -243,7 +249,8 @@ impl Page {
     }
 }
 
-/// The last pages that were read; the log does not change, so they stay true.
+/// The last pages that were read. The log does not change, so they stay true, except for who
+/// owns the records, which memory knows better.
 #[derive(Debug, Default)]
 struct Shelf {
     pages: FxHashMap<BrokerId, Vec<Arc<Page>>>,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::gzip;
 use crate::event::json::EventJson;
-use crate::event::{Cursor, Event, Rights};
-use crate::ids::{EventType, RecordPath};
+use crate::event::{Cursor, Event};
+use crate::ids::{EventType, RecordPath, UserId};
 
 /// How a stream wants its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,15 @@ pub struct Encoding {
     pub gzip: bool,
     /// With the `event:` line.
     pub named: bool,
+}
+
+/// How a reader sees an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// As most do: without what is private, if anything is.
+    Masked,
+    /// With it.
+    Unmasked,
 }
 
 /// One event as all streams write it, and what their filters look at.
@@ -75,11 +84,7 @@ impl Words {
 }
 
 impl Unmasked {
-    /// Its words, or the others for those who may not see them.
-    fn words<'a>(&'a self, rights: &Rights, others: &'a Words) -> &'a Words {
-        if !rights.reach(self.event.told.owner.as_ref()) {
-            return others;
-        }
+    fn words(&self) -> &Words {
         let unmasked = || Words::of(&self.event.unmasked(), self.id.as_ref());
         self.words.get_or_init(unmasked)
     }
@@ -107,16 +112,24 @@ impl Encoded {
         }
     }
 
-    /// The words for a reader with these rights.
-    fn words(&self, rights: &Rights) -> &Words {
-        let unmasked = self.unmasked.as_deref();
-        unmasked.map_or(&self.words, |unmasked| unmasked.words(rights, &self.words))
+    /// Whose its private fields were when this was made, if it has any.
+    #[must_use]
+    pub fn private_to(&self) -> Option<Option<&UserId>> {
+        let unmasked = self.unmasked.as_deref()?;
+        Some(unmasked.event.told.owner.as_ref())
+    }
+
+    fn words(&self, sight: Sight) -> &Words {
+        match &self.unmasked {
+            Some(unmasked) if sight == Sight::Unmasked => unmasked.words(),
+            _ => &self.words,
+        }
     }
 
     /// The bytes for a stream of a reader.
     #[must_use]
-    pub fn bytes(&self, encoding: Encoding, rights: &Rights) -> &Bytes {
-        let words = self.words(rights);
+    pub fn bytes(&self, encoding: Encoding, sight: Sight) -> &Bytes {
+        let words = self.words(sight);
         let plain = if encoding.named {
             &words.named
         } else {
@@ -131,8 +144,8 @@ impl Encoded {
 
     /// The event's JSON for a reader: what stands behind `data: `.
     #[must_use]
-    pub fn json(&self, rights: &Rights) -> &str {
-        let words = self.words(rights);
+    pub fn json(&self, sight: Sight) -> &str {
+        let words = self.words(sight);
         let line = words
             .unnamed
             .split(|byte| *byte == b'\n')

@@ -2,6 +2,7 @@
 
 use super::Encoded;
 use crate::event::{Audience, Epoch, Event};
+use crate::ids::UserId;
 
 /// A frame's share of memory beside its bytes.
 const OVERHEAD_BYTES: usize = 256;
@@ -15,16 +16,20 @@ pub struct Frame {
     pub audience: Audience,
     /// What is written.
     pub encoded: Encoded,
+    /// Whose the record is from now on, where it gets another owner.
+    pub new_owner: Option<Box<Option<UserId>>>,
 }
 
 impl Frame {
     /// Encodes an event under its place in the log.
     #[must_use]
     pub fn of(event: &Event, epoch: &Epoch) -> Self {
+        let new_owner = event.told.is_new_owner.then(|| event.told.owner.clone());
         Self {
             position: event.position,
             audience: event.told.audience.clone(),
             encoded: Encoded::of(event, Some(&epoch.at(event.position))),
+            new_owner: new_owner.map(Box::new),
         }
     }
 

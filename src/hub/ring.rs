@@ -11,6 +11,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::frame::Frame;
 use crate::event::{Audience, Epoch};
 
+mod owners;
+
+pub use owners::Owners;
+
 #[derive(Debug, Default)]
 struct Lane {
     /// Every frame of this audience after this position is here.
@@ -40,6 +44,7 @@ pub struct Ring {
     /// All frames, oldest first.
     order: VecDeque<Arc<Frame>>,
     bytes: usize,
+    owners: Owners,
 }
 
 impl Ring {
@@ -54,6 +59,7 @@ impl Ring {
             lanes,
             order,
             bytes: 0,
+            owners: Owners::new(head),
         }
     }
 
@@ -75,6 +81,12 @@ impl Ring {
         self.bytes
     }
 
+    /// Who owns the records that its frames are about.
+    #[must_use]
+    pub fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
     /// Adds the next frame; frames come in order and without a gap.
     pub fn push(&mut self, frame: Arc<Frame>) {
         debug_assert_eq!(frame.position, self.head + 1);
@@ -87,24 +99,44 @@ impl Ring {
             ..Lane::default()
         });
         lane.frames.push_back(Arc::clone(&frame));
+        if let (Some(owner), Some(record)) = (&frame.new_owner, &frame.encoded.record) {
+            let owner = owner.as_ref().as_ref();
+            self.owners.change(frame.position, record, owner);
+        }
         self.order.push_back(frame);
+        self.let_go_of_what_cannot_be_judged();
+    }
+
+    fn let_go_of_what_cannot_be_judged(&mut self) {
+        let since = self.owners.since();
+        while self
+            .order
+            .front()
+            .is_some_and(|frame| frame.position < since)
+        {
+            self.pop();
+        }
     }
 
     /// Lets the oldest frames go until at most `bytes` are kept.
     pub fn shrink_to(&mut self, bytes: usize) {
-        while self.bytes > bytes {
-            let Some(oldest) = self.order.pop_front() else {
-                return;
-            };
-            self.bytes -= oldest.size();
-            if let Some(lane) = self.lanes.get_mut(&oldest.audience) {
-                lane.frames.pop_front();
-                lane.floor = oldest.position;
-                self.drop_if_unused(&oldest.audience);
-            }
+        while self.bytes > bytes && !self.order.is_empty() {
+            self.pop();
         }
         if self.order.is_empty() {
             self.order.shrink_to_fit();
+        }
+    }
+
+    fn pop(&mut self) {
+        let Some(oldest) = self.order.pop_front() else {
+            return;
+        };
+        self.bytes -= oldest.size();
+        if let Some(lane) = self.lanes.get_mut(&oldest.audience) {
+            lane.frames.pop_front();
+            lane.floor = oldest.position;
+            self.drop_if_unused(&oldest.audience);
         }
     }
 
@@ -112,6 +144,7 @@ impl Ring {
     pub fn jump(&mut self, epoch: Epoch, head: i64) {
         self.order = VecDeque::new();
         self.bytes = 0;
+        self.owners = Owners::new(head);
         (self.epoch, self.head, self.base) = (epoch, head, head);
         self.lanes.retain(|_, lane| {
             lane.frames = VecDeque::new();

@@ -70,7 +70,7 @@ pub struct StreamBody {
     scope: Box<Scope>,
     filter: Option<Box<Filter>>,
     /// What of it they may see: those of the token it was opened with.
-    rights: Arc<Rights>,
+    rights: Rights,
     encoding: Encoding,
     epoch: Epoch,
     cursor: i64,
@@ -132,7 +132,7 @@ impl StreamBody {
             attendance,
             scope: Box::new(scope),
             filter: (!filter.is_open()).then(|| Box::new(filter)),
-            rights: Arc::new(rights::of(&caller)),
+            rights: rights::of(&caller),
             encoding,
             epoch: start.epoch,
             cursor: start.position,

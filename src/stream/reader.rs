@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::event::{Audience, Epoch};
-use crate::hub::{Encoded, Found, Frame, Guest, Heard, Listener, Seat, Switchboard};
+use crate::event::{Audience, Epoch, Rights};
+use crate::hub::{Encoded, Found, Frame, Guest, Heard, Listener, Owners, Seat, Sight, Switchboard};
 use crate::ids::BrokerId;
 
 /// A reader's hold on a broker's log; given up when dropped.
@@ -63,12 +63,36 @@ impl Reader {
     }
 
     /// Looks into memory for what comes after `cursor` of the log `epoch`.
-    pub fn look(&self, epoch: &Epoch, cursor: i64, sink: impl FnMut(&Arc<Frame>) -> bool) -> Look {
+    pub fn look(
+        &self,
+        epoch: &Epoch,
+        cursor: i64,
+        mut sink: impl FnMut(&Frame, &Owners) -> bool,
+    ) -> Look {
         let ring = self.guest.ring();
         if ring.epoch() != epoch {
             return Look::Replaced(ring.epoch().clone(), ring.head());
         }
-        Look::Found(ring.read(&self.audiences, cursor, sink))
+        let owners = ring.owners();
+        Look::Found(ring.read(&self.audiences, cursor, |frame| sink(frame, owners)))
+    }
+
+    /// Since when memory knows all changes of owners.
+    #[must_use]
+    pub fn knows_owners_since(&self) -> i64 {
+        self.guest.ring().owners().since()
+    }
+
+    /// How a frame of a page is seen, that was read when the log ended `as_of`; `None` where
+    /// that was too long ago to say.
+    #[must_use]
+    pub fn sight(&self, frame: &Frame, as_of: i64, rights: &Rights) -> Option<Sight> {
+        if frame.encoded.private_to().is_none() {
+            return Some(Sight::Masked);
+        }
+        let ring = self.guest.ring();
+        let owners = ring.owners();
+        (owners.since() <= as_of).then(|| owners.sight(frame, rights))
     }
 
     /// Listens to what has been whispered from the place `from` on.

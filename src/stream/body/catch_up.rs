@@ -38,6 +38,7 @@ impl StreamBody {
                 epoch: self.epoch.clone(),
                 audiences: Arc::clone(self.reader.audiences()),
                 after: self.cursor,
+                as_of: self.reader.knows_owners_since(),
             }));
         }
     }
@@ -67,11 +68,10 @@ impl StreamBody {
             return ControlFlow::Break(None);
         }
         self.not_before = None;
-        let rights = Arc::clone(&self.rights);
-        let mut chunk = Chunk::new(self.encoding, &rights);
+        let mut chunk = Chunk::new(self.encoding);
         let filter = self.filter.as_deref();
-        let look = self.reader.look(&self.epoch, self.cursor, |frame| {
-            chunk.take(filter, &frame.encoded)
+        let look = self.reader.look(&self.epoch, self.cursor, |frame, owners| {
+            chunk.take(filter, &frame.encoded, owners.sight(frame, &self.rights))
         });
         match look {
             Look::Found(Found::Gone) => ControlFlow::Continue(()),
@@ -97,17 +97,21 @@ impl StreamBody {
             self.not_before = Some(now + REPLAY_PAUSE);
             return None;
         }
-        let rights = Arc::clone(&self.rights);
-        let mut chunk = Chunk::new(self.encoding, &rights);
+        let mut chunk = Chunk::new(self.encoding);
         let filter = self.filter.as_deref();
         let from = page
             .frames
             .partition_point(|frame| frame.position <= self.cursor);
         for frame in &page.frames[from..] {
-            let is_mine = self.reader.audiences().contains(&frame.audience);
-            if is_mine && !chunk.take(filter, &frame.encoded) {
-                self.page = Arc::downgrade(page);
-                return self.finished(chunk);
+            if self.reader.audiences().contains(&frame.audience) {
+                let sight = self.reader.sight(frame, page.head.head, &self.rights);
+                let Some(sight) = sight else {
+                    return self.finished(chunk);
+                };
+                if !chunk.take(filter, &frame.encoded, sight) {
+                    self.page = Arc::downgrade(page);
+                    return self.finished(chunk);
+                }
             }
             self.cursor = frame.position;
         }
@@ -115,7 +119,7 @@ impl StreamBody {
         self.finished(chunk)
     }
 
-    pub(super) fn finished(&self, chunk: Chunk<'_>) -> Option<Bytes> {
+    pub(super) fn finished(&self, chunk: Chunk) -> Option<Bytes> {
         let (bytes, events) = chunk.finish()?;
         self.services.metrics.delivered.inc_by(events);
         self.services.metrics.deliveries.inc();

@@ -2,8 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::event::Rights;
-use crate::hub::{Encoded, Encoding};
+use crate::hub::{Encoded, Encoding, Sight};
 use crate::stream::Filter;
 
 /// What one write carries, unless a single event is larger. It fits the buffer that a
@@ -11,9 +10,8 @@ use crate::stream::Filter;
 pub(super) const CHUNK_BYTES: usize = 7 * 1_024;
 
 /// The frames of one write.
-pub(super) struct Chunk<'a> {
+pub(super) struct Chunk {
     encoding: Encoding,
-    rights: &'a Rights,
     /// A single frame is passed on as it is.
     first: Option<Bytes>,
     joined: BytesMut,
@@ -21,12 +19,11 @@ pub(super) struct Chunk<'a> {
     len: usize,
 }
 
-impl<'a> Chunk<'a> {
-    /// Nothing yet, for a reader with these rights.
-    pub(super) fn new(encoding: Encoding, rights: &'a Rights) -> Self {
+impl Chunk {
+    /// Nothing yet.
+    pub(super) fn new(encoding: Encoding) -> Self {
         Self {
             encoding,
-            rights,
             first: None,
             joined: BytesMut::new(),
             events: 0,
@@ -35,11 +32,11 @@ impl<'a> Chunk<'a> {
     }
 
     /// Takes an event, or leaves it out where the filter says so; `false` when it is full.
-    pub(super) fn take(&mut self, filter: Option<&Filter>, event: &Encoded) -> bool {
+    pub(super) fn take(&mut self, filter: Option<&Filter>, event: &Encoded, sight: Sight) -> bool {
         if filter.is_some_and(|filter| !filter.passes(event)) {
             return true;
         }
-        let bytes = event.bytes(self.encoding, self.rights);
+        let bytes = event.bytes(self.encoding, sight);
         if self.len > 0 && self.len + bytes.len() > CHUNK_BYTES {
             return false;
         }

@@ -1,23 +1,21 @@
 //! What is whispered: changes of states, from this stream's own place in the air.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::StreamBody;
 use super::chunk::Chunk;
-use crate::hub::Heard;
+use crate::hub::{Heard, Sight};
 use crate::stream::{Filter, present, wire};
 
 impl StreamBody {
     /// The next whispers, if there are any for this stream.
     pub(super) fn hear(&mut self) -> Option<Bytes> {
-        let rights = Arc::clone(&self.rights);
-        let mut chunk = Chunk::new(self.encoding, &rights);
+        let mut chunk = Chunk::new(self.encoding);
         let filter = self.filter.as_deref();
         let has_records = filter.is_some_and(|filter| filter.records().is_some());
         let heard = self.reader.hear(self.heard, has_records, |encoded| {
-            chunk.take(filter, encoded)
+            // States have nothing private.
+            chunk.take(filter, encoded, Sight::Masked)
         });
         match heard {
             Heard::UpTo(place) => self.heard = place,

@@ -1,0 +1,166 @@
+//! A record gets another owner: from then on its past is the new one's to see, by every path.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Crm, MARKER, agent};
+use crate::support::{Service, Stream};
+
+/// What one sees of the commission in each event of a listing that has it.
+fn commissions(events: &[Value]) -> Vec<String> {
+    let told = |event: &Value| {
+        let objects = [
+            &event["data"]["commission"],
+            &event["changes"]["commission"],
+        ];
+        objects
+            .into_iter()
+            .find(|value| !value.is_null())
+            .map(ToString::to_string)
+    };
+    events.iter().filter_map(told).collect()
+}
+
+async fn open(service: &Service, user: &str, (path, gzip): (&str, bool)) -> Stream {
+    let client = reqwest::Client::builder().gzip(gzip).no_proxy().build();
+    let request = client.expect("a client").get(service.url(path));
+    Stream::open(request.bearer_auth(agent(user).signed())).await
+}
+
+/// Everything up to the last marker, as this user sees it by replay.
+async fn replayed(service: &Service, user: &str, how: (&str, bool), markers: usize) -> Vec<String> {
+    let mut stream = open(service, user, how).await;
+    let (mut told, mut seen) = (Vec::new(), 0);
+    while seen < markers {
+        let message = stream.next_logged().await;
+        if message.json()["type"] == "test:marker" {
+            seen += 1;
+        } else {
+            told.push(message.json());
+        }
+    }
+    commissions(&told)
+}
+
+/// Waits until both instances have told the last marker.
+async fn settled(crm: &Crm, markers: usize) {
+    for service in [&crm.a, &crm.b] {
+        replayed(service, "zoe", ("/stream?since=0", false), markers).await;
+    }
+}
+
+const MASKED: &str = "\"[REDACTED]\"";
+
+#[tokio::test]
+async fn the_past_of_a_record_is_its_new_owners_and_no_longer_the_old_ones() {
+    let mut crm = Crm::with_listings().await;
+    // Readers, so that both instances have the log in memory from its beginning.
+    let mut live = [
+        open(&crm.a, "ann", ("/stream", false)).await,
+        open(&crm.a, "cid", ("/stream", true)).await,
+        open(&crm.b, "ann", ("/stream", true)).await,
+        open(&crm.b, "cid", ("/stream", false)).await,
+    ];
+    crm.run(
+        "insert into public.listings (id, team_id, agent_id, commission)
+             values ('l-1', 'a', 'ann', 1), ('l-2', 'a', 'ann', 7);
+         update public.listings set commission = 2 where id = 'l-1';
+         delete from public.listings where id = 'l-2'",
+    )
+    .await;
+    crm.run(MARKER).await;
+    settled(&crm, 1).await;
+    let (of_ann, of_others): (&[_], &[_]) = (&["1", "7", "2"], &[MASKED; 3]);
+    for service in [&crm.a, &crm.b] {
+        for user in ["ann", "cid"] {
+            let expected = if user == "ann" { of_ann } else { of_others };
+            let seen = replayed(service, user, ("/stream?since=0", false), 1).await;
+            assert_eq!(seen, expected, "{user}");
+        }
+    }
+    // By itself, then in one statement with the private field.
+    crm.run("update public.listings set agent_id = 'bob' where id = 'l-1'")
+        .await;
+    crm.run("update public.listings set agent_id = 'cid', commission = 3 where id = 'l-1'")
+        .await;
+    crm.run(MARKER).await;
+    settled(&crm, 2).await;
+    // What was deleted stays its last owner's.
+    let of_ann: &[_] = &[MASKED, "7", MASKED, MASKED];
+    let of_bob: &[_] = &[MASKED; 4];
+    let of_cid: &[_] = &["1", MASKED, "2", "3"];
+    for (i, stream) in live.iter_mut().enumerate() {
+        let (mut told, mut markers) = (Vec::new(), 0);
+        while markers < 2 {
+            let message = stream.next_logged().await;
+            markers += usize::from(message.name == "test:marker");
+            told.push(message.json());
+        }
+        // Live, it was told by the rights of that moment.
+        let expected: &[_] = match i % 2 {
+            0 => &["1", "7", "2", MASKED],
+            _ => &[MASKED, MASKED, MASKED, "3"],
+        };
+        assert_eq!(commissions(&told), expected);
+    }
+    for service in [&crm.a, &crm.b] {
+        for (user, expected) in [("ann", of_ann), ("bob", of_bob), ("cid", of_cid)] {
+            for gzip in [false, true] {
+                let seen = replayed(service, user, ("/stream?since=0", gzip), 2).await;
+                assert_eq!(seen, expected, "{user} {gzip}");
+            }
+            for path in ["/events?limit=1000", "/events?after=0&wait=1&limit=1000"] {
+                let page = service.list(path, &agent(user)).await;
+                let events = page["events"].as_array().expect("events");
+                assert_eq!(commissions(events), expected, "{user} {path}");
+            }
+        }
+    }
+    // A new process has nothing in memory.
+    let c = Service::on(Arc::clone(&crm.a.database), &[]).await;
+    for (user, expected) in [("ann", of_ann), ("bob", of_bob), ("cid", of_cid)] {
+        let seen = replayed(&c, user, ("/stream?since=0", false), 2).await;
+        assert_eq!(seen, expected, "{user}");
+    }
+}
+
+/// A page that was read from the table before, and is read from the shelf after.
+#[tokio::test]
+async fn pages_that_many_share_name_no_former_owner() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(
+        "insert into public.listings (id, team_id, agent_id, commission) values ('l-1', 'a', 'ann', 1)",
+    )
+    .await;
+    crm.run(MARKER).await;
+    // The log comes into memory at its head, so that what was before is on pages alone.
+    crm.listed().await;
+    let mut reader = open(&crm.a, "zoe", ("/stream", false)).await;
+    let ann = ("/stream?since=0", false);
+    assert_eq!(replayed(&crm.a, "ann", ann, 2).await, ["1"]);
+    crm.run("update public.listings set agent_id = 'cid'").await;
+    crm.run(MARKER).await;
+    while reader.next_logged().await.name != "test:marker" {}
+    assert_eq!(replayed(&crm.a, "cid", ann, 3).await, ["1"]);
+    assert_eq!(replayed(&crm.a, "ann", ann, 3).await, [MASKED]);
+}
+
+/// More records get another owner than an instance remembers.
+#[tokio::test]
+async fn a_thousand_and_more_records_that_change_hands_at_once_are_all_judged_anew() {
+    let mut crm = Crm::with_listings().await;
+    let mut reader = open(&crm.a, "zoe", ("/stream", false)).await;
+    crm.run(
+        "insert into public.listings (id, team_id, agent_id, commission)
+             select 'l-' || n, 'a', 'ann', n from generate_series(1, 1500) n;
+         update public.listings set agent_id = 'cid'",
+    )
+    .await;
+    crm.run(MARKER).await;
+    while reader.next_logged().await.name != "test:marker" {}
+    let all: Vec<_> = (1..=1_500).map(|n| n.to_string()).collect();
+    let since = ("/stream?since=0", false);
+    assert_eq!(replayed(&crm.a, "cid", since, 1).await, all);
+    assert_eq!(replayed(&crm.a, "ann", since, 1).await, vec![MASKED; 1_500]);
+}
