@@ -42,12 +42,16 @@ as $$
                     then 'replace(to_json(%s.%s)::text, ''+00:00"'', ''Z"'')'
                 else 'to_json(%s.%s)::text'
             end as value,
-            -- Types whose equality is that of what is told; of all others the text is compared.
+            -- Types whose equality is that of what is told; of all others the text is compared,
+            -- unless they are the same to the byte, which costs less to see.
             format(case
                 when type = any ('{boolean,smallint,integer,bigint,numeric,real,float8,uuid,bytea,
                     date,time,timestamp,timestamptz,jsonb}'::regtype[])
                     then 'o.%1$s is distinct from n.%1$s'
-                else 'o.%1$s::text collate "C" is distinct from n.%1$s::text collate "C"'
+                when type = any ('{text,varchar,bpchar,name}'::regtype[])
+                    then 'o.%1$s::text collate "C" is distinct from n.%1$s::text collate "C"'
+                else 'record_image_ne(row(o.%1$s), row(n.%1$s))
+                    and o.%1$s::text collate "C" is distinct from n.%1$s::text collate "C"'
             end, quoted) as differs,
             case when type = 'boolean'::regtype then 'coalesce(%s.%s, false)'
                 else '(%s.%s is not null)' end as is_set
@@ -81,7 +85,7 @@ as $$
                 filter (where is_told and redacted is null) as previous
         from said
     ), words as (
-        select '''{'' || array_to_string(array[%s]::text[], '','') || ''}'''::text as object
+        select '''{'' || concat_ws('','', %s) || ''}'''::text as object
     )
     select (select min(c.role) from porchlight.watched_columns c
             where c.watched = watch.watched and (c.role = 'id' and f.id is null
@@ -187,8 +191,9 @@ begin
                 full join (select *, true as porchlight_is from new_rows) n on %17$s
                 offset 0
             ) c cross join lateral (
-                select 'loser' as side where action = 'moved'
-                union all select case when action = 'moved' then 'winner' end
+                select case when action = 'moved' then s end as side
+                from (values ('loser'), ('winner')) as s (s)
+                where action = 'moved' or s = 'winner'
             ) t
             -- That it has another owner is told even where nobody is told who.
             where action <> 'updated' or changes <> '{}' or is_new_owner$sql$,
