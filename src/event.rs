@@ -15,7 +15,7 @@ pub mod json;
 mod private;
 
 pub use cursor::{Cursor, Epoch, InvalidCursor};
-pub use private::{Private, Rights};
+pub use private::{Private, Rights, set_aside};
 
 /// Who may see an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

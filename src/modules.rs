@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::event::{NewEvent, set_aside};
 use crate::ids::{EventType, ModuleName};
 
 /// Characters of a singular, a verb or a field; together they must still be a type of an event.
@@ -112,6 +113,14 @@ impl Modules {
     #[must_use]
     pub fn get(&self, name: &ModuleName) -> Option<&Module> {
         self.0.iter().find(|module| module.name == *name)
+    }
+
+    /// Sets aside what of an event is private by its module.
+    pub fn mask(&self, event: &mut NewEvent) {
+        let module = event.module().and_then(|name| self.get(name));
+        if let Some(module) = module {
+            set_aside(event, &module.private);
+        }
     }
 
     /// All of them, in the file's order.

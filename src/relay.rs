@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 mod load;
 mod outbox;
 
+pub use load::Rules;
 use load::{Load, Poison};
 use outbox::{Choice, Look};
 
@@ -52,8 +53,8 @@ pub struct Relay {
     pub metrics: Arc<Metrics>,
     /// How often it looks when there is nothing.
     pub poll: Duration,
-    /// An event with more is told without its data.
-    pub event_bytes: usize,
+    /// What events must be like.
+    pub rules: Rules,
     /// When to stop.
     pub stop: CancellationToken,
 }
@@ -152,7 +153,7 @@ impl Relay {
     /// them aside.
     async fn carry(&mut self, choice: Choice<'_>, refused: Option<&str>) -> sqlx::Result<i64> {
         let connection = self.database.get().await?;
-        let carried = carry(connection, (&self.dice, self.event_bytes), choice, refused).await;
+        let carried = carry(connection, (&self.dice, &self.rules), choice, refused).await;
         let (load, told) = self.database.after(carried)?;
         for Poison { id, module, .. } in &load.poison {
             self.metrics.relay_poisoned.inc();
@@ -182,7 +183,7 @@ fn is_for_later(error: &sqlx::Error) -> bool {
 
 async fn carry(
     connection: &mut PgConnection,
-    (dice, event_bytes): (&Dice, usize),
+    (dice, rules): (&Dice, &Rules),
     choice: Choice<'_>,
     refused: Option<&str>,
 ) -> sqlx::Result<(Load, Vec<CommittedBatch>)> {
@@ -191,7 +192,7 @@ async fn carry(
         return Ok(Default::default());
     }
     let rows = outbox::take(&mut transaction, choice).await?;
-    let load = Load::of(rows, event_bytes, refused);
+    let load = Load::of(rows, rules, refused);
     outbox::set_aside(&mut transaction, &load.poison).await?;
     let appended = append(&mut transaction, dice, &load.batches()).await?;
     transaction.commit().await?;

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::presence::keeper::KeeperParts;
 use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
 use crate::records::RecordBook;
-use crate::relay::Relay;
+use crate::relay::{Relay, Rules};
 use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
 
@@ -137,7 +137,10 @@ impl Ground<'_> {
             committed,
             metrics: Arc::clone(metrics),
             poll: self.config.database.relay_poll(),
-            event_bytes: self.limits().event_bytes,
+            rules: Rules {
+                event_bytes: self.limits().event_bytes,
+                modules: self.config.modules.modules(),
+            },
             stop: self.tasks.stop_last(),
         };
         self.tasks.spawn("the relay", relay.run());

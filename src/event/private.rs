@@ -1,12 +1,19 @@
 //! Private fields: what most readers of an event see `"[REDACTED]"` instead of.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::NewEvent;
 use crate::ids::UserId;
+
+/// What stands in the place of a private value.
+const REDACTED: &str = "\"[REDACTED]\"";
+/// The field that says who owns a record.
+const OWNER: &str = "ownerId";
 
 /// The real values of an event's private fields: an object of them, by field.
 #[derive(Clone)]
@@ -45,14 +52,75 @@ impl Private {
             .into_iter()
             .map(|(name, value)| {
                 let value = real(&name).map_or(value, |(_, value)| *value);
-                let name = serde_json::Value::from(name);
-                format!("{name}:{value}")
+                (name, value.get())
             })
             .collect();
-        RawValue::from_string(format!("{{{}}}", shown.join(",")))
-            .ok()
-            .map(Arc::from)
+        written(shown.iter().map(|(name, raw)| (&**name, *raw)))
     }
+}
+
+/// Sets the values of these fields aside, wherever an event tells them at the top: the owner of
+/// the record may see them, by the event's own word where nobody else has said who that is.
+pub fn set_aside(event: &mut NewEvent, names: &BTreeSet<String>) {
+    if names.is_empty() {
+        return;
+    }
+    let mut values = Vec::new();
+    let kept = event
+        .private
+        .as_ref()
+        .and_then(|private| fields(&private.0));
+    // What a watched table set aside is told as that already.
+    values.extend(
+        kept.into_iter()
+            .flatten()
+            .map(|(name, raw)| (name, raw.get().to_owned())),
+    );
+    let known = values.len();
+    let mut owner = None;
+    for object in [&mut event.data, &mut event.changes] {
+        let Some(told) = object.as_deref().and_then(fields) else {
+            continue;
+        };
+        owner = owner.or_else(|| owner_in(&told));
+        let is_private = |name: &String| {
+            names.contains(name) && !values[..known].iter().any(|(kept, _)| kept == name)
+        };
+        let (hidden, shown): (Vec<_>, Vec<_>) = told
+            .into_iter()
+            .map(|(name, raw)| (is_private(&name), name, raw.get()))
+            .map(|(is_private, name, raw)| {
+                let word = if is_private { REDACTED } else { raw };
+                (
+                    is_private.then(|| (name.clone(), raw.to_owned())),
+                    (name, word),
+                )
+            })
+            .unzip();
+        let hidden: Vec<_> = hidden.into_iter().flatten().collect();
+        if !hidden.is_empty() {
+            *object = written(shown.iter().map(|(name, raw)| (&**name, *raw)));
+            values.extend(hidden);
+        }
+    }
+    if values.len() > known {
+        let all = values.iter().map(|(name, raw)| (&**name, &**raw));
+        event.private = written(all).map(Private);
+        event.owner = event.owner.take().or(owner);
+    }
+}
+
+fn owner_in(fields: &[(String, &RawValue)]) -> Option<UserId> {
+    let (_, id) = fields.iter().find(|(name, _)| name == OWNER)?;
+    serde_json::from_str(id.get()).ok()
+}
+
+/// An object of these fields.
+fn written<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Arc<RawValue>> {
+    let fields = fields.map(|(name, raw)| format!("{}:{raw}", serde_json::Value::from(name)));
+    let fields: Vec<_> = fields.collect();
+    let object = RawValue::from_string(format!("{{{}}}", fields.join(",")));
+    object.ok().map(Arc::from)
 }
 
 /// The fields of an object as they are written, in order.
@@ -92,6 +160,50 @@ mod tests {
             shown.get(),
             r#"{"z":1.0,"fee":1.50,"a\"b":{"x":[null]},"b":"fee"}"#
         );
+    }
+
+    #[test]
+    fn fields_that_are_private_by_name_are_set_aside_wherever_they_are_told() {
+        let names = BTreeSet::from(["fee".to_owned(), "split".to_owned()]);
+        let event = |data: &str, changes: &str| {
+            let event_type = crate::ids::EventType::parse("boat:sold").unwrap();
+            let mut event = NewEvent::new(crate::event::Audience::Broker, event_type);
+            (event.data, event.changes) = (Some(raw(data)), Some(raw(changes)));
+            event
+        };
+        let text = |raw: &Option<Arc<RawValue>>| raw.as_ref().map(|raw| raw.get().to_owned());
+        let mut sold = event(
+            r#"{"a":1.0,"f\u0065e":{"x":2},"ownerId":"ann"}"#,
+            r#"{"split":0.50,"b":{"fee":1}}"#,
+        );
+        let before = sold.clone();
+        set_aside(&mut sold, &names);
+        let masked = r#"{"a":1.0,"fee":"[REDACTED]","ownerId":"ann"}"#;
+        assert_eq!(text(&sold.data).unwrap(), masked);
+        let masked = r#"{"split":"[REDACTED]","b":{"fee":1}}"#;
+        assert_eq!(text(&sold.changes).unwrap(), masked);
+        assert_eq!(
+            sold.private.as_ref().unwrap().0.get(),
+            r#"{"fee":{"x":2},"split":0.50}"#
+        );
+        assert_eq!(sold.owner.as_ref().unwrap().as_str(), "ann");
+        // Again, it changes nothing; and nothing is done where nothing is private.
+        let mut again = sold.clone();
+        set_aside(&mut again, &names);
+        assert_eq!(text(&again.data), text(&sold.data));
+        assert_eq!(
+            again.private.unwrap().0.get(),
+            sold.private.unwrap().0.get()
+        );
+        let mut plain = before;
+        set_aside(&mut plain, &BTreeSet::new());
+        assert!(plain.private.is_none() && plain.owner.is_none());
+        for rubbish in ["[1]", "\"fee\"", "null", "{}"] {
+            let mut event = event(rubbish, rubbish);
+            set_aside(&mut event, &names);
+            assert!(event.private.is_none());
+            assert_eq!(text(&event.data).unwrap(), rubbish);
+        }
     }
 
     #[test]

@@ -87,7 +87,10 @@ pub async fn publish(
     let key = idempotency_key(&request)?;
     let limits = service.app.limits;
     let body = body::read(&request, payload, limits.body_bytes).await?;
-    let events = events(&body, &caller, limits.event_bytes)?;
+    let mut events = events(&body, &caller, limits.event_bytes)?;
+    for event in &mut events {
+        service.app.modules.mask(event);
+    }
     let key = key.map(|name| Key {
         broker: caller.broker.clone(),
         name,

@@ -10,6 +10,16 @@ use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::event::{Audience, NewEvent, Private};
 use crate::event_log::Batch;
 use crate::ids::{BrokerId, EventType, InvalidId, ModuleName, RecordId, UserId};
+use crate::modules::Modules;
+
+/// What events must be like.
+#[derive(Debug)]
+pub struct Rules {
+    /// One with more is told without its data.
+    pub event_bytes: usize,
+    /// Which fields are private, beside those that a watch names.
+    pub modules: Modules,
+}
 
 /// What cannot be told.
 #[derive(Debug)]
@@ -31,7 +41,7 @@ pub(super) struct Load {
 
 impl Load {
     /// Judges rows; with `refused`, all of them are set aside for this reason.
-    pub(super) fn of(rows: Vec<Row>, event_bytes: usize, refused: Option<&str>) -> Self {
+    pub(super) fn of(rows: Vec<Row>, rules: &Rules, refused: Option<&str>) -> Self {
         let mut load = Self {
             rows: i64::try_from(rows.len()).unwrap_or(i64::MAX),
             ..Self::default()
@@ -39,7 +49,7 @@ impl Load {
         for row in rows {
             let judged = match refused {
                 Some(reason) => Err(reason.to_owned()),
-                None => event(&row, event_bytes),
+                None => event(&row, rules),
             };
             match judged {
                 Ok((broker, event)) => load.events.entry(broker).or_default().push(event),
@@ -78,7 +88,7 @@ impl Load {
 }
 
 /// The event that a row tells of, or why it cannot be told. Reasons hold nothing of the row.
-fn event(row: &Row, event_bytes: usize) -> Result<(BrokerId, NewEvent), String> {
+fn event(row: &Row, rules: &Rules) -> Result<(BrokerId, NewEvent), String> {
     if let Some(failure) = &row.failure {
         return Err(failure.clone());
     }
@@ -118,7 +128,8 @@ fn event(row: &Row, event_bytes: usize) -> Result<(BrokerId, NewEvent), String> 
         is_truncated: row.is_truncated,
         ..NewEvent::new(audience, event_type)
     };
-    truncate(&mut event, event_bytes);
+    rules.modules.mask(&mut event);
+    truncate(&mut event, rules.event_bytes);
     Ok((broker, event))
 }
 
@@ -175,9 +186,17 @@ mod tests {
         }
     }
 
+    fn rules(event_bytes: usize) -> Rules {
+        let modules = Modules::default();
+        Rules {
+            event_bytes,
+            modules,
+        }
+    }
+
     #[test]
     fn a_row_becomes_an_event_on_one_line() {
-        let (broker, event) = event(&row(), 1_000).unwrap();
+        let (broker, event) = event(&row(), &rules(1_000)).unwrap();
         assert_eq!(broker.as_str(), "b");
         let changes = event.changes.unwrap();
         assert_eq!(changes.get(), r#"{"price":1,"fee":"[REDACTED]"}"#);
@@ -206,7 +225,7 @@ mod tests {
         for (word, spoil) in spoilt {
             let mut row = row();
             spoil(&mut row);
-            let load = Load::of(vec![row], 1_000, None);
+            let load = Load::of(vec![row], &rules(1_000), None);
             let reason = &load.poison[0].reason;
             assert!(reason.contains(word), "{word}: {reason}");
             assert_eq!(load.len(), 0);
@@ -221,7 +240,7 @@ mod tests {
             ..row()
         };
         for (row, bytes) in [(row(), 35), (deep, 1_000)] {
-            let (_, event) = event(&row, bytes).unwrap();
+            let (_, event) = event(&row, &rules(bytes)).unwrap();
             assert!(event.is_truncated);
             assert!(event.data.is_none() && event.changes.is_none() && event.private.is_none());
         }
