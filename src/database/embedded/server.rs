@@ -14,7 +14,7 @@ use super::{EmbeddedConfig, command, log};
 
 /// What we ask of every server. A refused statement is told to its client and not logged:
 /// the log would grow with what clients do.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 13] = [
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
     ("max_connections", "100"),
@@ -25,6 +25,10 @@ const SETTINGS: [(&str, &str); 10] = [
     ("log_destination", "stderr"),
     ("log_min_messages", "log"),
     ("log_checkpoints", "off"),
+    // Of a backend that crashed it would say what it was told, with the values.
+    ("log_error_verbosity", "terse"),
+    ("log_min_error_statement", "panic"),
+    ("log_parameter_max_length_on_error", "0"),
 ];
 /// After a crash Linux can sync a whole file system at once, which takes a second where
 /// opening every file takes many.

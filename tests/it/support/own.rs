@@ -58,6 +58,11 @@ impl OwnPostgres {
         self.running = Some(running);
     }
 
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("postgres.log")).expect("a log")
+    }
+
     /// A connection beside the service.
     pub async fn connect(&self) -> PgConnection {
         let options = self.url().parse().expect("a URL");
