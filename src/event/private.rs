@@ -43,7 +43,8 @@ impl Private {
     }
 
     /// An object with the values in place of what stands for them.
-    pub(super) fn put_into(&self, object: &RawValue) -> Option<Arc<RawValue>> {
+    #[must_use]
+    pub fn put_into(&self, object: &RawValue) -> Option<Arc<RawValue>> {
         let values = fields(&self.values)?;
         let real = |name: &str| values.iter().find(|(private, _)| *private == name);
         let shown: Vec<_> = fields(object)?
@@ -60,8 +61,9 @@ impl Private {
     }
 }
 
-/// The fields of an object as they are written, in order.
-fn fields(object: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+/// The fields of an object as they are written, in order; `None` where it is none.
+#[must_use]
+pub fn fields(object: &RawValue) -> Option<Vec<(String, &RawValue)>> {
     struct Fields;
     impl<'de> Visitor<'de> for Fields {
         type Value = Vec<(String, &'de RawValue)>;
