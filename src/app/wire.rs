@@ -87,8 +87,7 @@ impl Ground<'_> {
         };
         let signals = self.signals(signals, signals_heard);
         let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
-        let bell = Bell::default();
-        self.relay((committed.clone(), bell.clone()), &metrics);
+        let bell = self.relay(committed.clone(), &metrics);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -139,18 +138,21 @@ impl Ground<'_> {
         writer
     }
 
-    fn relay(&self, (committed, bell): (Committed, Bell), metrics: &Arc<Metrics>) {
+    /// The bell is for those who write to tables that are watched.
+    fn relay(&self, committed: Committed, metrics: &Arc<Metrics>) -> Bell {
+        let bell = Bell::default();
         let relay = Relay {
             database: Kept::new(self.database.core.clone()),
             dice: self.around.dice.clone(),
             committed,
-            bell,
+            bell: bell.clone(),
             metrics: Arc::clone(metrics),
             poll: self.config.database.relay_poll(),
             event_bytes: self.limits().event_bytes,
             stop: self.tasks.stop_last(),
         };
         self.tasks.spawn("the relay", relay.run());
+        bell
     }
 
     fn signals(&self, parts: SignalParts, heard: mpsc::Receiver<String>) -> Signals {
