@@ -8,6 +8,7 @@ use sqlx::PgPool;
 
 use crate::clock::{Clock, Dice};
 use crate::config::Config;
+use crate::crm::Crm;
 use crate::database::{self, Database};
 use crate::event_log::Writer;
 use crate::http::cors::Origins;
@@ -69,6 +70,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Limits of requests.
     pub limits: Limits,
+    /// The records of those who have no tables of their own.
+    pub crm: Crm,
 }
 
 /// Why the service could not start or had to stop.

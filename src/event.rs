@@ -12,7 +12,7 @@ use crate::ids::{EventType, ModuleName, RecordId, RecordPath, TeamId, UserId};
 
 mod cursor;
 pub mod json;
-mod private;
+pub mod private;
 
 pub use cursor::{Cursor, Epoch, InvalidCursor};
 pub use private::{Private, Rights, set_aside};

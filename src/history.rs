@@ -15,10 +15,11 @@ use crate::follower::LogUnavailable;
 use crate::hub::switchboard::TICK;
 use crate::hub::{Found, Switchboard};
 use crate::identity::Caller;
+use crate::records::rights;
 use crate::stream::open::Services;
 use crate::stream::reader::Look;
 use crate::stream::scope::UnknownScope;
-use crate::stream::{Filter, Reader, ResetReason, Scope, rights};
+use crate::stream::{Filter, Reader, ResetReason, Scope};
 
 /// Where a page begins.
 #[derive(Clone, Debug)]

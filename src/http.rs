@@ -16,6 +16,8 @@ pub mod presence;
 pub mod problem;
 pub mod query;
 pub mod record;
+pub mod record_problem;
+pub mod records;
 pub mod routes;
 pub mod streams;
 

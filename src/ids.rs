@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[error("must be 1 to 64 characters from A-Z a-z 0-9 _ - . :")]
 pub struct InvalidId;
 
-fn is_valid(id: &str) -> bool {
+/// Whether a text is a name.
+pub(crate) fn is_valid(id: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
     (1..=64).contains(&id.len()) && id.bytes().all(allowed)
 }

@@ -20,6 +20,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crm;
 pub mod database;
 pub mod event;
 pub mod event_log;

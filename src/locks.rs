@@ -16,6 +16,7 @@ mod acquire;
 pub mod desk;
 mod error;
 pub mod expiry;
+pub mod guard;
 mod held;
 mod lease;
 mod list;
@@ -31,6 +32,7 @@ mod words;
 
 pub use acquire::Granted;
 pub use error::LockError;
+pub use guard::Barred;
 pub use lease::{InvalidLease, LEASE_SECONDS, Lease};
 pub use list::{Listed, MOST_LISTED, Wanted};
 pub use lock::{Holder, Lock};

@@ -17,6 +17,8 @@ use crate::event_log::records;
 use crate::identity::Caller;
 use crate::ids::{BrokerId, RecordPath};
 
+pub mod rights;
+
 /// How long an answer is taken for true where a moment does not matter.
 const FRESH: Duration = Duration::from_secs(15);
 /// Answers that are remembered; then all of them are forgotten.

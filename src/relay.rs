@@ -20,9 +20,11 @@ use crate::event_log::append;
 use crate::hints::{Committed, CommittedBatch};
 use crate::metrics::Metrics;
 
+mod bell;
 mod load;
 mod outbox;
 
+pub use bell::Bell;
 pub use load::Rules;
 use load::{Load, Poison};
 use outbox::{Choice, Look};
@@ -51,6 +53,8 @@ pub struct Relay {
     pub committed: Committed,
     /// Counts what it does.
     pub metrics: Arc<Metrics>,
+    /// Rung by those who know that there is something.
+    pub bell: Bell,
     /// How often it looks when there is nothing.
     pub poll: Duration,
     /// What events must be like.
@@ -71,7 +75,9 @@ impl Relay {
         let mut wakeful_until = Instant::now();
         loop {
             let began = Instant::now();
-            let rest = match self.round().await {
+            let outcome = self.round().await;
+            let is_quiet = outcome.as_ref().is_ok_and(|round| round.moved == 0);
+            let rest = match outcome {
                 Ok(Round { moved: BATCH.., .. }) => Duration::ZERO,
                 Ok(Round { moved: 1.., .. }) => {
                     wakeful_until = Instant::now() + WAKEFUL;
@@ -89,6 +95,7 @@ impl Relay {
             };
             tokio::select! {
                 () = self.stop.cancelled() => return,
+                () = self.bell.rung(), if is_quiet => {}
                 () = tokio::time::sleep(self.dice.between(rest, rest + rest / 8)) => {}
             }
         }

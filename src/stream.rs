@@ -9,7 +9,6 @@ pub mod open;
 pub mod present;
 pub mod reader;
 pub mod resume;
-pub mod rights;
 pub mod scope;
 pub mod wire;
 

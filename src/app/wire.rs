@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{App, Limits, Surroundings, housekeeping};
 use crate::config::Config;
+use crate::crm::Crm;
 use crate::database::{Database, Kept};
 use crate::event_log::writer::WriterParts;
 use crate::event_log::{Teller, Writer};
@@ -26,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::presence::keeper::KeeperParts;
 use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
 use crate::records::RecordBook;
-use crate::relay::{Relay, Rules};
+use crate::relay::{Bell, Relay, Rules};
 use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
 
@@ -86,7 +87,7 @@ impl Ground<'_> {
         };
         let signals = self.signals(signals, signals_heard);
         let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
-        self.relay(committed.clone(), &metrics);
+        let bell = self.relay(committed.clone(), &metrics);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -116,7 +117,14 @@ impl Ground<'_> {
             locks,
             metrics,
             limits: self.limits(),
+            crm: self.crm(bell),
         }
+    }
+
+    fn crm(&self, bell: Bell) -> Crm {
+        let modules = self.config.modules.modules();
+        let dice = self.around.dice.clone();
+        Crm::new(self.database.pool.clone(), modules, (dice, bell))
     }
 
     fn writer(&self, committed: Committed) -> Writer {
@@ -130,11 +138,14 @@ impl Ground<'_> {
         writer
     }
 
-    fn relay(&self, committed: Committed, metrics: &Arc<Metrics>) {
+    /// The bell is for those who write to tables that are watched.
+    fn relay(&self, committed: Committed, metrics: &Arc<Metrics>) -> Bell {
+        let bell = Bell::default();
         let relay = Relay {
             database: Kept::new(self.database.core.clone()),
             dice: self.around.dice.clone(),
             committed,
+            bell: bell.clone(),
             metrics: Arc::clone(metrics),
             poll: self.config.database.relay_poll(),
             rules: Rules {
@@ -144,6 +155,7 @@ impl Ground<'_> {
             stop: self.tasks.stop_last(),
         };
         self.tasks.spawn("the relay", relay.run());
+        bell
     }
 
     fn signals(&self, parts: SignalParts, heard: mpsc::Receiver<String>) -> Signals {

@@ -45,7 +45,8 @@ impl Rights {
 
 impl Private {
     /// An object with the values in place of what stands for them.
-    pub(super) fn put_into(&self, object: &RawValue) -> Option<Arc<RawValue>> {
+    #[must_use]
+    pub fn put_into(&self, object: &RawValue) -> Option<Arc<RawValue>> {
         let values = fields(&self.0)?;
         let real = |name: &str| values.iter().find(|(private, _)| *private == name);
         let shown: Vec<_> = fields(object)?
@@ -123,8 +124,9 @@ fn written<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Arc<R
     object.ok().map(Arc::from)
 }
 
-/// The fields of an object as they are written, in order.
-fn fields(object: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+/// The fields of an object as they are written, in order; `None` where it is none.
+#[must_use]
+pub fn fields(object: &RawValue) -> Option<Vec<(String, &RawValue)>> {
     struct Fields;
     impl<'de> Visitor<'de> for Fields {
         type Value = Vec<(String, &'de RawValue)>;

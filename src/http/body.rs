@@ -19,11 +19,24 @@ use super::query::named_field;
 /// A body that takes longer is not waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What bodies are usually sent as.
+const JSON: &str = "application/json";
+/// What a change of some fields may be sent as: RFC 7396.
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// Reads a JSON body of at most `limit` bytes.
 pub async fn read(
     request: &HttpRequest,
-    mut payload: web::Payload,
+    payload: web::Payload,
     limit: usize,
+) -> Result<Bytes, Problem> {
+    read_as(request, (payload, limit), &[JSON]).await
+}
+
+async fn read_as(
+    request: &HttpRequest,
+    (mut payload, limit): (web::Payload, usize),
+    media_types: &[&str],
 ) -> Result<Bytes, Problem> {
     let is_json = request
         .headers()
@@ -31,7 +44,9 @@ pub async fn read(
         .is_some_and(|value| {
             let value = value.to_str().unwrap_or_default();
             let media_type = value.split(';').next().unwrap_or_default().trim();
-            media_type.eq_ignore_ascii_case("application/json")
+            media_types
+                .iter()
+                .any(|known| media_type.eq_ignore_ascii_case(known))
         });
     if !is_json {
         let detail = "The body must be JSON, sent with Content-Type: application/json.";
@@ -63,6 +78,16 @@ impl Service {
         payload: web::Payload,
     ) -> Result<T, Problem> {
         parse(&read(request, payload, self.app.limits.body_bytes).await?)
+    }
+
+    /// The same, of a change of some fields.
+    pub async fn patch_body<T: DeserializeOwned>(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<T, Problem> {
+        let limit = self.app.limits.body_bytes;
+        parse(&read_as(request, (payload, limit), &[JSON, MERGE_PATCH]).await?)
     }
 }
 

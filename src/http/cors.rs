@@ -69,6 +69,7 @@ impl Origins {
             "last-event-id",
             "idempotency-key",
             "if-match",
+            "lock-fence",
             "cache-control",
             "x-request-id",
         ]
@@ -86,6 +87,7 @@ impl Origins {
                 "retry-after",
                 "x-request-id",
                 "etag",
+                "location",
                 "idempotency-replayed",
             ])
             .supports_credentials()

@@ -2,11 +2,13 @@
 //! and the field at fault.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::event_log::PublishError;
 use crate::identity::TokenError;
@@ -26,6 +28,7 @@ struct Parts {
     position: Option<String>,
     lock: Option<serde_json::Value>,
     allow: Option<String>,
+    shown: BTreeMap<&'static str, Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +45,8 @@ struct ProblemJson<'a> {
     position: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<&'a serde_json::Value>,
+    #[serde(flatten)]
+    shown: &'a BTreeMap<&'static str, Box<RawValue>>,
 }
 
 impl Problem {
@@ -61,6 +66,7 @@ impl Problem {
             position: None,
             lock: None,
             allow: None,
+            shown: BTreeMap::new(),
         }))
     }
 
@@ -119,6 +125,15 @@ impl Problem {
         self
     }
 
+    /// Shows something more, by the name that it has in the body.
+    #[must_use]
+    pub fn showing(mut self, name: &'static str, value: &impl Serialize) -> Self {
+        if let Ok(value) = serde_json::value::to_raw_value(value) {
+            self.0.shown.insert(name, value);
+        }
+        self
+    }
+
     /// Says where the log stands.
     #[must_use]
     pub fn with_position(mut self, position: String) -> Self {
@@ -161,6 +176,7 @@ impl ResponseError for Problem {
             field: self.0.field.as_deref(),
             position: self.0.position.as_deref(),
             lock: self.0.lock.as_ref(),
+            shown: &self.0.shown,
         };
         response.body(serde_json::to_string(&json).unwrap_or_default())
     }

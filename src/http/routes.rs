@@ -8,7 +8,8 @@ use actix_web::{Handler, HttpRequest, Responder, Route, web};
 
 use super::problem::Problem;
 use super::{
-    console, get_events, health, locks, openapi, post_events, post_signals, presence, streams,
+    console, get_events, health, locks, openapi, post_events, post_signals, presence, records,
+    streams,
 };
 
 /// A method and a path, and who answers.
@@ -43,6 +44,19 @@ where
         method: Method::POST,
         path,
         route: web::post().to(handler),
+    }
+}
+
+fn patch<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint {
+        method: Method::PATCH,
+        path,
+        route: web::patch().to(handler),
     }
 }
 
@@ -94,6 +108,14 @@ pub fn all() -> Vec<Endpoint> {
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),
         get("/openapi.json", openapi::document),
+        get("/records", records::catalogue),
+        get("/records/{module}", records::list),
+        post("/records/{module}", records::create),
+        get("/records/{module}/{id}", records::get),
+        patch("/records/{module}/{id}", records::patch),
+        delete("/records/{module}/{id}", records::delete),
+        post("/records/{module}/{id}/archive", records::archive),
+        post("/records/{module}/{id}/restore", records::restore),
     ]
 }
 

@@ -181,6 +181,19 @@ pub(super) async fn touch(
     look!(connection, key, "for no key update")
 }
 
+/// Holds off grants to the end of the transaction, also of a lock that was never taken.
+pub(super) async fn share(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+) -> sqlx::Result<Option<Row>> {
+    let row = look!(&mut *connection, key, "for key share")?;
+    if row.is_some() {
+        return Ok(row);
+    }
+    make(connection, key).await?;
+    look!(connection, key, "for key share")
+}
+
 /// Takes the row for a change of the holder, which waits for transactions that have
 /// checked the fence.
 pub(super) async fn take(connection: &mut PgConnection, key: Key<'_>) -> sqlx::Result<Option<Row>> {
@@ -195,6 +208,12 @@ pub(super) async fn take_or_make(
     if let Some(row) = take(connection, key).await? {
         return Ok(Some(row));
     }
+    make(connection, key).await?;
+    take(connection, key).await
+}
+
+/// A row for a record that was never locked.
+async fn make(connection: &mut PgConnection, key: Key<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into porchlight.locks (broker_id, module, record_id) values ($1, $2, $3)
          on conflict do nothing",
@@ -202,9 +221,9 @@ pub(super) async fn take_or_make(
         key.record.module.as_str(),
         key.record.id.as_str(),
     )
-    .execute(&mut *connection)
-    .await?;
-    take(connection, key).await
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Writes a row that was taken.

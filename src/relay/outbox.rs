@@ -63,7 +63,8 @@ impl<'a> Choice<'a> {
 pub(super) struct Look {
     /// There is something to do.
     pub(super) is_waiting: bool,
-    /// Some table tells what happens to it, so that there may be more at any moment.
+    /// Some table of the CRM tells what happens to it, so that there may be more at any moment.
+    /// Who writes to our own tables of records rings the bell.
     pub(super) is_watching: bool,
 }
 
@@ -72,7 +73,9 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Look> {
     sqlx::query_as!(
         Look,
         r#"select porchlight.is_anything_waiting() as "is_waiting!",
-               exists (select from porchlight.watches) as "is_watching!""#
+               exists (select from porchlight.watches w where not exists (
+                   select from porchlight.record_tables t where t.records = w.watched))
+                   as "is_watching!""#
     )
     .fetch_one(connection)
     .await

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::open::Services;
 use super::resume::Start;
-use super::{Filter, Reader, Scope, rights};
+use super::{Filter, Reader, Scope};
 use crate::event::{Epoch, Rights};
 use crate::hub::desk::{Page, Replayed};
 use crate::hub::switchboard::TICK;
@@ -25,6 +25,7 @@ use crate::hub::{CloseReason, Encoding};
 use crate::identity::Caller;
 use crate::locks::desk::{Answer, PATIENCE};
 use crate::presence::Attendance;
+use crate::records::rights;
 
 mod catch_up;
 mod chunk;

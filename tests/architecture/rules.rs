@@ -13,6 +13,7 @@ pub(crate) const NEVER: &[Never] = &[
             "bench",
             "clock",
             "config",
+            "crm",
             "database",
             "event",
             "event_log",
@@ -41,6 +42,7 @@ pub(crate) const NEVER: &[Never] = &[
         modules: &[
             "clock",
             "config",
+            "crm",
             "database",
             "event",
             "event_log",
@@ -113,6 +115,16 @@ pub(crate) const NEVER: &[Never] = &[
         because: "a lock is a row and what the log tells of it, whoever listens",
     },
     Never {
+        modules: &["crm"],
+        name: &[
+            "crate::event_log::append",
+            "crate::event_log::writer",
+            "crate::event_log::teller",
+            "crate::locks::row",
+        ],
+        because: "the triggers on its tables tell of a record, and nobody else does",
+    },
+    Never {
         modules: &["relay"],
         name: &[
             "crate::hub",
@@ -156,6 +168,7 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::locks::expiry",
             "crate::config",
             "crate::database",
+            "crate::crm::row",
         ],
         because: "handlers extract, call and respond; the log is written by its writer alone",
     },
@@ -205,6 +218,21 @@ pub(crate) const ONLY: &[Only] = &[
         because: "the log says who may see a record, whatever is done with it",
     },
     Only {
+        module: "crm",
+        names: &[
+            "clock",
+            "event",
+            "event_log",
+            "identity",
+            "ids",
+            "locks",
+            "modules",
+            "records",
+            "relay",
+        ],
+        because: "a record is a row, whoever is told of it and however it was asked for",
+    },
+    Only {
         module: "hints",
         names: &["event", "ids"],
         because: "a hint says where, not what for",
@@ -239,6 +267,8 @@ pub(crate) const WORDS: &[Word] = &[
             "src/instances/announce.rs",
             "src/presence/store.rs",
             "src/relay",
+            "src/crm/catalogue.rs",
+            "src/crm/row.rs",
         ],
         because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
                   part of the log)",
@@ -298,6 +328,7 @@ pub(crate) const WORDS: &[Word] = &[
             "RecordBook::new(",
             "Keeper::new(",
             "Signals::new(",
+            "Crm::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",

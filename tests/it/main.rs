@@ -29,6 +29,7 @@ mod order;
 mod polling;
 mod presence;
 mod publishing;
+mod records;
 mod replay;
 mod retention;
 mod rubbish;

@@ -1,0 +1,107 @@
+//! Records for those who have no tables of their own: read, written, and told of by the very
+//! triggers that watch the tables of others.
+//!
+//! A change takes the row of the lock first and the record's second, in one transaction. Which
+//! fields there are is read from the database: nothing here knows a module by its name.
+
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+use crate::clock::Dice;
+use crate::event::Cursor;
+use crate::event_log::heads;
+use crate::identity::Caller;
+use crate::ids::{BrokerId, ModuleName, RecordPath};
+use crate::modules::Modules;
+use crate::records::rights;
+use crate::relay::Bell;
+
+mod catalogue;
+mod error;
+mod fields;
+mod list;
+mod marker;
+mod parse;
+mod record;
+mod row;
+mod stale;
+mod value;
+mod write;
+
+pub use error::{CrmError, Stale};
+pub use fields::{Catalogue, Field, FieldType, Kind, Writer};
+pub use list::{LIMIT_DEFAULT, LIMIT_MOST, Listed, Wanted};
+pub use parse::{Fault, FieldError, Fields, Given, Parsed, Purpose};
+pub use record::Record;
+pub use write::Change;
+
+/// The records, for requests.
+#[derive(Debug)]
+pub struct Crm {
+    pool: PgPool,
+    modules: Modules,
+    dice: Dice,
+    bell: Bell,
+    catalogue: OnceCell<Catalogue>,
+}
+
+impl Crm {
+    /// The records of those of these modules that have a table. Whoever changes one rings.
+    #[must_use]
+    pub fn new(pool: PgPool, modules: Modules, (dice, bell): (Dice, Bell)) -> Self {
+        Self {
+            pool,
+            modules,
+            dice,
+            bell,
+            catalogue: OnceCell::new(),
+        }
+    }
+
+    /// Which records are kept here, with which fields; read from the database once.
+    pub async fn catalogue(&self) -> Result<&Catalogue, CrmError> {
+        let read = || async {
+            let mut connection = self.pool.acquire().await?;
+            catalogue::read(&mut connection, &self.modules).await
+        };
+        Ok(self.catalogue.get_or_try_init(read).await?)
+    }
+
+    /// The records of a module, which are kept here.
+    pub async fn kind(&self, module: &ModuleName) -> Result<&Kind, CrmError> {
+        let kind = self.catalogue().await?.kind(module);
+        kind.ok_or_else(|| CrmError::NoRecords(module.clone()))
+    }
+
+    /// A record, and where the log stood when it was so.
+    pub async fn get(
+        &self,
+        caller: &Caller,
+        path: &RecordPath,
+    ) -> Result<(Record, Cursor), CrmError> {
+        let kind = self.kind(&path.module).await?;
+        let mut connection = self.pool.acquire().await?;
+        let which = (&caller.broker, kind, &path.id);
+        let mut seen = row::one(&mut connection, which).await?;
+        if seen.is_none() {
+            self.begin_log(&mut connection, &caller.broker).await?;
+            seen = row::one(&mut connection, which).await?;
+        }
+        let seen = seen.ok_or(CrmError::Busy)?;
+        let row = seen.rows.into_iter().next();
+        let row = row.filter(|row| record::is_seen_by(row, caller));
+        let row = row.ok_or_else(|| CrmError::Unknown(path.clone()))?;
+        let record = Record::of(&row, kind, &rights::of(caller))?;
+        Ok((record, seen.position))
+    }
+
+    /// A broker whose records were never told of has no log, and so no position.
+    async fn begin_log(
+        &self,
+        connection: &mut PgConnection,
+        broker: &BrokerId,
+    ) -> Result<(), CrmError> {
+        heads::ensure(connection, &self.dice, std::slice::from_ref(broker)).await?;
+        Ok(())
+    }
+}

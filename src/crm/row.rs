@@ -1,0 +1,233 @@
+//! The SQL of records. Which table a module has is the database's to know.
+
+use sqlx::PgConnection;
+
+use super::fields::Kind;
+use super::parse::Fields;
+use crate::event::Cursor;
+use crate::event::Epoch;
+use crate::ids::{BrokerId, RecordId, RecordPath, TeamId, UserId};
+
+/// A record as the table has it.
+#[derive(Clone)]
+pub(super) struct Row {
+    pub(super) id: String,
+    /// What everybody is told.
+    pub(super) told: String,
+    /// What those with the right see in place of it.
+    pub(super) secrets: Option<String>,
+    pub(super) team_id: Option<String>,
+    pub(super) owner_id: Option<String>,
+    pub(super) version: i64,
+    pub(super) is_archived: bool,
+    /// By column, the version that changed it last.
+    pub(super) field_versions: String,
+}
+
+/// Which record, of which broker.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) broker: &'a BrokerId,
+    pub(super) record: &'a RecordPath,
+}
+
+/// The ways to come by one row differ in the function that returns it.
+macro_rules! row {
+    ($connection:expr, $call:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"select id as "id!", told as "told!", secrets, team_id, owner_id,
+                   version as "version!", is_archived as "is_archived!",
+                   field_versions as "field_versions!"
+               from porchlight."# + $call,
+            $($argument),+
+        )
+        .fetch_optional($connection)
+        .await
+    };
+}
+
+/// Takes a record for a change.
+pub(super) async fn take(connection: &mut PgConnection, key: Key<'_>) -> sqlx::Result<Option<Row>> {
+    let (module, id) = (key.record.module.as_str(), key.record.id.as_str());
+    let broker = key.broker.as_str();
+    row!(connection, "take_record($1, $2, $3)", module, broker, id)
+}
+
+/// Makes a record.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    (broker, kind): (&BrokerId, &Kind),
+    fields: &Fields,
+) -> sqlx::Result<Row> {
+    let (module, broker) = (kind.module.as_str(), broker.as_str());
+    let json = fields.json();
+    let row = row!(
+        connection,
+        "insert_record($1, $2, $3::text::jsonb)",
+        module,
+        broker,
+        json
+    );
+    row?.ok_or(sqlx::Error::RowNotFound)
+}
+
+/// Writes some fields of a record that was taken.
+pub(super) async fn patch(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+    fields: &Fields,
+) -> sqlx::Result<Row> {
+    let (module, id) = (key.record.module.as_str(), key.record.id.as_str());
+    let (broker, json) = (key.broker.as_str(), fields.json());
+    let row = row!(
+        connection,
+        "patch_record($1, $2, $3, $4::text::jsonb)",
+        module,
+        broker,
+        id,
+        json
+    );
+    row?.ok_or(sqlx::Error::RowNotFound)
+}
+
+/// Puts a record that was taken away, or brings it back.
+pub(super) async fn archive(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+    is_away: bool,
+) -> sqlx::Result<Row> {
+    let (module, id) = (key.record.module.as_str(), key.record.id.as_str());
+    let broker = key.broker.as_str();
+    let row = row!(
+        connection,
+        "archive_record($1, $2, $3, $4)",
+        module,
+        broker,
+        id,
+        is_away
+    );
+    row?.ok_or(sqlx::Error::RowNotFound)
+}
+
+/// Removes a record that was taken.
+pub(super) async fn delete(connection: &mut PgConnection, key: Key<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select from porchlight.delete_record($1, $2, $3)",
+        key.record.module.as_str(),
+        key.broker.as_str(),
+        key.record.id.as_str(),
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Says who writes, to the end of the transaction: what the table tells names them.
+pub(super) async fn sign(connection: &mut PgConnection, user: &UserId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select set_config('porchlight.user_id', $1, true) as signed",
+        user.as_str()
+    )
+    .fetch_one(connection)
+    .await
+    .map(drop)
+}
+
+/// Rows, and where the log stood at that very moment.
+pub(super) struct Seen {
+    pub(super) position: Cursor,
+    pub(super) rows: Vec<Row>,
+}
+
+/// A row beside the head of its broker's log.
+struct SeenRow {
+    epoch: String,
+    head: i64,
+    id: Option<String>,
+    told: Option<String>,
+    secrets: Option<String>,
+    team_id: Option<String>,
+    owner_id: Option<String>,
+    version: Option<i64>,
+    is_archived: Option<bool>,
+    field_versions: Option<String>,
+}
+
+impl SeenRow {
+    fn row(self) -> Option<Row> {
+        Some(Row {
+            id: self.id?,
+            told: self.told?,
+            secrets: self.secrets,
+            team_id: self.team_id,
+            owner_id: self.owner_id,
+            version: self.version?,
+            is_archived: self.is_archived?,
+            field_versions: self.field_versions?,
+        })
+    }
+}
+
+/// The rows, unless the broker has no log yet.
+fn seen(rows: Vec<SeenRow>) -> Option<Seen> {
+    let first = rows.first()?;
+    Some(Seen {
+        position: Epoch::stored(&first.epoch).at(first.head),
+        rows: rows.into_iter().filter_map(SeenRow::row).collect(),
+    })
+}
+
+/// One record.
+pub(super) async fn one(
+    connection: &mut PgConnection,
+    (broker, module, id): (&BrokerId, &Kind, &RecordId),
+) -> sqlx::Result<Option<Seen>> {
+    let rows = sqlx::query_as!(
+        SeenRow,
+        r#"select b.epoch, b.head, r.id as "id?", r.told as "told?", r.secrets as "secrets?",
+               r.team_id as "team_id?", r.owner_id as "owner_id?", r.version as "version?",
+               r.is_archived as "is_archived?", r.field_versions as "field_versions?"
+           from porchlight.brokers b
+           left join lateral porchlight.read_record($2, b.broker_id, $3) r on true
+           where b.broker_id = $1"#,
+        broker.as_str(),
+        module.module.as_str(),
+        id.as_str(),
+    );
+    Ok(seen(rows.fetch_all(connection).await?))
+}
+
+/// What a list asks of the table.
+pub(super) struct Page<'a> {
+    pub(super) broker: &'a BrokerId,
+    pub(super) kind: &'a Kind,
+    pub(super) teams: &'a [TeamId],
+    pub(super) wanted: String,
+    pub(super) most: i32,
+}
+
+/// A page of records, in order.
+pub(super) async fn page(
+    connection: &mut PgConnection,
+    page: &Page<'_>,
+) -> sqlx::Result<Option<Seen>> {
+    let teams: Vec<_> = page.teams.iter().map(TeamId::as_str).collect();
+    let rows = sqlx::query_as!(
+        SeenRow,
+        r#"select b.epoch, b.head, r.id as "id?", r.told as "told?", r.secrets as "secrets?",
+               r.team_id as "team_id?", r.owner_id as "owner_id?", r.version as "version?",
+               r.is_archived as "is_archived?", r.field_versions as "field_versions?"
+           from porchlight.brokers b
+           left join lateral porchlight.records_page($2, b.broker_id, $3, $4::text::jsonb, $5)
+               with ordinality as r(id, told, secrets, team_id, owner_id, version, is_archived,
+                   field_versions, place) on true
+           where b.broker_id = $1 order by r.place"#,
+        page.broker.as_str(),
+        page.kind.module.as_str(),
+        &teams as &[&str],
+        page.wanted,
+        page.most,
+    );
+    Ok(seen(rows.fetch_all(connection).await?))
+}

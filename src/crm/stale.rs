@@ -1,0 +1,71 @@
+//! Two who change one record: what of it collides.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::error::{CrmError, Stale};
+use super::fields::Kind;
+use super::parse::Fields;
+use super::record::Record;
+use super::row::Row;
+use crate::event::Rights;
+
+/// What a writer knows of the record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known<'a> {
+    /// The versions it may be, where the writer says so.
+    pub(super) versions: Option<&'a [i64]>,
+    /// Whether changes of other fields may be let stand.
+    pub(super) may_merge: bool,
+}
+
+/// Refuses a change that began from a record which is no more.
+pub(super) fn refuse_stale(
+    known: &Known<'_>,
+    (row, kind, reader): (&Row, &Kind, &Rights),
+    wished: &Fields,
+) -> Result<(), CrmError> {
+    let Some(versions) = known.versions else {
+        return Ok(());
+    };
+    let asked = versions.iter().copied().max().unwrap_or_default();
+    if versions.contains(&row.version) {
+        return Ok(());
+    }
+    let record = Record::of(row, kind, reader)?;
+    let fields = collisions(row, kind, (asked, &record, wished))?;
+    // A version that is still to come is no version of this record.
+    if known.may_merge && fields.is_empty() && asked < row.version {
+        return Ok(());
+    }
+    Err(CrmError::Stale(Box::new(Stale {
+        asked,
+        record: record.json,
+        fields,
+    })))
+}
+
+/// The fields that were changed since, unless they are as they are wished to be.
+fn collisions(
+    row: &Row,
+    kind: &Kind,
+    (asked, record, wished): (i64, &Record, &Fields),
+) -> sqlx::Result<Vec<String>> {
+    let changed: BTreeMap<String, i64> =
+        serde_json::from_str(&row.field_versions).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    let has_changed = |column: &str| changed.get(column).is_some_and(|version| *version > asked);
+    let is_so = |name: &str, json: &str| {
+        let wish: Option<Value> = serde_json::from_str(json).ok();
+        match (record.field(name), wish) {
+            // However they are written.
+            (Some(Value::Number(is)), Some(Value::Number(wish))) => is.as_f64() == wish.as_f64(),
+            (is, wish) => is == wish,
+        }
+    };
+    let colliding = wished.iter().filter_map(|(column, json)| {
+        let name = &kind.of_column(column)?.name;
+        (has_changed(column) && !is_so(name, json)).then(|| name.clone())
+    });
+    Ok(colliding.collect())
+}

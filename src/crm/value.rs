@@ -1,0 +1,173 @@
+//! One value: from a text or from JSON to the JSON that the table takes.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime, UtcOffset};
+
+use super::fields::{Field, FieldType};
+use super::parse::Given;
+use crate::ids::is_valid;
+
+/// Characters of a number: no more are looked at.
+const NUMBER_CHARS: usize = 40;
+/// What stands for no value.
+const NULL: &str = "null";
+
+/// The value as JSON, or what would be one.
+pub(super) fn parse(field: &Field, given: Given<'_>) -> Result<String, String> {
+    let is_nothing = match given {
+        Given::Text(text) => text.is_empty(),
+        Given::Json(raw) => raw.get() == NULL,
+    };
+    if is_nothing && field.is_kept {
+        return Err("must have a value".to_owned());
+    }
+    if is_nothing {
+        return Ok(NULL.to_owned());
+    }
+    let parsed = match field.of_type {
+        FieldType::Text => text(field, given),
+        FieldType::Texts => texts(field, given),
+        FieldType::Number => number(field, given),
+        FieldType::Integer => integer(field, given),
+        FieldType::Boolean => boolean(given),
+        FieldType::Date => string(given).and_then(|text| date(&text)),
+        FieldType::Timestamp => string(given).and_then(|text| timestamp(&text)),
+    };
+    parsed.ok_or_else(|| expected(field))
+}
+
+/// What a field takes, in words.
+fn expected(field: &Field) -> String {
+    if let Some(allowed) = &field.allowed {
+        return format!("must be one of {}", allowed.join(", "));
+    }
+    let bounds = match (field.least, field.most) {
+        (Some(least), Some(most)) => format!(" from {least} to {most}"),
+        _ => String::new(),
+    };
+    match (field.of_type, field.most) {
+        (FieldType::Text, _) if is_name(field) => {
+            "must be 1 to 64 characters from A-Z a-z 0-9 _ - . :".to_owned()
+        }
+        (FieldType::Text, Some(most)) => {
+            let least = field.least.unwrap_or(0);
+            format!("must be a text of {least} to {most} characters")
+        }
+        (FieldType::Text, None) => "must be a text".to_owned(),
+        (FieldType::Texts, most) => {
+            let most = most.map_or(String::new(), |most| format!(" of {most} at the most"));
+            format!("must be a list of texts{most}")
+        }
+        (FieldType::Number, _) => {
+            let scale = field.scale.unwrap_or(0);
+            format!("must be a number{bounds}, with {scale} decimals at the most")
+        }
+        (FieldType::Integer, _) => format!("must be a whole number{bounds}"),
+        (FieldType::Boolean, _) => "must be true or false".to_owned(),
+        (FieldType::Date, _) => "must be a day like 2025-11-02".to_owned(),
+        (FieldType::Timestamp, _) => "must be a time like 2025-11-02T12:00:00Z".to_owned(),
+    }
+}
+
+/// Whether its values are names of ours.
+fn is_name(field: &Field) -> bool {
+    matches!(&*field.column, "id" | "team_id" | "owner_id")
+}
+
+/// The text of a text, or of JSON that is one.
+fn string(given: Given<'_>) -> Option<String> {
+    match given {
+        Given::Text(text) => Some(text.to_owned()),
+        Given::Json(raw) => serde_json::from_str(raw.get()).ok(),
+    }
+}
+
+fn text(field: &Field, given: Given<'_>) -> Option<String> {
+    let text = string(given)?;
+    let chars = i64::try_from(text.chars().count()).ok()?;
+    let is_allowed = field.allowed.as_ref().is_none_or(|all| all.contains(&text));
+    let fits = is_between(field, chars) && (!is_name(field) || is_valid(&text));
+    // Postgres has no NUL in a text.
+    (is_allowed && fits && !text.contains('\0')).then(|| Value::from(text).to_string())
+}
+
+fn texts(field: &Field, given: Given<'_>) -> Option<String> {
+    let texts: Vec<String> = match given {
+        Given::Text(text) => text.split(',').map(|t| t.trim().to_owned()).collect(),
+        Given::Json(raw) => serde_json::from_str(raw.get()).ok()?,
+    };
+    let fits = is_between(field, i64::try_from(texts.len()).ok()?);
+    let is_plain = texts.iter().all(|text| !text.contains('\0'));
+    (fits && is_plain).then(|| Value::from(texts).to_string())
+}
+
+fn is_between(field: &Field, n: i64) -> bool {
+    field.least.is_none_or(|least| n >= least) && field.most.is_none_or(|most| n <= most)
+}
+
+/// The letters of a number as JSON writes one.
+fn digits(given: Given<'_>) -> Option<String> {
+    let text = match given {
+        Given::Text(text) => text.trim(),
+        Given::Json(raw) => raw.get(),
+    };
+    let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && text.len() <= NUMBER_CHARS
+        && serde_json::from_str::<&RawValue>(text).is_ok();
+    is_number.then(|| text.to_owned())
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the table has the last word on the bounds"
+)]
+fn number(field: &Field, given: Given<'_>) -> Option<String> {
+    let digits = digits(given)?;
+    let value: f64 = digits.parse().ok()?;
+    let is_large = field.least.is_none_or(|least| value >= least as f64);
+    let is_small = field.most.is_none_or(|most| value <= most as f64);
+    let fits = is_large && is_small && value.is_finite();
+    (fits && decimals(&digits)? <= field.scale?).then_some(digits)
+}
+
+/// Digits after the point, once there is no exponent.
+fn decimals(number: &str) -> Option<i32> {
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (number, 0),
+    };
+    let after = mantissa.split_once('.').map_or(0, |(_, after)| after.len());
+    i32::try_from(after).ok()?.checked_sub(exponent)
+}
+
+fn integer(field: &Field, given: Given<'_>) -> Option<String> {
+    let value: i64 = digits(given)?.parse().ok()?;
+    is_between(field, value).then(|| value.to_string())
+}
+
+fn boolean(given: Given<'_>) -> Option<String> {
+    let word = match given {
+        Given::Text(text) => text.trim(),
+        Given::Json(raw) => raw.get(),
+    };
+    matches!(word, "true" | "false").then(|| word.to_owned())
+}
+
+fn date(text: &str) -> Option<String> {
+    let day = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
+    ((1..=9_999).contains(&day.year()) && text.len() == 10).then(|| format!("\"{text}\""))
+}
+
+/// In UTC and microseconds, as the table keeps it and tells it.
+fn timestamp(text: &str) -> Option<String> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    let at = at.checked_to_offset(UtcOffset::UTC)?;
+    let at = at
+        .replace_nanosecond(at.nanosecond() / 1_000 * 1_000)
+        .ok()?;
+    let is_ours = (1..=9_999).contains(&at.year());
+    is_ours.then(|| at.format(&Rfc3339).ok().map(|text| format!("\"{text}\"")))?
+}

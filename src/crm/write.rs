@@ -1,0 +1,219 @@
+//! Changes of records.
+
+use serde_json::Value;
+use sqlx::{Postgres, Transaction};
+
+use super::error::CrmError;
+use super::fields::Kind;
+use super::parse::{Given, Parsed, Purpose};
+use super::record::{Record, is_seen_by, sees_private};
+use super::row::{self, Key, Row};
+use super::stale::{Known, refuse_stale};
+use super::{Crm, Fields};
+use crate::identity::Caller;
+use crate::ids::{RecordPath, TeamId};
+use crate::locks::guard;
+use crate::records::rights;
+
+/// Letters of the name of a record that was given none.
+const ID_LEN: usize = 20;
+/// The columns that say whose a record is.
+const TEAM: &str = "team_id";
+const OWNER: &str = "owner_id";
+
+/// Which record is to change, and what its writer knows of it.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Which.
+    pub record: RecordPath,
+    /// The versions it may be, where the writer says so.
+    pub versions: Option<Vec<i64>>,
+    /// The fence of the lock that the writer holds.
+    pub fence: Option<i64>,
+    /// Whether what others did to other fields may stand.
+    pub may_merge: bool,
+}
+
+impl Change {
+    fn known(&self) -> Known<'_> {
+        Known {
+            versions: self.versions.as_deref(),
+            may_merge: self.may_merge,
+        }
+    }
+}
+
+/// A record that is the transaction's.
+struct Taken<'a> {
+    transaction: Transaction<'a, Postgres>,
+    row: Row,
+}
+
+impl Crm {
+    /// Makes a record.
+    pub async fn create<'a>(
+        &self,
+        caller: &Caller,
+        kind: &Kind,
+        given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
+    ) -> Result<Record, CrmError> {
+        let parsed = kind.parse(given, Purpose::Create);
+        let mut fields = parsed.checked().map_err(CrmError::Invalid)?;
+        refuse_foreign_team(caller, &fields)?;
+        let quoted = |name: &str| Value::from(name).to_string();
+        for (column, usual) in [
+            ("id", quoted(&self.dice.tag(ID_LEN))),
+            (OWNER, quoted(caller.user.as_str())),
+            (
+                TEAM,
+                Value::from(caller.teams.first().map(TeamId::as_str)).to_string(),
+            ),
+        ] {
+            if fields.get(column).is_none() {
+                fields.set(column, usual);
+            }
+        }
+        let mut transaction = self.pool.begin().await?;
+        row::sign(&mut transaction, &caller.user).await?;
+        let row = row::insert(&mut transaction, (&caller.broker, kind), &fields).await;
+        let row = row.map_err(|error| CrmError::of_write(error, kind))?;
+        self.conclude(transaction).await?;
+        Ok(Record::of(&row, kind, &rights::of(caller))?)
+    }
+
+    /// Writes some fields of a record.
+    pub async fn patch<'a>(
+        &self,
+        caller: &Caller,
+        change: &Change,
+        given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
+    ) -> Result<Record, CrmError> {
+        let kind = self.kind(&change.record.module).await?;
+        let parsed = kind.parse(given, Purpose::Change);
+        if parsed.is_plainly_wrong() {
+            return Err(CrmError::Invalid(parsed.errors));
+        }
+        let Taken {
+            mut transaction,
+            mut row,
+        } = self.take(caller, change).await?;
+        refuse_without_right(caller, &row, &parsed)?;
+        let fields = parsed.checked().map_err(CrmError::Invalid)?;
+        refuse_foreign_owner(caller, &row, &fields)?;
+        if fields.get(TEAM) != Some(&*Value::from(row.team_id.as_deref()).to_string()) {
+            refuse_foreign_team(caller, &fields)?;
+        }
+        let reader = rights::of(caller);
+        refuse_stale(&change.known(), (&row, kind, &reader), &fields)?;
+        if row.is_archived {
+            return Err(CrmError::Archived);
+        }
+        if !fields.is_empty() {
+            let key = key(caller, change);
+            let patched = row::patch(&mut transaction, key, &fields).await;
+            row = patched.map_err(|error| CrmError::of_write(error, kind))?;
+        }
+        self.conclude(transaction).await?;
+        Ok(Record::of(&row, kind, &reader)?)
+    }
+
+    /// Puts a record away, or brings it back.
+    pub async fn archive(
+        &self,
+        caller: &Caller,
+        change: &Change,
+        is_away: bool,
+    ) -> Result<Record, CrmError> {
+        let kind = self.kind(&change.record.module).await?;
+        let mut taken = self.take_unchanged(caller, change, kind).await?;
+        if taken.row.is_archived != is_away {
+            let key = key(caller, change);
+            taken.row = row::archive(&mut taken.transaction, key, is_away).await?;
+        }
+        self.conclude(taken.transaction).await?;
+        Ok(Record::of(&taken.row, kind, &rights::of(caller))?)
+    }
+
+    /// Removes a record.
+    pub async fn delete(&self, caller: &Caller, change: &Change) -> Result<(), CrmError> {
+        let kind = self.kind(&change.record.module).await?;
+        let mut taken = self.take_unchanged(caller, change, kind).await?;
+        row::delete(&mut taken.transaction, key(caller, change)).await?;
+        self.conclude(taken.transaction).await
+    }
+
+    /// Takes the lock's row first and the record's second. What the lock says is of no
+    /// concern to who does not see the record.
+    async fn take(&self, caller: &Caller, change: &Change) -> Result<Taken<'static>, CrmError> {
+        let mut transaction = self.pool.begin().await?;
+        row::sign(&mut transaction, &caller.user).await?;
+        let who = (caller, &change.record);
+        let barred = guard::bars(&mut transaction, who, change.fence).await?;
+        let row = row::take(&mut transaction, key(caller, change)).await?;
+        let row = row.filter(|row| is_seen_by(row, caller));
+        let row = row.ok_or_else(|| CrmError::Unknown(change.record.clone()))?;
+        match barred {
+            Some(barred) => Err(barred.into()),
+            None => Ok(Taken { transaction, row }),
+        }
+    }
+
+    /// The same, of a record that is as the writer knows it.
+    async fn take_unchanged(
+        &self,
+        caller: &Caller,
+        change: &Change,
+        kind: &Kind,
+    ) -> Result<Taken<'static>, CrmError> {
+        let taken = self.take(caller, change).await?;
+        let whose = (&taken.row, kind, &rights::of(caller));
+        refuse_stale(&change.known(), whose, &Fields::default())?;
+        Ok(taken)
+    }
+
+    /// Commits, and has the outbox looked at.
+    async fn conclude(&self, transaction: Transaction<'_, Postgres>) -> Result<(), CrmError> {
+        transaction.commit().await?;
+        self.bell.ring();
+        Ok(())
+    }
+}
+
+fn key<'a>(caller: &'a Caller, change: &'a Change) -> Key<'a> {
+    Key {
+        broker: &caller.broker,
+        record: &change.record,
+    }
+}
+
+/// What only the owner and admins see, only they write: whatever was meant by it.
+fn refuse_without_right(caller: &Caller, row: &Row, parsed: &Parsed) -> Result<(), CrmError> {
+    match parsed.private.first() {
+        Some(field) if !sees_private(row, &rights::of(caller)) => {
+            Err(CrmError::PrivateField(field.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_foreign_owner(caller: &Caller, row: &Row, fields: &Fields) -> Result<(), CrmError> {
+    let owner = Value::from(row.owner_id.as_deref()).to_string();
+    let is_given = fields.get(OWNER).is_some_and(|wished| wished != owner);
+    if is_given && !sees_private(row, &rights::of(caller)) {
+        return Err(CrmError::NotOwner);
+    }
+    Ok(())
+}
+
+fn refuse_foreign_team(caller: &Caller, fields: &Fields) -> Result<(), CrmError> {
+    let team = fields
+        .get(TEAM)
+        .and_then(|json| serde_json::from_str(json).ok());
+    let team: Option<TeamId> = team.unwrap_or_default();
+    match team {
+        Some(team) if !caller.is_on(&team) && !caller.may_administer() => {
+            Err(CrmError::NotYourTeam(team))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,171 @@
+//! Records for those who have no tables of their own, over two instances.
+
+mod bad;
+mod followed;
+mod kept;
+mod listed;
+mod locked;
+mod masked;
+mod raced;
+mod seen;
+mod stale;
+
+use std::sync::Arc;
+
+use porchlight::identity::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
+
+use crate::support::cluster::TestDatabase;
+use crate::support::wait::soon;
+use crate::support::{Answer, Service, Token};
+
+/// Each module, and the least that one of its records needs.
+const MODULES: [(&str, &str, &str); 5] = [
+    ("escrows", "escrow", "address"),
+    ("listings", "listing", "address"),
+    ("clients", "client", "name"),
+    ("appointments", "appointment", "title"),
+    ("leads", "lead", "name"),
+];
+
+fn agent(name: &str) -> Token {
+    Token::user(name, &["a"])
+}
+
+fn admin() -> Token {
+    Token {
+        role: Role::Admin,
+        ..agent("boss")
+    }
+}
+
+/// A request of a user.
+struct Call<'a> {
+    service: &'a Service,
+    who: &'a Token,
+    headers: Vec<(&'a str, String)>,
+}
+
+impl<'a> Call<'a> {
+    fn by(service: &'a Service, who: &'a Token) -> Self {
+        let headers = Vec::new();
+        Self {
+            service,
+            who,
+            headers,
+        }
+    }
+
+    /// With `If-Match` of this version.
+    fn knowing(self, version: i64) -> Self {
+        self.with("If-Match", &format!("\"{version}\""))
+    }
+
+    fn with(mut self, name: &'a str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &Value) -> Answer {
+        let request = self.service.client.request(method, self.service.url(path));
+        let mut request = request.bearer_auth(self.who.signed());
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        Answer::to(match body {
+            Value::Null => request,
+            body => request.json(body),
+        })
+        .await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, &format!("/records/{path}"), &Value::Null)
+            .await
+    }
+
+    async fn create(&self, module: &str, body: &Value) -> Answer {
+        self.send(Method::POST, &format!("/records/{module}"), body)
+            .await
+    }
+
+    async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PATCH, &format!("/records/{path}"), body)
+            .await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, &format!("/records/{path}"), &Value::Null)
+            .await
+    }
+
+    /// `archive` or `restore`.
+    async fn put(&self, path: &str, what: &str) -> Answer {
+        self.send(
+            Method::POST,
+            &format!("/records/{path}/{what}"),
+            &Value::Null,
+        )
+        .await
+    }
+}
+
+/// The answer's body, which must have this status.
+#[track_caller]
+fn body(answer: &Answer, status: u16) -> Value {
+    assert_eq!(answer.status, status, "{}", answer.text);
+    answer.json()
+}
+
+/// Two instances, and a connection that is not theirs.
+async fn two() -> ([Service; 2], PgConnection) {
+    let database = Arc::new(TestDatabase::create().await);
+    let a = Service::on(Arc::clone(&database), &[]).await;
+    let b = Service::on(Arc::clone(&database), &[]).await;
+    let sql = database.connect().await;
+    ([a, b], sql)
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) {
+    let outcome = connection.execute(AssertSqlSafe(sql.to_owned())).await;
+    if let Err(error) = outcome {
+        panic!("{sql}: {error}");
+    }
+}
+
+/// An escrow called `e-1` of ann's, on team `a`, with a commission.
+async fn escrow(service: &Service) -> Value {
+    let ann = agent("ann");
+    let fields = json!({"id": "e-1", "address": "1 Oak St", "purchasePrice": 395_000,
+        "commission": 11_850.25});
+    body(
+        &Call::by(service, &ann).create("escrows", &fields).await,
+        201,
+    )
+}
+
+/// The ids of a page.
+fn ids(page: &Value) -> Vec<&str> {
+    let records = page["records"].as_array().expect("records");
+    records
+        .iter()
+        .map(|record| record["id"].as_str().expect("an id"))
+        .collect()
+}
+
+/// Waits until this is what the database counts.
+async fn until_counted(connection: &mut PgConnection, sql: &'static str, expected: i64) {
+    let counted = async {
+        let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
+        loop {
+            looks.tick().await;
+            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *connection);
+            if count.await.expect("a count") == expected {
+                return;
+            }
+        }
+    };
+    soon(sql, counted).await;
+}
