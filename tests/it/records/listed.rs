@@ -96,7 +96,7 @@ async fn what_does_not_change_is_neither_skipped_nor_repeated_while_others_do() 
         id.rsplit('-')
             .next()
             .and_then(|n| n.parse().ok())
-            .is_some_and(|n: u32| n % 2 == 0)
+            .is_some_and(|n: u32| n.is_multiple_of(2))
     };
     let churn = async {
         for n in 0..50 {
