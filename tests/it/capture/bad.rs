@@ -111,7 +111,8 @@ async fn what_cannot_work_is_refused_when_it_is_configured_and_changes_nothing()
 }
 
 async fn watched(crm: &mut Crm) -> Value {
-    let sql = "select json_agg(w) from porchlight.watched() w";
+    let sql = "select json_agg(w) from porchlight.watched() w
+        where w.watched not in (select records from porchlight.record_tables)";
     sqlx::query_scalar(sql)
         .fetch_one(&mut crm.sql)
         .await

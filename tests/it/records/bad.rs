@@ -32,7 +32,7 @@ async fn every_wrong_field_is_named() {
         ("escrows", "closeDate", json!("02/03/2025")),
         ("escrows", "closeDate", json!("infinity")),
         ("escrows", "closeDate", json!("2025-02-01T00:00:00Z")),
-        ("escrows", "closeDate", json!(20250201)),
+        ("escrows", "closeDate", json!(20_250_201)),
         ("escrows", "id", json!("a b")),
         ("escrows", "id", json!(7)),
         ("escrows", "id", Value::Null),

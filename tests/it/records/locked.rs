@@ -7,12 +7,15 @@ use sqlx::{Connection, Executor};
 use super::{Call, agent, body, escrow, two};
 use crate::support::{Answer, Service, Token, eventually};
 
+/// Locks the record, which may be told of for the first time just now.
 async fn lock(service: &Service, who: &Token) -> i64 {
     let wish = json!({"module": "escrows", "recordId": "e-1", "session": "tab-1"});
-    let answer = Call::by(service, who)
-        .send(Method::POST, "/locks", &wish)
-        .await;
-    body(&answer, 201)["fence"].as_i64().expect("a fence")
+    let call = Call::by(service, who);
+    eventually("the lock is granted", async || {
+        let answer = call.send(Method::POST, "/locks", &wish).await;
+        (answer.status != 503).then(|| body(&answer, 201)["fence"].as_i64().expect("a fence"))
+    })
+    .await
 }
 
 async fn unlock(service: &Service, who: &Token) {
@@ -160,19 +163,9 @@ async fn a_lock_is_granted_after_the_writes_that_began_before_it() {
                 .await
         },
         async {
-            // The write has begun when its row of the lock is there for whoever waits for it.
-            eventually("the write waits", async || {
-                let waiting: i64 = sqlx::query_scalar(
-                    "select count(*) from pg_locks where not granted and database = (
-                         select oid from pg_database where datname = current_database())
-                         or (not granted and locktype = 'transactionid')",
-                )
-                .fetch_one(&mut other)
-                .await
-                .expect("a count");
-                (waiting > 0).then_some(())
-            })
-            .await;
+            let waiting = "select count(*) from pg_stat_activity
+                where datname = current_database() and wait_event_type = 'Lock'";
+            super::until_counted(&mut other, waiting, 1).await;
             let (granted, ()) = tokio::join!(lock(&b, &ann), async {
                 transaction.rollback().await.expect("an end");
             });
