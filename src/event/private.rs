@@ -62,9 +62,6 @@ impl Private {
 /// Sets the values of these fields aside, wherever an event tells them at the top: the owner of
 /// the record may see them, by the event's own word where nobody else has said who that is.
 pub fn set_aside(event: &mut NewEvent, names: &BTreeSet<String>) {
-    if names.is_empty() {
-        return;
-    }
     let mut values = Vec::new();
     let kept = event
         .private

@@ -54,14 +54,14 @@ impl Owners {
     /// How a reader sees a frame: by who owns its record now.
     #[must_use]
     pub fn sight(&self, frame: &Frame, reader: &Rights) -> Sight {
-        let Some(owner) = frame.encoded.private_to() else {
+        if !frame.encoded.is_private() {
             return Sight::Masked;
-        };
+        }
         let change = frame.encoded.record.as_ref();
         let change = change.and_then(|record| self.latest.get(record));
         let owner = match change {
             Some((at, owner)) if *at > frame.position => owner.as_ref(),
-            _ => owner,
+            _ => frame.encoded.private_to(),
         };
         if reader.reach(owner) {
             Sight::Unmasked
