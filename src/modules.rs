@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::event::{NewEvent, set_aside};
 use crate::ids::{EventType, ModuleName};
 
 /// Characters of a singular, a verb or a field; together they must still be a type of an event.
@@ -115,12 +114,11 @@ impl Modules {
         self.0.iter().find(|module| module.name == *name)
     }
 
-    /// Sets aside what of an event is private by its module.
-    pub fn mask(&self, event: &mut NewEvent) {
-        let module = event.module().and_then(|name| self.get(name));
-        if let Some(module) = module {
-            set_aside(event, &module.private);
-        }
+    /// The fields that are private in what is told of a module, where it has any.
+    #[must_use]
+    pub fn private(&self, name: Option<&ModuleName>) -> Option<&BTreeSet<String>> {
+        let fields = &self.get(name?)?.private;
+        (!fields.is_empty()).then_some(fields)
     }
 
     /// All of them, in the file's order.

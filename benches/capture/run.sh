@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# What watching costs the CRM, and how fast it is told: a table is updated 10,000 rows at a time
-# beside an equal one that is not watched, then 200 rows a second, one at a time.
+# What watching costs the CRM, and how fast and at what price it is told:
 #
-#   benches/capture/run.sh
+#   benches/capture/run.sh            all of it, about four minutes
+#   benches/capture/run.sh bulk       a table is updated 10,000 rows at a time, beside an equal one
+#                                     that is not watched
+#   benches/capture/run.sh rates      200 rows a second, one at a time, to their place in the log
+#   benches/capture/run.sh receipt    the same to a client's hands
+#   benches/capture/run.sh viewers    what one change is to a viewer, and viewers to the database
 #
 # Everything runs on a Postgres of its own with full durability.
 set -euo pipefail
@@ -12,8 +16,12 @@ cd "$(dirname "$0")/../.."
 : "${PG_BIN_DIR:=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)}"
 : "${ROUNDS:=15}"  # bulk updates of each table
 : "${SECONDS_AT_RATE:=20}" "${RATE:=200}"
+: "${SECONDS_OF_RECEIPT:=30}" "${VIEWERS:=200}" "${SECONDS_OF_VIEWERS:=10}"
+readonly SECRET="benches-only-secret-of-32-bytes-or-more"
+readonly TEAMS=t0,t1,t2,t3,t4,t5,t6,t7,t8,t9
 work=$(mktemp -d /tmp/porchlight-capture.XXXXXX) && chmod 755 "$work"
 server_pid=
+readers=()
 
 main() {
     trap stop EXIT
@@ -21,8 +29,17 @@ main() {
     start_postgres
     start_porchlight
     psql -q <<<"$TABLES"
-    bulk
+    local load
+    [ $# -gt 0 ] || set -- bulk rates receipt viewers
+    for load in "$@"; do "$load"; done
+}
+
+until_told() {
     until [ "$(psql -c 'select count(*) from porchlight.outbox')" = 0 ]; do sleep 0.2; done
+}
+
+rates() {
+    until_told
     rate "nobody else at work"
     psql -qc "begin; select porchlight.emit('test:long', '{\"broker\": \"b\"}'); select pg_sleep($((SECONDS_AT_RATE + 5)))" >/dev/null &
     sleep 1
@@ -41,13 +58,16 @@ start_postgres() {
 }
 
 start_porchlight() {
-    DATABASE_URL="postgres://postgres@localhost/postgres?host=$work" JWT_SECRET=benches-only-secret-of-32-bytes \
-        PORCHLIGHT_ADDR=127.0.0.1:0 "$PORCHLIGHT_BIN" serve 2>"$work/porchlight.log" &
+    DATABASE_URL="postgres://postgres@localhost/postgres?host=$work" JWT_SECRET="$SECRET" \
+        PORCHLIGHT_ADDR=127.0.0.1:0 PORCHLIGHT_STREAMS_PER_USER=1000 "$PORCHLIGHT_BIN" serve 2>"$work/porchlight.log" &
     server_pid=$!
     until grep -q 'listening on' "$work/porchlight.log"; do sleep 0.1; done
+    address=$(sed -n 's|.*listening on \(http://[0-9.:]*\).*|\1|p' "$work/porchlight.log" | head -n 1)
+    token=$(JWT_SECRET="$SECRET" "$PORCHLIGHT_BIN" token --user viewer --team "$TEAMS" --broker b 2>/dev/null)
 }
 
 stop() {
+    [ ${#readers[@]} = 0 ] || kill "${readers[@]}" 2>/dev/null || true
     [ -z "$server_pid" ] || kill "$server_pid" 2>/dev/null || true
     (cd "$work" && "${as_server[@]}" "$PG_BIN_DIR/pg_ctl" -D "$work/data" -m immediate stop >/dev/null) || true
     rm -rf "$work"
@@ -85,7 +105,7 @@ bulk() {
     for round in $(seq "$ROUNDS"); do
         for table in unwatched listings; do
             psql -qc 'vacuum unwatched, listings, porchlight.outbox' -c checkpoint
-            until [ "$(psql -c 'select count(*) from porchlight.outbox')" = 0 ]; do sleep 0.2; done
+            until_told
             update_ms "$table" >>"$work/$table.ms"
         done
     done
@@ -99,10 +119,7 @@ bulk() {
 rate() {
     local since
     since=$(psql -c 'select clock_timestamp()')
-    echo '\set id random(1, 50000)
-update listings set beds = beds + 1, updated_at = clock_timestamp() where id = :id;' >"$work/one.sql"
-    "$PG_BIN_DIR/pgbench" -h "$work" -U postgres -n -c 4 -R "$RATE" -T "$SECONDS_AT_RATE" \
-        -f "$work/one.sql" postgres >/dev/null 2>&1
+    change_for "$SECONDS_AT_RATE"
     sleep 1
     psql -F ', ' -c "
         select '$RATE a second, $1: ' || count(*) || ' events, p50 '
@@ -113,4 +130,73 @@ update listings set beds = beds + 1, updated_at = clock_timestamp() where id = :
               from porchlight.events where type = 'listing:updated' and created_at > '$since') e"
 }
 
-main
+# One row at a time, stamped in the statement that is committed with it.
+change_for() {
+    echo '\set id random(1, 50000)
+update listings set beds = beds + 1, updated_at = clock_timestamp() where id = :id;' >"$work/one.sql"
+    "$PG_BIN_DIR/pgbench" -h "$work" -U postgres -n -c 4 -R "$RATE" -T "$1" \
+        -f "$work/one.sql" postgres 2>/dev/null | sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p'
+}
+
+# From the change, its commit included, to the line in a client's hands, by the one clock of this machine.
+receipt() {
+    until_told
+    curl -sN -H "Authorization: Bearer $token" "$address/stream?types=listing:*&named=false" |
+        while IFS= read -r line; do
+            [[ $line != *'"changes"'* ]] || printf '%s\t%s\n' "$EPOCHREALTIME" "${line#data: }"
+        done >"$work/received" &
+    readers+=($!)
+    sleep 1
+    change_for "$SECONDS_OF_RECEIPT" >"$work/changed"
+    sleep 1
+    psql -qF ', ' <<SQL
+create temp table received (at numeric, event text);
+\copy received from '$work/received' with (format csv, delimiter E'\t', quote E'\x01')
+select '$RATE a second, from the change to a client: ' || count(*) || ' of $(<"$work/changed") received, p50 '
+    || round(percentile_cont(0.5) within group (order by ms)::numeric, 1) || ' ms, p99 '
+    || round(percentile_cont(0.99) within group (order by ms)::numeric, 1) || ' ms, longest '
+    || round(max(ms)::numeric, 1) || ' ms'
+from (select (at - extract(epoch from (event::json -> 'changes' ->> 'updatedAt')::timestamptz)) * 1000 as ms
+      from received) r
+SQL
+}
+
+viewers() {
+    until_told
+    view 1
+    sleep 1
+    local before
+    before=$(wc -c <"$work/view.1")
+    psql -qc "update listings set list_price = list_price - 5000, version = version + 1, updated_at = now()
+        where id = 7"
+    until [ "$(wc -c <"$work/view.1")" != "$before" ]; do sleep 0.1; done
+    echo "one record of 50 changes: $(($(wc -c <"$work/view.1") - before)) bytes for a viewer"
+    echo "1 viewer: $(queries)"
+    view "$((VIEWERS - 1))"
+    sleep 2
+    echo "$VIEWERS viewers: $(queries)"
+}
+
+# So many more streams of what happens to the teams' records; the first is kept.
+view() {
+    local n
+    for n in $(seq "$1"); do
+        printf 'url = "%s/stream?types=listing:*"\noutput = "%s"\n' "$address" "$work/view.$n"
+    done >"$work/view.conf"
+    curl -sN -Z --parallel-immediate --parallel-max 300 -H "Authorization: Bearer $token" -K "$work/view.conf" 2>/dev/null &
+    readers+=($!)
+}
+
+# Transactions of the database beside the changes themselves; idle sessions report theirs late.
+queries() {
+    local before after changes
+    sleep 2
+    before=$(psql -c 'select pg_stat_clear_snapshot(), xact_commit from pg_stat_database where datname = current_database()')
+    changes=$(change_for "$SECONDS_OF_VIEWERS")
+    sleep 2
+    after=$(psql -c 'select pg_stat_clear_snapshot(), xact_commit from pg_stat_database where datname = current_database()')
+    awk -v t="$((${after#|} - ${before#|} - changes))" -v c="$changes" -v s="$SECONDS_OF_VIEWERS" \
+        'BEGIN { printf "%d transactions beside %d changes in %d s\n", t, c, s }'
+}
+
+main "$@"

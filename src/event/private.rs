@@ -63,50 +63,37 @@ impl Private {
 /// Sets the values of these fields aside, wherever an event tells them at the top: the owner of
 /// the record may see them, by the event's own word where nobody else has said who that is.
 pub fn set_aside(event: &mut NewEvent, names: &BTreeSet<String>) {
-    if names.is_empty() {
-        return;
-    }
-    let mut values = Vec::new();
-    let kept = event
-        .private
-        .as_ref()
-        .and_then(|private| fields(&private.0));
-    // What a watched table set aside is told as that already.
-    values.extend(
-        kept.into_iter()
-            .flatten()
-            .map(|(name, raw)| (name, raw.get().to_owned())),
-    );
-    let known = values.len();
-    let mut owner = None;
-    for object in [&mut event.data, &mut event.changes] {
-        let Some(told) = object.as_deref().and_then(fields) else {
+    let kept = event.private.clone();
+    // What a watched table has set aside is told as that already.
+    let kept = kept.as_ref().and_then(|kept| fields(&kept.0));
+    let kept = kept.unwrap_or_default();
+    let is_kept = |name: &String| kept.iter().any(|(known, _)| known == name);
+    let (mut values, mut owner) = (Vec::new(), None);
+    for told in [&mut event.data, &mut event.changes] {
+        let Some(object) = told.clone() else {
             continue;
         };
-        owner = owner.or_else(|| owner_in(&told));
-        let is_private = |name: &String| {
-            names.contains(name) && !values[..known].iter().any(|(kept, _)| kept == name)
-        };
-        let (hidden, shown): (Vec<_>, Vec<_>) = told
-            .into_iter()
-            .map(|(name, raw)| (is_private(&name), name, raw.get()))
-            .map(|(is_private, name, raw)| {
-                let word = if is_private { REDACTED } else { raw };
-                (
-                    is_private.then(|| (name.clone(), raw.to_owned())),
-                    (name, word),
-                )
-            })
-            .unzip();
-        let hidden: Vec<_> = hidden.into_iter().flatten().collect();
-        if !hidden.is_empty() {
-            *object = written(shown.iter().map(|(name, raw)| (&**name, *raw)));
-            values.extend(hidden);
+        let fields = fields(&object).unwrap_or_default();
+        owner = owner.or_else(|| owner_in(&fields));
+        let is_private = |name: &String| names.contains(name) && !is_kept(name);
+        if !fields.iter().any(|(name, _)| is_private(name)) {
+            continue;
         }
+        let mut shown = Vec::new();
+        for (name, value) in fields {
+            if is_private(&name) {
+                values.push((name.clone(), value.get().to_owned()));
+                shown.push((name, REDACTED));
+            } else {
+                shown.push((name, value.get()));
+            }
+        }
+        *told = written(shown.iter().map(|(name, value)| (&**name, *value)));
     }
-    if values.len() > known {
-        let all = values.iter().map(|(name, raw)| (&**name, &**raw));
-        event.private = written(all).map(Private);
+    if !values.is_empty() {
+        let kept = kept.iter().map(|(name, value)| (&**name, value.get()));
+        let values = values.iter().map(|(name, value)| (&**name, &**value));
+        event.private = written(kept.chain(values)).map(Private);
         event.owner = event.owner.take().or(owner);
     }
 }

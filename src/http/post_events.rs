@@ -13,7 +13,7 @@ use super::body::Object;
 use super::problem::Problem;
 use super::{Service, body};
 use crate::event::json::{DEEPEST, depth, on_one_line};
-use crate::event::{Audience, NewEvent};
+use crate::event::{Audience, NewEvent, set_aside};
 use crate::event_log::Publication;
 use crate::event_log::idempotency::Key;
 use crate::identity::Caller;
@@ -89,7 +89,9 @@ pub async fn publish(
     let body = body::read(&request, payload, limits.body_bytes).await?;
     let mut events = events(&body, &caller, limits.event_bytes)?;
     for event in &mut events {
-        service.app.modules.mask(event);
+        if let Some(names) = service.app.modules.private(event.module()) {
+            set_aside(event, names);
+        }
     }
     let key = key.map(|name| Key {
         broker: caller.broker.clone(),

@@ -112,11 +112,17 @@ impl Encoded {
         }
     }
 
-    /// Whose its private fields were when this was made, if it has any.
+    /// Whether it has private fields.
     #[must_use]
-    pub fn private_to(&self) -> Option<Option<&UserId>> {
+    pub fn is_private(&self) -> bool {
+        self.unmasked.is_some()
+    }
+
+    /// Whose they were when this was made.
+    #[must_use]
+    pub fn private_to(&self) -> Option<&UserId> {
         let unmasked = self.unmasked.as_deref()?;
-        Some(unmasked.event.told.owner.as_ref())
+        unmasked.event.told.owner.as_ref()
     }
 
     fn words(&self, sight: Sight) -> &Words {

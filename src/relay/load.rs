@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::outbox::Row;
 use crate::event::json::{DEEPEST, depth, on_one_line};
-use crate::event::{Audience, NewEvent, Private};
+use crate::event::{Audience, NewEvent, Private, set_aside};
 use crate::event_log::Batch;
 use crate::ids::{BrokerId, EventType, InvalidId, ModuleName, RecordId, UserId};
 use crate::modules::Modules;
@@ -128,7 +128,9 @@ fn event(row: &Row, rules: &Rules) -> Result<(BrokerId, NewEvent), String> {
         is_truncated: row.is_truncated,
         ..NewEvent::new(audience, event_type)
     };
-    rules.modules.mask(&mut event);
+    if let Some(names) = rules.modules.private(event.module()) {
+        set_aside(&mut event, names);
+    }
     truncate(&mut event, rules.event_bytes);
     Ok((broker, event))
 }

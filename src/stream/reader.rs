@@ -87,7 +87,7 @@ impl Reader {
     /// that was too long ago to say.
     #[must_use]
     pub fn sight(&self, frame: &Frame, as_of: i64, rights: &Rights) -> Option<Sight> {
-        if frame.encoded.private_to().is_none() {
+        if !frame.encoded.is_private() {
             return Some(Sight::Masked);
         }
         let ring = self.guest.ring();

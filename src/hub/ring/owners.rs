@@ -54,19 +54,44 @@ impl Owners {
     /// How a reader sees a frame: by who owns its record now.
     #[must_use]
     pub fn sight(&self, frame: &Frame, reader: &Rights) -> Sight {
-        let Some(owner) = frame.encoded.private_to() else {
+        if !frame.encoded.is_private() {
             return Sight::Masked;
-        };
+        }
         let change = frame.encoded.record.as_ref();
         let change = change.and_then(|record| self.latest.get(record));
         let owner = match change {
             Some((at, owner)) if *at > frame.position => owner.as_ref(),
-            _ => owner,
+            _ => frame.encoded.private_to(),
         };
         if reader.reach(owner) {
             Sight::Unmasked
         } else {
             Sight::Masked
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_changes_are_known_and_a_record_counts_once() {
+        let record = |n: usize| RecordPath {
+            module: "m".parse().unwrap(),
+            id: format!("r-{n}").parse().unwrap(),
+        };
+        let mut owners = Owners::new(5);
+        // One record that changes hands all the time makes nothing be forgotten.
+        for at in 6..5_000 {
+            owners.change(at, &record(0), None);
+        }
+        assert_eq!((owners.since(), owners.latest.len()), (5, 1));
+        for n in 1..=MOST_CHANGES {
+            owners.change(5_000 + i64::try_from(n).unwrap(), &record(n), None);
+        }
+        assert_eq!(owners.since(), 4_999);
+        assert_eq!(owners.latest.len(), MOST_CHANGES);
+        assert_eq!(owners.order.len(), MOST_CHANGES);
     }
 }
