@@ -18,6 +18,10 @@ pub mod query;
 pub mod record;
 pub mod routes;
 pub mod streams;
+pub mod task_output;
+pub mod task_problem;
+pub mod tasks;
+pub mod tasks_worker;
 
 use std::future::{Ready, ready};
 use std::rc::Rc;

@@ -29,6 +29,7 @@ use crate::records::RecordBook;
 use crate::relay::Relay;
 use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
+use crate::tasks::{self, TaskBook};
 
 /// A follower that has not seen the database for so long is not alive.
 const FOLLOWER_SILENCE: Duration = Duration::from_secs(10);
@@ -86,6 +87,7 @@ impl Ground<'_> {
         };
         let signals = self.signals(signals, signals_heard);
         let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
+        let tasks = self.task_book(&Teller::new(dice.clone(), committed.clone()));
         self.relay(committed.clone(), &metrics);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
@@ -114,6 +116,7 @@ impl Ground<'_> {
             signals,
             signal_names: config.signals.signals.clone(),
             locks,
+            tasks,
             metrics,
             limits: self.limits(),
         }
@@ -171,6 +174,29 @@ impl Ground<'_> {
         desk
     }
 
+    /// Requests change tasks, the keeper takes reports on them, and a task ends what is over.
+    fn task_book(&self, teller: &Teller) -> TaskBook {
+        let parts = tasks::KeeperParts {
+            database: Kept::new(self.database.core.clone()),
+            teller: teller.clone(),
+            stop: self.tasks.stop_last(),
+        };
+        let (reports, keeping) = tasks::Reports::new(parts);
+        self.tasks.spawn("the keeper of tasks", keeping);
+        let rules = self.config.tasks.rules(self.limits().event_bytes);
+        let sweeper = tasks::sweeper::Sweeper {
+            tasks: TaskBook::new(
+                self.database.core.clone(),
+                teller.clone(),
+                (reports.clone(), rules.clone()),
+            ),
+            dice: self.around.dice.clone(),
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("the sweeper of tasks", sweeper.run());
+        TaskBook::new(self.database.pool.clone(), teller.clone(), (reports, rules))
+    }
+
     fn follower(&self, parts: FollowerParts) -> Porch {
         let (porch, follower) = Follower::new(parts);
         self.tasks.spawn("the follower", follower.run());
@@ -212,6 +238,7 @@ impl Ground<'_> {
         let parts = housekeeping::Parts {
             pool: self.database.pool.clone(),
             settings: self.config.retention.clone(),
+            task_age: self.config.tasks.retention(),
             metrics: Arc::clone(metrics),
             stop: self.tasks.stop_last(),
         };

@@ -25,6 +25,8 @@ struct Parts {
     retry_after_seconds: Option<u32>,
     position: Option<String>,
     lock: Option<serde_json::Value>,
+    /// What else helps, by name.
+    more: serde_json::Map<String, serde_json::Value>,
     allow: Option<String>,
 }
 
@@ -42,6 +44,8 @@ struct ProblemJson<'a> {
     position: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<&'a serde_json::Value>,
+    #[serde(flatten)]
+    more: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 impl Problem {
@@ -60,6 +64,7 @@ impl Problem {
             retry_after_seconds: None,
             position: None,
             lock: None,
+            more: serde_json::Map::new(),
             allow: None,
         }))
     }
@@ -119,6 +124,13 @@ impl Problem {
         self
     }
 
+    /// Shows something else that helps.
+    #[must_use]
+    pub fn showing(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.0.more.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Says where the log stands.
     #[must_use]
     pub fn with_position(mut self, position: String) -> Self {
@@ -161,6 +173,7 @@ impl ResponseError for Problem {
             field: self.0.field.as_deref(),
             position: self.0.position.as_deref(),
             lock: self.0.lock.as_ref(),
+            more: &self.0.more,
         };
         response.body(serde_json::to_string(&json).unwrap_or_default())
     }
@@ -189,6 +202,9 @@ impl From<UnknownScope> for Problem {
         let code = match error {
             UnknownScope::Team(_) => "unknown_team",
             UnknownScope::NoTeam => "no_team",
+            UnknownScope::NoWorker => {
+                return Self::new(StatusCode::FORBIDDEN, "role_needed", error.to_string());
+            }
         };
         Self::new(StatusCode::NOT_FOUND, code, error.to_string()).at("team")
     }

@@ -11,6 +11,7 @@ pub(crate) const NEVER: &[Never] = &[
     Never {
         modules: &[
             "bench",
+            "claiming",
             "clock",
             "config",
             "database",
@@ -32,6 +33,7 @@ pub(crate) const NEVER: &[Never] = &[
             "relay",
             "signals",
             "stream",
+            "tasks",
             "telemetry",
         ],
         name: &["crate::http", "crate::app", "crate::cli"],
@@ -39,6 +41,7 @@ pub(crate) const NEVER: &[Never] = &[
     },
     Never {
         modules: &[
+            "claiming",
             "clock",
             "config",
             "database",
@@ -59,6 +62,7 @@ pub(crate) const NEVER: &[Never] = &[
             "records",
             "relay",
             "signals",
+            "tasks",
             "telemetry",
         ],
         name: &["actix_web", "actix_http", "actix_cors"],
@@ -113,6 +117,17 @@ pub(crate) const NEVER: &[Never] = &[
         because: "a lock is a row and what the log tells of it, whoever listens",
     },
     Never {
+        modules: &["tasks"],
+        name: &[
+            "crate::hub",
+            "crate::follower",
+            "crate::stream",
+            "crate::history",
+            "crate::claiming",
+        ],
+        because: "a task is a row and what the log tells of it, whoever listens",
+    },
+    Never {
         modules: &["relay"],
         name: &[
             "crate::hub",
@@ -154,6 +169,8 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::locks::row",
             "crate::event_log::teller",
             "crate::locks::expiry",
+            "crate::tasks::keeper",
+            "crate::tasks::sweeper",
             "crate::config",
             "crate::database",
         ],
@@ -239,6 +256,7 @@ pub(crate) const WORDS: &[Word] = &[
             "src/instances/announce.rs",
             "src/presence/store.rs",
             "src/relay",
+            "src/tasks",
         ],
         because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
                   part of the log)",
@@ -298,6 +316,8 @@ pub(crate) const WORDS: &[Word] = &[
             "RecordBook::new(",
             "Keeper::new(",
             "Signals::new(",
+            "TaskBook::new(",
+            "Reports::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",
