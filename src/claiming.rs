@@ -69,13 +69,12 @@ pub async fn claim(
                 is_wanted |= offers(&frame.encoded, (wanted, &rights));
                 true
             });
-            match look {
-                Look::Found(Found::UpTo(upto)) => place = upto,
+            if let Look::Found(Found::UpTo(upto)) = look {
+                place = upto;
+            } else {
                 // Memory cannot say what came: go on from what it knows, and try.
-                _ => {
-                    (epoch, place) = reader.log_head();
-                    is_wanted = true;
-                }
+                (epoch, place) = reader.log_head();
+                is_wanted = true;
             }
             let seat = reader.seat();
             let now = Instant::now();

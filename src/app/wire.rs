@@ -86,8 +86,7 @@ impl Ground<'_> {
             metrics: Arc::clone(&metrics),
         };
         let signals = self.signals(signals, signals_heard);
-        let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
-        let tasks = self.task_book(&Teller::new(dice.clone(), committed.clone()));
+        let teller = Teller::new(dice.clone(), committed.clone());
         self.relay(committed.clone(), &metrics);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
@@ -115,8 +114,8 @@ impl Ground<'_> {
             presence,
             signals,
             signal_names: config.signals.signals.clone(),
-            locks,
-            tasks,
+            locks: self.locks(teller.clone()),
+            tasks: self.task_book(&teller),
             metrics,
             limits: self.limits(),
         }

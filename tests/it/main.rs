@@ -36,5 +36,6 @@ mod signals;
 mod slow;
 mod starting;
 mod stopping;
+mod tasks;
 mod tokens;
 mod wire;

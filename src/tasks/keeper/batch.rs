@@ -37,6 +37,16 @@ pub(super) struct Taken {
     pub(super) wait: Option<Duration>,
 }
 
+impl Asked {
+    fn fence(&self) -> Option<i32> {
+        self.by.as_ref().map(|(_, fence)| *fence)
+    }
+
+    fn permille(&self) -> Option<i16> {
+        self.progress.percent.map(Percent::permille)
+    }
+}
+
 struct TakenRow {
     broker_id: String,
     id: String,
@@ -70,12 +80,8 @@ pub(super) async fn keep(
     let workers = column(|a| a.by.as_ref().map(|(worker, _)| worker.as_str()));
     let messages = column(|a| a.progress.message.as_ref().map(Message::as_str));
     let partials = column(|a| a.progress.partial.as_deref().map(RawValue::get));
-    let fences: Vec<_> = asked
-        .iter()
-        .map(|a| a.by.as_ref().map(|(_, fence)| *fence))
-        .collect();
-    let percents = asked.iter().map(|a| a.progress.percent);
-    let percents: Vec<_> = percents.map(|p| p.map(Percent::permille)).collect();
+    let fences: Vec<_> = asked.iter().map(Asked::fence).collect();
+    let percents: Vec<_> = asked.iter().map(Asked::permille).collect();
     let (step, steps): (Vec<_>, Vec<_>) = asked.iter().map(|a| a.progress.step.unzip()).unzip();
     let rows = sqlx::query_as!(
         TakenRow,

@@ -43,7 +43,7 @@ impl Listening {
     /// Waits for a change since the last time.
     pub(super) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -62,11 +62,11 @@ where
     text.parse().map_err(unreadable)
 }
 
-fn maybe_name<T>(text: Option<String>) -> sqlx::Result<Option<T>>
+fn maybe_name<T>(text: Option<&String>) -> sqlx::Result<Option<T>>
 where
     T: std::str::FromStr<Err = InvalidId>,
 {
-    text.as_deref().map(name).transpose()
+    text.map(|text| name(text)).transpose()
 }
 
 impl Stored {
@@ -104,12 +104,12 @@ impl TryFrom<Stored> for Row {
             held: stored.held()?,
             id: name(&stored.id)?,
             user: name(&stored.user_id)?,
-            team: maybe_name(stored.team_id)?,
+            team: maybe_name(stored.team_id.as_ref())?,
             task_type: name(&stored.r#type)?,
             title: stored.title.map(Title::stored),
-            parent: maybe_name(stored.parent_id)?,
+            parent: maybe_name(stored.parent_id.as_ref())?,
             is_workflow: stored.is_workflow,
-            retry_of: maybe_name(stored.retry_of)?,
+            retry_of: maybe_name(stored.retry_of.as_ref())?,
             state: stored.state.parse().map_err(unreadable)?,
             result: stored.result.map(json).transpose()?,
             error: error.transpose().map_err(unreadable)?,
