@@ -22,6 +22,7 @@ use crate::presence::Presence;
 use crate::records::RecordBook;
 use crate::signals::{SignalNames, Signals};
 use crate::stream::open::Services;
+use crate::tasks::TaskBook;
 
 mod housekeeping;
 mod serve;
@@ -64,6 +65,8 @@ pub struct App {
     pub signal_names: SignalNames,
     /// Who is at work on them.
     pub locks: Locks,
+    /// What is asked for and done.
+    pub tasks: TaskBook,
     /// What streams need.
     pub streams: Arc<Services>,
     /// What Prometheus is told.

@@ -8,6 +8,7 @@ pub mod presence;
 pub mod server;
 pub mod signals;
 pub mod streams;
+pub mod tasks;
 
 use clap::Args;
 
@@ -38,4 +39,7 @@ pub struct Config {
     /// What its users can signal.
     #[command(flatten)]
     pub signals: signals::SignalSettings,
+    /// How long work may take.
+    #[command(flatten)]
+    pub tasks: tasks::TaskSettings,
 }

@@ -26,6 +26,8 @@ pub enum Audience {
     Team(TeamId),
     /// One user.
     User(UserId),
+    /// Those who carry out tasks.
+    Workers,
 }
 
 impl fmt::Display for Audience {
@@ -34,6 +36,7 @@ impl fmt::Display for Audience {
             Self::Broker => f.write_str("broker"),
             Self::Team(team) => write!(f, "team:{team}"),
             Self::User(user) => write!(f, "user:{user}"),
+            Self::Workers => f.write_str("workers"),
         }
     }
 }
@@ -49,6 +52,7 @@ impl FromStr for Audience {
         let unknown = || UnknownAudience(text.to_owned());
         match text.split_once(':') {
             None if text == "broker" => Ok(Self::Broker),
+            None if text == "workers" => Ok(Self::Workers),
             Some(("team", id)) => TeamId::parse(id).map(Self::Team).map_err(|_| unknown()),
             Some(("user", id)) => UserId::parse(id).map(Self::User).map_err(|_| unknown()),
             _ => Err(unknown()),

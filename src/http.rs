@@ -20,6 +20,10 @@ pub mod record_problem;
 pub mod records;
 pub mod routes;
 pub mod streams;
+pub mod task_output;
+pub mod task_problem;
+pub mod tasks;
+pub mod tasks_worker;
 
 use std::future::{Ready, ready};
 use std::rc::Rc;

@@ -78,6 +78,12 @@ id!(/// One device or tab of a user, named by itself.
     SessionName);
 id!(/// The type of an event: `escrow:updated`.
     EventType);
+id!(/// A task of a broker.
+    TaskId);
+id!(/// The type of a task, by which workers choose: `import_csv`.
+    TaskType);
+id!(/// Why a task failed, for programs: `rate_limited`.
+    FaultCode);
 
 /// One record of one module, as paths write it: `escrows/e-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,6 +8,7 @@
 //! - The [`hub`] keeps recent frames in memory and wakes the streams they are for.
 //! - [`signals`] are told to streams and to other instances, and never logged.
 //! - [`locks`] say who is at work on a record, and tell of it by the log.
+//! - [`tasks`] are what users ask for and workers do; [`claiming`] waits for them.
 //! - The [`relay`] moves to the log what transactions on watched tables have written.
 //! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
 //!
@@ -17,6 +18,7 @@
 
 pub mod app;
 pub mod bench;
+pub mod claiming;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -41,4 +43,5 @@ pub mod records;
 pub mod relay;
 pub mod signals;
 pub mod stream;
+pub mod tasks;
 pub mod telemetry;

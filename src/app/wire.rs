@@ -30,6 +30,7 @@ use crate::records::RecordBook;
 use crate::relay::{Bell, Relay, Rules};
 use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
+use crate::tasks::{self, TaskBook};
 
 /// A follower that has not seen the database for so long is not alive.
 const FOLLOWER_SILENCE: Duration = Duration::from_secs(10);
@@ -86,7 +87,7 @@ impl Ground<'_> {
             metrics: Arc::clone(&metrics),
         };
         let signals = self.signals(signals, signals_heard);
-        let locks = self.locks(Teller::new(dice.clone(), committed.clone()));
+        let teller = Teller::new(dice.clone(), committed.clone());
         let bell = self.relay(committed.clone(), &metrics);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
@@ -114,7 +115,8 @@ impl Ground<'_> {
             presence,
             signals,
             signal_names: config.signals.signals.clone(),
-            locks,
+            locks: self.locks(teller.clone()),
+            tasks: self.task_book(&teller),
             metrics,
             limits: self.limits(),
             crm: self.crm(bell),
@@ -186,6 +188,29 @@ impl Ground<'_> {
         desk
     }
 
+    /// Requests change tasks, the keeper takes reports on them, and a task ends what is over.
+    fn task_book(&self, teller: &Teller) -> TaskBook {
+        let parts = tasks::KeeperParts {
+            database: Kept::new(self.database.core.clone()),
+            teller: teller.clone(),
+            stop: self.tasks.stop_last(),
+        };
+        let (reports, keeping) = tasks::Reports::new(parts);
+        self.tasks.spawn("the keeper of tasks", keeping);
+        let rules = self.config.tasks.rules(self.limits().event_bytes);
+        let sweeper = tasks::sweeper::Sweeper {
+            tasks: TaskBook::new(
+                self.database.core.clone(),
+                teller.clone(),
+                (reports.clone(), rules.clone()),
+            ),
+            dice: self.around.dice.clone(),
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("the sweeper of tasks", sweeper.run());
+        TaskBook::new(self.database.pool.clone(), teller.clone(), (reports, rules))
+    }
+
     fn follower(&self, parts: FollowerParts) -> Porch {
         let (porch, follower) = Follower::new(parts);
         self.tasks.spawn("the follower", follower.run());
@@ -227,6 +252,7 @@ impl Ground<'_> {
         let parts = housekeeping::Parts {
             pool: self.database.pool.clone(),
             settings: self.config.retention.clone(),
+            task_age: self.config.tasks.retention(),
             metrics: Arc::clone(metrics),
             stop: self.tasks.stop_last(),
         };

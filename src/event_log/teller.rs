@@ -1,5 +1,6 @@
 //! The end of a change: the log is appended to, the change is committed, and told.
 
+use rustc_hash::FxHashMap;
 use sqlx::{Postgres, Transaction};
 
 use super::{Appended, Batch, append};
@@ -18,15 +19,14 @@ pub struct Teller {
 /// What a transaction has appended, and tells once it is committed.
 #[derive(Debug)]
 pub struct Telling {
-    logs: Vec<Appended>,
-    events: Vec<NewEvent>,
+    told: Vec<(Appended, Vec<NewEvent>)>,
 }
 
 impl Telling {
     /// The log that was appended to, if anything was.
     #[must_use]
     pub fn log(&self) -> Option<&Appended> {
-        self.logs.first()
+        self.told.first().map(|(log, _)| log)
     }
 }
 
@@ -50,15 +50,33 @@ impl Teller {
         broker: &BrokerId,
         events: Vec<NewEvent>,
     ) -> sqlx::Result<Telling> {
-        let mut logs = Vec::new();
-        if !events.is_empty() {
-            let batch = Batch {
-                broker,
-                events: events.iter().collect(),
-            };
-            logs = append(transaction, &self.dice, &[batch]).await?;
+        let one = (broker.clone(), events);
+        self.append_all(transaction, vec![one]).await
+    }
+
+    /// Appends to many logs; each broker's events in one list.
+    pub async fn append_all(
+        &self,
+        transaction: &mut Transaction<'_, Postgres>,
+        mut told: Vec<(BrokerId, Vec<NewEvent>)>,
+    ) -> sqlx::Result<Telling> {
+        told.retain(|(_, events)| !events.is_empty());
+        if told.is_empty() {
+            return Ok(Telling { told: Vec::new() });
         }
-        Ok(Telling { logs, events })
+        let batches = told.iter().map(|(broker, events)| Batch {
+            broker,
+            events: events.iter().collect(),
+        });
+        let batches: Vec<_> = batches.collect();
+        let logs = append(transaction, &self.dice, &batches).await?;
+        let mut events: FxHashMap<_, _> = told.into_iter().collect();
+        let of_log = |log: Appended| {
+            let events = events.remove(&log.broker).unwrap_or_default();
+            (log, events)
+        };
+        let told = logs.into_iter().map(of_log).collect();
+        Ok(Telling { told })
     }
 
     /// Commits, and tells of what was appended.
@@ -68,12 +86,11 @@ impl Teller {
         telling: Telling,
     ) -> sqlx::Result<()> {
         transaction.commit().await?;
-        let Telling { logs, events } = telling;
-        for log in logs {
+        for (log, events) in telling.told {
             self.committed.tell(CommittedBatch {
                 head: log.head(),
                 epoch: log.epoch.clone(),
-                events: log.events(events.iter().cloned()).collect(),
+                events: log.events(events).collect(),
                 broker: log.broker,
             });
         }

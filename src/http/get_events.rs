@@ -57,10 +57,11 @@ fn asked(query: &EventsQuery) -> Result<History, Problem> {
         (None | Some("all"), None) => Scope::All,
         (Some("user"), None) => Scope::User,
         (Some("broker"), None) => Scope::Broker,
+        (Some("worker"), None) => Scope::Worker,
         (Some(_), None) => {
             return Err(Problem::bad_parameter(
                 "scope",
-                "must be all, user, team or broker",
+                "must be all, user, team, broker or worker",
             ));
         }
     };

@@ -205,6 +205,9 @@ impl From<UnknownScope> for Problem {
         let code = match error {
             UnknownScope::Team(_) => "unknown_team",
             UnknownScope::NoTeam => "no_team",
+            UnknownScope::NoWorker => {
+                return Self::new(StatusCode::FORBIDDEN, "role_needed", error.to_string());
+            }
         };
         Self::new(StatusCode::NOT_FOUND, code, error.to_string()).at("team")
     }

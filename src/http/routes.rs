@@ -9,7 +9,7 @@ use actix_web::{Handler, HttpRequest, Responder, Route, web};
 use super::problem::Problem;
 use super::{
     console, get_events, health, locks, openapi, post_events, post_signals, presence, records,
-    streams,
+    streams, task_output, tasks, tasks_worker,
 };
 
 /// A method and a path, and who answers.
@@ -104,6 +104,19 @@ pub fn all() -> Vec<Endpoint> {
         post("/locks/{module}/{id}/renew", locks::renew),
         post("/locks/{module}/{id}/request", locks::request),
         post("/locks/{module}/{id}/takeover", locks::take_over),
+        get("/stream/worker", streams::worker),
+        get("/tasks", tasks::list),
+        post("/tasks", tasks::create),
+        post("/tasks/claim", tasks_worker::claim),
+        get("/tasks/{id}", tasks::find),
+        post("/tasks/{id}/cancel", tasks::cancel),
+        post("/tasks/{id}/retry", tasks::retry),
+        post("/tasks/{id}/progress", tasks_worker::progress),
+        post("/tasks/{id}/complete", tasks_worker::complete),
+        post("/tasks/{id}/fail", tasks_worker::fail),
+        post("/tasks/{id}/cancelled", tasks_worker::cancelled),
+        get("/tasks/{id}/output", task_output::read),
+        post("/tasks/{id}/output", task_output::write),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),

@@ -70,6 +70,18 @@ pub async fn broker(
     .await
 }
 
+/// What workers are told.
+pub async fn worker(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+) -> Result<HttpResponse, Problem> {
+    stream(&request, caller, &service, |team| {
+        only(team.as_ref(), Scope::Worker)
+    })
+    .await
+}
+
 /// One record.
 pub async fn record(
     request: HttpRequest,

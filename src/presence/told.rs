@@ -204,6 +204,7 @@ fn named(audience: &Audience) -> Value {
         Audience::Broker => json!({"broker": true}),
         Audience::Team(team) => json!({"team": team.as_str()}),
         Audience::User(user) => json!({"user": user.as_str()}),
+        Audience::Workers => json!({"workers": true}),
     }
 }
 

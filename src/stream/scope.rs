@@ -19,6 +19,8 @@ pub enum Scope {
     Broker,
     /// One record, as far as the caller may see it.
     Record(RecordPath),
+    /// What workers are told: of tasks that wait, and of the end of their own.
+    Worker,
 }
 
 /// The caller is in no such team, or there is none: the same to them.
@@ -30,6 +32,9 @@ pub enum UnknownScope {
     /// The token names no team.
     #[error("your token names no team")]
     NoTeam,
+    /// Not a worker.
+    #[error("this needs a token with the role worker")]
+    NoWorker,
 }
 
 impl Scope {
@@ -48,6 +53,8 @@ impl Scope {
             Self::Team(Some(team)) => Ok([Audience::Team(team.clone())].into()),
             Self::Team(None) if caller.teams.is_empty() => Err(UnknownScope::NoTeam),
             Self::Team(None) => Ok(teams().collect()),
+            Self::Worker if !caller.may_work() => Err(UnknownScope::NoWorker),
+            Self::Worker => Ok([Audience::Workers, user].into()),
         }
     }
 
@@ -60,6 +67,7 @@ impl Scope {
             Self::Team(None) => "/events?scope=team".to_owned(),
             Self::Team(Some(team)) => format!("/events?scope=team&team={team}"),
             Self::Broker => "/events?scope=broker".to_owned(),
+            Self::Worker => "/events?scope=worker".to_owned(),
             Self::Record(record) => format!("/events?scope=all&records={record}"),
         }
     }

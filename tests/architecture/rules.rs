@@ -11,6 +11,7 @@ pub(crate) const NEVER: &[Never] = &[
     Never {
         modules: &[
             "bench",
+            "claiming",
             "clock",
             "config",
             "crm",
@@ -33,6 +34,7 @@ pub(crate) const NEVER: &[Never] = &[
             "relay",
             "signals",
             "stream",
+            "tasks",
             "telemetry",
         ],
         name: &["crate::http", "crate::app", "crate::cli"],
@@ -40,6 +42,7 @@ pub(crate) const NEVER: &[Never] = &[
     },
     Never {
         modules: &[
+            "claiming",
             "clock",
             "config",
             "crm",
@@ -61,6 +64,7 @@ pub(crate) const NEVER: &[Never] = &[
             "records",
             "relay",
             "signals",
+            "tasks",
             "telemetry",
         ],
         name: &["actix_web", "actix_http", "actix_cors"],
@@ -125,6 +129,17 @@ pub(crate) const NEVER: &[Never] = &[
         because: "the triggers on its tables tell of a record, and nobody else does",
     },
     Never {
+        modules: &["tasks"],
+        name: &[
+            "crate::hub",
+            "crate::follower",
+            "crate::stream",
+            "crate::history",
+            "crate::claiming",
+        ],
+        because: "a task is a row and what the log tells of it, whoever listens",
+    },
+    Never {
         modules: &["relay"],
         name: &[
             "crate::hub",
@@ -166,6 +181,8 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::locks::row",
             "crate::event_log::teller",
             "crate::locks::expiry",
+            "crate::tasks::keeper",
+            "crate::tasks::sweeper",
             "crate::config",
             "crate::database",
             "crate::crm::row",
@@ -269,6 +286,7 @@ pub(crate) const WORDS: &[Word] = &[
             "src/relay",
             "src/crm/catalogue.rs",
             "src/crm/row.rs",
+            "src/tasks",
         ],
         because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
                   part of the log)",
@@ -329,6 +347,8 @@ pub(crate) const WORDS: &[Word] = &[
             "Keeper::new(",
             "Signals::new(",
             "Crm::new(",
+            "TaskBook::new(",
+            "Reports::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",

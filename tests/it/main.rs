@@ -37,5 +37,6 @@ mod signals;
 mod slow;
 mod starting;
 mod stopping;
+mod tasks;
 mod tokens;
 mod wire;

@@ -59,6 +59,7 @@ fn scopes(parts: &Parts) -> Value {
         match audience {
             Audience::User(user) => scopes["user"] = json!(user.as_str()),
             Audience::Broker => scopes["broker"] = json!(parts.caller.broker.as_str()),
+            Audience::Workers => scopes["workers"] = json!(true),
             Audience::Team(team) => {
                 if let Value::Array(teams) = &mut scopes["teams"] {
                     teams.push(json!(team.as_str()));

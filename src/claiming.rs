@@ -1,0 +1,113 @@
+//! A worker that waits for a task: claiming anew whenever one of its types comes up.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::hub::switchboard::TICK;
+use crate::hub::{Encoded, Found, Sight, Switchboard};
+use crate::identity::Caller;
+use crate::ids::TaskType;
+use crate::stream::open::Services;
+use crate::stream::reader::Look;
+use crate::stream::scope::UnknownScope;
+use crate::stream::{Reader, Scope};
+use crate::tasks::{AVAILABLE, Claimed, TaskBook, TaskError, Wanted};
+
+/// Without news, a claim is tried so often: rests end, and hints can be lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why nothing can be claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Not a worker.
+    #[error(transparent)]
+    Scope(#[from] UnknownScope),
+    /// The log is not to be had now, so nobody can wait at it.
+    #[error("the log is unavailable")]
+    Unavailable,
+    /// The task book's own.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+}
+
+/// Claims a task of the caller's broker, or waits for one. Whoever goes away while waiting
+/// takes no task along: nothing is claimed but between two waits.
+pub async fn claim(
+    (services, board): (&Arc<Services>, &Rc<Switchboard>),
+    tasks: &TaskBook,
+    (caller, wanted): (&Caller, &Wanted),
+    wait: Duration,
+) -> Result<Option<Claimed>, ClaimError> {
+    let audiences = Scope::Worker.audiences(caller)?;
+    if wait.is_zero() {
+        return Ok(tasks.claim(&caller.broker, wanted).await?);
+    }
+    let guest = services.porch.join(&caller.broker).await;
+    let guest = guest.map_err(|_| ClaimError::Unavailable)?;
+    // Listening begins before looking, so that nothing falls between.
+    let reader = Reader::new(board, guest, audiences);
+    let until_end = Duration::try_from(caller.expires_at - services.clock.now());
+    let until = Instant::now() + wait.min(until_end.unwrap_or_default());
+    let (mut epoch, mut place) = reader.log_head();
+    loop {
+        let claimed = tasks.claim(&caller.broker, wanted).await?;
+        if claimed.is_some() {
+            return Ok(claimed);
+        }
+        let look_at = until.min(Instant::now() + LOOK_EVERY);
+        let is_over = poll_fn(|context| {
+            let mut is_wanted = false;
+            let look = reader.look(&epoch, place, |frame, _| {
+                is_wanted |= offers(&frame.encoded, wanted);
+                true
+            });
+            if let Look::Found(Found::UpTo(upto)) = look {
+                place = upto;
+            } else {
+                // Memory cannot say what came: go on from what it knows, and try.
+                (epoch, place) = reader.log_head();
+                is_wanted = true;
+            }
+            let seat = reader.seat();
+            let now = Instant::now();
+            if seat.closing().is_some() || now + TICK >= until {
+                return Poll::Ready(true);
+            }
+            if is_wanted || now >= look_at {
+                return Poll::Ready(false);
+            }
+            seat.wait(context, look_at.checked_sub(TICK).unwrap_or(look_at));
+            Poll::Pending
+        })
+        .await;
+        if is_over {
+            return Ok(None);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Offer {
+    data: OfferData,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfferData {
+    task_type: TaskType,
+}
+
+/// Whether an event tells of a task that the worker can do.
+fn offers(encoded: &Encoded, wanted: &Wanted) -> bool {
+    if encoded.event_type.as_str() != AVAILABLE {
+        return false;
+    }
+    let offer = serde_json::from_str::<Offer>(encoded.json(Sight::Masked));
+    offer.is_ok_and(|offer| wanted.types.contains(&offer.data.task_type))
+}

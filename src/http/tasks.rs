@@ -1,0 +1,272 @@
+//! `/tasks`, as users see them: ask for work, look at it, end it, do it again.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::body::Object;
+use super::post_events::idempotency_key;
+use super::problem::Problem;
+use super::{Service, body, query};
+use crate::event::json::{DEEPEST, depth, on_one_line};
+use crate::identity::{Caller, Role};
+use crate::ids::{TaskId, TaskType, TeamId};
+use crate::tasks::{Key, MOST_CHILDREN, NewTask, Order, Question, Task, Title};
+
+/// Attempts that a task has unless its creator says otherwise, and how many those may be.
+const USUAL_ATTEMPTS: i32 = 3;
+const MOST_ATTEMPTS: i32 = 10;
+/// Tasks of one page.
+const LIMIT_DEFAULT: i64 = 50;
+const LIMIT_MOST: i64 = 200;
+/// Characters of a key in a body.
+const KEY_CHARS: usize = 255;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct OrderBody {
+    r#type: TaskType,
+    title: Option<Title>,
+    params: Option<Box<RawValue>>,
+    max_attempts: Option<i32>,
+    team: Option<TeamId>,
+    parent: Option<TaskId>,
+    children: Option<Vec<Object<ChildBody>>>,
+    idempotency_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ChildBody {
+    r#type: TaskType,
+    title: Option<Title>,
+    params: Option<Box<RawValue>>,
+    max_attempts: Option<i32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    state: Option<String>,
+    r#type: Option<String>,
+    parent: Option<String>,
+    user: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TasksJson {
+    tasks: Vec<Task>,
+    next: Option<String>,
+}
+
+/// Asks for work.
+pub async fn create(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    if caller.role == Role::Worker {
+        let detail = "Workers carry out tasks; others ask for them.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "role_needed", detail));
+    }
+    let Empty {} = query::parse(&request)?;
+    let header = idempotency_key(&request)?;
+    let body = body::read(&request, payload, service.app.limits.body_bytes).await?;
+    let order = order(body::parse(&body)?, header, &body)?;
+    let created = service.app.tasks.create(&caller, order).await?;
+    let mut response = if created.is_repeat {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::Created()
+    };
+    if created.is_repeat {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    }
+    Ok(response.json(created.task))
+}
+
+/// A page of the caller's tasks, from new to old.
+pub async fn list(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+) -> Result<HttpResponse, Problem> {
+    let question = question(&query::parse(&request)?)?;
+    let listed = service.app.tasks.list(&caller, &question).await?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Stream-Position", listed.position.to_string()));
+    response.insert_header(("Cache-Control", "no-store"));
+    Ok(response.json(TasksJson {
+        tasks: listed.tasks,
+        next: listed.next.map(|next| next.to_string()),
+    }))
+}
+
+/// All of a task.
+pub async fn find(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let Empty {} = query::parse(&request)?;
+    let found = service.app.tasks.find(&caller, &task_id(&path)?).await?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Stream-Position", found.position.to_string()));
+    response.insert_header(("Cache-Control", "no-store"));
+    Ok(response.json(found.task))
+}
+
+/// Ends a task.
+pub async fn cancel(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    (path, payload): (web::Path<String>, web::Payload),
+) -> Result<HttpResponse, Problem> {
+    let id = task_id(&path)?;
+    service.nothing(&request, payload).await?;
+    let task = service.app.tasks.cancel(&caller, &id).await?;
+    Ok(HttpResponse::Ok().json(task))
+}
+
+/// Does a task again.
+pub async fn retry(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    (path, payload): (web::Path<String>, web::Payload),
+) -> Result<HttpResponse, Problem> {
+    let id = task_id(&path)?;
+    service.nothing(&request, payload).await?;
+    let task = service.app.tasks.retry(&caller, &id).await?;
+    Ok(HttpResponse::Created().json(task))
+}
+
+/// The task of a path.
+pub(super) fn task_id(path: &str) -> Result<TaskId, Problem> {
+    path.parse().map_err(|e| Problem::bad_parameter("id", e))
+}
+
+impl Service {
+    /// An empty object, of a request that has no parameters.
+    async fn nothing(&self, request: &HttpRequest, payload: web::Payload) -> Result<(), Problem> {
+        let Empty {} = query::parse(request)?;
+        let Empty {} = self.body(request, payload).await?;
+        Ok(())
+    }
+}
+
+fn order(body: OrderBody, header: Option<String>, text: &[u8]) -> Result<Order, Problem> {
+    let key = key(header, body.idempotency_key)?.map(|name| Key {
+        name,
+        body_hash: Sha256::digest(text).to_vec(),
+    });
+    if body.parent.is_some() && body.children.is_some() {
+        let detail = "A step of a workflow has no children itself.";
+        return Err(Problem::bad_request("parent_is_child", detail).at("children"));
+    }
+    let children = body.children.map(children).transpose()?.unwrap_or_default();
+    let task = ChildBody {
+        r#type: body.r#type,
+        title: body.title,
+        params: body.params,
+        max_attempts: body.max_attempts,
+    };
+    Ok(Order {
+        task: new_task(task, str::to_owned)?,
+        team: body.team,
+        parent: body.parent,
+        children,
+        key,
+    })
+}
+
+fn children(children: Vec<Object<ChildBody>>) -> Result<Vec<NewTask>, Problem> {
+    if !(1..=MOST_CHILDREN).contains(&children.len()) {
+        let detail = format!("A workflow begins with 1 to {MOST_CHILDREN} steps.");
+        return Err(Problem::bad_request("invalid_body", detail).at("children"));
+    }
+    let step = |(n, Object(child))| new_task(child, |field| format!("children[{n}].{field}"));
+    children.into_iter().enumerate().map(step).collect()
+}
+
+fn new_task(body: ChildBody, at: impl Fn(&str) -> String) -> Result<NewTask, Problem> {
+    let max_attempts = body.max_attempts.unwrap_or(USUAL_ATTEMPTS);
+    if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
+        let detail = format!("maxAttempts is 1 to {MOST_ATTEMPTS}.");
+        return Err(Problem::bad_request("invalid_body", detail).at(at("maxAttempts")));
+    }
+    let params = match body.params {
+        Some(params) => kept_json(&params, &at("params"))?,
+        None => RawValue::from_string("{}".to_owned()).unwrap_or_default(),
+    };
+    Ok(NewTask {
+        task_type: body.r#type,
+        title: body.title,
+        params,
+        max_attempts,
+    })
+}
+
+/// JSON that can be kept and told: on one line, and not too deep.
+pub(super) fn kept_json(raw: &RawValue, field: &str) -> Result<Box<RawValue>, Problem> {
+    if depth(raw) > DEEPEST {
+        let detail = format!("{field} is nested more than {DEEPEST} deep.");
+        return Err(Problem::bad_request("invalid_body", detail).at(field));
+    }
+    Ok(on_one_line(raw))
+}
+
+fn key(header: Option<String>, body: Option<String>) -> Result<Option<String>, Problem> {
+    if let Some(key) = &body {
+        let is_plain = key.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        if !is_plain || !(1..=KEY_CHARS).contains(&key.len()) {
+            let detail =
+                format!("idempotencyKey has 1 to {KEY_CHARS} characters of visible ASCII.");
+            return Err(Problem::bad_request("invalid_body", detail).at("idempotencyKey"));
+        }
+    }
+    match (header, body) {
+        (Some(header), Some(body)) if header != body => {
+            let detail = "The header Idempotency-Key and idempotencyKey differ. Give one of them.";
+            Err(Problem::bad_request("invalid_body", detail).at("idempotencyKey"))
+        }
+        (header, body) => Ok(header.or(body)),
+    }
+}
+
+fn question(query: &ListQuery) -> Result<Question, Problem> {
+    fn parsed<T>(field: &str, text: Option<&str>) -> Result<Option<T>, Problem>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let parsed = text.map(str::parse).transpose();
+        parsed.map_err(|error| Problem::bad_parameter(field, error))
+    }
+    let limit = query.limit.as_deref().map(str::parse).transpose().ok();
+    let limit = limit.map(|limit| limit.unwrap_or(LIMIT_DEFAULT));
+    let limit = limit.filter(|limit| (1..=LIMIT_MOST).contains(limit));
+    let limit = limit.ok_or_else(|| {
+        let reason = format!("must be a number from 1 to {LIMIT_MOST}");
+        Problem::bad_parameter("limit", reason)
+    })?;
+    Ok(Question {
+        state: parsed("state", query.state.as_deref())?,
+        task_type: parsed("type", query.r#type.as_deref())?,
+        parent: parsed("parent", query.parent.as_deref())?,
+        user: parsed("user", query.user.as_deref())?,
+        before: parsed("cursor", query.cursor.as_deref())?,
+        limit,
+    })
+}

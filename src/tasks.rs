@@ -1,0 +1,79 @@
+//! Tasks: what a user asks for and a worker does, with a lease, in attempts, in steps.
+//!
+//! Every change is a move of [`moves`] on a row that is locked, written by [`row`] and told by
+//! the log in the same transaction. [`TaskBook`] is the way in for users and for workers; the
+//! [`keeper`] takes reports of progress, many in one transaction, and the [`sweeper`] does what
+//! nobody asks for: leases end, and queued tasks have rested.
+//!
+//! Whoever locks more than one row locks the workflow first, then its children in the order of
+//! their names; the log comes last.
+
+use sqlx::PgPool;
+
+use crate::event_log::Teller;
+
+mod claim;
+mod create;
+mod error;
+mod family;
+pub mod keeper;
+mod list;
+mod moves;
+pub mod output;
+mod percent;
+pub mod retention;
+mod retry;
+mod row;
+mod rules;
+mod state;
+pub mod sweeper;
+mod task;
+mod text;
+mod user;
+mod words;
+mod worker;
+
+pub use claim::{Claimed, Wanted};
+pub use create::{Created, Key, MOST_CHILDREN, NewTask, Order};
+pub use error::{Lost, TaskError};
+pub use keeper::{GoOn, KeeperParts, Report, Reports};
+pub use list::{Found, Listed, PageCursor, Question};
+pub use percent::Percent;
+pub use row::Fault;
+pub use rules::Rules;
+pub use state::State;
+pub use task::Task;
+pub use text::{InvalidLine, Line, Message, Title};
+pub use words::AVAILABLE;
+pub use worker::{Holding, Outcome};
+
+/// The tasks of all brokers.
+#[derive(Clone, Debug)]
+pub struct TaskBook {
+    pool: PgPool,
+    teller: Teller,
+    reports: Reports,
+    rules: Rules,
+    hints: output::Hints,
+}
+
+impl TaskBook {
+    /// A way to the tasks; reports go to the keeper behind `reports`.
+    #[must_use]
+    pub fn new(pool: PgPool, teller: Teller, (reports, rules): (Reports, Rules)) -> Self {
+        let hints = output::Hints::default();
+        Self {
+            pool,
+            teller,
+            reports,
+            rules,
+            hints,
+        }
+    }
+
+    /// How long things last.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}

@@ -1,0 +1,191 @@
+//! Claims: a worker takes the oldest task of its types that nobody has.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Postgres, Transaction};
+use time::OffsetDateTime;
+
+use super::row::{At, Held, Row, look, params, peek, take_free, write};
+use super::{State, Task, TaskBook, TaskError, moves};
+use crate::event::NewEvent;
+use crate::ids::{BrokerId, TaskType, UserId};
+
+/// Tasks that a claim looks at: as many others may be claiming at the same moment.
+const CANDIDATES: i64 = 32;
+/// Brokers that a claim over all of them looks at.
+const MOST_BROKERS: i64 = 16;
+/// How often a claim tries again when a sibling is begun at the same moment.
+const TRIES: u32 = 10;
+/// And what it waits for.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What a worker wants to do.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Who it is.
+    pub worker: UserId,
+    /// What it can do.
+    pub types: Vec<TaskType>,
+    /// For how long it may be silent.
+    pub lease_seconds: u32,
+}
+
+/// A task that the worker holds.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Whose it is.
+    pub broker: BrokerId,
+    /// It, with what it was given.
+    pub task: Task,
+    /// The number of this attempt, which comes with every report on it.
+    pub fence: i32,
+    /// Until when the worker holds it without another sign.
+    pub lease_until: OffsetDateTime,
+}
+
+impl TaskBook {
+    /// Claims a task of a broker, if there is one.
+    pub async fn claim(
+        &self,
+        broker: &BrokerId,
+        wanted: &Wanted,
+    ) -> Result<Option<Claimed>, TaskError> {
+        for _ in 0..TRIES {
+            match self.try_claim(broker, wanted).await {
+                Err(TaskError::Busy) => tokio::time::sleep(PAUSE).await,
+                claimed => return claimed,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims a task of any broker, the one that has waited longest first.
+    pub async fn claim_anywhere(&self, wanted: &Wanted) -> Result<Option<Claimed>, TaskError> {
+        let mut connection = self.pool.acquire().await?;
+        let brokers = waiting_brokers(&mut connection, &wanted.types).await?;
+        drop(connection);
+        for broker in brokers {
+            let claimed = self.claim(&broker, wanted).await?;
+            if claimed.is_some() {
+                return Ok(claimed);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn try_claim(
+        &self,
+        broker: &BrokerId,
+        wanted: &Wanted,
+    ) -> Result<Option<Claimed>, TaskError> {
+        let mut transaction = self.pool.begin().await?;
+        let row = take_oldest(&mut transaction, broker, &wanted.types).await?;
+        let Some(mut row) = row else {
+            return Ok(None);
+        };
+        let lease_until = row.now + Duration::from_secs(u64::from(wanted.lease_seconds));
+        let held = Held {
+            worker: wanted.worker.clone(),
+            lease_seconds: i32::try_from(wanted.lease_seconds).unwrap_or(i32::MAX),
+            until: lease_until,
+        };
+        let mut events = begin_parent(&mut transaction, broker, &row).await?;
+        events.extend(moves::claim(&mut row, held)?);
+        write(&mut transaction, broker, &row).await?;
+        if row.attempt > 1 {
+            super::output::forget(&mut transaction, broker, &row).await?;
+        }
+        let at = At {
+            broker,
+            id: &row.id,
+        };
+        let params = params(&mut transaction, at).await?;
+        self.teller.conclude(transaction, broker, events).await?;
+        self.hints.changed(broker, &row.id);
+        Ok(Some(Claimed {
+            broker: broker.clone(),
+            fence: row.attempt,
+            task: Task::whole(row, params),
+            lease_until,
+        }))
+    }
+}
+
+/// A workflow runs from its first child on. Whoever is at it may be waiting for the child that
+/// is ours: it is not waited for.
+async fn begin_parent(
+    transaction: &mut Transaction<'_, Postgres>,
+    broker: &BrokerId,
+    row: &Row,
+) -> Result<Vec<NewEvent>, TaskError> {
+    let Some(id) = &row.parent else {
+        return Ok(Vec::new());
+    };
+    let seen = peek(transaction, At { broker, id }).await?;
+    if seen.is_none_or(|parent| parent.state != State::Queued) {
+        return Ok(Vec::new());
+    }
+    let parent = take_free(transaction, At { broker, id }).await?;
+    let mut parent = parent.ok_or(TaskError::Busy)?;
+    if parent.state != State::Queued {
+        return Ok(Vec::new());
+    }
+    let events = moves::begin(&mut parent)?;
+    write(transaction, broker, &parent).await?;
+    Ok(events)
+}
+
+/// Those that others are just claiming are passed over, and so are those that rest.
+async fn take_oldest(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    types: &[TaskType],
+) -> sqlx::Result<Option<Row>> {
+    let types: Vec<_> = types.iter().map(TaskType::as_str).collect();
+    let found = look!(
+        "select t.* from porchlight.tasks t join (
+             select c.id, c.created_at from unnest($2::text[]) as wanted(type)
+             cross join lateral (
+                 select c.id, c.created_at from porchlight.tasks c
+                 where c.broker_id = $1 and c.type = wanted.type and c.state = 'queued'
+                     and not c.is_workflow
+                     and (c.run_after is null or c.run_after <= statement_timestamp())
+                 order by c.created_at limit $3
+             ) c
+             order by c.created_at limit $3
+         ) oldest using (id)
+         where t.broker_id = $1 and t.state = 'queued' and not t.is_workflow
+             and (t.run_after is null or t.run_after <= statement_timestamp())
+         order by oldest.created_at limit 1 for update of t skip locked",
+        broker.as_str(),
+        &types as &[&str],
+        CANDIDATES,
+    );
+    found
+        .fetch_optional(connection)
+        .await?
+        .map(Row::try_from)
+        .transpose()
+}
+
+async fn waiting_brokers(
+    connection: &mut PgConnection,
+    types: &[TaskType],
+) -> sqlx::Result<Vec<BrokerId>> {
+    let types: Vec<_> = types.iter().map(TaskType::as_str).collect();
+    let brokers = sqlx::query_scalar!(
+        r#"select c.broker_id as "broker!" from unnest($1::text[]) as wanted(type)
+           cross join lateral (
+               select c.broker_id, c.created_at from porchlight.tasks c
+               where c.type = wanted.type and c.state = 'queued' and not c.is_workflow
+                   and (c.run_after is null or c.run_after <= statement_timestamp())
+               order by c.created_at limit $2
+           ) c
+           group by c.broker_id order by min(c.created_at)"#,
+        &types as &[&str],
+        MOST_BROKERS,
+    );
+    let brokers = brokers.fetch_all(connection).await?;
+    let parsed = |id: &String| BrokerId::parse(id).ok();
+    Ok(brokers.iter().filter_map(parsed).collect())
+}

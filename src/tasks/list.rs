@@ -1,0 +1,199 @@
+//! The history of tasks, from new to old, page by page.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sqlx::{Postgres, Transaction};
+use time::OffsetDateTime;
+
+use super::row::{Row, look};
+use super::user::seen;
+use super::{State, Task, TaskBook, TaskError};
+use crate::event::Cursor;
+use crate::event_log::heads;
+use crate::identity::Caller;
+use crate::ids::{BrokerId, TaskId, TaskType, TeamId, UserId};
+
+/// A snapshot is one moment of everything.
+const SNAPSHOT: &str = "begin transaction isolation level repeatable read, read only";
+
+/// A task, and where the log stood.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// It.
+    pub task: Task,
+    /// It is true here.
+    pub position: Cursor,
+}
+
+/// Which tasks are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// Only those that are there.
+    pub state: Option<State>,
+    /// Only of this type.
+    pub task_type: Option<TaskType>,
+    /// Only the steps of this workflow.
+    pub parent: Option<TaskId>,
+    /// Only this user's.
+    pub user: Option<UserId>,
+    /// Only those that are older than this.
+    pub before: Option<PageCursor>,
+    /// How many at the most.
+    pub limit: i64,
+}
+
+/// Tasks, true at a position.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Where the log stood.
+    pub position: Cursor,
+    /// The tasks, from new to old.
+    pub tasks: Vec<Task>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<PageCursor>,
+}
+
+/// A place between two tasks, as clients keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageCursor {
+    created_at: OffsetDateTime,
+    id: TaskId,
+}
+
+/// Text that is no such place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be what `next` of a page was")]
+pub struct InvalidPageCursor;
+
+impl fmt::Display for PageCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.created_at.unix_timestamp_nanos() / 1_000;
+        write!(f, "{micros}-{}", self.id)
+    }
+}
+
+impl FromStr for PageCursor {
+    type Err = InvalidPageCursor;
+    fn from_str(text: &str) -> Result<Self, InvalidPageCursor> {
+        let (micros, id) = text.split_once('-').ok_or(InvalidPageCursor)?;
+        let nanos = micros.parse::<i64>().map_err(|_| InvalidPageCursor)?;
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos) * 1_000);
+        Ok(Self {
+            created_at: at.map_err(|_| InvalidPageCursor)?,
+            id: id.parse().map_err(|_| InvalidPageCursor)?,
+        })
+    }
+}
+
+impl TaskBook {
+    /// The tasks that the caller may see.
+    pub async fn list(&self, caller: &Caller, question: &Question) -> Result<Listed, TaskError> {
+        let (mut snapshot, position) = self.snapshot(&caller.broker).await?;
+        if let Some(parent) = &question.parent {
+            seen(&mut snapshot, caller, parent).await?;
+        }
+        let mut rows = page(&mut snapshot, caller, question).await?;
+        let limit = usize::try_from(question.limit).unwrap_or(usize::MAX);
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| has_more);
+        let next = last.map(|row| PageCursor {
+            created_at: row.created_at,
+            id: row.id.clone(),
+        });
+        Ok(Listed {
+            position,
+            tasks: rows.into_iter().map(Task::listed).collect(),
+            next,
+        })
+    }
+
+    /// One moment of the database, and where the broker's log stood in it.
+    pub(super) async fn snapshot(
+        &self,
+        broker: &BrokerId,
+    ) -> Result<(Transaction<'static, Postgres>, Cursor), TaskError> {
+        let broker = std::slice::from_ref(broker);
+        let mut snapshot = self.pool.begin_with(SNAPSHOT).await?;
+        let mut known = heads::read(&mut snapshot, broker).await?;
+        if known.is_empty() {
+            // Nothing was ever told at this broker.
+            snapshot.rollback().await?;
+            let mut connection = self.pool.acquire().await?;
+            heads::ensure(&mut connection, self.teller.dice(), broker).await?;
+            drop(connection);
+            snapshot = self.pool.begin_with(SNAPSHOT).await?;
+            known = heads::read(&mut snapshot, broker).await?;
+        }
+        let head = known.first().map(|(_, log)| log.epoch.at(log.head));
+        Ok((snapshot, head.ok_or(TaskError::Busy)?))
+    }
+}
+
+/// The caller's own, those that their teams are told of, and for admins all: each from an index
+/// of its own, so that a page costs a page.
+async fn page(
+    snapshot: &mut Transaction<'_, Postgres>,
+    caller: &Caller,
+    question: &Question,
+) -> sqlx::Result<Vec<Row>> {
+    let teams: Vec<_> = caller.teams.iter().map(TeamId::as_str).collect();
+    let before = question.before.as_ref();
+    let found = look!(
+        "select t.* from porchlight.tasks t where t.broker_id = $1 and t.id in (
+             (select id from porchlight.tasks
+              where broker_id = $1 and user_id = $2 and not $4
+                  and ($5::timestamptz is null or (created_at, id) < ($5, $6::text))
+                  and ($7::text is null or state = $7) and ($8::text is null or type = $8)
+                  and ($9::text is null or parent_id = $9)
+                  and ($10::text is null or user_id = $10)
+              order by created_at desc, id desc limit $11)
+             union
+             (select l.id from unnest($3::text[]) as told(team) cross join lateral (
+                  select id, created_at from porchlight.tasks
+                  where broker_id = $1 and team_id = told.team and not $4
+                      and ($5::timestamptz is null or (created_at, id) < ($5, $6::text))
+                      and ($7::text is null or state = $7) and ($8::text is null or type = $8)
+                      and ($9::text is null or parent_id = $9)
+                      and ($10::text is null or user_id = $10)
+                  order by created_at desc, id desc limit $11
+              ) l)
+             union
+             (select id from porchlight.tasks
+              where broker_id = $1 and $4
+                  and ($5::timestamptz is null or (created_at, id) < ($5, $6::text))
+                  and ($7::text is null or state = $7) and ($8::text is null or type = $8)
+                  and ($9::text is null or parent_id = $9)
+                  and ($10::text is null or user_id = $10)
+              order by created_at desc, id desc limit $11)
+         ) order by t.created_at desc, t.id desc limit $11",
+        caller.broker.as_str(),
+        caller.user.as_str(),
+        &teams as &[&str],
+        caller.may_administer(),
+        before.map(|before| before.created_at),
+        before.map(|before| before.id.as_str()),
+        question.state.map(State::as_str),
+        question.task_type.as_ref().map(TaskType::as_str),
+        question.parent.as_ref().map(TaskId::as_str),
+        question.user.as_ref().map(UserId::as_str),
+        question.limit + 1,
+    );
+    let rows = found.fetch_all(&mut **snapshot).await?;
+    rows.into_iter().map(Row::try_from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_between_pages_reads_back_as_it_was_written() {
+        let text = "1762084800123456-a-b.c:d";
+        assert_eq!(text.parse::<PageCursor>().unwrap().to_string(), text);
+        for rubbish in ["", "1", "-", "1-", "x-a", "99999999999999999999-a", "1-a b"] {
+            assert!(rubbish.parse::<PageCursor>().is_err(), "{rubbish:?}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The moves of a task: each takes a row that is ours from one state to the next, and says
+//! what is told of it. No database in here, which holds to the same rules by itself.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::row::{Held, Progress, Row};
+use super::{Fault, Message, Percent, State, TaskError, words};
+use crate::event::NewEvent;
+use crate::ids::UserId;
+
+/// Between two events of progress of one task; the last one before its end comes at any time.
+pub(super) const TELL_EVERY: Duration = Duration::from_millis(250);
+
+/// It is there: its user is told, and waiting workers are.
+pub(super) fn create(row: &mut Row) -> Vec<NewEvent> {
+    let mut told = enter(row, Some(&row.user.clone()));
+    told.extend((!row.is_workflow).then(|| words::available(row)));
+    told
+}
+
+/// A worker begins an attempt.
+pub(super) fn claim(row: &mut Row, held: Held) -> Result<Vec<NewEvent>, TaskError> {
+    go(row, State::Running)?;
+    row.attempt += 1;
+    row.progress = Progress::default();
+    row.output_bytes = 0;
+    row.run_after = None;
+    row.started_at.get_or_insert(row.now);
+    let worker = held.worker.clone();
+    row.held = Some(held);
+    Ok(enter(row, Some(&worker)))
+}
+
+/// The first of a workflow's children was begun.
+pub(super) fn begin(row: &mut Row) -> Result<Vec<NewEvent>, TaskError> {
+    go(row, State::Running)?;
+    row.started_at.get_or_insert(row.now);
+    Ok(enter(row, None))
+}
+
+/// It waits for another attempt, after a rest.
+pub(super) fn requeue(
+    row: &mut Row,
+    why: Fault,
+    rest: Duration,
+) -> Result<Vec<NewEvent>, TaskError> {
+    let mut told = last_progress(row);
+    go(row, State::Queued)?;
+    row.progress = Progress::default();
+    row.error = Some(why);
+    row.run_after = (!rest.is_zero()).then(|| row.now + rest);
+    told.extend(enter(row, None));
+    told.extend(row.run_after.is_none().then(|| words::available(row)));
+    Ok(told)
+}
+
+/// It has rested.
+pub(super) fn rested(row: &mut Row) -> Vec<NewEvent> {
+    row.run_after = None;
+    vec![words::available(row)]
+}
+
+/// It is done.
+pub(super) fn complete(
+    row: &mut Row,
+    (result, message): (Option<Box<RawValue>>, Option<Message>),
+    by: Option<&UserId>,
+) -> Result<Vec<NewEvent>, TaskError> {
+    let mut told = last_progress(row);
+    go(row, State::Completed)?;
+    // What was found on the way is part of what came out.
+    row.progress.partial = None;
+    row.progress.percent = Some(Percent::WHOLE);
+    row.progress.message = message.or(row.progress.message.take());
+    row.result = result;
+    row.error = None;
+    told.extend(enter(row, by));
+    Ok(told)
+}
+
+/// It could not be done.
+pub(super) fn fail(
+    row: &mut Row,
+    why: Fault,
+    by: Option<&UserId>,
+) -> Result<Vec<NewEvent>, TaskError> {
+    let mut told = last_progress(row);
+    go(row, State::Failed)?;
+    row.error = Some(why);
+    told.extend(enter(row, by));
+    Ok(told)
+}
+
+/// It is to end: whoever does it is told, and has some time.
+pub(super) fn ask_to_end(row: &mut Row, by: &UserId) -> Result<Vec<NewEvent>, TaskError> {
+    let held = row.held.clone();
+    go(row, State::Cancelling)?;
+    row.cancel_requested_at = Some(row.now);
+    let mut told = enter(row, Some(by));
+    let to_worker = held.map(|held| words::stop_working(row, &held, "cancelling"));
+    told.extend(to_worker);
+    Ok(told)
+}
+
+/// It has ended because it was to end.
+pub(super) fn cancel(row: &mut Row, by: Option<&UserId>) -> Result<Vec<NewEvent>, TaskError> {
+    let mut told = last_progress(row);
+    go(row, State::Cancelled)?;
+    row.cancel_requested_at.get_or_insert(row.now);
+    told.extend(enter(row, by));
+    Ok(told)
+}
+
+/// Progress that changed: told now where the last event is old enough, else later.
+pub(super) fn progressed(row: &mut Row) -> Vec<NewEvent> {
+    if row.told_at.is_some_and(|told| row.now < told + TELL_EVERY) {
+        row.is_untold = true;
+        return Vec::new();
+    }
+    row.told_at = Some(row.now);
+    row.is_untold = true;
+    last_progress(row)
+}
+
+/// The last report of an attempt is told, however early.
+fn last_progress(row: &mut Row) -> Vec<NewEvent> {
+    if !std::mem::take(&mut row.is_untold) {
+        return Vec::new();
+    }
+    row.version += 1;
+    words::progress(row).collect()
+}
+
+fn go(row: &mut Row, next: State) -> Result<(), TaskError> {
+    if !row.state.may_become(next, row.is_workflow) {
+        return Err(TaskError::WrongState(row.state));
+    }
+    row.state = next;
+    if next != State::Running && next != State::Cancelling {
+        row.held = None;
+    }
+    if next != State::Queued {
+        row.run_after = None;
+    }
+    row.ended_at = next.is_over().then_some(row.now);
+    // The first report of an attempt is told at once.
+    row.told_at = None;
+    Ok(())
+}
+
+fn enter(row: &mut Row, by: Option<&UserId>) -> Vec<NewEvent> {
+    row.version += 1;
+    words::entered(row, row.state.verb(), by).collect()
+}
+
+impl State {
+    /// What is told when a task comes to be here.
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Running => "started",
+            other => other.as_str(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! How far a task has come: 0 to 100, with one decimal at the most.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// How far a task has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(i16);
+
+/// Not a number from 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a number from 0 to 100, with one decimal at the most")]
+pub struct InvalidPercent;
+
+impl Percent {
+    /// All of it.
+    pub const WHOLE: Self = Self(1_000);
+
+    /// So many tenths of a percent.
+    pub fn of_permille(permille: i16) -> Result<Self, InvalidPercent> {
+        let is_valid = (0..=1_000).contains(&permille);
+        is_valid.then_some(Self(permille)).ok_or(InvalidPercent)
+    }
+
+    /// In tenths.
+    #[must_use]
+    pub fn permille(self) -> i16 {
+        self.0
+    }
+
+    /// Reads a number as people write it.
+    pub fn of_number(percent: f64) -> Result<Self, InvalidPercent> {
+        let tenths = percent * 10.0;
+        if !(0.0..=1_000.0).contains(&tenths) || (tenths - tenths.round()).abs() > 1e-6 {
+            return Err(InvalidPercent);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it is at most 1,000")]
+        Ok(Self(tenths.round() as i16))
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 % 10 == 0 {
+            serializer.serialize_i16(self.0 / 10)
+        } else {
+            serializer.serialize_f64(f64::from(self.0) / 10.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        Self::of_number(number).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percent_reads_back_as_it_was_written() {
+        for text in ["0", "0.1", "7", "33.3", "99.9", "100"] {
+            let percent: Percent = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&percent).unwrap(), text);
+        }
+        for text in ["-1", "-0.1", "100.1", "33.33", "1e9", "\"7\"", "true"] {
+            assert!(serde_json::from_str::<Percent>(text).is_err(), "{text}");
+        }
+    }
+}

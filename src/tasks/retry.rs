@@ -1,0 +1,156 @@
+//! Doing again what failed or was cancelled: a new task, linked to the old one.
+
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, Postgres, Transaction};
+use time::OffsetDateTime;
+
+use super::create::{insert, now};
+use super::family::settle;
+use super::row::{At, Row, look, params, take, write};
+use super::user::seen;
+use super::{NewTask, State, Task, TaskBook, TaskError, moves};
+use crate::event::NewEvent;
+use crate::identity::Caller;
+use crate::ids::TaskId;
+
+/// A copy and what it is given.
+type Copy = (Row, Box<RawValue>);
+
+impl TaskBook {
+    /// Does a task of the caller's again. Of a workflow, those steps that did not complete; a
+    /// step goes back to its workflow if that has not ended.
+    pub async fn retry(&self, caller: &Caller, id: &TaskId) -> Result<Task, TaskError> {
+        let mut transaction = self.pool.begin().await?;
+        let old = seen(&mut transaction, caller, id).await?;
+        if old.user != caller.user {
+            return Err(TaskError::NotYours(id.clone()));
+        }
+        if !matches!(old.state, State::Failed | State::Cancelled) {
+            return Err(TaskError::WrongState(old.state));
+        }
+        let mut parent = open_parent(&mut transaction, caller, &old).await?;
+        let now = now(&mut transaction).await?;
+        let mut first = self.again((&mut transaction, caller), &old, now).await?;
+        first.0.parent = parent.as_ref().map(|parent| parent.id.clone());
+        let mut copies = vec![first];
+        if old.is_workflow {
+            let steps = self
+                .steps_again((&mut transaction, caller), &old, now)
+                .await?;
+            copies[0].0.make_workflow_of(steps.len());
+            copies.extend(steps);
+            let id = copies[0].0.id.clone();
+            for (step, _) in &mut copies[1..] {
+                step.parent = Some(id.clone());
+            }
+        }
+        let events: Vec<_> = copies
+            .iter_mut()
+            .flat_map(|(row, _)| moves::create(row))
+            .collect();
+        self.insert_again((transaction, caller), (&copies, parent.as_mut()), events)
+            .await?;
+        let (row, params) = copies.swap_remove(0);
+        Ok(Task::whole(row, Some(params)))
+    }
+
+    async fn insert_again(
+        &self,
+        (mut transaction, caller): (Transaction<'_, Postgres>, &Caller),
+        (copies, parent): (&[Copy], Option<&mut Row>),
+        mut events: Vec<NewEvent>,
+    ) -> Result<(), TaskError> {
+        let broker = &caller.broker;
+        let rows: Vec<_> = copies
+            .iter()
+            .map(|(row, params)| (row.clone(), &**params))
+            .collect();
+        insert(&mut transaction, broker, &rows).await?;
+        let mut workflow = rows.into_iter().map(|(row, _)| row).next();
+        let workflow = workflow.as_mut().filter(|row| row.is_workflow);
+        if let Some(parent) = parent.or(workflow) {
+            write(&mut transaction, broker, parent).await?;
+            events.extend(settle(&mut transaction, broker, parent).await?);
+        }
+        self.teller.conclude(transaction, broker, events).await?;
+        Ok(())
+    }
+
+    async fn again(
+        &self,
+        (connection, caller): (&mut PgConnection, &Caller),
+        old: &Row,
+        now: OffsetDateTime,
+    ) -> Result<Copy, TaskError> {
+        let at = At {
+            broker: &caller.broker,
+            id: &old.id,
+        };
+        let params = params(connection, at).await?;
+        let params = params.ok_or_else(|| TaskError::Unknown(old.id.clone()))?;
+        let task = NewTask {
+            task_type: old.task_type.clone(),
+            title: old.title.clone(),
+            params: params.clone(),
+            max_attempts: old.max_attempts,
+        };
+        let row = Row {
+            team: old.team.clone(),
+            retry_of: Some(old.id.clone()),
+            ..self.fresh(caller, &task, now)
+        };
+        Ok((row, params))
+    }
+
+    async fn steps_again(
+        &self,
+        (connection, caller): (&mut PgConnection, &Caller),
+        old: &Row,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Copy>, TaskError> {
+        let mut steps = Vec::new();
+        for (step, n) in left_undone(connection, caller, old).await?.iter().zip(1..) {
+            let now = now + time::Duration::microseconds(n);
+            steps.push(self.again((&mut *connection, caller), step, now).await?);
+        }
+        if steps.is_empty() {
+            return Err(TaskError::AlreadyRetried);
+        }
+        Ok(steps)
+    }
+}
+
+/// The workflow of a step, if it goes on.
+async fn open_parent(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    old: &Row,
+) -> Result<Option<Row>, TaskError> {
+    let Some(id) = &old.parent else {
+        return Ok(None);
+    };
+    let at = At {
+        broker: &caller.broker,
+        id,
+    };
+    let parent = take(connection, at).await?;
+    Ok(parent.filter(|parent| matches!(parent.state, State::Queued | State::Running)))
+}
+
+/// Steps that did not complete and are not done again elsewhere, in their order.
+async fn left_undone(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    workflow: &Row,
+) -> sqlx::Result<Vec<Row>> {
+    let found = look!(
+        "select c.* from porchlight.tasks c
+         where c.broker_id = $1 and c.parent_id = $2 and c.state in ('failed', 'cancelled')
+             and not exists (select from porchlight.tasks r
+                 where r.broker_id = c.broker_id and r.retry_of = c.id)",
+        caller.broker.as_str(),
+        workflow.id.as_str(),
+    );
+    let rows = found.fetch_all(connection).await?;
+    rows.into_iter().rev().map(Row::try_from).collect()
+}

@@ -1,0 +1,225 @@
+//! The row of a task. All SQL that reads a whole one or writes one.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::{Message, Percent, State, Title};
+use crate::ids::{BrokerId, FaultCode, TaskId, TaskType, TeamId, UserId};
+
+mod stored;
+
+pub(super) use stored::Stored;
+
+/// Why a task failed, or was begun again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// For programs.
+    pub code: FaultCode,
+    /// For people.
+    pub message: Message,
+    /// Whether it may well go better another time.
+    #[serde(default)]
+    pub retryable: bool,
+}
+
+/// How far a task has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) percent: Option<Percent>,
+    pub(super) step: Option<(i32, i32)>,
+    pub(super) message: Option<Message>,
+    pub(super) partial: Option<Box<RawValue>>,
+}
+
+/// Who does it.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) worker: UserId,
+    pub(super) lease_seconds: i32,
+    pub(super) until: OffsetDateTime,
+}
+
+/// A task as the table has it, without its parameters.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) id: TaskId,
+    pub(super) user: UserId,
+    pub(super) team: Option<TeamId>,
+    pub(super) task_type: TaskType,
+    pub(super) title: Option<Title>,
+    pub(super) parent: Option<TaskId>,
+    pub(super) is_workflow: bool,
+    pub(super) retry_of: Option<TaskId>,
+    pub(super) state: State,
+    pub(super) progress: Progress,
+    pub(super) result: Option<Box<RawValue>>,
+    pub(super) error: Option<Fault>,
+    pub(super) attempt: i32,
+    pub(super) max_attempts: i32,
+    pub(super) held: Option<Held>,
+    pub(super) run_after: Option<OffsetDateTime>,
+    pub(super) cancel_requested_at: Option<OffsetDateTime>,
+    pub(super) reported_at: Option<OffsetDateTime>,
+    pub(super) told_at: Option<OffsetDateTime>,
+    pub(super) is_untold: bool,
+    pub(super) output_bytes: i32,
+    pub(super) version: i64,
+    pub(super) created_at: OffsetDateTime,
+    pub(super) started_at: Option<OffsetDateTime>,
+    pub(super) ended_at: Option<OffsetDateTime>,
+    /// The database's time once the row was ours.
+    pub(super) now: OffsetDateTime,
+}
+
+/// Which task.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a> {
+    pub(super) broker: &'a BrokerId,
+    pub(super) id: &'a TaskId,
+}
+
+/// Rows that `$mine` finds, from new to old. The time is taken once they are ours: a select
+/// list by itself would be evaluated before the wait.
+macro_rules! look {
+    ($mine:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            $crate::tasks::row::Stored,
+            r#"with mine as materialized ("# + $mine + r#")
+               select id as "id!", user_id as "user_id!", team_id, type as "type!", title,
+                   parent_id, is_workflow as "is_workflow!", retry_of, state as "state!",
+                   permille, step, steps, message, partial::text, result::text, error::text,
+                   attempt as "attempt!", max_attempts as "max_attempts!", worker_id,
+                   lease_seconds, lease_until, run_after, cancel_requested_at, reported_at,
+                   told_at, is_untold as "is_untold!", output_bytes as "output_bytes!",
+                   version as "version!", created_at as "created_at!", started_at, ended_at,
+                   clock_timestamp() as "now!"
+               from mine order by created_at desc, id desc"#,
+            $($argument),+
+        )
+    };
+}
+pub(super) use look;
+
+/// Looks without waiting for anyone.
+pub(super) async fn peek(connection: &mut PgConnection, at: At<'_>) -> sqlx::Result<Option<Row>> {
+    let found = look!(
+        "select * from porchlight.tasks where broker_id = $1 and id = $2",
+        at.broker.as_str(),
+        at.id.as_str(),
+    );
+    found
+        .fetch_optional(connection)
+        .await?
+        .map(Row::try_from)
+        .transpose()
+}
+
+/// Takes the row for a change.
+pub(super) async fn take(connection: &mut PgConnection, at: At<'_>) -> sqlx::Result<Option<Row>> {
+    let found = look!(
+        "select * from porchlight.tasks where broker_id = $1 and id = $2 for update",
+        at.broker.as_str(),
+        at.id.as_str(),
+    );
+    found
+        .fetch_optional(connection)
+        .await?
+        .map(Row::try_from)
+        .transpose()
+}
+
+/// Takes the row for a change, unless somebody is at it.
+pub(super) async fn take_free(
+    connection: &mut PgConnection,
+    at: At<'_>,
+) -> sqlx::Result<Option<Row>> {
+    let found = look!(
+        "select * from porchlight.tasks where broker_id = $1 and id = $2 for update skip locked",
+        at.broker.as_str(),
+        at.id.as_str(),
+    );
+    found
+        .fetch_optional(connection)
+        .await?
+        .map(Row::try_from)
+        .transpose()
+}
+
+/// Takes a workflow's children that have not ended, in the order in which all take them.
+pub(super) async fn take_children(
+    connection: &mut PgConnection,
+    parent: At<'_>,
+) -> sqlx::Result<Vec<Row>> {
+    let found = look!(
+        "select * from porchlight.tasks
+         where broker_id = $1 and parent_id = $2 and ended_at is null order by id for update",
+        parent.broker.as_str(),
+        parent.id.as_str(),
+    );
+    let rows = found.fetch_all(connection).await?;
+    rows.into_iter().map(Row::try_from).collect()
+}
+
+/// What was asked for, to the letter.
+pub(super) async fn params(
+    connection: &mut PgConnection,
+    at: At<'_>,
+) -> sqlx::Result<Option<Box<RawValue>>> {
+    let params = sqlx::query_scalar!(
+        r#"select params::text as "params!" from porchlight.tasks
+           where broker_id = $1 and id = $2"#,
+        at.broker.as_str(),
+        at.id.as_str(),
+    );
+    let params = params.fetch_optional(connection).await?;
+    params.map(stored::json).transpose()
+}
+
+/// Writes a row that was taken.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    row: &Row,
+) -> sqlx::Result<()> {
+    let (progress, held) = (&row.progress, row.held.as_ref());
+    let error = row.error.as_ref().map(serde_json::to_string).transpose();
+    sqlx::query!(
+        "update porchlight.tasks
+         set is_workflow = $3, state = $4, permille = $5, step = $6, steps = $7, message = $8,
+             partial = $9::text::json, result = $10::text::json, error = $11::text::json,
+             attempt = $12, worker_id = $13, lease_seconds = $14, lease_until = $15,
+             run_after = $16, cancel_requested_at = $17, reported_at = $18, told_at = $19,
+             is_untold = $20, output_bytes = $21, version = $22, started_at = $23, ended_at = $24
+         where broker_id = $1 and id = $2",
+        broker.as_str(),
+        row.id.as_str(),
+        row.is_workflow,
+        row.state.as_str(),
+        progress.percent.map(Percent::permille),
+        progress.step.map(|(step, _)| step),
+        progress.step.map(|(_, steps)| steps),
+        progress.message.as_ref().map(Message::as_str),
+        progress.partial.as_deref().map(RawValue::get),
+        row.result.as_deref().map(RawValue::get),
+        error.map_err(stored::unreadable)?,
+        row.attempt,
+        held.map(|held| held.worker.as_str()),
+        held.map(|held| held.lease_seconds),
+        held.map(|held| held.until),
+        row.run_after,
+        row.cancel_requested_at,
+        row.reported_at,
+        row.told_at,
+        row.is_untold,
+        row.output_bytes,
+        row.version,
+        row.started_at,
+        row.ended_at,
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}

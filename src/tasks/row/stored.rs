@@ -1,0 +1,131 @@
+//! A row as the driver gives it, and how it becomes one that means something.
+
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+use super::{Held, Progress, Row};
+use crate::ids::InvalidId;
+use crate::tasks::{Message, Percent, Title};
+
+/// The columns as they are.
+pub(in crate::tasks) struct Stored {
+    pub(in crate::tasks) id: String,
+    pub(in crate::tasks) user_id: String,
+    pub(in crate::tasks) team_id: Option<String>,
+    pub(in crate::tasks) r#type: String,
+    pub(in crate::tasks) title: Option<String>,
+    pub(in crate::tasks) parent_id: Option<String>,
+    pub(in crate::tasks) is_workflow: bool,
+    pub(in crate::tasks) retry_of: Option<String>,
+    pub(in crate::tasks) state: String,
+    pub(in crate::tasks) permille: Option<i16>,
+    pub(in crate::tasks) step: Option<i32>,
+    pub(in crate::tasks) steps: Option<i32>,
+    pub(in crate::tasks) message: Option<String>,
+    pub(in crate::tasks) partial: Option<String>,
+    pub(in crate::tasks) result: Option<String>,
+    pub(in crate::tasks) error: Option<String>,
+    pub(in crate::tasks) attempt: i32,
+    pub(in crate::tasks) max_attempts: i32,
+    pub(in crate::tasks) worker_id: Option<String>,
+    pub(in crate::tasks) lease_seconds: Option<i32>,
+    pub(in crate::tasks) lease_until: Option<OffsetDateTime>,
+    pub(in crate::tasks) run_after: Option<OffsetDateTime>,
+    pub(in crate::tasks) cancel_requested_at: Option<OffsetDateTime>,
+    pub(in crate::tasks) reported_at: Option<OffsetDateTime>,
+    pub(in crate::tasks) told_at: Option<OffsetDateTime>,
+    pub(in crate::tasks) is_untold: bool,
+    pub(in crate::tasks) output_bytes: i32,
+    pub(in crate::tasks) version: i64,
+    pub(in crate::tasks) created_at: OffsetDateTime,
+    pub(in crate::tasks) started_at: Option<OffsetDateTime>,
+    pub(in crate::tasks) ended_at: Option<OffsetDateTime>,
+    pub(in crate::tasks) now: OffsetDateTime,
+}
+
+/// A value that no version of this service wrote.
+pub(super) fn unreadable(
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
+
+/// JSON as it stands in the table.
+pub(super) fn json(text: String) -> sqlx::Result<Box<RawValue>> {
+    RawValue::from_string(text).map_err(unreadable)
+}
+
+fn name<T>(text: &str) -> sqlx::Result<T>
+where
+    T: std::str::FromStr<Err = InvalidId>,
+{
+    text.parse().map_err(unreadable)
+}
+
+fn maybe_name<T>(text: Option<&String>) -> sqlx::Result<Option<T>>
+where
+    T: std::str::FromStr<Err = InvalidId>,
+{
+    text.map(|text| name(text)).transpose()
+}
+
+impl Stored {
+    fn progress(&mut self) -> sqlx::Result<Progress> {
+        let percent = self.permille.map(Percent::of_permille).transpose();
+        Ok(Progress {
+            percent: percent.map_err(unreadable)?,
+            step: self.step.zip(self.steps),
+            message: self.message.take().map(Message::stored),
+            partial: self.partial.take().map(json).transpose()?,
+        })
+    }
+
+    fn held(&self) -> sqlx::Result<Option<Held>> {
+        let lease = self.lease_seconds.zip(self.lease_until);
+        let held = self.worker_id.as_deref().zip(lease);
+        held.map(|(worker, (lease_seconds, until))| {
+            Ok(Held {
+                worker: name(worker)?,
+                lease_seconds,
+                until,
+            })
+        })
+        .transpose()
+    }
+}
+
+impl TryFrom<Stored> for Row {
+    type Error = sqlx::Error;
+
+    fn try_from(mut stored: Stored) -> sqlx::Result<Self> {
+        let error = stored.error.as_deref().map(serde_json::from_str);
+        Ok(Self {
+            progress: stored.progress()?,
+            held: stored.held()?,
+            id: name(&stored.id)?,
+            user: name(&stored.user_id)?,
+            team: maybe_name(stored.team_id.as_ref())?,
+            task_type: name(&stored.r#type)?,
+            title: stored.title.map(Title::stored),
+            parent: maybe_name(stored.parent_id.as_ref())?,
+            is_workflow: stored.is_workflow,
+            retry_of: maybe_name(stored.retry_of.as_ref())?,
+            state: stored.state.parse().map_err(unreadable)?,
+            result: stored.result.map(json).transpose()?,
+            error: error.transpose().map_err(unreadable)?,
+            attempt: stored.attempt,
+            max_attempts: stored.max_attempts,
+            run_after: stored.run_after,
+            cancel_requested_at: stored.cancel_requested_at,
+            reported_at: stored.reported_at,
+            told_at: stored.told_at,
+            is_untold: stored.is_untold,
+            output_bytes: stored.output_bytes,
+            version: stored.version,
+            created_at: stored.created_at,
+            started_at: stored.started_at,
+            ended_at: stored.ended_at,
+            now: stored.now,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Nobody sees or touches what is not theirs.
+
+use serde_json::json;
+
+use super::{admin, ann, claim, create, get, id, post, say, task, two, worker};
+use crate::support::{Answer, Token};
+
+#[tokio::test]
+async fn a_foreign_task_is_the_same_as_none() {
+    let [a, b] = &two().await;
+    let id = task(a, &ann()).await;
+    let elsewhere = admin().of("c");
+    for stranger in [
+        Token::user("bob", &["a"]),
+        ann().of("c"),
+        elsewhere,
+        worker("ann").of("c"),
+    ] {
+        let who = format!("{stranger:?}");
+        let found = Answer::to(b.get(&format!("/tasks/{id}"), &stranger)).await;
+        found.refused(404, "unknown_task", &who);
+        let output = Answer::to(b.get(&format!("/tasks/{id}/output"), &stranger)).await;
+        output.refused(404, "unknown_task", &who);
+        for what in ["cancel", "retry"] {
+            let path = format!("/tasks/{id}/{what}");
+            post(a, &stranger, &path, &json!({}))
+                .await
+                .refused(404, "unknown_task", &who);
+        }
+        let body = json!({"type": "import", "parent": id});
+        if stranger.role == porchlight::identity::Role::Agent {
+            let parent = post(a, &stranger, "/tasks", &body).await;
+            let field = parent.refused(404, "unknown_task", &who);
+            assert_eq!(field.as_deref(), Some("parent"));
+        }
+        let tasks = b.list("/tasks", &stranger).await;
+        assert_eq!(tasks["tasks"], json!([]), "{who}");
+    }
+    let foreign = worker("wes").of("c");
+    let none = post(b, &foreign, "/tasks/claim", &json!({"types": ["import"]})).await;
+    assert_eq!(none.status, 204);
+    claim(a, &worker("wes")).await;
+    let report = say(b, (&foreign, &id), "progress", json!({"fence": 1})).await;
+    report.refused(404, "unknown_task", "another broker's worker");
+    let thief = say(b, (&worker("max"), &id), "complete", json!({"fence": 1})).await;
+    thief.refused(409, "lease_lost", "a guessed fence");
+    assert_eq!(get(a, &admin(), &id).await["state"], "running");
+}
+
+#[tokio::test]
+async fn a_team_that_is_told_may_look_and_an_admin_may_end() {
+    let [a, b] = &two().await;
+    let made = create(a, &ann(), json!({"type": "import", "team": "a"})).await;
+    let id = id(&made);
+    let bob = Token::user("bob", &["a"]);
+    assert_eq!(get(b, &bob, &id).await["state"], "queued");
+    assert_eq!(b.list("/tasks", &bob).await["tasks"][0]["id"], json!(id));
+    for what in ["cancel", "retry"] {
+        let refused = post(b, &bob, &format!("/tasks/{id}/{what}"), &json!({})).await;
+        refused.refused(403, "not_your_task", what);
+    }
+    assert_eq!(
+        b.list("/tasks?user=ann", &admin()).await["tasks"][0]["id"],
+        json!(id)
+    );
+    let ended = post(a, &admin(), &format!("/tasks/{id}/cancel"), &json!({})).await;
+    assert_eq!(ended.json()["state"], "cancelled");
+    let refused = post(a, &admin(), &format!("/tasks/{id}/retry"), &json!({})).await;
+    refused.refused(403, "not_your_task", "an admin retries");
+    let other = json!({"type": "import", "team": "z"});
+    let refused = post(a, &ann(), "/tasks", &other).await;
+    refused.refused(404, "unknown_team", "a foreign team");
+}
+
+#[tokio::test]
+async fn workers_and_users_have_endpoints_of_their_own() {
+    let [a, _] = &two().await;
+    let (ann, wes) = (ann(), worker("wes"));
+    let id = task(a, &ann).await;
+    let made = post(a, &wes, "/tasks", &json!({"type": "import"})).await;
+    made.refused(403, "role_needed", "a worker asks for work");
+    let claims = post(a, &ann, "/tasks/claim", &json!({"types": ["import"]})).await;
+    claims.refused(403, "role_needed", "a user claims");
+    let bodies = [
+        ("progress", json!({"fence": 1})),
+        ("complete", json!({"fence": 1})),
+        (
+            "fail",
+            json!({"fence": 1, "error": {"code": "x", "message": "x"}}),
+        ),
+        ("cancelled", json!({"fence": 1})),
+        ("output", json!({"fence": 1, "offset": 0, "text": "x"})),
+    ];
+    for (what, body) in bodies {
+        say(a, (&ann, &id), what, body)
+            .await
+            .refused(403, "role_needed", what);
+    }
+    for who in [&ann, &admin(), &Token::service("b")] {
+        let stream = Answer::to(a.get("/stream/worker", who)).await;
+        stream.refused(403, "role_needed", "a stream of workers");
+        let page = Answer::to(a.get("/events?scope=worker", who)).await;
+        page.refused(403, "role_needed", "a page of workers");
+    }
+    // What workers are told, nobody else can tell them, or hears.
+    let forged = json!({"type": "ai:task:available", "audience": {"workers": true}});
+    assert_eq!(a.post("b", &forged).await.status(), 400);
+    let events = a.list("/events?scope=all", &ann).await;
+    let events = events["events"].as_array().unwrap();
+    assert!(
+        events
+            .iter()
+            .all(|event| event["type"] != "ai:task:available"),
+        "{events:?}"
+    );
+    let offers = a.list("/events?scope=worker", &wes).await;
+    assert_eq!(offers["events"][0]["data"]["taskId"], json!(id));
+}

@@ -1,0 +1,130 @@
+//! Progress: much is reported, little is told, and nothing that counts is lost.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{ann, claim, get, post, say, task, two, worker};
+
+async fn told(service: &crate::support::Service, task: &str) -> Vec<Value> {
+    let path = "/events?scope=user&types=ai:task:*&limit=1000";
+    let page = service.list(path, &ann()).await;
+    let events = page["events"].as_array().expect("events").iter();
+    events
+        .filter(|e| e["data"]["taskId"] == task)
+        .cloned()
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_reports_few_are_told_and_the_first_and_the_last_always() {
+    let [a, b] = &two().await;
+    let (ann, wes) = (ann(), worker("wes"));
+    let id = task(a, &ann).await;
+    let (_, fence) = claim(a, &wes).await;
+    let began = tokio::time::Instant::now();
+    let mut reports = 0;
+    while began.elapsed() < Duration::from_secs(3) {
+        reports += 1;
+        // At either instance, in turn.
+        let at = if reports % 2 == 0 { a } else { b };
+        let report = json!({"fence": fence, "message": reports.to_string()});
+        assert_eq!(say(at, (&wes, &id), "progress", report).await.status, 200);
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    say(b, (&wes, &id), "complete", json!({"fence": fence})).await;
+    let events = told(a, &id).await;
+    let progress: Vec<u32> = events
+        .iter()
+        .filter(|e| e["type"] == "ai:task:progress")
+        .map(|e| e["data"]["message"].as_str().unwrap().parse().unwrap())
+        .collect();
+    let most = seconds * 4.0 + 2.0;
+    assert!(reports > 20, "{reports}");
+    assert!(progress.len() as f64 <= most, "{} > {most}", progress.len());
+    assert!(
+        progress.len() >= 8,
+        "{progress:?} of {reports} in {seconds}"
+    );
+    assert_eq!((progress[0], *progress.last().unwrap()), (1, reports));
+    assert!(progress.is_sorted(), "{progress:?}");
+    assert_eq!(events.last().unwrap()["type"], "ai:task:completed");
+    let versions: Vec<_> = events
+        .iter()
+        .map(|e| e["version"].as_i64().unwrap())
+        .collect();
+    assert!(
+        versions
+            .into_iter()
+            .eq(1..=i64::try_from(events.len()).unwrap())
+    );
+}
+
+#[tokio::test]
+async fn the_last_report_is_told_without_another_one() {
+    let [a, b] = &two().await;
+    let (ann, wes) = (ann(), worker("wes"));
+    let mut user = a.stream("/stream/user?types=ai:task:progress", &ann).await;
+    let id = task(a, &ann).await;
+    let (_, fence) = claim(a, &wes).await;
+    for percent in [10, 20, 30] {
+        let report = json!({"fence": fence, "percent": percent});
+        assert_eq!(say(b, (&wes, &id), "progress", report).await.status, 200);
+    }
+    let mut percent = 0;
+    while percent != 30 {
+        percent = user.next_logged().await.json()["data"]["percent"]
+            .as_i64()
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_report_leaves_out_stays_as_it_was() {
+    let [a, b] = &two().await;
+    let (ann, wes) = (ann(), worker("wes"));
+    let id = task(a, &ann).await;
+    let (_, fence) = claim(a, &wes).await;
+    for report in [
+        json!({"percent": 33.3, "partial": [1.50, {"a": "ü"}]}),
+        json!({"message": "One."}),
+        json!({"step": 1, "steps": 4}),
+        json!({}),
+        json!({"percent": 12}),
+    ] {
+        let mut body = report.clone();
+        body["fence"] = json!(fence);
+        assert_eq!(say(b, (&wes, &id), "progress", body).await.status, 200);
+    }
+    let task = get(a, &ann, &id).await;
+    let seen = ["percent", "message", "step", "steps", "partial"].map(|field| task[field].clone());
+    assert_eq!(json!(seen), json!([12, "One.", 1, 4, [1.5, {"a": "ü"}]]));
+}
+
+#[tokio::test]
+async fn after_the_end_no_progress_is_told() {
+    let [a, b] = &two().await;
+    let (ann, wes) = (ann(), worker("wes"));
+    for _ in 0..10 {
+        let id = task(a, &ann).await;
+        let (_, fence) = claim(a, &wes).await;
+        let path = format!("/tasks/{id}/cancel");
+        assert_eq!(post(a, &ann, &path, &json!({})).await.status, 200);
+        let report = |n: u8| {
+            let at = if n % 2 == 0 { a } else { b };
+            let body = json!({"fence": fence, "percent": n});
+            let (wes, id) = (&wes, &id);
+            async move { say(at, (wes, id), "progress", body).await.status }
+        };
+        let reports = futures_util::future::join_all((0..12).map(report));
+        let stop = say(b, (&wes, &id), "cancelled", json!({"fence": fence}));
+        let (statuses, stopped) = tokio::join!(reports, stop);
+        assert_eq!(stopped.json()["state"], "cancelled");
+        assert!(
+            statuses.iter().all(|s| [200, 409].contains(s)),
+            "{statuses:?}"
+        );
+        let events = told(a, &id).await;
+        assert_eq!(events.last().unwrap()["type"], "ai:task:cancelled");
+    }
+}

@@ -1,0 +1,177 @@
+//! Workers that wait for tasks.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::Connection;
+
+use super::{ann, create, id, post, task, two, worker};
+use crate::support::{Answer, eventually};
+
+#[tokio::test]
+async fn a_waiting_claim_gets_the_task_at_once_wherever_it_was_made() {
+    let [a, b] = &crate::instances::two(&["--poll-ms=60000"]).await;
+    let wes = worker("wes");
+    for n in 0..6 {
+        let body = json!({"types": ["import"], "waitSeconds": 30});
+        let waiting = post(b, &wes, "/tasks/claim", &body);
+        let making = async {
+            // Of another type: nobody is woken for it.
+            create(a, &ann(), json!({"type": "export"})).await;
+            tokio::time::sleep(Duration::from_millis(50 * n)).await;
+            task(a, &ann()).await
+        };
+        let (claimed, made) = tokio::join!(waiting, making);
+        assert_eq!(claimed.json()["task"]["id"], json!(made));
+    }
+    let began = tokio::time::Instant::now();
+    let body = json!({"types": ["import"], "waitSeconds": 1});
+    assert_eq!(post(a, &wes, "/tasks/claim", &body).await.status, 204);
+    assert!(
+        began.elapsed() >= Duration::from_millis(500),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_task_goes_to_one_worker() {
+    const TASKS: usize = 60;
+    let instances = &two().await;
+    let workers = (0..12).map(|n| async move {
+        let (mut ids, wes) = (Vec::new(), worker(&format!("w-{n}")));
+        loop {
+            let body = json!({"types": ["import", "export"], "waitSeconds": 2, "leaseSeconds": 60});
+            let claimed = post(&instances[n % 2], &wes, "/tasks/claim", &body).await;
+            match claimed.status {
+                204 => return ids,
+                200 => ids.push(id(&claimed.json()["task"])),
+                _ => panic!("{}", claimed.text),
+            }
+        }
+    });
+    let making = async {
+        let mut made = BTreeSet::new();
+        for n in 0..TASKS / 3 {
+            made.insert(task(&instances[n % 2], &ann()).await);
+            let children = json!([{"type": "export"}, {"type": "import"}]);
+            let flow = json!({"type": "flow", "children": children});
+            create(&instances[n % 2], &ann(), flow).await;
+        }
+        made
+    };
+    let (claimed, made) = tokio::join!(futures_util::future::join_all(workers), making);
+    let all: Vec<_> = claimed.into_iter().flatten().collect();
+    let distinct: BTreeSet<_> = all.iter().cloned().collect();
+    assert_eq!((all.len(), distinct.len()), (TASKS, TASKS));
+    assert!(made.is_subset(&distinct));
+}
+
+#[tokio::test]
+async fn the_oldest_comes_first_over_all_types() {
+    let [a, b] = &two().await;
+    let mut made = Vec::new();
+    for n in 0..8 {
+        let kind = if n % 3 == 1 { "export" } else { "import" };
+        made.push(id(&create(a, &ann(), json!({"type": kind})).await));
+    }
+    for expected in made {
+        let body = json!({"types": ["import", "export"], "leaseSeconds": 60});
+        let claimed = post(b, &worker("wes"), "/tasks/claim", &body).await;
+        assert_eq!(claimed.json()["task"]["id"], json!(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_went_away_takes_no_task_along() {
+    let [a, _] = &two().await;
+    let (wes, mut connection) = (worker("wes"), a.database.connect().await);
+    for _ in 0..5 {
+        let body = json!({"types": ["import"], "waitSeconds": 30});
+        let request = a
+            .client
+            .post(a.url("/tasks/claim"))
+            .bearer_auth(wes.signed());
+        let gone =
+            tokio::time::timeout(Duration::from_millis(200), Answer::to(request.json(&body)));
+        assert!(gone.await.is_err(), "it waits");
+        // It has no place at the switchboard any more.
+        eventually("nobody waits", async || {
+            (a.metric("porchlight_streams_open").await == 0.0).then_some(())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let made = task(a, &ann()).await;
+        let body = json!({"types": ["import"], "waitSeconds": 5});
+        let claimed = post(a, &wes, "/tasks/claim", &body).await;
+        assert_eq!(claimed.json()["task"]["id"], json!(made));
+        assert_eq!(claimed.json()["fence"], 1, "nobody had it before");
+    }
+    connection.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
+    use porchlight::clock::Dice;
+    use porchlight::database::Kept;
+    use porchlight::event_log::Teller;
+    use porchlight::hints::{Committed, HintBoard, Megaphone};
+    use porchlight::tasks::{
+        Holding, KeeperParts, Outcome, Report, Reports, Rules, TaskBook, Wanted,
+    };
+    let [a, _] = &two().await;
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4);
+    let pool = pool.connect_lazy_with(a.database.options());
+    let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
+    let teller = Teller::new(Dice::system(), committed);
+    let (reports, keeping) = Reports::new(KeeperParts {
+        database: Kept::new(pool.clone()),
+        teller: teller.clone(),
+        stop: tokio_util::sync::CancellationToken::new(),
+    });
+    tokio::spawn(keeping);
+    let rules = Rules {
+        usual_lease_seconds: 30,
+        lease_seconds: 1..=60,
+        cancel: Duration::from_secs(30),
+        backoff: Duration::ZERO,
+        event_bytes: 65_536,
+    };
+    let book = TaskBook::new(pool, teller, (reports, rules));
+    let wanted = Wanted {
+        worker: "built-in".parse().unwrap(),
+        types: vec!["import".parse().unwrap()],
+        lease_seconds: 30,
+    };
+    assert!(book.claim_anywhere(&wanted).await.unwrap().is_none());
+    for broker in ["b", "c", "b", "d"] {
+        let made = task(a, &ann().of(broker)).await;
+        let claimed = book.claim_anywhere(&wanted).await.unwrap().expect("a task");
+        assert_eq!(
+            (claimed.broker.as_str(), claimed.task.id().as_str()),
+            (broker, &made[..])
+        );
+        let holding = Holding {
+            broker: claimed.broker,
+            task: claimed.task.id().clone(),
+            worker: wanted.worker.clone(),
+            fence: claimed.fence,
+        };
+        assert!(
+            !book
+                .report(&holding, Report::default())
+                .await
+                .unwrap()
+                .cancel
+        );
+        let outcome = Outcome::Completed {
+            result: None,
+            message: None,
+        };
+        assert_eq!(
+            book.finish(&holding, outcome).await.unwrap().as_str(),
+            "completed"
+        );
+    }
+}
