@@ -8,6 +8,8 @@
 //! - The [`hub`] keeps recent frames in memory and wakes the streams they are for.
 //! - [`signals`] are told to streams and to other instances, and never logged.
 //! - [`locks`] say who is at work on a record, and tell of it by the log.
+//! - [`notifications`] tell people by name; [`activity`] says in words what was done, with the
+//!   names of [`people`].
 //! - The [`relay`] moves to the log what transactions on watched tables have written.
 //! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
 //!
@@ -15,6 +17,7 @@
 //! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`], and [`mod@bench`] (a load generator).
 //! `docs/ARCHITECTURE.md` has the map and what must never be.
 
+pub mod activity;
 pub mod app;
 pub mod bench;
 pub mod cli;
@@ -35,6 +38,8 @@ pub mod lifecycle;
 pub mod locks;
 pub mod metrics;
 pub mod modules;
+pub mod notifications;
+pub mod people;
 pub mod presence;
 pub mod records;
 pub mod relay;
