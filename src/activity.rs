@@ -9,8 +9,8 @@ use sqlx::PgPool;
 use std::sync::Arc;
 
 use crate::event::json::timestamp;
-use crate::event::{Audience, Cursor, Rights};
-use crate::event_log::acts::{self, Act, Wanted};
+use crate::event::{Audience, Cursor, Event, Rights};
+use crate::event_log::acts::{self, Wanted};
 use crate::event_log::heads;
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId, UserId};
@@ -147,20 +147,20 @@ impl Activity {
             user: caller.user.clone(),
             sees_private: caller.may_administer(),
         };
-        let last = page.acts.last().map(|act| epoch.at(act.event.position));
+        let last = page.acts.last().map(|act| epoch.at(act.position));
         Ok(Listed {
             items: page
                 .acts
                 .iter()
-                .map(|act| self.item(act, (&names, &rights), epoch.at(act.event.position)))
+                .map(|act| self.item(act, (&names, &rights), epoch.at(act.position)))
                 .collect(),
             next: last.filter(|_| has_more),
             position,
         })
     }
 
-    fn item(&self, act: &Act, (names, rights): (&Names, &Rights), at: Cursor) -> Item {
-        let event = act.event.seen_with(rights);
+    fn item(&self, act: &Event, (names, rights): (&Names, &Rights), at: Cursor) -> Item {
+        let event = act.seen_with(rights);
         let told = &event.told;
         let record = told.record_path();
         Item {

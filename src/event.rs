@@ -74,7 +74,13 @@ pub struct NewEvent {
     /// Only what changed, on one line.
     pub changes: Option<Arc<RawValue>>,
     /// What stands behind each `"[REDACTED]"` in them.
-    pub private: Option<Arc<Private>>,
+    pub private: Option<Private>,
+    /// Who owns the record, and may see what is private.
+    pub owner: Option<UserId>,
+    /// From now on they own it, and see what was private in its earlier events too.
+    pub is_new_owner: bool,
+    /// What changed as it was before, on one line. It is kept in the log, and sent to nobody.
+    pub previous: Option<Arc<RawValue>>,
     /// It was too large to be told with its data.
     pub is_truncated: bool,
 }
@@ -92,6 +98,9 @@ impl NewEvent {
             data: None,
             changes: None,
             private: None,
+            owner: None,
+            is_new_owner: false,
+            previous: None,
             is_truncated: false,
         }
     }
@@ -153,7 +162,7 @@ impl Event {
     #[must_use]
     pub fn seen_with(&self, rights: &Rights) -> Cow<'_, Self> {
         match &self.told.private {
-            Some(private) if private.is_for(rights) => Cow::Owned(self.unmasked()),
+            Some(_) if rights.reach(self.told.owner.as_ref()) => Cow::Owned(self.unmasked()),
             _ => Cow::Borrowed(self),
         }
     }

@@ -9,7 +9,6 @@ use super::Names;
 use super::values::{field, in_words, plain};
 use super::words::{Change, Doing};
 use crate::event::Event;
-use crate::event_log::acts::Act;
 use crate::ids::UserId;
 use crate::modules::{Module, Modules};
 
@@ -53,11 +52,7 @@ struct Failure {
 }
 
 /// What an event says was done, as a reader sees it.
-pub(super) fn doing(
-    (act, seen): (&Act, &Event),
-    modules: &Modules,
-    names: &Names,
-) -> Doing {
+pub(super) fn doing(seen: &Event, modules: &Modules, names: &Names) -> Doing {
     let told = &seen.told;
     let data = told.data.as_deref().map(|data| serde_json::from_str(data.get()));
     let data: Data = data.and_then(Result::ok).unwrap_or_default();
@@ -72,7 +67,7 @@ pub(super) fn doing(
             Doing::TookLock(names.user(holder.as_ref()).to_owned())
         }
         "deleted" if data.reason.as_deref() == Some("moved") => Doing::MovedAway,
-        "updated" => Doing::Changed(changes((act, seen), module)),
+        "updated" => Doing::Changed(changes(seen, module)),
         verb => Doing::Did(said(module, verb)),
     }
 }
@@ -97,9 +92,9 @@ fn task(action: &str, data: Data, is_known: bool) -> Doing {
 }
 
 /// What changed, without what changes always.
-fn changes((act, seen): (&Act, &Event), module: Option<&Module>) -> Vec<Change> {
+fn changes(seen: &Event, module: Option<&Module>) -> Vec<Change> {
     let now = fields(seen.told.changes.as_deref());
-    let before = fields(act.previous.as_deref());
+    let before = fields(seen.told.previous.as_deref());
     let said = |(name, value): (&String, &Box<RawValue>)| {
         let is_money = module.is_some_and(|module| module.money.contains(name));
         let to = in_words(value, is_money);

@@ -9,8 +9,7 @@ use sqlx::PgConnection;
 use super::doing::doing;
 use super::values::{REDACTED, plain};
 use super::words::Said;
-use crate::event::{Audience, Rights};
-use crate::event_log::acts::Act;
+use crate::event::{Audience, Event, Rights};
 use crate::event_log::labels::{self, Question};
 use crate::ids::{BrokerId, RecordPath, UserId};
 use crate::modules::Modules;
@@ -32,10 +31,10 @@ pub struct Names {
 impl Names {
     /// All that these acts name, not looked up yet.
     #[must_use]
-    pub fn of(acts: &[Act], modules: &Modules) -> Self {
+    pub fn of(acts: &[Event], modules: &Modules) -> Self {
         let mut names = Self::default();
         for act in acts {
-            let told = &act.event.told;
+            let told = &act.told;
             let holder = told.data.as_deref().and_then(holder);
             names.add_users(told.user.iter().cloned().chain(holder));
             if let Some(record) = told.record_path() {
@@ -118,14 +117,14 @@ impl Names {
 
     /// What was done, in words, as somebody with these rights may read it.
     #[must_use]
-    pub fn text(&self, act: &Act, (modules, rights): (&Modules, &Rights)) -> String {
-        let seen = act.event.seen_with(rights);
+    pub fn text(&self, act: &Event, (modules, rights): (&Modules, &Rights)) -> String {
+        let seen = act.seen_with(rights);
         let record = seen.told.record_path();
         let label = record.map(|record| self.record(&record, modules));
         let said = Said {
             who: self.user(seen.told.user.as_ref()),
             label: label.as_deref().unwrap_or("a record"),
-            doing: doing((act, &seen), modules, self),
+            doing: doing(&seen, modules, self),
         };
         said.text()
     }

@@ -8,21 +8,14 @@ use serde_json::value::RawValue;
 
 use crate::ids::UserId;
 
-/// The real values of an event's private fields, and whose they are.
+/// The real values of an event's private fields: an object of them, by field.
 #[derive(Clone)]
-pub struct Private {
-    /// The owner of the record, who may see them.
-    pub owner: Option<UserId>,
-    /// An object of them, by field.
-    pub values: Arc<RawValue>,
-}
+pub struct Private(pub Arc<RawValue>);
 
 /// Without the values: what is private is in no log.
 impl fmt::Debug for Private {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Private")
-            .field("owner", &self.owner)
-            .finish_non_exhaustive()
+        f.write_str("Private")
     }
 }
 
@@ -35,16 +28,18 @@ pub struct Rights {
     pub sees_private: bool,
 }
 
-impl Private {
-    /// Whether this reader sees the values.
+impl Rights {
+    /// Whether they reach what is private to this owner of a record.
     #[must_use]
-    pub fn is_for(&self, reader: &Rights) -> bool {
-        reader.sees_private || self.owner.as_ref() == Some(&reader.user)
+    pub fn reach(&self, owner: Option<&UserId>) -> bool {
+        self.sees_private || owner == Some(&self.user)
     }
+}
 
+impl Private {
     /// An object with the values in place of what stands for them.
     pub(super) fn put_into(&self, object: &RawValue) -> Option<Arc<RawValue>> {
-        let values = fields(&self.values)?;
+        let values = fields(&self.0)?;
         let real = |name: &str| values.iter().find(|(private, _)| *private == name);
         let shown: Vec<_> = fields(object)?
             .into_iter()
@@ -88,16 +83,9 @@ mod tests {
         RawValue::from_string(json.to_owned()).unwrap().into()
     }
 
-    fn of_ann(values: &str) -> Private {
-        Private {
-            owner: Some(UserId::parse("ann").unwrap()),
-            values: raw(values),
-        }
-    }
-
     #[test]
     fn values_go_where_they_were_to_the_letter() {
-        let private = of_ann(r#"{"fee":1.50,"a\"b":{"x":[null]}}"#);
+        let private = Private(raw(r#"{"fee":1.50,"a\"b":{"x":[null]}}"#));
         let masked = raw(r#"{"z":1.0,"fee":"[REDACTED]","a\"b":"[REDACTED]","b":"fee"}"#);
         let shown = private.put_into(&masked).unwrap();
         assert_eq!(
@@ -108,27 +96,22 @@ mod tests {
 
     #[test]
     fn only_the_owner_and_those_who_see_everything_see_it() {
-        let private = of_ann(r#"{"fee":1}"#);
+        let ann = UserId::parse("ann").unwrap();
         for (user, sees_private, sees) in [
             ("ann", false, true),
             ("bob", false, false),
             ("bob", true, true),
         ] {
             let user = UserId::parse(user).unwrap();
-            assert_eq!(private.is_for(&Rights { user, sees_private }), sees);
+            let rights = Rights { user, sees_private };
+            assert_eq!(rights.reach(Some(&ann)), sees);
+            assert_eq!(rights.reach(None), sees_private);
         }
-        let orphan = Private {
-            owner: None,
-            ..private
-        };
-        let user = UserId::parse("ann").unwrap();
-        let sees_private = false;
-        assert!(!orphan.is_for(&Rights { user, sees_private }));
     }
 
     #[test]
     fn nothing_that_prints_an_event_prints_what_is_private() {
-        let private = of_ann(r#"{"fee":"CANARY"}"#);
+        let private = Private(raw(r#"{"fee":"CANARY"}"#));
         assert!(!format!("{private:?} {private:#?}").contains("CANARY"));
     }
 }

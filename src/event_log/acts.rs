@@ -1,49 +1,34 @@
-//! Events as those read them who tell people what was done: with what was there before.
+//! Events as those read them who tell people what was done: with what was there before, which no
+//! stream is sent.
 
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 
 use super::Head;
 use super::read::Row;
 use crate::event::{Audience, Epoch, Event};
 use crate::ids::{BrokerId, ModuleName, RecordId, UserId};
 
-/// An event, whose record it is about, and what was there before.
-#[derive(Clone, Debug)]
-pub struct Act {
-    /// What happened.
-    pub event: Event,
-    /// Who owns the record.
-    pub owner: Option<UserId>,
-    /// The old values of what changed, except what is private.
-    pub previous: Option<Arc<RawValue>>,
-}
-
-struct ActRow {
+struct TellingRow {
     row: Row,
     previous: Option<String>,
 }
 
-impl ActRow {
-    fn act(self) -> Option<Act> {
-        let owner = self.row.owner_id.as_deref();
-        let owner = owner.and_then(|id| UserId::parse(id).ok());
+impl TellingRow {
+    fn event(self) -> Option<Event> {
+        let mut event = self.row.event()?;
         let previous = self.previous.and_then(|p| RawValue::from_string(p).ok());
-        Some(Act {
-            owner,
-            previous: previous.map(Arc::from),
-            event: self.row.event()?,
-        })
+        event.told.previous = previous.map(Arc::from);
+        Some(event)
     }
 }
 
 /// A record of any query below; each query has a record type of its own.
-macro_rules! act_row {
+macro_rules! telling_row {
     ($r:ident) => {
-        ActRow {
+        TellingRow {
             previous: $r.previous,
             row: Row {
                 position: $r.position,
@@ -57,6 +42,7 @@ macro_rules! act_row {
                 changes: $r.changes,
                 private: $r.private,
                 owner_id: $r.owner_id,
+                new_owner: $r.new_owner,
                 truncated: $r.truncated,
                 created_at: $r.created_at,
             },
@@ -70,11 +56,11 @@ pub async fn notable(
     connection: &mut PgConnection,
     broker: &BrokerId,
     (after, upto): (i64, i64),
-) -> sqlx::Result<Vec<Act>> {
+) -> sqlx::Result<Vec<Event>> {
     let rows = sqlx::query!(
         r#"select position as "position?", audience as "audience?", type as "type?", module, record_id,
                user_id, version, data::text, changes::text, private::text, owner_id,
-               truncated as "truncated?", created_at as "created_at?", previous::text
+               new_owner as "new_owner?", truncated as "truncated?", created_at as "created_at?", previous::text
            from porchlight.events
            where broker_id = $1 and position > $2 and position <= $3
                and (type like 'ai:task:%' or type like '%:unlocked' or type like '%:lock\_requested'
@@ -85,10 +71,10 @@ pub async fn notable(
         after,
         upto,
     )
-    .map(|r| act_row!(r))
+    .map(|r| telling_row!(r))
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(ActRow::act).collect())
+    Ok(rows.into_iter().filter_map(TellingRow::event).collect())
 }
 
 /// Which acts are wanted.
@@ -118,7 +104,7 @@ pub struct Acts {
     /// Where the log stood.
     pub head: Head,
     /// The acts.
-    pub acts: Vec<Act>,
+    pub acts: Vec<Event>,
 }
 
 /// One record's acts are few among all of an audience, and are found by the record; others by the
@@ -130,7 +116,7 @@ macro_rules! acts_query {
             r#"select b.epoch, b.head, b.horizon, e.position as "position?",
                    e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
                    e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
-                   e.truncated as "truncated?", e.created_at as "created_at?", e.previous::text
+                   e.new_owner as "new_owner?", e.truncated as "truncated?", e.created_at as "created_at?", e.previous::text
                from porchlight.brokers b
                left join lateral (
                    select e.* from "# + $from + r#"
@@ -163,7 +149,7 @@ macro_rules! acts_query {
                 head: r.head,
                 horizon: r.horizon,
             };
-            (head, act_row!(r))
+            (head, telling_row!(r))
         })
     };
 }
@@ -197,6 +183,6 @@ pub async fn list(
         return Ok(None);
     };
     let head = head.clone();
-    let acts = rows.into_iter().filter_map(|(_, row)| row.act()).collect();
+    let acts = rows.into_iter().filter_map(|(_, row)| row.event()).collect();
     Ok(Some(Acts { head, acts }))
 }

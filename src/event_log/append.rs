@@ -76,16 +76,17 @@ pub async fn append(
                returning broker_id, epoch, head, clock_timestamp() as told_at
            ), told as (
                insert into porchlight.events (broker_id, position, audience, type, module,
-                   record_id, user_id, version, data, changes, private, owner_id, truncated,
-                   created_at)
+                   record_id, user_id, version, data, changes, private, owner_id, new_owner,
+                   previous, truncated, created_at)
                select e.broker_id, h.head - w.n + e.ord, e.audience, e.type, e.module,
                    e.record_id, e.user_id, e.version, e.data::json, e.changes::json,
-                   e.private::json, e.owner_id, e.is_truncated, h.told_at
+                   e.private::json, e.owner_id, e.is_new_owner, e.previous::json, e.is_truncated,
+                   h.told_at
                from unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
                        $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[],
-                       $14::text[], $15::text[], $16::boolean[])
+                       $14::text[], $15::text[], $16::boolean[], $17::text[], $18::boolean[])
                    as e(broker_id, ord, audience, type, module, record_id, user_id, version,
-                       data, changes, private, owner_id, is_truncated)
+                       data, changes, private, owner_id, is_new_owner, previous, is_truncated)
                join heads h using (broker_id) join wanted w using (broker_id)
            )
            select h.broker_id as "broker_id!", h.epoch as "epoch!", h.head - w.n + 1 as "first!",
@@ -106,6 +107,8 @@ pub async fn append(
         &rows.changes as &[Option<&str>],
         &rows.private as &[Option<&str>],
         &rows.owner as &[Option<&str>],
+        &rows.is_new_owner,
+        &rows.previous as &[Option<&str>],
         &rows.is_truncated,
     )
     .fetch_all(connection)
@@ -146,6 +149,8 @@ struct Columns<'a> {
     changes: Vec<Option<&'a str>>,
     private: Vec<Option<&'a str>>,
     owner: Vec<Option<&'a str>>,
+    is_new_owner: Vec<bool>,
+    previous: Vec<Option<&'a str>>,
     is_truncated: Vec<bool>,
 }
 
@@ -176,11 +181,14 @@ impl<'a> Columns<'a> {
             .push(event.data.as_deref().map(sqlx::types::JsonRawValue::get));
         self.changes
             .push(event.changes.as_deref().map(sqlx::types::JsonRawValue::get));
-        let private = event.private.as_deref();
-        self.private.push(private.map(|p| p.values.get()));
-        let owner = private.and_then(|p| p.owner.as_ref());
+        self.private.push(event.private.as_ref().map(|p| p.0.get()));
+        let owner = event.owner.as_ref();
         self.owner
             .push(owner.map(super::super::ids::UserId::as_str));
+        self.is_new_owner.push(event.is_new_owner);
+        let previous = event.previous.as_deref();
+        self.previous
+            .push(previous.map(sqlx::types::JsonRawValue::get));
         self.is_truncated.push(event.is_truncated);
     }
 }

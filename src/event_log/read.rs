@@ -31,6 +31,7 @@ pub(super) struct Row {
     pub(super) changes: Option<String>,
     pub(super) private: Option<String>,
     pub(super) owner_id: Option<String>,
+    pub(super) new_owner: Option<bool>,
     pub(super) truncated: Option<bool>,
     pub(super) created_at: Option<OffsetDateTime>,
 }
@@ -41,8 +42,6 @@ impl Row {
             json.and_then(|json| RawValue::from_string(json).ok())
                 .map(Arc::from)
         };
-        let owner = self.owner_id.and_then(|id| UserId::parse(&id).ok());
-        let private = raw(self.private).map(|values| Arc::new(Private { owner, values }));
         let record = self.record_id.and_then(|id| RecordId::parse(&id).ok());
         let told = NewEvent {
             audience: self.audience?.parse().ok()?,
@@ -54,7 +53,10 @@ impl Row {
             version: self.version,
             data: raw(self.data),
             changes: raw(self.changes),
-            private,
+            private: raw(self.private).map(Private),
+            owner: self.owner_id.and_then(|id| UserId::parse(&id).ok()),
+            is_new_owner: self.new_owner.unwrap_or(false),
+            previous: None,
             is_truncated: self.truncated.unwrap_or(false),
         };
         Some(Event {
@@ -75,7 +77,7 @@ pub async fn after(
     let rows = sqlx::query_as!(
         Row,
         r#"select position, audience, type, module, record_id, user_id, version,
-               data::text, changes::text, private::text, owner_id, truncated, created_at
+               data::text, changes::text, private::text, owner_id, new_owner, truncated, created_at
            from porchlight.events where broker_id = $1 and position > $2
            order by position limit $3"#,
         broker.as_str(),
@@ -152,6 +154,7 @@ macro_rules! page_row {
                 changes: $r.changes,
                 private: $r.private,
                 owner_id: $r.owner_id,
+                new_owner: $r.new_owner,
                 truncated: $r.truncated,
                 created_at: $r.created_at,
             },
@@ -166,7 +169,7 @@ macro_rules! page_query {
             r#"select b.epoch, b.head, b.horizon, e.position as "position?",
                    e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
                    e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
-                   e.truncated as "truncated?", e.created_at as "created_at?"
+                   e.new_owner as "new_owner?", e.truncated as "truncated?", e.created_at as "created_at?"
                from porchlight.brokers b
                left join lateral (
                    select e.* from unnest($2::text[]) as mine(audience)
@@ -282,7 +285,7 @@ async fn replay_wide(
         r#"select b.epoch, b.head, b.horizon, e.position as "position?",
                e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
                e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
-               e.truncated as "truncated?", e.created_at as "created_at?"
+               e.new_owner as "new_owner?", e.truncated as "truncated?", e.created_at as "created_at?"
            from porchlight.brokers b
            left join porchlight.events e on e.broker_id = b.broker_id
                and e.position > $2 and e.position <= $2 + $3 and e.audience = any($4)

@@ -77,8 +77,7 @@ impl Words {
 impl Unmasked {
     /// Its words, or the others for those who may not see them.
     fn words<'a>(&'a self, rights: &Rights, others: &'a Words) -> &'a Words {
-        let private = self.event.told.private.as_ref();
-        if !private.is_some_and(|private| private.is_for(rights)) {
+        if !rights.reach(self.event.told.owner.as_ref()) {
             return others;
         }
         let unmasked = || Words::of(&self.event.unmasked(), self.id.as_ref());
@@ -90,10 +89,15 @@ impl Encoded {
     /// Encodes an event; without an id where it has no place in a log.
     #[must_use]
     pub fn of(event: &Event, id: Option<&Cursor>) -> Self {
-        let unmasked = event.told.private.is_some().then(|| Unmasked {
-            event: event.clone(),
-            id: id.cloned(),
-            words: OnceLock::new(),
+        let unmasked = event.told.private.is_some().then(|| {
+            let mut event = event.clone();
+            // Nobody is sent it.
+            event.told.previous = None;
+            Unmasked {
+                event,
+                id: id.cloned(),
+                words: OnceLock::new(),
+            }
         });
         Self {
             event_type: event.told.event_type.clone(),

@@ -111,12 +111,13 @@ fn event(row: &Row, event_bytes: usize) -> Result<(BrokerId, NewEvent), String> 
         version: row.version,
         data: json("data", row.data.as_deref())?,
         changes: json("changes", row.changes.as_deref())?,
+        private: json("private fields", row.private.as_deref())?.map(Private),
+        owner: user(row.owner_id.as_deref()),
+        is_new_owner: row.is_new_owner,
+        previous: json("previous values", row.previous.as_deref())?,
         is_truncated: row.is_truncated,
         ..NewEvent::new(audience, event_type)
     };
-    let owner = user(row.owner_id.as_deref());
-    let values = json("private fields", row.private.as_deref())?;
-    event.private = values.map(|values| Arc::new(Private { owner, values }));
     truncate(&mut event, event_bytes);
     Ok((broker, event))
 }
@@ -143,7 +144,7 @@ fn json(what: &str, text: Option<&str>) -> Result<Option<Arc<RawValue>>, String>
 
 /// What is too large or too deep for clients is told without its data.
 fn truncate(event: &mut NewEvent, event_bytes: usize) {
-    let private = event.private.as_ref().map(|private| &private.values);
+    let private = event.private.as_ref().map(|private| &private.0);
     let parts = [event.data.as_ref(), event.changes.as_ref(), private];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     let is_too_large = parts.iter().map(|raw| raw.get().len()).sum::<usize>() > event_bytes;
@@ -169,6 +170,7 @@ mod tests {
             changes: text("{\"price\": 1,\n \"fee\":\"[REDACTED]\"}"),
             private: text("{\"fee\":2}"),
             owner_id: text("ann"),
+            previous: text("{\"price\": 0}"),
             ..Row::default()
         }
     }
@@ -179,8 +181,9 @@ mod tests {
         assert_eq!(broker.as_str(), "b");
         let changes = event.changes.unwrap();
         assert_eq!(changes.get(), r#"{"price":1,"fee":"[REDACTED]"}"#);
-        let private = event.private.unwrap();
-        assert_eq!(private.owner.as_ref().unwrap().as_str(), "ann");
+        assert!(event.private.is_some());
+        assert_eq!(event.owner.unwrap().as_str(), "ann");
+        assert_eq!(event.previous.unwrap().get(), r#"{"price":0}"#);
         assert!(!event.is_truncated);
     }
 

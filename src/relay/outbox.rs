@@ -25,6 +25,8 @@ pub(super) struct Row {
     pub(super) changes: Option<String>,
     pub(super) private: Option<String>,
     pub(super) owner_id: Option<String>,
+    pub(super) previous: Option<String>,
+    pub(super) is_new_owner: bool,
     pub(super) is_truncated: bool,
     pub(super) failure: Option<String>,
 }
@@ -115,7 +117,7 @@ pub(super) async fn take(
                where $1 or broker_id is not distinct from $2
                order by id limit $3 for update skip locked))
            returning id, broker_id, audience, type, module, record_id, user_id, version, data,
-               changes, private, owner_id, is_truncated, failure",
+               changes, private, owner_id, previous, is_new_owner, is_truncated, failure",
         choice.of_all,
         choice.broker,
         choice.limit,

@@ -4,6 +4,7 @@ mod bad;
 mod changes;
 mod emit;
 mod masking;
+mod previous;
 mod relay;
 mod schema;
 mod values;
