@@ -152,14 +152,14 @@ impl Activity {
             items: page
                 .acts
                 .iter()
-                .map(|act| self.item(act, (&names, &rights), epoch.at(act.position)))
+                .map(|act| self.item(act, (&names, &rights), &epoch.at(act.position)))
                 .collect(),
             next: last.filter(|_| has_more),
             position,
         })
     }
 
-    fn item(&self, act: &Event, (names, rights): (&Names, &Rights), at: Cursor) -> Item {
+    fn item(&self, act: &Event, (names, rights): (&Names, &Rights), at: &Cursor) -> Item {
         let event = act.seen_with(rights);
         let told = &event.told;
         let record = told.record_path();

@@ -4,6 +4,7 @@ pub mod database;
 pub mod identity;
 pub mod log;
 pub mod modules;
+pub mod notifications;
 pub mod presence;
 pub mod server;
 pub mod signals;
@@ -38,4 +39,7 @@ pub struct Config {
     /// What its users can signal.
     #[command(flatten)]
     pub signals: signals::SignalSettings,
+    /// How long it keeps what people were told by name.
+    #[command(flatten)]
+    pub notifications: notifications::NotificationSettings,
 }

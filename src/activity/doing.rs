@@ -54,7 +54,10 @@ struct Failure {
 /// What an event says was done, as a reader sees it.
 pub(super) fn doing(seen: &Event, modules: &Modules, names: &Names) -> Doing {
     let told = &seen.told;
-    let data = told.data.as_deref().map(|data| serde_json::from_str(data.get()));
+    let data = told
+        .data
+        .as_deref()
+        .map(|data| serde_json::from_str(data.get()));
     let data: Data = data.and_then(Result::ok).unwrap_or_default();
     let action = told.event_type.action();
     if told.event_type.as_str().starts_with("ai:task:") {
@@ -95,7 +98,7 @@ fn task(action: &str, data: Data, is_known: bool) -> Doing {
 fn changes(seen: &Event, module: Option<&Module>) -> Vec<Change> {
     let now = fields(seen.told.changes.as_deref());
     let before = fields(seen.told.previous.as_deref());
-    let said = |(name, value): (&String, &Box<RawValue>)| {
+    let said = |name: &str, value: &RawValue| {
         let is_money = module.is_some_and(|module| module.money.contains(name));
         let to = in_words(value, is_money);
         let from = before.get(name).and_then(|value| in_words(value, is_money));
@@ -106,8 +109,10 @@ fn changes(seen: &Event, module: Option<&Module>) -> Vec<Change> {
             to,
         }
     };
-    let is_said = |(name, _): &(&String, &Box<RawValue>)| !BOOKKEEPING.contains(&name.as_str());
-    now.iter().filter(is_said).map(said).collect()
+    let said_of = now
+        .iter()
+        .filter(|(name, _)| !BOOKKEEPING.contains(&name.as_str()));
+    said_of.map(|(name, value)| said(name, value)).collect()
 }
 
 fn fields(object: Option<&RawValue>) -> Fields {

@@ -31,7 +31,7 @@ pub struct Names {
 impl Names {
     /// All that these acts name, not looked up yet.
     #[must_use]
-    pub fn of(acts: &[Event], modules: &Modules) -> Self {
+    pub fn of<'a>(acts: impl IntoIterator<Item = &'a Event>, modules: &Modules) -> Self {
         let mut names = Self::default();
         for act in acts {
             let told = &act.told;
@@ -48,7 +48,8 @@ impl Names {
 
     /// These users too.
     pub fn add_users(&mut self, users: impl IntoIterator<Item = UserId>) {
-        self.users.extend(users.into_iter().map(|user| (user, None)));
+        self.users
+            .extend(users.into_iter().map(|user| (user, None)));
     }
 
     /// With what the database knows, as far as `seen_by` were told of it (none: everybody).

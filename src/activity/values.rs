@@ -108,7 +108,7 @@ pub(crate) fn plain(text: &str, most: usize) -> String {
     words
 }
 
-/// "listPrice" and "list_price" as "list price", "agentId" as "agent".
+/// `listPrice` and `list_price` as "list price", `agentId` as "agent".
 pub(super) fn field(name: &str) -> String {
     let mut words = String::new();
     let mut was_lower = false;
@@ -144,7 +144,11 @@ mod tests {
             ("0", true, Some("$0")),
             ("999", false, Some("999")),
             ("1234567.050", false, Some("1,234,567.050")),
-            ("12345678901234567890", false, Some("12,345,678,901,234,567,890")),
+            (
+                "12345678901234567890",
+                false,
+                Some("12,345,678,901,234,567,890"),
+            ),
             ("1e400", false, Some("1e400")),
             ("1e5", true, Some("1e5")),
             ("null", true, Some("nothing")),

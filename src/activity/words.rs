@@ -81,7 +81,9 @@ fn changed(who: &str, label: &str, changes: &[Change]) -> String {
 /// "the list price, the status and 2 more"
 fn named(changes: &[Change]) -> String {
     let named = changes.iter().take(MOST_NAMED);
-    let mut parts: Vec<_> = named.map(|change| format!("the {}", change.field)).collect();
+    let mut parts: Vec<_> = named
+        .map(|change| format!("the {}", change.field))
+        .collect();
     if changes.len() > MOST_NAMED {
         parts.push(format!("{} more", changes.len() - MOST_NAMED));
     }
@@ -125,7 +127,10 @@ mod tests {
                 price(None, Some("$395,000")),
                 "Josh changed the list price of 12 Oak St to $395,000",
             ),
-            (price(None, None), "Josh changed the list price of 12 Oak St"),
+            (
+                price(None, None),
+                "Josh changed the list price of 12 Oak St",
+            ),
             (
                 price(Some("1"), None),
                 "Josh changed the list price of 12 Oak St",

@@ -1,6 +1,7 @@
-//! What is done now and then: old events go.
+//! What is done now and then: old events and notifications go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::time::MissedTickBehavior;
@@ -9,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::log::RetentionSettings;
 use crate::event_log::retention;
 use crate::metrics::Metrics;
+use crate::notifications;
 
 /// What housekeeping needs.
 pub(super) struct Parts {
     pub(super) pool: PgPool,
     pub(super) settings: RetentionSettings,
+    pub(super) notification_age: Duration,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: CancellationToken,
 }
@@ -34,6 +37,11 @@ pub(super) async fn run(parts: Parts) {
                 tracing::info!(removed, "old events were removed");
             }
             Err(error) => tracing::warn!(%error, "old events could not be removed"),
+        }
+        match notifications::retention::run(&parts.pool, parts.notification_age).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "old notifications were removed"),
+            Err(error) => tracing::warn!(%error, "old notifications could not be removed"),
         }
     }
 }

@@ -183,6 +183,9 @@ pub async fn list(
         return Ok(None);
     };
     let head = head.clone();
-    let acts = rows.into_iter().filter_map(|(_, row)| row.event()).collect();
+    let acts = rows
+        .into_iter()
+        .filter_map(|(_, row)| row.event())
+        .collect();
     Ok(Some(Acts { head, acts }))
 }

@@ -37,13 +37,24 @@ struct EventBody {
     changes: Option<Box<RawValue>>,
 }
 
+/// An audience as bodies name it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-enum AudienceBody {
+pub(super) enum AudienceBody {
     User(UserId),
     Team(TeamId),
     #[serde(deserialize_with = "only_true")]
     Broker(()),
+}
+
+impl From<AudienceBody> for Audience {
+    fn from(body: AudienceBody) -> Self {
+        match body {
+            AudienceBody::User(user) => Self::User(user),
+            AudienceBody::Team(team) => Self::Team(team),
+            AudienceBody::Broker(()) => Self::Broker,
+        }
+    }
 }
 
 fn only_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
@@ -119,7 +130,8 @@ pub async fn publish(
     Ok(response.json(Answer { positions }))
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+/// The key that a request comes with.
+pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let Some(value) = request.headers().get("Idempotency-Key") else {
         return Ok(None);
     };
@@ -192,17 +204,12 @@ fn checked(
             return Err(Problem::bad_request("invalid_body", detail).at(at(name)));
         }
     }
-    let audience = match event.audience {
-        AudienceBody::User(user) => Audience::User(user),
-        AudienceBody::Team(team) => Audience::Team(team),
-        AudienceBody::Broker(()) => Audience::Broker,
-    };
     Ok(NewEvent {
         record: event.module.map(|module| (module, event.record_id)),
         user: event.user_id.or_else(|| Some(caller.user.clone())),
         version: event.version,
         data,
         changes,
-        ..NewEvent::new(audience, event.r#type)
+        ..NewEvent::new(event.audience.into(), event.r#type)
     })
 }

@@ -8,7 +8,8 @@ use actix_web::{Handler, HttpRequest, Responder, Route, web};
 
 use super::problem::Problem;
 use super::{
-    console, get_events, health, locks, openapi, post_events, post_signals, presence, streams,
+    activity, console, get_events, health, locks, notifications, openapi, post_events,
+    post_signals, presence, streams,
 };
 
 /// A method and a path, and who answers.
@@ -43,6 +44,19 @@ where
         method: Method::POST,
         path,
         route: web::post().to(handler),
+    }
+}
+
+fn put<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint {
+        method: Method::PUT,
+        path,
+        route: web::put().to(handler),
     }
 }
 
@@ -90,6 +104,13 @@ pub fn all() -> Vec<Endpoint> {
         post("/locks/{module}/{id}/renew", locks::renew),
         post("/locks/{module}/{id}/request", locks::request),
         post("/locks/{module}/{id}/takeover", locks::take_over),
+        get("/notifications", notifications::list),
+        post("/notifications", notifications::post),
+        post("/notifications/{id}/read", notifications::read),
+        post("/notifications/read-all", notifications::read_all),
+        get("/notifications/preferences", notifications::preferences),
+        put("/notifications/preferences", notifications::prefer),
+        get("/activity", activity::list),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),

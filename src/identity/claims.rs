@@ -169,3 +169,36 @@ fn add_team(teams: &mut Vec<TeamId>, found: Found<'_>) -> Result<(), TokenError>
     teams.push(team);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_can_be_read_aloud() {
+        let long = "x".repeat(MAX_NAME_CHARS + 1);
+        let names = ClaimNames {
+            name: vec!["profile.full".to_owned()],
+            ..ClaimNames::default()
+        };
+        for (claims, expected) in [
+            (json!({"name": "Josh"}), "Josh"),
+            (json!({"name": "  Ann\n\u{0}\u{7}  Lee "}), "Ann Lee"),
+            (
+                json!({"name": "Josh", "profile": {"full": "Josh Lee"}}),
+                "Josh Lee",
+            ),
+            (json!({"name": &long}), &long[..MAX_NAME_CHARS]),
+            (json!({"name": "\u{0}"}), ""),
+            (json!({"name": 7}), ""),
+            (json!({"name": null}), ""),
+            (json!({}), ""),
+        ] {
+            let map = claims.as_object().unwrap();
+            let name = Claims::new(map, &names).name();
+            assert_eq!(name.as_deref().unwrap_or_default(), expected, "{claims}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::notification::{Notification, Said};
+use super::notification::{Kind, Notification, Said, System};
 use crate::event::{Audience, NewEvent};
 use crate::ids::{BrokerId, ModuleName, RecordId, UserId};
 
@@ -20,10 +20,34 @@ pub(super) struct Draft {
     /// What it says, of this many times.
     pub(super) said: Said,
     pub(super) count: i64,
-    /// What it is about. Further ones are added to it, which then says what `again` makes of
-    /// the new text and the new count.
+    /// What it is about: further ones are added to it.
     pub(super) subject: Option<String>,
-    pub(super) again: fn(&mut Said, i64),
+    pub(super) times: Times,
+}
+
+/// How it says how often it happened.
+#[derive(Clone, Debug)]
+pub(super) enum Times {
+    /// Not at all: its count is shown beside it.
+    Unsaid,
+    /// It tells of the newest.
+    Newest,
+    /// It tells of the number: somebody changed so many of these.
+    Number { who: String, of: String },
+}
+
+impl Times {
+    fn say(&self, said: &mut Said, count: i64) {
+        match self {
+            Self::Newest if count > 1 => {
+                said.body = Some(format!("The newest of {count} changes."));
+            }
+            Self::Unsaid | Self::Newest => {}
+            Self::Number { who, of } => {
+                said.title = format!("{who} changed {count} of your {of}");
+            }
+        }
+    }
 }
 
 /// What readers hold still while they read: the number of the newest, 0 where there is none.
@@ -96,7 +120,7 @@ pub(super) async fn enter(
             notification.id = *id;
             notification.count += count;
         }
-        (draft.again)(&mut notification.said, notification.count);
+        draft.times.say(&mut notification.said, notification.count);
         let unread = match &notification.said.audience {
             Audience::User(user) => unread.get_mut(user).map(|unread: &mut i64| {
                 *unread += i64::from(is_new);
@@ -174,7 +198,7 @@ async fn takers_up(
 ) -> sqlx::Result<BTreeMap<usize, (i64, i64)>> {
     let said = || drafts.iter().map(|draft| &draft.said);
     let audiences: Vec<_> = said().map(|said| said.audience.to_string()).collect();
-    let kinds: Vec<_> = said().map(|said| said.kind.map(|k| k.as_str())).collect();
+    let kinds: Vec<_> = said().map(|said| said.kind.map(Kind::as_str)).collect();
     let subjects: Vec<_> = drafts.iter().map(|d| d.subject.as_deref()).collect();
     let users: Vec<_> = said().map(|said| reader(&said.audience)).collect();
     let rows = sqlx::query!(
@@ -219,16 +243,21 @@ async fn insert(
     let times: Vec<_> = new.iter().map(|(one, _)| one.at).collect();
     let audiences: Vec<_> = said().map(|said| said.audience.to_string()).collect();
     let levels: Vec<_> = said().map(|said| said.level.as_str()).collect();
-    let kinds: Vec<_> = said().map(|said| said.kind.map(|k| k.as_str())).collect();
+    let kinds: Vec<_> = said().map(|said| said.kind.map(Kind::as_str)).collect();
     let subjects: Vec<_> = new.iter().map(|(_, subject)| subject.as_deref()).collect();
-    let systems: Vec<_> = said().map(|said| said.system.map(|s| s.as_str())).collect();
+    let systems: Vec<_> = said().map(|said| said.system.map(System::as_str)).collect();
     let titles: Vec<_> = said().map(|said| said.title.as_str()).collect();
     let bodies: Vec<_> = said().map(|said| said.body.as_deref()).collect();
     let modules: Vec<_> = said().map(module).collect();
-    let modules: Vec<_> = modules.iter().map(|m| m.as_ref().map(ModuleName::as_str)).collect();
+    let modules: Vec<_> = modules
+        .iter()
+        .map(|m| m.as_ref().map(ModuleName::as_str))
+        .collect();
     let records = said().map(|said| said.record.as_ref()?.1.as_ref());
     let records: Vec<_> = records.map(|record| record.map(RecordId::as_str)).collect();
-    let users: Vec<_> = said().map(|said| said.user.as_ref().map(UserId::as_str)).collect();
+    let users: Vec<_> = said()
+        .map(|said| said.user.as_ref().map(UserId::as_str))
+        .collect();
     sqlx::query!(
         "insert into porchlight.notifications (broker_id, id, audience, level, kind, subject, system,
              title, body, module, record_id, user_id, count, created_at, told_at)
@@ -275,7 +304,9 @@ async fn rewrite(
     let levels: Vec<_> = said().map(|said| said.level.as_str()).collect();
     let titles: Vec<_> = said().map(|said| said.title.as_str()).collect();
     let bodies: Vec<_> = said().map(|said| said.body.as_deref()).collect();
-    let users: Vec<_> = said().map(|said| said.user.as_ref().map(UserId::as_str)).collect();
+    let users: Vec<_> = said()
+        .map(|said| said.user.as_ref().map(UserId::as_str))
+        .collect();
     sqlx::query!(
         "update porchlight.notifications n
          set count = a.count, told_at = a.at, level = a.level, title = a.title, body = a.body,

@@ -123,12 +123,18 @@ impl Notifications {
 pub(super) fn audiences(caller: &Caller) -> Vec<String> {
     let own = [Audience::User(caller.user.clone()), Audience::Broker];
     let teams = caller.teams.iter().cloned().map(Audience::Team);
-    own.into_iter().chain(teams).map(|one| one.to_string()).collect()
+    own.into_iter()
+        .chain(teams)
+        .map(|one| one.to_string())
+        .collect()
 }
 
 /// The caller's teams as they are remembered: as audiences, in a certain order.
 pub(super) fn teams(caller: &Caller) -> Vec<String> {
-    let teams = caller.teams.iter().map(|team: &TeamId| format!("team:{team}"));
+    let teams = caller
+        .teams
+        .iter()
+        .map(|team: &TeamId| format!("team:{team}"));
     let mut teams: Vec<_> = teams.collect();
     teams.sort_unstable();
     teams

@@ -53,34 +53,34 @@ macro_rules! words {
 pub struct UnknownWord;
 
 words!(/// How much it matters.
-    Level {
-        /// Good to know.
-        Info = "info",
-        /// It went well.
-        Success = "success",
-        /// It should be looked at.
-        Warning = "warning",
-        /// It went wrong.
-        Error = "error",
-    });
+Level {
+    /// Good to know.
+    Info = "info",
+    /// It went well.
+    Success = "success",
+    /// It should be looked at.
+    Warning = "warning",
+    /// It went wrong.
+    Error = "error",
+});
 words!(/// Why one is made by itself.
-    Kind {
-        /// A task of the user's ended.
-        TaskEnded = "taskEnded",
-        /// Somebody took the user's lock.
-        LockTakenOver = "lockTakenOver",
-        /// Somebody asks for the user's lock.
-        LockRequested = "lockRequested",
-        /// Somebody changed a record of the user's.
-        RecordChanged = "recordChanged",
-    });
+Kind {
+    /// A task of the user's ended.
+    TaskEnded = "taskEnded",
+    /// Somebody took the user's lock.
+    LockTakenOver = "lockTakenOver",
+    /// Somebody asks for the user's lock.
+    LockRequested = "lockRequested",
+    /// Somebody changed a record of the user's.
+    RecordChanged = "recordChanged",
+});
 words!(/// A notice of those who run the brokerage.
-    System {
-        /// Something will not be there for a while.
-        Maintenance = "maintenance",
-        /// Everybody is to know this.
-        Broadcast = "broadcast",
-    });
+System {
+    /// Something will not be there for a while.
+    Maintenance = "maintenance",
+    /// Everybody is to know this.
+    Broadcast = "broadcast",
+});
 
 /// Something that somebody is told by name.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Posting: somebody tells somebody something.
 
-use super::book::{self, Draft};
+use super::book::{self, Draft, Times};
 use super::notification::{Level, Notification, Said, System};
 use super::{NotificationError, Notifications, list};
 use crate::event::{Audience, Epoch};
@@ -10,8 +10,8 @@ use crate::identity::{Caller, Role};
 use crate::ids::{ModuleName, RecordId};
 
 /// Characters of a title, and of a body.
-pub const TITLE_CHARS: usize = 200;
-pub const BODY_CHARS: usize = 4_000;
+const TITLE_CHARS: usize = 200;
+const BODY_CHARS: usize = 4_000;
 
 /// A text that people can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,9 @@ impl Text {
 
     /// A body: lines.
     pub fn body(text: &str) -> Result<Self, InvalidText> {
-        Self::parse(text, BODY_CHARS, |c| !c.is_control() || matches!(c, '\n' | '\t'))
+        Self::parse(text, BODY_CHARS, |c| {
+            !c.is_control() || matches!(c, '\n' | '\t')
+        })
     }
 
     fn parse(text: &str, most: usize, is_fine: fn(char) -> bool) -> Result<Self, InvalidText> {
@@ -136,7 +138,7 @@ fn draft(caller: &Caller, post: Post) -> Draft {
         },
         count: 1,
         subject: None,
-        again: |_, _| {},
+        times: Times::Unsaid,
     }
 }
 

@@ -28,8 +28,11 @@ impl Notifications {
         caller: &Caller,
         changes: &Preferences,
     ) -> Result<Preferences, NotificationError> {
-        let (kinds, values): (Vec<_>, Vec<_>) =
-            changes.0.iter().map(|(kind, is_on)| (kind.as_str(), *is_on)).unzip();
+        let (kinds, values): (Vec<_>, Vec<_>) = changes
+            .0
+            .iter()
+            .map(|(kind, is_on)| (kind.as_str(), *is_on))
+            .unzip();
         let mut connection = self.pool.acquire().await?;
         sqlx::query!(
             "insert into porchlight.notification_preferences (broker_id, user_id, kind, is_on)

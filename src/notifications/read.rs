@@ -86,8 +86,12 @@ impl Notifications {
     ) -> Result<(), NotificationError> {
         let event_type = EventType::parse("notification:read").expect("a short name");
         let audience = Audience::User(caller.user.clone());
-        let event = NewEvent::new(audience, event_type).by(&caller.user).with(data);
-        let told = self.teller.conclude(transaction, &caller.broker, vec![event]);
+        let event = NewEvent::new(audience, event_type)
+            .by(&caller.user)
+            .with(data);
+        let told = self
+            .teller
+            .conclude(transaction, &caller.broker, vec![event]);
         Ok(told.await?)
     }
 }

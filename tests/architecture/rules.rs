@@ -10,6 +10,7 @@ pub(crate) struct Never {
 pub(crate) const NEVER: &[Never] = &[
     Never {
         modules: &[
+            "activity",
             "bench",
             "clock",
             "config",
@@ -27,6 +28,8 @@ pub(crate) const NEVER: &[Never] = &[
             "locks",
             "metrics",
             "modules",
+            "notifications",
+            "people",
             "presence",
             "records",
             "relay",
@@ -39,6 +42,7 @@ pub(crate) const NEVER: &[Never] = &[
     },
     Never {
         modules: &[
+            "activity",
             "clock",
             "config",
             "database",
@@ -55,6 +59,8 @@ pub(crate) const NEVER: &[Never] = &[
             "locks",
             "metrics",
             "modules",
+            "notifications",
+            "people",
             "presence",
             "records",
             "relay",
@@ -113,6 +119,16 @@ pub(crate) const NEVER: &[Never] = &[
         because: "a lock is a row and what the log tells of it, whoever listens",
     },
     Never {
+        modules: &["notifications", "activity", "people"],
+        name: &[
+            "crate::hub",
+            "crate::follower",
+            "crate::stream",
+            "crate::history",
+        ],
+        because: "what people are told by name is rows and the log, whoever listens",
+    },
+    Never {
         modules: &["relay"],
         name: &[
             "crate::hub",
@@ -153,6 +169,7 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::hub::desk",
             "crate::locks::row",
             "crate::event_log::teller",
+            "crate::notifications::notifier",
             "crate::locks::expiry",
             "crate::config",
             "crate::database",
@@ -239,6 +256,8 @@ pub(crate) const WORDS: &[Word] = &[
             "src/instances/announce.rs",
             "src/presence/store.rs",
             "src/relay",
+            "src/notifications",
+            "src/people.rs",
         ],
         because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
                   part of the log)",
@@ -298,6 +317,8 @@ pub(crate) const WORDS: &[Word] = &[
             "RecordBook::new(",
             "Keeper::new(",
             "Signals::new(",
+            "Notifications::new(",
+            "Activity::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",
