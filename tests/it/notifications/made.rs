@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{admin, agent, done, had, post, send, two, until_had};
 use crate::support::appending::tell;
-use crate::support::{Service, Token};
+use crate::support::{Service, Token, eventually};
 
 /// Publishes that a task of Ann's ended, by somebody.
 async fn ended(service: &Service, how: &str, by: &str, data: Value) {
@@ -19,6 +19,21 @@ async fn happened(service: &Service, events: Vec<porchlight::event::NewEvent>) {
     tell(&mut sql, &[("b".parse().unwrap(), events)])
         .await
         .unwrap();
+}
+
+/// Somebody comes with a name, and is known by it.
+async fn introduced(service: &Service, who: &Token) {
+    service.list("/events", who).await;
+    eventually("the name is known", async || {
+        let mut sql = service.database.connect().await;
+        let known = "select count(*) from porchlight.people where user_id = $1";
+        let known = sqlx::query_scalar(known)
+            .bind(&who.user)
+            .fetch_one(&mut sql);
+        let known: i64 = known.await.unwrap();
+        (known == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -92,6 +107,10 @@ async fn the_end_of_a_task_is_told_to_whose_it_is() {
 async fn whose_lock_is_asked_for_or_taken_is_told() {
     let [a, b] = &two().await;
     let (ann, bob) = (agent("ann").called("Ann"), agent("bob").called("Bob Lee"));
+    let boss = admin().called("The Boss");
+    for who in [&bob, &boss] {
+        introduced(a, who).await;
+    }
     let known = json!({"type": "listing:created", "audience": {"team": "a"}, "module": "listings",
         "recordId": "l-1", "data": {"address": "12 Oak St"}});
     a.publish(&known).await;
@@ -114,7 +133,6 @@ async fn whose_lock_is_asked_for_or_taken_is_told() {
         (&told[0]["module"], &told[0]["recordId"]),
         (&json!("listings"), &json!("l-1"))
     );
-    let boss = admin().called("The Boss");
     let session = json!({"session": "tab"});
     let taken = send(
         b,
@@ -248,7 +266,7 @@ async fn a_change_of_five_hundred_records_is_one_notification() {
     assert_eq!(told[0].get("recordId"), None);
     assert_eq!(until_had(b, &agent("eve"), 20).await.len(), 20);
     happened(a, many(0..30, "ann").collect()).await;
-    let told = crate::support::eventually("they are added up", async || {
+    let told = eventually("they are added up", async || {
         let told = until_had(b, &ann, 1).await;
         (told[0]["count"] == 530).then_some(told)
     })
