@@ -223,7 +223,6 @@ async fn the_same_again_raises_the_count_until_it_is_read() {
     post(a, &ann, &format!("/{id}/read"), Value::Null).await;
     let read = again("archived").await;
     assert_eq!(read.1, json!(null), "the event that it was read");
-    drop(again);
     let told = until_had(b, &ann, 2).await;
     assert_eq!(
         (&told[0]["count"], &told[0]["read"]),

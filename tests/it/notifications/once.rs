@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use super::{agent, done, until_had};
 use crate::support::appending::tell;
@@ -16,25 +17,30 @@ async fn a_killed_notifier_leaves_nothing_untold_and_nothing_told_twice() {
     let variables = [("DATABASE_URL", &url[..])];
     let mut sql = database.connect().await;
     let mut n = 0;
-    // Each of them dies somewhere on its way through the log.
-    for _ in 0..3 {
+    for round in 0..3 {
         let process = Process::start("127.0.0.1:0", &variables).await;
-        for _ in 0..8 {
-            let events = (0..30).map(|_| {
-                n += 1;
-                task(n)
-            });
-            let told = [("b".parse().unwrap(), events.collect())];
-            tell(&mut sql, &told).await.unwrap();
+        if round == 0 {
+            tell_tasks(&mut sql, &mut n).await;
+            until_told(&database, n).await;
         }
-        eventually("some are told", async || {
+        // Somebody else has the book: the notifier is in the middle of its work, and dies there.
+        let mut other = sql.begin().await.unwrap();
+        let book = "select from porchlight.notification_books for update";
+        sqlx::query(book).execute(&mut *other).await.unwrap();
+        tell_tasks(&mut database.connect().await, &mut n).await;
+        eventually("it waits for the book", async || {
+            let waiting = "select count(*) from pg_stat_activity where datname = current_database()
+                and wait_event_type = 'Lock' and query like '%notification_books%'";
             let mut sql = database.connect().await;
-            let count = "select count(*) from porchlight.notifications";
-            let told: i64 = sqlx::query_scalar(count).fetch_one(&mut sql).await.unwrap();
-            (told > i64::from(n) - 239).then_some(())
+            let waiting: i64 = sqlx::query_scalar(waiting)
+                .fetch_one(&mut sql)
+                .await
+                .unwrap();
+            (waiting > 0).then_some(())
         })
         .await;
         process.kill();
+        other.rollback().await.unwrap();
     }
     let service = Service::on(Arc::clone(&database), &[]).await;
     let titles = "select title from porchlight.notifications order by id";
@@ -57,6 +63,24 @@ async fn a_killed_notifier_leaves_nothing_untold_and_nothing_told_twice() {
     assert_eq!(events, i64::from(n));
     let listed = service.list("/notifications", &agent("ann")).await;
     assert_eq!(listed["unread"], n);
+}
+
+/// Some tasks of Ann's ended.
+async fn tell_tasks(sql: &mut sqlx::PgConnection, n: &mut i32) {
+    let first = *n + 1;
+    *n += 30;
+    let told = [("b".parse().unwrap(), (first..=*n).map(task).collect())];
+    tell(sql, &told).await.unwrap();
+}
+
+async fn until_told(database: &TestDatabase, count: i32) {
+    eventually("they are told", async || {
+        let mut sql = database.connect().await;
+        let told = "select count(*) from porchlight.notifications";
+        let told: i64 = sqlx::query_scalar(told).fetch_one(&mut sql).await.unwrap();
+        (told == i64::from(count)).then_some(())
+    })
+    .await;
 }
 
 fn task(n: i32) -> porchlight::event::NewEvent {
