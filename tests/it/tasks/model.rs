@@ -118,14 +118,12 @@ impl World {
             let path = format!("/tasks/{id}/progress");
             match self.post(chance, who, (&path, &body)).await {
                 Some(answer) if answer.status == 409 => return,
-                Some(answer) if answer.status == 200 => {
-                    // One of them does not listen.
-                    if answer.json()["cancel"] == true && character != 1 {
-                        let path = format!("/tasks/{id}/cancelled");
-                        self.post(chance, who, (&path, &json!({"fence": fence})))
-                            .await;
-                        return;
-                    }
+                // One of them does not listen.
+                Some(answer) if character != 1 && answer.json()["cancel"] == true => {
+                    let path = format!("/tasks/{id}/cancelled");
+                    self.post(chance, who, (&path, &json!({"fence": fence})))
+                        .await;
+                    return;
                 }
                 _ => {}
             }
