@@ -59,11 +59,7 @@ as $$
     ), said as (
         select *, format('%L || coalesce(%s, ''null'')', key, format(value, 'n', quoted)) as plainly,
             format('%L || coalesce(%s, ''null'')', key, format(value, 'o', quoted)) as before,
-            case when 'private' = any (roles) then quote_literal(key || '"[REDACTED]"') end as redacted,
-            -- To a new owner and a former one, what is private looks different than before.
-            case when 'private' = any (roles) then concat_ws(' or ', differs,
-                    max(case when 'owner' = any (roles) then differs end) over ())
-                else differs end as is_news
+            case when 'private' = any (roles) then quote_literal(key || '"[REDACTED]"') end as redacted
         from written
     ), found as (
         select max(quoted) filter (where 'id' = any (roles)) as id,
@@ -81,9 +77,9 @@ as $$
                 filter (where is_told) as record,
             string_agg(plainly, ', ' order by attnum)
                 filter (where is_told and redacted is not null) as secrets,
-            string_agg(format('case when %s then %s end', is_news, coalesce(redacted, plainly)),
+            string_agg(format('case when %s then %s end', differs, coalesce(redacted, plainly)),
                 ', ' order by attnum) filter (where is_told) as changes,
-            string_agg(format('case when %s then %s end', is_news, plainly), ', ' order by attnum)
+            string_agg(format('case when %s then %s end', differs, plainly), ', ' order by attnum)
                 filter (where is_told and redacted is not null) as new_secrets,
             string_agg(format('case when %s then %s end', differs, before), ', ' order by attnum)
                 filter (where is_told and redacted is null) as previous

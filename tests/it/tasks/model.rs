@@ -275,7 +275,7 @@ async fn every_task_ends_once_and_every_stream_knows_how() {
     let steady = Service::on(Arc::clone(&database), QUICK).await;
     let process = start(&database.url()).await;
     let pictures: [Pictures; 2] = Default::default();
-    let user = steady.stream("/stream/user", &ann()).await;
+    let user = steady.stream("/stream/user?types=ai:*", &ann()).await;
     let team = steady
         .stream("/stream/team", &Token::user("bob", &["a"]))
         .await;
