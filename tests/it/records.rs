@@ -1,6 +1,7 @@
 //! Records for those who have no tables of their own, over two instances.
 
 mod bad;
+mod converging;
 mod followed;
 mod kept;
 mod listed;
