@@ -10,6 +10,7 @@ mod masked;
 mod raced;
 mod seen;
 mod stale;
+mod told;
 
 use std::sync::Arc;
 
