@@ -1,6 +1,8 @@
 //! Records for those who have no tables of their own, over two instances.
 
 mod bad;
+mod canary;
+mod contended;
 mod converging;
 mod followed;
 mod kept;
