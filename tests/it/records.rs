@@ -5,6 +5,7 @@ mod canary;
 mod contended;
 mod converging;
 mod followed;
+mod frugal;
 mod kept;
 mod listed;
 mod locked;
