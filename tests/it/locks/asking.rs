@@ -7,6 +7,7 @@ use porchlight::event_log::Teller;
 use porchlight::hints::{Committed, HintBoard, Megaphone};
 use porchlight::identity::{Caller, Role};
 use porchlight::locks::{Claim, LockError, Locks, TakeoverRight};
+use porchlight::modules::Modules;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 
@@ -87,8 +88,8 @@ async fn an_admin_takes_over_and_everybody_is_told_the_end_before_the_beginning(
     let [a, b] = &two().await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let mut streams = [
-        a.stream("/stream", &ann).await,
-        b.stream("/stream", &bob).await,
+        a.stream("/stream?types=escrow:*,test:*", &ann).await,
+        b.stream("/stream?types=escrow:*,test:*", &bob).await,
     ];
     lock(a, &ann, RECORD, "tab").await;
     post(b, &bob, "e-1/request", json!({})).await;
@@ -153,7 +154,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
     lock(a, &agent("ann"), RECORD, "tab").await;
     let pool = PgPool::connect_lazy_with(a.database.options());
     let (committed, _told) = Committed::new(HintBoard::default(), Megaphone::default());
-    let modules = "escrows=escrow".parse().unwrap();
+    let modules = Modules::default();
     let locks = Locks::new(pool, modules, Teller::new(Dice::system(), committed));
     let bob = Caller {
         user: "bob".parse().unwrap(),
