@@ -19,6 +19,7 @@ use crate::relay::Bell;
 mod catalogue;
 mod error;
 mod fields;
+mod line;
 mod list;
 mod marker;
 mod parse;
@@ -30,6 +31,7 @@ mod write;
 
 pub use error::{CrmError, Stale};
 pub use fields::{Catalogue, Field, FieldType, Kind, Writer};
+use line::Line;
 pub use list::{LIMIT_DEFAULT, LIMIT_MOST, Listed, Wanted};
 pub use parse::{Fault, FieldError, Fields, Given, Parsed, Purpose};
 pub use record::Record;
@@ -39,6 +41,7 @@ pub use write::Change;
 #[derive(Debug)]
 pub struct Crm {
     pool: PgPool,
+    line: Line,
     modules: Modules,
     dice: Dice,
     bell: Bell,
@@ -50,6 +53,7 @@ impl Crm {
     #[must_use]
     pub fn new(pool: PgPool, modules: Modules, (dice, bell): (Dice, Bell)) -> Self {
         Self {
+            line: Line::before(&pool),
             pool,
             modules,
             dice,

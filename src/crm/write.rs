@@ -5,6 +5,7 @@ use sqlx::{Postgres, Transaction};
 
 use super::error::CrmError;
 use super::fields::Kind;
+use super::line::{self, Wait};
 use super::parse::{Given, Parsed, Purpose};
 use super::record::{Record, is_seen_by, sees_private};
 use super::row::{self, Key, Row};
@@ -73,10 +74,7 @@ impl Crm {
                 fields.set(column, usual);
             }
         }
-        let mut transaction = self.pool.begin().await?;
-        row::sign(&mut transaction, &caller.user).await?;
-        let row = row::insert(&mut transaction, (&caller.broker, kind), &fields).await;
-        let row = row.map_err(|error| CrmError::of_write(error, kind))?;
+        let Taken { transaction, row } = self.insert(caller, kind, &fields).await?;
         self.conclude(transaction).await?;
         Ok(Record::of(&row, kind, &rights::of(caller))?)
     }
@@ -142,11 +140,55 @@ impl Crm {
         self.conclude(taken.transaction).await
     }
 
+    /// Makes the row, and waits for who is about to make one of this name.
+    async fn insert(
+        &self,
+        caller: &Caller,
+        kind: &Kind,
+        fields: &Fields,
+    ) -> Result<Taken<'static>, CrmError> {
+        let of = (kind, fields);
+        match self.try_insert(caller, of, Wait::Moment).await {
+            Err(CrmError::Busy) => {}
+            outcome => return outcome,
+        }
+        let _turn = self.line.turn().await?;
+        self.try_insert(caller, of, Wait::Turn).await
+    }
+
+    async fn try_insert(
+        &self,
+        caller: &Caller,
+        (kind, fields): (&Kind, &Fields),
+        wait: Wait,
+    ) -> Result<Taken<'static>, CrmError> {
+        let mut transaction = self.pool.begin().await?;
+        line::sign(&mut transaction, &caller.user, wait).await?;
+        let row = row::insert(&mut transaction, (&caller.broker, kind), fields).await;
+        let row = row.map_err(|error| CrmError::of_write(error, kind))?;
+        Ok(Taken { transaction, row })
+    }
+
+    /// Takes a record, and waits for who has it.
+    async fn take(&self, caller: &Caller, change: &Change) -> Result<Taken<'static>, CrmError> {
+        match self.try_take(caller, change, Wait::Moment).await {
+            Err(CrmError::Busy) => {}
+            outcome => return outcome,
+        }
+        let _turn = self.line.turn().await?;
+        self.try_take(caller, change, Wait::Turn).await
+    }
+
     /// Takes the lock's row first and the record's second. What the lock says is of no
     /// concern to who does not see the record.
-    async fn take(&self, caller: &Caller, change: &Change) -> Result<Taken<'static>, CrmError> {
+    async fn try_take(
+        &self,
+        caller: &Caller,
+        change: &Change,
+        wait: Wait,
+    ) -> Result<Taken<'static>, CrmError> {
         let mut transaction = self.pool.begin().await?;
-        row::sign(&mut transaction, &caller.user).await?;
+        line::sign(&mut transaction, &caller.user, wait).await?;
         let who = (caller, &change.record);
         let barred = guard::bars(&mut transaction, who, change.fence).await?;
         let row = row::take(&mut transaction, key(caller, change)).await?;

@@ -6,6 +6,7 @@ mod contended;
 mod converging;
 mod followed;
 mod frugal;
+mod held;
 mod kept;
 mod listed;
 mod locked;

@@ -11,7 +11,7 @@ use self::asked::{check_locked, check_reading, check_rules, check_writing};
 use self::place::{Place, check, eyes};
 use super::{MODULES, agent};
 use crate::support::own::OwnPostgres;
-use crate::support::{Stream, Token};
+use crate::support::{Message, Stream, Token};
 
 /// The last that is told.
 const LAST: &str = "the last";
@@ -34,11 +34,10 @@ async fn open(place: &Place, since: &str) -> Vec<(String, Token, bool, Stream)> 
 async fn check_streams(streams: Vec<(String, Token, bool, Stream)>) {
     for (what, who, sees, mut stream) in streams {
         // Nothing is told to another brokerage, and nobody waits for that.
-        while who.broker == "b" {
-            let message = stream.next_of_all().await;
-            if message.is_logged() && message.json()["data"]["address"] == LAST {
-                break;
-            }
+        let is_told =
+            |message: &Message| message.is_logged() && message.json()["data"]["address"] == LAST;
+        if who.broker == "b" {
+            while !is_told(&stream.next_of_all().await) {}
         }
         check(&stream.text, sees, &what);
     }

@@ -17,7 +17,7 @@ use crate::support::{Chance, Service, Token};
 
 /// Names how long, in milliseconds, each brokerage is written to.
 const VARIABLE: &str = "PORCHLIGHT_TEST_CONVERGING_MS";
-const USUAL: Duration = Duration::from_millis(1_000);
+const USUAL: Duration = Duration::from_secs(1);
 /// Brokerages, one after the other, each with a chance of its own.
 const SEEDS: usize = 20;
 /// Writers of each, by each way.

@@ -50,12 +50,13 @@ impl Line {
 
     /// Reads to the end of the event with this in it.
     async fn until(&mut self, words: &str) {
-        let mut buffer = [0; 16 << 10];
+        let mut buffer = vec![0; 16 << 10];
         loop {
             if let Some((_, rest)) = self.tail.split_once(words)
                 && let Some((_, rest)) = rest.split_once("\n\n")
             {
-                self.tail = rest.to_owned();
+                let rest = rest.to_owned();
+                self.tail = rest;
                 return;
             }
             let read = soon(words, self.socket.read(&mut buffer)).await;

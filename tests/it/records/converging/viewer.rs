@@ -41,7 +41,7 @@ fn apply(kept: &mut Kept, event: &Value) {
             kept.insert(key, event["data"].clone());
         }
         Some("deleted") => drop(kept.remove(&key)),
-        _ => {
+        Some("updated" | "archived" | "restored") => {
             let changes = event["changes"].as_object().expect("changes");
             if let Some(record) = kept.get_mut(&key) {
                 for (field, value) in changes {
@@ -49,6 +49,8 @@ fn apply(kept: &mut Kept, event: &Value) {
                 }
             }
         }
+        // Notifications, and what else is told.
+        _ => {}
     }
 }
 
