@@ -536,13 +536,15 @@ declare
     l          record := porchlight.record_list(module);
     -- What is compared, as a format of a column or of a text.
     as_key     text;
+    is_kept    boolean;
     key        text;
     ended      text;
     conditions text;
     searched   text;
 begin
     select case when a.atttypid = 'text'::regtype then 'lower(%s::text) collate "C"'
-            else '(%s)::' || format_type(a.atttypid, null) end into strict as_key
+            else '(%s)::' || format_type(a.atttypid, null) end, a.attnotnull
+        into strict as_key, is_kept
     from pg_attribute a
     where a.attrelid = l.records and a.attname = wanted ->> 'sort' and a.attnum > 0;
     key := format(as_key, format('n.%I', wanted ->> 'sort'));
@@ -565,9 +567,12 @@ begin
         conditions := concat(conditions, format(
             ' and %s is null and n.id collate "C" > $3 ->> ''after_id''', key));
     elsif wanted ? 'after_id' then
+        -- Where there is always a value, an index finds the place.
         conditions := concat(conditions, format(
-            ' and (%1$s %2$s %3$s or %1$s is null
-                or %1$s = %3$s and n.id collate "C" > $3 ->> ''after_id'')',
+            case when is_kept then ' and %1$s %2$s= %3$s
+                and (%1$s <> %3$s or n.id collate "C" > $3 ->> ''after_id'')'
+            else ' and (%1$s %2$s %3$s or %1$s is null
+                or %1$s = %3$s and n.id collate "C" > $3 ->> ''after_id'')' end,
             key, case when (wanted ->> 'descending')::boolean then '<' else '>' end, ended));
     end if;
     return query execute format('select %s from %s n

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use crate::activity::Activity;
 use crate::clock::{Clock, Dice};
 use crate::config::Config;
 use crate::crm::Crm;
@@ -18,6 +19,7 @@ use crate::lifecycle::Tasks;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::modules::Modules;
+use crate::notifications::Notifications;
 use crate::presence::Presence;
 use crate::records::RecordBook;
 use crate::signals::{SignalNames, Signals};
@@ -67,6 +69,10 @@ pub struct App {
     pub locks: Locks,
     /// What is asked for and done.
     pub tasks: TaskBook,
+    /// What people are told by name.
+    pub notifications: Notifications,
+    /// What people did.
+    pub activity: Activity,
     /// What streams need.
     pub streams: Arc<Services>,
     /// What Prometheus is told.

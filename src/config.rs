@@ -4,6 +4,7 @@ pub mod database;
 pub mod identity;
 pub mod log;
 pub mod modules;
+pub mod notifications;
 pub mod presence;
 pub mod server;
 pub mod signals;
@@ -42,4 +43,7 @@ pub struct Config {
     /// How long work may take.
     #[command(flatten)]
     pub tasks: tasks::TaskSettings,
+    /// How long it keeps what people were told by name.
+    #[command(flatten)]
+    pub notifications: notifications::NotificationSettings,
 }

@@ -2,9 +2,11 @@
 //!
 //! Free functions over a connection; who calls decides the transaction.
 
+pub mod acts;
 pub mod append;
 pub mod heads;
 pub mod idempotency;
+pub mod labels;
 pub mod origin;
 mod owners;
 pub mod read;

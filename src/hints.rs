@@ -73,12 +73,22 @@ pub struct CommittedBatch {
     pub events: Vec<Event>,
 }
 
+/// Somebody here who reads on in logs beside the follower, in what matters to them.
+#[derive(Clone, Debug)]
+pub struct Bystander {
+    /// Where they are told.
+    pub board: HintBoard,
+    /// Whether an event matters to them.
+    pub minds: fn(&Event) -> bool,
+}
+
 /// Where own commits are told: to this instance's follower, and to the other instances.
 #[derive(Clone, Debug)]
 pub struct Committed {
     batches: mpsc::Sender<CommittedBatch>,
     here: HintBoard,
     elsewhere: Megaphone,
+    bystander: Option<Bystander>,
 }
 
 impl Committed {
@@ -91,14 +101,27 @@ impl Committed {
                 batches,
                 here,
                 elsewhere,
+                bystander: None,
             },
             waiting,
         )
     }
 
+    /// The same, telling somebody else too.
+    #[must_use]
+    pub fn beside(self, bystander: Bystander) -> Self {
+        let bystander = Some(bystander);
+        Self { bystander, ..self }
+    }
+
     /// Tells of a commit. Never waits: what does not fit becomes a hint.
     pub fn tell(&self, batch: CommittedBatch) {
         self.elsewhere.grown(&batch.broker, batch.head);
+        if let Some(Bystander { board, minds }) = &self.bystander
+            && batch.events.iter().any(minds)
+        {
+            board.grown(&batch.broker, batch.head);
+        }
         if let Err(refused) = self.batches.try_send(batch) {
             let batch = refused.into_inner();
             self.here.grown(&batch.broker, batch.head);

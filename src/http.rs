@@ -1,6 +1,7 @@
 //! HTTP: handlers extract, call and respond. Everything else happens elsewhere.
 
 pub mod access;
+pub mod activity;
 pub mod body;
 pub mod caller;
 pub mod console;
@@ -9,13 +10,16 @@ pub mod get_events;
 pub mod health;
 pub mod lock_problem;
 pub mod locks;
+pub mod notifications;
 pub mod openapi;
 pub mod post_events;
 pub mod post_signals;
+pub mod precondition;
 pub mod presence;
 pub mod problem;
 pub mod query;
 pub mod record;
+pub mod record_fields;
 pub mod record_problem;
 pub mod records;
 pub mod routes;

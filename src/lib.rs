@@ -9,6 +9,8 @@
 //! - [`signals`] are told to streams and to other instances, and never logged.
 //! - [`locks`] say who is at work on a record, and tell of it by the log.
 //! - [`tasks`] are what users ask for and workers do; [`claiming`] waits for them.
+//! - [`notifications`] tell people by name; [`activity`] says in words what was done, with the
+//!   names of [`people`].
 //! - The [`relay`] moves to the log what transactions on watched tables have written.
 //! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
 //!
@@ -16,6 +18,7 @@
 //! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`], and [`mod@bench`] (a load generator).
 //! `docs/ARCHITECTURE.md` has the map and what must never be.
 
+pub mod activity;
 pub mod app;
 pub mod bench;
 pub mod claiming;
@@ -38,6 +41,8 @@ pub mod lifecycle;
 pub mod locks;
 pub mod metrics;
 pub mod modules;
+pub mod notifications;
+pub mod people;
 pub mod presence;
 pub mod records;
 pub mod relay;

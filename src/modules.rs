@@ -36,6 +36,9 @@ pub struct Module {
     /// Fields that reach the record's owner and broker admins alone.
     #[serde(default)]
     pub private: BTreeSet<String>,
+    /// Fields that are sums of money.
+    #[serde(default)]
+    pub money: BTreeSet<String>,
     /// What else happens to a record, and how people say it.
     #[serde(default)]
     verbs: BTreeMap<String, String>,
@@ -75,6 +78,7 @@ impl Module {
         let words = words.chain(self.verbs.keys().map(String::as_str));
         for word in words
             .chain(self.private.iter().map(String::as_str))
+            .chain(self.money.iter().map(String::as_str))
             .chain(self.label.as_deref())
         {
             let is_short = word.len() <= WORD_CHARS && !word.contains(':');
@@ -84,8 +88,9 @@ impl Module {
                 ));
             }
         }
-        if self.verbs.len() > MOST_WORDS || self.private.len() > MOST_WORDS {
-            return Err(format!("more than {MOST_WORDS} verbs or private fields"));
+        let counts = [self.verbs.len(), self.private.len(), self.money.len()];
+        if counts.iter().any(|count| *count > MOST_WORDS) {
+            return Err(format!("more than {MOST_WORDS} verbs or fields of a kind"));
         }
         Ok(())
     }

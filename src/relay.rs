@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Dice;
-use crate::database::{Kept, is_refusal};
+use crate::database::{Kept, is_for_later, is_refusal};
 use crate::event_log::append;
 use crate::hints::{Committed, CommittedBatch};
 use crate::metrics::Metrics;
@@ -176,16 +176,6 @@ impl Relay {
         }
         Ok(load.rows)
     }
-}
-
-/// Refusals that say nothing of the row: a lock that somebody holds, a deadlock.
-fn is_for_later(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| {
-        code.starts_with("55") || code.starts_with("40") || code.starts_with("53")
-    })
 }
 
 async fn carry(

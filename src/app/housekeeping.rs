@@ -1,4 +1,4 @@
-//! What is done now and then: old events and old tasks go.
+//! What is done now and then: old events, tasks and notifications go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::log::RetentionSettings;
 use crate::event_log::retention;
 use crate::metrics::Metrics;
+use crate::notifications;
 use crate::tasks;
 
 /// What housekeeping needs.
@@ -17,6 +18,7 @@ pub(super) struct Parts {
     pub(super) pool: PgPool,
     pub(super) settings: RetentionSettings,
     pub(super) task_age: Duration,
+    pub(super) notification_age: Duration,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: CancellationToken,
 }
@@ -30,18 +32,27 @@ pub(super) async fn run(parts: Parts) {
             () = parts.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match retention::run(&parts.pool, &parts.settings).await {
-            Ok(0) => {}
-            Ok(removed) => {
-                parts.metrics.removed.inc_by(removed);
-                tracing::info!(removed, "old events were removed");
+        let events = retention::run(&parts.pool, &parts.settings).await;
+        parts.metrics.removed.inc_by(say("events", events));
+        let tasks = tasks::retention::run(&parts.pool, parts.task_age).await;
+        say("tasks", tasks);
+        let notifications = notifications::retention::run(&parts.pool, parts.notification_age);
+        say("notifications", notifications.await);
+    }
+}
+
+/// How many were removed.
+fn say(what: &str, removed: sqlx::Result<u64>) -> u64 {
+    match removed {
+        Ok(removed) => {
+            if removed > 0 {
+                tracing::info!(removed, "old {what} were removed");
             }
-            Err(error) => tracing::warn!(%error, "old events could not be removed"),
+            removed
         }
-        match tasks::retention::run(&parts.pool, parts.task_age).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "old tasks were removed"),
-            Err(error) => tracing::warn!(%error, "old tasks could not be removed"),
+        Err(error) => {
+            tracing::warn!(%error, "old {what} could not be removed");
+            0
         }
     }
 }

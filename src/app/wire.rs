@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{App, Limits, Surroundings, housekeeping};
+use crate::activity::Activity;
 use crate::config::Config;
 use crate::crm::Crm;
 use crate::database::{Database, Kept};
 use crate::event_log::writer::WriterParts;
 use crate::event_log::{Teller, Writer};
 use crate::follower::{Follower, FollowerParts, Porch};
-use crate::hints::{Committed, HintBoard, Megaphone};
+use crate::hints::{Bystander, Committed, CommittedBatch, HintBoard, Megaphone};
 use crate::hub::Hub;
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
@@ -24,6 +25,9 @@ use crate::locks::Locks;
 use crate::locks::desk::LockDesk;
 use crate::locks::expiry::Sweeper;
 use crate::metrics::Metrics;
+use crate::notifications::Notifications;
+use crate::notifications::notifier::{self, Notifier};
+use crate::people::{self, PeopleKeeper};
 use crate::presence::keeper::KeeperParts;
 use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
 use crate::records::RecordBook;
@@ -53,7 +57,8 @@ impl Ground<'_> {
         let (config, metrics, dice) = (self.config, Metrics::new(), &self.around.dice);
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
         let (here, elsewhere) = (HintBoard::default(), Megaphone::default());
-        let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
+        let notable = HintBoard::default();
+        let (committed, batches) = committed((&here, &elsewhere), &notable);
         let (signals, signals_heard) = mpsc::channel(WAITING_SIGNALS);
         let ears = Ears {
             logs: here.clone(),
@@ -80,14 +85,10 @@ impl Ground<'_> {
                 stop: self.tasks.stop_last(),
             },
         );
-        let signals = SignalParts {
-            hub: Arc::clone(&hub),
-            elsewhere: elsewhere.clone(),
-            clock: self.around.clock.clone(),
-            metrics: Arc::clone(&metrics),
-        };
-        let signals = self.signals(signals, signals_heard);
+        let signals = self.signals((&hub, &elsewhere, &metrics), signals_heard);
         let teller = Teller::new(dice.clone(), committed.clone());
+        let notifications = self.notifications(teller.clone(), notable);
+        self.people(&verifier);
         let bell = self.relay(committed.clone(), &metrics);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
@@ -117,6 +118,8 @@ impl Ground<'_> {
             signal_names: config.signals.signals.clone(),
             locks: self.locks(teller.clone()),
             tasks: self.task_book(&teller),
+            notifications,
+            activity: self.activity(),
             metrics,
             limits: self.limits(),
             crm: self.crm(bell),
@@ -160,8 +163,17 @@ impl Ground<'_> {
         bell
     }
 
-    fn signals(&self, parts: SignalParts, heard: mpsc::Receiver<String>) -> Signals {
-        let signals = Signals::new(parts);
+    fn signals(
+        &self,
+        (hub, elsewhere, metrics): (&Arc<Hub>, &Megaphone, &Arc<Metrics>),
+        heard: mpsc::Receiver<String>,
+    ) -> Signals {
+        let signals = Signals::new(SignalParts {
+            hub: Arc::clone(hub),
+            elsewhere: elsewhere.clone(),
+            clock: self.around.clock.clone(),
+            metrics: Arc::clone(metrics),
+        });
         let running = signals.clone().run(heard, self.tasks.stop_last());
         self.tasks.spawn("signals", running);
         signals
@@ -179,6 +191,41 @@ impl Ground<'_> {
         };
         self.tasks.spawn("the sweeper of locks", sweeper.run());
         Locks::new(self.database.pool.clone(), modules, teller)
+    }
+
+    /// Requests post and read notifications, and a task makes those that nobody posts.
+    fn notifications(&self, teller: Teller, hints: HintBoard) -> Notifications {
+        let notifier = Notifier {
+            database: Kept::new(self.database.core.clone()),
+            modules: self.config.modules.modules(),
+            teller: teller.clone(),
+            hints,
+            dice: self.around.dice.clone(),
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("the notifier", notifier.run());
+        Notifications::new(self.database.pool.clone(), teller)
+    }
+
+    fn activity(&self) -> Activity {
+        let modules = self.config.modules.modules();
+        Activity::new(
+            self.database.pool.clone(),
+            modules,
+            self.around.dice.clone(),
+        )
+    }
+
+    /// Tokens say what people are called, and a task keeps it.
+    fn people(&self, verifier: &Verifier) {
+        let (introducing, introductions) = mpsc::channel(people::WAITING);
+        verifier.introduce(introducing);
+        let keeper = PeopleKeeper {
+            database: Kept::new(self.database.core.clone()),
+            introductions,
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("the keeper of names", keeper.run());
     }
 
     fn lock_desk(&self) -> LockDesk {
@@ -253,6 +300,7 @@ impl Ground<'_> {
             pool: self.database.pool.clone(),
             settings: self.config.retention.clone(),
             task_age: self.config.tasks.retention(),
+            notification_age: self.config.notifications.age(),
             metrics: Arc::clone(metrics),
             stop: self.tasks.stop_last(),
         };
@@ -286,6 +334,19 @@ impl Ground<'_> {
             follower_silence: FOLLOWER_SILENCE.max(3 * self.config.database.poll()),
         }
     }
+}
+
+/// Own commits are told to the follower, the other instances, and the notifier.
+fn committed(
+    (here, elsewhere): (&HintBoard, &Megaphone),
+    notable: &HintBoard,
+) -> (Committed, mpsc::Receiver<CommittedBatch>) {
+    let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
+    let notifier = Bystander {
+        board: notable.clone(),
+        minds: notifier::may_matter,
+    };
+    (committed.beside(notifier), batches)
 }
 
 fn size(n: u32) -> usize {

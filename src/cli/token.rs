@@ -30,6 +30,10 @@ pub struct TokenArgs {
     #[arg(long, value_name = "R", default_value_t = Role::Agent)]
     pub role: Role,
 
+    /// What the user is called
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
     /// How long the token is valid: 90s, 15m, 1h, 30d
     #[arg(long, value_name = "TTL", default_value = "1h", value_parser = ttl)]
     pub ttl: Duration,
@@ -72,6 +76,7 @@ impl TokenArgs {
             role: self.role,
             ttl: self.ttl,
             now: clock.now(),
+            name: self.name.clone(),
             token_id: Some(dice.tag(TOKEN_ID_CHARS)),
             issuer: settings.issuers.first().cloned(),
             audience: settings.audiences.first().cloned(),

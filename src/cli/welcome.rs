@@ -24,6 +24,7 @@ pub(super) fn text(secret: &Secret, addr: SocketAddr, clock: &Clock) -> Result<S
             role: Role::Service,
             ttl: TTL,
             now: clock.now(),
+            name: Some("Ann".to_owned()),
             token_id: None,
             issuer: None,
             audience: None,

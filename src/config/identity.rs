@@ -56,6 +56,10 @@ pub struct IdentityArgs {
     #[arg(long, env = "PORCHLIGHT_CLAIM_ROLE", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub claim_role: Vec<String>,
 
+    /// Claims to look for what the user is called in before `name`
+    #[arg(long, env = "PORCHLIGHT_CLAIM_NAME", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub claim_name: Vec<String>,
+
     /// Cookie that a token may come in
     #[arg(long, env = "PORCHLIGHT_TOKEN_COOKIE", value_name = "NAME", default_value = "access_token", value_parser = cookie_name)]
     pub token_cookie: String,
@@ -76,6 +80,7 @@ impl IdentityArgs {
                 broker: self.claim_broker.clone(),
                 teams: self.claim_teams.clone(),
                 role: self.claim_role.clone(),
+                name: self.claim_name.clone(),
             },
         }
     }

@@ -111,16 +111,20 @@ impl CrmError {
         if refusal.is_some_and(|e| e.kind() == ErrorKind::UniqueViolation) {
             return Self::IdTaken;
         }
-        let rule = refusal
-            .filter(|e| e.kind() == ErrorKind::CheckViolation)
-            .and_then(|e| kind.rules.get(e.constraint()?));
-        match rule {
+        let Some(check) = refusal.filter(|e| e.kind() == ErrorKind::CheckViolation) else {
+            return error.into();
+        };
+        match check.constraint().and_then(|name| kind.rules.get(name)) {
             Some(rule) => Self::Invalid(vec![FieldError {
                 field: rule.field.clone(),
                 fault: Fault::Invalid,
                 reason: rule.reason.clone(),
             }]),
-            None => error.into(),
+            // A rule that somebody has added by a name of their own.
+            None => Self::Parameter {
+                field: "body",
+                reason: "breaks a rule of the table".to_owned(),
+            },
         }
     }
 }

@@ -171,3 +171,102 @@ fn timestamp(text: &str) -> Option<String> {
     let is_ours = (1..=9_999).contains(&at.year());
     is_ours.then(|| at.format(&Rfc3339).ok().map(|text| format!("\"{text}\"")))?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crm::Writer;
+
+    fn field(of_type: FieldType) -> Field {
+        Field {
+            name: "it".to_owned(),
+            column: "it".to_owned(),
+            of_type,
+            writer: Writer::Anybody,
+            is_required: false,
+            is_kept: false,
+            is_private: false,
+            allowed: None,
+            least: Some(0),
+            most: Some(50),
+            scale: Some(2),
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_file_and_a_body_come_to_the_same() {
+        for (of_type, text, json, value) in [
+            (FieldType::Text, "a\"b", r#""a\"b""#, r#""a\"b""#),
+            (FieldType::Text, "", "null", "null"),
+            (FieldType::Texts, "a, b", r#"["a","b"]"#, r#"["a","b"]"#),
+            (FieldType::Number, " 7.50 ", "7.50", "7.50"),
+            (FieldType::Number, "1e1", "1e1", "1e1"),
+            (FieldType::Number, "0.5e1", "0.5e1", "0.5e1"),
+            (FieldType::Integer, "7", "7", "7"),
+            (FieldType::Boolean, "true", "true", "true"),
+            (
+                FieldType::Date,
+                "2024-02-29",
+                r#""2024-02-29""#,
+                r#""2024-02-29""#,
+            ),
+            (
+                FieldType::Timestamp,
+                "2025-11-02T13:00:00.1234567+01:00",
+                r#""2025-11-02T12:00:00.123456Z""#,
+                r#""2025-11-02T12:00:00.123456Z""#,
+            ),
+        ] {
+            let field = field(of_type);
+            assert_eq!(
+                parse(&field, Given::Text(text)).as_deref(),
+                Ok(value),
+                "{text}"
+            );
+            let raw = RawValue::from_string(json.to_owned()).unwrap();
+            assert_eq!(
+                parse(&field, Given::Json(&raw)).as_deref(),
+                Ok(value),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_of_the_type_is_refused_and_nothing_else_is_written() {
+        for (of_type, text) in [
+            (FieldType::Text, "a\0b"),
+            (FieldType::Number, "$7"),
+            (FieldType::Number, "7,000"),
+            (FieldType::Number, "+7"),
+            (FieldType::Number, "7]"),
+            (FieldType::Number, "NaN"),
+            (FieldType::Number, "-"),
+            (FieldType::Number, "0.001"),
+            (FieldType::Number, "1e-3"),
+            (FieldType::Number, "51"),
+            (FieldType::Number, "1e-2147483648"),
+            (FieldType::Integer, "1.0"),
+            (FieldType::Integer, "-1"),
+            (FieldType::Integer, "99999999999999999999"),
+            (FieldType::Boolean, "yes"),
+            (FieldType::Date, "2025-02-29"),
+            (FieldType::Date, "2025-2-9"),
+            (FieldType::Date, "+002025-02-09"),
+            (FieldType::Timestamp, "2025-11-02"),
+            (FieldType::Timestamp, "2025-11-02T24:00:00Z"),
+        ] {
+            assert!(parse(&field(of_type), Given::Text(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_must_have_a_value_is_not_cleared() {
+        let kept = Field {
+            is_kept: true,
+            ..field(FieldType::Text)
+        };
+        assert!(parse(&kept, Given::Text("")).is_err());
+        assert!(parse(&field(FieldType::Text), Given::Text("")).is_ok());
+    }
+}

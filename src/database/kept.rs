@@ -69,3 +69,15 @@ pub fn is_refusal(error: &sqlx::Error) -> bool {
         .and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| !GOING_AWAY.iter().any(|class| code.starts_with(class)))
 }
+
+/// SQLSTATE classes of a lock that somebody holds, of a deadlock, and of a server that is full.
+const FOR_LATER: [&str; 3] = ["55", "40", "53"];
+
+/// Whether a refusal says nothing of what was refused: it may go well another time.
+#[must_use]
+pub fn is_for_later(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| FOR_LATER.iter().any(|class| code.starts_with(class)))
+}

@@ -19,25 +19,25 @@ const FEW_AUDIENCES: usize = 8;
 
 /// A row of the log; beside a broker without matching events, all of it is null.
 #[derive(Default)]
-struct Row {
-    position: Option<i64>,
-    audience: Option<String>,
-    r#type: Option<String>,
-    module: Option<String>,
-    record_id: Option<String>,
-    user_id: Option<String>,
-    version: Option<i64>,
-    data: Option<String>,
-    changes: Option<String>,
-    private: Option<String>,
-    owner_id: Option<String>,
-    new_owner: Option<bool>,
-    truncated: Option<bool>,
-    created_at: Option<OffsetDateTime>,
+pub(super) struct Row {
+    pub(super) position: Option<i64>,
+    pub(super) audience: Option<String>,
+    pub(super) r#type: Option<String>,
+    pub(super) module: Option<String>,
+    pub(super) record_id: Option<String>,
+    pub(super) user_id: Option<String>,
+    pub(super) version: Option<i64>,
+    pub(super) data: Option<String>,
+    pub(super) changes: Option<String>,
+    pub(super) private: Option<String>,
+    pub(super) owner_id: Option<String>,
+    pub(super) new_owner: Option<bool>,
+    pub(super) truncated: Option<bool>,
+    pub(super) created_at: Option<OffsetDateTime>,
 }
 
 impl Row {
-    fn event(self) -> Option<Event> {
+    pub(super) fn event(self) -> Option<Event> {
         let raw = |json: Option<String>| -> Option<Arc<RawValue>> {
             json.and_then(|json| RawValue::from_string(json).ok())
                 .map(Arc::from)

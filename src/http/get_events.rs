@@ -109,7 +109,8 @@ fn asked(query: &EventsQuery) -> Result<History, Problem> {
     })
 }
 
-fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
+/// A number among the parameters, within a range.
+pub(super) fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
     field: &str,
     text: Option<&str>,
     range: std::ops::RangeInclusive<N>,

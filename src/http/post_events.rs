@@ -37,13 +37,24 @@ struct EventBody {
     changes: Option<Box<RawValue>>,
 }
 
+/// An audience as bodies name it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-enum AudienceBody {
+pub(super) enum AudienceBody {
     User(UserId),
     Team(TeamId),
     #[serde(deserialize_with = "only_true")]
     Broker(()),
+}
+
+impl From<AudienceBody> for Audience {
+    fn from(body: AudienceBody) -> Self {
+        match body {
+            AudienceBody::User(user) => Self::User(user),
+            AudienceBody::Team(team) => Self::Team(team),
+            AudienceBody::Broker(()) => Self::Broker,
+        }
+    }
 }
 
 fn only_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
@@ -198,17 +209,12 @@ fn checked(
             return Err(Problem::bad_request("invalid_body", detail).at(at(name)));
         }
     }
-    let audience = match event.audience {
-        AudienceBody::User(user) => Audience::User(user),
-        AudienceBody::Team(team) => Audience::Team(team),
-        AudienceBody::Broker(()) => Audience::Broker,
-    };
     Ok(NewEvent {
         record: event.module.map(|module| (module, event.record_id)),
         user: event.user_id.or_else(|| Some(caller.user.clone())),
         version: event.version,
         data,
         changes,
-        ..NewEvent::new(audience, event.r#type)
+        ..NewEvent::new(event.audience.into(), event.r#type)
     })
 }

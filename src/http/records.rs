@@ -1,22 +1,18 @@
 //! `/records`: the records of those who have no tables of their own.
 
-use std::fmt;
-
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::precondition::{fence, versions};
 use super::problem::Problem;
 use super::record::record_path;
+use super::record_fields::FieldsBody;
 use super::{Service, query};
-use crate::crm::{Change, Field, Given, LIMIT_DEFAULT, LIMIT_MOST, Record, Wanted};
+use crate::crm::{Change, Field, LIMIT_DEFAULT, LIMIT_MOST, Record, Wanted};
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordPath};
-
-/// Versions that one `If-Match` may name.
-const MOST_VERSIONS: usize = 20;
 
 /// The module of a path.
 type Module = web::Path<String>;
@@ -64,40 +60,6 @@ struct KindJson<'a> {
 struct ListedJson<'a> {
     records: Vec<&'a RawValue>,
     next: Option<&'a str>,
-}
-
-/// Fields by name, each once, with values that are still as they were sent.
-struct FieldsBody(Vec<(String, Box<RawValue>)>);
-
-impl FieldsBody {
-    fn given(&self) -> impl Iterator<Item = (&str, Given<'_>)> {
-        let fields = self.0.iter();
-        fields.map(|(name, value)| (name.as_str(), Given::Json(value)))
-    }
-}
-
-impl<'de> Deserialize<'de> for FieldsBody {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = FieldsBody;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FieldsBody, A::Error> {
-                let mut fields: Vec<(String, Box<RawValue>)> = Vec::new();
-                let mut names = std::collections::HashSet::new();
-                while let Some((name, value)) = map.next_entry::<String, _>()? {
-                    if !names.insert(name.clone()) {
-                        return Err(A::Error::custom(format!("duplicate field `{name}`")));
-                    }
-                    fields.push((name, value));
-                }
-                Ok(FieldsBody(fields))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
-    }
 }
 
 /// Which records there are, and their fields.
@@ -261,52 +223,6 @@ fn change(request: &HttpRequest, path: Path) -> Result<Change, Problem> {
         fence: fence(request)?,
         may_merge: false,
     })
-}
-
-/// The versions of `If-Match`; any will do where there is none, or a `*`.
-fn versions(request: &HttpRequest) -> Result<Option<Vec<i64>>, Problem> {
-    let mut versions = Vec::new();
-    for value in request.headers().get_all(header::IF_MATCH) {
-        let text = value.to_str().unwrap_or_default().trim();
-        if text == "*" {
-            return Ok(None);
-        }
-        for tag in text.split(',') {
-            let version = version(tag.trim());
-            let reason = "must be the ETag of the record, like \"7\", or *";
-            versions.push(version.ok_or_else(|| Problem::bad_parameter("If-Match", reason))?);
-        }
-    }
-    if versions.len() > MOST_VERSIONS {
-        let reason = format!("must name {MOST_VERSIONS} versions at the most");
-        return Err(Problem::bad_parameter("If-Match", reason));
-    }
-    Ok((!versions.is_empty()).then_some(versions))
-}
-
-/// `"7"`, `W/"7"`, or what a person types: `7`.
-fn version(tag: &str) -> Option<i64> {
-    let tag = tag.strip_prefix("W/").unwrap_or(tag);
-    let bare = tag
-        .strip_prefix('"')
-        .map_or(Some(tag), |rest| rest.strip_suffix('"'))?;
-    whole(bare)
-}
-
-fn fence(request: &HttpRequest) -> Result<Option<i64>, Problem> {
-    let Some(value) = request.headers().get("lock-fence") else {
-        return Ok(None);
-    };
-    let fence = value.to_str().ok().and_then(|text| whole(text.trim()));
-    let reason = "must be the fence of a lock, a whole number";
-    Ok(Some(fence.ok_or_else(|| {
-        Problem::bad_parameter("Lock-Fence", reason)
-    })?))
-}
-
-fn whole(text: &str) -> Option<i64> {
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse().ok())?
 }
 
 fn wanted(query: ListQuery) -> Result<Wanted, Problem> {

@@ -8,8 +8,8 @@ use actix_web::{Handler, HttpRequest, Responder, Route, web};
 
 use super::problem::Problem;
 use super::{
-    console, get_events, health, locks, openapi, post_events, post_signals, presence, records,
-    streams, task_output, tasks, tasks_worker,
+    activity, console, get_events, health, locks, notifications, openapi, post_events,
+    post_signals, presence, records, streams, task_output, tasks, tasks_worker,
 };
 
 /// A method and a path, and who answers.
@@ -21,57 +21,21 @@ pub struct Endpoint {
     route: Route,
 }
 
-fn get<F, Args>(path: &'static str, handler: F) -> Endpoint
-where
-    F: Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    Endpoint {
-        method: Method::GET,
-        path,
-        route: web::get().to(handler),
-    }
+/// A function per method, named like it.
+macro_rules! methods {
+    ($($name:ident: $method:ident),+) => {$(
+        fn $name<F, Args>(path: &'static str, handler: F) -> Endpoint
+        where
+            F: Handler<Args>,
+            Args: actix_web::FromRequest + 'static,
+            F::Output: Responder + 'static,
+        {
+            Endpoint { method: Method::$method, path, route: web::$name().to(handler) }
+        }
+    )+};
 }
 
-fn post<F, Args>(path: &'static str, handler: F) -> Endpoint
-where
-    F: Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    Endpoint {
-        method: Method::POST,
-        path,
-        route: web::post().to(handler),
-    }
-}
-
-fn patch<F, Args>(path: &'static str, handler: F) -> Endpoint
-where
-    F: Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    Endpoint {
-        method: Method::PATCH,
-        path,
-        route: web::patch().to(handler),
-    }
-}
-
-fn delete<F, Args>(path: &'static str, handler: F) -> Endpoint
-where
-    F: Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    Endpoint {
-        method: Method::DELETE,
-        path,
-        route: web::delete().to(handler),
-    }
-}
+methods!(get: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE);
 
 /// All endpoints.
 #[must_use]
@@ -117,6 +81,13 @@ pub fn all() -> Vec<Endpoint> {
         post("/tasks/{id}/cancelled", tasks_worker::cancelled),
         get("/tasks/{id}/output", task_output::read),
         post("/tasks/{id}/output", task_output::write),
+        get("/notifications", notifications::list),
+        post("/notifications", notifications::post),
+        post("/notifications/{id}/read", notifications::read),
+        post("/notifications/read-all", notifications::read_all),
+        get("/notifications/preferences", notifications::preferences),
+        put("/notifications/preferences", notifications::prefer),
+        get("/activity", activity::list),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),

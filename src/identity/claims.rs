@@ -14,9 +14,13 @@ const USER: &[&str] = &["sub", "id", "user_id", "userId"];
 const BROKER: &[&str] = &["broker_id", "brokerId"];
 const TEAMS: &[&str] = &["teams", "team_ids", "teamIds", "team_id", "teamId"];
 const ROLE: &[&str] = &["role"];
+const NAME: &[&str] = &["name"];
 
 /// The longest `jti`: it is kept for as long as the token is revoked.
 const MAX_TOKEN_ID_CHARS: usize = 128;
+
+/// Characters of what a user is called; more are cut off.
+const MAX_NAME_CHARS: usize = 100;
 
 /// Claims and the names to read them by.
 pub(super) struct Claims<'a> {
@@ -43,6 +47,16 @@ impl<'a> Claims<'a> {
             expires_at,
             token_id: self.token_id()?,
         })
+    }
+
+    /// What the user is called. Nothing depends on it, so whatever is no name is none.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        let (_, value) = self.first(&self.names.name, NAME)?;
+        let visible = value.as_str()?.split(|c: char| c.is_control());
+        let words = visible.flat_map(str::split_whitespace);
+        let name = words.collect::<Vec<_>>().join(" ");
+        let name: String = name.chars().take(MAX_NAME_CHARS).collect();
+        Some(name.trim_end().into()).filter(|name: &Arc<str>| !name.is_empty())
     }
 
     fn mapped(&self, names: &'a [String]) -> impl Iterator<Item = Found<'a>> {
@@ -154,4 +168,37 @@ fn add_team(teams: &mut Vec<TeamId>, found: Found<'_>) -> Result<(), TokenError>
     }
     teams.push(team);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_can_be_read_aloud() {
+        let long = "x".repeat(MAX_NAME_CHARS + 1);
+        let names = ClaimNames {
+            name: vec!["profile.full".to_owned()],
+            ..ClaimNames::default()
+        };
+        for (claims, expected) in [
+            (json!({"name": "Josh"}), "Josh"),
+            (json!({"name": "  Ann\n\u{0}\u{7}  Lee "}), "Ann Lee"),
+            (
+                json!({"name": "Josh", "profile": {"full": "Josh Lee"}}),
+                "Josh Lee",
+            ),
+            (json!({"name": &long}), &long[..MAX_NAME_CHARS]),
+            (json!({"name": "\u{0}"}), ""),
+            (json!({"name": 7}), ""),
+            (json!({"name": null}), ""),
+            (json!({}), ""),
+        ] {
+            let map = claims.as_object().unwrap();
+            let name = Claims::new(map, &names).name();
+            assert_eq!(name.as_deref().unwrap_or_default(), expected, "{claims}");
+        }
+    }
 }

@@ -25,6 +25,8 @@ pub struct MintRequest {
     pub ttl: Duration,
     /// `iat`
     pub now: OffsetDateTime,
+    /// `name`
+    pub name: Option<String>,
     /// `jti`
     pub token_id: Option<String>,
     /// `iss`
@@ -39,6 +41,8 @@ struct NewClaims<'a> {
     broker_id: &'a BrokerId,
     teams: &'a [TeamId],
     role: Role,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     iat: i64,
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +63,7 @@ pub fn mint(secret: &Secret, request: &MintRequest) -> String {
         broker_id: &request.broker,
         teams: &request.teams,
         role: request.role,
+        name: request.name.as_deref(),
         iat,
         exp: iat.saturating_add(ttl),
         jti: request.token_id.as_deref(),

@@ -1,5 +1,7 @@
 //! When a genuine token counts: its times, its issuer, its audience.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
@@ -28,12 +30,12 @@ impl Rules {
         }
     }
 
-    /// The caller of these claims, if they count now.
+    /// The caller of these claims, if they count now, and what the user is called.
     pub(super) fn caller(
         &self,
         claims: &Map<String, Value>,
         now: OffsetDateTime,
-    ) -> Result<Caller, TokenError> {
+    ) -> Result<(Caller, Option<Arc<str>>), TokenError> {
         let expires_at = date(claims, "exp")?.ok_or(TokenError::ClaimMissing("exp"))?;
         if now >= expires_at {
             return Err(TokenError::Expired);
@@ -43,7 +45,8 @@ impl Rules {
         }
         expect(claims, "iss", &self.issuers)?;
         expect(claims, "aud", &self.audiences)?;
-        Claims::new(claims, &self.names).caller(expires_at)
+        let claims = Claims::new(claims, &self.names);
+        Ok((claims.caller(expires_at)?, claims.name()))
     }
 }
 

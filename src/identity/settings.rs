@@ -45,6 +45,8 @@ pub struct ClaimNames {
     pub teams: Vec<String>,
     /// Names for the role.
     pub role: Vec<String>,
+    /// Names for what the user is called.
+    pub name: Vec<String>,
 }
 
 /// A shared secret that does not show itself.

@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jsonwebtoken::AlgorithmFamily;
 use jsonwebtoken::dangerous::insecure_decode_claims;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::caller::Caller;
 use super::error::{IdentityError, TokenError, quoted};
+use super::introduction::Introduction;
 use super::jwks::{JwksFile, algorithm};
 use super::keys::{Key, Outcome, Signed, check};
 use super::known::{KnownTokens, fingerprint};
@@ -40,6 +42,7 @@ struct Inner {
     rules: Rules,
     clock: Clock,
     known: KnownTokens,
+    introductions: OnceLock<mpsc::Sender<Introduction>>,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +68,14 @@ impl Verifier {
             rules,
             clock,
             known: KnownTokens::default(),
+            introductions: OnceLock::new(),
         })))
+    }
+
+    /// Whoever comes with a name is introduced here from now on. What does not fit is lost.
+    pub fn introduce(&self, to: mpsc::Sender<Introduction>) {
+        // The first one to ask for introductions gets them.
+        let _ = self.0.introductions.set(to);
     }
 
     /// The caller who holds `token`, if it is genuine and valid now.
@@ -93,7 +103,15 @@ impl Verifier {
         let header: Header = decode_part(header).ok_or(TokenError::Malformed("its header"))?;
         self.check_signature(&header.signed(message, signature)?)?;
         let claims = decode_part(claims).ok_or(TokenError::Malformed("its claims"))?;
-        self.0.rules.caller(&claims, self.0.clock.now())
+        let (caller, name) = self.0.rules.caller(&claims, self.0.clock.now())?;
+        if let (Some(name), Some(to)) = (name, self.0.introductions.get()) {
+            let _ = to.try_send(Introduction {
+                broker: caller.broker.clone(),
+                user: caller.user.clone(),
+                name,
+            });
+        }
+        Ok(caller)
     }
 
     fn check_signature(&self, signed: &Signed<'_>) -> Result<(), TokenError> {

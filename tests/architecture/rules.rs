@@ -10,6 +10,7 @@ pub(crate) struct Never {
 pub(crate) const NEVER: &[Never] = &[
     Never {
         modules: &[
+            "activity",
             "bench",
             "claiming",
             "clock",
@@ -29,6 +30,8 @@ pub(crate) const NEVER: &[Never] = &[
             "locks",
             "metrics",
             "modules",
+            "notifications",
+            "people",
             "presence",
             "records",
             "relay",
@@ -42,6 +45,7 @@ pub(crate) const NEVER: &[Never] = &[
     },
     Never {
         modules: &[
+            "activity",
             "claiming",
             "clock",
             "config",
@@ -60,6 +64,8 @@ pub(crate) const NEVER: &[Never] = &[
             "locks",
             "metrics",
             "modules",
+            "notifications",
+            "people",
             "presence",
             "records",
             "relay",
@@ -140,6 +146,16 @@ pub(crate) const NEVER: &[Never] = &[
         because: "a task is a row and what the log tells of it, whoever listens",
     },
     Never {
+        modules: &["notifications", "activity", "people"],
+        name: &[
+            "crate::hub",
+            "crate::follower",
+            "crate::stream",
+            "crate::history",
+        ],
+        because: "what people are told by name is rows and the log, whoever listens",
+    },
+    Never {
         modules: &["relay"],
         name: &[
             "crate::hub",
@@ -180,6 +196,7 @@ pub(crate) const NEVER: &[Never] = &[
             "crate::hub::desk",
             "crate::locks::row",
             "crate::event_log::teller",
+            "crate::notifications::notifier",
             "crate::locks::expiry",
             "crate::tasks::keeper",
             "crate::tasks::sweeper",
@@ -287,6 +304,8 @@ pub(crate) const WORDS: &[Word] = &[
             "src/crm/catalogue.rs",
             "src/crm/row.rs",
             "src/tasks",
+            "src/notifications",
+            "src/people.rs",
         ],
         because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
                   part of the log)",
@@ -349,6 +368,8 @@ pub(crate) const WORDS: &[Word] = &[
             "Crm::new(",
             "TaskBook::new(",
             "Reports::new(",
+            "Notifications::new(",
+            "Activity::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",

@@ -13,6 +13,7 @@
 
 mod support;
 
+mod activity;
 mod capture;
 mod chaos;
 mod commands;
@@ -23,9 +24,11 @@ mod idempotency;
 mod instances;
 mod isolation;
 mod locks;
+mod notifications;
 mod openapi;
 mod operations;
 mod order;
+mod people;
 mod polling;
 mod presence;
 mod publishing;

@@ -253,6 +253,7 @@ fn mapped_names_come_before_the_built_in_ones() {
             broker: names("app.broker"),
             teams: names("app.groups"),
             role: names("x.role"),
+            ..ClaimNames::default()
         },
         ..with_secret()
     };

@@ -7,6 +7,7 @@ use porchlight::event_log::Teller;
 use porchlight::hints::{Committed, HintBoard, Megaphone};
 use porchlight::identity::{Caller, Role};
 use porchlight::locks::{Claim, LockError, Locks, TakeoverRight};
+use porchlight::modules::Modules;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 
@@ -153,7 +154,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
     lock(a, &agent("ann"), RECORD, "tab").await;
     let pool = PgPool::connect_lazy_with(a.database.options());
     let (committed, _told) = Committed::new(HintBoard::default(), Megaphone::default());
-    let modules = "escrows=escrow".parse().unwrap();
+    let modules = Modules::default();
     let locks = Locks::new(pool, modules, Teller::new(Dice::system(), committed));
     let bob = Caller {
         user: "bob".parse().unwrap(),

@@ -7,6 +7,7 @@ use porchlight::database::Kept;
 use porchlight::event_log::Teller;
 use porchlight::hints::{Committed, HintBoard, Megaphone};
 use porchlight::locks::expiry::Sweeper;
+use porchlight::modules::Modules;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -172,7 +173,7 @@ async fn any_number_of_sweepers_at_the_same_moment_tell_each_end_once() {
             let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
             let sweeper = Sweeper {
                 database: Kept::new(pool.clone()),
-                modules: "escrows=escrow".parse().unwrap(),
+                modules: Modules::default(),
                 teller: Teller::new(Dice::system(), committed),
                 // They rest alike as well.
                 dice: Dice::seeded(round),

@@ -1,8 +1,13 @@
 //! What is private reaches the owner and admins, by no path anybody else.
 
+use std::sync::Arc;
+
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Call, admin, agent, body, two};
+use crate::support::cluster::TestDatabase;
+use crate::support::{Answer, Process};
 
 /// A value that nobody else may ever be sent.
 const CANARY: &str = "CANARY-7731";
@@ -219,4 +224,64 @@ async fn a_table_that_is_watched_no_more_keeps_its_secrets() {
         (&seen["notes"], &seen["source"]),
         (&json!("[REDACTED]"), &json!("[REDACTED]"))
     );
+}
+
+#[tokio::test]
+async fn nothing_private_is_logged_whatever_is_refused() {
+    let database = Arc::new(TestDatabase::create().await);
+    let url = database.url();
+    let variables = [("DATABASE_URL", &url[..]), ("PORCHLIGHT_LOG", "trace")];
+    let process = Process::start("127.0.0.1:0", &variables).await;
+    let client = reqwest::Client::new();
+    let send = async |method: Method, path: &str, body: Value| {
+        let request = client.request(method, process.url(&format!("/records/{path}")));
+        let request = request.bearer_auth(agent("ann").signed()).json(&body);
+        Answer::to(request.header("If-Match", "\"1\"")).await.status
+    };
+    let mut sql = database.connect().await;
+    // A rule that nobody told the service of.
+    super::run(
+        &mut sql,
+        "alter table porchlight.leads add constraint no_curse check (source <> 'cursed')",
+    )
+    .await;
+    for (method, path, body, status) in [
+        (
+            Method::POST,
+            "leads",
+            json!({"id": "x", "name": "n", "notes": CANARY}),
+            201,
+        ),
+        (
+            Method::POST,
+            "leads",
+            json!({"id": "x", "name": "n", "notes": CANARY}),
+            409,
+        ),
+        (
+            Method::POST,
+            "leads",
+            json!({"name": "n", "notes": CANARY, "email": "x"}),
+            400,
+        ),
+        (
+            Method::POST,
+            "leads",
+            json!({"name": "n", "notes": CANARY, "source": "cursed"}),
+            400,
+        ),
+        (
+            Method::PATCH,
+            "leads/x",
+            json!({"notes": format!("{CANARY} {CANARY}")}),
+            200,
+        ),
+        (Method::PATCH, "leads/x", json!({"notes": [CANARY]}), 400),
+        (Method::PATCH, "leads/x", json!({"notes": CANARY}), 409),
+    ] {
+        assert_eq!(send(method, path, body.clone()).await, status, "{body}");
+    }
+    let log = process.log.lock().unwrap().clone();
+    assert!(log.contains("/records/leads"), "{log}");
+    assert!(!log.contains(CANARY), "{log}");
 }

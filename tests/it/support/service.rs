@@ -28,6 +28,7 @@ pub struct Token {
     pub teams: Vec<String>,
     pub role: Role,
     pub seconds: u64,
+    pub name: Option<String>,
 }
 
 impl Token {
@@ -41,6 +42,7 @@ impl Token {
             teams,
             role: Role::Agent,
             seconds: 3_600,
+            name: None,
         }
     }
 
@@ -58,6 +60,12 @@ impl Token {
             broker: broker.to_owned(),
             ..self
         }
+    }
+
+    /// The same, who is called this.
+    pub fn called(self, name: &str) -> Self {
+        let name = Some(name.to_owned());
+        Self { name, ..self }
     }
 
     /// The same, valid so long from now.
@@ -78,6 +86,7 @@ impl Token {
             role: self.role,
             ttl: std::time::Duration::from_secs(self.seconds),
             now: Clock::system().now(),
+            name: self.name.clone(),
             token_id: None,
             issuer: None,
             audience: None,

@@ -1,0 +1,191 @@
+//! Events as those read them who tell people what was done: with what was there before, which no
+//! stream is sent.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+
+use super::Head;
+use super::read::Row;
+use crate::event::{Audience, Epoch, Event};
+use crate::ids::{BrokerId, ModuleName, RecordId, UserId};
+
+struct TellingRow {
+    row: Row,
+    previous: Option<String>,
+}
+
+impl TellingRow {
+    fn event(self) -> Option<Event> {
+        let mut event = self.row.event()?;
+        let previous = self.previous.and_then(|p| RawValue::from_string(p).ok());
+        event.told.previous = previous.map(Arc::from);
+        Some(event)
+    }
+}
+
+/// A record of any query below; each query has a record type of its own.
+macro_rules! telling_row {
+    ($r:ident) => {
+        TellingRow {
+            previous: $r.previous,
+            row: Row {
+                position: $r.position,
+                audience: $r.audience,
+                r#type: $r.r#type,
+                module: $r.module,
+                record_id: $r.record_id,
+                user_id: $r.user_id,
+                version: $r.version,
+                data: $r.data,
+                changes: $r.changes,
+                private: $r.private,
+                owner_id: $r.owner_id,
+                new_owner: $r.new_owner,
+                truncated: $r.truncated,
+                created_at: $r.created_at,
+            },
+        }
+    };
+}
+
+/// What somebody may want to be told of in `(after, upto]`: ends of tasks, what becomes of locks,
+/// and what others do to somebody's records.
+pub async fn notable(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    (after, upto): (i64, i64),
+) -> sqlx::Result<Vec<Event>> {
+    let rows = sqlx::query!(
+        r#"select position as "position?", audience as "audience?", type as "type?", module, record_id,
+               user_id, version, data::text, changes::text, private::text, owner_id,
+               new_owner as "new_owner?", truncated as "truncated?", created_at as "created_at?", previous::text
+           from porchlight.events
+           where broker_id = $1 and position > $2 and position <= $3
+               and (type like 'ai:task:%' or type like '%:unlocked' or type like '%:lock\_requested'
+                   or record_id is not null and owner_id is distinct from user_id
+                       and owner_id is not null)
+           order by position"#,
+        broker.as_str(),
+        after,
+        upto,
+    )
+    .map(|r| telling_row!(r))
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(TellingRow::event).collect())
+}
+
+/// Which acts are wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Whose log.
+    pub broker: &'a BrokerId,
+    /// Whose eyes.
+    pub audiences: &'a [Audience],
+    /// Only before this position.
+    pub before: i64,
+    /// Of these types.
+    pub types: &'a [String],
+    /// Only of this module.
+    pub module: Option<&'a ModuleName>,
+    /// Only of this record of the module.
+    pub record: Option<&'a RecordId>,
+    /// Only by this user.
+    pub user: Option<&'a UserId>,
+    /// How many at the most.
+    pub limit: i64,
+}
+
+/// Acts, from new to old, all of one database snapshot.
+#[derive(Debug)]
+pub struct Acts {
+    /// Where the log stood.
+    pub head: Head,
+    /// The acts.
+    pub acts: Vec<Event>,
+}
+
+/// One record's acts are few among all of an audience, and are found by the record; others by the
+/// audience. An end of a lock is an act where somebody took it, and that of a task unless
+/// the task is a part of another.
+macro_rules! acts_query {
+    ($wanted:expr, $ids:expr, $from:literal) => {
+        sqlx::query!(
+            r#"select b.epoch, b.head, b.horizon, e.position as "position?",
+                   e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
+                   e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
+                   e.new_owner as "new_owner?", e.truncated as "truncated?", e.created_at as "created_at?", e.previous::text
+               from porchlight.brokers b
+               left join lateral (
+                   select e.* from "# + $from + r#"
+                       and e.position < $3 and e.type = any($4)
+                       and ($5::text is null or e.module = $5)
+                       and ($6::text is null or e.record_id = $6)
+                       and ($7::text is null or e.user_id = $7)
+                       and (e.type not like '%:unlocked'
+                           or strpos(e.data::text, '"reason":"taken_over"') > 0)
+                       and (e.type not like 'ai:task:%'
+                           or strpos(e.data::text, '"parentId":"') = 0)
+                       order by e.position desc limit $8
+                   ) e
+                   order by e.position desc limit $8
+               ) e on true
+               where b.broker_id = $1
+               order by e.position desc"#,
+            $wanted.broker.as_str(),
+            $ids,
+            $wanted.before,
+            $wanted.types,
+            $wanted.module.map(ModuleName::as_str),
+            $wanted.record.map(RecordId::as_str),
+            $wanted.user.map(UserId::as_str),
+            $wanted.limit,
+        )
+        .map(|r| {
+            let head = Head {
+                epoch: Epoch::stored(&r.epoch),
+                head: r.head,
+                horizon: r.horizon,
+            };
+            (head, telling_row!(r))
+        })
+    };
+}
+
+/// What was done, as far as `wanted.audiences` were told of it; `None` where there is no log.
+pub async fn list(
+    connection: &mut PgConnection,
+    wanted: &Wanted<'_>,
+) -> sqlx::Result<Option<Acts>> {
+    let ids: Vec<_> = wanted.audiences.iter().map(ToString::to_string).collect();
+    let rows = if wanted.record.is_some() {
+        let of_record = acts_query!(
+            wanted,
+            &ids,
+            "(select * from porchlight.events e
+              where e.broker_id = b.broker_id and e.audience = any($2)
+                  and e.module = $5 and e.record_id = $6"
+        );
+        of_record.fetch_all(connection).await?
+    } else {
+        let of_audiences = acts_query!(
+            wanted,
+            &ids,
+            "unnest($2::text[]) as mine(audience) cross join lateral (
+                 select * from porchlight.events e
+                 where e.broker_id = b.broker_id and e.audience = mine.audience"
+        );
+        of_audiences.fetch_all(connection).await?
+    };
+    let Some((head, _)) = rows.first() else {
+        return Ok(None);
+    };
+    let head = head.clone();
+    let acts = rows
+        .into_iter()
+        .filter_map(|(_, row)| row.event())
+        .collect();
+    Ok(Some(Acts { head, acts }))
+}

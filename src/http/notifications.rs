@@ -1,0 +1,282 @@
+//! `/notifications`: what people are told by name, and what of it they have read.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::body::{self, Object};
+use super::get_events::number;
+use super::post_events::{AudienceBody, idempotency_key};
+use super::problem::Problem;
+use super::{Service, query};
+use crate::event::Audience;
+use crate::event_log::idempotency::Key;
+use crate::identity::Caller;
+use crate::ids::{ModuleName, RecordId};
+use crate::notifications::{
+    Asked, Kind, Level, Notification, NotificationError, Post, Preferences, System, Text,
+};
+
+/// Notifications of one answer.
+const LIMIT_DEFAULT: i64 = 50;
+const LIMIT_MOST: i64 = 200;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PostBody {
+    audience: AudienceBody,
+    level: Level,
+    system: Option<System>,
+    title: String,
+    body: Option<String>,
+    module: Option<ModuleName>,
+    record_id: Option<RecordId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ReadAllBody {
+    up_to: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
+
+/// Each of them may be left out: it stays as it is then.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PreferencesBody {
+    task_ended: Option<bool>,
+    lock_taken_over: Option<bool>,
+    lock_requested: Option<bool>,
+    record_changed: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    unread: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoQuery {}
+
+/// Tells somebody something.
+pub async fn post(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let NoQuery {} = query::parse(&request)?;
+    let key = idempotency_key(&request)?;
+    let body = body::read(&request, payload, service.app.limits.body_bytes).await?;
+    let mut post = service.checked(body::parse(&body)?)?;
+    post.key = key.map(|name| Key {
+        broker: caller.broker.clone(),
+        name,
+        // The same words may be a publisher's, who is answered otherwise.
+        body_hash: Sha256::digest([b"POST /notifications\n", &*body].concat()).to_vec(),
+    });
+    let posted = service.app.notifications.post(&caller, post).await?;
+    let mut response = HttpResponse::Created();
+    if posted.is_repeat {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    }
+    Ok(response.json(posted.notification.json()))
+}
+
+/// The caller's notifications, and how many are unread.
+pub async fn list(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+) -> Result<HttpResponse, Problem> {
+    let asked = asked(&query::parse(&request)?)?;
+    let listed = service.app.notifications.list(&caller, asked).await?;
+    let notifications = listed.notifications.iter();
+    let notifications: Vec<_> = notifications
+        .map(|(one, is_read)| shown(one, *is_read))
+        .collect();
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Stream-Position", listed.position.to_string()));
+    response.insert_header(("Cache-Control", "no-store"));
+    Ok(response.json(json!({
+        "notifications": notifications,
+        "unread": listed.unread,
+        "next": listed.next.map(|next| next.to_string()),
+    })))
+}
+
+/// The caller has read one.
+pub async fn read(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    (path, payload): (web::Path<String>, web::Payload),
+) -> Result<HttpResponse, Problem> {
+    let NoQuery {} = query::parse(&request)?;
+    let id = id("id", &path)?;
+    service.no_body(&request, payload).await?;
+    let unread = service.app.notifications.read(&caller, id).await?;
+    Ok(HttpResponse::Ok().json(json!({"unread": unread.0})))
+}
+
+/// The caller has read all of them, or all up to one.
+pub async fn read_all(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let NoQuery {} = query::parse(&request)?;
+    let body: ReadAllBody = service.body(&request, payload).await?;
+    if body.up_to.is_some_and(|up_to| up_to < 1) {
+        let detail = "upTo is the id of a notification, 1 or more.";
+        return Err(Problem::bad_request("invalid_body", detail).at("upTo"));
+    }
+    let unread = service
+        .app
+        .notifications
+        .read_all(&caller, body.up_to)
+        .await?;
+    Ok(HttpResponse::Ok().json(json!({"unread": unread.0})))
+}
+
+/// What the caller wants to be told of by itself.
+pub async fn preferences(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+) -> Result<HttpResponse, Problem> {
+    let NoQuery {} = query::parse(&request)?;
+    let preferences = service.app.notifications.preferences(&caller).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header(("Cache-Control", "no-store"))
+        .json(preferences))
+}
+
+/// Changes some of it.
+pub async fn prefer(
+    request: HttpRequest,
+    caller: Caller,
+    service: Service,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let NoQuery {} = query::parse(&request)?;
+    let body: PreferencesBody = service.body(&request, payload).await?;
+    let named = [
+        (Kind::TaskEnded, body.task_ended),
+        (Kind::LockTakenOver, body.lock_taken_over),
+        (Kind::LockRequested, body.lock_requested),
+        (Kind::RecordChanged, body.record_changed),
+    ];
+    let changes = named
+        .into_iter()
+        .filter_map(|(kind, is_on)| Some((kind, is_on?)));
+    let changes = Preferences(changes.collect());
+    let preferences = service.app.notifications.prefer(&caller, &changes).await?;
+    Ok(HttpResponse::Ok().json(preferences))
+}
+
+fn shown(notification: &Notification, is_read: bool) -> Value {
+    let mut json = notification.json();
+    json["read"] = json!(is_read);
+    json
+}
+
+fn asked(query: &ListQuery) -> Result<Asked, Problem> {
+    let only_unread = match query.unread.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::bad_parameter("unread", "must be true or false")),
+    };
+    let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?.unwrap_or(LIMIT_DEFAULT);
+    let before = query.cursor.as_deref().map(|cursor| id("cursor", cursor));
+    Ok(Asked {
+        only_unread,
+        before: before.transpose()?,
+        limit,
+    })
+}
+
+/// The number of a notification, as a parameter has it.
+fn id(field: &str, text: &str) -> Result<i64, Problem> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    let number = text.parse().ok().filter(|id| is_number && *id > 0);
+    number.ok_or_else(|| Problem::bad_parameter(field, "must be the id of a notification"))
+}
+
+impl Service {
+    fn checked(&self, body: PostBody) -> Result<Post, Problem> {
+        let invalid = |field: &'static str| {
+            move |error: crate::notifications::InvalidText| {
+                let detail = format!("{field} {error}.");
+                Problem::bad_request("invalid_body", detail).at(field)
+            }
+        };
+        let audience = Audience::from(body.audience);
+        if body.system.is_some() && audience != Audience::Broker {
+            let detail = "Notices are for the whole broker: {\"broker\":true}.";
+            return Err(Problem::bad_request("invalid_body", detail).at("audience"));
+        }
+        if body.record_id.is_some() && body.module.is_none() {
+            let detail = "A recordId needs the module it belongs to.";
+            return Err(Problem::bad_request("module_missing", detail).at("module"));
+        }
+        if let Some(module) = &body.module {
+            self.module(module, "module")?;
+        }
+        let text = body.body.as_deref().map(Text::body).transpose();
+        Ok(Post {
+            audience,
+            level: body.level,
+            system: body.system,
+            title: Text::title(&body.title).map_err(invalid("title"))?,
+            body: text.map_err(invalid("body"))?,
+            record: body.module.map(|module| (module, body.record_id)),
+            key: None,
+        })
+    }
+
+    /// Nothing is said by the body, which may be there all the same.
+    async fn no_body(&self, request: &HttpRequest, payload: web::Payload) -> Result<(), Problem> {
+        let has_body = request.headers().contains_key("Content-Type");
+        if has_body {
+            let Object(NoFields {}) = self.body(request, payload).await?;
+        }
+        Ok(())
+    }
+}
+
+impl From<NotificationError> for Problem {
+    fn from(error: NotificationError) -> Self {
+        match error {
+            NotificationError::Unknown(id) => {
+                let detail = format!("There is no notification {id} of yours.");
+                Self::new(StatusCode::NOT_FOUND, "unknown_notification", detail).at("id")
+            }
+            NotificationError::NotYourAudience => {
+                let detail = "You may tell yourself and your teams. Others are told by admins and \
+                              services.";
+                Self::new(StatusCode::FORBIDDEN, "audience_refused", detail).at("audience")
+            }
+            NotificationError::NotYourNotice => {
+                let detail = "Notices are given by admins and services.";
+                Self::new(StatusCode::FORBIDDEN, "role_needed", detail).at("system")
+            }
+            NotificationError::KeyReused => crate::event_log::PublishError::KeyReused.into(),
+            NotificationError::Busy => Self::unavailable(
+                "busy",
+                "Others are changing these notifications. Nothing was changed. Try again.",
+            ),
+            NotificationError::Database(error) => Self::database(&error),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a write may depend on: the version of a record, and the fence of its lock.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+
+use super::problem::Problem;
+
+/// Versions that one `If-Match` may name.
+const MOST_VERSIONS: usize = 20;
+
+/// The versions of `If-Match`; any will do where there is none, or a `*`.
+pub(super) fn versions(request: &HttpRequest) -> Result<Option<Vec<i64>>, Problem> {
+    let mut versions = Vec::new();
+    for value in request.headers().get_all(header::IF_MATCH) {
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(None);
+        }
+        for tag in text.split(',') {
+            let version = version(tag.trim());
+            let reason = "must be the ETag of the record, like \"7\", or *";
+            versions.push(version.ok_or_else(|| Problem::bad_parameter("If-Match", reason))?);
+        }
+    }
+    if versions.len() > MOST_VERSIONS {
+        let reason = format!("must name {MOST_VERSIONS} versions at the most");
+        return Err(Problem::bad_parameter("If-Match", reason));
+    }
+    Ok((!versions.is_empty()).then_some(versions))
+}
+
+/// `"7"`, `W/"7"`, or what a person types: `7`.
+fn version(tag: &str) -> Option<i64> {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    let bare = tag
+        .strip_prefix('"')
+        .map_or(Some(tag), |rest| rest.strip_suffix('"'))?;
+    whole(bare)
+}
+
+/// The fence of `Lock-Fence`.
+pub(super) fn fence(request: &HttpRequest) -> Result<Option<i64>, Problem> {
+    let Some(value) = request.headers().get("lock-fence") else {
+        return Ok(None);
+    };
+    let fence = value.to_str().ok().and_then(|text| whole(text.trim()));
+    let reason = "must be the fence of a lock, a whole number";
+    Ok(Some(fence.ok_or_else(|| {
+        Problem::bad_parameter("Lock-Fence", reason)
+    })?))
+}
+
+fn whole(text: &str) -> Option<i64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
+}

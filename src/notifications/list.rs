@@ -1,0 +1,252 @@
+//! Somebody's notifications and how many are unread, at one moment of the log.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::notification::{Notification, Said};
+use super::{NotificationError, Notifications};
+use crate::event::{Audience, Cursor, Epoch};
+use crate::event_log::heads;
+use crate::identity::Caller;
+use crate::ids::{BrokerId, ModuleName, RecordId, TeamId, UserId};
+
+/// Looks at most: one finds that the broker has no log, one that nobody knows the teams.
+const MOST_LOOKS: usize = 4;
+
+/// Which ones are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Only those that are unread.
+    pub only_unread: bool,
+    /// Only before this one.
+    pub before: Option<i64>,
+    /// How many at the most.
+    pub limit: i64,
+}
+
+/// A page, true at a position.
+#[derive(Debug)]
+pub struct Listed {
+    /// Where the log stood.
+    pub position: Cursor,
+    /// From new to old, each with whether it is read.
+    pub notifications: Vec<(Notification, bool)>,
+    /// How many are unread, of all.
+    pub unread: i64,
+    /// Before which one the next page is.
+    pub next: Option<i64>,
+}
+
+/// A row; beside a broker without notifications, all of it is null.
+#[derive(Default)]
+struct Row {
+    id: Option<i64>,
+    audience: Option<String>,
+    level: Option<String>,
+    kind: Option<String>,
+    system: Option<String>,
+    title: Option<String>,
+    body: Option<String>,
+    module: Option<String>,
+    record_id: Option<String>,
+    user_id: Option<String>,
+    count: Option<i64>,
+    told_at: Option<OffsetDateTime>,
+}
+
+impl Row {
+    fn notification(self) -> Option<Notification> {
+        let record = self.record_id.and_then(|id| RecordId::parse(&id).ok());
+        let module = self.module.and_then(|m| ModuleName::parse(&m).ok());
+        let said = Said {
+            audience: self.audience?.parse().ok()?,
+            level: self.level?.parse().ok()?,
+            kind: self.kind.and_then(|kind| kind.parse().ok()),
+            system: self.system.and_then(|system| system.parse().ok()),
+            title: self.title?,
+            body: self.body,
+            record: module.map(|module| (module, record)),
+            user: self.user_id.and_then(|id| UserId::parse(&id).ok()),
+        };
+        Some(Notification {
+            id: self.id?,
+            said,
+            count: self.count?,
+            at: self.told_at?,
+        })
+    }
+}
+
+/// What one look finds.
+struct Look {
+    position: Cursor,
+    unread: i64,
+    teams: Option<Vec<String>>,
+    notifications: Vec<(Notification, bool)>,
+}
+
+impl Notifications {
+    /// The caller's, those of their teams, and the broker's.
+    ///
+    /// Whoever asks is counted for from then on with the teams of their token.
+    pub async fn list(&self, caller: &Caller, asked: Asked) -> Result<Listed, NotificationError> {
+        let mut connection = self.pool.acquire().await?;
+        for _ in 0..MOST_LOOKS {
+            let Some(found) = look(&mut connection, caller, asked).await? else {
+                let brokers = std::slice::from_ref(&caller.broker);
+                heads::ensure(&mut connection, self.teller.dice(), brokers).await?;
+                continue;
+            };
+            let teams = teams(caller);
+            if found.teams.is_none_or(|known| known != teams) {
+                remember_teams(&mut connection, caller, &teams).await?;
+                continue;
+            }
+            let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
+            let mut notifications = found.notifications;
+            let has_more = notifications.len() > limit;
+            notifications.truncate(limit);
+            let next = notifications.last().map(|(last, _)| last.id);
+            return Ok(Listed {
+                position: found.position,
+                next: next.filter(|_| has_more),
+                unread: found.unread,
+                notifications,
+            });
+        }
+        // Two devices whose tokens name different teams ask at once, again and again.
+        Err(NotificationError::Busy)
+    }
+}
+
+/// Whose notifications are the caller's.
+pub(super) fn audiences(caller: &Caller) -> Vec<String> {
+    let own = [Audience::User(caller.user.clone()), Audience::Broker];
+    let teams = caller.teams.iter().cloned().map(Audience::Team);
+    own.into_iter()
+        .chain(teams)
+        .map(|one| one.to_string())
+        .collect()
+}
+
+/// The caller's teams as they are remembered: as audiences, in a certain order.
+pub(super) fn teams(caller: &Caller) -> Vec<String> {
+    let teams = caller
+        .teams
+        .iter()
+        .map(|team: &TeamId| format!("team:{team}"));
+    let mut teams: Vec<_> = teams.collect();
+    teams.sort_unstable();
+    teams
+}
+
+/// Whose unread ones are counted for the caller from now on.
+pub(super) async fn remember_teams(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    teams: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into porchlight.notification_marks as m (broker_id, user_id, teams)
+         values ($1, $2, $3)
+         on conflict (broker_id, user_id) do update set teams = excluded.teams
+             where m.teams is distinct from excluded.teams",
+        caller.broker.as_str(),
+        caller.user.as_str(),
+        teams,
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// One statement, so that the list, the number and the log are of one moment.
+async fn look(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    asked: Asked,
+) -> sqlx::Result<Option<Look>> {
+    let rows = sqlx::query!(
+        r#"select b.epoch, b.head, m.teams as "teams?",
+               porchlight.unread_notifications($1, $2, $3) as "unread!",
+               n.id as "id?", n.audience as "audience?", n.level as "level?", n.kind, n.system,
+               n.title as "title?", n.body, n.module, n.record_id, n.user_id,
+               n.count as "count?", n.told_at as "told_at?", n.is_read as "is_read?"
+           from porchlight.brokers b
+           left join porchlight.notification_marks m
+               on m.broker_id = b.broker_id and m.user_id = $2
+           left join lateral (
+               select n.* from unnest($3::text[]) as mine(audience)
+               cross join lateral (
+                   select n.*, n.id <= coalesce(m.read_up_to, 0) or exists (
+                           select from porchlight.notification_reads r
+                           where r.broker_id = n.broker_id and r.id = n.id and r.user_id = $2
+                       ) as is_read
+                   from porchlight.notifications n
+                   where n.broker_id = b.broker_id and n.audience = mine.audience and n.id < $4
+                       and n.id > case when $5 then coalesce(m.read_up_to, 0) else 0 end
+                       and not ($5 and exists (
+                           select from porchlight.notification_reads r
+                           where r.broker_id = n.broker_id and r.id = n.id and r.user_id = $2))
+                   order by n.id desc limit $6
+               ) n
+               order by n.id desc limit $6
+           ) n on true
+           where b.broker_id = $1
+           order by n.id desc"#,
+        caller.broker.as_str(),
+        caller.user.as_str(),
+        &audiences(caller),
+        asked.before.unwrap_or(i64::MAX),
+        asked.only_unread,
+        asked.limit + 1,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut look = None;
+    for r in rows {
+        let look = look.get_or_insert_with(|| Look {
+            position: Epoch::stored(&r.epoch).at(r.head),
+            unread: r.unread,
+            teams: r.teams,
+            notifications: Vec::new(),
+        });
+        let row = Row {
+            id: r.id,
+            audience: r.audience,
+            level: r.level,
+            kind: r.kind,
+            system: r.system,
+            title: r.title,
+            body: r.body,
+            module: r.module,
+            record_id: r.record_id,
+            user_id: r.user_id,
+            count: r.count,
+            told_at: r.told_at,
+        };
+        let is_read = r.is_read.unwrap_or(false);
+        look.notifications
+            .extend(row.notification().map(|one| (one, is_read)));
+    }
+    Ok(look)
+}
+
+/// The notification of this number.
+pub(super) async fn one(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    id: i64,
+) -> sqlx::Result<Option<Notification>> {
+    let row = sqlx::query_as!(
+        Row,
+        "select id, audience, level, kind, system, title, body, module, record_id, user_id, count,
+             told_at
+         from porchlight.notifications where broker_id = $1 and id = $2",
+        broker.as_str(),
+        id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(Row::notification))
+}

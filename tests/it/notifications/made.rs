@@ -1,0 +1,324 @@
+//! Notifications that nobody posts: of tasks, locks and records.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{admin, agent, done, had, post, send, two, until_had};
+use crate::support::appending::tell;
+use crate::support::{Service, Token, eventually};
+
+/// Publishes that a task of Ann's ended, by somebody.
+async fn ended(service: &Service, how: &str, by: &str, data: Value) {
+    let event = json!({"type": format!("ai:task:{how}"), "audience": {"user": "ann"}, "userId": by,
+        "data": data});
+    service.publish(&event).await;
+}
+
+async fn happened(service: &Service, events: Vec<porchlight::event::NewEvent>) {
+    let mut sql = service.database.connect().await;
+    tell(&mut sql, &[("b".parse().unwrap(), events)])
+        .await
+        .unwrap();
+}
+
+/// Somebody comes with a name, and is known by it.
+async fn introduced(service: &Service, who: &Token) {
+    service.list("/events", who).await;
+    eventually("the name is known", async || {
+        let mut sql = service.database.connect().await;
+        let known = "select count(*) from porchlight.people where user_id = $1";
+        let known = sqlx::query_scalar(known)
+            .bind(&who.user)
+            .fetch_one(&mut sql);
+        let known: i64 = known.await.unwrap();
+        (known == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_task_is_told_to_whose_it_is() {
+    let [a, b] = &two().await;
+    let ann = agent("ann");
+    let mut stream = b.stream("/stream/user", &ann).await;
+    let failure = json!({"code": "bad_row", "message": "row 3 has no address"});
+    for (how, by, data) in [
+        (
+            "completed",
+            "robot",
+            json!({"taskId": "t-1", "title": "Import escrows"}),
+        ),
+        (
+            "failed",
+            "robot",
+            json!({"taskId": "t-2", "title": "Import leads", "error": failure}),
+        ),
+        (
+            "cancelled",
+            "boss",
+            json!({"taskId": "t-3", "title": "Import clients"}),
+        ),
+        (
+            "cancelled",
+            "ann",
+            json!({"taskId": "t-4", "title": "Import listings"}),
+        ),
+        (
+            "completed",
+            "robot",
+            json!({"taskId": "t-5", "title": "A part", "parentId": "t-1"}),
+        ),
+        (
+            "progress",
+            "robot",
+            json!({"taskId": "t-1", "title": "Import escrows"}),
+        ),
+        (
+            "completed",
+            "robot",
+            json!({"taskId": "t-6", "title": "\u{0}\n"}),
+        ),
+    ] {
+        ended(a, how, by, data).await;
+    }
+    until_had(b, &ann, 4).await;
+    assert_eq!(
+        had(b, &ann).await,
+        [
+            "taskEnded success A task is done",
+            "taskEnded info boss cancelled Import clients",
+            "taskEnded error Import leads failed: row 3 has no address",
+            "taskEnded success Import escrows is done",
+        ]
+    );
+    let mut names = Vec::new();
+    while names.len() < 4 {
+        let message = stream.next_logged().await;
+        if message.name.starts_with("notification:") {
+            names.push(message.name);
+        }
+    }
+    let levels = ["success", "error", "info", "success"];
+    assert_eq!(names, levels.map(|level| format!("notification:{level}")));
+    assert_eq!(had(a, &agent("bob")).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn whose_lock_is_asked_for_or_taken_is_told() {
+    let [a, b] = &two().await;
+    let (ann, bob) = (agent("ann").called("Ann"), agent("bob").called("Bob Lee"));
+    let boss = admin().called("The Boss");
+    for who in [&bob, &boss] {
+        introduced(a, who).await;
+    }
+    let known = json!({"type": "listing:created", "audience": {"team": "a"}, "module": "listings",
+        "recordId": "l-1", "data": {"address": "12 Oak St"}});
+    a.publish(&known).await;
+    let lock = json!({"module": "listings", "recordId": "l-1", "session": "tab"});
+    assert_eq!(
+        send(a, &ann, (Method::POST, "/locks"), &lock).await.status,
+        201
+    );
+    let asked = send(
+        b,
+        &bob,
+        (Method::POST, "/locks/listings/l-1/request"),
+        &json!({}),
+    )
+    .await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    let told = until_had(b, &ann, 1).await;
+    assert_eq!(told[0]["title"], "Bob Lee asks for your lock on 12 Oak St");
+    assert_eq!(
+        (&told[0]["module"], &told[0]["recordId"]),
+        (&json!("listings"), &json!("l-1"))
+    );
+    let session = json!({"session": "tab"});
+    let taken = send(
+        b,
+        &boss,
+        (Method::POST, "/locks/listings/l-1/takeover"),
+        &session,
+    )
+    .await;
+    assert_eq!(taken.status, 201, "{}", taken.text);
+    until_had(a, &ann, 2).await;
+    assert_eq!(
+        had(a, &ann).await,
+        [
+            "lockTakenOver warning The Boss took over your lock on 12 Oak St",
+            "lockRequested info Bob Lee asks for your lock on 12 Oak St",
+        ]
+    );
+    assert_eq!((had(a, &bob).await, had(a, &boss).await), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn the_owner_of_a_record_is_told_what_others_do_to_it() {
+    let [a, b] = &two().await;
+    let ann = agent("ann");
+    let raw = |json: &str| {
+        serde_json::value::RawValue::from_string(json.to_owned())
+            .unwrap()
+            .into()
+    };
+    let mut priced = done("l-1", ("updated", "bob", "ann"));
+    priced.changes = Some(raw(r#"{"listPrice":395000,"commission":"[REDACTED]"}"#));
+    priced.private = Some(porchlight::event::Private(raw(r#"{"commission":12000}"#)));
+    let mut alone = done("l-2", ("updated", "bob", "ann"));
+    alone.changes = Some(raw(r#"{"listPrice":395000}"#));
+    alone.previous = Some(raw(r#"{"listPrice":400000}"#));
+    let own = done("l-3", ("updated", "ann", "ann"));
+    let created = done("l-4", ("created", "bob", "ann"));
+    let mut nobody = done("l-5", ("archived", "bob", "ann"));
+    nobody.user = None;
+    happened(
+        a,
+        vec![
+            priced,
+            alone,
+            own,
+            created,
+            nobody,
+            done("l-6", ("sold", "bob", "ann")),
+        ],
+    )
+    .await;
+    until_had(b, &ann, 4).await;
+    assert_eq!(
+        had(b, &ann).await,
+        [
+            "recordChanged info bob sold listing l-6",
+            "recordChanged info Somebody archived listing l-5",
+            "recordChanged info bob changed the list price of listing l-2 from $400,000 to $395,000",
+            "recordChanged info bob changed the commission and the list price of listing l-1",
+        ]
+    );
+    assert_eq!(had(a, &agent("bob")).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_same_again_raises_the_count_until_it_is_read() {
+    let [a, b] = &two().await;
+    let ann = agent("ann");
+    // Ask, so that numbers are told.
+    b.list("/notifications", &ann).await;
+    let mut stream = b.stream("/stream/user", &ann).await;
+    let again = async |verb: &str| {
+        happened(a, vec![done("l-1", (verb, "bob", "ann"))]).await;
+        let event = stream.next_logged().await.json();
+        let data = &event["data"];
+        let of = |name: &str| data[name].clone();
+        (of("id"), of("count"), of("title"), of("body"), of("unread"))
+    };
+    let mut again = again;
+    let (id, count, ..) = again("archived").await;
+    assert_eq!(count, 1);
+    let newest = json!("The newest of 2 changes.");
+    let title = json!("bob restored listing l-1");
+    assert_eq!(
+        again("restored").await,
+        (id.clone(), json!(2), title, newest, json!(1))
+    );
+    post(a, &ann, &format!("/{id}/read"), Value::Null).await;
+    let read = again("archived").await;
+    assert_eq!(read.1, json!(null), "the event that it was read");
+    let told = until_had(b, &ann, 2).await;
+    assert_eq!(
+        (&told[0]["count"], &told[0]["read"]),
+        (&json!(1), &json!(false))
+    );
+    assert_eq!(
+        (&told[1]["count"], &told[1]["read"]),
+        (&json!(2), &json!(true))
+    );
+    // After a while it is news again.
+    let mut sql = a.database.connect().await;
+    let older =
+        "update porchlight.notifications set created_at = created_at - interval '11 minutes'";
+    sqlx::query(older).execute(&mut sql).await.unwrap();
+    happened(a, vec![done("l-1", ("restored", "bob", "ann"))]).await;
+    assert_eq!(until_had(b, &ann, 3).await[0]["count"], 1);
+}
+
+#[tokio::test]
+async fn a_change_of_five_hundred_records_is_one_notification() {
+    let [a, b] = &two().await;
+    let ann = agent("ann");
+    let many = |range: std::ops::Range<i32>, owner: &'static str| {
+        range.map(move |n| done(&format!("l-{n}"), ("archived", "bob", owner)))
+    };
+    happened(
+        a,
+        many(0..500, "ann").chain(many(500..520, "eve")).collect(),
+    )
+    .await;
+    let told = until_had(b, &ann, 1).await;
+    assert_eq!(
+        (told.len(), &told[0]["title"]),
+        (1, &json!("bob changed 500 of your listings"))
+    );
+    assert_eq!(
+        (&told[0]["count"], &told[0]["module"]),
+        (&json!(500), &json!("listings"))
+    );
+    assert_eq!(told[0].get("recordId"), None);
+    assert_eq!(until_had(b, &agent("eve"), 20).await.len(), 20);
+    happened(a, many(0..30, "ann").collect()).await;
+    let told = eventually("they are added up", async || {
+        let told = until_had(b, &ann, 1).await;
+        (told[0]["count"] == 530).then_some(told)
+    })
+    .await;
+    assert_eq!(
+        (told.len(), &told[0]["title"]),
+        (1, &json!("bob changed 530 of your listings"))
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_what_they_do_not_want_to_be_told_of() {
+    let [a, b] = &two().await;
+    let (ann, eve) = (agent("ann"), agent("eve"));
+    let path = "/notifications/preferences";
+    let all = json!({"taskEnded": true, "lockTakenOver": true, "lockRequested": true, "recordChanged": true});
+    assert_eq!(a.list(path, &ann).await, all);
+    let put =
+        async |who: &Token, body: Value| send(a, who, (Method::PUT, path), &body).await.json();
+    let mut mine = all.clone();
+    mine["recordChanged"] = json!(false);
+    assert_eq!(put(&ann, json!({"recordChanged": false})).await, mine);
+    mine["taskEnded"] = json!(false);
+    assert_eq!(
+        put(&ann, json!({"taskEnded": false, "lockRequested": true})).await,
+        mine
+    );
+    assert_eq!(put(&ann, json!({})).await, mine);
+    for who in [&eve, &ann.clone().of("c")] {
+        assert_eq!(b.list(path, who).await, all, "{who:?}");
+    }
+    ended(
+        a,
+        "completed",
+        "robot",
+        json!({"taskId": "t", "title": "Import"}),
+    )
+    .await;
+    happened(
+        a,
+        vec![
+            done("l-1", ("sold", "bob", "ann")),
+            done("l-2", ("sold", "bob", "eve")),
+        ],
+    )
+    .await;
+    until_had(b, &eve, 1).await;
+    assert_eq!(had(b, &ann).await, [""; 0]);
+    put(&ann, json!({"recordChanged": true})).await;
+    happened(a, vec![done("l-3", ("sold", "bob", "ann"))]).await;
+    until_had(b, &ann, 1).await;
+    assert_eq!(
+        had(b, &ann).await,
+        ["recordChanged info bob sold listing l-3"]
+    );
+}
