@@ -10,6 +10,7 @@ pub mod server;
 pub mod signals;
 pub mod streams;
 pub mod tasks;
+pub mod worker;
 
 use clap::Args;
 
@@ -46,4 +47,16 @@ pub struct Config {
     /// How long it keeps what people were told by name.
     #[command(flatten)]
     pub notifications: notifications::NotificationSettings,
+    /// What it does itself.
+    #[command(flatten)]
+    pub worker: worker::WorkerSettings,
+}
+
+impl Config {
+    /// Whether serving includes working: as asked, and else where nobody else could.
+    #[must_use]
+    pub fn has_worker(&self) -> bool {
+        let is_alone = self.database.database_url.is_none();
+        self.worker.with_worker.unwrap_or(is_alone)
+    }
 }

@@ -39,7 +39,7 @@ use crate::tasks::{self, TaskBook};
 /// A follower that has not seen the database for so long is not alive.
 const FOLLOWER_SILENCE: Duration = Duration::from_secs(10);
 /// Letters of an instance's name in hints.
-const INSTANCE_LEN: usize = 12;
+pub(super) const INSTANCE_LEN: usize = 12;
 /// Signals of other instances that may wait to be passed on.
 const WAITING_SIGNALS: usize = 4_096;
 
@@ -104,6 +104,11 @@ impl Ground<'_> {
         });
         self.exchange_hints(&instance, ears, elsewhere);
         self.keep_house(&metrics);
+        let (tasks, crm) = (self.task_book(&teller), Arc::new(self.crm(bell)));
+        let uploads = self.uploads();
+        if config.has_worker() {
+            self.worker(&tasks, (&crm, &uploads));
+        }
         App {
             pool: self.database.pool.clone(),
             verifier,
@@ -116,17 +121,18 @@ impl Ground<'_> {
             presence,
             signals,
             signal_names: config.signals.signals.clone(),
-            locks: self.locks(teller.clone()),
-            tasks: self.task_book(&teller),
+            locks: self.locks(teller),
+            tasks,
             notifications,
             activity: self.activity(),
             metrics,
             limits: self.limits(),
-            crm: self.crm(bell),
+            crm,
+            uploads,
         }
     }
 
-    fn crm(&self, bell: Bell) -> Crm {
+    pub(super) fn crm(&self, bell: Bell) -> Crm {
         let modules = self.config.modules.modules();
         let dice = self.around.dice.clone();
         Crm::new(self.database.pool.clone(), modules, (dice, bell))
@@ -236,7 +242,7 @@ impl Ground<'_> {
     }
 
     /// Requests change tasks, the keeper takes reports on them, and a task ends what is over.
-    fn task_book(&self, teller: &Teller) -> TaskBook {
+    pub(super) fn task_book(&self, teller: &Teller) -> TaskBook {
         let parts = tasks::KeeperParts {
             database: Kept::new(self.database.core.clone()),
             teller: teller.clone(),
@@ -331,6 +337,7 @@ impl Ground<'_> {
         Limits {
             body_bytes: size(self.config.server.body_bytes),
             event_bytes: size(self.config.server.event_bytes),
+            upload_bytes: size(self.config.worker.upload_bytes),
             follower_silence: FOLLOWER_SILENCE.max(3 * self.config.database.poll()),
         }
     }
@@ -349,6 +356,6 @@ fn committed(
     (committed.beside(notifier), batches)
 }
 
-fn size(n: u32) -> usize {
+pub(super) fn size(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }

@@ -21,6 +21,7 @@ mod cors;
 mod ending;
 mod history;
 mod idempotency;
+mod imports;
 mod instances;
 mod isolation;
 mod locks;
