@@ -131,9 +131,7 @@ async fn a_file_becomes_records_and_its_bad_rows_are_named() {
     let params = json!({"module": "listings", "upload": upload});
     let id = ask(&service, &ann, params).await;
     let task = over(&service, &ann, &id).await;
-    let error = |line: i64, column: &str, field: &str, reason: &str| {
-        json!({"line": line, "column": column, "field": field, "reason": reason})
-    };
+    let error = |line: i64, column: &str, field: &str, reason: &str| json!({"line": line, "column": column, "field": field, "reason": reason});
     let price = "must be a number from 0 to 1000000000000, with 2 decimals at the most";
     let status = "must be one of coming_soon, active, pending, sold, withdrawn, expired";
     let expected = json!({
@@ -162,13 +160,25 @@ async fn a_file_becomes_records_and_its_bad_rows_are_named() {
     let oak = &records[0];
     assert_eq!(
         (&oak["address"], &oak["status"], &oak["listedOn"]),
-        (&json!("1 Oak St"), &json!("coming_soon"), &json!("2025-07-04"))
+        (
+            &json!("1 Oak St"),
+            &json!("coming_soon"),
+            &json!("2025-07-04")
+        )
     );
     assert_eq!(oak["listPrice"].to_string(), "395000.00");
-    assert_eq!((&oak["commissionRate"], &oak["ownerId"]), (&json!(2.5), &json!("ann")));
-    assert_eq!((&oak["teamId"], &records[1]["address"]), (&json!("a"), &json!("3\nOak St")));
+    assert_eq!(
+        (&oak["commissionRate"], &oak["ownerId"]),
+        (&json!(2.5), &json!("ann"))
+    );
+    assert_eq!(
+        (&oak["teamId"], &records[1]["address"]),
+        (&json!("a"), &json!("3\nOak St"))
+    );
     assert_eq!(records[1]["status"], "active", "as the table would have it");
-    let log = service.list("/events?types=listing:created&after=0", &ann).await;
+    let log = service
+        .list("/events?types=listing:created&after=0", &ann)
+        .await;
     let told = log["events"].as_array().unwrap();
     assert_eq!((told.len(), &told[0]["userId"]), (2, &json!("ann")));
 }
@@ -178,16 +188,29 @@ async fn every_module_takes_a_file() {
     let service = working().await;
     let ann = ann();
     for (module, csv) in [
-        ("escrows", "Address,Purchase Price,Close Date\n1 Oak St,\"1,000\",12/31/2025\n"),
+        (
+            "escrows",
+            "Address,Purchase Price,Close Date\n1 Oak St,\"1,000\",12/31/2025\n",
+        ),
         ("listings", "address\n1 Oak St\n"),
-        ("clients", "NAME,E-Mail,Tags\nAnn Lee,ann@example.com,vip; cash ;\n"),
-        ("appointments", "title,Starts At\nShowing,2025-11-02 12:00:00Z\n"),
+        (
+            "clients",
+            "NAME,E-Mail,Tags\nAnn Lee,ann@example.com,vip; cash ;\n",
+        ),
+        (
+            "appointments",
+            "title,Starts At\nShowing,2025-11-02 12:00:00Z\n",
+        ),
         ("leads", "Name;Score;Follow Up On\nBob;10%;2025-11-02\n"),
     ] {
         let delimiter = if csv.contains("Name;") { ";" } else { "," };
         let params = json!({"module": module, "csv": csv, "delimiter": delimiter});
         let done = result(&import(&service, &ann, params).await);
-        assert_eq!(done, json!({"rows": 1, "created": 1, "bad": 0, "errors": []}), "{module}");
+        assert_eq!(
+            done,
+            json!({"rows": 1, "created": 1, "bad": 0, "errors": []}),
+            "{module}"
+        );
     }
     let clients = service.list("/records/clients", &ann).await;
     assert_eq!(clients["records"][0]["tags"], json!(["vip", "cash"]));
@@ -201,10 +224,16 @@ async fn headers_are_mapped_and_wrong_ones_are_named() {
     let params = |mapping: Value| json!({"module": "listings", "csv": csv, "mapping": mapping});
     let mapping = json!({"where": "address", "Price": "soldPrice", "List Price": null});
     let done = result(&import(&service, &ann, params(mapping)).await);
-    assert_eq!(done["ignoredColumns"], json!(["List Price", "Notes", "Version"]));
+    assert_eq!(
+        done["ignoredColumns"],
+        json!(["List Price", "Notes", "Version"])
+    );
     let page = service.list("/records/listings", &ann).await;
     let record = &page["records"][0];
-    assert_eq!((&record["soldPrice"], &record["listPrice"]), (&json!(5), &Value::Null));
+    assert_eq!(
+        (&record["soldPrice"], &record["listPrice"]),
+        (&json!(5), &Value::Null)
+    );
     for (mapping, code, word) in [
         (json!({}), "missing_column", "address"),
         (json!({"Nowhere": "address"}), "unknown_column", "Nowhere"),
@@ -217,7 +246,10 @@ async fn headers_are_mapped_and_wrong_ones_are_named() {
         ),
     ] {
         let (found, message) = failure(&import(&service, &ann, params(mapping)).await);
-        assert!(found == code && message.contains(word), "{found}: {message}");
+        assert!(
+            found == code && message.contains(word),
+            "{found}: {message}"
+        );
     }
     let only = json!({"module": "listings", "csv": "Address,Price,List Price\n1,2,3",
         "onlyColumns": ["address"]});

@@ -11,14 +11,19 @@ async fn letters_are_what_the_file_says() {
     let names = async || {
         let page = service.list("/records/leads?sort=name", &ann).await;
         let records = page["records"].as_array().unwrap().clone();
-        let names = records.iter().map(|r| r["name"].as_str().unwrap().to_owned());
+        let names = records
+            .iter()
+            .map(|r| r["name"].as_str().unwrap().to_owned());
         names.collect::<Vec<_>>()
     };
     let latin = upload(&service, &ann, &b"Name\nAda\nZo\xEB \x80\n"[..]).await;
     let params = json!({"module": "leads", "upload": latin});
     let (code, message) = failure(&import(&service, &ann, params).await);
     assert_eq!(code, "not_utf8");
-    assert!(message.contains("line 3, byte 12") && message.contains("latin-1"), "{message}");
+    assert!(
+        message.contains("line 3, byte 12") && message.contains("latin-1"),
+        "{message}"
+    );
     let params = json!({"module": "leads", "upload": latin, "encoding": "latin-1"});
     result(&import(&service, &ann, params).await);
     assert_eq!(names().await, ["Ada", "Zoë €"]);
@@ -30,7 +35,10 @@ async fn letters_are_what_the_file_says() {
     let wide = upload(&service, &ann, &b"\xFF\xFEN\0a\0m\0e\0"[..]).await;
     let params = json!({"module": "leads", "upload": wide});
     let (code, message) = failure(&import(&service, &ann, params).await);
-    assert!(code == "not_utf8" && message.contains("UTF-16"), "{message}");
+    assert!(
+        code == "not_utf8" && message.contains("UTF-16"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -52,16 +60,28 @@ async fn files_that_cannot_be_imported_say_why() {
         let upload = upload(&service, &ann, file).await;
         let params = json!({"module": "leads", "upload": upload});
         let (found, message) = failure(&import(&service, &ann, params).await);
-        assert!(found == code && message.contains(word), "{found}: {message}");
+        assert!(
+            found == code && message.contains(word),
+            "{found}: {message}"
+        );
     }
     for (params, code) in [
         (json!({"module": "leads", "csv": ""}), "empty_csv"),
-        (json!({"module": "cars", "csv": "Name\nx"}), "no_such_module"),
+        (
+            json!({"module": "cars", "csv": "Name\nx"}),
+            "no_such_module",
+        ),
         (json!({"module": "a/b", "csv": "Name\nx"}), "no_such_module"),
-        (json!({"module": "leads", "upload": "nothing"}), "no_such_upload"),
+        (
+            json!({"module": "leads", "upload": "nothing"}),
+            "no_such_upload",
+        ),
         (json!({"module": "leads"}), "invalid_params"),
         (json!({"csv": "Name\nx"}), "invalid_params"),
-        (json!({"module": "leads", "csv": "x", "more": 1}), "invalid_params"),
+        (
+            json!({"module": "leads", "csv": "x", "more": 1}),
+            "invalid_params",
+        ),
         (json!([]), "invalid_params"),
         (json!("csv"), "invalid_params"),
     ] {

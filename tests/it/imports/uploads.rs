@@ -19,7 +19,11 @@ async fn an_upload_is_a_csv_file_of_a_bounded_size() {
     let with = async |name: reqwest::header::HeaderName, value: &str, path: &str| {
         let request = service.client.post(service.url(path)).body("a");
         let request = request.bearer_auth(ann.signed());
-        let request = if name == CONTENT_TYPE { request } else { request.header(CONTENT_TYPE, "text/csv") };
+        let request = if name == CONTENT_TYPE {
+            request
+        } else {
+            request.header(CONTENT_TYPE, "text/csv")
+        };
         Answer::to(request.header(name, value)).await
     };
     let json = with(CONTENT_TYPE, "application/json", "/uploads").await;
@@ -30,7 +34,9 @@ async fn an_upload_is_a_csv_file_of_a_bounded_size() {
     let asked = with(CONTENT_TYPE, "text/csv", "/uploads?name=x").await;
     asked.refused(400, "invalid_parameter", "an unknown parameter");
     let nobody = service.client.post(service.url("/uploads")).body("a");
-    Answer::to(nobody).await.refused(401, "token_missing", "nobody");
+    Answer::to(nobody)
+        .await
+        .refused(401, "token_missing", "nobody");
 }
 
 #[tokio::test]
@@ -49,7 +55,9 @@ async fn a_user_has_so_many_uploads_and_an_import_makes_room() {
         let more = file().await;
         assert!([201, 503].contains(&more.status), "{}", more.text);
     }
-    file().await.refused(429, "too_many_uploads", "one too many");
+    file()
+        .await
+        .refused(429, "too_many_uploads", "one too many");
     // Somebody else's are counted by themselves.
     upload(&service, &Token::user("bob", &[]), "Name\n").await;
     let params = json!({"module": "leads", "upload": first});
@@ -59,7 +67,9 @@ async fn a_user_has_so_many_uploads_and_an_import_makes_room() {
 
 #[tokio::test]
 async fn an_upload_goes_after_a_day() {
-    let flags = ["--retention-interval-seconds=1"].into_iter().chain(WORKING.iter().copied());
+    let flags = ["--retention-interval-seconds=1"]
+        .into_iter()
+        .chain(WORKING.iter().copied());
     let service = Service::with(&flags.collect::<Vec<_>>()).await;
     let (old, new) = (ann(), Token::user("bob", &[]));
     upload(&service, &old, "Name\n").await;
