@@ -40,7 +40,6 @@ impl Import<'_> {
     /// What only the table refuses is found on the way, all of it; then nothing is created.
     async fn create_all(&self, progress: &mut Progress<'_>) -> Result<(), Stop> {
         let mut transaction = self.importer.pool.begin().await?;
-        checkpoint::limit(&mut transaction).await?;
         let (mut rows, mut done, mut faults) = (self.sheet.all(), 0, Vec::new());
         while let Some(mut batch) = self.read(&mut rows) {
             self.refuse_stopped()?;

@@ -67,14 +67,6 @@ async fn inherit(connection: &mut PgConnection, holding: &Holding) -> sqlx::Resu
     .map(drop)
 }
 
-/// A transaction of an import: one whose process stands still gives up what it holds.
-pub(super) async fn limit(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("set local idle_in_transaction_session_timeout = '5s'")
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 /// Moves on from `from`, in the transaction that has made the records. Who finds the import
 /// elsewhere has lost it.
 pub(super) async fn advance(

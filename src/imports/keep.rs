@@ -60,7 +60,6 @@ impl Import<'_> {
     /// Creates a batch and moves the checkpoint, if the task is still this worker's then.
     async fn commit(&self, batch: &mut Batch, from: i32) -> Result<Held, Stop> {
         let mut transaction = self.importer.pool.begin().await?;
-        checkpoint::limit(&mut transaction).await?;
         self.create(&mut transaction, batch).await?;
         let holding = &self.job.holding;
         let held = holding.hold(&mut transaction).await?;

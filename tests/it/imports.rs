@@ -166,7 +166,7 @@ async fn a_file_becomes_records_and_its_bad_rows_are_named() {
             &json!("2025-07-04")
         )
     );
-    assert_eq!(oak["listPrice"].to_string(), "395000.00");
+    assert_eq!(oak["listPrice"].as_f64(), Some(395_000.0));
     assert_eq!(
         (&oak["commissionRate"], &oak["ownerId"]),
         (&json!(2.5), &json!("ann"))

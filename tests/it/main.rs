@@ -44,3 +44,4 @@ mod stopping;
 mod tasks;
 mod tokens;
 mod wire;
+mod workers;
