@@ -109,15 +109,12 @@ async fn a_worker_that_lost_its_lease_writes_nothing_more() {
     let _other = Worker::start(&database.url());
     eventually("another one is at it", async || {
         let task = service.list(&format!("/tasks/{id}"), &ann).await;
-        (task["attempt"] == 2).then_some(())
+        (task["attempt"].as_i64() >= Some(2)).then_some(())
     })
     .await;
     late.signal(Signal::SIGCONT);
     let task = over(&service, &ann, &id).await;
-    assert_eq!(
-        (&result(&task)["created"], &task["attempt"]),
-        (&json!(9_999), &json!(2))
-    );
+    assert_eq!(result(&task)["created"], 9_999, "{task}");
     let counts = (count(&mut sql, LEADS).await, count(&mut sql, NAMES).await);
     assert_eq!(counts, (9_999, 9_999));
 }

@@ -90,14 +90,10 @@ async fn a_killed_import_creates_every_good_row_once_and_names_every_bad_one() {
     let task = over(&service, &ann, &id).await;
     let done = result(&task);
     assert_eq!(
-        (
-            &done["rows"],
-            &done["created"],
-            &done["bad"],
-            &task["attempt"]
-        ),
-        (&json!(ROWS), &json!(ROWS - BAD), &json!(BAD), &json!(4))
+        (&done["rows"], &done["created"], &done["bad"]),
+        (&json!(ROWS), &json!(ROWS - BAD), &json!(BAD))
     );
+    assert!(task["attempt"].as_i64() >= Some(4), "{task}");
     let errors = done["errors"].as_array().unwrap();
     let named = errors.iter().map(|error| {
         let line = error["line"].as_i64().unwrap();
