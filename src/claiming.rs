@@ -13,6 +13,7 @@ use crate::hub::switchboard::TICK;
 use crate::hub::{Encoded, Found, Sight, Switchboard};
 use crate::identity::Caller;
 use crate::ids::TaskType;
+use crate::metrics::Metrics;
 use crate::stream::open::Services;
 use crate::stream::reader::Look;
 use crate::stream::scope::UnknownScope;
@@ -55,6 +56,7 @@ pub async fn claim(
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     let until = Instant::now() + wait.min(until_end.unwrap_or_default());
     let (mut epoch, mut place) = reader.log_head();
+    let _waiting = Waiting::begin(&services.metrics);
     loop {
         let claimed = tasks.claim(&caller.broker, wanted).await?;
         if claimed.is_some() {
@@ -89,6 +91,22 @@ pub async fn claim(
         if is_over {
             return Ok(None);
         }
+    }
+}
+
+/// Counted for as long as it is there.
+struct Waiting(Arc<Metrics>);
+
+impl Waiting {
+    fn begin(metrics: &Arc<Metrics>) -> Self {
+        metrics.claims_waiting.inc();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.claims_waiting.dec();
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Metrics {
     registry: Registry,
     /// Streams that are open.
     pub streams_open: Gauge,
+    /// Claims that wait for a task.
+    pub claims_waiting: Gauge,
     /// Streams that were opened.
     pub streams_opened: Counter,
     /// Streams the service ended, by reason.
@@ -67,6 +69,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("porchlight"),
             streams_open: Gauge::default(),
+            claims_waiting: Gauge::default(),
             streams_opened: Counter::default(),
             streams_closed: Family::default(),
             resets: Family::default(),
@@ -99,6 +102,8 @@ impl Metrics {
             "Streams that are open",
             self.streams_open.clone(),
         );
+        let help = "Claims that wait for a task";
+        r.register("claims_waiting", help, self.claims_waiting.clone());
         r.register(
             "streams_opened",
             "Streams that were opened",

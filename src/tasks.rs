@@ -1,6 +1,6 @@
 //! Tasks: what a user asks for and a worker does, with a lease, in attempts, in steps.
 //!
-//! Every change is a move of [`moves`] on a row that is locked, written by [`row`] and told by
+//! Every change is a move of `moves` on a row that is locked, written by `row` and told by
 //! the log in the same transaction. [`TaskBook`] is the way in for users and for workers; the
 //! [`keeper`] takes reports of progress, many in one transaction, and the [`sweeper`] does what
 //! nobody asks for: leases end, and queued tasks have rested.

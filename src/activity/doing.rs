@@ -37,6 +37,8 @@ struct Data {
     reason: Option<String>,
     holder: Option<Person>,
     title: Option<String>,
+    #[serde(rename = "taskType")]
+    task_type: Option<String>,
     error: Option<Failure>,
 }
 
@@ -84,7 +86,9 @@ fn said(module: Option<&Module>, verb: &str) -> String {
 
 fn task(action: &str, data: Data, is_known: bool) -> Doing {
     let title = data.title.map(|title| plain(&title, TITLE_CHARS));
-    let title = title.filter(|title| !title.is_empty());
+    let kind = data.task_type.map(|kind| field(&kind));
+    let mut words = title.into_iter().chain(kind);
+    let title = words.find(|words| !words.is_empty());
     let title = title.unwrap_or_else(|| "A task".to_owned());
     let why = data.error.and_then(|error| error.message);
     match action {

@@ -23,11 +23,17 @@ const MOMENT: StaticFormatDescription =
 
 /// A value in words; `None` for one that has no short ones, or that may not be seen.
 pub(super) fn in_words(value: &RawValue, is_money: bool) -> Option<String> {
+    // As it is written: as a number of the machine it would lose digits.
+    if value
+        .get()
+        .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+    {
+        return Some(number(value.get(), is_money));
+    }
     match serde_json::from_str(value.get()) {
         Ok(Value::Null) => Some("nothing".to_owned()),
         Ok(Value::Bool(true)) => Some("yes".to_owned()),
         Ok(Value::Bool(false)) => Some("no".to_owned()),
-        Ok(Value::Number(_)) => Some(number(value.get(), is_money)),
         Ok(Value::String(text)) => of_text(&text, is_money),
         _ => None,
     }
@@ -79,7 +85,7 @@ fn number(text: &str, is_money: bool) -> String {
     };
     let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !is_plain(whole) || !rest.is_none_or(is_plain) || whole.len() > MOST_DIGITS {
-        return text.to_owned();
+        return plain(text, MOST_CHARS);
     }
     let cents = rest.filter(|rest| !is_money || rest.bytes().any(|b| b != b'0'));
     let mut shown = format!("{sign}{}", if is_money { "$" } else { "" });

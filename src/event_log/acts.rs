@@ -108,8 +108,9 @@ pub struct Acts {
 }
 
 /// One record's acts are few among all of an audience, and are found by the record; others by the
-/// audience. An end of a lock is an act where somebody took it, and that of a task unless
-/// the task is a part of another.
+/// audience. An end of a lock is an act where somebody took it, and that of a task, which its
+/// user is told, unless the task is a part of another.
+/// (What begins with a fence is told to its worker.)
 macro_rules! acts_query {
     ($wanted:expr, $ids:expr, $from:literal) => {
         sqlx::query!(
@@ -126,8 +127,9 @@ macro_rules! acts_query {
                        and ($7::text is null or e.user_id = $7)
                        and (e.type not like '%:unlocked'
                            or strpos(e.data::text, '"reason":"taken_over"') > 0)
-                       and (e.type not like 'ai:task:%'
-                           or strpos(e.data::text, '"parentId":"') = 0)
+                       and (e.type not like 'ai:task:%' or e.audience like 'user:%'
+                           and strpos(e.data::text, '"parentId":"') = 0
+                           and e.data::text not like '{"fence":%')
                        order by e.position desc limit $8
                    ) e
                    order by e.position desc limit $8

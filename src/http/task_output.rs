@@ -223,15 +223,16 @@ impl Telling {
 
     fn tell(&mut self, step: &Step) -> String {
         self.next_beat = Instant::now() + self.service.app.streams.settings.heartbeat();
-        let (name, data, at) = match step {
-            Step::Text { from, text, to } => ("output", json!({"offset": from, "text": text}), to),
-            Step::Restart(at) => ("restart", json!({"attempt": at.attempt}), at),
+        let (data, at) = match step {
+            Step::Text { from, text, to } => (json!({"offset": from, "text": text}), to),
+            Step::Restart(at) => (json!({"attempt": at.attempt}), at),
             Step::End(state, at) => {
                 self.is_over = true;
-                ("end", json!({"state": state, "offset": at.byte}), at)
+                (json!({"state": state, "offset": at.byte}), at)
             }
             Step::Nothing => return String::new(),
         };
+        let name = step.name();
         format!(
             "event: {name}\ndata: {data}\nid: {}-{}\n\n",
             at.attempt, at.byte

@@ -46,8 +46,7 @@ pub(super) fn requeue(
     why: Fault,
     rest: Duration,
 ) -> Result<Vec<NewEvent>, TaskError> {
-    let mut told = last_progress(row);
-    go(row, State::Queued)?;
+    let mut told = end_attempt(row, State::Queued)?;
     row.progress = Progress::default();
     row.error = Some(why);
     row.run_after = (!rest.is_zero()).then(|| row.now + rest);
@@ -68,8 +67,7 @@ pub(super) fn complete(
     (result, message): (Option<Box<RawValue>>, Option<Message>),
     by: Option<&UserId>,
 ) -> Result<Vec<NewEvent>, TaskError> {
-    let mut told = last_progress(row);
-    go(row, State::Completed)?;
+    let mut told = end_attempt(row, State::Completed)?;
     // What was found on the way is part of what came out.
     row.progress.partial = None;
     row.progress.percent = Some(Percent::WHOLE);
@@ -86,8 +84,7 @@ pub(super) fn fail(
     why: Fault,
     by: Option<&UserId>,
 ) -> Result<Vec<NewEvent>, TaskError> {
-    let mut told = last_progress(row);
-    go(row, State::Failed)?;
+    let mut told = end_attempt(row, State::Failed)?;
     row.error = Some(why);
     told.extend(enter(row, by));
     Ok(told)
@@ -106,8 +103,7 @@ pub(super) fn ask_to_end(row: &mut Row, by: &UserId) -> Result<Vec<NewEvent>, Ta
 
 /// It has ended because it was to end.
 pub(super) fn cancel(row: &mut Row, by: Option<&UserId>) -> Result<Vec<NewEvent>, TaskError> {
-    let mut told = last_progress(row);
-    go(row, State::Cancelled)?;
+    let mut told = end_attempt(row, State::Cancelled)?;
     row.cancel_requested_at.get_or_insert(row.now);
     told.extend(enter(row, by));
     Ok(told)
@@ -131,6 +127,16 @@ fn last_progress(row: &mut Row) -> Vec<NewEvent> {
     }
     row.version += 1;
     words::progress(row).collect()
+}
+
+/// Nobody is at it from now on; a move that is refused changes nothing.
+fn end_attempt(row: &mut Row, next: State) -> Result<Vec<NewEvent>, TaskError> {
+    let mut told = Vec::new();
+    if row.state.may_become(next, row.is_workflow) {
+        told = last_progress(row);
+    }
+    go(row, next)?;
+    Ok(told)
 }
 
 fn go(row: &mut Row, next: State) -> Result<(), TaskError> {

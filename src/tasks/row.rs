@@ -223,3 +223,6 @@ pub(super) async fn write(
     .await
     .map(drop)
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,7 +1,11 @@
 //! Records for those who have no tables of their own, over two instances.
 
 mod bad;
+mod canary;
+mod contended;
+mod converging;
 mod followed;
+mod frugal;
 mod kept;
 mod listed;
 mod locked;
@@ -9,6 +13,7 @@ mod masked;
 mod raced;
 mod seen;
 mod stale;
+mod told;
 
 use std::sync::Arc;
 

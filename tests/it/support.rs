@@ -11,6 +11,7 @@ pub mod forge;
 pub mod ledger;
 pub mod own;
 pub mod process;
+pub mod psql;
 pub mod publisher;
 pub mod raw;
 pub mod returning;

@@ -103,7 +103,7 @@ async fn told(stream: &mut Stream) -> String {
 async fn a_task_goes_from_its_user_to_a_worker_and_back() {
     let [a, b] = &two().await;
     let (ann, wes) = (ann(), worker("wes"));
-    let mut user = b.stream("/stream/user", &ann).await;
+    let mut user = b.stream("/stream/user?types=ai:*", &ann).await;
     let mut team = a.stream("/stream/team", &Token::user("bob", &["a"])).await;
     let mut workers = b.stream("/stream/worker", &wes).await;
     let params = json!({"file": "escrows.csv"});
@@ -191,7 +191,7 @@ async fn a_task_goes_from_its_user_to_a_worker_and_back() {
 async fn a_cancel_reaches_the_worker_at_once_and_with_its_next_report() {
     let [a, b] = &two().await;
     let (ann, wes) = (ann(), worker("wes"));
-    let mut user = a.stream("/stream/user", &ann).await;
+    let mut user = a.stream("/stream/user?types=ai:*", &ann).await;
     let mut workers = b
         .stream("/stream/worker?types=ai:task:cancelling", &wes)
         .await;
@@ -261,7 +261,7 @@ async fn what_was_cancelled_while_it_was_completed_has_completed() {
 async fn errors_that_may_pass_are_tried_again_until_attempts_run_out() {
     let [a, b] = &two().await;
     let (ann, wes) = (ann(), worker("wes"));
-    let mut user = a.stream("/stream/user", &ann).await;
+    let mut user = a.stream("/stream/user?types=ai:*", &ann).await;
     let made = create(a, &ann, json!({"type": "import", "maxAttempts": 2})).await;
     let id = id(&made);
     let error = json!({"code": "rate_limited", "message": "Later.", "retryable": true});

@@ -49,6 +49,11 @@ export class Server {
     return `http://${this.#address}`;
   }
 
+  /** How a script of the CRM connects to the database, which listens on a socket alone. */
+  get database() {
+    return { host: join(this.#dataDirectory, 'socket'), user: 'postgres', database: 'porchlight' };
+  }
+
   get #environment() {
     const { DATABASE_URL, ...inherited } = process.env;
     return {
@@ -101,15 +106,15 @@ export class Server {
     await rm(this.#dataDirectory, { recursive: true, force: true });
   }
 
-  async token(role, user = 'u-1') {
-    const claims = ['--user', user, '--team', 'team-a', '--broker', 'b-1', '--role', role];
+  async token(role, user = 'u-1', team = 'team-a') {
+    const claims = ['--user', user, '--team', team, '--broker', 'b-1', '--role', role];
     const { stdout } = await promisify(execFile)(BINARY, ['token', ...claims], { env: this.#environment });
     return stdout.trim();
   }
 
   /** What a path answers to this user. */
-  async get(path, user) {
-    const headers = { Authorization: `Bearer ${await this.token('agent', user)}` };
+  async get(path, user, team) {
+    const headers = { Authorization: `Bearer ${await this.token('agent', user, team)}` };
     return (await fetch(`${this.url}${path}`, { headers })).json();
   }
 

@@ -1,6 +1,7 @@
 //! Which events are somebody's business, and whose. Pure.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::event::{Audience, Event};
 use crate::ids::UserId;
@@ -26,6 +27,7 @@ struct Data {
     holder: Option<Person>,
     task_id: Option<String>,
     parent_id: Option<String>,
+    fence: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +74,8 @@ fn task(event: &Event) -> Option<Cause<'_>> {
         return None;
     };
     let data = data(event);
-    if data.parent_id.is_some() {
+    // A part of another task, or the word to its worker that somebody else has ended it.
+    if data.parent_id.is_some() || data.fence.is_some() {
         return None;
     }
     let subject = data.task_id.unwrap_or_else(|| event.position.to_string());
@@ -159,6 +162,7 @@ mod tests {
         let released = json!({"reason": "released", "holder": {"userId": "cid"}});
         let task = json!({"taskId": "t-1"});
         let child = json!({"taskId": "t-2", "parentId": "t-1"});
+        let worker = json!({"taskId": "t-1", "fence": 3});
         for (event_type, audience, data, expected) in [
             (
                 "ai:task:completed",
@@ -187,6 +191,7 @@ mod tests {
             // By oneself.
             ("ai:task:cancelled", "user:bob", &task, ""),
             ("ai:task:completed", "user:eve", &child, ""),
+            ("ai:task:cancelled", "user:eve", &worker, ""),
             ("ai:task:progress", "user:eve", &task, ""),
             ("ai:task:completed", "team:a", &task, ""),
             (

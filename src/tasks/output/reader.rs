@@ -45,6 +45,19 @@ pub enum Step {
     Nothing,
 }
 
+impl Step {
+    /// What it is called on a stream.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Restart(_) => "restart",
+            Self::Text { .. } => "output",
+            Self::End(..) => "end",
+            Self::Nothing => "",
+        }
+    }
+}
+
 /// Somebody who reads the output of one task.
 #[derive(Debug)]
 pub struct OutputReader {

@@ -1,13 +1,11 @@
 //! Every kind of change of every module, however it is made: one event, the right one, to the
 //! right people, after the commit and never after a rollback.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
 use super::{Crm, WATCH, agent, all_in_short, in_short};
+use crate::support::psql::psql;
 use crate::support::{Stream, Token};
 
 const MODULES: [(&str, &str, &str); 5] = [
@@ -44,7 +42,7 @@ const WAYS: [By; 5] = [
 async fn make(crm: &mut Crm, by: By, change: &str) {
     match by {
         By::Statement => crm.run(change).await,
-        By::Psql => psql(crm, change).await,
+        By::Psql => by_psql(crm, change).await,
         By::Script => crm.run(&format!("do $$ begin {change}; end $$")).await,
         By::Transaction => {
             let sql = format!(
@@ -61,23 +59,10 @@ async fn make(crm: &mut Crm, by: By, change: &str) {
 }
 
 /// Where there is no psql, a connection does the same.
-async fn psql(crm: &mut Crm, change: &str) {
-    let mut command = Command::new("psql");
-    command.args([
-        "-Xq",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-f",
-        "-",
-        &crm.a.database.url(),
-    ]);
-    let Ok(mut psql) = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn() else {
-        return crm.run(change).await;
-    };
-    let mut input = psql.stdin.take().expect("a pipe");
-    input.write_all(change.as_bytes()).expect("it reads");
-    drop(input);
-    assert!(psql.wait().expect("it ends").success(), "{change}");
+async fn by_psql(crm: &mut Crm, change: &str) {
+    if !psql(&crm.a.database.url(), change) {
+        crm.run(change).await;
+    }
 }
 
 async fn table(crm: &mut Crm, (module, _, column): (&str, &str, &str)) {

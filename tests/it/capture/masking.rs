@@ -103,8 +103,10 @@ async fn check_pages(service: &Service) {
         }
     }
     for token in strangers() {
-        let page = service.list("/events", &token).await.to_string();
-        let path = "/stream?since=0";
+        // That something of theirs was changed is told to owners wherever they are.
+        let page = service.list("/events?types=listing:*,test:*", &token).await;
+        let page = page.to_string();
+        let path = "/stream?since=0&types=listing:*,test:*";
         let mut stream = service.stream(path, &token).await;
         let told = match &token.broker[..] {
             "b" => stream.next_logged().await.data,

@@ -88,8 +88,8 @@ async fn an_admin_takes_over_and_everybody_is_told_the_end_before_the_beginning(
     let [a, b] = &two().await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let mut streams = [
-        a.stream("/stream", &ann).await,
-        b.stream("/stream", &bob).await,
+        a.stream("/stream?types=escrow:*,test:*", &ann).await,
+        b.stream("/stream?types=escrow:*,test:*", &bob).await,
     ];
     lock(a, &ann, RECORD, "tab").await;
     post(b, &bob, "e-1/request", json!({})).await;

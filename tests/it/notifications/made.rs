@@ -322,3 +322,70 @@ async fn nobody_is_told_of_what_they_do_not_want_to_be_told_of() {
         ["recordChanged info bob sold listing l-3"]
     );
 }
+
+#[tokio::test]
+async fn records_and_tasks_of_the_service_are_told_of_as_any_others() {
+    let [a, b] = &two().await;
+    let (ann, bob) = (agent("ann"), agent("bob").called("Bob"));
+    introduced(a, &bob).await;
+    let fields = json!({"id": "l-1", "address": "12 Oak St", "listPrice": 400_000});
+    let made = send(a, &ann, (Method::POST, "/records/listings"), &fields).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let request = b
+        .client
+        .patch(b.url("/records/listings/l-1"))
+        .bearer_auth(bob.signed());
+    let request = request
+        .header("If-Match", "\"1\"")
+        .json(&json!({"listPrice": 395_000}));
+    let changed = crate::support::Answer::to(request).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let told = until_had(b, &ann, 1).await;
+    let text = "Bob changed the list price of 12 Oak St from $400,000 to $395,000";
+    assert_eq!(
+        (&told[0]["title"], &told[0]["recordId"]),
+        (&json!(text), &json!("l-1"))
+    );
+    let task = json!({"type": "import_csv", "title": "Import escrows", "team": "a"});
+    let made = send(a, &ann, (Method::POST, "/tasks"), &task).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let robot = Token {
+        role: porchlight::identity::Role::Worker,
+        ..agent("robot")
+    };
+    let claim = json!({"types": ["import_csv"], "leaseSeconds": 60});
+    let claimed = send(b, &robot, (Method::POST, "/tasks/claim"), &claim)
+        .await
+        .json();
+    let id = claimed["task"]["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{claimed}"));
+    let done = json!({"fence": claimed["fence"], "result": {}});
+    let done = send(
+        b,
+        &robot,
+        (Method::POST, &format!("/tasks/{id}/complete")),
+        &done,
+    )
+    .await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    until_had(b, &ann, 2).await;
+    assert_eq!(
+        had(a, &ann).await[0],
+        "taskEnded success Import escrows is done"
+    );
+    for who in [&bob, &robot] {
+        assert_eq!(had(a, who).await, [""; 0], "{who:?}");
+    }
+    let page = a.list("/activity", &ann).await;
+    let texts = page["activity"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["text"].clone());
+    let texts: Vec<_> = texts.collect();
+    assert_eq!(
+        texts,
+        ["Import escrows is done", text, "ann created 12 Oak St"]
+    );
+}

@@ -21,6 +21,11 @@ impl Chance {
         Self { seed, rng }
     }
 
+    /// One of these.
+    pub fn of<'a, T>(&mut self, these: &'a [T]) -> &'a T {
+        &these[self.below(these.len())]
+    }
+
     /// A number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
         self.rng.random_range(0..n)

@@ -18,7 +18,7 @@ async fn a_workflow_is_where_its_steps_are() {
     let [a, b] = &two().await;
     let (ann, wes) = (ann(), worker("wes"));
     let flow = workflow(a, 3).await;
-    let mut user = b.stream("/stream/user?since=0", &ann).await;
+    let mut user = b.stream("/stream/user?since=0&types=ai:*", &ann).await;
     let none = post(a, &wes, "/tasks/claim", &json!({"types": ["flow"]})).await;
     assert_eq!(none.status, 204, "a workflow is never claimed");
     let whole = get(b, &ann, &flow).await;
@@ -174,7 +174,7 @@ async fn steps_are_added_to_what_waits_and_to_nothing_else() {
     let late = post(b, &ann, "/tasks", &step).await;
     late.refused(409, "wrong_state", "a step of what has ended");
     let working = super::task(a, &ann).await;
-    let mut user = a.stream("/stream/user", &ann).await;
+    let mut user = a.stream("/stream/user?types=ai:*", &ann).await;
     claim(b, &wes).await;
     assert_eq!(told(&mut user).await, "started");
     let step = json!({"type": "step", "parent": working});

@@ -25,7 +25,7 @@ async fn end_every_lease(database: &TestDatabase) {
 async fn a_silent_worker_loses_its_task_to_another_and_is_told_so() {
     let [a, b] = &two().await;
     let (ann, wes, max) = (ann(), worker("wes"), worker("max"));
-    let mut user = a.stream("/stream/user", &ann).await;
+    let mut user = a.stream("/stream/user?types=ai:*", &ann).await;
     let id = task(a, &ann).await;
     claim(a, &wes).await;
     end_every_lease(&a.database).await;
@@ -95,7 +95,9 @@ async fn a_cancel_that_no_worker_acknowledges_comes_true() {
         assert_eq!(message.name, format!("ai:task:{expected}"));
         assert_eq!(message.json()["data"]["fence"], fence);
     }
-    let events = a.list("/events?scope=user&limit=1000", &ann).await;
+    let events = a
+        .list("/events?scope=user&types=ai:*&limit=1000", &ann)
+        .await;
     let last = events["events"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(
         last["type"], "ai:task:cancelled",

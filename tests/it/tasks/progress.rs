@@ -27,7 +27,11 @@ async fn of_many_reports_few_are_told_and_the_first_and_the_last_always() {
     while began.elapsed() < Duration::from_secs(3) {
         reports += 1;
         // At either instance, in turn.
-        let at = if reports % 2 == 0 { a } else { b };
+        let at = if u32::is_multiple_of(reports, 2) {
+            a
+        } else {
+            b
+        };
         let report = json!({"fence": fence, "message": reports.to_string()});
         assert_eq!(say(at, (&wes, &id), "progress", report).await.status, 200);
     }
@@ -41,7 +45,8 @@ async fn of_many_reports_few_are_told_and_the_first_and_the_last_always() {
         .collect();
     let most = seconds * 4.0 + 2.0;
     assert!(reports > 20, "{reports}");
-    assert!(progress.len() as f64 <= most, "{} > {most}", progress.len());
+    let count = u32::try_from(progress.len()).unwrap();
+    assert!(f64::from(count) <= most, "{count} > {most}");
     assert!(
         progress.len() >= 8,
         "{progress:?} of {reports} in {seconds}"
@@ -111,7 +116,7 @@ async fn after_the_end_no_progress_is_told() {
         let path = format!("/tasks/{id}/cancel");
         assert_eq!(post(a, &ann, &path, &json!({})).await.status, 200);
         let report = |n: u8| {
-            let at = if n % 2 == 0 { a } else { b };
+            let at = if n.is_multiple_of(2) { a } else { b };
             let body = json!({"fence": fence, "percent": n});
             let (wes, id) = (&wes, &id);
             async move { say(at, (wes, id), "progress", body).await.status }

@@ -1,0 +1,37 @@
+//! Rows to try things out on.
+
+use super::{Progress, Row};
+use crate::tasks::State;
+
+/// A task of ann's that waits.
+pub(in crate::tasks) fn waiting(id: &str) -> Row {
+    let now = time::macros::datetime!(2025-11-02 12:00:00 UTC);
+    Row {
+        id: id.parse().unwrap(),
+        user: "ann".parse().unwrap(),
+        team: None,
+        task_type: "import".parse().unwrap(),
+        title: None,
+        parent: None,
+        is_workflow: false,
+        retry_of: None,
+        state: State::Queued,
+        progress: Progress::default(),
+        result: None,
+        error: None,
+        attempt: 0,
+        max_attempts: 3,
+        held: None,
+        run_after: None,
+        cancel_requested_at: None,
+        reported_at: None,
+        told_at: None,
+        is_untold: false,
+        output_bytes: 0,
+        version: 0,
+        created_at: now,
+        started_at: None,
+        ended_at: None,
+        now,
+    }
+}
