@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
         None => run::serve(cli.serve),
         Some(Command::Serve(config)) => run::serve(*config),
         Some(Command::Token(command)) => run::token(&command),
-        Some(Command::Worker(config)) => run::work(*config),
+        Some(Command::Worker(config)) => run::work(&config),
         Some(Command::Migrate(config)) => run::migrate(&config),
         Some(Command::Openapi) => run::print(&crate::http::openapi::DOCUMENT.to_string()),
         Some(Command::Bench(args)) => run::bench(*args),

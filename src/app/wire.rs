@@ -56,8 +56,7 @@ impl Ground<'_> {
     pub(super) fn wire(&self, verifier: Verifier) -> App {
         let (config, metrics, dice) = (self.config, Metrics::new(), &self.around.dice);
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
-        let (here, elsewhere) = (HintBoard::default(), Megaphone::default());
-        let notable = HintBoard::default();
+        let (here, notable, elsewhere) = <(HintBoard, HintBoard, Megaphone)>::default();
         let (committed, batches) = committed((&here, &elsewhere), &notable);
         let (signals, signals_heard) = mpsc::channel(WAITING_SIGNALS);
         let ears = Ears {
@@ -87,9 +86,9 @@ impl Ground<'_> {
         );
         let signals = self.signals((&hub, &elsewhere, &metrics), signals_heard);
         let teller = Teller::new(dice.clone(), committed.clone());
-        let notifications = self.notifications(teller.clone(), notable);
         self.people(&verifier);
         let bell = self.relay(committed.clone(), &metrics);
+        let (tasks, crm, uploads) = self.work_place(&teller, bell);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -104,11 +103,6 @@ impl Ground<'_> {
         });
         self.exchange_hints(&instance, ears, elsewhere);
         self.keep_house(&metrics);
-        let (tasks, crm) = (self.task_book(&teller), Arc::new(self.crm(bell)));
-        let uploads = self.uploads();
-        if config.has_worker() {
-            self.worker(&tasks, (&crm, &uploads));
-        }
         App {
             pool: self.database.pool.clone(),
             verifier,
@@ -121,9 +115,9 @@ impl Ground<'_> {
             presence,
             signals,
             signal_names: config.signals.signals.clone(),
-            locks: self.locks(teller),
+            locks: self.locks(teller.clone()),
             tasks,
-            notifications,
+            notifications: self.notifications(teller, notable),
             activity: self.activity(),
             metrics,
             limits: self.limits(),

@@ -18,12 +18,22 @@ use crate::uploads::Uploads;
 use crate::worker::{Worker, WorkerParts};
 
 impl Ground<'_> {
-    pub(super) fn uploads(&self) -> Uploads {
+    /// What is worked with, and the worker at it, if there is to be one here.
+    pub(super) fn work_place(&self, teller: &Teller, bell: Bell) -> (TaskBook, Arc<Crm>, Uploads) {
+        let (tasks, crm) = (self.task_book(teller), Arc::new(self.crm(bell)));
+        let uploads = self.uploads();
+        if self.config.has_worker() {
+            self.worker(&tasks, (&crm, &uploads));
+        }
+        (tasks, crm, uploads)
+    }
+
+    fn uploads(&self) -> Uploads {
         Uploads::new(self.database.pool.clone(), self.around.dice.clone())
     }
 
     /// Starts the worker, with a handler for each type of task that is built in.
-    pub(super) fn worker(&self, tasks: &TaskBook, (crm, uploads): (&Arc<Crm>, &Uploads)) {
+    fn worker(&self, tasks: &TaskBook, (crm, uploads): (&Arc<Crm>, &Uploads)) {
         let importer = Importer {
             pool: self.database.pool.clone(),
             crm: Arc::clone(crm),

@@ -79,7 +79,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
     })
 }
 
-pub(super) fn work(config: Config) -> ExitCode {
+pub(super) fn work(config: &Config) -> ExitCode {
     if let Err(error) = telemetry::start(&config.server) {
         return fail(&error);
     }
@@ -88,7 +88,7 @@ pub(super) fn work(config: Config) -> ExitCode {
         let mut stop = std::pin::pin!(stop);
         let around = Surroundings::system();
         let built = tokio::select! {
-            built = WorkerApplication::build(&config, &around) => built,
+            built = WorkerApplication::build(config, &around) => built,
             () = &mut stop => return Ok(()),
         };
         let application = built.map_err(|error| error.to_string())?;

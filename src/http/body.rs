@@ -38,7 +38,7 @@ const PATCH: Kind = Kind {
 const CSV: Kind = Kind {
     media_types: &["text/csv"],
     refusal: "The body must be a CSV file, sent with Content-Type: text/csv.",
-    timeout: Duration::from_secs(120),
+    timeout: Duration::from_mins(2),
 };
 
 /// Reads a JSON body of at most `limit` bytes.

@@ -27,8 +27,9 @@ impl Columns {
         let mut fields = Vec::new();
         for (n, title) in header.iter().enumerate() {
             let field = match &mapped[n] {
-                Some(field) => field.as_deref(),
-                None => matching(kind, title),
+                Mapped::To(field) => Some(field.as_str()),
+                Mapped::Away => None,
+                Mapped::No => matching(kind, title),
             };
             fields.push(field.filter(|_| is_used[n]).map(ToOwned::to_owned));
         }
@@ -49,6 +50,17 @@ impl Columns {
         let at = self.fields.iter().position(|f| f.as_deref() == Some(field));
         at.map(|at| &*self.headers[at])
     }
+}
+
+/// What the mapping says of a column.
+#[derive(Clone)]
+enum Mapped {
+    /// Nothing: its header says what it is.
+    No,
+    /// It is this field.
+    To(String),
+    /// It is left alone.
+    Away,
 }
 
 /// Letters and digits only: `List Price`, `list_price` and `LIST-PRICE` are `listPrice`.
@@ -93,11 +105,8 @@ fn column_of(header: &[String], meant: &str) -> Result<usize, Stop> {
 }
 
 /// By column, what the mapping says of it.
-fn mapped(
-    header: &[String],
-    (kind, params): (&Kind, &Params),
-) -> Result<Vec<Option<Option<String>>>, Stop> {
-    let mut mapped = vec![None; header.len()];
+fn mapped(header: &[String], (kind, params): (&Kind, &Params)) -> Result<Vec<Mapped>, Stop> {
+    let mut mapped = vec![Mapped::No; header.len()];
     for (title, name) in &params.mapping {
         if let Some(name) = name
             && !kind.field(name).is_some_and(may_write)
@@ -110,7 +119,7 @@ fn mapped(
             );
             return Err(refused("unknown_column", sentence));
         }
-        mapped[column_of(header, title)?] = Some(name.clone());
+        mapped[column_of(header, title)?] = name.clone().map_or(Mapped::Away, Mapped::To);
     }
     Ok(mapped)
 }
