@@ -60,3 +60,27 @@ impl Config {
         self.worker.with_worker.unwrap_or(is_alone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn a_service_works_itself_if_it_is_told_to_or_is_alone() {
+        let has_worker = |flags: &[&str]| {
+            let flags = ["porchlight"].iter().chain(flags);
+            Flags::parse_from(flags).config.has_worker()
+        };
+        let url = "--database-url=postgres://localhost/crm";
+        assert!(!has_worker(&[url]) && !has_worker(&["--with-worker=false"]));
+        assert!(has_worker(&[url, "--with-worker"]) && has_worker(&[url, "--with-worker=true"]));
+    }
+}

@@ -1,10 +1,10 @@
 //! Imports: the rows of a CSV file become records of a module, by the worker that is built in.
 //!
-//! The way of a file: [`text`] decodes it, [`rows`] cuts it into rows without ever holding more
-//! than one, [`columns`] says which column is which field, [`cell`] takes what spreadsheets
-//! write, [`sheet`] is all of that together. [`keep`] and [`all`] are the two ways to create the
-//! records, over the transactions of [`batch`]; how far an import has come stands in
-//! [`checkpoint`].
+//! The way of a file: `text` decodes it, `rows` cuts it into rows without ever holding more
+//! than one, `columns` says which column is which field, `cell` takes what spreadsheets
+//! write, `sheet` is all of that together. `keep` and `all` are the two ways to create the
+//! records, over the transactions of `batch`; how far an import has come stands in
+//! `checkpoint`.
 
 use std::pin::Pin;
 use std::sync::Arc;
