@@ -44,6 +44,7 @@ create table porchlight.tasks (
     -- Queued again, it rests until then. Null: workers know that it is there.
     run_after           timestamptz,
     cancel_requested_at timestamptz,
+    cancel_requested_by text,
     -- The last report (of a workflow: the last look at its children), the last event of
     -- progress, and whether there is something newer that has not been told.
     reported_at         timestamptz,
@@ -72,7 +73,7 @@ create table porchlight.tasks (
     constraint task_over_since check (
         (ended_at is not null) = (state in ('completed', 'failed', 'cancelled'))),
     constraint task_cancelling_by_request check (
-        state <> 'cancelling' or cancel_requested_at is not null),
+        state <> 'cancelling' or num_nulls(cancel_requested_at, cancel_requested_by) = 0),
     constraint task_rests_in_the_queue check (run_after is null or state = 'queued'),
     constraint task_progress_in_range check (
         permille between 0 and 1000 and num_nulls(step, steps) in (0, 2)

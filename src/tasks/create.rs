@@ -145,6 +145,7 @@ impl TaskBook {
             held: None,
             run_after: None,
             cancel_requested_at: None,
+            cancel_requested_by: None,
             reported_at: None,
             told_at: None,
             is_untold: false,

@@ -95,17 +95,19 @@ pub(super) fn ask_to_end(row: &mut Row, by: &UserId) -> Result<Vec<NewEvent>, Ta
     let held = row.held.clone();
     go(row, State::Cancelling)?;
     row.cancel_requested_at = Some(row.now);
+    row.cancel_requested_by = Some(by.clone());
     let mut told = enter(row, Some(by));
     let to_worker = held.map(|held| words::stop_working(row, &held, "cancelling"));
     told.extend(to_worker);
     Ok(told)
 }
 
-/// It has ended because it was to end.
+/// It has ended because it was to end: whoever wanted that did it, and not who obeyed.
 pub(super) fn cancel(row: &mut Row, by: Option<&UserId>) -> Result<Vec<NewEvent>, TaskError> {
     let mut told = end_attempt(row, State::Cancelled)?;
     row.cancel_requested_at.get_or_insert(row.now);
-    told.extend(enter(row, by));
+    let by = row.cancel_requested_by.clone().or(by.cloned());
+    told.extend(enter(row, by.as_ref()));
     Ok(told)
 }
 

@@ -62,6 +62,7 @@ pub(super) struct Row {
     pub(super) held: Option<Held>,
     pub(super) run_after: Option<OffsetDateTime>,
     pub(super) cancel_requested_at: Option<OffsetDateTime>,
+    pub(super) cancel_requested_by: Option<UserId>,
     pub(super) reported_at: Option<OffsetDateTime>,
     pub(super) told_at: Option<OffsetDateTime>,
     pub(super) is_untold: bool,
@@ -92,8 +93,8 @@ macro_rules! look {
                    parent_id, is_workflow as "is_workflow!", retry_of, state as "state!",
                    permille, step, steps, message, partial::text, result::text, error::text,
                    attempt as "attempt!", max_attempts as "max_attempts!", worker_id,
-                   lease_seconds, lease_until, run_after, cancel_requested_at, reported_at,
-                   told_at, is_untold as "is_untold!", output_bytes as "output_bytes!",
+                   lease_seconds, lease_until, run_after, cancel_requested_at,
+                   cancel_requested_by, reported_at, told_at, is_untold as "is_untold!", output_bytes as "output_bytes!",
                    version as "version!", created_at as "created_at!", started_at, ended_at,
                    clock_timestamp() as "now!"
                from mine order by created_at desc, id desc"#,
@@ -191,8 +192,9 @@ pub(super) async fn write(
          set is_workflow = $3, state = $4, permille = $5, step = $6, steps = $7, message = $8,
              partial = $9::text::json, result = $10::text::json, error = $11::text::json,
              attempt = $12, worker_id = $13, lease_seconds = $14, lease_until = $15,
-             run_after = $16, cancel_requested_at = $17, reported_at = $18, told_at = $19,
-             is_untold = $20, output_bytes = $21, version = $22, started_at = $23, ended_at = $24
+             run_after = $16, cancel_requested_at = $17, cancel_requested_by = $18, reported_at = $19,
+             told_at = $20, is_untold = $21, output_bytes = $22, version = $23, started_at = $24,
+             ended_at = $25
          where broker_id = $1 and id = $2",
         broker.as_str(),
         row.id.as_str(),
@@ -211,6 +213,7 @@ pub(super) async fn write(
         held.map(|held| held.until),
         row.run_after,
         row.cancel_requested_at,
+        row.cancel_requested_by.as_ref().map(UserId::as_str),
         row.reported_at,
         row.told_at,
         row.is_untold,

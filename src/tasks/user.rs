@@ -91,6 +91,7 @@ impl TaskBook {
         let mut children = take_children(&mut transaction, at).await?;
         let mut events = Vec::new();
         row.cancel_requested_at = Some(row.now);
+        row.cancel_requested_by = Some(caller.user.clone());
         if row.state == State::Running {
             events.extend(moves::ask_to_end(&mut row, &caller.user)?);
         }

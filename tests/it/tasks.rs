@@ -234,6 +234,11 @@ async fn a_cancel_reaches_the_worker_at_once_and_with_its_next_report() {
             assert_eq!(told(&mut user).await, expected);
         }
     }
+    let ended = a
+        .list("/events?scope=user&types=ai:task:cancelled", &ann)
+        .await;
+    // Whoever wanted it has ended it, and not the worker that obeyed.
+    assert_eq!(ended["events"][0]["userId"], "ann", "{ended}");
     latencies.sort();
     let median = latencies[latencies.len() / 2];
     assert!(median.as_millis() < 100, "{latencies:?}");
@@ -349,6 +354,7 @@ fn moved(from: porchlight::tasks::State, to: porchlight::tasks::State, workflow:
         format!(
             "update porchlight.tasks set state = '{state}', (worker_id, lease_seconds, lease_until)
                  = ({lease}), ended_at = {ended}, error = {error}, cancel_requested_at = now(),
+                 cancel_requested_by = 'ann',
                  attempt = attempt + {} where id = 't';",
             i32::from(claims),
         )

@@ -24,6 +24,7 @@ pub(in crate::tasks) fn waiting(id: &str) -> Row {
         held: None,
         run_after: None,
         cancel_requested_at: None,
+        cancel_requested_by: None,
         reported_at: None,
         told_at: None,
         is_untold: false,
