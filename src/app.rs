@@ -25,12 +25,15 @@ use crate::records::RecordBook;
 use crate::signals::{SignalNames, Signals};
 use crate::stream::open::Services;
 use crate::tasks::TaskBook;
+use crate::uploads::Uploads;
 
 mod housekeeping;
 mod serve;
 mod wire;
+mod work;
 
 use wire::Ground;
+pub use work::WorkerApplication;
 
 /// Limits that handlers hold requests to.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of an event.
     pub event_bytes: usize,
+    /// Bytes of an uploaded file.
+    pub upload_bytes: usize,
     /// How long the follower may be out of touch.
     pub follower_silence: Duration,
 }
@@ -80,7 +85,9 @@ pub struct App {
     /// Limits of requests.
     pub limits: Limits,
     /// The records of those who have no tables of their own.
-    pub crm: Crm,
+    pub crm: Arc<Crm>,
+    /// The files that users have sent.
+    pub uploads: Uploads,
 }
 
 /// Why the service could not start or had to stop.

@@ -33,6 +33,8 @@ enum Command {
     Serve(Box<Config>),
     /// Print a token, signed with `JWT_SECRET`, for trying things out
     Token(Box<TokenCommand>),
+    /// Do built-in tasks, like imports, in a process of its own, until it is stopped
+    Worker(Box<Config>),
     /// Bring the database up to date and stop
     Migrate(Box<Config>),
     /// Print the `OpenAPI` description as JSON
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         None => run::serve(cli.serve),
         Some(Command::Serve(config)) => run::serve(*config),
         Some(Command::Token(command)) => run::token(&command),
+        Some(Command::Worker(config)) => run::work(&config),
         Some(Command::Migrate(config)) => run::migrate(&config),
         Some(Command::Openapi) => run::print(&crate::http::openapi::DOCUMENT.to_string()),
         Some(Command::Bench(args)) => run::bench(*args),
