@@ -19,8 +19,12 @@ async fn a_stale_write_shows_the_record_and_what_collides() {
     );
     for (wish, fields) in [
         (json!({"city": "Willits", "state": "CA"}), json!(["city"])),
-        (json!({"city": "Ukiah", "zip": null}), json!(["zip"])),
-        (json!({"city": "Ukiah", "state": "CA"}), json!([])),
+        (
+            json!({"city": "Ukiah", "zip": null}),
+            json!(["city", "zip"]),
+        ),
+        (json!({"city": "Ukiah", "state": "CA"}), json!(["city"])),
+        (json!({"state": "CA"}), json!([])),
         (json!({}), json!([])),
     ] {
         let answer = Call::by(&a, &ann)
@@ -54,7 +58,12 @@ async fn what_does_not_collide_is_merged_when_asked_for() {
         .patch("escrows/e-1", &first)
         .await;
     let call = Call::by(&a, &ann).knowing(1);
-    let wish = json!({"state": "CA", "purchasePrice": 400_000.0});
+    // Two who both count up to the same have counted once.
+    let alike = json!({"state": "CA", "purchasePrice": 400_000});
+    let alike = call.patch("escrows/e-1?merge=fields", &alike).await;
+    alike.refused(409, "stale", "the same wish");
+    assert_eq!(alike.json()["fields"], json!(["purchasePrice"]));
+    let wish = json!({"state": "CA"});
     let merged = body(&call.patch("escrows/e-1?merge=fields", &wish).await, 200);
     assert_eq!(
         (&merged["city"], &merged["state"], &merged["version"]),
