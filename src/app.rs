@@ -22,14 +22,17 @@ use crate::modules::Modules;
 use crate::notifications::Notifications;
 use crate::presence::Presence;
 use crate::records::RecordBook;
+use crate::seed::Brokerage;
 use crate::signals::{SignalNames, Signals};
 use crate::stream::open::Services;
 use crate::tasks::TaskBook;
 
 mod housekeeping;
+mod seeding;
 mod serve;
 mod wire;
 
+pub use seeding::seed;
 use wire::Ground;
 
 /// Limits that handlers hold requests to.
@@ -109,6 +112,9 @@ pub enum AppError {
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
+    /// The example brokerage.
+    #[error(transparent)]
+    Seed(#[from] crate::seed::SeedError),
     /// The server.
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
@@ -126,6 +132,7 @@ pub struct Application {
     origins: Origins,
     tasks: Tasks,
     development_secret: Option<Secret>,
+    demo: Option<Brokerage>,
 }
 
 /// Time and dice, which tests set.
@@ -168,6 +175,11 @@ impl Application {
             tasks: &tasks,
         };
         let app = Arc::new(ground.wire(verifier));
+        let demo = if config.demo.demo {
+            Some(seeding::begin((&app.pool, &app.crm), &around.clock).await?)
+        } else {
+            None
+        };
         let origins = Origins::new(&config.server.cors_origins);
         Ok(Self {
             config,
@@ -177,6 +189,7 @@ impl Application {
             origins,
             tasks,
             development_secret,
+            demo,
         })
     }
 
@@ -184,6 +197,12 @@ impl Application {
     #[must_use]
     pub fn development_secret(&self) -> Option<&Secret> {
         self.development_secret.as_ref()
+    }
+
+    /// The example brokerage, if that is what it shows.
+    #[must_use]
+    pub fn demo(&self) -> Option<&Brokerage> {
+        self.demo.as_ref()
     }
 
     /// Where it listens.

@@ -1,6 +1,7 @@
 //! The configuration: one struct of flags and environment variables per concern.
 
 pub mod database;
+pub mod demo;
 pub mod identity;
 pub mod log;
 pub mod modules;
@@ -46,4 +47,7 @@ pub struct Config {
     /// How long it keeps what people were told by name.
     #[command(flatten)]
     pub notifications: notifications::NotificationSettings,
+    /// Whether there is something to see.
+    #[command(flatten)]
+    pub demo: demo::DemoSettings,
 }

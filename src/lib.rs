@@ -46,6 +46,7 @@ pub mod people;
 pub mod presence;
 pub mod records;
 pub mod relay;
+pub mod seed;
 pub mod signals;
 pub mod stream;
 pub mod tasks;

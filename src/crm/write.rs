@@ -58,6 +58,19 @@ impl Crm {
         kind: &Kind,
         given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
     ) -> Result<Record, CrmError> {
+        let fields = self.complete(caller, kind, given)?;
+        let Taken { transaction, row } = self.insert(caller, kind, &fields).await?;
+        self.conclude(transaction).await?;
+        Ok(Record::of(&row, kind, &rights::of(caller))?)
+    }
+
+    /// What a new record is written with: what was given, and whose it is where that was not.
+    pub(super) fn complete<'a>(
+        &self,
+        caller: &Caller,
+        kind: &Kind,
+        given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
+    ) -> Result<Fields, CrmError> {
         let parsed = kind.parse(given, Purpose::Create);
         let mut fields = parsed.checked().map_err(CrmError::Invalid)?;
         refuse_foreign_team(caller, &fields)?;
@@ -74,9 +87,7 @@ impl Crm {
                 fields.set(column, usual);
             }
         }
-        let Taken { transaction, row } = self.insert(caller, kind, &fields).await?;
-        self.conclude(transaction).await?;
-        Ok(Record::of(&row, kind, &rights::of(caller))?)
+        Ok(fields)
     }
 
     /// Writes some fields of a record.
@@ -214,7 +225,10 @@ impl Crm {
     }
 
     /// Commits, and has the outbox looked at.
-    async fn conclude(&self, transaction: Transaction<'_, Postgres>) -> Result<(), CrmError> {
+    pub(super) async fn conclude(
+        &self,
+        transaction: Transaction<'_, Postgres>,
+    ) -> Result<(), CrmError> {
         transaction.commit().await?;
         self.bell.ring();
         Ok(())

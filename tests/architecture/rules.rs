@@ -35,6 +35,7 @@ pub(crate) const NEVER: &[Never] = &[
             "presence",
             "records",
             "relay",
+            "seed",
             "signals",
             "stream",
             "tasks",
@@ -69,6 +70,7 @@ pub(crate) const NEVER: &[Never] = &[
             "presence",
             "records",
             "relay",
+            "seed",
             "signals",
             "tasks",
             "telemetry",
@@ -265,6 +267,11 @@ pub(crate) const ONLY: &[Only] = &[
             "relay",
         ],
         because: "a record is a row, whoever is told of it and however it was asked for",
+    },
+    Only {
+        module: "seed",
+        names: &["clock", "crm", "identity", "ids"],
+        because: "an example is made of records, and of nothing else",
     },
     Only {
         module: "hints",

@@ -36,6 +36,7 @@ mod records;
 mod replay;
 mod retention;
 mod rubbish;
+mod seeding;
 mod signals;
 mod slow;
 mod starting;
