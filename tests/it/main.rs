@@ -17,6 +17,7 @@ mod activity;
 mod capture;
 mod chaos;
 mod commands;
+mod console;
 mod cors;
 mod ending;
 mod history;
