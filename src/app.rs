@@ -22,16 +22,19 @@ use crate::modules::Modules;
 use crate::notifications::Notifications;
 use crate::presence::Presence;
 use crate::records::RecordBook;
+use crate::seed::Brokerage;
 use crate::signals::{SignalNames, Signals};
 use crate::stream::open::Services;
 use crate::tasks::TaskBook;
 use crate::uploads::Uploads;
 
 mod housekeeping;
+mod seeding;
 mod serve;
 mod wire;
 mod work;
 
+pub use seeding::seed;
 use wire::Ground;
 pub use work::WorkerApplication;
 
@@ -116,6 +119,9 @@ pub enum AppError {
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
+    /// The example brokerage.
+    #[error(transparent)]
+    Seed(#[from] crate::seed::SeedError),
     /// The server.
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
@@ -133,6 +139,7 @@ pub struct Application {
     origins: Origins,
     tasks: Tasks,
     development_secret: Option<Secret>,
+    demo: Option<Brokerage>,
 }
 
 /// Time and dice, which tests set.
@@ -175,6 +182,11 @@ impl Application {
             tasks: &tasks,
         };
         let app = Arc::new(ground.wire(verifier));
+        let demo = if config.demo.demo {
+            Some(seeding::begin((&app.pool, &app.crm), &around.clock).await?)
+        } else {
+            None
+        };
         let origins = Origins::new(&config.server.cors_origins);
         Ok(Self {
             config,
@@ -184,6 +196,7 @@ impl Application {
             origins,
             tasks,
             development_secret,
+            demo,
         })
     }
 
@@ -191,6 +204,12 @@ impl Application {
     #[must_use]
     pub fn development_secret(&self) -> Option<&Secret> {
         self.development_secret.as_ref()
+    }
+
+    /// The example brokerage, if that is what it shows.
+    #[must_use]
+    pub fn demo(&self) -> Option<&Brokerage> {
+        self.demo.as_ref()
     }
 
     /// Where it listens.

@@ -9,6 +9,7 @@ use crate::bench::BenchArgs;
 use crate::config::Config;
 
 mod run;
+mod seed;
 pub mod token;
 mod welcome;
 
@@ -37,6 +38,8 @@ enum Command {
     Worker(Box<Config>),
     /// Bring the database up to date and stop
     Migrate(Box<Config>),
+    /// Fill a broker that has no records with an example brokerage, and print tokens for it
+    Seed(Box<seed::SeedCommand>),
     /// Print the `OpenAPI` description as JSON
     Openapi,
     /// Load a running server and measure it
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Some(Command::Token(command)) => run::token(&command),
         Some(Command::Worker(config)) => run::work(&config),
         Some(Command::Migrate(config)) => run::migrate(&config),
+        Some(Command::Seed(command)) => seed::run(&command),
         Some(Command::Openapi) => run::print(&crate::http::openapi::DOCUMENT.to_string()),
         Some(Command::Bench(args)) => run::bench(*args),
     }

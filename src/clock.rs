@@ -70,6 +70,12 @@ impl Dice {
         self.with(|rng| (0..len).map(|_| letter(rng)).collect())
     }
 
+    /// A whole number from `least` to `most`, evenly.
+    #[must_use]
+    pub fn whole(&self, least: i64, most: i64) -> i64 {
+        self.with(|rng| rng.random_range(least..=most.max(least)))
+    }
+
     fn with<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
         draw(
             &mut self

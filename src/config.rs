@@ -1,6 +1,7 @@
 //! The configuration: one struct of flags and environment variables per concern.
 
 pub mod database;
+pub mod demo;
 pub mod identity;
 pub mod log;
 pub mod modules;
@@ -50,13 +51,16 @@ pub struct Config {
     /// What it does itself.
     #[command(flatten)]
     pub worker: worker::WorkerSettings,
+    /// Whether there is something to see.
+    #[command(flatten)]
+    pub demo: demo::DemoSettings,
 }
 
 impl Config {
     /// Whether serving includes working: as asked, and else where nobody else could.
     #[must_use]
     pub fn has_worker(&self) -> bool {
-        let is_alone = self.database.database_url.is_none();
+        let is_alone = self.demo.demo || self.database.database_url.is_none();
         self.worker.with_worker.unwrap_or(is_alone)
     }
 }
@@ -81,6 +85,7 @@ mod tests {
         };
         let url = "--database-url=postgres://localhost/crm";
         assert!(!has_worker(&[url]) && !has_worker(&["--with-worker=false"]));
+        assert!(has_worker(&[url, "--demo"]) && !has_worker(&["--demo", "--with-worker=false"]));
         assert!(has_worker(&[url, "--with-worker"]) && has_worker(&[url, "--with-worker=true"]));
     }
 }

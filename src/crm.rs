@@ -19,6 +19,7 @@ use crate::relay::Bell;
 mod catalogue;
 mod error;
 mod fields;
+mod fill;
 mod line;
 mod list;
 mod marker;
@@ -31,6 +32,7 @@ mod write;
 
 pub use error::{CrmError, Stale};
 pub use fields::{Catalogue, Field, FieldType, Kind, Writer};
+pub use fill::Draft;
 use line::Line;
 pub use list::{LIMIT_DEFAULT, LIMIT_MOST, Listed, Wanted};
 pub use parse::{Fault, FieldError, Fields, Given, Parsed, Purpose};

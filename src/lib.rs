@@ -48,6 +48,7 @@ pub mod people;
 pub mod presence;
 pub mod records;
 pub mod relay;
+pub mod seed;
 pub mod signals;
 pub mod stream;
 pub mod tasks;

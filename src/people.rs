@@ -86,7 +86,8 @@ fn unwritten(
     new.into_values().collect()
 }
 
-async fn keep(connection: &mut PgConnection, people: &[Introduction]) -> sqlx::Result<()> {
+/// Writes down what these people are called; each of them once.
+pub async fn keep(connection: &mut PgConnection, people: &[Introduction]) -> sqlx::Result<()> {
     let brokers: Vec<_> = people.iter().map(|one| one.broker.as_str()).collect();
     let users: Vec<_> = people.iter().map(|one| one.user.as_str()).collect();
     let names: Vec<_> = people.iter().map(|one| &*one.name).collect();

@@ -13,8 +13,9 @@ use crate::app::{Application, Surroundings, WorkerApplication};
 use crate::bench::BenchArgs;
 use crate::clock::{Clock, Dice};
 use crate::config::Config;
+use crate::config::database::DatabaseSettings;
 use crate::database::Database;
-use crate::identity::development_secret;
+use crate::identity::{Secret, development_secret};
 use crate::telemetry;
 
 /// Exit code after a second signal: 128 and the signal's number, as shells have it.
@@ -38,7 +39,9 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-fn block_on<E: std::fmt::Display>(work: impl Future<Output = Result<(), E>>) -> ExitCode {
+pub(super) fn block_on<E: std::fmt::Display>(
+    work: impl Future<Output = Result<(), E>>,
+) -> ExitCode {
     let done = match runtime() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => return fail(&format!("no runtime: {error}")),
@@ -68,7 +71,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
         telemetry::announce(addr);
         if let Some(secret) = application.development_secret()
             && std::io::stdout().is_terminal()
-            && let Ok(text) = welcome::text(secret, addr, &Clock::system())
+            && let Ok(text) = welcome::text(secret, addr, (application.demo(), &Clock::system()))
         {
             print(&text);
         }
@@ -143,15 +146,16 @@ pub(super) fn migrate(config: &Config) -> ExitCode {
     })
 }
 
+/// The secret that a service without `JWT_SECRET` has made, or will use.
+pub(super) fn kept_secret(database: &DatabaseSettings) -> Result<Secret, String> {
+    let data_dir = database.data_dir().map_err(|error| error.to_string())?;
+    development_secret(&data_dir).map_err(|error| error.to_string())
+}
+
 pub(super) fn token(command: &TokenCommand) -> ExitCode {
     let mut settings = command.identity.settings();
     if settings.secret.is_none() {
-        // The one a service without JWT_SECRET has made, or will use.
-        let data_dir = command.database.data_dir();
-        let secret = data_dir
-            .map_err(|error| error.to_string())
-            .and_then(|dir| development_secret(&dir).map_err(|error| error.to_string()));
-        match secret {
+        match kept_secret(&command.database) {
             Ok(secret) => settings.secret = Some(secret),
             Err(error) => return fail(&error),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::identity::{MintRequest, Role, Secret, mint};
 use crate::ids::InvalidId;
+use crate::seed::{Brokerage, Person};
 
 /// How long the tokens in the greeting last.
 const TTL: Duration = Duration::from_hours(12);
@@ -14,43 +15,91 @@ const TTL: Duration = Duration::from_hours(12);
 /// Where to look and what to paste, with tokens of a development secret.
 ///
 /// It goes to a person's terminal and never to a log.
-pub(super) fn text(secret: &Secret, addr: SocketAddr, clock: &Clock) -> Result<String, InvalidId> {
-    let token = mint(
-        secret,
-        &MintRequest {
-            user: "ann".parse()?,
-            broker: "acme".parse()?,
-            teams: vec!["team-a".parse()?],
-            role: Role::Service,
-            ttl: TTL,
-            now: clock.now(),
-            name: Some("Ann".to_owned()),
-            token_id: None,
-            issuer: None,
-            audience: None,
-        },
-    );
-    let mut text = String::new();
+pub(super) fn text(
+    secret: &Secret,
+    addr: SocketAddr,
+    (demo, clock): (Option<&Brokerage>, &Clock),
+) -> Result<String, InvalidId> {
+    let request = MintRequest {
+        user: "ann".parse()?,
+        broker: "acme".parse()?,
+        teams: vec!["team-a".parse()?],
+        role: Role::Service,
+        ttl: TTL,
+        now: clock.now(),
+        name: demo.is_none().then(|| "Ann".to_owned()),
+        token_id: None,
+        issuer: None,
+        audience: None,
+    };
+    let token = mint(secret, &request);
+    let mut text = match demo {
+        Some(demo) => consoles(demo, |person| {
+            let token = mint(secret, &of(person, demo, request.clone()));
+            format!("http://{addr}/#token={token}")
+        }),
+        None => format!("\nThe console:\n  http://{addr}/#token={token}\n"),
+    };
     let body = r#"{"type":"listing:sold","audience":{"team":"team-a"},"data":{"price":395000}}"#;
     let _ = write!(
         text,
-        "\nThe console:\n  http://{addr}/#token={token}\n\
-         \nTail a stream:\n  curl -N -H 'Authorization: Bearer {token}' http://{addr}/stream/team\n\
+        "\nTail a stream:\n  curl -N -H 'Authorization: Bearer {token}' http://{addr}/stream/team\n\
          \nPublish an event:\n  curl -H 'Authorization: Bearer {token}' \
          -H 'Content-Type: application/json' -d '{body}' http://{addr}/events\n"
     );
     Ok(text)
 }
 
+/// The console as somebody of each role sees it.
+fn consoles(demo: &Brokerage, link: impl Fn(&Person) -> String) -> String {
+    let mut text = String::new();
+    for role in [Role::Agent, Role::Admin] {
+        let person = demo.people.iter().find(|person| person.role == role);
+        if let Some(person) = person {
+            let (name, link) = (&person.name, link(person));
+            let _ = write!(text, "\nThe console, as {name} ({role}):\n  {link}\n");
+        }
+    }
+    text
+}
+
+fn of(person: &Person, demo: &Brokerage, request: MintRequest) -> MintRequest {
+    MintRequest {
+        user: person.user.clone(),
+        broker: demo.broker.clone(),
+        teams: person.teams.clone(),
+        role: person.role,
+        name: Some(person.name.clone()),
+        ..request
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn welcome(demo: Option<&Brokerage>) -> String {
+        let addr = "127.0.0.1:8080".parse().unwrap();
+        let secret = Secret::new(&"x".repeat(32));
+        text(&secret, addr, (demo, &Clock::system())).unwrap()
+    }
+
     #[test]
     fn the_lines_name_the_address_and_carry_a_token() {
-        let addr = "127.0.0.1:8080".parse().unwrap();
-        let text = text(&Secret::new(&"x".repeat(32)), addr, &Clock::system()).unwrap();
+        let text = welcome(None);
         assert!(text.contains("http://127.0.0.1:8080/#token=ey"));
         assert!(text.contains("curl -N -H 'Authorization: Bearer ey"));
+    }
+
+    #[test]
+    fn a_demo_has_a_link_for_an_agent_and_one_for_an_admin() {
+        let text = welcome(Some(&Brokerage::example().unwrap()));
+        for who in ["(agent):\n", "(admin):\n"] {
+            let (_, rest) = text.split_once(who).unwrap();
+            assert!(
+                rest.trim_start()
+                    .starts_with("http://127.0.0.1:8080/#token=ey")
+            );
+        }
     }
 }

@@ -166,6 +166,19 @@ pub(super) async fn sign_in_a_hurry(
     .map(drop)
 }
 
+/// Whether a broker has no records; others who ask wait for the end of the transaction.
+pub(super) async fn take_bare(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select porchlight.take_bare_broker($1) as "is_bare!""#,
+        broker.as_str()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Rows, and where the log stood at that very moment.
 pub(super) struct Seen {
     pub(super) position: Cursor,

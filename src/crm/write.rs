@@ -243,7 +243,10 @@ impl Crm {
     }
 
     /// Commits, and has the outbox looked at.
-    async fn conclude(&self, transaction: Transaction<'_, Postgres>) -> Result<(), CrmError> {
+    pub(super) async fn conclude(
+        &self,
+        transaction: Transaction<'_, Postgres>,
+    ) -> Result<(), CrmError> {
         transaction.commit().await?;
         self.bell.ring();
         Ok(())

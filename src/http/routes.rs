@@ -42,15 +42,7 @@ methods!(get: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE);
 pub fn all() -> Vec<Endpoint> {
     vec![
         get("/", console::index),
-        get("/console.js", console::console),
-        get("/api.js", console::api),
-        get("/elements.js", console::elements),
-        get("/events.js", console::events),
-        get("/feed.js", console::feed),
-        get("/here.js", console::here),
-        get("/people.js", console::people),
-        get("/record.js", console::record),
-        get("/console.css", console::style),
+        get("/console/{file}", console::file),
         get("/stream", streams::all),
         get("/stream/user", streams::user),
         get("/stream/team", streams::team),
@@ -132,7 +124,8 @@ fn other_method(allowed: &str) -> Problem {
         .allowing(allowed.to_owned())
 }
 
-fn no_such_path(request: &HttpRequest) -> Problem {
+/// There is nothing there.
+pub(super) fn no_such_path(request: &HttpRequest) -> Problem {
     let detail = format!("There is nothing at {}. See /openapi.json.", request.path());
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
 }

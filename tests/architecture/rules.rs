@@ -36,6 +36,7 @@ pub(crate) const NEVER: &[Never] = &[
             "presence",
             "records",
             "relay",
+            "seed",
             "signals",
             "stream",
             "tasks",
@@ -73,6 +74,7 @@ pub(crate) const NEVER: &[Never] = &[
             "presence",
             "records",
             "relay",
+            "seed",
             "signals",
             "tasks",
             "telemetry",
@@ -271,6 +273,11 @@ pub(crate) const ONLY: &[Only] = &[
             "relay",
         ],
         because: "a record is a row, whoever is told of it and however it was asked for",
+    },
+    Only {
+        module: "seed",
+        names: &["clock", "crm", "identity", "ids"],
+        because: "an example is made of records, and of nothing else",
     },
     Only {
         module: "hints",

@@ -109,7 +109,7 @@ async fn help_names_every_variable_and_shows_no_secret() {
         assert!(!ended.stdout.contains("hush-hush"), "{}", ended.stdout);
     }
     let ended = porchlight(&["--help"], &[]).await;
-    for command in ["serve", "token", "migrate", "openapi", "bench"] {
+    for command in ["serve", "token", "migrate", "seed", "openapi", "bench"] {
         assert!(ended.stdout.contains(command), "{command}");
     }
     let ended = porchlight(&["--version"], &[]).await;

@@ -1,11 +1,15 @@
 // Requests to the service, in the bearer's name.
 import { find } from './elements.js';
 
-/** Asks for something; the token is the one in the form. */
-export function ask(method, path, body, { keepalive = false } = {}) {
-  const headers = { Authorization: `Bearer ${find('token').value.trim()}` };
-  if (body) headers['Content-Type'] = 'application/json';
-  return fetch(path, { method, headers, body: body && JSON.stringify(body), keepalive });
+/**
+ * Asks for something; the token is the one in the form. A body is sent as JSON, unless it has
+ * another `type`.
+ */
+export function ask(method, path, body, { keepalive = false, headers = {}, type = 'application/json' } = {}) {
+  const all = { Authorization: `Bearer ${find('token').value.trim()}`, ...headers };
+  if (body) all['Content-Type'] = type;
+  const isJson = type === 'application/json';
+  return fetch(path, { method, headers: all, body: body && isJson ? JSON.stringify(body) : body, keepalive });
 }
 
 /** What a refusal says, in words. */
@@ -16,4 +20,18 @@ export async function problemOf(response) {
   } catch {
     return `the service answered with status ${response.status}`;
   }
+}
+
+export const SILENCE = 'The service does not answer';
+
+/** The answer, if it is a good one; of another, or none, `say` hears in words. */
+export async function attempt(asked, say) {
+  try {
+    const response = await asked;
+    if (response.ok) return response;
+    say(await problemOf(response));
+  } catch {
+    say(SILENCE);
+  }
+  return null;
 }

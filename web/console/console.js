@@ -1,10 +1,14 @@
 // The console: one stream seen as it comes, who is here, and forms to try things out with.
-import { ask, problemOf } from './api.js';
+import { Activity } from './activity.js';
 import { find } from './elements.js';
 import { clear, showMessage, showRate } from './events.js';
 import { Feed } from './feed.js';
 import { Here } from './here.js';
+import { Notifications } from './notifications.js';
+import { publishing } from './publish.js';
 import { RecordCard } from './record.js';
+import { Records } from './records.js';
+import { Tasks } from './tasks.js';
 
 // ---- the state of the stream ----------------------------------------------------------------
 
@@ -67,7 +71,11 @@ const ABOUT_LOCKS = /^locks:|:(un)?locked$/;
 
 const here = new Here();
 const record = new RecordCard((lock) => here.renewed(lock));
+/** Cards that list once a stream is open, and follow it from there. */
+const followers = [new Records(), new Tasks(), new Notifications(), new Activity()];
 let feed = null;
+/** Whether what this stream began from was asked for. */
+let hasBegun = false;
 
 function disconnect() {
   feed?.stop();
@@ -75,12 +83,20 @@ function disconnect() {
 
 function onState(state, why) {
   if (state === 'idle' || state === 'ended') feed = null;
-  if (state === 'idle') here.forget();
+  if (state === 'idle') {
+    here.forget();
+    for (const card of followers) card.forget();
+  }
   showState(state, why);
 }
 
 function onMessage(data, position) {
   showMessage(data, position);
+  if (data.type === 'stream:ready' && !hasBegun) {
+    hasBegun = true;
+    for (const card of followers) card.begin();
+  }
+  for (const card of followers) card.take(data, position);
   const isNews = here.take(data, position);
   if (isNews && ABOUT_LOCKS.test(data.type)) record.follow(data, here.locks());
 }
@@ -89,54 +105,14 @@ function connect() {
   disconnect();
   clear();
   here.forget(claimsOf(find('token').value)?.sub);
+  for (const card of followers) card.forget();
+  hasBegun = false;
   const scope = find('scope').value;
   const query = { access_token: find('token').value.trim(), named: 'false' };
   if (find('types').value.trim()) query.types = find('types').value.trim();
   if (find('since').value) query.since = find('since').value;
   feed = new Feed(scope ? `/stream/${scope}` : '/stream', query, { state: onState, message: onMessage });
   feed.start();
-}
-
-// ---- publishing -----------------------------------------------------------------------------
-
-function eventOf(form) {
-  const { type, audience, audienceId, module, recordId, data } = Object.fromEntries(new FormData(form));
-  const event = { type, audience: { [audience]: audience === 'broker' ? true : audienceId } };
-  if (module) event.module = module;
-  if (recordId) event.recordId = recordId;
-  if (data.trim()) event.data = JSON.parse(data);
-  return event;
-}
-
-function markField(form, name) {
-  for (const field of form.elements) field.removeAttribute('aria-invalid');
-  form.elements.namedItem(name)?.setAttribute('aria-invalid', 'true');
-}
-
-function showOutcome(text, isGood) {
-  find('published').className = `outcome ${isGood ? 'good' : 'bad'}`;
-  find('published').textContent = text;
-}
-
-async function refusalOf(response, form) {
-  const problem = await response.clone().json().catch(() => ({}));
-  if (problem.field) markField(form, problem.field);
-  return `Not published: ${await problemOf(response)}`;
-}
-
-async function publish(form) {
-  markField(form, '');
-  let event;
-  try {
-    event = eventOf(form);
-  } catch (error) {
-    markField(form, 'data');
-    return showOutcome(`The data is not JSON: ${error.message}`, false);
-  }
-  const response = await ask('POST', '/events', event);
-  if (!response.ok) return showOutcome(await refusalOf(response, form), false);
-  const { positions } = await response.json();
-  return showOutcome(`Published at ${positions.join(', ')}`, true);
 }
 
 // ---- wiring ---------------------------------------------------------------------------------
@@ -154,23 +130,7 @@ for (const id of ['scope', 'since', 'types']) {
 find('token').addEventListener('input', keepToken);
 
 find('clear').addEventListener('click', clear);
-
-find('publishing').addEventListener('submit', async (submit) => {
-  submit.preventDefault();
-  const button = submit.submitter;
-  button.disabled = true;
-  try {
-    await publish(submit.target);
-  } catch {
-    showOutcome('Not published: the service does not answer', false);
-  } finally {
-    button.disabled = false;
-  }
-});
-
-find('publishing').elements.audience.addEventListener('change', (change) => {
-  change.target.form.elements.audienceId.disabled = change.target.value === 'broker';
-});
+publishing();
 
 addEventListener('hashchange', () => takeTokenFromLink() && connect());
 setInterval(showRate, 1_000);

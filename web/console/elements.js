@@ -9,10 +9,35 @@ export function element(name, className, text) {
   return made;
 }
 
+export function button(text, onClick, className = 'quiet') {
+  const made = element('button', className, text);
+  made.type = 'button';
+  made.addEventListener('click', onClick);
+  return made;
+}
+
+/** Says something at a place for outcomes; nothing makes it empty. */
+export function say(id, text = '', isGood = true) {
+  find(id).className = `outcome ${isGood ? 'good' : 'bad'}`;
+  find(id).textContent = text;
+}
+
 export const timeOf = (date) => date.toLocaleTimeString([], { hour12: false });
 
 export function timeElement(date) {
   const made = element('time', '', timeOf(date));
   made.dateTime = date.toISOString();
   return made;
+}
+
+/** `listPrice` as people say it: list price. */
+export const wordsOf = (name) => name.replace(/([a-z0-9])([A-Z])/g, '$1 $2').replaceAll('_', ' ').toLowerCase();
+
+/** Calls `draw` once a frame at the most, so that a burst costs one layout. */
+export function onceAFrame(draw) {
+  let isComing = false;
+  return () => {
+    if (!isComing) requestAnimationFrame(() => { isComing = false; draw(); });
+    isComing = true;
+  };
 }

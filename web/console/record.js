@@ -1,6 +1,6 @@
 // The card "Record": locks, views and types at one record, as a client of the CRM would.
-import { ask, problemOf } from './api.js';
-import { find, timeOf } from './elements.js';
+import { ask, attempt as attemptTo, problemOf, SILENCE } from './api.js';
+import { find, say as sayAt, timeOf } from './elements.js';
 
 const LEASE_SECONDS = 300;
 const BEAT_MS = 20_000;
@@ -16,29 +16,22 @@ function tabName() {
   return name;
 }
 
-const SILENCE = 'The service does not answer';
 const pathOf = ({ module, recordId }) => `${module}/${recordId}`;
 const urlOf = ({ module, recordId }) => `/locks/${encodeURIComponent(module)}/${encodeURIComponent(recordId)}`;
 const timeIn = (text) => timeOf(new Date(text));
 
-function say(text, isGood = true) {
-  find('done').className = `outcome ${isGood ? 'good' : 'bad'}`;
-  find('done').textContent = text;
-}
+const say = (text, isGood = true) => sayAt('done', text, isGood);
+const attempt = (asked) => attemptTo(asked, (text) => say(text, false));
 
 /** Whether trying again would be pointless. */
 const isRefusal = (response) => response?.status >= 400 && response.status < 500 && response.status !== 429;
 
-/** The answer, if it is a good one; a bad one is said as the service says it. */
-async function attempt(asked) {
-  try {
-    const response = await asked;
-    if (response.ok) return response;
-    say(await problemOf(response), false);
-  } catch {
-    say(SILENCE, false);
-  }
-  return null;
+/** Turns the card to a record. */
+export function turnTo(module, recordId) {
+  const form = find('record');
+  form.elements.module.value = module;
+  form.elements.recordId.value = recordId;
+  form.dispatchEvent(new Event('change'));
 }
 
 export class RecordCard {

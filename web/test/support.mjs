@@ -106,10 +106,18 @@ export class Server {
     await rm(this.#dataDirectory, { recursive: true, force: true });
   }
 
-  async token(role, user = 'u-1', team = 'team-a') {
-    const claims = ['--user', user, '--team', team, '--broker', 'b-1', '--role', role];
+  async token(role, user = 'u-1', team = 'team-a', broker = 'b-1') {
+    const claims = ['--user', user, '--team', team, '--broker', broker, '--role', role];
     const { stdout } = await promisify(execFile)(BINARY, ['token', ...claims], { env: this.#environment });
     return stdout.trim();
+  }
+
+  /** What a path answers to a JSON body by this token. */
+  async post(path, token, body) {
+    const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
+    const response = await fetch(`${this.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`${path}: ${await response.text()}`);
+    return response.json();
   }
 
   /** What a path answers to this user. */

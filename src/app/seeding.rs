@@ -1,0 +1,80 @@
+//! Filling a broker with the example brokerage.
+
+use sqlx::PgPool;
+
+use super::{AppError, Surroundings};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::crm::Crm;
+use crate::database::{Database, DatabaseError};
+use crate::identity::Introduction;
+use crate::ids::BrokerId;
+use crate::people;
+use crate::relay::Bell;
+use crate::seed::{self, Brokerage, Filled};
+
+/// A brokerage, and the broker that is to be filled with it.
+type Example<'a> = (&'a Brokerage, &'a BrokerId);
+
+/// Fills a broker of the configured database, whether a service runs on it or not.
+pub async fn seed(
+    config: &Config,
+    example: Example<'_>,
+    around: &Surroundings,
+) -> Result<Filled, AppError> {
+    let database = Database::open(&config.database).await?;
+    let filled = fill(config, (&database, example), around).await;
+    database.close().await;
+    filled
+}
+
+/// Fills the demo's broker before anybody is served.
+pub(super) async fn begin(
+    (pool, crm): (&PgPool, &Crm),
+    clock: &Clock,
+) -> Result<Brokerage, AppError> {
+    let brokerage = Brokerage::example().map_err(seed::SeedError::from)?;
+    let broker = &brokerage.broker;
+    match seed::fill(crm, (&brokerage, broker), clock.now()).await? {
+        Filled::Made(made) => {
+            introduce(pool, (&brokerage, broker)).await?;
+            let records: usize = made.values().sum();
+            tracing::info!(%broker, records, "the example brokerage was made");
+        }
+        Filled::LeftAlone => {
+            tracing::info!(%broker, "this broker has records already: they are left as they are");
+        }
+    }
+    Ok(brokerage)
+}
+
+async fn fill(
+    config: &Config,
+    (database, example): (&Database, Example<'_>),
+    around: &Surroundings,
+) -> Result<Filled, AppError> {
+    database.migrate().await?;
+    // Nobody listens here: a service that runs looks into the outbox by itself, and one that
+    // does not will when it starts.
+    let quiet = Bell::default();
+    let modules = config.modules.modules();
+    let crm = Crm::new(database.pool.clone(), modules, (around.dice.clone(), quiet));
+    let filled = seed::fill(&crm, example, around.clock.now()).await?;
+    if filled != Filled::LeftAlone {
+        introduce(&database.pool, example).await?;
+    }
+    Ok(filled)
+}
+
+/// What they are called is known before they come.
+async fn introduce(pool: &PgPool, (brokerage, broker): Example<'_>) -> Result<(), AppError> {
+    let people = brokerage.people.iter().map(|person| Introduction {
+        broker: broker.clone(),
+        user: person.user.clone(),
+        name: person.name.as_str().into(),
+    });
+    let people: Vec<_> = people.collect();
+    let mut connection = pool.acquire().await.map_err(DatabaseError::Connect)?;
+    let kept = people::keep(&mut connection, &people).await;
+    Ok(kept.map_err(DatabaseError::Prepare)?)
+}

@@ -1,0 +1,96 @@
+//! `porchlight seed`: a brokerage to try things out with.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::run::{block_on, fail, kept_secret, print};
+use super::token::TokenArgs;
+use crate::app::{self, Surroundings};
+use crate::config::Config;
+use crate::identity::IdentitySettings;
+use crate::ids::{BrokerId, TeamId};
+use crate::seed::{Brokerage, Filled, Person};
+use crate::telemetry;
+
+/// How long the tokens last.
+const TTL: Duration = Duration::from_hours(12);
+
+#[derive(clap::Args, Debug)]
+pub(super) struct SeedCommand {
+    /// The broker to fill; acme when not set
+    #[arg(long, value_name = "B")]
+    broker: Option<BrokerId>,
+    #[command(flatten)]
+    config: Config,
+}
+
+/// Fills the broker, and says who works there.
+pub(super) fn run(command: &SeedCommand) -> ExitCode {
+    if let Err(error) = telemetry::start(&command.config.server) {
+        return fail(&error);
+    }
+    block_on(async {
+        let brokerage = Brokerage::example().map_err(|error| error.to_string())?;
+        let broker = command.broker.as_ref().unwrap_or(&brokerage.broker);
+        let around = Surroundings::system();
+        let filled = app::seed(&command.config, (&brokerage, broker), &around).await;
+        let filled = filled.map_err(|error| error.to_string())?;
+        print(&outcome(broker, &filled));
+        if let Some(settings) = signing(&command.config)? {
+            for person in &brokerage.people {
+                let token = token(person, (broker, &settings), &around)?;
+                print(&line(person, &token));
+            }
+        }
+        Ok::<_, String>(())
+    })
+}
+
+/// What was made, or why nothing was.
+fn outcome(broker: &BrokerId, filled: &Filled) -> String {
+    let Filled::Made(made) = filled else {
+        return format!("{broker} has records already: nothing was changed.");
+    };
+    let counts = made
+        .iter()
+        .map(|(module, count)| format!("{count} {module}"));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    format!("{broker} has {counts} now.")
+}
+
+/// What tokens are signed with; none where the service knows public keys alone.
+fn signing(config: &Config) -> Result<Option<IdentitySettings>, String> {
+    let mut settings = config.identity.settings();
+    if !settings.has_keys() {
+        settings.secret = Some(kept_secret(&config.database)?);
+    }
+    Ok(settings.secret.is_some().then_some(settings))
+}
+
+fn token(
+    person: &Person,
+    (broker, settings): (&BrokerId, &IdentitySettings),
+    around: &Surroundings,
+) -> Result<String, String> {
+    let asked = TokenArgs {
+        user: person.user.clone(),
+        broker: broker.clone(),
+        teams: person.teams.clone(),
+        role: person.role,
+        name: Some(person.name.clone()),
+        ttl: TTL,
+    };
+    let token = asked.token(settings, &around.clock, &around.dice);
+    token.map_err(|error| error.to_string())
+}
+
+/// A line that a shell takes: a variable with the token.
+fn line(person: &Person, token: &str) -> String {
+    let mut line = format!("{}={token}", person.user.as_str().to_uppercase());
+    let teams: Vec<_> = person.teams.iter().map(TeamId::as_str).collect();
+    let (name, role, teams) = (&person.name, person.role, teams.join(" and "));
+    // Writing to a string does not fail.
+    let _ = write!(line, "  # {name}, {role}, {teams}");
+    line
+}
