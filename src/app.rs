@@ -26,14 +26,17 @@ use crate::seed::Brokerage;
 use crate::signals::{SignalNames, Signals};
 use crate::stream::open::Services;
 use crate::tasks::TaskBook;
+use crate::uploads::Uploads;
 
 mod housekeeping;
 mod seeding;
 mod serve;
 mod wire;
+mod work;
 
 pub use seeding::seed;
 use wire::Ground;
+pub use work::WorkerApplication;
 
 /// Limits that handlers hold requests to.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of an event.
     pub event_bytes: usize,
+    /// Bytes of an uploaded file.
+    pub upload_bytes: usize,
     /// How long the follower may be out of touch.
     pub follower_silence: Duration,
 }
@@ -83,7 +88,9 @@ pub struct App {
     /// Limits of requests.
     pub limits: Limits,
     /// The records of those who have no tables of their own.
-    pub crm: Crm,
+    pub crm: Arc<Crm>,
+    /// The files that users have sent.
+    pub uploads: Uploads,
 }
 
 /// Why the service could not start or had to stop.

@@ -34,6 +34,8 @@ enum Command {
     Serve(Box<Config>),
     /// Print a token, signed with `JWT_SECRET`, for trying things out
     Token(Box<TokenCommand>),
+    /// Do built-in tasks, like imports, in a process of its own, until it is stopped
+    Worker(Box<Config>),
     /// Bring the database up to date and stop
     Migrate(Box<Config>),
     /// Fill a broker that has no records with an example brokerage, and print tokens for it
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         None => run::serve(cli.serve),
         Some(Command::Serve(config)) => run::serve(*config),
         Some(Command::Token(command)) => run::token(&command),
+        Some(Command::Worker(config)) => run::work(&config),
         Some(Command::Migrate(config)) => run::migrate(&config),
         Some(Command::Seed(command)) => seed::run(&command),
         Some(Command::Openapi) => run::print(&crate::http::openapi::DOCUMENT.to_string()),

@@ -11,6 +11,7 @@ pub mod server;
 pub mod signals;
 pub mod streams;
 pub mod tasks;
+pub mod worker;
 
 use clap::Args;
 
@@ -50,4 +51,41 @@ pub struct Config {
     /// Whether there is something to see.
     #[command(flatten)]
     pub demo: demo::DemoSettings,
+    /// What it does itself.
+    #[command(flatten)]
+    pub worker: worker::WorkerSettings,
+}
+
+impl Config {
+    /// Whether serving includes working: as asked, and else where nobody else could.
+    #[must_use]
+    pub fn has_worker(&self) -> bool {
+        let is_alone = self.database.database_url.is_none() || self.demo.demo;
+        self.worker.with_worker.unwrap_or(is_alone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn a_service_works_itself_if_it_is_told_to_or_is_alone() {
+        let has_worker = |flags: &[&str]| {
+            let flags = ["porchlight"].iter().chain(flags);
+            Flags::parse_from(flags).config.has_worker()
+        };
+        let url = "--database-url=postgres://localhost/crm";
+        assert!(!has_worker(&[url]) && !has_worker(&["--with-worker=false"]));
+        assert!(has_worker(&[url, "--demo"]));
+        assert!(has_worker(&[url, "--with-worker"]) && has_worker(&[url, "--with-worker=true"]));
+    }
 }

@@ -31,8 +31,9 @@ const CORE_CONNECTIONS: u32 = 17;
 /// How long one waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// No statement runs longer, and none waits longer for a lock: a log that somebody holds
-/// must not hold up the others.
-const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'";
+/// must not hold up the others. Nor must an instance that stands still in a transaction.
+const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'; \
+                       set idle_in_transaction_session_timeout = '5s'";
 /// The oldest Postgres that will do.
 const OLDEST_VERSION: i32 = 150_000;
 

@@ -28,6 +28,7 @@ pub mod task_output;
 pub mod task_problem;
 pub mod tasks;
 pub mod tasks_worker;
+pub mod uploads;
 
 use std::future::{Ready, ready};
 use std::rc::Rc;

@@ -84,6 +84,8 @@ id!(/// The type of a task, by which workers choose: `import_csv`.
     TaskType);
 id!(/// Why a task failed, for programs: `rate_limited`.
     FaultCode);
+id!(/// A file that a user has sent.
+    UploadId);
 
 /// One record of one module, as paths write it: `escrows/e-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

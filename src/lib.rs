@@ -11,6 +11,7 @@
 //! - [`tasks`] are what users ask for and workers do; [`claiming`] waits for them.
 //! - [`notifications`] tell people by name; [`activity`] says in words what was done, with the
 //!   names of [`people`].
+//! - The [`worker`] is built in, and does the [`imports`] of [`uploads`].
 //! - The [`relay`] moves to the log what transactions on watched tables have written.
 //! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
 //!
@@ -36,6 +37,7 @@ pub mod http;
 pub mod hub;
 pub mod identity;
 pub mod ids;
+pub mod imports;
 pub mod instances;
 pub mod lifecycle;
 pub mod locks;
@@ -51,3 +53,5 @@ pub mod signals;
 pub mod stream;
 pub mod tasks;
 pub mod telemetry;
+pub mod uploads;
+pub mod worker;

@@ -12,10 +12,12 @@ use sqlx::PgPool;
 
 use crate::event_log::Teller;
 
+mod behalf;
 mod claim;
 mod create;
 mod error;
 mod family;
+mod hold;
 pub mod keeper;
 mod list;
 mod moves;
@@ -36,6 +38,7 @@ mod worker;
 pub use claim::{Claimed, Wanted};
 pub use create::{Created, Key, MOST_CHILDREN, NewTask, Order};
 pub use error::{Lost, TaskError};
+pub use hold::Held;
 pub use keeper::{GoOn, KeeperParts, Report, Reports};
 pub use list::{Found, Listed, PageCursor, Question};
 pub use percent::Percent;

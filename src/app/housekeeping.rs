@@ -1,4 +1,4 @@
-//! What is done now and then: old events, tasks and notifications go.
+//! What is done now and then: old events, tasks, notifications and uploads go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::event_log::retention;
 use crate::metrics::Metrics;
 use crate::notifications;
 use crate::tasks;
+use crate::uploads;
 
 /// What housekeeping needs.
 pub(super) struct Parts {
@@ -38,6 +39,7 @@ pub(super) async fn run(parts: Parts) {
         say("tasks", tasks);
         let notifications = notifications::retention::run(&parts.pool, parts.notification_age);
         say("notifications", notifications.await);
+        say("uploads", uploads::remove_old(&parts.pool).await);
     }
 }
 

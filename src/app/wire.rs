@@ -39,7 +39,7 @@ use crate::tasks::{self, TaskBook};
 /// A follower that has not seen the database for so long is not alive.
 const FOLLOWER_SILENCE: Duration = Duration::from_secs(10);
 /// Letters of an instance's name in hints.
-const INSTANCE_LEN: usize = 12;
+pub(super) const INSTANCE_LEN: usize = 12;
 /// Signals of other instances that may wait to be passed on.
 const WAITING_SIGNALS: usize = 4_096;
 
@@ -56,8 +56,7 @@ impl Ground<'_> {
     pub(super) fn wire(&self, verifier: Verifier) -> App {
         let (config, metrics, dice) = (self.config, Metrics::new(), &self.around.dice);
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
-        let (here, elsewhere) = (HintBoard::default(), Megaphone::default());
-        let notable = HintBoard::default();
+        let (here, notable, elsewhere) = <(HintBoard, HintBoard, Megaphone)>::default();
         let (committed, batches) = committed((&here, &elsewhere), &notable);
         let (signals, signals_heard) = mpsc::channel(WAITING_SIGNALS);
         let ears = Ears {
@@ -87,9 +86,9 @@ impl Ground<'_> {
         );
         let signals = self.signals((&hub, &elsewhere, &metrics), signals_heard);
         let teller = Teller::new(dice.clone(), committed.clone());
-        let notifications = self.notifications(teller.clone(), notable);
         self.people(&verifier);
         let bell = self.relay(committed.clone(), &metrics);
+        let (tasks, crm, uploads) = self.work_place(&teller, bell);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: Kept::new(self.database.core.clone()),
@@ -117,16 +116,17 @@ impl Ground<'_> {
             signals,
             signal_names: config.signals.signals.clone(),
             locks: self.locks(teller.clone()),
-            tasks: self.task_book(&teller),
-            notifications,
+            tasks,
+            notifications: self.notifications(teller, notable),
             activity: self.activity(),
             metrics,
             limits: self.limits(),
-            crm: self.crm(bell),
+            crm,
+            uploads,
         }
     }
 
-    fn crm(&self, bell: Bell) -> Crm {
+    pub(super) fn crm(&self, bell: Bell) -> Crm {
         let modules = self.config.modules.modules();
         let dice = self.around.dice.clone();
         Crm::new(self.database.pool.clone(), modules, (dice, bell))
@@ -236,7 +236,7 @@ impl Ground<'_> {
     }
 
     /// Requests change tasks, the keeper takes reports on them, and a task ends what is over.
-    fn task_book(&self, teller: &Teller) -> TaskBook {
+    pub(super) fn task_book(&self, teller: &Teller) -> TaskBook {
         let parts = tasks::KeeperParts {
             database: Kept::new(self.database.core.clone()),
             teller: teller.clone(),
@@ -331,6 +331,7 @@ impl Ground<'_> {
         Limits {
             body_bytes: size(self.config.server.body_bytes),
             event_bytes: size(self.config.server.event_bytes),
+            upload_bytes: size(self.config.worker.upload_bytes),
             follower_silence: FOLLOWER_SILENCE.max(3 * self.config.database.poll()),
         }
     }
@@ -349,6 +350,6 @@ fn committed(
     (committed.beside(notifier), batches)
 }
 
-fn size(n: u32) -> usize {
+pub(super) fn size(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }

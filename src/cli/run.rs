@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{TokenCommand, welcome};
-use crate::app::{Application, Surroundings};
+use crate::app::{Application, Surroundings, WorkerApplication};
 use crate::bench::BenchArgs;
 use crate::clock::{Clock, Dice};
 use crate::config::Config;
@@ -79,6 +79,24 @@ pub(super) fn serve(config: Config) -> ExitCode {
             .run(stop)
             .await
             .map_err(|error| error.to_string())
+    })
+}
+
+pub(super) fn work(config: &Config) -> ExitCode {
+    if let Err(error) = telemetry::start(&config.server) {
+        return fail(&error);
+    }
+    block_on(async {
+        let stop = stop_signal().map_err(|error| error.to_string())?;
+        let mut stop = std::pin::pin!(stop);
+        let around = Surroundings::system();
+        let built = tokio::select! {
+            built = WorkerApplication::build(config, &around) => built,
+            () = &mut stop => return Ok(()),
+        };
+        let application = built.map_err(|error| error.to_string())?;
+        let ended = application.run(stop).await;
+        ended.map_err(|error| error.to_string())
     })
 }
 

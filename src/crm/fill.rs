@@ -40,7 +40,7 @@ impl Crm {
             let kind = kind.ok_or_else(|| CrmError::NoRecords(module.clone()))?;
             let given = fields.iter();
             let given = given.map(|(name, text)| (name.as_str(), Given::Text(text)));
-            let fields = self.complete(author, kind, given)?;
+            let fields = self.new_record(author, kind, given)?;
             if signed.replace(&author.user) != Some(&author.user) {
                 row::sign(&mut transaction, &author.user).await?;
             }

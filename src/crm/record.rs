@@ -54,13 +54,6 @@ impl Record {
         })
     }
 
-    /// The value of one field.
-    pub(super) fn field(&self, name: &str) -> Option<Value> {
-        let fields = fields(&self.json)?;
-        let (_, value) = fields.into_iter().find(|(field, _)| field == name)?;
-        serde_json::from_str(value.get()).ok()
-    }
-
     /// The value of one field as it is written; a text without its quotes.
     pub(super) fn written(&self, name: &str) -> Option<String> {
         let fields = fields(&self.json)?;

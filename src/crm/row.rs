@@ -72,6 +72,23 @@ pub(super) async fn insert(
     row?.ok_or(sqlx::Error::RowNotFound)
 }
 
+/// Makes records of a list of objects.
+pub(super) async fn insert_all(
+    connection: &mut PgConnection,
+    (broker, kind): (&BrokerId, &Kind),
+    given: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select from porchlight.insert_records($1, $2, $3::text::jsonb)",
+        kind.module.as_str(),
+        broker.as_str(),
+        given,
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
 /// Writes some fields of a record that was taken.
 pub(super) async fn patch(
     connection: &mut PgConnection,

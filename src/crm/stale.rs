@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::error::{CrmError, Stale};
 use super::fields::Kind;
 use super::parse::Fields;
@@ -33,39 +31,31 @@ pub(super) fn refuse_stale(
     if versions.contains(&row.version) {
         return Ok(());
     }
-    let record = Record::of(row, kind, reader)?;
-    let fields = collisions(row, kind, (asked, &record, wished))?;
+    let fields = collisions(row, kind, (asked, wished))?;
     // A version that is still to come is no version of this record.
     if known.may_merge && fields.is_empty() && asked < row.version {
         return Ok(());
     }
     Err(CrmError::Stale(Box::new(Stale {
         asked,
-        record: record.json,
+        record: Record::of(row, kind, reader)?.json,
         fields,
     })))
 }
 
-/// The fields that were changed since, unless they are as they are wished to be.
+/// The fields that were changed since. One that happens to be as it is wished to be collides as
+/// well: two who both count up from five to six have counted once.
 fn collisions(
     row: &Row,
     kind: &Kind,
-    (asked, record, wished): (i64, &Record, &Fields),
+    (asked, wished): (i64, &Fields),
 ) -> sqlx::Result<Vec<String>> {
     let changed: BTreeMap<String, i64> =
         serde_json::from_str(&row.field_versions).map_err(|e| sqlx::Error::Decode(e.into()))?;
     let has_changed = |column: &str| changed.get(column).is_some_and(|version| *version > asked);
-    let is_so = |name: &str, json: &str| {
-        let wish: Option<Value> = serde_json::from_str(json).ok();
-        match (record.field(name), wish) {
-            // However they are written.
-            (Some(Value::Number(is)), Some(Value::Number(wish))) => is.as_f64() == wish.as_f64(),
-            (is, wish) => is == wish,
-        }
-    };
-    let colliding = wished.iter().filter_map(|(column, json)| {
+    let colliding = wished.iter().filter_map(|(column, _)| {
         let name = &kind.of_column(column)?.name;
-        (has_changed(column) && !is_so(name, json)).then(|| name.clone())
+        has_changed(column).then(|| name.clone())
     });
     Ok(colliding.collect())
 }

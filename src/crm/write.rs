@@ -1,7 +1,7 @@
 //! Changes of records.
 
 use serde_json::Value;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::error::CrmError;
 use super::fields::Kind;
@@ -58,14 +58,14 @@ impl Crm {
         kind: &Kind,
         given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
     ) -> Result<Record, CrmError> {
-        let fields = self.complete(caller, kind, given)?;
+        let fields = self.new_record(caller, kind, given)?;
         let Taken { transaction, row } = self.insert(caller, kind, &fields).await?;
         self.conclude(transaction).await?;
         Ok(Record::of(&row, kind, &rights::of(caller))?)
     }
 
-    /// What a new record is written with: what was given, and whose it is where that was not.
-    pub(super) fn complete<'a>(
+    /// All that a new record of the caller's begins with, if it may be.
+    pub fn new_record<'a>(
         &self,
         caller: &Caller,
         kind: &Kind,
@@ -88,6 +88,24 @@ impl Crm {
             }
         }
         Ok(fields)
+    }
+
+    /// Makes records of what [`Crm::new_record`] gave, in a transaction of the caller's own.
+    pub async fn insert_all(
+        connection: &mut PgConnection,
+        (caller, kind): (&Caller, &Kind),
+        records: impl IntoIterator<Item = &Fields>,
+    ) -> Result<(), CrmError> {
+        row::sign(connection, &caller.user).await?;
+        let records: Vec<_> = records.into_iter().map(Fields::json).collect();
+        let given = format!("[{}]", records.join(","));
+        let inserted = row::insert_all(connection, (&caller.broker, kind), &given).await;
+        inserted.map_err(|error| CrmError::of_write(error, kind))
+    }
+
+    /// Records were made in a transaction that is committed: they are told of at once.
+    pub fn has_changed(&self) {
+        self.bell.ring();
     }
 
     /// Writes some fields of a record.

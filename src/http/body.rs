@@ -16,13 +16,30 @@ use super::Service;
 use super::problem::Problem;
 use super::query::named_field;
 
-/// A body that takes longer is not waited for.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a body is, and how long it may take.
+struct Kind {
+    media_types: &'static [&'static str],
+    refusal: &'static str,
+    timeout: Duration,
+}
 
-/// What bodies are usually sent as.
-const JSON: &str = "application/json";
+/// What bodies usually are.
+const JSON: Kind = Kind {
+    media_types: &["application/json"],
+    refusal: "The body must be JSON, sent with Content-Type: application/json.",
+    timeout: Duration::from_secs(30),
+};
 /// What a change of some fields may be sent as: RFC 7396.
-const MERGE_PATCH: &str = "application/merge-patch+json";
+const PATCH: Kind = Kind {
+    media_types: &["application/json", "application/merge-patch+json"],
+    ..JSON
+};
+/// A file, maybe from a slow line.
+const CSV: Kind = Kind {
+    media_types: &["text/csv"],
+    refusal: "The body must be a CSV file, sent with Content-Type: text/csv.",
+    timeout: Duration::from_mins(2),
+};
 
 /// Reads a JSON body of at most `limit` bytes.
 pub async fn read(
@@ -30,37 +47,45 @@ pub async fn read(
     payload: web::Payload,
     limit: usize,
 ) -> Result<Bytes, Problem> {
-    read_as(request, (payload, limit), &[JSON]).await
+    read_as(request, (payload, limit), &JSON).await
+}
+
+/// Reads a CSV file of at most `limit` bytes.
+pub async fn read_csv(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+) -> Result<Bytes, Problem> {
+    read_as(request, (payload, limit), &CSV).await
 }
 
 async fn read_as(
     request: &HttpRequest,
     (mut payload, limit): (web::Payload, usize),
-    media_types: &[&str],
+    kind: &Kind,
 ) -> Result<Bytes, Problem> {
-    let is_json = request
+    let is_known = request
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| {
             let value = value.to_str().unwrap_or_default();
             let media_type = value.split(';').next().unwrap_or_default().trim();
-            media_types
-                .iter()
-                .any(|known| media_type.eq_ignore_ascii_case(known))
+            let mut known = kind.media_types.iter();
+            known.any(|known| media_type.eq_ignore_ascii_case(known))
         });
-    if !is_json {
-        let detail = "The body must be JSON, sent with Content-Type: application/json.";
+    if !is_known {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(Problem::new(status, "unsupported_media_type", detail).at("Content-Type"));
+        let problem = Problem::new(status, "unsupported_media_type", kind.refusal);
+        return Err(problem.at("Content-Type"));
     }
     if request.headers().contains_key(header::CONTENT_ENCODING) {
         let detail = "A compressed body is not understood here.";
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Problem::new(status, "unsupported_encoding", detail).at("Content-Encoding"));
     }
-    let whole = tokio::time::timeout(BODY_TIMEOUT, gathered(&mut payload, limit)).await;
+    let whole = tokio::time::timeout(kind.timeout, gathered(&mut payload, limit)).await;
     whole.unwrap_or_else(|_| {
-        let seconds = BODY_TIMEOUT.as_secs();
+        let seconds = kind.timeout.as_secs();
         let detail = format!("The body did not arrive within {seconds} seconds.");
         Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -87,7 +112,7 @@ impl Service {
         payload: web::Payload,
     ) -> Result<T, Problem> {
         let limit = self.app.limits.body_bytes;
-        parse(&read_as(request, (payload, limit), &[JSON, MERGE_PATCH]).await?)
+        parse(&read_as(request, (payload, limit), &PATCH).await?)
     }
 }
 

@@ -9,7 +9,7 @@ use actix_web::{Handler, HttpRequest, Responder, Route, web};
 use super::problem::Problem;
 use super::{
     activity, console, get_events, health, locks, notifications, openapi, post_events,
-    post_signals, presence, records, streams, task_output, tasks, tasks_worker,
+    post_signals, presence, records, streams, task_output, tasks, tasks_worker, uploads,
 };
 
 /// A method and a path, and who answers.
@@ -92,6 +92,7 @@ pub fn all() -> Vec<Endpoint> {
         delete("/records/{module}/{id}", records::delete),
         post("/records/{module}/{id}/archive", records::archive),
         post("/records/{module}/{id}/restore", records::restore),
+        post("/uploads", uploads::create),
     ]
 }
 

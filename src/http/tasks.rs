@@ -13,9 +13,11 @@ use super::{Service, body, query};
 use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::identity::{Caller, Role};
 use crate::ids::{TaskId, TaskType, TeamId};
+use crate::imports;
 use crate::tasks::{Key, MOST_CHILDREN, NewTask, Order, Question, Task, Title};
 
-/// Attempts that a task has unless its creator says otherwise, and how many those may be.
+/// Attempts that a task has unless its creator says otherwise, and how many those may be. An
+/// import goes on where the attempt before has ended, and so has as many as there are.
 const USUAL_ATTEMPTS: i32 = 3;
 const MOST_ATTEMPTS: i32 = 10;
 /// Tasks of one page.
@@ -201,7 +203,11 @@ fn children(children: Vec<Object<ChildBody>>) -> Result<Vec<NewTask>, Problem> {
 }
 
 fn new_task(body: ChildBody, at: impl Fn(&str) -> String) -> Result<NewTask, Problem> {
-    let max_attempts = body.max_attempts.unwrap_or(USUAL_ATTEMPTS);
+    let usual = match body.r#type.as_str() {
+        imports::TASK_TYPE => MOST_ATTEMPTS,
+        _ => USUAL_ATTEMPTS,
+    };
+    let max_attempts = body.max_attempts.unwrap_or(usual);
     if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
         let detail = format!("maxAttempts is 1 to {MOST_ATTEMPTS}.");
         return Err(Problem::bad_request("invalid_body", detail).at(at("maxAttempts")));

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 
+use super::behalf;
 use super::family::settle;
 use super::row::{At, Progress, Row, peek, take, write};
 use super::{Percent, State, Task, TaskBook, TaskError, Title, moves};
@@ -105,7 +106,7 @@ impl TaskBook {
             events.extend(moves::create(&mut step));
             rows.push((step, &child.params));
         }
-        insert(&mut transaction, broker, &rows).await?;
+        insert(&mut transaction, caller, &rows).await?;
         if let Some(key) = &order.key {
             keep_key(&mut transaction, (broker, &rows[0].0.id), key).await?;
         }
@@ -242,10 +243,10 @@ pub(super) async fn now(
         .await
 }
 
-/// Inserts tasks with what they are given, parents before their children.
+/// Inserts tasks of the caller's with what they are given, parents before their children.
 pub(super) async fn insert(
     connection: &mut PgConnection,
-    broker: &BrokerId,
+    caller: &Caller,
     rows: &[(Row, &RawValue)],
 ) -> sqlx::Result<()> {
     let text = |of: fn(&Row) -> Option<&str>| -> Vec<Option<&str>> {
@@ -265,15 +266,15 @@ pub(super) async fn insert(
     let created: Vec<_> = rows.iter().map(|(row, _)| row.created_at).collect();
     sqlx::query!(
         "insert into porchlight.tasks (broker_id, id, user_id, team_id, type, title, params,
-             parent_id, retry_of, is_workflow, max_attempts, version, created_at)
+             parent_id, retry_of, is_workflow, max_attempts, version, created_at, on_behalf)
          select $1, id, user_id, team_id, type, title, params::json, parent_id, retry_of,
-             is_workflow, max_attempts, version, created_at
+             is_workflow, max_attempts, version, created_at, $14::text::json
          from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                  $8::text[], $9::text[], $10::boolean[], $11::integer[], $12::bigint[],
                  $13::timestamptz[])
              as t(id, user_id, team_id, type, title, params, parent_id, retry_of, is_workflow,
                  max_attempts, version, created_at)",
-        broker.as_str(),
+        caller.broker.as_str(),
         &ids as &[Option<&str>],
         &users as &[Option<&str>],
         &teams as &[Option<&str>],
@@ -286,6 +287,7 @@ pub(super) async fn insert(
         &attempts,
         &versions,
         &created,
+        behalf::written(caller),
     )
     .execute(connection)
     .await

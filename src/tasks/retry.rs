@@ -65,7 +65,7 @@ impl TaskBook {
             .iter()
             .map(|(row, params)| (row.clone(), &**params))
             .collect();
-        insert(&mut transaction, broker, &rows).await?;
+        insert(&mut transaction, caller, &rows).await?;
         let mut workflow = rows.into_iter().map(|(row, _)| row).next();
         let workflow = workflow.as_mut().filter(|row| row.is_workflow);
         if let Some(parent) = parent.or(workflow) {

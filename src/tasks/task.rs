@@ -36,6 +36,12 @@ impl Task {
         &self.row.id
     }
 
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.row.user
+    }
+
     /// What kind of task it is.
     #[must_use]
     pub fn task_type(&self) -> &TaskType {

@@ -1,5 +1,7 @@
 //! What a worker does with a task that it holds.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use super::family::take_family;
@@ -80,6 +82,22 @@ impl TaskBook {
                 return Err(TaskError::WrongState(row.state));
             }
             Outcome::Cancelled => moves::cancel(row, by)?,
+        };
+        let whose = (&holding.broker, family);
+        Ok(self.conclude(transaction, whose, events).await?.state)
+    }
+
+    /// Gives a task back at once, for another worker to go on with, if it may be begun again.
+    pub async fn give_back(&self, holding: &Holding, why: Fault) -> Result<State, TaskError> {
+        let mut transaction = self.pool.begin().await?;
+        let family = take_family(&mut transaction, holding.at()).await?;
+        let mut family = family.ok_or_else(|| TaskError::Unknown(holding.task.clone()))?;
+        holding.check(&family.row)?;
+        let (row, by) = (&mut family.row, Some(&holding.worker));
+        let events = match row.state {
+            State::Cancelling => moves::cancel(row, by)?,
+            _ if may_go_again(row) => moves::requeue(row, why, Duration::ZERO)?,
+            _ => moves::fail(row, why, by)?,
         };
         let whose = (&holding.broker, family);
         Ok(self.conclude(transaction, whose, events).await?.state)

@@ -19,6 +19,7 @@ pub mod service;
 pub mod slow;
 pub mod sse;
 pub mod wait;
+pub mod worker;
 
 pub use answer::{Answer, Way};
 pub use chance::Chance;

@@ -8,8 +8,7 @@ use super::{Call, agent, body, run, two, until_counted};
 use crate::support::psql::psql;
 use crate::support::{Service, Token};
 
-/// How often each adds its letter to a text. (A number would not do: who merges, and wishes what
-/// another has just written, agrees with them.)
+/// How often each adds its letter to a text.
 const BY_REQUEST: i64 = 400;
 const BY_STATEMENT: i64 = 150;
 const SCRIPTS: i64 = 5;

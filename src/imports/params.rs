@@ -1,0 +1,159 @@
+//! What an import is asked to do.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::stop::{Stop, refused};
+use crate::ids::{TeamId, UploadId};
+
+/// What an import is asked to do.
+#[derive(Clone, Debug)]
+pub(super) struct Params {
+    pub(super) module: String,
+    pub(super) source: Source,
+    /// Fields by the headers of their columns; none for a column that is left alone.
+    pub(super) mapping: BTreeMap<String, Option<String>>,
+    /// The headers of the columns that are used, if not all.
+    pub(super) only: Option<Vec<String>>,
+    pub(super) mode: Mode,
+    pub(super) encoding: Encoding,
+    pub(super) delimiter: u8,
+    /// The team of records whose row names none.
+    pub(super) team: Option<TeamId>,
+}
+
+/// Where the file is.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Upload(UploadId),
+    Inline(String),
+}
+
+/// What becomes of good rows when there are bad ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mode {
+    /// They are kept.
+    #[default]
+    Keep,
+    /// Nothing is created.
+    AllOrNothing,
+}
+
+/// How the file's bytes are letters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) enum Encoding {
+    #[default]
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// As Windows writes it, like everybody who says so.
+    #[serde(rename = "latin-1")]
+    Latin1,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ParamsJson {
+    module: String,
+    upload: Option<UploadId>,
+    csv: Option<String>,
+    #[serde(default)]
+    mapping: BTreeMap<String, Option<String>>,
+    only_columns: Option<Vec<String>>,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    encoding: Encoding,
+    delimiter: Option<String>,
+    team_id: Option<TeamId>,
+}
+
+impl Params {
+    /// Reads the parameters of a task.
+    pub(super) fn parse(raw: Option<&RawValue>) -> Result<Self, Stop> {
+        let invalid = |why: &str| refused("invalid_params", format!("params: {why}."));
+        let text = raw.map_or("{}", RawValue::get);
+        let json: ParamsJson =
+            serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
+        let source = match (json.upload, json.csv) {
+            (Some(upload), None) => Source::Upload(upload),
+            (None, Some(csv)) => Source::Inline(csv),
+            _ => return Err(invalid("give either upload or csv")),
+        };
+        let delimiter = delimiter(json.delimiter.as_deref()).ok_or_else(|| {
+            invalid("delimiter is one character that stands between values, like , ; | or a tab")
+        })?;
+        Ok(Self {
+            module: json.module,
+            source,
+            mapping: json.mapping,
+            only: json.only_columns,
+            mode: json.mode,
+            encoding: json.encoding,
+            delimiter,
+            team: json.team_id,
+        })
+    }
+}
+
+fn delimiter(text: Option<&str>) -> Option<u8> {
+    match text.unwrap_or(",").as_bytes() {
+        [b'\t'] => Some(b'\t'),
+        [byte] if byte.is_ascii_punctuation() && !b"\"'.-_$%".contains(byte) => Some(*byte),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Params, Stop> {
+        Params::parse(Some(&RawValue::from_string(json.to_owned()).unwrap()))
+    }
+
+    #[test]
+    fn what_is_left_out_is_as_usual() {
+        let params = parse(r#"{"module":"leads","csv":"Name\nAnn"}"#).unwrap();
+        assert_eq!((params.mode, params.encoding), (Mode::Keep, Encoding::Utf8));
+        assert_eq!(params.delimiter, b',');
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused_by_name() {
+        for (json, word) in [
+            (r"{}", "module"),
+            (r#"{"module":"leads"}"#, "upload or csv"),
+            (
+                r#"{"module":"leads","csv":"a","upload":"b"}"#,
+                "upload or csv",
+            ),
+            (r#"{"module":"leads","csv":"a","mode":"some"}"#, "some"),
+            (
+                r#"{"module":"leads","csv":"a","encoding":"utf-16"}"#,
+                "utf-16",
+            ),
+            (
+                r#"{"module":"leads","csv":"a","delimiter":"ab"}"#,
+                "delimiter",
+            ),
+            (
+                r#"{"module":"leads","csv":"a","delimiter":"\""}"#,
+                "delimiter",
+            ),
+            (
+                r#"{"module":"leads","csv":"a","delimiter":"\n"}"#,
+                "delimiter",
+            ),
+            (r#"{"module":"leads","csv":"a","speed":1}"#, "speed"),
+        ] {
+            let Err(Stop::Failed(why)) = parse(json) else {
+                panic!("{json}");
+            };
+            assert_eq!(why.code.as_str(), "invalid_params");
+            assert!(why.message.as_str().contains(word), "{json}: {why:?}");
+        }
+    }
+}

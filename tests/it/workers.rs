@@ -1,0 +1,130 @@
+//! The worker of the documentation, as it stands there, at work.
+
+use std::process::{Child, Command, Stdio};
+
+use porchlight::identity::Role;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Service, Token, eventually};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/worker.py");
+
+/// Python at work; it ends with the test.
+struct Python(Child);
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(service: &Service, who: &Token) -> Python {
+    let mut command = Command::new("python3");
+    command
+        .arg(FILE)
+        .env("PORCHLIGHT_URL", service.url(""))
+        .env("PORCHLIGHT_TOKEN", who.signed())
+        .env("NO_PROXY", "127.0.0.1")
+        .stdin(Stdio::null());
+    let child = command.spawn();
+    Python(child.expect("python3 runs: scripts/setup --test installs it"))
+}
+
+fn ann() -> Token {
+    Token::user("ann", &[])
+}
+
+async fn post(service: &Service, path: &str, body: &Value) -> Value {
+    let request = service.client.post(service.url(path));
+    Answer::to(request.bearer_auth(ann().signed()).json(body))
+        .await
+        .json()
+}
+
+async fn ask(service: &Service, params: Value) -> String {
+    let body = json!({"type": "summarize", "params": params});
+    let made = post(service, "/tasks", &body).await;
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+async fn over(service: &Service, task: &str) -> Value {
+    eventually("the task ends", async || {
+        let task = service.list(&format!("/tasks/{task}"), &ann()).await;
+        task["endedAt"].is_string().then_some(task)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_documented_worker_works_is_cancelled_and_survives_what_it_loses() {
+    let service = Service::start().await;
+    let wes = Token {
+        role: Role::Worker,
+        ..Token::user("wes", &[])
+    };
+    let source = std::fs::read_to_string(FILE).expect("the file");
+    assert!(source.lines().count() <= 40, "it is short");
+    let _python = start(&service, &wes);
+    let id = ask(
+        &service,
+        json!({"text": "a house with a porch and a light"}),
+    )
+    .await;
+    let mut stream = service.stream(&format!("/tasks/{id}/output"), &ann()).await;
+    let task = over(&service, &id).await;
+    let summary = "a house with a porch and a light";
+    assert_eq!(task["result"], json!({"summary": summary}), "{task}");
+    let mut text = String::new();
+    loop {
+        let message = stream.next_of_all().await;
+        match &message.name[..] {
+            "output" => text.push_str(message.json()["text"].as_str().expect("text")),
+            "end" => break,
+            _ => {}
+        }
+    }
+    assert_eq!(text.trim(), summary);
+    for params in [json!({}), json!([]), json!({"text": " "})] {
+        let id = ask(&service, params).await;
+        let task = over(&service, &id).await;
+        assert_eq!(task["error"]["code"], "no_text", "{task}");
+    }
+    // While it works, its task is asked to end, or is another worker's all of a sudden: it lets go
+    // of that one and goes on with the next.
+    let lost = ask(&service, json!({"text": "x ".repeat(10)})).await;
+    let mut sql = service.database.connect().await;
+    let take =
+        "update porchlight.tasks set worker_id = 'other' where id = $1 and state = 'running'";
+    eventually("it is at work", async || {
+        let mut sql = service.database.connect().await;
+        let taken = sqlx::query(take).bind(&lost).execute(&mut sql).await;
+        (taken.expect("an answer").rows_affected() == 1).then_some(())
+    })
+    .await;
+    let next = ask(&service, json!({"text": "next"})).await;
+    assert_eq!(over(&service, &next).await["state"], "completed");
+    let found = service.list(&format!("/tasks/{lost}"), &ann()).await;
+    assert_eq!(found["state"], "running", "nobody else ended it: {found}");
+    let mut cancelled = 0;
+    while cancelled == 0 {
+        let id = ask(&service, json!({"text": "y ".repeat(10)})).await;
+        let begun = "select count(*) from porchlight.tasks where id = $1 and attempt > 0";
+        eventually("it is begun", async || {
+            let mut sql = service.database.connect().await;
+            let begun = sqlx::query_scalar::<_, i64>(begun).bind(&id);
+            (begun.fetch_one(&mut sql).await.expect("a count") == 1).then_some(())
+        })
+        .await;
+        post(&service, &format!("/tasks/{id}/cancel"), &json!({})).await;
+        // It may have been quicker; then another one is tried.
+        cancelled += i32::from(over(&service, &id).await["state"] == "cancelled");
+    }
+    let reasons = "select count(*) from porchlight.tasks where state = 'cancelled'
+        and ended_at < cancel_requested_at + interval '20 seconds'";
+    let by_itself: i64 = sqlx::query_scalar(reasons)
+        .fetch_one(&mut sql)
+        .await
+        .expect("a count");
+    assert_eq!(by_itself, 1, "it acknowledged, before it was given up");
+}
