@@ -6,7 +6,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Worker")]
 pub struct WorkerSettings {
-    /// Whether `serve` does built-in tasks itself; by default where it keeps a Postgres of its own
+    /// Whether `serve` does built-in tasks itself; by default where it keeps a Postgres of its own, and in a demo
     #[arg(long, env = "PORCHLIGHT_WITH_WORKER", value_name = "BOOL", num_args = 0..=1,
         require_equals = true, default_missing_value = "true")]
     pub with_worker: Option<bool>,
