@@ -59,7 +59,11 @@ as $$
     ), said as (
         select *, format('%L || coalesce(%s, ''null'')', key, format(value, 'n', quoted)) as plainly,
             format('%L || coalesce(%s, ''null'')', key, format(value, 'o', quoted)) as before,
-            case when 'private' = any (roles) then quote_literal(key || '"[REDACTED]"') end as redacted
+            case when 'private' = any (roles) then quote_literal(key || '"[REDACTED]"') end as redacted,
+            -- Whoever gets a record sees what they did not, and whoever gives it away no more.
+            case when 'private' = any (roles)
+                then concat_ws(' or ', differs, max(differs) filter (where 'owner' = any (roles)) over ())
+                else differs end as looks_different
         from written
     ), found as (
         select max(quoted) filter (where 'id' = any (roles)) as id,
@@ -77,9 +81,9 @@ as $$
                 filter (where is_told) as record,
             string_agg(plainly, ', ' order by attnum)
                 filter (where is_told and redacted is not null) as secrets,
-            string_agg(format('case when %s then %s end', differs, coalesce(redacted, plainly)),
+            string_agg(format('case when %s then %s end', looks_different, coalesce(redacted, plainly)),
                 ', ' order by attnum) filter (where is_told) as changes,
-            string_agg(format('case when %s then %s end', differs, plainly), ', ' order by attnum)
+            string_agg(format('case when %s then %s end', looks_different, plainly), ', ' order by attnum)
                 filter (where is_told and redacted is not null) as new_secrets,
             string_agg(format('case when %s then %s end', differs, before), ', ' order by attnum)
                 filter (where is_told and redacted is null) as previous

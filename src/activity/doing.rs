@@ -113,9 +113,12 @@ fn changes(seen: &Event, module: Option<&Module>) -> Vec<Change> {
             to,
         }
     };
+    // With a new owner what is private is told again, changed or not; only of the rest is it
+    // known what was before.
+    let is_news = |name: &String| !seen.told.is_new_owner || before.contains_key(name);
     let said_of = now
         .iter()
-        .filter(|(name, _)| !BOOKKEEPING.contains(&name.as_str()));
+        .filter(|(name, _)| !BOOKKEEPING.contains(&name.as_str()) && is_news(name));
     said_of.map(|(name, value)| said(name, value)).collect()
 }
 

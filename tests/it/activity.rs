@@ -299,3 +299,26 @@ async fn bad_parameters_are_refused_by_name() {
     // A log of which nothing is known is empty.
     assert_eq!(texts(&service, &bob.clone().of("new"), "").await, [""; 0]);
 }
+
+#[tokio::test]
+async fn who_gives_a_record_away_has_not_changed_what_is_private() {
+    let service = Service::start().await;
+    let ann = agent("ann");
+    let record = service.url("/records/escrows");
+    let made = json!({"id": "e-1", "address": "12 Oak St", "commission": 9_000});
+    let given = json!({"ownerId": "bob"});
+    for (request, body) in [
+        (service.client.post(&record), made),
+        (service.client.patch(format!("{record}/e-1")), given),
+    ] {
+        let answer = request.bearer_auth(ann.signed()).json(&body).send().await;
+        assert!(answer.expect("an answer").status().is_success(), "{body}");
+    }
+    let said = eventually("both are told", async || {
+        let said = texts(&service, &ann, "").await;
+        (said.len() == 2).then_some(said)
+    })
+    .await;
+    let expected = "ann changed the owner id of 12 Oak St from ann to bob";
+    assert_eq!(said, [expected, "ann created 12 Oak St"]);
+}

@@ -239,9 +239,7 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     }
   });
 
-  test('a CSV file is imported with steady progress, and its records are there', async (t) => {
-    const { paths } = await (await fetch(`${server.url}/openapi.json`)).json();
-    if (!paths['/uploads']) return t.skip('this service takes no files');
+  test('a CSV file is imported with steady progress, and its records are there', async () => {
     await bob.chooseModule('leads');
     const lines = Array.from({ length: 8_000 }, (_, n) => `Imported Lead ${n},lead${n}@example.org,new,${n % 100}`);
     const buffer = Buffer.from(`Name,Email,Status,Score\n${lines.join('\n')}\n`);
