@@ -319,6 +319,6 @@ async fn who_gives_a_record_away_has_not_changed_what_is_private() {
         (said.len() == 2).then_some(said)
     })
     .await;
-    let expected = "ann changed the owner id of 12 Oak St from ann to bob";
+    let expected = "ann changed the owner of 12 Oak St from ann to bob";
     assert_eq!(said, [expected, "ann created 12 Oak St"]);
 }

@@ -170,7 +170,10 @@ async fn the_description_is_served_and_what_it_describes_is_there() {
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(answer.json()["info"]["version"], version);
     for (path, item) in DOCUMENT["paths"].as_object().expect("paths") {
-        let there = path.replace("{module}", "escrows").replace("{id}", "e-1");
+        let there = path
+            .replace("{module}", "escrows")
+            .replace("{id}", "e-1")
+            .replace("{file}", "console.js");
         let method = item.as_object().and_then(|item| item.keys().next());
         let method = method.expect("a method").to_uppercase();
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
@@ -197,15 +200,43 @@ async fn the_console_is_served_and_may_speak_with_this_service_only() {
     let service = Service::start().await;
     for (path, media_type, word) in [
         ("/", "text/html; charset=utf-8", "<html"),
-        ("/console.js", "text/javascript; charset=utf-8", "import"),
-        ("/api.js", "text/javascript; charset=utf-8", "fetch"),
-        ("/elements.js", "text/javascript; charset=utf-8", "export"),
-        ("/events.js", "text/javascript; charset=utf-8", "export"),
-        ("/feed.js", "text/javascript; charset=utf-8", "EventSource"),
-        ("/here.js", "text/javascript; charset=utf-8", "export"),
-        ("/people.js", "text/javascript; charset=utf-8", "export"),
-        ("/record.js", "text/javascript; charset=utf-8", "export"),
-        ("/console.css", "text/css; charset=utf-8", "{"),
+        (
+            "/console/console.js",
+            "text/javascript; charset=utf-8",
+            "import",
+        ),
+        ("/console/api.js", "text/javascript; charset=utf-8", "fetch"),
+        (
+            "/console/elements.js",
+            "text/javascript; charset=utf-8",
+            "export",
+        ),
+        (
+            "/console/events.js",
+            "text/javascript; charset=utf-8",
+            "export",
+        ),
+        (
+            "/console/feed.js",
+            "text/javascript; charset=utf-8",
+            "EventSource",
+        ),
+        (
+            "/console/here.js",
+            "text/javascript; charset=utf-8",
+            "export",
+        ),
+        (
+            "/console/people.js",
+            "text/javascript; charset=utf-8",
+            "export",
+        ),
+        (
+            "/console/record.js",
+            "text/javascript; charset=utf-8",
+            "export",
+        ),
+        ("/console/console.css", "text/css; charset=utf-8", "{"),
     ] {
         let answer = ask(&service, path).await;
         assert_eq!(

@@ -155,7 +155,7 @@ async fn other_methods_and_paths_are_refused() {
     ];
     for (path, allowed) in [
         ("/", "GET"),
-        ("/console.js", "GET"),
+        ("/console/console.js", "GET"),
         ("/stream", "GET"),
         ("/stream/user", "GET"),
         ("/stream/team", "GET"),
