@@ -189,7 +189,10 @@ begin
                     case when n.porchlight_is and o.porchlight_was then %14$s end as changes,
                     case when n.porchlight_is and (o.porchlight_was is null or %1$s) then %15$s
                         when n.porchlight_is then %16$s end as private,
-                    case when n.porchlight_is and o.porchlight_was then %19$s end as previous,
+                    -- Nobody reads of a thousand changes by one statement what each was before.
+                    case when n.porchlight_is and o.porchlight_was
+                        and (select count(*) <= 1000 from (select from new_rows limit 1001) few)
+                        then %19$s end as previous,
                     n.porchlight_is and o.porchlight_was and (%20$s) is true as is_new_owner
                 from (select *, true as porchlight_was from old_rows) o
                 full join (select *, true as porchlight_is from new_rows) n on %17$s

@@ -109,6 +109,8 @@ fn run_initdb(
         .args(["--username", socket::SUPERUSER, "--no-instructions"])
         .args(["--encoding", "UTF8", "--locale", "C"])
         .args(["--auth-local", "trust", "--auth-host", "reject"])
+        // A new segment of the log is filled with zeros while commits wait: 16 MB are a stall.
+        .args(["--wal-segsize", "1"])
         .arg(if durable {
             "--data-checksums"
         } else {
