@@ -154,6 +154,10 @@ async fn connections_cut_again_and_again_cost_no_event() {
         a.stream("/stream/team?since=0", &token).await,
         b.stream("/stream/team?since=0", &token).await,
     ];
+    // A stream that cannot be told how things stand ends, and is opened again.
+    for stream in &mut streams {
+        stream.next_state("locks:snapshot").await;
+    }
     let done = CancellationToken::new();
     let cutting = cut_connections(&a.database, "true", &done);
     let publish = async |instance: &Service, from: u64| {
