@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,6 +17,7 @@ pub struct Process {
     /// Everything it has logged.
     pub log: Arc<Mutex<String>>,
     child: Child,
+    keeping: JoinHandle<()>,
 }
 
 impl Process {
@@ -40,10 +42,15 @@ impl Process {
         let log = Arc::<Mutex<String>>::default();
         let (told, heard) = tokio::sync::oneshot::channel();
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || keep(stderr, &kept, told));
+        let keeping = std::thread::spawn(move || keep(stderr, &kept, told));
         let addr = super::wait::soon("the service listens", heard).await;
         let addr = addr.unwrap_or_else(|_| panic!("no service: {}", log.lock().expect("a log")));
-        Self { addr, log, child }
+        Self {
+            addr,
+            log,
+            child,
+            keeping,
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -70,11 +77,12 @@ impl Process {
         self.child.wait().expect("it ran");
     }
 
-    /// Its exit code, which must come.
+    /// Its exit code, which must come; by then its log is whole.
     pub async fn exit_code(&mut self) -> Option<i32> {
         super::eventually("the process ends", || {
             let status = self.child.try_wait().expect("it ran");
-            std::future::ready(status.map(|status| status.code()))
+            let code = status.filter(|_| self.keeping.is_finished());
+            std::future::ready(code.map(|status| status.code()))
         })
         .await
     }
