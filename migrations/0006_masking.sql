@@ -120,8 +120,8 @@ as $$
     from found f, words
 $$;
 
--- The one statement that tells what a statement did to a watched table. It is made of the
--- columns as they are, and anew when they have changed, so that no change of the schema makes
+-- The one query that says what a statement did to a watched table, in the columns of the outbox. It
+-- is made of the columns as they are, and anew when they have changed, so that no change of the schema makes
 -- it wrong; it is planned each time, for as many rows as there are. `$1` is who did it, where the transaction says so.
 create or replace function porchlight.capture_statement(watch porchlight.watches, operation text)
     returns text
@@ -189,10 +189,7 @@ begin
                     case when n.porchlight_is and o.porchlight_was then %14$s end as changes,
                     case when n.porchlight_is and (o.porchlight_was is null or %1$s) then %15$s
                         when n.porchlight_is then %16$s end as private,
-                    -- Nobody reads of a thousand changes by one statement what each was before.
-                    case when n.porchlight_is and o.porchlight_was
-                        and (select count(*) <= 1000 from (select from new_rows limit 1001) few)
-                        then %19$s end as previous,
+                    case when n.porchlight_is and o.porchlight_was then %19$s end as previous,
                     n.porchlight_is and o.porchlight_was and (%20$s) is true as is_new_owner
                 from (select *, true as porchlight_was from old_rows) o
                 full join (select *, true as porchlight_is from new_rows) n on %17$s
@@ -209,13 +206,13 @@ begin
             p.secrets, p.new_secrets, p.is_same, p.old_owner, p.previous, p.is_new_owner);
     end if;
     return format($sql$
-        insert into porchlight.outbox (broker_id, audience, type, module, record_id, user_id,
-            version, data, changes, private, owner_id, previous, is_new_owner, is_truncated)
-        select broker, audience, %L || action, %L, id, actor, version, case when fits then data end,
-            case when fits then changes end, case when fits then private end, owner,
+        select broker as broker_id, audience, %L || action as type, %L as module, id as record_id,
+            actor as user_id, version, case when fits then data end as data,
+            case when fits then changes end as changes, case when fits then private end as private,
+            owner as owner_id,
             -- What is longer than a sentence can say is nobody's news.
-            case when octet_length(previous) <= 4096 then previous end,
-            coalesce(is_new_owner, false), not fits
+            case when octet_length(previous) <= 4096 then previous end as previous,
+            coalesce(is_new_owner, false) as is_new_owner, not fits as is_truncated
         from (
             -- As `--event-bytes`.
             select *, coalesce(octet_length(data), 0) + coalesce(octet_length(changes), 0)

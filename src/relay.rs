@@ -27,7 +27,7 @@ mod outbox;
 pub use bell::Bell;
 pub use load::Rules;
 use load::{Load, Poison};
-use outbox::{Choice, Look};
+use outbox::Choice;
 
 /// Rows that one transaction moves.
 const BATCH: i64 = 400;
@@ -104,11 +104,17 @@ impl Relay {
     /// Moves what there is, up to a batch.
     async fn round(&mut self) -> sqlx::Result<Round> {
         let look = outbox::look(self.database.get().await?).await;
-        let Look {
-            is_waiting,
-            is_watching,
-        } = self.database.after(look)?;
-        let moved = if is_waiting { self.move_on().await? } else { 0 };
+        let look = self.database.after(look)?;
+        if look.is_bundled {
+            let unpacked = unpack(self.database.get().await?).await;
+            self.database.after(unpacked)?;
+        }
+        let is_watching = look.is_watching;
+        let moved = if look.is_waiting {
+            self.move_on().await?
+        } else {
+            0
+        };
         Ok(Round { moved, is_watching })
     }
 
@@ -176,6 +182,15 @@ impl Relay {
         }
         Ok(load.rows)
     }
+}
+
+/// A transaction of its own: what is unpacked stays so, whatever becomes of it.
+async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    if outbox::is_mine(&mut transaction).await? {
+        outbox::unpack(&mut transaction).await?;
+    }
+    transaction.commit().await
 }
 
 async fn carry(

@@ -2,8 +2,8 @@
 # What watching costs the CRM, and how fast and at what price it is told:
 #
 #   benches/capture/run.sh            all of it, about four minutes
-#   benches/capture/run.sh bulk       a table is updated 10,000 rows at a time, beside an equal one
-#                                     that is not watched
+#   benches/capture/run.sh bulk       tables are updated 10,000 rows at a time, beside equal ones
+#                                     that are not watched
 #   benches/capture/run.sh rates      200 rows a second, one at a time, to their place in the log
 #   benches/capture/run.sh receipt    the same to a client's hands
 #   benches/capture/run.sh viewers    what one change is to a viewer, and viewers to the database
@@ -90,7 +90,12 @@ insert into listings select * from unwatched;
 select porchlight.watch('listings', module => 'listings', broker_column => 'broker_id',
     team_column => 'team_id', owner_column => 'agent_id', version_column => 'version',
     archived_column => 'archived_at', private_columns => '{commission}', hidden_columns => '{notes}');
-vacuum analyze unwatched, listings"
+create table bare_unwatched as select * from unwatched; alter table bare_unwatched add primary key (id);
+create table bare as select * from unwatched; alter table bare add primary key (id);
+select porchlight.watch('bare', module => 'listings', broker_column => 'broker_id',
+    team_column => 'team_id', owner_column => 'agent_id', version_column => 'version',
+    archived_column => 'archived_at', private_columns => '{commission}', hidden_columns => '{notes}');
+vacuum analyze unwatched, listings, bare_unwatched, bare"
 
 # Milliseconds that an update of 10,000 rows takes, commit included.
 update_ms() {
@@ -101,18 +106,23 @@ update_ms() {
 median() { sort -n | awk '{ at[NR] = $1 } END { print at[int((NR + 1) / 2)] }'; }
 
 bulk() {
+    compare "four indexes" unwatched listings
+    compare "a primary key" bare_unwatched bare
+}
+
+compare() {
     local round table
     for round in $(seq "$ROUNDS"); do
-        for table in unwatched listings; do
-            psql -qc 'vacuum unwatched, listings, porchlight.outbox' -c checkpoint
+        for table in "$2" "$3"; do
+            psql -qc "vacuum $2, $3, porchlight.outbox" -c checkpoint
             until_told
             update_ms "$table" >>"$work/$table.ms"
         done
     done
     local without with
-    without=$(median <"$work/unwatched.ms") with=$(median <"$work/listings.ms")
-    awk -v a="$without" -v b="$with" 'BEGIN {
-        printf "10,000 rows: %.0f ms unwatched, %.0f ms watched, %.2f times\n", a, b, b / a }'
+    without=$(median <"$work/$2.ms") with=$(median <"$work/$3.ms")
+    awk -v what="$1" -v a="$without" -v b="$with" 'BEGIN {
+        printf "10,000 rows, %s: %.0f ms unwatched, %.0f ms watched, %.2f times\n", what, a, b, b / a }'
 }
 
 # From the statement to its place in the log, by the database's clock.

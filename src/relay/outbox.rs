@@ -14,6 +14,8 @@ const MOST_POISON: i64 = 10_000;
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Row {
     pub(super) id: i64,
+    /// Its place among the rows of one bundle.
+    pub(super) line: i32,
     pub(super) broker_id: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) r#type: Option<String>,
@@ -63,6 +65,8 @@ impl<'a> Choice<'a> {
 pub(super) struct Look {
     /// There is something to do.
     pub(super) is_waiting: bool,
+    /// Some of it is a bundle: what one statement did to many rows.
+    pub(super) is_bundled: bool,
     /// Some table of the CRM tells what happens to it, so that there may be more at any moment.
     /// Who writes to our own tables of records rings the bell.
     pub(super) is_watching: bool,
@@ -73,6 +77,7 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Look> {
     sqlx::query_as!(
         Look,
         r#"select porchlight.is_anything_waiting() as "is_waiting!",
+               porchlight.first_bundle() is not null as "is_bundled!",
                exists (select from porchlight.watches w where not exists (
                    select from porchlight.record_tables t where t.records = w.watched))
                    as "is_watching!""#
@@ -108,7 +113,20 @@ pub(super) async fn is_mine(connection: &mut PgConnection) -> sqlx::Result<bool>
     Ok(row.fetch_one(connection).await?.is_mine)
 }
 
-/// Takes rows out, in order.
+/// Puts the rows of the oldest bundle in its place.
+///
+/// It takes as long as there are rows: more than a statement is given otherwise.
+pub(super) async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("set local statement_timeout = '10min'")
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("select porchlight.unpack()")
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// Takes rows out, in order, none from behind a bundle.
 pub(super) async fn take(
     connection: &mut PgConnection,
     choice: Choice<'_>,
@@ -117,9 +135,10 @@ pub(super) async fn take(
         Row,
         "delete from porchlight.outbox where ctid = any(array(
                select ctid from porchlight.outbox
-               where $1 or broker_id is not distinct from $2
-               order by id limit $3 for update skip locked))
-           returning id, broker_id, audience, type, module, record_id, user_id, version, data,
+               where ($1 or broker_id is not distinct from $2)
+                   and id < coalesce((select porchlight.first_bundle()), 9223372036854775807)
+               order by id, line limit $3 for update skip locked))
+           returning id, line, broker_id, audience, type, module, record_id, user_id, version, data,
                changes, private, owner_id, previous, is_new_owner, is_truncated, failure",
         choice.of_all,
         choice.broker,
@@ -127,7 +146,7 @@ pub(super) async fn take(
     )
     .fetch_all(connection)
     .await?;
-    rows.sort_by_key(|row| row.id);
+    rows.sort_by_key(|row| (row.id, row.line));
     Ok(rows)
 }
 
@@ -140,13 +159,15 @@ pub(super) async fn set_aside(
         return Ok(());
     }
     let ids: Vec<_> = poison.iter().map(|p| p.id).collect();
+    let lines: Vec<_> = poison.iter().map(|p| p.line).collect();
     let rows: Vec<_> = poison.iter().map(|p| p.row.as_str()).collect();
     let reasons: Vec<_> = poison.iter().map(|p| p.reason.as_str()).collect();
     sqlx::query!(
-        "insert into porchlight.poison (id, outbox_row, reason)
-         select id, whole::json, reason
-         from unnest($1::bigint[], $2::text[], $3::text[]) as p(id, whole, reason)",
+        "insert into porchlight.poison (id, line, outbox_row, reason)
+         select id, line, whole::json, reason
+         from unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) as p(id, line, whole, reason)",
         &ids,
+        &lines,
         &rows as &[&str],
         &reasons as &[&str],
     )

@@ -1,6 +1,7 @@
 //! Tables of a CRM that tell what happens to them, whoever writes to them.
 
 mod bad;
+mod bundles;
 mod canary;
 mod changes;
 mod emit;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use self::viewer::Viewer;
 use self::writer::{by_endpoint, by_sql};
 use super::{run, two};
+use crate::support::wait::soon;
 use crate::support::{Chance, Service, Token};
 
 /// Names how long, in milliseconds, each brokerage is written to.
@@ -78,17 +79,21 @@ async fn converge(services: &[Service; 2], broker: &str, mut chance: Chance) -> 
         let sql = services[0].database.connect().await;
         by_hand.push(by_sql(sql, broker, (chance.fork(), until)));
     }
+    let (waited_for, mut all_look) = tokio::sync::mpsc::channel(1);
     let mut looks = Vec::new();
     for token in viewers(broker) {
         for _ in 0..LOOKS_EACH {
             let viewer = Viewer::new(services, token.clone(), chance.fork());
-            looks.push(viewer.look(duration()));
+            looks.push(viewer.look(duration(), waited_for.clone()));
         }
     }
+    drop(waited_for);
     let sql = services[1].database.connect().await;
     let all = async {
         let written = futures_util::future::join_all(writers);
         tokio::join!(written, futures_util::future::join_all(by_hand));
+        // Who begins after the end would never hear of it.
+        soon("everybody looks", all_look.recv()).await;
         end(sql, broker).await;
     };
     let (viewers, ()) = tokio::join!(futures_util::future::join_all(looks), all);
