@@ -47,10 +47,6 @@ struct ReleaseQuery {
     session: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoQuery {}
-
 #[derive(Serialize)]
 struct LocksJson<'a> {
     locks: &'a [Lock],
@@ -202,7 +198,7 @@ impl Service {
         request: &HttpRequest,
         payload: web::Payload,
     ) -> Result<T, Problem> {
-        let NoQuery {} = query::parse(request)?;
+        query::none(request)?;
         self.body(request, payload).await
     }
 

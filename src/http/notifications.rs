@@ -63,10 +63,6 @@ struct ListQuery {
     cursor: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoQuery {}
-
 /// Tells somebody something.
 pub async fn post(
     request: HttpRequest,
@@ -74,7 +70,7 @@ pub async fn post(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let key = idempotency_key(&request)?;
     let body = body::read(&request, payload, service.app.limits.body_bytes).await?;
     let mut post = service.checked(body::parse(&body)?)?;
@@ -121,7 +117,7 @@ pub async fn read(
     service: Service,
     (path, payload): (web::Path<String>, web::Payload),
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let id = id("id", &path)?;
     service.no_body(&request, payload).await?;
     let unread = service.app.notifications.read(&caller, id).await?;
@@ -135,7 +131,7 @@ pub async fn read_all(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let body: ReadAllBody = service.body(&request, payload).await?;
     if body.up_to.is_some_and(|up_to| up_to < 1) {
         let detail = "upTo is the id of a notification, 1 or more.";
@@ -155,7 +151,7 @@ pub async fn preferences(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let preferences = service.app.notifications.preferences(&caller).await?;
     Ok(HttpResponse::Ok()
         .insert_header(("Cache-Control", "no-store"))
@@ -169,7 +165,7 @@ pub async fn prefer(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let body: PreferencesBody = service.body(&request, payload).await?;
     let named = [
         (Kind::TaskEnded, body.task_ended),

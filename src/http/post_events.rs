@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::body::Object;
 use super::problem::Problem;
-use super::{Service, body};
+use super::{Service, body, query};
 use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::event::{Audience, NewEvent, set_aside};
 use crate::event_log::Publication;
@@ -97,6 +97,7 @@ pub async fn publish(
     }
     let key = idempotency_key(&request)?;
     let limits = service.app.limits;
+    query::none(&request)?;
     let body = body::read(&request, payload, limits.body_bytes).await?;
     let mut events = events(&body, &caller, limits.event_bytes)?;
     for event in &mut events {

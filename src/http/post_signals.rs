@@ -6,8 +6,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
-use super::Service;
 use super::problem::Problem;
+use super::{Service, query};
 use crate::event::Audience;
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId, RecordPath, SessionName, TeamId};
@@ -38,6 +38,7 @@ pub async fn send(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    query::none(&request)?;
     let body: SignalBody = service.body(&request, payload).await?;
     let names = &service.app.signal_names;
     let (name, word) = names.get(&body.name).ok_or_else(|| {

@@ -39,6 +39,7 @@ pub async fn heartbeat(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    query::none(&request)?;
     let body: BeatBody = service.body(&request, payload).await?;
     let beat = Beat {
         session: body.session,
@@ -79,6 +80,7 @@ pub async fn leave(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    query::none(&request)?;
     let body: LeaveBody = service.body(&request, payload).await?;
     service.app.presence.leave(&caller, body.session).await?;
     Ok(HttpResponse::NoContent().finish())

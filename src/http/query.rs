@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use actix_web::HttpRequest;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::caller::TOKEN_PARAMETER;
@@ -30,6 +31,14 @@ pub fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
         let field = named_field(&detail).unwrap_or_else(|| error.path().to_string());
         Problem::bad_request("invalid_parameter", detail).at(field)
     })
+}
+
+/// Takes none.
+pub fn none(request: &HttpRequest) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct None {}
+    parse(request).map(|None {}| ())
 }
 
 /// The name in "unknown field `name`, expected …" and its like.

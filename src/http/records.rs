@@ -21,10 +21,6 @@ type Path = web::Path<(String, String)>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NoQuery {}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct PatchQuery {
     merge: Option<String>,
 }
@@ -68,7 +64,7 @@ pub async fn catalogue(
     _caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let modules = &service.app.modules;
     let kinds = service.app.crm.catalogue().await?.kinds();
     let kinds = kinds.filter_map(|kind| {
@@ -110,7 +106,7 @@ pub async fn get(
     service: Service,
     path: Path,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let path = record_path(path.into_inner())?;
     let (record, position) = service.app.crm.get(&caller, &path).await?;
     let mut response = HttpResponse::Ok();
@@ -125,7 +121,7 @@ pub async fn create(
     service: Service,
     (module, payload): (Module, web::Payload),
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let kind = service.app.crm.kind(&module_name(&module)?).await?;
     let body: FieldsBody = service.body(&request, payload).await?;
     service.app.presence.touch(&caller);
@@ -164,7 +160,7 @@ pub async fn delete(
     service: Service,
     path: Path,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let change = change(&request, path)?;
     service.app.presence.touch(&caller);
     service.app.crm.delete(&caller, &change).await?;
@@ -196,7 +192,7 @@ async fn put_away(
     (caller, service, path): (Caller, Service, Path),
     is_away: bool,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let change = change(&request, path)?;
     service.app.presence.touch(&caller);
     let record = service.app.crm.archive(&caller, &change, is_away).await?;

@@ -67,10 +67,6 @@ struct FenceBody {
     fence: i32,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoQuery {}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ClaimedJson {
@@ -178,7 +174,7 @@ impl Service {
         if !caller.may_work() {
             return Err(UnknownScope::NoWorker.into());
         }
-        let NoQuery {} = query::parse(request)?;
+        query::none(request)?;
         self.body(request, payload).await
     }
 

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::problem::Problem;
 use super::{Service, body, query};
@@ -12,10 +12,6 @@ use crate::uploads::{MOST_UPLOADS, UploadError};
 
 /// Until an upload of before is gone, in seconds: it may be soon, and it may be a day.
 const RETRY_AFTER_SECONDS: u32 = 3_600;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoQuery {}
 
 #[derive(Serialize)]
 struct UploadJson {
@@ -30,7 +26,7 @@ pub async fn create(
     service: Service,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let NoQuery {} = query::parse(&request)?;
+    query::none(&request)?;
     let uploads = &service.app.uploads;
     let slot = uploads.slot()?;
     let limit = service.app.limits.upload_bytes;

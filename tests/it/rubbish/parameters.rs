@@ -1,6 +1,8 @@
 //! Parameters, methods, paths and positions that are none.
 
+use porchlight::identity::Role;
 use reqwest::Method;
+use serde_json::json;
 
 use super::works_and_holds_nothing;
 use crate::support::{Answer, Service, Stream, Token};
@@ -229,4 +231,39 @@ async fn a_last_event_id_that_makes_no_sense_is_a_reset_and_not_an_error() {
         );
     }
     works_and_holds_nothing(&service).await;
+}
+
+#[tokio::test]
+async fn every_endpoint_names_a_parameter_that_it_does_not_know() {
+    let service = Service::start().await;
+    let operations = ["/health/", "/metrics", "/openapi.json", "/console/"];
+    let is_of_users = |path: &str| path != "/" && !operations.iter().any(|p| path.starts_with(p));
+    let mut checked = 0;
+    for endpoint in porchlight::http::routes::all() {
+        if !is_of_users(endpoint.path) {
+            continue;
+        }
+        let path = endpoint
+            .path
+            .replace("{module}", "escrows")
+            .replace("{id}", "1");
+        for role in [Role::Agent, Role::Worker, Role::Service] {
+            let token = Token {
+                role,
+                ..Token::user("ann", &["a"])
+            };
+            let url = service.url(&format!("{path}?surprise=1"));
+            let request = service
+                .client
+                .request(endpoint.method.as_str().parse().unwrap(), url);
+            let answer = Answer::to(request.bearer_auth(token.signed()).json(&json!({}))).await;
+            if answer.status != 403 {
+                let what = format!("{} {path} by {role:?}", endpoint.method);
+                let field = answer.refused(400, "invalid_parameter", &what);
+                assert_eq!(field.as_deref(), Some("surprise"), "{what}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 50, "only {checked}");
 }
