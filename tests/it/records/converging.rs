@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use porchlight::identity::Role;
 use sqlx::PgConnection;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::viewer::Viewer;
@@ -78,17 +79,21 @@ async fn converge(services: &[Service; 2], broker: &str, mut chance: Chance) -> 
         let sql = services[0].database.connect().await;
         by_hand.push(by_sql(sql, broker, (chance.fork(), until)));
     }
+    let listed = Semaphore::new(0);
     let mut looks = Vec::new();
     for token in viewers(broker) {
         for _ in 0..LOOKS_EACH {
             let viewer = Viewer::new(services, token.clone(), chance.fork());
-            looks.push(viewer.look(duration()));
+            looks.push(viewer.look(duration(), &listed));
         }
     }
+    let all_listed = u32::try_from(looks.len()).expect("a few");
     let sql = services[1].database.connect().await;
     let all = async {
         let written = futures_util::future::join_all(writers);
         tokio::join!(written, futures_util::future::join_all(by_hand));
+        // Who lists only now begins behind all that is told, and would wait for the end in vain.
+        drop(listed.acquire_many(all_listed).await);
         end(sql, broker).await;
     };
     let (viewers, ()) = tokio::join!(futures_util::future::join_all(looks), all);

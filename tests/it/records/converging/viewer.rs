@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::super::{Call, MODULES, body};
 use crate::support::{Chance, Message, Service, Stream, Token};
@@ -67,12 +68,14 @@ impl<'a> Viewer<'a> {
         }
     }
 
-    /// Begins somewhere in `during`, and looks until everything has been told.
-    pub async fn look(mut self, during: Duration) -> Self {
+    /// Begins somewhere in `during`, says that it has `listed`, and looks until everything has
+    /// been told.
+    pub async fn look(mut self, during: Duration, listed: &Semaphore) -> Self {
         let at = self.chance.below(1_000);
         tokio::time::sleep(during / 1_000 * u32::try_from(at).expect("small")).await;
         let (kept, position) = self.list().await;
         self.kept = kept;
+        listed.add_permits(1);
         let mut stream = self.open(&format!("/stream?since={position}"), "").await;
         loop {
             let calm = 1 + self.chance.below(CALM);
