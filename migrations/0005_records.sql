@@ -516,8 +516,8 @@ end
 $$;
 
 -- A page of the records that people on `teams` may see. `wanted` has `equal` (values by
--- column), `is_away`, `words` (patterns, each of which must match in one of the columns
--- `searched`), `sort` (a column), `descending`, and where the page before ended: `after_id`
+-- column), `is_away`, `words` (regular expressions, each of which must match in one of the
+-- columns `searched`), `sort` (a column), `descending`, and where the page before ended: `after_id`
 -- and `after`, the value there.
 --
 -- It is stable, so that it sees what the statement that calls it sees.
@@ -560,7 +560,7 @@ begin
                 else 'array_to_string(n.%I, E''\n'')' end, a.attname), ', ') into searched
         from jsonb_array_elements_text(wanted -> 'searched') c
         join pg_attribute a on a.attrelid = l.records and a.attname = c;
-        conditions := concat(conditions, format(' and concat_ws(E''\n'', %s) ilike all (array(
+        conditions := concat(conditions, format(' and concat_ws(E''\n'', %s) collate "C" ~ all (array(
             select jsonb_array_elements_text($3 -> ''words'')))', searched));
     end if;
     if wanted ? 'after_id' and wanted ->> 'after' is null then

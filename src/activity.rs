@@ -172,7 +172,7 @@ impl Activity {
             module: told.module().cloned(),
             record_id: told.record_id().cloned(),
             label: record.and_then(|record| names.label(&record).map(ToOwned::to_owned)),
-            text: names.text(act, (&self.modules, rights)),
+            text: names.text(&event, &self.modules),
             version: told.version,
             changes: told.changes.clone(),
         }

@@ -119,11 +119,18 @@ impl Modules {
         self.0.iter().find(|module| module.name == *name)
     }
 
-    /// The fields that are private in what is told of a module, where it has any.
+    /// The fields that are private in what is told, if it is of a module that has any: the one
+    /// that it names, or else the one whose records its type begins with.
     #[must_use]
-    pub fn private(&self, name: Option<&ModuleName>) -> Option<&BTreeSet<String>> {
-        let fields = &self.get(name?)?.private;
-        (!fields.is_empty()).then_some(fields)
+    pub fn private(
+        &self,
+        name: Option<&ModuleName>,
+        told: &EventType,
+    ) -> Option<&BTreeSet<String>> {
+        let singular = told.as_str().split(':').next()?;
+        let named = name.and_then(|name| self.get(name));
+        let module = named.or_else(|| self.iter().find(|module| module.singular() == singular))?;
+        (!module.private.is_empty()).then_some(&module.private)
     }
 
     /// All of them, in the file's order.
@@ -162,6 +169,11 @@ impl FromStr for Modules {
         for module in &file.module {
             let invalid = |why: &str| InvalidModules(format!("module {}: {why}", module.name));
             module.check().map_err(|why| invalid(&why))?;
+            if module.told("created").is_reserved() {
+                return Err(invalid(
+                    "its singular begins what streams say of themselves",
+                ));
+            }
             if !names.insert(&module.name) || !singulars.insert(module.singular()) {
                 return Err(invalid("its name or singular is another's too"));
             }
@@ -210,6 +222,29 @@ mod tests {
     }
 
     #[test]
+    fn what_names_no_module_is_private_by_its_type() {
+        let modules = Modules::default();
+        let leads = "leads".parse().unwrap();
+        for (name, told, field) in [
+            (None, "escrow:closed", Some("commission")),
+            (Some(&leads), "escrow:closed", Some("notes")),
+            (
+                Some(&"boats".parse().unwrap()),
+                "escrow:closed",
+                Some("commission"),
+            ),
+            (None, "boat:sunk", None),
+            (None, "user:viewing:escrow", None),
+        ] {
+            let fields = modules.private(name, &EventType::parse(told).unwrap());
+            assert_eq!(
+                fields.map(|all| all.contains(field.unwrap())),
+                field.map(|_| true)
+            );
+        }
+    }
+
+    #[test]
     fn rubbish_names_no_modules_and_says_why() {
         let long = format!("name = 'a'\nsingular = '{}'", "x".repeat(33));
         let twice = "name = 'a'\nsingular = 'b'\n[[module]]\nname = 'a'\nsingular = 'c'";
@@ -223,6 +258,7 @@ mod tests {
             ("name = 'a'\nsingular = 'b'\nprivate = ['fee', '']", "\"\""),
             ("name = 'a'\nsingular = 'b'\nverbs = { 's o' = 'x' }", "s o"),
             (twice, "another"),
+            ("name = 'a'\nsingular = 'stream'", "streams"),
         ] {
             let error = format!("[[module]]\n{bad}").parse::<Modules>().unwrap_err();
             assert!(error.to_string().contains(word), "{bad:?}: {error}");

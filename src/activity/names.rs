@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::doing::doing;
 use super::values::{REDACTED, plain};
 use super::words::Said;
-use crate::event::{Audience, Event, Rights};
+use crate::event::{Audience, Event};
 use crate::event_log::labels::{self, Question};
 use crate::ids::{BrokerId, RecordPath, UserId};
 use crate::modules::Modules;
@@ -116,16 +116,15 @@ impl Names {
         label.unwrap_or_else(|| format!("{kind} {}", record.id))
     }
 
-    /// What was done, in words, as somebody with these rights may read it.
+    /// What was done, in words, by the event as its reader sees it.
     #[must_use]
-    pub fn text(&self, act: &Event, (modules, rights): (&Modules, &Rights)) -> String {
-        let seen = act.seen_with(rights);
+    pub fn text(&self, seen: &Event, modules: &Modules) -> String {
         let record = seen.told.record_path();
         let label = record.map(|record| self.record(&record, modules));
         let said = Said {
             who: self.user(seen.told.user.as_ref()),
             label: label.as_deref().unwrap_or("a record"),
-            doing: doing(&seen, modules, self),
+            doing: doing(seen, modules, self),
         };
         said.text()
     }

@@ -52,6 +52,9 @@ fn outcome(broker: &BrokerId, filled: &Filled) -> String {
     let Filled::Made(made) = filled else {
         return format!("{broker} has records already: nothing was changed.");
     };
+    if made.is_empty() {
+        return "None of the modules has its records here: nothing was made.".to_owned();
+    }
     let counts = made
         .iter()
         .map(|(module, count)| format!("{count} {module}"));

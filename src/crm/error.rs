@@ -20,6 +20,8 @@ const DATA: &str = "22";
 pub struct Stale {
     /// The version that it began from.
     pub asked: i64,
+    /// The version that there is.
+    pub version: i64,
     /// The record now, as the caller sees it.
     pub record: Arc<RawValue>,
     /// The fields that both have changed.

@@ -1,6 +1,7 @@
 //! Lists of records: a page at a time, true at one position of the log.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde_json::json;
 
@@ -205,13 +206,46 @@ fn words(search: &str) -> Result<Vec<String>, CrmError> {
     Ok(words)
 }
 
+/// A regular expression that means this word, in small or large letters. It names both, because
+/// what letters are depends on the database's locale.
 fn pattern(word: &str) -> String {
-    let mut pattern = String::from("%");
+    let mut pattern = String::new();
     for letter in word.chars() {
-        if matches!(letter, '%' | '_' | '\\') {
+        let others = [one(letter.to_lowercase()), one(letter.to_uppercase())];
+        let others = others.into_iter().flatten();
+        let others: String = others.filter(|other| *other != letter).collect();
+        if !others.is_empty() {
+            let _ = write!(pattern, "[{letter}{others}]");
+            continue;
+        }
+        if letter.is_ascii_punctuation() {
             pattern.push('\\');
         }
         pattern.push(letter);
     }
-    pattern + "%"
+    pattern
+}
+
+/// The letter, where it is one.
+fn one(mut letters: impl ExactSizeIterator<Item = char>) -> Option<char> {
+    letters.next().filter(|_| letters.len() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_means_its_word_and_no_more() {
+        for (word, expected) in [
+            ("Ab", "[Aa][bB]"),
+            ("äß", "[äÄ]ß"),
+            ("Я", "[Яя]"),
+            ("1%_\\", "1\\%\\_\\\\"),
+            ("***:(?i)[^]-a", "\\*\\*\\*\\:\\(\\?[iI]\\)\\[\\^\\]\\-[aA]"),
+            ("🏠東", "🏠東"),
+        ] {
+            assert_eq!(pattern(word), expected);
+        }
+    }
 }

@@ -38,6 +38,7 @@ pub(super) fn refuse_stale(
     }
     Err(CrmError::Stale(Box::new(Stale {
         asked,
+        version: row.version,
         record: Record::of(row, kind, reader)?.json,
         fields,
     })))

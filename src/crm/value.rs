@@ -14,6 +14,8 @@ use crate::ids::is_valid;
 const NUMBER_CHARS: usize = 40;
 /// What stands for no value.
 const NULL: &str = "null";
+/// What stands for a value that its reader may not see.
+const REDACTED: &str = "[REDACTED]";
 
 /// The value as JSON, or what would be one.
 pub(super) fn parse(field: &Field, given: Given<'_>) -> Result<String, String> {
@@ -26,6 +28,12 @@ pub(super) fn parse(field: &Field, given: Given<'_>) -> Result<String, String> {
     }
     if is_nothing {
         return Ok(NULL.to_owned());
+    }
+    // Whoever saves a whole record as it was shown does not mean to lose what was not.
+    if field.is_private && string(given).is_some_and(|text| text == REDACTED) {
+        return Err(format!(
+            "cannot be {REDACTED}, which stands for a value that is not shown"
+        ));
     }
     let parsed = match field.of_type {
         FieldType::Text => text(field, given),
@@ -258,6 +266,17 @@ mod tests {
         ] {
             assert!(parse(&field(of_type), Given::Text(text)).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_stands_for_a_private_value_is_none() {
+        let notes = Field {
+            is_private: true,
+            ..field(FieldType::Text)
+        };
+        assert!(parse(&notes, Given::Text("[REDACTED]")).is_err());
+        assert!(parse(&notes, Given::Text("[REDACTED], mostly")).is_ok());
+        assert!(parse(&field(FieldType::Text), Given::Text("[REDACTED]")).is_ok());
     }
 
     #[test]

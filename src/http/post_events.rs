@@ -101,7 +101,11 @@ pub async fn publish(
     let body = body::read(&request, payload, limits.body_bytes).await?;
     let mut events = events(&body, &caller, limits.event_bytes)?;
     for event in &mut events {
-        if let Some(names) = service.app.modules.private(event.module()) {
+        if let Some(names) = service
+            .app
+            .modules
+            .private(event.module(), &event.event_type)
+        {
             set_aside(event, names);
         }
     }

@@ -96,16 +96,19 @@ fn shown(error: &FieldError) -> ErrorJson<'_> {
 }
 
 fn conflict(stale: &Stale) -> Problem {
-    let both = if stale.fields.is_empty() {
-        "None of your fields were changed by others: ?merge=fields would apply a PATCH.".to_owned()
+    let asked = stale.asked;
+    let why = if asked > stale.version {
+        format!("The record is not of version {asked} yet.")
+    } else if stale.fields.is_empty() {
+        format!(
+            "The record has changed since version {asked}. None of your fields were changed by \
+             others: ?merge=fields would apply a PATCH."
+        )
     } else {
-        format!("Others have changed {}, too.", stale.fields.join(", "))
+        let fields = stale.fields.join(", ");
+        format!("The record has changed since version {asked}. Others have changed {fields}, too.")
     };
-    let detail = format!(
-        "The record has changed since version {}. {both} Nothing was changed; `record` is how it \
-         is now.",
-        stale.asked
-    );
+    let detail = format!("{why} Nothing was changed; `record` is how it is now.");
     Problem::new(StatusCode::CONFLICT, "stale", detail)
         .at("If-Match")
         .showing("version", &stale.asked)

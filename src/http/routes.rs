@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::ready;
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::{Handler, HttpRequest, Responder, Route, web};
+use actix_web::{FromRequest, Handler, HttpRequest, Responder, Route, guard, web};
 
 use super::problem::Problem;
 use super::{
@@ -18,6 +18,8 @@ pub struct Endpoint {
     pub method: Method,
     /// The path, with `{names}` for its parts.
     pub path: &'static str,
+    /// Whether HEAD is answered as well, as GET is but for the body.
+    has_head: bool,
     route: Route,
 }
 
@@ -27,15 +29,32 @@ macro_rules! methods {
         fn $name<F, Args>(path: &'static str, handler: F) -> Endpoint
         where
             F: Handler<Args>,
-            Args: actix_web::FromRequest + 'static,
+            Args: FromRequest + 'static,
             F::Output: Responder + 'static,
         {
-            Endpoint { method: Method::$method, path, route: web::$name().to(handler) }
+            let route = web::method(Method::$method).to(handler);
+            Endpoint { method: Method::$method, path, has_head: false, route }
         }
     )+};
 }
 
-methods!(get: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE);
+methods!(stream: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE);
+
+/// What has an end can be asked for its headers alone.
+fn get<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let either = guard::Any(guard::Get()).or(guard::Head());
+    Endpoint {
+        method: Method::GET,
+        path,
+        has_head: true,
+        route: web::route().guard(either).to(handler),
+    }
+}
 
 /// All endpoints.
 #[must_use]
@@ -43,11 +62,11 @@ pub fn all() -> Vec<Endpoint> {
     vec![
         get("/", console::index),
         get("/console/{file}", console::file),
-        get("/stream", streams::all),
-        get("/stream/user", streams::user),
-        get("/stream/team", streams::team),
-        get("/stream/broker", streams::broker),
-        get("/stream/records/{module}/{id}", streams::record),
+        stream("/stream", streams::all),
+        stream("/stream/user", streams::user),
+        stream("/stream/team", streams::team),
+        stream("/stream/broker", streams::broker),
+        stream("/stream/records/{module}/{id}", streams::record),
         get("/events", get_events::list),
         post("/events", post_events::publish),
         post("/presence/heartbeat", presence::heartbeat),
@@ -60,7 +79,7 @@ pub fn all() -> Vec<Endpoint> {
         post("/locks/{module}/{id}/renew", locks::renew),
         post("/locks/{module}/{id}/request", locks::request),
         post("/locks/{module}/{id}/takeover", locks::take_over),
-        get("/stream/worker", streams::worker),
+        stream("/stream/worker", streams::worker),
         get("/tasks", tasks::list),
         post("/tasks", tasks::create),
         post("/tasks/claim", tasks_worker::claim),
@@ -71,7 +90,7 @@ pub fn all() -> Vec<Endpoint> {
         post("/tasks/{id}/complete", tasks_worker::complete),
         post("/tasks/{id}/fail", tasks_worker::fail),
         post("/tasks/{id}/cancelled", tasks_worker::cancelled),
-        get("/tasks/{id}/output", task_output::read),
+        stream("/tasks/{id}/output", task_output::read),
         post("/tasks/{id}/output", task_output::write),
         get("/notifications", notifications::list),
         post("/notifications", notifications::post),
@@ -106,7 +125,11 @@ pub fn configure(service: &mut web::ServiceConfig) {
         paths.or_default().push(endpoint);
     }
     for ((_, path), endpoints) in paths {
-        let methods: Vec<_> = endpoints.iter().map(|e| e.method.to_string()).collect();
+        let methods = endpoints.iter().flat_map(|e| {
+            let head = e.has_head.then_some("HEAD");
+            [e.method.as_str()].into_iter().chain(head)
+        });
+        let methods: Vec<_> = methods.collect();
         let allowed = methods.join(", ");
         let resource = endpoints
             .into_iter()

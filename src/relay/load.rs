@@ -130,7 +130,7 @@ fn event(row: &Row, rules: &Rules) -> Result<(BrokerId, NewEvent), String> {
         is_truncated: row.is_truncated,
         ..NewEvent::new(audience, event_type)
     };
-    if let Some(names) = rules.modules.private(event.module()) {
+    if let Some(names) = rules.modules.private(event.module(), &event.event_type) {
         set_aside(&mut event, names);
     }
     truncate(&mut event, rules.event_bytes);

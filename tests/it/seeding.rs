@@ -179,6 +179,27 @@ async fn a_broker_that_has_a_record_is_left_alone_and_others_are_not() {
 }
 
 #[tokio::test]
+async fn other_modules_have_those_records_that_are_kept_here() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("modules.toml");
+    let flag = format!("--modules={}", file.display());
+    let boats = "[[module]]\nname = 'boats'\nsingular = 'boat'\n";
+    let leads = format!("{boats}[[module]]\nname = 'leads'\nsingular = 'lead'\n");
+    for (modules, said) in [
+        (
+            boats,
+            "None of the modules has its records here: nothing was made.",
+        ),
+        (&leads, "acme has 50 leads now."),
+    ] {
+        std::fs::write(&file, modules).expect("a file");
+        let ended = seed(&database, &[&flag]).await;
+        assert!(ended.stdout.starts_with(said), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_tokens_open_the_service() {
     let service = Service::start().await;
     let ended = seed(&service.database, &[]).await;

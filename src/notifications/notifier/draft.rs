@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cause::Cause;
 use crate::activity::Names;
-use crate::event::{Audience, Event, Rights};
+use crate::event::{Audience, Event};
 use crate::ids::{ModuleName, RecordId, RecordPath, UserId};
 use crate::modules::Modules;
 use crate::notifications::Kind;
@@ -86,14 +86,11 @@ impl Matter<'_> {
         let record = event.told.record_path();
         let label = record.as_ref().map(|record| names.record(record, modules));
         let label = label.unwrap_or_else(|| "a record".to_owned());
-        let rights = Rights {
-            user: to.clone(),
-            sees_private: false,
-        };
         let title = match kind {
             Kind::LockTakenOver => format!("{who} took over your lock on {label}"),
             Kind::LockRequested => format!("{who} asks for your lock on {label}"),
-            Kind::TaskEnded | Kind::RecordChanged => names.text(event, (modules, &rights)),
+            // As it is kept, without what is private: the words stay when the record is another's.
+            Kind::TaskEnded | Kind::RecordChanged => names.text(event, modules),
         };
         let (subject, count, times, record) = if let Some(many) = self.many {
             self.counted(many, who)

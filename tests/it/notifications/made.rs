@@ -168,6 +168,10 @@ async fn the_owner_of_a_record_is_told_what_others_do_to_it() {
     let mut alone = done("l-2", ("updated", "bob", "ann"));
     alone.changes = Some(raw(r#"{"listPrice":395000}"#));
     alone.previous = Some(raw(r#"{"listPrice":400000}"#));
+    // What is private stays out: the record may be another's when this is read.
+    let mut secret = done("l-7", ("updated", "bob", "ann"));
+    secret.changes = Some(raw(r#"{"commission":"[REDACTED]"}"#));
+    secret.private = Some(porchlight::event::Private(raw(r#"{"commission":12000}"#)));
     let own = done("l-3", ("updated", "ann", "ann"));
     let created = done("l-4", ("created", "bob", "ann"));
     let mut nobody = done("l-5", ("archived", "bob", "ann"));
@@ -176,6 +180,7 @@ async fn the_owner_of_a_record_is_told_what_others_do_to_it() {
         a,
         vec![
             priced,
+            secret,
             alone,
             own,
             created,
@@ -184,13 +189,14 @@ async fn the_owner_of_a_record_is_told_what_others_do_to_it() {
         ],
     )
     .await;
-    until_had(b, &ann, 4).await;
+    until_had(b, &ann, 5).await;
     assert_eq!(
         had(b, &ann).await,
         [
             "recordChanged info bob sold listing l-6",
             "recordChanged info Somebody archived listing l-5",
             "recordChanged info bob changed the list price of listing l-2 from $400,000 to $395,000",
+            "recordChanged info bob changed the commission of listing l-7",
             "recordChanged info bob changed the commission and the list price of listing l-1",
         ]
     );

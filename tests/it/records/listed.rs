@@ -169,6 +169,8 @@ async fn filters_narrow_a_list_and_mean_what_they_say() {
         ("q=_", &["3"]),
         ("q=%5C", &["3"]),
         ("q=vital", &["4"]),
+        ("q=%C3%A9LAN", &["4"]),
+        ("q=.*", &[]),
         ("q=lost", &[]),
         ("q=%20%20", &["1", "2", "3", "4"]),
         ("q=ann&status=new&archived=all", &["1", "5"]),

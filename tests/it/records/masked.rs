@@ -165,6 +165,12 @@ async fn whoever_makes_a_record_for_another_writes_it_once() {
         .patch("clients/x", &json!({"notes": "x"}))
         .await;
     again.refused(403, "private_field", "notes");
+    // Who was shown a mask, and owns the record by now, does not write it over the value.
+    let saved = Call::by(&a, &agent("bob"))
+        .patch("clients/x", &json!({"name": "m", "notes": "[REDACTED]"}))
+        .await;
+    let named = saved.refused(400, "invalid_field", "a mask");
+    assert_eq!(named.as_deref(), Some("notes"));
 }
 
 #[tokio::test]

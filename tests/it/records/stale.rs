@@ -83,6 +83,8 @@ async fn what_does_not_collide_is_merged_when_asked_for() {
         .patch("escrows/e-1?merge=fields", &json!({"zip": "1"}))
         .await;
     ahead.refused(409, "stale", "ahead");
+    let detail = ahead.json()["detail"].to_string();
+    assert!(detail.contains("not of version 99 yet"), "{detail}");
     assert_eq!(
         body(&Call::by(&a, &ann).get("escrows/e-1").await, 200),
         merged

@@ -156,18 +156,18 @@ async fn other_methods_and_paths_are_refused() {
         "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
     ];
     for (path, allowed) in [
-        ("/", "GET"),
-        ("/console/console.js", "GET"),
+        ("/", "GET, HEAD"),
+        ("/console/console.js", "GET, HEAD"),
         ("/stream", "GET"),
         ("/stream/user", "GET"),
         ("/stream/team", "GET"),
         ("/stream/broker", "GET"),
         ("/stream/records/m/i", "GET"),
-        ("/events", "GET, POST"),
-        ("/health/live", "GET"),
-        ("/health/ready", "GET"),
-        ("/metrics", "GET"),
-        ("/openapi.json", "GET"),
+        ("/events", "GET, HEAD, POST"),
+        ("/health/live", "GET, HEAD"),
+        ("/health/ready", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
     ] {
         for method in methods.iter().filter(|method| !allowed.contains(*method)) {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
@@ -266,4 +266,39 @@ async fn every_endpoint_names_a_parameter_that_it_does_not_know() {
         }
     }
     assert!(checked > 50, "only {checked}");
+}
+
+#[tokio::test]
+async fn whatever_has_an_end_can_be_asked_for_its_headers_alone() {
+    let service = Service::start().await;
+    let token = Token::user("u", &["a"]);
+    let head = async |path: &str| {
+        let request = service.client.head(service.url(path));
+        Answer::to(request.bearer_auth(token.signed())).await
+    };
+    for path in [
+        "/",
+        "/health/live",
+        "/health/ready",
+        "/openapi.json",
+        "/events",
+        "/records/leads",
+        "/records/leads/none",
+        "/records/leads?limit=0",
+        "/nowhere",
+    ] {
+        let (get, head) = (service.get(path, &token), head(path).await);
+        let get = Answer::to(get).await;
+        assert_eq!((head.status, &*head.text), (get.status, ""), "{path}");
+        for name in ["content-type", "content-length", "etag", "cache-control"] {
+            assert_eq!(head.header(name), get.header(name), "{path} {name}");
+        }
+        let has_position = |answer: &Answer| !answer.header("stream-position").is_empty();
+        assert_eq!(has_position(&head), has_position(&get), "{path}");
+    }
+    for path in ["/stream", "/stream/records/m/i", "/tasks/t/output"] {
+        let answer = head(path).await;
+        assert_eq!((answer.status, &*answer.text), (405, ""), "{path}");
+    }
+    works_and_holds_nothing(&service).await;
 }
