@@ -445,10 +445,59 @@ begin
         select t.tgname from pg_trigger t
         where t.tgrelid = unwatch.watched and t.tgfoid = 'porchlight.capture()'::regprocedure
     loop
-        execute format('drop trigger %I on %s', name, watched);
+        begin
+            execute format('drop trigger %I on %s', name, watched);
+        exception when insufficient_privilege then
+            -- Who may make a trigger may not take it away; this one has nothing to tell any more.
+        end;
     end loop;
     return was_watched;
 end
+$$;
+
+-- An event of the CRM's own, told when the transaction commits. `audience` is one of
+-- {"user": id}, {"team": id} and {"broker": true}; which broker says `broker`, or
+-- `SET LOCAL porchlight.broker_id`, or the audience itself: {"broker": "b-1", "team": "t-1"}.
+-- `data` and `changes` are json, jsonb, text with JSON in it, or anything that becomes JSON.
+-- What they hold cannot fail the transaction: what cannot be told is set aside by the relay.
+create or replace function porchlight.emit(type text, audience jsonb, data anycompatible default null,
+        broker text default null, module text default null, record_id text default null,
+        changes anycompatible default null, version bigint default null, user_id text default null)
+    returns void
+    language sql
+    security definer
+    set search_path = pg_catalog, pg_temp
+    -- As capture writes JSON.
+    set timezone = 'UTC'
+    set datestyle = 'ISO'
+    set intervalstyle = 'iso_8601'
+    set bytea_output = 'hex'
+    set extra_float_digits = 1
+as $$
+    insert into porchlight.outbox (broker_id, audience, type, module, record_id, user_id, version,
+        data, changes, is_truncated)
+    select coalesce(emit.broker, case jsonb_typeof(audience -> 'broker')
+                when 'string' then audience ->> 'broker' end,
+            nullif(current_setting('porchlight.broker_id', true), '')),
+        case
+            when audience ? 'user' then 'user:' || (audience ->> 'user')
+            when audience ? 'team' then 'team:' || (audience ->> 'team')
+            when audience -> 'broker' = 'true' or jsonb_typeof(audience -> 'broker') = 'string' then 'broker'
+        end,
+        emit.type, emit.module, emit.record_id,
+        coalesce(emit.user_id, nullif(current_setting('porchlight.user_id', true), '')),
+        emit.version, case when fits then data_text end, case when fits then changes_text end,
+        not fits
+    from (
+        select *, coalesce(octet_length(data_text), 0) + coalesce(octet_length(changes_text), 0)
+            <= 65536 as fits
+        from (
+            select case when pg_typeof(emit.data) = 'text'::regtype then emit.data::text
+                    else to_json(emit.data)::text end as data_text,
+                case when pg_typeof(emit.changes) = 'text'::regtype then emit.changes::text
+                    else to_json(emit.changes)::text end as changes_text
+        ) texts
+    ) told
 $$;
 
 -- Makes the statements anew for tables that have changed since: until then, each write does.

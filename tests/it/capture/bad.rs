@@ -212,3 +212,21 @@ async fn a_table_that_is_gone_can_be_unwatched() {
     let left = "select count(*) from porchlight.watched() where problem is not null";
     until_counted(&mut crm.sql, left, 0).await;
 }
+
+#[tokio::test]
+async fn who_may_watch_a_table_of_others_may_unwatch_it() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(&format!(
+        "create role \"{0}\"; grant trigger on public.listings to \"{0}\";
+         grant usage on schema porchlight to \"{0}\";
+         grant all on all tables in schema porchlight to \"{0}\";
+         grant execute on function porchlight.capture to \"{0}\"; set role \"{0}\"; {WATCH};
+         do $$ begin assert porchlight.unwatch('public.listings'); end $$; reset role;
+         insert into public.listings (id, team_id) values ('l-1', 'a');
+         drop owned by \"{0}\"; drop role \"{0}\"",
+        crm.a.database.name()
+    ))
+    .await;
+    assert!(crm.listed().await.is_empty());
+    assert_eq!(crm.reasons().await, [""; 0]);
+}

@@ -58,15 +58,7 @@ async fn where_the_rows_may_not_be_read_they_are_told_as_they_were_written() {
          grant all on all tables in schema porchlight to \"{0}_teller\";
          grant create on schema porchlight to \"{0}_teller\";
          alter function porchlight.capture() owner to \"{0}_teller\"",
-        crm.a
-            .database
-            .url()
-            .split('/')
-            .next_back()
-            .expect("a name")
-            .split('?')
-            .next()
-            .expect("a name")
+        crm.a.database.name()
     ))
     .await;
     crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
