@@ -50,6 +50,8 @@ as $$
                 where o.attrelid = a.attrelid and o.attname = c.name and not o.attisdropped))))
     from pg_attribute a left join porchlight.watches w on w.watched = a.attrelid
     where a.attrelid = columns_of.watched and a.attnum > 0 and not a.attisdropped
+        -- What is computed when it is read, a trigger does not see.
+        and a.attgenerated <> 'v'
 $$;
 
 create or replace function porchlight.capture_parts(watch porchlight.watches)

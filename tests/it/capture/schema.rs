@@ -93,6 +93,36 @@ async fn a_table_of_as_many_columns_as_postgres_lets_it_have_tells_too() {
 }
 
 #[tokio::test]
+async fn a_column_that_is_computed_when_it_is_read_keeps_nothing_from_being_told() {
+    let mut crm = Crm::with_listings().await;
+    let version = sqlx::query_scalar("select current_setting('server_version_num')::int");
+    let version: i32 = version.fetch_one(&mut crm.sql).await.expect("a version");
+    let kind = if version < 180_000 {
+        "stored"
+    } else {
+        "virtual"
+    };
+    crm.run(&format!(
+        "create table public.things (id int primary key, a int,
+             b int generated always as (a * 2) {kind});
+         select porchlight.watch('public.things', module => 'things', broker => 'b');
+         insert into public.things (id, a) values (1, 1); update public.things set a = 2"
+    ))
+    .await;
+    let told = crm.listed().await;
+    assert_eq!(
+        (&told[0]["data"]["a"], &told[1]["changes"]["a"]),
+        (&json!(1), &json!(2))
+    );
+    let computed = if kind == "stored" {
+        json!(4)
+    } else {
+        json!(null)
+    };
+    assert_eq!(told[1]["changes"]["b"], computed);
+}
+
+#[tokio::test]
 async fn in_a_table_restored_from_a_dump_columns_are_known_by_their_names_alone() {
     let mut crm = Crm::with_listings().await;
     crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
