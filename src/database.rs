@@ -32,8 +32,11 @@ const CORE_CONNECTIONS: u32 = 17;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// No statement runs longer, and none waits longer for a lock: a log that somebody holds
 /// must not hold up the others. Nor must an instance that stands still in a transaction.
+/// What the CRM prefers for its own transactions in this database is not for ours.
 const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'; \
-                       set idle_in_transaction_session_timeout = '5s'";
+                       set idle_in_transaction_session_timeout = '5s'; \
+                       set default_transaction_isolation = 'read committed'; \
+                       set default_transaction_read_only = off";
 /// The oldest Postgres that will do.
 const OLDEST_VERSION: i32 = 150_000;
 

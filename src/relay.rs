@@ -41,6 +41,8 @@ const IDLE_REST: Duration = Duration::from_secs(1);
 const WAKEFUL: Duration = Duration::from_mins(1);
 /// The next look after the database could not be asked.
 const FAILED_REST: Duration = Duration::from_secs(1);
+/// Between looks at whether watched tables have other columns by now.
+const RENEWAL_REST: Duration = Duration::from_mins(1);
 
 /// What the relay needs.
 #[derive(Debug)]
@@ -73,8 +75,15 @@ impl Relay {
     /// Relays until it is stopped.
     pub async fn run(mut self) {
         let mut wakeful_until = Instant::now();
+        let mut renewal_at = wakeful_until;
         loop {
             let began = Instant::now();
+            if renewal_at <= began {
+                renewal_at = began + RENEWAL_REST;
+                if let Err(error) = self.renew().await {
+                    tracing::warn!(%error, "what watched tables tell could not be renewed");
+                }
+            }
             let outcome = self.round().await;
             let is_quiet = outcome.as_ref().is_ok_and(|round| round.moved == 0);
             let rest = match outcome {
@@ -99,6 +108,12 @@ impl Relay {
                 () = tokio::time::sleep(self.dice.between(rest, rest + rest / 8)) => {}
             }
         }
+    }
+
+    /// Writers to a table that has changed do it for themselves until then, at a price.
+    async fn renew(&mut self) -> sqlx::Result<()> {
+        let renewed = outbox::renew_watches(self.database.get().await?).await;
+        self.database.after(renewed)
     }
 
     /// Moves what there is, up to a batch.

@@ -73,7 +73,14 @@ pub fn set_aside(event: &mut NewEvent, names: &BTreeSet<String>) {
         let Some(object) = told.clone() else {
             continue;
         };
-        let fields = fields(&object).unwrap_or_default();
+        let Some(fields) = fields(&object) else {
+            // Fields that cannot be read, like "\ud800", may stand beside private ones.
+            if object.get().starts_with('{') && !names.is_empty() {
+                *told = None;
+                event.is_truncated = true;
+            }
+            continue;
+        };
         owner = owner.or_else(|| owner_in(&fields));
         let is_private = |name: &String| names.contains(name) && !is_kept(name);
         if !fields.iter().any(|(name, _)| is_private(name)) {
@@ -192,6 +199,20 @@ mod tests {
             set_aside(&mut event, &names);
             assert!(event.private.is_none());
             assert_eq!(text(&event.data).unwrap(), rubbish);
+        }
+    }
+
+    #[test]
+    fn of_fields_that_cannot_be_read_nothing_is_told_where_some_are_private() {
+        let unreadable = r#"{"fee":1,"\ud800":2}"#;
+        for (names, is_told) in [(&["fee"][..], false), (&[], true)] {
+            let names = names.iter().map(ToString::to_string).collect();
+            let event_type = crate::ids::EventType::parse("boat:sold").unwrap();
+            let mut event = NewEvent::new(crate::event::Audience::Broker, event_type);
+            event.changes = Some(raw(unreadable));
+            set_aside(&mut event, &names);
+            assert_eq!(event.changes.is_some(), is_told);
+            assert_eq!(event.is_truncated, !is_told);
         }
     }
 

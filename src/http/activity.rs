@@ -1,13 +1,12 @@
 //! `GET /activity`: what people did, in words.
 
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::get_events::number;
 use super::problem::Problem;
 use super::{Service, query};
-use crate::activity::{ActivityError, Asked};
+use crate::activity::{ActivityError, Asked, Item};
 use crate::history::HistoryError;
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId, UserId};
@@ -27,6 +26,13 @@ struct ActivityQuery {
     user: Option<String>,
 }
 
+/// Written as it is: JSON that was told to the letter need not be a value to others.
+#[derive(Serialize)]
+struct ActivityPage<'a> {
+    activity: &'a [Item],
+    next: Option<String>,
+}
+
 /// A page of what was done.
 pub async fn list(
     request: HttpRequest,
@@ -39,7 +45,10 @@ pub async fn list(
     response.insert_header(("Stream-Position", listed.position.to_string()));
     response.insert_header(("Cache-Control", "no-store"));
     let next = listed.next.map(|next| next.to_string());
-    Ok(response.json(json!({"activity": listed.items, "next": next})))
+    Ok(response.json(ActivityPage {
+        activity: &listed.items,
+        next,
+    }))
 }
 
 impl Service {

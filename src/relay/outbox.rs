@@ -86,6 +86,14 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Look> {
     .await
 }
 
+/// Makes ready what watched tables tell, where they have other columns than when that was done.
+pub(super) async fn renew_watches(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("select porchlight.renew_watches()")
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
 /// Whose rows there are.
 pub(super) async fn brokers(
     connection: &mut PgConnection,

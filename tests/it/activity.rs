@@ -322,3 +322,25 @@ async fn who_gives_a_record_away_has_not_changed_what_is_private() {
     let expected = "ann changed the owner of 12 Oak St from ann to bob";
     assert_eq!(said, [expected, "ann created 12 Oak St"]);
 }
+
+#[tokio::test]
+async fn json_that_cannot_be_read_as_a_value_is_listed_to_the_letter_and_hides_nothing_private() {
+    let service = Service::start().await;
+    let odd = r#"{"area":1e400,"note":"\ud800"}"#;
+    for changes in [odd, r#"{"commissionRate":123.25,"\ud800":1}"#] {
+        let body = format!(
+            r#"{{"type":"listing:updated","audience":{{"team":"a"}},"module":"listings","recordId":"l-1","changes":{changes}}}"#
+        );
+        let request = service.client.post(service.url("/events")).body(body);
+        let request = request.bearer_auth(Token::service("b").signed());
+        let request = request.header("content-type", "application/json");
+        assert_eq!(request.send().await.expect("an answer").status(), 201);
+    }
+    for path in ["/activity", "/events"] {
+        let request = service.get(path, &agent("bob"));
+        let answer = request.send().await.expect("an answer");
+        let page = answer.text().await.expect("a page");
+        assert!(page.contains(odd), "{page}");
+        assert!(!page.contains("123.25"), "{page}");
+    }
+}

@@ -10,6 +10,7 @@ mod owners;
 mod previous;
 mod relay;
 mod schema;
+mod triggers;
 mod values;
 
 use std::sync::Arc;

@@ -220,3 +220,33 @@ pub async fn cut_connections(
     }
     cuts
 }
+
+#[tokio::test]
+async fn what_the_database_prefers_for_its_own_transactions_is_not_for_ours() {
+    let database = Arc::new(TestDatabase::create().await);
+    let mut sql = database.connect().await;
+    for preference in [
+        "transaction_isolation = 'serializable'",
+        "transaction_read_only = on",
+    ] {
+        let preferred = format!(
+            "do $$ begin execute format('alter database %I set default_{}', current_database()); end $$",
+            preference.replace('\'', "''")
+        );
+        let preferred = sqlx::AssertSqlSafe(preferred);
+        sql.execute(preferred).await.expect("a preference");
+    }
+    let first = Service::on(Arc::clone(&database), &[]).await;
+    let second = Service::on(database, &[]).await;
+    let publish = async |service: &Service| {
+        for n in 0..100 {
+            service.publish(&for_team("a", n)).await;
+        }
+    };
+    tokio::join!(
+        publish(&first),
+        publish(&second),
+        publish(&first),
+        publish(&second)
+    );
+}

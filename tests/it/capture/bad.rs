@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Crm, WATCH};
+use super::{Crm, WATCH, all_in_short, run, until_counted};
 
 /// A call, and words of its refusal.
 const REFUSED: &[(&str, &[&str])] = &[
@@ -33,6 +33,18 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "watch('public.listings', module => 'x', singular => 'a:b', broker => 'b')",
         &["singular must be"],
+    ),
+    (
+        "watch('public.listings', module => 'streams', broker => 'b')",
+        &["stream:created", "singular"],
+    ),
+    (
+        "watch('public.listings', module => 'presence', broker => 'b')",
+        &["reserved"],
+    ),
+    (
+        "watch('public.listings', module => 'doors', singular => 'locks', broker => 'b')",
+        &["reserved"],
     ),
     (
         "watch('public.listings', module => 'x', broker => 'b', team_column => 'team')",
@@ -135,4 +147,86 @@ async fn watched_lists_what_is_watched_and_what_keeps_it_from_telling() {
         .await;
     let problem = watched(&mut crm).await[0]["problem"].to_string();
     assert!(problem.contains("team"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_record_that_has_no_name_is_set_aside_and_one_of_which_all_is_hidden_is_told() {
+    let mut crm = Crm::new().await;
+    crm.run(
+        "create domain flag as boolean; create domain away as flag;
+         create table public.things (id text unique, gone away);
+         select porchlight.watch('public.things', module => 'things', broker => 'b',
+             archived_column => 'gone');
+         insert into public.things values (null), ('t-1'); update public.things set gone = true;
+         select porchlight.watch('public.things', module => 'things', broker => 'b',
+             archived_column => 'gone', hidden_columns => '{id,gone}');
+         update public.things set gone = false; delete from public.things",
+    )
+    .await;
+    let told = all_in_short(&crm.listed().await);
+    let expected = [
+        r#"thing:created t-1 {"gone":null,"id":"t-1"}"#,
+        r#"thing:archived t-1 {"gone":true}"#,
+        "thing:restored t-1",
+        "thing:deleted t-1",
+    ];
+    assert_eq!(told, expected);
+    let reasons = crm.reasons().await;
+    // An update cannot say of which record it was: it is another one before and after.
+    assert_eq!(reasons.len(), 6);
+    assert!(
+        reasons.iter().all(|reason| reason.contains("its record")),
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_watches_the_same_table_at_the_same_time_takes_turns() {
+    let mut crm = Crm::with_listings().await;
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        let mut sql = crm.a.database.connect().await;
+        all.push(tokio::spawn(async move {
+            for _ in 0..5 {
+                run(&mut sql, WATCH).await;
+            }
+        }));
+    }
+    for one in all {
+        one.await.expect("no refusal");
+    }
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
+        .await;
+    assert_eq!(crm.listed().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_table_that_is_gone_can_be_unwatched() {
+    let mut crm = Crm::with_listings().await;
+    crm.run("drop table public.listings").await;
+    assert_eq!(watched(&mut crm).await[0]["problem"], "the table is gone");
+    crm.run(
+        "select porchlight.unwatch(watched) from porchlight.watched() where problem is not null",
+    )
+    .await;
+    let left = "select count(*) from porchlight.watched() where problem is not null";
+    until_counted(&mut crm.sql, left, 0).await;
+}
+
+#[tokio::test]
+async fn who_may_watch_a_table_of_others_may_unwatch_it() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(&format!(
+        "create role \"{0}\"; grant trigger on public.listings to \"{0}\";
+         grant usage on schema porchlight to \"{0}\";
+         grant all on all tables in schema porchlight to \"{0}\";
+         grant execute on function porchlight.capture to \"{0}\"; set role \"{0}\"; {WATCH};
+         do $$ begin assert porchlight.unwatch('public.listings'); end $$; reset role;
+         insert into public.listings (id, team_id) values ('l-1', 'a');
+         drop owned by \"{0}\"; drop role \"{0}\"",
+        crm.a.database.name()
+    ))
+    .await;
+    assert!(crm.listed().await.is_empty());
+    assert_eq!(crm.reasons().await, [""; 0]);
 }

@@ -69,6 +69,18 @@ async fn data_of_any_kind_becomes_json() {
             "{data}"
         );
     }
+    // Whatever the session prefers.
+    crm.run(
+        "set timezone = 'Asia/Tokyo'; set intervalstyle = 'postgres'; set extra_float_digits = 0;
+        select porchlight.emit('x', '{\"broker\": \"b\"}', row(1 / 3.0::float8, '1 day'::interval,
+            '2020-01-01 00:00Z'::timestamptz)); reset all",
+    )
+    .await;
+    let told = crm.listed().await;
+    assert_eq!(
+        told.last().unwrap()["data"],
+        json!({"f1": 0.333_333_333_333_333_3, "f2": "P1D", "f3": "2020-01-01T00:00:00+00:00"})
+    );
     let named =
         "select porchlight.emit('x', '{\"broker\": \"b\"}', changes => jsonb_build_object('a', 1))";
     crm.run(named).await;
@@ -79,7 +91,7 @@ async fn data_of_any_kind_becomes_json() {
     crm.run("select porchlight.emit('x', '{\"broker\": \"b\"}', 'no JSON')")
         .await;
     let count = crm.listed().await.len();
-    assert_eq!((count, crm.reasons().await.len()), (9, 1));
+    assert_eq!((count, crm.reasons().await.len()), (10, 1));
 }
 
 #[tokio::test]
@@ -91,6 +103,8 @@ async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on()
         ("'x', '{\"everyone\": 1}', broker => 'b'", "no audience"),
         ("'x', '{\"team\": \"a b\"}', broker => 'b'", "its audience"),
         ("'x', null, broker => 'b'", "no audience"),
+        ("'x', '{\"broker\": false}', broker => 'b'", "no audience"),
+        ("'x', '[\"broker\"]', broker => 'b'", "no audience"),
         ("null, '{\"broker\": \"b\"}'", "no type"),
         ("'stream:closing', '{\"broker\": \"b\"}'", "reserved"),
         ("'x y', '{\"broker\": \"b\"}'", "its type"),
@@ -120,5 +134,5 @@ async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on()
     for instance in [&crm.a, &crm.b] {
         counted += instance.metric("porchlight_relay_poisoned_total").await;
     }
-    assert_eq!(counted, 11.0);
+    assert_eq!(counted, 13.0);
 }

@@ -162,6 +162,19 @@ async fn a_row_that_the_log_refuses_is_set_aside_and_the_line_goes_on() {
 }
 
 #[tokio::test]
+async fn a_row_with_the_number_of_one_that_was_set_aside_stops_nothing() {
+    let mut crm = Crm::new().await;
+    // As after a restore, or by hand.
+    let rubbish = "insert into porchlight.outbox (id, broker_id) overriding system value
+        values (7, 'not a broker')";
+    for n in 1..=2 {
+        crm.run(rubbish).await;
+        assert_eq!(crm.listed().await, [Value::Null; 0]);
+        assert_eq!(crm.reasons().await.len(), n);
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_somebody_holds_does_not_hold_up_the_others() {
     let mut crm = Crm::with_listings().await;
     crm.run("insert into public.listings (id, broker_id, team_id) values ('l-1', 'held', 'a'), ('l-2', 'b', 'a')").await;

@@ -74,6 +74,94 @@ async fn without_the_columns_that_say_who_may_know_nobody_is_told_and_writes_go_
 }
 
 #[tokio::test]
+async fn a_table_of_as_many_columns_as_postgres_lets_it_have_tells_too() {
+    for count in [99, 100, 1_590] {
+        let mut crm = Crm::new().await;
+        let columns: Vec<_> = (1..count).map(|n| format!("c_{n} int")).collect();
+        crm.run(&format!(
+            "create table public.wide (id int primary key, {});
+             select porchlight.watch('public.wide', module => 'wides', broker => 'b');
+             insert into public.wide (id, c_1) values (1, 1); update public.wide set c_2 = 2",
+            columns.join(", ")
+        ))
+        .await;
+        let told = crm.listed().await;
+        let data = told[0]["data"].as_object().expect("data");
+        assert_eq!((data.len(), &data["c1"]), (count, &json!(1)));
+        assert_eq!(told[1]["changes"], json!({"c2": 2}));
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_is_computed_when_it_is_read_keeps_nothing_from_being_told() {
+    let mut crm = Crm::with_listings().await;
+    let version = sqlx::query_scalar("select current_setting('server_version_num')::int");
+    let version: i32 = version.fetch_one(&mut crm.sql).await.expect("a version");
+    let kind = if version < 180_000 {
+        "stored"
+    } else {
+        "virtual"
+    };
+    crm.run(&format!(
+        "create table public.things (id int primary key, a int,
+             b int generated always as (a * 2) {kind});
+         select porchlight.watch('public.things', module => 'things', broker => 'b');
+         insert into public.things (id, a) values (1, 1); update public.things set a = 2"
+    ))
+    .await;
+    let told = crm.listed().await;
+    assert_eq!(
+        (&told[0]["data"]["a"], &told[1]["changes"]["a"]),
+        (&json!(1), &json!(2))
+    );
+    let computed = if kind == "stored" {
+        json!(4)
+    } else {
+        json!(null)
+    };
+    assert_eq!(told[1]["changes"]["b"], computed);
+}
+
+#[tokio::test]
+async fn in_a_table_restored_from_a_dump_columns_are_known_by_their_names_alone() {
+    let mut crm = Crm::with_listings().await;
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
+        .await;
+    // Of a table with another number, as one in a restored database is.
+    let restored = "update porchlight.watches
+        set made_of = '1:' || split_part(made_of, ':', 2) where watched = 'public.listings'::regclass;
+        select porchlight.renew_watches()";
+    crm.run(restored).await;
+    crm.run("update public.listings set list_price = 1, notes = 'x', commission = 5")
+        .await;
+    crm.run("alter table public.listings rename column commission to fee")
+        .await;
+    crm.run(restored).await;
+    crm.run("update public.listings set fee = 6").await;
+    let told = all_in_short(&crm.listed().await);
+    let expected = r#"listing:updated l-1 {"commission":"[REDACTED]","listPrice":1}"#;
+    assert_eq!(told[1..], [expected]);
+    let reasons = crm.reasons().await;
+    assert_eq!(reasons.len(), 1);
+    assert!(
+        reasons[0].contains("its private column is gone"),
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_changed_table_tells_is_made_ready_once_and_not_by_every_writer() {
+    let mut crm = Crm::with_listings().await;
+    let is_ready = "select (made_of = porchlight.made_of(watched))::int::bigint
+        from porchlight.watches where watched = 'public.listings'::regclass";
+    crm.run("alter table public.listings add column beds int")
+        .await;
+    super::until_counted(&mut crm.sql, is_ready, 0).await;
+    let _third = crate::support::Service::on(crm.a.database.clone(), &[]).await;
+    super::until_counted(&mut crm.sql, is_ready, 1).await;
+}
+
+#[tokio::test]
 async fn no_write_fails_because_of_porchlight() {
     let mut crm = Crm::with_listings().await;
     // Whatever is broken, down to the outbox itself.

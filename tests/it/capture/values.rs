@@ -1,6 +1,7 @@
 //! What values look like when they are told.
 
 use serde_json::json;
+use sqlx::Executor;
 
 use super::Crm;
 
@@ -67,7 +68,13 @@ const VALUES: &[(&str, &str, &str)] = &[
 #[tokio::test]
 async fn values_of_every_type_come_out_as_json_users_expect() {
     let mut crm = Crm::new().await;
-    let columns: Vec<_> = VALUES
+    // Not every Postgres is built with it.
+    let has_xml = crm.sql.execute("select '<a/>'::xml").await.is_ok();
+    let known = VALUES.iter().copied();
+    let known: Vec<_> = known
+        .filter(|(kind, ..)| has_xml || *kind != "xml")
+        .collect();
+    let columns: Vec<_> = known
         .iter()
         .enumerate()
         .map(|(n, (kind, ..))| format!("v_{n} {kind}"))
@@ -83,15 +90,15 @@ async fn values_of_every_type_come_out_as_json_users_expect() {
         columns.join(", ")
     ))
     .await;
-    let values: Vec<_> = VALUES.iter().map(|(_, value, _)| *value).collect();
-    let nulls = vec!["null"; VALUES.len()];
+    let values: Vec<_> = known.iter().map(|(_, value, _)| *value).collect();
+    let nulls = vec!["null"; known.len()];
     crm.run(&format!(
         "insert into public.things values (1, {}); insert into public.things values (2, {})",
         values.join(", "),
         nulls.join(", ")
     ))
     .await;
-    for (n, (kind, value, _)) in VALUES.iter().enumerate() {
+    for (n, (kind, value, _)) in known.iter().enumerate() {
         // The same again is no change, of whatever type it is.
         crm.run(&format!(
             "update public.things set v_{n} = {value}::{kind} where id = 1"
@@ -111,7 +118,7 @@ async fn values_of_every_type_come_out_as_json_users_expect() {
         .await
         .unwrap();
     let fields = |value: fn(&(&str, &str, &'static str)) -> &'static str, id: u8| {
-        let fields = VALUES.iter().enumerate();
+        let fields = known.iter().enumerate();
         let fields: Vec<_> = fields
             .map(|(n, v)| format!("\"v{n}\":{}", value(v)))
             .collect();
@@ -119,7 +126,7 @@ async fn values_of_every_type_come_out_as_json_users_expect() {
     };
     assert_eq!(told[0], fields(|(_, _, told)| told, 1));
     assert_eq!(told[1], fields(|_| "null", 2));
-    let changes = VALUES.iter().enumerate();
+    let changes = known.iter().enumerate();
     let changes: Vec<_> = changes
         .map(|(n, (_, _, told))| format!("{{\"v{n}\":{told}}}"))
         .collect();

@@ -66,6 +66,11 @@ impl TestDatabase {
         Self { name }
     }
 
+    /// A name that is nobody else's.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How to connect to it.
     pub fn options(&self) -> PgConnectOptions {
         PgConnectOptions::new()
