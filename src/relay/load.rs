@@ -25,7 +25,6 @@ pub struct Rules {
 #[derive(Debug)]
 pub(super) struct Poison {
     pub(super) id: i64,
-    pub(super) line: i32,
     pub(super) module: Option<String>,
     pub(super) row: String,
     pub(super) reason: String,
@@ -56,7 +55,6 @@ impl Load {
                 Ok((broker, event)) => load.events.entry(broker).or_default().push(event),
                 Err(reason) => load.poison.push(Poison {
                     id: row.id,
-                    line: row.line,
                     row: serde_json::to_string(&row).unwrap_or_else(|_| "null".to_owned()),
                     module: row.module,
                     reason,

@@ -167,15 +167,13 @@ pub(super) async fn set_aside(
         return Ok(());
     }
     let ids: Vec<_> = poison.iter().map(|p| p.id).collect();
-    let lines: Vec<_> = poison.iter().map(|p| p.line).collect();
     let rows: Vec<_> = poison.iter().map(|p| p.row.as_str()).collect();
     let reasons: Vec<_> = poison.iter().map(|p| p.reason.as_str()).collect();
     sqlx::query!(
-        "insert into porchlight.poison (id, line, outbox_row, reason)
-         select id, line, whole::json, reason
-         from unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) as p(id, line, whole, reason)",
+        "insert into porchlight.poison (id, outbox_row, reason)
+         select id, whole::json, reason
+         from unnest($1::bigint[], $2::text[], $3::text[]) as p(id, whole, reason)",
         &ids,
-        &lines,
         &rows as &[&str],
         &reasons as &[&str],
     )

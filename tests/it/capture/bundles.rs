@@ -184,3 +184,47 @@ async fn a_bundle_that_cannot_be_unpacked_is_set_aside_and_the_line_goes_on() {
         "{reasons:?}"
     );
 }
+
+#[tokio::test]
+async fn a_room_that_is_gone_and_a_table_that_has_changed_are_no_reason_to_tell_nothing() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(
+        "insert into public.listings (id, team_id) select n, 'a' from generate_series(1, 1500) n",
+    )
+    .await;
+    let mut old = crm.a.database.connect().await;
+    run(
+        &mut old,
+        "begin isolation level repeatable read; select 1 from public.listings",
+    )
+    .await;
+    // The room that the transaction sees is dropped.
+    crm.run(WATCH).await;
+    crm.run(WATCH).await;
+    run(
+        &mut old,
+        "update public.listings set list_price = 1; commit",
+    )
+    .await;
+    crm.run(
+        "alter table public.listings drop column list_price, add column rent int;
+         update public.listings set rent = 2;
+         select porchlight.renew_watches();
+         update public.listings set rent = 3",
+    )
+    .await;
+    until_counted(&mut crm.sql, "select count(*) from porchlight.outbox", 0).await;
+    let sql = "select string_agg(said, ', ') from (
+         select changes || ' ' || count(*) as said from (
+             select changes::text, position from porchlight.events where changes is not null) c
+         group by changes order by min(position)) told";
+    let told: String = sqlx::query_scalar(sql)
+        .fetch_one(&mut crm.sql)
+        .await
+        .unwrap();
+    assert_eq!(
+        told,
+        "{\"listPrice\":1} 1500, {\"rent\":2} 1500, {\"rent\":3} 1500"
+    );
+    assert_eq!(crm.reasons().await, [""; 0]);
+}

@@ -1,6 +1,22 @@
--- Capture, where tables have a hundred columns and more, triggers that write to the same rows, or
--- come from a dump; and configurations that could not work.
+-- Capture, as it tells whose a record is by now and what was there before; that leaves what a
+-- statement did to many rows to the relay; and that meets tables with a hundred columns and more,
+-- with triggers that write to the same rows, or that come from a dump.
 
+alter type porchlight.capture_parts
+    add attribute old_owner    text,
+    add attribute is_new_owner text,
+    -- An object of what was there before, for what differs and is not private.
+    add attribute previous     text;
+
+alter table porchlight.outbox
+    -- The place among the rows of one bundle.
+    add column line      int not null default 0,
+    -- A bundle: what this operation did lies in this room.
+    add column operation text,
+    add column room      regclass,
+    drop constraint outbox_pkey,
+    add primary key (id, line);
+create index bundles on porchlight.outbox (id) where operation is not null;
 -- To give back space that it needs again at once, vacuum would take a lock that writers wait for.
 alter table porchlight.outbox set (vacuum_truncate = off);
 
@@ -164,8 +180,8 @@ $$;
 
 drop function porchlight.capture_statement(porchlight.watches, text);
 
--- The one statement that tells what a statement did to a watched table. It is made of the
--- columns as they are, and anew when they have changed, so that no change of the schema makes
+-- The one query that says what a statement did to a watched table, in the columns of the outbox. It is
+-- made of the columns as they are, and anew when they have changed, so that no change of the schema makes
 -- it wrong; it is planned each time, for as many rows as there are. `$1` is who did it, where the transaction says so.
 create function porchlight.capture_statement(watch porchlight.watches, operation text,
         as_now boolean default false)
@@ -238,10 +254,7 @@ begin
                     case when n.porchlight_is and o.porchlight_was then %14$s end as changes,
                     case when n.porchlight_is and (o.porchlight_was is null or %1$s) then %15$s
                         when n.porchlight_is then %16$s end as private,
-                    -- Nobody reads of a thousand changes by one statement what each was before.
-                    case when n.porchlight_is and o.porchlight_was
-                        and (select count(*) <= 1000 from (select from new_rows limit 1001) few)
-                        then %19$s end as previous,
+                    case when n.porchlight_is and o.porchlight_was then %19$s end as previous,
                     n.porchlight_is and o.porchlight_was and (%20$s) is true as is_new_owner
                 from (select *, true as porchlight_was from old_rows) o
                 full join (select *, true as porchlight_is from %21$s r) n on %17$s
@@ -258,13 +271,13 @@ begin
             p.secrets, p.new_secrets, p.is_same, p.old_owner, p.previous, p.is_new_owner, news);
     end if;
     return format($sql$
-        insert into porchlight.outbox (broker_id, audience, type, module, record_id, user_id,
-            version, data, changes, private, owner_id, previous, is_new_owner, is_truncated)
-        select broker, audience, %L || action, %L, id, actor, version, case when fits then data end,
-            case when fits then changes end, case when fits then private end, owner,
+        select broker as broker_id, audience, %L || action as type, %L as module, id as record_id,
+            actor as user_id, version, case when fits then data end as data,
+            case when fits then changes end as changes, case when fits then private end as private,
+            owner as owner_id,
             -- What is longer than a sentence can say is nobody's news.
-            case when octet_length(previous) <= 4096 then previous end,
-            coalesce(is_new_owner, false), not fits
+            case when octet_length(previous) <= 4096 then previous end as previous,
+            coalesce(is_new_owner, false) as is_new_owner, not fits as is_truncated
         from (
             -- As `--event-bytes`.
             select *, coalesce(octet_length(data), 0) + coalesce(octet_length(changes), 0)
@@ -289,6 +302,91 @@ begin
 end
 $$;
 
+-- Where the rows of a watched table wait. A room is left when its table is watched anew, and goes when
+-- nothing in it waits.
+create table porchlight.rooms (
+    room    regclass primary key,
+    watched regclass references porchlight.watches on delete set null,
+    columns text not null,
+    -- Those of the watch when the room was made: what waits is told as it was watched then.
+    queries jsonb not null
+);
+create unique index one_room on porchlight.rooms (watched);
+create sequence porchlight.room_numbers;
+
+-- The oldest bundle. Looked for often, like whatever else waits.
+create function porchlight.first_bundle()
+    returns bigint
+    language plpgsql
+    stable
+    set search_path = pg_catalog, pg_temp
+    set enable_seqscan = off
+as $$
+begin
+    return (select id from porchlight.outbox where operation is not null order by id limit 1);
+end
+$$;
+
+-- Drops rooms that were left, unless somebody is in them.
+create function porchlight.drop_rooms()
+    returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    left_one regclass;
+begin
+    for left_one in select r.room from porchlight.rooms r where r.watched is null loop
+        begin
+            execute format('lock table %s in access exclusive mode nowait', left_one);
+            if not exists (select from porchlight.outbox o where o.room = left_one) then
+                execute format('drop table %s', left_one);
+                delete from porchlight.rooms r where r.room = left_one;
+            end if;
+        exception when lock_not_available then
+            null;
+        end;
+    end loop;
+end
+$$;
+
+-- A table that is watched gets a room; not one with a column of somebody's own type, which nobody
+-- could drop then.
+create function porchlight.make_room()
+    returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name     constant text := 'porchlight.room_' || nextval('porchlight.room_numbers');
+    is_plain boolean;
+    names    text;
+    columns  text;
+begin
+    update porchlight.rooms r set watched = null where r.watched = new.watched;
+    perform porchlight.drop_rooms();
+    select bool_and(t.typtype = 'e' or t.typnamespace = 'pg_catalog'::regnamespace) and count(*) < 1500,
+        string_agg(quote_ident(c.name), ', ' order by c.attnum),
+        string_agg(quote_ident(c.name) || ' '
+            || case when t.typtype = 'e' then 'text' else format_type(t.oid, -1) end, ', ' order by c.attnum)
+    into is_plain, names, columns
+    from porchlight.columns_of(new.watched) c join pg_type t on t.oid = c.type
+    where c.roles <> '{hidden}';
+    if is_plain then
+        execute format('create table %s (porchlight_bundle bigint, porchlight_is_new boolean, %s)',
+            name, columns);
+        insert into porchlight.rooms values (name, new.watched, names, new.statements);
+    end if;
+    return null;
+end
+$$;
+revoke execute on function porchlight.make_room() from public;
+
+create trigger make_room after update of statements on porchlight.watches
+    for each row when (new.statements is distinct from old.statements)
+    execute function porchlight.make_room();
+
 -- Tells what a statement did to a watched table. Whatever goes wrong, the statement goes on.
 create or replace function porchlight.capture()
     returns trigger
@@ -304,44 +402,72 @@ create or replace function porchlight.capture()
     set jit = off
 as $$
 declare
+    actor     constant text := nullif(current_setting('porchlight.user_id', true), '');
+    rows      bigint;
     watch     porchlight.watches;
-    is_any    boolean;
     statement text;
+    room      porchlight.rooms;
+    bundle    bigint;
     failure   text;
     -- Tables that triggers wrote to in this transaction, and how deep these stood in one another.
     nested    text[];
 begin
     if tg_op = 'DELETE' then
-        is_any := exists (select from old_rows);
+        select count(*) into rows from (select from old_rows limit 1001) few;
     else
-        is_any := exists (select from new_rows);
+        select count(*) into rows from (select from new_rows limit 1001) few;
     end if;
-    if not is_any then
+    if rows = 0 then
         return null;
     end if;
     -- A subtransaction: an error in it undoes no more than what it told.
     begin
         select * into watch from porchlight.watches w where w.watched = tg_relid;
-        if watch.watched is not null then
+        if watch.watched is null then
+            return null;
+        end if;
+        nested := string_to_array(nullif(current_setting('porchlight.nested', true), ''), ' ');
+        -- A trigger may have written to these rows again, which was told first: what is told
+        -- last must be how they are.
+        if tg_op <> 'DELETE' and exists (
+                select from unnest(nested) as e(entry)
+                where split_part(entry, ':', 1) = tg_relid::text
+                    and split_part(entry, ':', 2)::integer > pg_trigger_depth())
+                and has_table_privilege(tg_relid, 'select') and not row_security_active(tg_relid) then
+            statement := porchlight.capture_statement(watch, tg_op, as_now => true);
+        elsif watch.made_of is distinct from porchlight.made_of(tg_relid) then
+            statement := porchlight.capture_statement(watch, tg_op);
+        else
             statement := watch.statements ->> tg_op;
-            if watch.made_of is distinct from porchlight.made_of(tg_relid) then
-                statement := porchlight.capture_statement(watch, tg_op);
+            if rows > 1000 then
+                select * into room from porchlight.rooms r where r.watched = tg_relid;
             end if;
-            nested := string_to_array(nullif(current_setting('porchlight.nested', true), ''), ' ');
-            -- A trigger may have written to these rows again, which was told first: what is told
-            -- last must be how they are.
-            if tg_op <> 'DELETE' and exists (
-                    select from unnest(nested) as e(entry)
-                    where split_part(entry, ':', 1) = tg_relid::text
-                        and split_part(entry, ':', 2)::integer > pg_trigger_depth())
-                    and has_table_privilege(tg_relid, 'select') and not row_security_active(tg_relid) then
-                statement := porchlight.capture_statement(watch, tg_op, as_now => true);
-            end if;
-            execute statement using nullif(current_setting('porchlight.user_id', true), '');
-            if pg_trigger_depth() > 1 then
-                perform set_config('porchlight.nested', array_to_string(array(
-                    select unnest(nested) union select format('%s:%s', tg_relid, pg_trigger_depth())), ' '), true);
-            end if;
+        end if;
+        if room.room is not null then
+            begin
+                insert into porchlight.outbox (module, user_id, operation, room)
+                values (watch.module, actor, tg_op, room.room) returning id into bundle;
+                if tg_op <> 'INSERT' then
+                    execute format('insert into %s select $1, false, %s from old_rows',
+                        room.room, room.columns) using bundle;
+                end if;
+                if tg_op <> 'DELETE' then
+                    execute format('insert into %s select $1, true, %s from new_rows',
+                        room.room, room.columns) using bundle;
+                end if;
+            exception when undefined_table then
+                -- It was left and dropped since this transaction looked first.
+                room := null;
+            end;
+        end if;
+        if room.room is null then
+            execute 'insert into porchlight.outbox (broker_id, audience, type, module, record_id, user_id,
+                version, data, changes, private, owner_id, previous, is_new_owner, is_truncated) '
+                || statement using actor;
+        end if;
+        if pg_trigger_depth() > 1 then
+            perform set_config('porchlight.nested', array_to_string(array(
+                select unnest(nested) union select format('%s:%s', tg_relid, pg_trigger_depth())), ' '), true);
         end if;
     exception when others then
         failure := format('%s of %s could not be told: %s (%s)', tg_op, tg_relid::regclass,
@@ -354,6 +480,50 @@ begin
         end;
     end;
     return null;
+end
+$$;
+
+-- Unpacks the oldest bundle: its rows stand in the outbox where it stood. Whether there was one.
+create function porchlight.unpack()
+    returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    -- As capture writes JSON.
+    set timezone = 'UTC'
+    set datestyle = 'ISO'
+    set intervalstyle = 'iso_8601'
+    set bytea_output = 'hex'
+    set extra_float_digits = 1
+    set jit = off
+    -- A room has no index: all in it is read.
+    set enable_seqscan = on
+as $$
+declare
+    bundle porchlight.outbox;
+    query  text;
+begin
+    delete from porchlight.outbox o where o.id = porchlight.first_bundle() and o.line = 0
+    returning * into bundle;
+    if bundle.id is null then
+        return false;
+    end if;
+    select r.queries ->> bundle.operation into query from porchlight.rooms r where r.room = bundle.room;
+    begin
+        execute format($sql$
+            with old_rows as (select * from %1$s where porchlight_bundle = $2 and not porchlight_is_new),
+                new_rows as (select * from %1$s where porchlight_bundle = $2 and porchlight_is_new)
+            insert into porchlight.outbox (id, line, broker_id, audience, type, module, record_id, user_id,
+                version, data, changes, private, owner_id, previous, is_new_owner, is_truncated)
+            overriding system value
+            select $2, row_number() over (), told.* from (%2$s) told$sql$, bundle.room, query)
+            using bundle.user_id, bundle.id;
+    exception when others then
+        insert into porchlight.outbox (id, line, module, failure) overriding system value
+        values (bundle.id, 1, bundle.module,
+            format('%s of many could not be told: %s (%s)', bundle.operation, sqlerrm, sqlstate));
+    end;
+    execute format('delete from %s where porchlight_bundle = $1', bundle.room) using bundle.id;
+    return true;
 end
 $$;
 
@@ -540,3 +710,4 @@ $$;
 -- Tables that are watched already tell the same.
 update porchlight.watches w set made_of = w.watched::oid || ':';
 select porchlight.renew_watches();
+select porchlight.remember_record_words();
