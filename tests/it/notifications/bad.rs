@@ -209,7 +209,10 @@ async fn nobody_is_nobody_and_bodies_are_objects() {
         if method == Method::GET {
             continue;
         }
-        for body in ["", "[]", "{", "null", "\"t\"", "[true]"] {
+        // Who reads need not say more than that.
+        let bodies = ["", "[]", "{", "null", "\"t\"", "[true]"];
+        let may_be_empty = path.contains("/read");
+        for body in bodies.into_iter().skip(usize::from(may_be_empty)) {
             let request = a
                 .client
                 .request(method.clone(), a.url(path))
