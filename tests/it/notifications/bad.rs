@@ -9,7 +9,7 @@ use crate::support::Answer;
 
 async fn everything(connection: &mut PgConnection) -> String {
     let sql = "select concat((select json_agg(n) from porchlight.notifications n),
-        (select json_agg(m) from porchlight.notification_marks m),
+        (select json_agg(m.user_id) from porchlight.notification_marks m where m.read_up_to > 0),
         (select json_agg(r) from porchlight.notification_reads r),
         (select json_agg(p) from porchlight.notification_preferences p),
         (select json_agg(e) from porchlight.events e))";
