@@ -138,7 +138,8 @@ impl Importer {
                 content.ok_or_else(|| {
                     let sentence = format!(
                         "upload: you have no upload {id}. Uploads are kept for 24 hours, or until \
-                         an import of them has completed."
+                         an import of them has completed or, after one has not, their room is \
+                         needed."
                     );
                     refused("no_such_upload", sentence)
                 })

@@ -1,5 +1,5 @@
-//! What users are called. Their tokens say it; it is kept, because those who read of somebody
-//! are not those whose token says it.
+//! What users are called, and whom they work with. Their tokens say it; it is kept, because those
+//! who read of somebody, and those who count for them, are not those whose token says it.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ pub const WAITING: usize = 1_024;
 /// Introductions of one write.
 const MOST_AT_ONCE: usize = 256;
 /// From one write to the next.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(20);
 /// Names that are remembered as written; then all of them are forgotten.
 const MOST_WRITTEN: usize = 50_000;
 
-/// Writes down who is called what.
+/// Writes down who has come.
 #[derive(Debug)]
 pub struct PeopleKeeper {
     /// Its own connection.
@@ -32,7 +32,7 @@ pub struct PeopleKeeper {
     pub stop: CancellationToken,
 }
 
-type Written = FxHashMap<(BrokerId, UserId), std::sync::Arc<str>>;
+type Written = FxHashMap<(BrokerId, UserId), Option<std::sync::Arc<str>>>;
 
 impl PeopleKeeper {
     /// Writes until it is stopped.
@@ -62,12 +62,19 @@ impl PeopleKeeper {
         if people.is_empty() {
             return Ok(());
         }
-        let kept = keep(self.database.get().await?, people).await;
+        let connection = self.database.get().await?;
+        let kept = async {
+            // These may be waited for: whoever has come may be told something at once.
+            keep_teams(connection, people).await?;
+            keep_names(connection, people).await
+        };
+        let kept = kept.await;
         self.database.after(kept)
     }
 }
 
-/// Those whose name this instance has not written yet, each with the last name, in order.
+/// Those whom this instance has not written yet, or not by that name, each with the last name, in
+/// order.
 fn unwritten(
     written: &mut Written,
     waiting: impl Iterator<Item = Introduction>,
@@ -78,7 +85,8 @@ fn unwritten(
     let mut new = std::collections::BTreeMap::new();
     for one in waiting {
         let key = (one.broker.clone(), one.user.clone());
-        if written.get(&key) != Some(&one.name) {
+        let known = written.get(&key);
+        if known.is_none_or(|known| one.name.is_some() && *known != one.name) {
             written.insert(key.clone(), one.name.clone());
             new.insert(key, one);
         }
@@ -87,10 +95,17 @@ fn unwritten(
 }
 
 /// Writes down what these people are called; each of them once.
-pub async fn keep(connection: &mut PgConnection, people: &[Introduction]) -> sqlx::Result<()> {
-    let brokers: Vec<_> = people.iter().map(|one| one.broker.as_str()).collect();
-    let users: Vec<_> = people.iter().map(|one| one.user.as_str()).collect();
-    let names: Vec<_> = people.iter().map(|one| &*one.name).collect();
+pub async fn keep_names(
+    connection: &mut PgConnection,
+    people: &[Introduction],
+) -> sqlx::Result<()> {
+    let called = || people.iter().filter(|one| one.name.is_some());
+    let brokers: Vec<_> = called().map(|one| one.broker.as_str()).collect();
+    let users: Vec<_> = called().map(|one| one.user.as_str()).collect();
+    let names: Vec<_> = called().filter_map(|one| one.name.as_deref()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "insert into porchlight.people as p (broker_id, user_id, name)
          select * from unnest($1::text[], $2::text[], $3::text[]) as n(broker_id, user_id, name)
@@ -100,6 +115,37 @@ pub async fn keep(connection: &mut PgConnection, people: &[Introduction]) -> sql
         &brokers as &[&str],
         &users as &[&str],
         &names as &[&str],
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Whose unread notifications are counted for these people, until they ask themselves: what is told
+/// to one user is told by somebody who does not know the teams.
+async fn keep_teams(connection: &mut PgConnection, people: &[Introduction]) -> sqlx::Result<()> {
+    let brokers: Vec<_> = people.iter().map(|one| one.broker.as_str()).collect();
+    let users: Vec<_> = people.iter().map(|one| one.user.as_str()).collect();
+    let audiences = |one: &Introduction| {
+        let mut teams: Vec<_> = one
+            .teams
+            .iter()
+            .map(|team| format!("team:{team}"))
+            .collect();
+        teams.sort_unstable();
+        teams.join(" ")
+    };
+    let teams: Vec<_> = people.iter().map(audiences).collect();
+    sqlx::query!(
+        "insert into porchlight.notification_marks as m (broker_id, user_id, teams)
+         select broker_id, user_id, string_to_array(teams, ' ')
+         from unnest($1::text[], $2::text[], $3::text[]) as p(broker_id, user_id, teams)
+         order by broker_id, user_id
+         on conflict (broker_id, user_id) do update set teams = excluded.teams
+             where m.teams is null",
+        &brokers as &[&str],
+        &users as &[&str],
+        &teams,
     )
     .execute(connection)
     .await
@@ -133,7 +179,8 @@ mod tests {
         Introduction {
             broker: "b".parse().unwrap(),
             user: user.parse().unwrap(),
-            name: name.into(),
+            teams: std::sync::Arc::from([]),
+            name: (!name.is_empty()).then(|| name.into()),
         }
     }
 
@@ -143,11 +190,15 @@ mod tests {
         let mut names = |introductions: &[(&str, &str)]| -> Vec<String> {
             let introductions = introductions.iter().map(|(user, name)| called(user, name));
             let new = unwritten(&mut written, introductions);
-            new.iter().map(|one| one.name.to_string()).collect()
+            let name = |one: &Introduction| one.name.as_deref().unwrap_or_default().to_owned();
+            new.iter().map(name).collect()
         };
         let many = [("u", "Al"), ("v", "Bo"), ("u", "Ann")];
         assert_eq!(names(&many), ["Ann", "Bo"]);
         assert_eq!(names(&[("v", "Bo"), ("u", "Ann")]), [""; 0]);
         assert_eq!(names(&[("v", "Bob")]), ["Bob"]);
+        // Who says no name has come all the same, and has not lost theirs.
+        assert_eq!(names(&[("w", ""), ("w", ""), ("v", "")]), [""]);
+        assert_eq!(names(&[("w", ""), ("w", "Cy"), ("w", "")]), ["Cy"]);
     }
 }

@@ -29,7 +29,7 @@ pub enum UploadError {
     /// There is nothing in it.
     #[error("the upload is empty")]
     Empty,
-    /// The user has enough of them.
+    /// The user has enough of them, and all are still to be used.
     #[error("a user has {MOST_UPLOADS} uploads at the most")]
     TooMany,
     /// Too many of them come in just now.
@@ -79,6 +79,7 @@ impl Uploads {
         let id: UploadId = id.parse().expect("a tag is a name");
         let mut transaction = self.pool.begin().await?;
         take_turn(&mut transaction, caller).await?;
+        make_room(&mut transaction, caller).await?;
         if !insert(&mut transaction, (caller, &id), &content).await? {
             return Err(UploadError::TooMany);
         }
@@ -144,6 +145,28 @@ async fn take_turn(connection: &mut PgConnection, caller: &Caller) -> sqlx::Resu
         caller.user.as_str(),
     )
     .fetch_one(connection)
+    .await
+    .map(drop)
+}
+
+/// Where there is no room, the oldest of those gives way whose tasks have all ended: what was
+/// tried in vain may be tried again, but keeps nobody from sending a better file.
+async fn make_room(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from porchlight.uploads where (broker_id, id) = (
+             select u.broker_id, u.id from porchlight.uploads u
+             where u.broker_id = $1 and u.user_id = $2 and (
+                 select bool_and(t.ended_at is not null) from porchlight.tasks t
+                 where t.broker_id = u.broker_id and t.user_id = u.user_id
+                     and t.created_at >= u.created_at and strpos(t.params::text, u.id) > 0)
+             order by u.created_at limit 1)
+         and (select count(*) from porchlight.uploads
+              where broker_id = $1 and user_id = $2) >= $3",
+        caller.broker.as_str(),
+        caller.user.as_str(),
+        MOST_UPLOADS,
+    )
+    .execute(connection)
     .await
     .map(drop)
 }

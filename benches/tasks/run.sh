@@ -5,7 +5,7 @@
 #   benches/tasks/run.sh
 #
 # Latency is from when a report was due to when the user's stream had it, of those that were told:
-# of ten reports a second about four are, the newest each time. The others show as lost here,
+# of ten reports a second about three are, the newest each time. The others show as lost here,
 # which they are: a newer one was told instead. The instance and Postgres run on one core (SERVER_CORE;
 # "0,1" for both), the generator on another.
 set -euo pipefail

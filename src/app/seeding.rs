@@ -71,10 +71,11 @@ async fn introduce(pool: &PgPool, (brokerage, broker): Example<'_>) -> Result<()
     let people = brokerage.people.iter().map(|person| Introduction {
         broker: broker.clone(),
         user: person.user.clone(),
-        name: person.name.as_str().into(),
+        teams: [].into(),
+        name: Some(person.name.as_str().into()),
     });
     let people: Vec<_> = people.collect();
     let mut connection = pool.acquire().await.map_err(DatabaseError::Connect)?;
-    let kept = people::keep(&mut connection, &people).await;
+    let kept = people::keep_names(&mut connection, &people).await;
     Ok(kept.map_err(DatabaseError::Prepare)?)
 }

@@ -105,6 +105,21 @@ impl Service {
         parse(&read(request, payload, self.app.limits.body_bytes).await?)
     }
 
+    /// The same, of a request that may come without one: what it says then is nothing.
+    pub async fn body_if_any<T: DeserializeOwned + Default>(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<T, Problem> {
+        let headers = request.headers();
+        let length = headers.get(header::CONTENT_LENGTH);
+        let is_empty = length.is_none_or(|length| length == "0");
+        if is_empty && !headers.contains_key(header::TRANSFER_ENCODING) {
+            return Ok(T::default());
+        }
+        self.body(request, payload).await
+    }
+
     /// The same, of a change of some fields.
     pub async fn patch_body<T: DeserializeOwned>(
         &self,

@@ -34,7 +34,7 @@ impl From<LockError> for Problem {
                 let detail = "Too many users wait for this lock already.";
                 Self::new(StatusCode::CONFLICT, "too_many_waiting", detail)
             }
-            LockError::Busy => Self::unavailable(
+            LockError::Busy | LockError::Moved => Self::unavailable(
                 "busy",
                 "Somebody else is changing this lock, or writes under it. Nothing was changed. \
                  Try again.",

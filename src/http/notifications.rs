@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::body::{self, Object};
+use super::body;
 use super::get_events::number;
 use super::post_events::{AudienceBody, idempotency_key};
 use super::problem::Problem;
@@ -35,13 +35,13 @@ struct PostBody {
     record_id: Option<RecordId>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct ReadAllBody {
     up_to: Option<i64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoFields {}
 
@@ -119,7 +119,7 @@ pub async fn read(
 ) -> Result<HttpResponse, Problem> {
     query::none(&request)?;
     let id = id("id", &path)?;
-    service.no_body(&request, payload).await?;
+    let NoFields {} = service.body_if_any(&request, payload).await?;
     let unread = service.app.notifications.read(&caller, id).await?;
     Ok(HttpResponse::Ok().json(json!({"unread": unread.0})))
 }
@@ -132,7 +132,7 @@ pub async fn read_all(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     query::none(&request)?;
-    let body: ReadAllBody = service.body(&request, payload).await?;
+    let body: ReadAllBody = service.body_if_any(&request, payload).await?;
     if body.up_to.is_some_and(|up_to| up_to < 1) {
         let detail = "upTo is the id of a notification, 1 or more.";
         return Err(Problem::bad_request("invalid_body", detail).at("upTo"));
@@ -239,15 +239,6 @@ impl Service {
             record: body.module.map(|module| (module, body.record_id)),
             key: None,
         })
-    }
-
-    /// Nothing is said by the body, which may be there all the same.
-    async fn no_body(&self, request: &HttpRequest, payload: web::Payload) -> Result<(), Problem> {
-        let has_body = request.headers().contains_key("Content-Type");
-        if has_body {
-            let Object(NoFields {}) = self.body(request, payload).await?;
-        }
-        Ok(())
     }
 }
 

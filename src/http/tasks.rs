@@ -48,7 +48,7 @@ struct ChildBody {
     max_attempts: Option<i32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
@@ -160,10 +160,10 @@ pub(super) fn task_id(path: &str) -> Result<TaskId, Problem> {
 }
 
 impl Service {
-    /// An empty object, of a request that has no parameters.
+    /// Nothing, or an empty object, of a request that has no parameters.
     async fn nothing(&self, request: &HttpRequest, payload: web::Payload) -> Result<(), Problem> {
         let Empty {} = query::parse(request)?;
-        let Empty {} = self.body(request, payload).await?;
+        let Empty {} = self.body_if_any(request, payload).await?;
         Ok(())
     }
 }

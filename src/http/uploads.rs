@@ -45,8 +45,8 @@ impl From<UploadError> for Problem {
             }
             UploadError::TooMany => {
                 let detail = format!(
-                    "You have {MOST_UPLOADS} uploads. One goes when its import has completed, and \
-                     after 24 hours."
+                    "You have {MOST_UPLOADS} uploads whose imports have not ended. One goes when its \
+                     import has completed, and after 24 hours."
                 );
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 Self::new(status, "too_many_uploads", detail).retry_after(RETRY_AFTER_SECONDS)

@@ -1,16 +1,18 @@
-//! A genuine token that says what its holder is called.
+//! A genuine token says who its holder is, and maybe what they are called.
 
 use std::sync::Arc;
 
-use crate::ids::{BrokerId, UserId};
+use crate::ids::{BrokerId, TeamId, UserId};
 
-/// Somebody, and what they are called.
+/// Somebody who has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introduction {
     /// Where they are known.
     pub broker: BrokerId,
     /// Who they are.
     pub user: UserId,
-    /// What they are called.
-    pub name: Arc<str>,
+    /// Whom they work with.
+    pub teams: Arc<[TeamId]>,
+    /// What they are called, where their token says it.
+    pub name: Option<Arc<str>>,
 }

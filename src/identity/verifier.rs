@@ -104,10 +104,11 @@ impl Verifier {
         self.check_signature(&header.signed(message, signature)?)?;
         let claims = decode_part(claims).ok_or(TokenError::Malformed("its claims"))?;
         let (caller, name) = self.0.rules.caller(&claims, self.0.clock.now())?;
-        if let (Some(name), Some(to)) = (name, self.0.introductions.get()) {
+        if let Some(to) = self.0.introductions.get() {
             let _ = to.try_send(Introduction {
                 broker: caller.broker.clone(),
                 user: caller.user.clone(),
+                teams: Arc::clone(&caller.teams),
                 name,
             });
         }

@@ -24,14 +24,15 @@ impl Place {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) line: i32,
-    pub(super) cells: Result<Vec<String>, TooLarge>,
+    pub(super) cells: Result<Vec<String>, Unread>,
 }
 
-/// What a row has too much of. The rest of it was passed over.
+/// Why a row was not read: there is too much of it, or no end. It was passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TooLarge {
+pub(super) enum Unread {
     Cells,
     Bytes,
+    OpenQuote,
 }
 
 /// The rows of a text from a place on.
@@ -68,29 +69,38 @@ impl<'a> Rows<'a> {
             return None;
         }
         let line = self.place.line;
-        let (mut bytes, mut ends, mut too_large) = (0, 0, None);
+        let (mut bytes, mut ends, mut unread) = (0, 0, None);
+        let mut is_at_end = false;
         loop {
             let rest = &self.text[self.place.at..];
+            // The end of the text would close any quote, the end of a line does not.
+            let is_last_line = rest.is_empty() && !is_at_end;
+            let input = if is_last_line { b"\n" } else { rest };
             let (cells, place) = (&mut self.cells[bytes..], &mut self.ends[ends..]);
-            let (result, read, written, ended) = self.reader.read_record(rest, cells, place);
-            self.pass(read);
+            let (result, read, written, ended) = self.reader.read_record(input, cells, place);
+            if rest.is_empty() {
+                is_at_end = true;
+            } else {
+                self.pass(read);
+            }
             bytes += written;
             ends += ended;
             match result {
+                ReadRecordResult::InputEmpty if is_at_end => unread = Some(Unread::OpenQuote),
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => {
-                    too_large = too_large.or(Some(TooLarge::Bytes));
+                    unread = unread.or(Some(Unread::Bytes));
                     bytes = 0;
                 }
                 ReadRecordResult::OutputEndsFull => {
-                    too_large = too_large.or(Some(TooLarge::Cells));
+                    unread = unread.or(Some(Unread::Cells));
                     ends = 0;
                 }
                 ReadRecordResult::Record => break,
                 ReadRecordResult::End => return None,
             }
         }
-        let cells = match too_large {
+        let cells = match unread {
             Some(what) => Err(what),
             None => Ok(self.cells(ends)),
         };
@@ -188,13 +198,39 @@ mod tests {
         let cells: Vec<_> = Rows::new(&wide, b',', Place::FIRST)
             .map(|row| row.cells)
             .collect();
-        assert_eq!(cells, [Err(TooLarge::Cells), Ok(vec!["a".to_owned()])]);
+        assert_eq!(cells, [Err(Unread::Cells), Ok(vec!["a".to_owned()])]);
         let long = format!("\"{}\"\nb", "x\n".repeat(ROW_BYTES));
         let rows: Vec<_> = Rows::new(&long, b',', Place::FIRST).collect();
-        assert_eq!(rows[0].cells, Err(TooLarge::Bytes));
+        assert_eq!(rows[0].cells, Err(Unread::Bytes));
         assert_eq!(rows[1].cells, Ok(vec!["b".to_owned()]));
-        let open = "a,\"never closed\nb,c";
-        let rows: Vec<_> = Rows::new(open, b',', Place::FIRST).collect();
-        assert_eq!(rows.len(), 1);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_takes_no_rows_along() {
+        let long = format!("a,\"{}", "x\n".repeat(ROW_BYTES));
+        for open in [
+            "a,\"b\nc,d\n",
+            "a,\"b\nc,d",
+            "a,\"",
+            "a,\"b\"\"",
+            "a,\"b\r\n",
+            &long,
+        ] {
+            let rows: Vec<_> = Rows::new(open, b',', Place::FIRST).collect();
+            let cells: Vec<_> = rows.into_iter().map(|row| row.cells).collect();
+            assert_eq!(cells, [Err(Unread::OpenQuote)]);
+        }
+        for closed in [
+            "a,\"b\"",
+            "a,\"b\"\n",
+            "a,\"b\"\r",
+            "a,b",
+            "a,b\"",
+            "a,\"b\"\"\"",
+        ] {
+            let rows: Vec<_> = Rows::new(closed, b',', Place::FIRST).collect();
+            assert!(rows.iter().all(|row| row.cells.is_ok()), "{rows:?}");
+            assert_eq!(rows.len(), 1, "{closed:?}");
+        }
     }
 }

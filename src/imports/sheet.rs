@@ -3,7 +3,7 @@
 use super::cell::Cell;
 use super::columns::Columns;
 use super::params::Params;
-use super::rows::{MOST_COLUMNS, Place, Row, Rows, TooLarge};
+use super::rows::{MOST_COLUMNS, Place, Row, Rows, Unread};
 use super::stop::{Stop, refused};
 use super::text;
 use super::words::RowFault;
@@ -14,6 +14,10 @@ use crate::identity::Caller;
 const MOST_ROWS: i32 = 100_000;
 /// Faults of one row that are named.
 const MOST_FAULTS: usize = 10;
+
+/// What becomes of a row whose quote is never closed.
+const OPEN_QUOTE: &str =
+    "opens a quote that is never closed, so nothing from here on could be read";
 
 /// A file, opened.
 #[derive(Debug)]
@@ -42,11 +46,15 @@ impl Sheet {
         let header = rows.next_of_all().map(|row| row.cells);
         let header = header.ok_or_else(|| refused("empty_csv", "The file is empty."))?;
         let header = header.map_err(|what| match what {
-            TooLarge::Cells => {
+            Unread::Cells => {
                 let sentence = format!("The header has more than {MOST_COLUMNS} columns.");
                 refused("too_many_columns", sentence)
             }
-            TooLarge::Bytes => refused("too_many_columns", "The header is longer than 1 MiB."),
+            Unread::Bytes => refused("too_many_columns", "The header is longer than 1 MiB."),
+            Unread::OpenQuote => refused(
+                "open_quote",
+                "The header opens a quote and never closes it.",
+            ),
         })?;
         let columns = Columns::of(&header, (kind, params))?;
         let (first, mut next, mut count) = (rows.place(), rows.place(), 0);
@@ -93,11 +101,14 @@ impl Sheet {
         let cells = match &row.cells {
             Ok(cells) if cells.len() == self.columns.headers.len() => cells,
             Ok(cells) => return Err(vec![self.ragged(row.line, &cells.len().to_string())]),
-            Err(TooLarge::Cells) => {
+            Err(Unread::Cells) => {
                 return Err(vec![self.ragged(row.line, &format!("over {MOST_COLUMNS}"))]);
             }
-            Err(TooLarge::Bytes) => {
+            Err(Unread::Bytes) => {
                 return Err(vec![RowFault::of_row(row.line, "is longer than 1 MiB")]);
+            }
+            Err(Unread::OpenQuote) => {
+                return Err(vec![RowFault::of_row(row.line, OPEN_QUOTE)]);
             }
         };
         let named = self.columns.fields.iter().zip(cells);

@@ -29,7 +29,16 @@ impl Granted {
 
 impl Locks {
     /// Takes the lock where it is free; where the caller holds it, this device shares it.
+    ///
+    /// A record that was just made is told of a moment later: who looked before that looks again.
     pub async fn acquire(&self, caller: &Caller, claim: &Claim) -> Result<Granted, LockError> {
+        match self.try_acquire(caller, claim).await {
+            Err(LockError::Moved) => self.try_acquire(caller, claim).await,
+            acquired => acquired,
+        }
+    }
+
+    async fn try_acquire(&self, caller: &Caller, claim: &Claim) -> Result<Granted, LockError> {
         if let Some(lock) = self.join(caller, claim).await? {
             return Ok(Granted::joined(lock));
         }
@@ -97,7 +106,7 @@ impl Locks {
             let (record, first) = (key.record, log.first);
             let now = records::audience_before(&mut transaction, key.broker, record, first);
             if now.await?.unwrap_or(Audience::Broker) != held.audience {
-                return Err(LockError::Busy);
+                return Err(LockError::Moved);
             }
         }
         Ok(self.teller.commit(transaction, telling).await?)

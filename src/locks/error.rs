@@ -39,6 +39,9 @@ pub enum LockError {
     /// Somebody is at it; nothing was changed.
     #[error("somebody else is changing the lock")]
     Busy,
+    /// The record was told to others while it was being locked; nothing was changed.
+    #[error("the record changes hands")]
+    Moved,
     /// The database did not answer.
     #[error(transparent)]
     Database(sqlx::Error),

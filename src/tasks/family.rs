@@ -116,8 +116,7 @@ async fn sum(
                count(*) filter (where ended_at is not null)::integer as "ended!",
                count(*) filter (where state = 'failed')::integer as "failed!",
                count(*) filter (where state = 'cancelled')::integer as "cancelled!",
-               coalesce(sum(case when ended_at is not null then 1000
-                   else coalesce(permille, 0) end), 0)::integer as "permille!"
+               coalesce(sum(permille), 0)::integer as "permille!"
            from porchlight.tasks c
            where broker_id = $1 and parent_id = $2 and not exists (
                select from porchlight.tasks r where r.broker_id = c.broker_id

@@ -10,8 +10,9 @@ use super::{Fault, Message, Percent, State, TaskError, words};
 use crate::event::NewEvent;
 use crate::ids::UserId;
 
-/// Between two events of progress of one task; the last one before its end comes at any time.
-pub(super) const TELL_EVERY: Duration = Duration::from_millis(250);
+/// Between two events of progress of one task. The last one before its end comes at any time, and
+/// with it no second has more than four.
+pub(super) const TELL_EVERY: Duration = Duration::from_millis(350);
 
 /// It is there: its user is told, and waiting workers are.
 pub(super) fn create(row: &mut Row) -> Vec<NewEvent> {
@@ -25,6 +26,8 @@ pub(super) fn claim(row: &mut Row, held: Held) -> Result<Vec<NewEvent>, TaskErro
     go(row, State::Running)?;
     row.attempt += 1;
     row.progress = Progress::default();
+    // Its first report is told at once.
+    row.told_at = None;
     row.output_bytes = 0;
     row.run_after = None;
     row.started_at.get_or_insert(row.now);
@@ -153,8 +156,6 @@ fn go(row: &mut Row, next: State) -> Result<(), TaskError> {
         row.run_after = None;
     }
     row.ended_at = next.is_over().then_some(row.now);
-    // The first report of an attempt is told at once.
-    row.told_at = None;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! How far a task has come: 0 to 100, with one decimal at the most.
+//! How far a task has come: 0 to 100, to a tenth.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -8,7 +8,7 @@ pub struct Percent(i16);
 
 /// Not a number from 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a number from 0 to 100, with one decimal at the most")]
+#[error("must be a number from 0 to 100")]
 pub struct InvalidPercent;
 
 impl Percent {
@@ -27,14 +27,13 @@ impl Percent {
         self.0
     }
 
-    /// Reads a number as people write it.
+    /// Reads a number as programs work it out, and keeps its tenths.
     pub fn of_number(percent: f64) -> Result<Self, InvalidPercent> {
-        let tenths = percent * 10.0;
-        if !(0.0..=1_000.0).contains(&tenths) || (tenths - tenths.round()).abs() > 1e-6 {
+        if !(0.0..=100.0).contains(&percent) {
             return Err(InvalidPercent);
         }
         #[expect(clippy::cast_possible_truncation, reason = "it is at most 1,000")]
-        Ok(Self(tenths.round() as i16))
+        Ok(Self((percent * 10.0).round() as i16))
     }
 }
 
@@ -65,7 +64,15 @@ mod tests {
             let percent: Percent = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&percent).unwrap(), text);
         }
-        for text in ["-1", "-0.1", "100.1", "33.33", "1e9", "\"7\"", "true"] {
+        for (text, kept) in [
+            ("33.33", "33.3"),
+            ("66.666666666666671", "66.7"),
+            ("1e-9", "0"),
+        ] {
+            let percent: Percent = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&percent).unwrap(), kept);
+        }
+        for text in ["-1", "-0.01", "100.01", "1e9", "\"7\"", "true"] {
             assert!(serde_json::from_str::<Percent>(text).is_err(), "{text}");
         }
     }

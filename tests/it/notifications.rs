@@ -162,6 +162,25 @@ async fn a_notification_reaches_every_device_and_one_of_them_reads_it() {
 }
 
 #[tokio::test]
+async fn who_has_only_opened_a_stream_is_told_how_many_are_unread() {
+    let [a, b] = &two().await;
+    told(a, &admin(), json!({"team": "a"}), "To the team").await;
+    let mut device = b.stream("/stream/user", &agent("bob")).await;
+    eventually("it is known that he has come", async || {
+        let mut sql = a.database.connect().await;
+        let query = "select count(*) from porchlight.notification_marks
+            where user_id = 'bob' and teams is not null";
+        let known = sqlx::query_scalar::<_, i64>(query).fetch_one(&mut sql);
+        (known.await.unwrap() == 1).then_some(())
+    })
+    .await;
+    told(a, &admin(), json!({"user": "bob"}), "To him").await;
+    let event = device.next_logged().await.json();
+    let unread = b.list("/notifications", &agent("bob")).await["unread"].clone();
+    assert_eq!((&event["data"]["unread"], unread), (&json!(2), json!(2)));
+}
+
+#[tokio::test]
 async fn what_is_read_by_one_is_unread_by_others_and_reading_all_is_up_to_a_place() {
     let [a, b] = &two().await;
     let (ann, bob, boss) = (agent("ann"), agent("bob"), admin());

@@ -56,6 +56,7 @@ async fn files_that_cannot_be_imported_say_why() {
         ("Name,Phone\n,\n , \n".to_owned(), "empty_csv", "no rows"),
         ("Phone\n1\n".to_owned(), "missing_column", "name"),
         ("Name,NAME\na,b\n".to_owned(), "duplicate_column", "NAME"),
+        ("Name,\"Phone\nAnn,1\n".to_owned(), "open_quote", "header"),
     ] {
         let upload = upload(&service, &ann, file).await;
         let params = json!({"module": "leads", "upload": upload});
@@ -105,4 +106,20 @@ async fn rows_that_are_too_large_are_bad_and_the_others_good() {
         {"line": 4, "reason": "has over 1000 values where the header has 2"},
     ]);
     assert_eq!((&done["created"], &done["errors"]), (&json!(2), &expected));
+}
+
+#[tokio::test]
+async fn a_quote_that_is_never_closed_is_a_bad_row_and_no_text() {
+    let service = working().await;
+    let ann = ann();
+    let file = "Name,Notes\nAnn,\"5\"\"\"\nBob,\"6\nCyd,7\nDee,8\n";
+    let upload = upload(&service, &ann, file).await;
+    let params = json!({"module": "leads", "upload": upload});
+    let done = result(&import(&service, &ann, params).await);
+    assert_eq!(
+        (&done["created"], &done["errors"][0]["line"]),
+        (&json!(1), &json!(3))
+    );
+    let reason = done["errors"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("never closed"), "{reason}");
 }

@@ -127,11 +127,10 @@ async fn a_killed_import_creates_every_good_row_once_and_names_every_bad_one() {
     assert_steady(&told);
 }
 
-/// Progress goes on and never back, at most four times a second; the last report of an attempt
-/// comes at any time.
+/// Progress goes on and never back, at most four times in any second.
 fn assert_steady(told: &[Message]) {
     let (mut step, mut times) = (0, Vec::new());
-    for (n, message) in told.iter().enumerate() {
+    for message in told {
         if message.name != "ai:task:progress" {
             continue;
         }
@@ -139,13 +138,10 @@ fn assert_steady(told: &[Message]) {
         let now = data["data"]["step"].as_i64().unwrap();
         assert!(now >= step, "{step} {now}");
         step = now;
-        if told[n + 1].name == "ai:task:progress" {
-            let at = data["timestamp"].as_str().unwrap();
-            times.push(OffsetDateTime::parse(at, &Rfc3339).unwrap());
-        }
+        let at = data["timestamp"].as_str().unwrap();
+        times.push(OffsetDateTime::parse(at, &Rfc3339).unwrap());
     }
     assert!(times.len() > KILLS.len(), "{} were told", times.len());
-    // From the first to the fifth are four gaps of 250 ms; when each was told varies a little.
-    let is_slow = |five: &[OffsetDateTime]| (five[4] - five[0]).whole_milliseconds() >= 900;
+    let is_slow = |five: &[OffsetDateTime]| (five[4] - five[0]).whole_milliseconds() >= 1_000;
     assert!(times.windows(5).all(is_slow), "{times:?}");
 }

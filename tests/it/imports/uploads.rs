@@ -3,7 +3,7 @@
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::json;
 
-use super::{WORKING, ann, count, import, result, send, upload, working};
+use super::{WORKING, ann, count, failure, import, result, send, upload, working};
 use crate::support::{Answer, Service, Token};
 
 #[tokio::test]
@@ -60,6 +60,33 @@ async fn a_user_has_so_many_uploads_and_an_import_makes_room() {
     let params = json!({"module": "leads", "upload": first});
     result(&import(&service, &ann, params).await);
     upload(&service, &ann, "Name\n").await;
+}
+
+#[tokio::test]
+async fn files_that_were_tried_in_vain_make_room_for_better_ones() {
+    let service = working().await;
+    let ann = ann();
+    let mut tried = Vec::new();
+    for _ in 0..20 {
+        tried.push(upload(&service, &ann, "Nom\nAnn\n").await);
+    }
+    let file = || send(&service, &ann, "Name\nAnn\n");
+    file()
+        .await
+        .refused(429, "too_many_uploads", "none is tried");
+    for id in &tried[1..3] {
+        let task = import(&service, &ann, json!({"module": "leads", "upload": id})).await;
+        assert_eq!(failure(&task).0, "missing_column");
+    }
+    assert_eq!(file().await.status, 201);
+    let of = async |id: &str, column: &str| {
+        let params = json!({"module": "leads", "upload": id, "mapping": {column: "name"}});
+        import(&service, &ann, params).await
+    };
+    // The older one has given way, and the newer one can still be tried again.
+    assert_eq!(failure(&of(&tried[1], "Nom").await).0, "no_such_upload");
+    assert_eq!(result(&of(&tried[2], "Nom").await)["created"], 1);
+    assert_eq!(result(&of(&tried[0], "Nom").await)["created"], 1);
 }
 
 #[tokio::test]

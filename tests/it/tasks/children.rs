@@ -147,10 +147,14 @@ async fn cancelling_a_workflow_cancels_every_step() {
             .collect::<Vec<Value>>()
     };
     assert_eq!(states().await, ["cancelled", "cancelled", "cancelling"]);
-    let answer = say(b, (&wes, &step), "progress", json!({"fence": fence})).await;
+    let report = json!({"fence": fence, "percent": 60});
+    let answer = say(b, (&wes, &step), "progress", report).await;
     assert_eq!(answer.json()["cancel"], true);
     say(a, (&wes, &step), "cancelled", json!({"fence": fence})).await;
-    assert_eq!(get(b, &ann, &flow).await["state"], "cancelled");
+    let flow = get(b, &ann, &flow).await;
+    let seen = ["state", "percent", "step"].map(|field| flow[field].clone());
+    // What was never done does not count as done.
+    assert_eq!(json!(seen), json!(["cancelled", 20, 3]));
 }
 
 #[tokio::test]

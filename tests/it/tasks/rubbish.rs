@@ -132,7 +132,7 @@ async fn reports_that_make_no_sense_are_refused_and_change_nothing() {
         ("progress", json!({"percent": 1})),
         ("progress", with(json!({"percent": 101}))),
         ("progress", with(json!({"percent": -1}))),
-        ("progress", with(json!({"percent": 1.23}))),
+        ("progress", with(json!({"percent": 100.01}))),
         ("progress", with(json!({"step": 1}))),
         ("progress", with(json!({"steps": 1}))),
         ("progress", with(json!({"step": 2, "steps": 1}))),
@@ -187,4 +187,29 @@ async fn reports_that_make_no_sense_are_refused_and_change_nothing() {
         (&task["version"], &task["percent"]),
         (&json!(2), &Value::Null)
     );
+}
+
+#[tokio::test]
+async fn what_says_nothing_needs_no_body() {
+    let [a, _] = &two().await;
+    let ann = ann();
+    let id = task(a, &ann).await;
+    let send = async |path: &str, body: Option<&'static str>| {
+        let request = a.client.post(a.url(path)).bearer_auth(ann.signed());
+        let request = body
+            .into_iter()
+            .fold(request, reqwest::RequestBuilder::body);
+        Answer::to(request).await
+    };
+    let cancel = format!("/tasks/{id}/cancel");
+    // What is said is still looked at.
+    send(&cancel, Some("{}"))
+        .await
+        .refused(415, "unsupported_media_type", "a body of no type");
+    assert_eq!(send(&cancel, None).await.json()["state"], "cancelled");
+    assert_eq!(send(&cancel, Some("")).await.status, 200);
+    let retry = format!("/tasks/{id}/retry");
+    assert_eq!(send(&retry, None).await.status, 201);
+    let read_all = send("/notifications/read-all", None).await;
+    assert_eq!(read_all.json(), json!({"unread": 0}));
 }
