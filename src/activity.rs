@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sqlx::PgPool;
 use std::sync::Arc;
 
+use crate::database::Pool;
 use crate::event::json::timestamp;
 use crate::event::{Audience, Cursor, Event, Rights};
 use crate::event_log::acts::{self, Wanted};
@@ -29,7 +29,7 @@ const TASK_TYPES: [&str; 3] = ["ai:task:completed", "ai:task:failed", "ai:task:c
 /// What was done, for those who ask.
 #[derive(Clone, Debug)]
 pub struct Activity {
-    pool: PgPool,
+    pool: Pool,
     modules: Modules,
     dice: crate::clock::Dice,
 }
@@ -97,7 +97,7 @@ pub struct Item {
 impl Activity {
     /// The activity in the log of this database.
     #[must_use]
-    pub fn new(pool: PgPool, modules: Modules, dice: crate::clock::Dice) -> Self {
+    pub fn new(pool: Pool, modules: Modules, dice: crate::clock::Dice) -> Self {
         Self {
             pool,
             modules,

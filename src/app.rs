@@ -4,12 +4,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
-
 use crate::activity::Activity;
 use crate::clock::{Clock, Dice};
 use crate::config::Config;
 use crate::crm::Crm;
+use crate::database::Pool;
 use crate::database::{self, Database};
 use crate::event_log::Writer;
 use crate::http::cors::Origins;
@@ -29,11 +28,13 @@ use crate::tasks::TaskBook;
 use crate::uploads::Uploads;
 
 mod housekeeping;
+mod limited;
 mod seeding;
 mod serve;
 mod wire;
 mod work;
 
+pub use limited::Limited;
 pub use seeding::seed;
 use wire::Ground;
 pub use work::WorkerApplication;
@@ -47,14 +48,12 @@ pub struct Limits {
     pub event_bytes: usize,
     /// Bytes of an uploaded file.
     pub upload_bytes: usize,
-    /// How long the follower may be out of touch.
-    pub follower_silence: Duration,
 }
 
 /// What handlers share.
 pub struct App {
     /// The database, for requests.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// Who checks tokens.
     pub verifier: Verifier,
     /// The cookie a token may come in.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::database::{Limit, limited};
 use crate::hub::switchboard::TICK;
 use crate::hub::{Encoded, Found, Sight, Switchboard};
 use crate::identity::Caller;
@@ -58,7 +59,8 @@ pub async fn claim(
     let (mut epoch, mut place) = reader.log_head();
     let _waiting = Waiting::begin(&services.metrics);
     loop {
-        let claimed = tasks.claim(&caller.broker, wanted).await?;
+        // Whoever waits may wait for longer than a request may take.
+        let claimed = limited(Limit::REQUEST, tasks.claim(&caller.broker, wanted)).await?;
         if claimed.is_some() {
             return Ok(claimed);
         }

@@ -4,10 +4,11 @@
 //! A change takes the row of the lock first and the record's second, in one transaction. Which
 //! fields there are is read from the database: nothing here knows a module by its name.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 
 use crate::clock::Dice;
+use crate::database::Pool;
 use crate::event::Cursor;
 use crate::event_log::heads;
 use crate::identity::Caller;
@@ -42,7 +43,7 @@ pub use write::Change;
 /// The records, for requests.
 #[derive(Debug)]
 pub struct Crm {
-    pool: PgPool,
+    pool: Pool,
     line: Line,
     modules: Modules,
     dice: Dice,
@@ -53,7 +54,7 @@ pub struct Crm {
 impl Crm {
     /// The records of those of these modules that have a table. Whoever changes one rings.
     #[must_use]
-    pub fn new(pool: PgPool, modules: Modules, (dice, bell): (Dice, Bell)) -> Self {
+    pub fn new(pool: Pool, modules: Modules, (dice, bell): (Dice, Bell)) -> Self {
         Self {
             line: Line::before(&pool),
             pool,

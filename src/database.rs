@@ -5,17 +5,25 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, PgPool};
+use sqlx::{ConnectOptions, Executor};
 
 use crate::config::database::DatabaseSettings;
 use crate::event_log::origin;
 
+mod dedicated;
 pub mod embedded;
-mod kept;
+mod limit;
+mod listener;
+mod pool;
+mod silence;
 
-pub use kept::{Kept, is_for_later, is_refusal};
+pub use dedicated::{DedicatedConnection, is_for_later, is_refusal};
+pub use limit::{Limit, limited};
+pub use listener::Listener;
+pub use pool::Pool;
 
 use embedded::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
+use silence::Silence;
 
 /// The migrations, with their own book-keeping inside our schema.
 fn migrations() -> Migrator {
@@ -33,10 +41,19 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// No statement runs longer, and none waits longer for a lock: a log that somebody holds
 /// must not hold up the others. Nor must an instance that stands still in a transaction.
 /// What the CRM prefers for its own transactions in this database is not for ours.
+///
+/// The server probes an idle connection, so that no router forgets it, and ends the session of
+/// an instance that acknowledges nothing for 20 s. It looks for that also while a statement
+/// runs, where it can: not every system lets it.
 const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'; \
                        set idle_in_transaction_session_timeout = '5s'; \
                        set default_transaction_isolation = 'read committed'; \
-                       set default_transaction_read_only = off";
+                       set default_transaction_read_only = off; \
+                       set tcp_keepalives_idle = '20s'; set tcp_keepalives_interval = '5s'; \
+                       set tcp_keepalives_count = 3; set tcp_user_timeout = '20s'; \
+                       do $$ begin
+                           perform set_config('client_connection_check_interval', '5s', false);
+                       exception when others then null; end $$";
 /// The oldest Postgres that will do.
 const OLDEST_VERSION: i32 = 150_000;
 
@@ -67,9 +84,9 @@ pub enum DatabaseError {
 #[derive(Debug)]
 pub struct Database {
     /// For requests.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// For the service's own tasks, which must not stand in line behind requests.
-    pub core: PgPool,
+    pub core: Pool,
     embedded: Option<EmbeddedPostgres>,
 }
 
@@ -91,8 +108,10 @@ impl Database {
         let options = options
             .application_name("porchlight")
             .disable_statement_logging();
-        let core = pool(options.clone(), CORE_CONNECTIONS).await?;
-        let pool = pool(options, settings.database_connections).await?;
+        // What is silent for one is silent for the other.
+        let silence = Silence::default();
+        let core = pool(options.clone(), CORE_CONNECTIONS, &silence).await?;
+        let pool = pool(options, settings.database_connections, &silence).await?;
         refuse_old(&pool).await?;
         Ok(Self {
             pool,
@@ -155,27 +174,29 @@ impl Database {
     }
 }
 
-async fn pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, DatabaseError> {
-    PgPoolOptions::new()
+async fn pool(
+    target: PgConnectOptions,
+    connections: u32,
+    silence: &Silence,
+) -> Result<Pool, DatabaseError> {
+    let options = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(|connection, _| {
             Box::pin(async move { connection.execute(SESSION).await.map(drop) })
-        })
-        .connect_with(options)
-        .await
-        .map_err(DatabaseError::Connect)
+        });
+    let pool = Pool::connect(options, target, silence.clone()).await;
+    pool.map_err(DatabaseError::Connect)
 }
 
-async fn refuse_old(pool: &PgPool) -> Result<(), DatabaseError> {
+async fn refuse_old(pool: &Pool) -> Result<(), DatabaseError> {
     let version = sqlx::query!(
         r#"select current_setting('server_version_num')::int as "number!",
                current_setting('server_version') as "name!""#
     );
-    let version = version
-        .fetch_one(pool)
-        .await
-        .map_err(DatabaseError::Connect)?;
+    let mut connection = pool.acquire().await.map_err(DatabaseError::Connect)?;
+    let version = version.fetch_one(&mut *connection).await;
+    let version = version.map_err(DatabaseError::Connect)?;
     if version.number < OLDEST_VERSION {
         Err(DatabaseError::TooOld(version.name))
     } else {

@@ -5,21 +5,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Dice};
-use crate::database::Kept;
+use crate::clock::Dice;
+use crate::database::{DedicatedConnection, Pool};
 use crate::event::Event;
 use crate::event_log::{Head, heads, read};
 use crate::hints::{CommittedBatch, HintBoard, News};
-use crate::hub::{BrokerHub, Frame, Guest, Hub};
+use crate::hub::{BrokerHub, Contact, Frame, Guest, Hub};
 use crate::ids::BrokerId;
 use crate::metrics::Metrics;
 
@@ -51,8 +50,7 @@ pub struct LogUnavailable;
 pub struct Porch {
     hub: Arc<Hub>,
     joins: mpsc::Sender<Join>,
-    seen_at: Arc<AtomicI64>,
-    clock: Clock,
+    contact: Arc<Contact>,
 }
 
 impl std::fmt::Debug for Join {
@@ -62,8 +60,12 @@ impl std::fmt::Debug for Join {
 }
 
 impl Porch {
-    /// The broker's log in memory. A query only for the first stream of a broker.
+    /// The broker's log in memory. A query only for the first stream of a broker. Nobody may
+    /// join while the log cannot be followed.
     pub async fn join(&self, broker: &BrokerId) -> Result<Guest, LogUnavailable> {
+        if self.contact.is_lost() {
+            return Err(LogUnavailable);
+        }
         if let Some(guest) = self.hub.visit(broker) {
             return Ok(guest);
         }
@@ -79,12 +81,10 @@ impl Porch {
         }
     }
 
-    /// How long ago the follower last saw the database.
+    /// Whether the follower sees the database.
     #[must_use]
-    pub fn silence(&self) -> Duration {
-        let seen = self.seen_at.load(Ordering::Relaxed);
-        let seconds = self.clock.now().unix_timestamp() - seen;
-        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    pub fn contact(&self) -> &Arc<Contact> {
+        &self.contact
     }
 }
 
@@ -92,7 +92,7 @@ impl Porch {
 #[derive(Debug)]
 pub struct FollowerParts {
     /// The database.
-    pub database: Kept,
+    pub database: DedicatedConnection,
     /// Whom it tells.
     pub hub: Arc<Hub>,
     /// What this instance commits.
@@ -105,8 +105,8 @@ pub struct FollowerParts {
     pub metrics: Arc<Metrics>,
     /// For epochs of new logs.
     pub dice: Dice,
-    /// Says when it last saw the database.
-    pub clock: Clock,
+    /// Is told when it sees the database.
+    pub contact: Arc<Contact>,
     /// Ends it.
     pub stop: CancellationToken,
 }
@@ -116,7 +116,6 @@ pub struct FollowerParts {
 pub struct Follower {
     parts: FollowerParts,
     joins: mpsc::Receiver<Join>,
-    seen_at: Arc<AtomicI64>,
 }
 
 impl Follower {
@@ -124,21 +123,16 @@ impl Follower {
     #[must_use]
     pub fn new(parts: FollowerParts) -> (Porch, Self) {
         let (joins, waiting) = mpsc::channel(WAITING_JOINS);
-        let seen_at = Arc::new(AtomicI64::new(parts.clock.now().unix_timestamp()));
-        let hub = Arc::clone(&parts.hub);
-        let clock = parts.clock.clone();
         let porch = Porch {
-            hub,
+            hub: Arc::clone(&parts.hub),
             joins,
-            seen_at: Arc::clone(&seen_at),
-            clock,
+            contact: Arc::clone(&parts.contact),
         };
         (
             porch,
             Self {
                 parts,
                 joins: waiting,
-                seen_at,
             },
         )
     }
@@ -210,9 +204,10 @@ impl Follower {
     }
 
     async fn heads_of(&mut self, brokers: &[BrokerId]) -> sqlx::Result<Vec<(BrokerId, Head)>> {
-        let connection = self.parts.database.get().await?;
-        let heads = heads::ensure(connection, &self.parts.dice, brokers).await;
-        self.parts.database.after(heads)
+        let (database, dice) = (&mut self.parts.database, &self.parts.dice);
+        database
+            .run(async |connection| heads::ensure(connection, dice, brokers).await)
+            .await
     }
 
     /// Follows hints; with `everywhere`, compares every head with the table's.
@@ -236,9 +231,7 @@ impl Follower {
     async fn look_everywhere(&mut self) -> sqlx::Result<()> {
         let active = self.parts.hub.active();
         self.parts.metrics.follower_queries.inc();
-        let heads = heads::read(self.parts.database.get().await?, &active).await;
-        let heads = self.parts.database.after(heads)?;
-        for (broker, head) in heads {
+        for (broker, head) in self.read_heads(&active).await? {
             let Some(log) = self.parts.hub.visit(&broker) else {
                 continue;
             };
@@ -264,9 +257,10 @@ impl Follower {
         }
         while known < head {
             self.parts.metrics.follower_queries.inc();
-            let connection = self.parts.database.get().await?;
-            let events = read::after(connection, &log.id, known, READ_EVENTS).await;
-            let events = self.parts.database.after(events)?;
+            let next = async |connection: &mut PgConnection| {
+                read::after(connection, &log.id, known, READ_EVENTS).await
+            };
+            let events = self.parts.database.run(next).await?;
             // Not where it should continue: retention, or another log.
             if events.first().is_none_or(|e| e.position != known + 1) {
                 return self.look_again(log).await;
@@ -278,12 +272,16 @@ impl Follower {
     }
 
     async fn look_again(&mut self, log: &BrokerHub) -> sqlx::Result<()> {
-        let of_log = std::slice::from_ref(&log.id);
-        let heads = heads::read(self.parts.database.get().await?, of_log).await;
-        if let Some((_, head)) = self.parts.database.after(heads)?.first() {
+        let heads = self.read_heads(std::slice::from_ref(&log.id)).await?;
+        if let Some((_, head)) = heads.first() {
             self.parts.hub.jump(log, head);
         }
         Ok(())
+    }
+
+    async fn read_heads(&mut self, brokers: &[BrokerId]) -> sqlx::Result<Vec<(BrokerId, Head)>> {
+        let heads = async |connection: &mut PgConnection| heads::read(connection, brokers).await;
+        self.parts.database.run(heads).await
     }
 
     fn publish(&self, log: &BrokerHub, events: &[Event]) {
@@ -297,10 +295,7 @@ impl Follower {
 
     fn report(&self, outcome: sqlx::Result<()>) {
         match outcome {
-            Ok(()) => {
-                let now = self.parts.clock.now().unix_timestamp();
-                self.seen_at.store(now, Ordering::Relaxed);
-            }
+            Ok(()) => self.parts.contact.seen(),
             Err(error) => {
                 self.parts.metrics.follower_failures.inc();
                 tracing::warn!(%error, "the follower could not read; it looks again soon");
@@ -310,7 +305,7 @@ impl Follower {
 }
 
 /// Where one log stands in memory and in the table: for a cursor that seems too new.
-pub async fn head_in_table(pool: &PgPool, broker: &BrokerId) -> sqlx::Result<Option<Head>> {
+pub async fn head_in_table(pool: &Pool, broker: &BrokerId) -> sqlx::Result<Option<Head>> {
     let mut connection = pool.acquire().await?;
     let heads = heads::read(&mut connection, std::slice::from_ref(broker)).await?;
     Ok(heads.into_iter().next().map(|(_, head)| head))

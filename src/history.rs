@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::database::{Limit, limited};
 use crate::event::json::{self, EventJson};
 use crate::event::{Audience, Cursor, Event, Rights};
 use crate::event_log::read::{Direction, Page, Want, page};
@@ -207,10 +208,12 @@ async fn read(
         records: records.as_deref(),
         limit: asked.limit,
     };
-    let mut connection = services.pool.acquire().await?;
-    let page = page(&mut connection, &want)
-        .await?
-        .ok_or(HistoryError::Unavailable)?;
+    // Whoever waits for events may wait for longer than a request may take.
+    let page = limited(Limit::REQUEST, async {
+        let mut connection = services.pool.acquire().await?;
+        page(&mut connection, &want).await
+    });
+    let page = page.await?.ok_or(HistoryError::Unavailable)?;
     refuse_lost(&page, &asked.place)?;
     Ok(listed(page, (direction, beyond), &eyes.rights))
 }

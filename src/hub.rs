@@ -15,6 +15,7 @@ use crate::event_log::Head;
 use crate::ids::BrokerId;
 
 pub mod air;
+pub mod contact;
 pub mod desk;
 pub mod encoded;
 pub mod frame;
@@ -25,6 +26,7 @@ pub mod switchboard;
 pub mod tickets;
 
 pub use air::{Air, Heard, Listener, Whisper};
+pub use contact::Contact;
 pub use encoded::{Encoded, Encoding, Sight};
 pub use frame::Frame;
 pub use mailbox::{CloseReason, Mailbox};

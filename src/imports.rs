@@ -9,9 +9,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sqlx::PgPool;
-
 use crate::crm::{Crm, CrmError, Kind};
+use crate::database::{Limit, Pool, limited};
 use crate::ids::{ModuleName, TaskType};
 use crate::tasks::{Outcome, TaskBook};
 use crate::uploads::Uploads;
@@ -45,7 +44,7 @@ pub const TASK_TYPE: &str = "import_csv";
 #[derive(Debug)]
 pub struct Importer {
     /// For its transactions.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// Where the records go.
     pub crm: Arc<Crm>,
     /// Where the files are.
@@ -69,7 +68,7 @@ impl Handler for Importer {
 
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = End> + Send + '_>> {
         Box::pin(async move {
-            match self.import(&job).await {
+            match limited(Limit::IMPORT, self.import(&job)).await {
                 Ok(outcome) => End::With(outcome),
                 Err(stop) => stop.into(),
             }

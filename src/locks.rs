@@ -5,8 +5,7 @@
 //! know is told by the log. [`Locks`] is the way in for requests, [`expiry`] ends what
 //! nobody renews, and the [`desk`] says what is held to streams that open.
 
-use sqlx::PgPool;
-
+use crate::database::Pool;
 use crate::event_log::Teller;
 use crate::identity::Caller;
 use crate::ids::{RecordPath, SessionName};
@@ -41,7 +40,7 @@ pub use takeover::TakeoverRight;
 /// The locks of all records, for requests.
 #[derive(Clone, Debug)]
 pub struct Locks {
-    pool: PgPool,
+    pool: Pool,
     modules: Modules,
     teller: Teller,
 }
@@ -60,7 +59,7 @@ pub struct Claim {
 impl Locks {
     /// A way to the locks of these modules.
     #[must_use]
-    pub fn new(pool: PgPool, modules: Modules, teller: Teller) -> Self {
+    pub fn new(pool: Pool, modules: Modules, teller: Teller) -> Self {
         Self {
             pool,
             modules,

@@ -6,8 +6,7 @@
 //! knows what a fresh list says. [`Notifications`] is the way in for requests; the [`notifier`]
 //! makes those that nobody posts.
 
-use sqlx::PgPool;
-
+use crate::database::Pool;
 use crate::event_log::Teller;
 
 mod book;
@@ -30,14 +29,14 @@ pub use read::Unread;
 /// Everybody's notifications, for requests.
 #[derive(Clone, Debug)]
 pub struct Notifications {
-    pool: PgPool,
+    pool: Pool,
     teller: Teller,
 }
 
 impl Notifications {
     /// A way to the notifications of this database.
     #[must_use]
-    pub fn new(pool: PgPool, teller: Teller) -> Self {
+    pub fn new(pool: Pool, teller: Teller) -> Self {
         Self { pool, teller }
     }
 }

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::Kept;
+use crate::database::DedicatedConnection;
 use crate::identity::Introduction;
 use crate::ids::{BrokerId, UserId};
 
@@ -25,7 +25,7 @@ const MOST_WRITTEN: usize = 50_000;
 #[derive(Debug)]
 pub struct PeopleKeeper {
     /// Its own connection.
-    pub database: Kept,
+    pub database: DedicatedConnection,
     /// Who was introduced.
     pub introductions: mpsc::Receiver<Introduction>,
     /// When to stop.
@@ -62,14 +62,12 @@ impl PeopleKeeper {
         if people.is_empty() {
             return Ok(());
         }
-        let connection = self.database.get().await?;
-        let kept = async {
+        let keep = async |connection: &mut PgConnection| {
             // These may be waited for: whoever has come may be told something at once.
             keep_teams(connection, people).await?;
             keep_names(connection, people).await
         };
-        let kept = kept.await;
-        self.database.after(kept)
+        self.database.run(keep).await
     }
 }
 

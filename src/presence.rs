@@ -29,6 +29,7 @@ pub mod person;
 pub mod room;
 pub mod rounds;
 pub mod sign;
+mod stale;
 pub mod store;
 pub mod told;
 
@@ -163,7 +164,7 @@ impl Presence {
     /// What `view` sees of a broker's people.
     pub async fn look(&self, broker: &BrokerId, view: &View<'_>) -> Result<Value, PresenceError> {
         let hall = self.hall(broker).await?;
-        Ok(view.of(&hall.enter().room))
+        Ok(self.dated(view.of(&hall.enter().room)))
     }
 
     /// The same, and the place in the air from which on changes of it are told.
@@ -188,7 +189,7 @@ impl Presence {
         let visit = hall.enter();
         let next = |log: Guest| log.air().next();
         let next = self.0.parts.hub.visit(&hall.broker).map_or(0, next);
-        (view.of(&visit.room), next)
+        (self.dated(view.of(&visit.room)), next)
     }
 
     /// Whether somebody is not here, at any instance.

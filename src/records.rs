@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::{Limit, Pool, limited};
 use crate::event::Audience;
 use crate::event_log::records;
 use crate::identity::Caller;
@@ -95,7 +96,7 @@ pub struct RecordBook {
 
 impl RecordBook {
     /// An empty book, and the task that fills it.
-    pub fn new(pool: PgPool, stop: CancellationToken) -> (Self, impl Future<Output = ()>) {
+    pub fn new(pool: Pool, stop: CancellationToken) -> (Self, impl Future<Output = ()>) {
         let answers = Arc::<Mutex<Answers>>::default();
         let (questions, asked) = mpsc::channel(WAITING_QUESTIONS);
         let book = Self { answers, questions };
@@ -137,7 +138,7 @@ impl RecordBook {
     async fn answer_all(
         self,
         mut asked: mpsc::Receiver<Question>,
-        (pool, stop): (PgPool, CancellationToken),
+        (pool, stop): (Pool, CancellationToken),
     ) {
         let mut questions = Vec::new();
         loop {
@@ -152,10 +153,13 @@ impl RecordBook {
         }
     }
 
-    async fn answer(&self, pool: &PgPool, questions: Vec<Question>) -> sqlx::Result<()> {
+    async fn answer(&self, pool: &Pool, questions: Vec<Question>) -> sqlx::Result<()> {
         let keys: Vec<_> = questions.iter().map(|q| q.key.clone()).collect();
-        let mut connection = pool.acquire().await?;
-        let audiences = records::audiences(&mut connection, &keys).await?;
+        let audiences = limited(Limit::QUICK, async {
+            let mut connection = pool.acquire().await?;
+            records::audiences(&mut connection, &keys).await
+        });
+        let audiences = audiences.await?;
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= MOST_ANSWERS {
             answers.clear();

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Dice;
-use crate::database::{Kept, is_for_later, is_refusal};
+use crate::database::{DedicatedConnection, Limit, is_for_later, is_refusal};
 use crate::event_log::append;
 use crate::hints::{Committed, CommittedBatch};
 use crate::metrics::Metrics;
@@ -48,7 +48,7 @@ const RENEWAL_REST: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Relay {
     /// Its own connection.
-    pub database: Kept,
+    pub database: DedicatedConnection,
     /// For names of new logs, and so that instances do not all look at once.
     pub dice: Dice,
     /// Who is told of what was committed.
@@ -112,17 +112,17 @@ impl Relay {
 
     /// Writers to a table that has changed do it for themselves until then, at a price.
     async fn renew(&mut self) -> sqlx::Result<()> {
-        let renewed = outbox::renew_watches(self.database.get().await?).await;
-        self.database.after(renewed)
+        let renew = async |c: &mut PgConnection| outbox::renew_watches(c).await;
+        self.database.run_within(Limit::PATIENT, renew).await
     }
 
     /// Moves what there is, up to a batch.
     async fn round(&mut self) -> sqlx::Result<Round> {
-        let look = outbox::look(self.database.get().await?).await;
-        let look = self.database.after(look)?;
+        let look = async |c: &mut PgConnection| outbox::look(c).await;
+        let look = self.database.run(look).await?;
         if look.is_bundled {
-            let unpacked = unpack(self.database.get().await?).await;
-            self.database.after(unpacked)?;
+            let unpack = async |c: &mut PgConnection| unpack(c).await;
+            self.database.run_within(Limit::PATIENT, unpack).await?;
         }
         let is_watching = look.is_watching;
         let moved = if look.is_waiting {
@@ -145,9 +145,9 @@ impl Relay {
 
     /// A log that somebody holds, or a row that cannot be appended, does not hold up others.
     async fn one_by_one(&mut self) -> sqlx::Result<i64> {
-        let brokers = outbox::brokers(self.database.get().await?, MOST_BROKERS).await;
+        let brokers = async |c: &mut PgConnection| outbox::brokers(c, MOST_BROKERS).await;
         let mut moved = 0;
-        for broker in self.database.after(brokers)? {
+        for broker in self.database.run(brokers).await? {
             let broker = broker.as_deref();
             moved += match self.carry(Choice::of(broker, BATCH), None).await {
                 Err(error) if is_for_later(&error) => 0,
@@ -180,9 +180,9 @@ impl Relay {
     /// Moves the rows of a choice in one transaction; says how many. With `refused`, it sets
     /// them aside.
     async fn carry(&mut self, choice: Choice<'_>, refused: Option<&str>) -> sqlx::Result<i64> {
-        let connection = self.database.get().await?;
-        let carried = carry(connection, (&self.dice, &self.rules), choice, refused).await;
-        let (load, told) = self.database.after(carried)?;
+        let with = (&self.dice, &self.rules);
+        let carried = async |c: &mut PgConnection| carry(c, with, choice, refused).await;
+        let (load, told) = self.database.run_within(Limit::PATIENT, carried).await?;
         for Poison { id, module, .. } in &load.poison {
             self.metrics.relay_poisoned.inc();
             tracing::warn!(

@@ -8,8 +8,7 @@
 //! Whoever locks more than one row locks the workflow first, then its children in the order of
 //! their names; the log comes last.
 
-use sqlx::PgPool;
-
+use crate::database::Pool;
 use crate::event_log::Teller;
 
 mod behalf;
@@ -53,7 +52,7 @@ pub use worker::{Holding, Outcome};
 /// The tasks of all brokers.
 #[derive(Clone, Debug)]
 pub struct TaskBook {
-    pool: PgPool,
+    pool: Pool,
     teller: Teller,
     reports: Reports,
     rules: Rules,
@@ -63,7 +62,7 @@ pub struct TaskBook {
 impl TaskBook {
     /// A way to the tasks; reports go to the keeper behind `reports`.
     #[must_use]
-    pub fn new(pool: PgPool, teller: Teller, (reports, rules): (Reports, Rules)) -> Self {
+    pub fn new(pool: Pool, teller: Teller, (reports, rules): (Reports, Rules)) -> Self {
         let hints = output::Hints::default();
         Self {
             pool,

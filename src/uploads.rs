@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Dice;
+use crate::database::Pool;
 use crate::identity::Caller;
 use crate::ids::{BrokerId, UploadId};
 
@@ -43,7 +44,7 @@ pub enum UploadError {
 /// The uploads of all brokers.
 #[derive(Clone, Debug)]
 pub struct Uploads {
-    pool: PgPool,
+    pool: Pool,
     dice: Dice,
     slots: Arc<Semaphore>,
 }
@@ -55,7 +56,7 @@ pub struct Slot(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePe
 impl Uploads {
     /// A way to the uploads.
     #[must_use]
-    pub fn new(pool: PgPool, dice: Dice) -> Self {
+    pub fn new(pool: Pool, dice: Dice) -> Self {
         let slots = Arc::new(Semaphore::new(MOST_AT_ONCE));
         Self { pool, dice, slots }
     }
@@ -100,24 +101,27 @@ impl Uploads {
             id.as_str(),
             caller.user.as_str(),
         );
-        Ok(content.fetch_optional(&self.pool).await?)
+        let mut connection = self.pool.acquire().await?;
+        Ok(content.fetch_optional(&mut *connection).await?)
     }
 
     /// Removes an upload that has been used.
     pub async fn remove(&self, broker: &BrokerId, id: &UploadId) -> Result<(), UploadError> {
+        let mut connection = self.pool.acquire().await?;
         sqlx::query!(
             "delete from porchlight.uploads where broker_id = $1 and id = $2",
             broker.as_str(),
             id.as_str(),
         )
-        .execute(&self.pool)
+        .execute(&mut *connection)
         .await?;
         Ok(())
     }
 }
 
 /// Removes what came longer ago than [`KEPT`]; says how many went.
-pub async fn remove_old(pool: &PgPool) -> sqlx::Result<u64> {
+pub async fn remove_old(pool: &Pool) -> sqlx::Result<u64> {
+    let mut connection = pool.acquire().await?;
     let mut removed = 0;
     loop {
         let step = sqlx::query!(
@@ -128,7 +132,7 @@ pub async fn remove_old(pool: &PgPool) -> sqlx::Result<u64> {
             KEPT.as_secs_f64(),
             STEP,
         )
-        .execute(pool)
+        .execute(&mut *connection)
         .await?;
         removed += step.rows_affected();
         if step.rows_affected() == 0 {

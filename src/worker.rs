@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Dice;
+use crate::database::{Limit, limited};
 use crate::ids::TaskType;
 use crate::tasks::{Claimed, Holding, TaskBook, TaskError, Wanted};
 
@@ -109,7 +110,8 @@ impl Worker {
     /// Claims as many tasks as there are, and room for.
     async fn begin(&self, at_work: &mut AtWork) -> Result<(), TaskError> {
         while at_work.0.len() < self.most {
-            let Some(claimed) = self.tasks.claim_anywhere(&self.wanted).await? else {
+            let claim = self.tasks.claim_anywhere(&self.wanted);
+            let Some(claimed) = limited(Limit::REQUEST, claim).await? else {
                 break;
             };
             let Some(handler) = self.handlers.get(claimed.task.task_type()) else {
@@ -135,7 +137,7 @@ impl Worker {
         };
         Ok(Job {
             holding,
-            caller: self.tasks.on_behalf(claimed).await?,
+            caller: limited(Limit::REQUEST, self.tasks.on_behalf(claimed)).await?,
             params: claimed.task.params().map(ToOwned::to_owned),
             stop: self.stop.clone(),
         })

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::log::RetentionSettings;
+use crate::database::{Limit, Pool, limited};
 use crate::event_log::retention;
 use crate::metrics::Metrics;
 use crate::notifications;
@@ -16,7 +16,7 @@ use crate::uploads;
 
 /// What housekeeping needs.
 pub(super) struct Parts {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     pub(super) settings: RetentionSettings,
     pub(super) task_age: Duration,
     pub(super) notification_age: Duration,
@@ -35,11 +35,13 @@ pub(super) async fn run(parts: Parts) {
         }
         let events = retention::run(&parts.pool, &parts.settings).await;
         parts.metrics.removed.inc_by(say("events", events));
-        let tasks = tasks::retention::run(&parts.pool, parts.task_age).await;
-        say("tasks", tasks);
+        let limit = Limit::HOUSEKEEPING;
+        let tasks = tasks::retention::run(&parts.pool, parts.task_age);
+        say("tasks", limited(limit, tasks).await);
         let notifications = notifications::retention::run(&parts.pool, parts.notification_age);
-        say("notifications", notifications.await);
-        say("uploads", uploads::remove_old(&parts.pool).await);
+        say("notifications", limited(limit, notifications).await);
+        let uploads = uploads::remove_old(&parts.pool);
+        say("uploads", limited(limit, uploads).await);
     }
 }
 

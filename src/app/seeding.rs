@@ -1,11 +1,10 @@
 //! Filling a broker with the example brokerage.
 
-use sqlx::PgPool;
-
 use super::{AppError, Surroundings};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crm::Crm;
+use crate::database::Pool;
 use crate::database::{Database, DatabaseError};
 use crate::identity::Introduction;
 use crate::ids::BrokerId;
@@ -30,7 +29,7 @@ pub async fn seed(
 
 /// Fills the demo's broker before anybody is served.
 pub(super) async fn begin(
-    (pool, crm): (&PgPool, &Crm),
+    (pool, crm): (&Pool, &Crm),
     clock: &Clock,
 ) -> Result<Brokerage, AppError> {
     let brokerage = Brokerage::example().map_err(seed::SeedError::from)?;
@@ -67,7 +66,7 @@ async fn fill(
 }
 
 /// What they are called is known before they come.
-async fn introduce(pool: &PgPool, (brokerage, broker): Example<'_>) -> Result<(), AppError> {
+async fn introduce(pool: &Pool, (brokerage, broker): Example<'_>) -> Result<(), AppError> {
     let people = brokerage.people.iter().map(|person| Introduction {
         broker: broker.clone(),
         user: person.user.clone(),

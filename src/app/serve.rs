@@ -120,7 +120,8 @@ impl Application {
         };
         let per_worker = usize::try_from(settings.connections_per_worker).unwrap_or(usize::MAX);
         let server = HttpServer::new(move || {
-            let board = Switchboard::new(app.hub.add_worker());
+            let contact = Arc::clone(app.streams.porch.contact());
+            let board = Switchboard::new(app.hub.add_worker(), contact);
             actix_web::rt::spawn(board.clone().run(tasks.stop_last()));
             actix_web::App::new()
                 .app_data(Service {

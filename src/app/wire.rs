@@ -1,7 +1,6 @@
 //! The parts, in the order of an event's way: writer, follower, hub, streams.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -9,14 +8,14 @@ use super::{App, Limits, Surroundings, housekeeping};
 use crate::activity::Activity;
 use crate::config::Config;
 use crate::crm::Crm;
-use crate::database::{Database, Kept};
+use crate::database::{Database, DedicatedConnection};
 use crate::event_log::writer::WriterParts;
 use crate::event_log::{Teller, Writer};
 use crate::follower::{Follower, FollowerParts, Porch};
 use crate::hints::{Bystander, Committed, CommittedBatch, HintBoard, Megaphone};
-use crate::hub::Hub;
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
+use crate::hub::{Contact, Hub};
 use crate::identity::Verifier;
 use crate::instances::listen::Ears;
 use crate::instances::{announce, listen};
@@ -36,8 +35,6 @@ use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
 use crate::tasks::{self, TaskBook};
 
-/// A follower that has not seen the database for so long is not alive.
-const FOLLOWER_SILENCE: Duration = Duration::from_secs(10);
 /// Letters of an instance's name in hints.
 pub(super) const INSTANCE_LEN: usize = 12;
 /// Signals of other instances that may wait to be passed on.
@@ -77,7 +74,7 @@ impl Ground<'_> {
                 metrics: Arc::clone(&metrics),
             },
             KeeperParts {
-                database: Kept::new(self.database.core.clone()),
+                database: DedicatedConnection::new(self.database.core.clone()),
                 instance: instance.clone(),
                 heard: Arc::clone(&ears.presence),
                 megaphone: elsewhere.clone(),
@@ -91,14 +88,14 @@ impl Ground<'_> {
         let (tasks, crm, uploads) = self.work_place(&teller, bell);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
-            database: Kept::new(self.database.core.clone()),
+            database: DedicatedConnection::new(self.database.core.clone()),
             hub: Arc::clone(&hub),
             committed: batches,
             hints: here,
             poll: config.database.poll(),
             metrics: Arc::clone(&metrics),
             dice: self.around.dice.clone(),
-            clock: self.around.clock.clone(),
+            contact: self.contact(),
             stop: self.tasks.stop_last(),
         });
         self.exchange_hints(&instance, ears, elsewhere);
@@ -134,7 +131,7 @@ impl Ground<'_> {
 
     fn writer(&self, committed: Committed) -> Writer {
         let (writer, writing) = Writer::new(WriterParts {
-            database: Kept::new(self.database.core.clone()),
+            database: DedicatedConnection::new(self.database.core.clone()),
             dice: self.around.dice.clone(),
             committed,
             stop: self.tasks.stop_last(),
@@ -147,7 +144,7 @@ impl Ground<'_> {
     fn relay(&self, committed: Committed, metrics: &Arc<Metrics>) -> Bell {
         let bell = Bell::default();
         let relay = Relay {
-            database: Kept::new(self.database.core.clone()),
+            database: DedicatedConnection::new(self.database.core.clone()),
             dice: self.around.dice.clone(),
             committed,
             bell: bell.clone(),
@@ -183,7 +180,7 @@ impl Ground<'_> {
     fn locks(&self, teller: Teller) -> Locks {
         let modules = self.config.modules.modules();
         let sweeper = Sweeper {
-            database: Kept::new(self.database.core.clone()),
+            database: DedicatedConnection::new(self.database.core.clone()),
             modules: modules.clone(),
             teller: teller.clone(),
             dice: self.around.dice.clone(),
@@ -196,7 +193,7 @@ impl Ground<'_> {
     /// Requests post and read notifications, and a task makes those that nobody posts.
     fn notifications(&self, teller: Teller, hints: HintBoard) -> Notifications {
         let notifier = Notifier {
-            database: Kept::new(self.database.core.clone()),
+            database: DedicatedConnection::new(self.database.core.clone()),
             modules: self.config.modules.modules(),
             teller: teller.clone(),
             hints,
@@ -221,7 +218,7 @@ impl Ground<'_> {
         let (introducing, introductions) = mpsc::channel(people::WAITING);
         verifier.introduce(introducing);
         let keeper = PeopleKeeper {
-            database: Kept::new(self.database.core.clone()),
+            database: DedicatedConnection::new(self.database.core.clone()),
             introductions,
             stop: self.tasks.stop_last(),
         };
@@ -229,7 +226,7 @@ impl Ground<'_> {
     }
 
     fn lock_desk(&self) -> LockDesk {
-        let database = Kept::new(self.database.core.clone());
+        let database = DedicatedConnection::new(self.database.core.clone());
         let (desk, reading) = LockDesk::new(database, self.tasks.stop_last());
         self.tasks.spawn("the desk of locks", reading);
         desk
@@ -238,7 +235,7 @@ impl Ground<'_> {
     /// Requests change tasks, the keeper takes reports on them, and a task ends what is over.
     pub(super) fn task_book(&self, teller: &Teller) -> TaskBook {
         let parts = tasks::KeeperParts {
-            database: Kept::new(self.database.core.clone()),
+            database: DedicatedConnection::new(self.database.core.clone()),
             teller: teller.clone(),
             stop: self.tasks.stop_last(),
         };
@@ -258,6 +255,12 @@ impl Ground<'_> {
         TaskBook::new(self.database.pool.clone(), teller.clone(), (reports, rules))
     }
 
+    /// A follower that looks seldom is not out of touch when it has missed a look.
+    fn contact(&self) -> Arc<Contact> {
+        let patience = self.config.streams.unavailable_after();
+        Arc::new(Contact::new(patience.max(3 * self.config.database.poll())))
+    }
+
     fn follower(&self, parts: FollowerParts) -> Porch {
         let (porch, follower) = Follower::new(parts);
         self.tasks.spawn("the follower", follower.run());
@@ -267,8 +270,8 @@ impl Ground<'_> {
     /// What happens here is announced, what is announced elsewhere is heard.
     fn exchange_hints(&self, instance: &str, ears: Ears, elsewhere: Megaphone) {
         let (core, stop) = (&self.database.core, self.tasks.stop_last());
-        let kept = Kept::new(core.clone());
-        let announcing = announce::run(kept, elsewhere, instance.to_owned(), stop.clone());
+        let database = DedicatedConnection::new(core.clone());
+        let announcing = announce::run(database, elsewhere, instance.to_owned(), stop.clone());
         self.tasks.spawn("the announcer", announcing);
         let parts = listen::ListenerParts {
             pool: core.clone(),
@@ -332,7 +335,6 @@ impl Ground<'_> {
             body_bytes: size(self.config.server.body_bytes),
             event_bytes: size(self.config.server.event_bytes),
             upload_bytes: size(self.config.worker.upload_bytes),
-            follower_silence: FOLLOWER_SILENCE.max(3 * self.config.database.poll()),
         }
     }
 }

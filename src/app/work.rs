@@ -6,7 +6,7 @@ use super::wire::{Ground, INSTANCE_LEN, size};
 use super::{AppError, Surroundings};
 use crate::config::Config;
 use crate::crm::Crm;
-use crate::database::{Database, Kept};
+use crate::database::{Database, DedicatedConnection};
 use crate::event_log::Teller;
 use crate::hints::{Committed, HintBoard, Megaphone};
 use crate::imports::Importer;
@@ -58,7 +58,7 @@ impl Ground<'_> {
         let dice = &self.around.dice;
         let tasks = self.task_book(&Teller::new(dice.clone(), committed));
         let announcing = announce::run(
-            Kept::new(self.database.core.clone()),
+            DedicatedConnection::new(self.database.core.clone()),
             elsewhere,
             dice.tag(INSTANCE_LEN),
             self.tasks.stop_last(),

@@ -33,6 +33,12 @@ pub struct StreamSettings {
         default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub drain_spread_seconds: u64,
 
+    /// Seconds without the database after which streams are ended, so that their clients reach
+    /// an instance that has it
+    #[arg(long, env = "PORCHLIGHT_UNAVAILABLE_SECONDS", value_name = "SECONDS",
+        default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub unavailable_seconds: u64,
+
     /// Seconds that a client may leave what it is sent unacknowledged before it is let go
     #[arg(long, env = "PORCHLIGHT_WRITE_TIMEOUT_SECONDS", value_name = "SECONDS",
         default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -61,6 +67,12 @@ impl StreamSettings {
     #[must_use]
     pub fn drain_spread(&self) -> Duration {
         Duration::from_secs(self.drain_spread_seconds)
+    }
+
+    /// Without the database for this long, streams are ended.
+    #[must_use]
+    pub fn unavailable_after(&self) -> Duration {
+        Duration::from_secs(self.unavailable_seconds)
     }
 
     /// A peer that acknowledges nothing for this long is gone.

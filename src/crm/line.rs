@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::CrmError;
 use super::row;
+use crate::database::Pool;
 use crate::ids::UserId;
 
 /// How long one stands in line before one hears that somebody is at it.
@@ -32,8 +33,8 @@ pub(super) struct Line {
 
 impl Line {
     /// A line that leaves others half of the connections.
-    pub(super) fn before(pool: &PgPool) -> Self {
-        let connections = pool.options().get_max_connections();
+    pub(super) fn before(pool: &Pool) -> Self {
+        let connections = pool.max_connections();
         let turns = usize::try_from(connections / 2).unwrap_or(1).max(1);
         Self {
             turns: Semaphore::new(turns),

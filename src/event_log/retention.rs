@@ -1,8 +1,9 @@
 //! Retention: old events go, in small steps, and the horizon moves with them.
 
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 
 use crate::config::log::RetentionSettings;
+use crate::database::{DedicatedConnection, Limit, Pool};
 use crate::ids::BrokerId;
 
 /// How many events one transaction removes.
@@ -13,8 +14,17 @@ const ADVISORY_LOCK: i64 = 0x706f_7263_6801;
 /// Removes what is past its time in every log; says how many events went.
 ///
 /// Returns at once when another instance is at it.
-pub async fn run(pool: &PgPool, settings: &RetentionSettings) -> sqlx::Result<u64> {
-    let mut connection = pool.acquire().await?;
+pub async fn run(pool: &Pool, settings: &RetentionSettings) -> sqlx::Result<u64> {
+    // A connection that is given up in between is closed, and the lock goes with it.
+    let mut database = DedicatedConnection::new(pool.clone());
+    let sweep = async |connection: &mut PgConnection| sweep_alone(connection, settings).await;
+    database.run_within(Limit::HOUSEKEEPING, sweep).await
+}
+
+async fn sweep_alone(
+    connection: &mut PgConnection,
+    settings: &RetentionSettings,
+) -> sqlx::Result<u64> {
     let mine = sqlx::query_scalar!(
         r#"select pg_try_advisory_lock($1) as "mine!""#,
         ADVISORY_LOCK
@@ -24,9 +34,9 @@ pub async fn run(pool: &PgPool, settings: &RetentionSettings) -> sqlx::Result<u6
     if !mine {
         return Ok(0);
     }
-    let removed = sweep(&mut connection, settings).await;
+    let removed = sweep(&mut *connection, settings).await;
     sqlx::query_scalar!("select pg_advisory_unlock($1)", ADVISORY_LOCK)
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
         .await?;
     removed
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::idempotency::Key;
 use crate::clock::Dice;
-use crate::database::Kept;
+use crate::database::DedicatedConnection;
 use crate::event::{Epoch, Event, NewEvent};
 use crate::hints::Committed;
 use crate::ids::BrokerId;
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Job {
 /// What the writer's task needs.
 pub struct WriterParts {
     /// The database.
-    pub database: Kept,
+    pub database: DedicatedConnection,
     /// For epochs of new logs.
     pub dice: Dice,
     /// Who is told of what was committed.

@@ -26,7 +26,11 @@ pub async fn ready(service: Service) -> Result<HttpResponse, Problem> {
     }
     // Reads a table of ours: it fails without a database and without migrations alike.
     let look = sqlx::query_scalar!(r#"select count(*) as "n!" from porchlight.origin"#);
-    match tokio::time::timeout(DATABASE_TIMEOUT, look.fetch_one(&service.app.pool)).await {
+    let look = async {
+        let mut connection = service.app.pool.acquire().await?;
+        look.fetch_one(&mut *connection).await
+    };
+    match tokio::time::timeout(DATABASE_TIMEOUT, look).await {
         Ok(Ok(_)) => {}
         _ => {
             return Err(not_ready(
@@ -34,7 +38,7 @@ pub async fn ready(service: Service) -> Result<HttpResponse, Problem> {
             ));
         }
     }
-    if service.app.streams.porch.silence() > service.app.limits.follower_silence {
+    if service.app.streams.porch.contact().is_lost() {
         return Err(not_ready("The follower does not reach the database."));
     }
     Ok(HttpResponse::Ok().json(json!({"status": "ready"})))

@@ -11,6 +11,7 @@ use super::{
     activity, console, get_events, health, locks, notifications, openapi, post_events,
     post_signals, presence, records, streams, task_output, tasks, tasks_worker, uploads,
 };
+use crate::app::Limited;
 
 /// A method and a path, and who answers.
 pub struct Endpoint {
@@ -32,7 +33,7 @@ macro_rules! methods {
             Args: FromRequest + 'static,
             F::Output: Responder + 'static,
         {
-            let route = web::method(Method::$method).to(handler);
+            let route = web::method(Method::$method).to(Limited(handler));
             Endpoint { method: Method::$method, path, has_head: false, route }
         }
     )+};
@@ -52,7 +53,7 @@ where
         method: Method::GET,
         path,
         has_head: true,
-        route: web::route().guard(either).to(handler),
+        route: web::route().guard(either).to(Limited(handler)),
     }
 }
 

@@ -204,7 +204,7 @@ fn later(service: &Service, encoding: Encoding, reason: CloseReason) -> HttpResp
         .streams_closed
         .get_or_create(&[("reason", reason.as_str())])
         .inc();
-    let spread = services.settings.drain_spread().max(wire::RETRY_USUAL);
+    let spread = services.retry_spread();
     let retry = services.dice.between(wire::RETRY_FLOOR, spread);
     let text = wire::closing(encoding.named, reason, retry);
     let encoding = Encoding {

@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::frame::Frame;
+use crate::database::{Limit, Pool, limited};
 use crate::event::{Audience, Epoch};
 use crate::event_log::{Head, read};
 use crate::ids::BrokerId;
@@ -87,7 +87,7 @@ pub struct Desk {
 impl Desk {
     /// The handle, and the task behind it.
     pub fn new(
-        pool: PgPool,
+        pool: Pool,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
@@ -116,7 +116,7 @@ impl Desk {
 }
 
 struct Clerk {
-    pool: PgPool,
+    pool: Pool,
     metrics: Arc<Metrics>,
     shelf: Arc<Mutex<Shelf>>,
     /// Who waits, by log; a log with an entry is being read.
@@ -203,7 +203,7 @@ impl Clerk {
 }
 
 async fn read_page(
-    pool: &PgPool,
+    pool: &Pool,
     broker: &BrokerId,
     audiences: FxHashSet<Audience>,
     after: i64,
@@ -213,11 +213,12 @@ async fn read_page(
         ReplayError::Unavailable
     };
     let eyes: Vec<_> = audiences.iter().cloned().collect();
-    let mut connection = pool.acquire().await.map_err(unavailable)?;
-    let page = read::replay(&mut connection, broker, &eyes, after)
-        .await
-        .map_err(unavailable)?
-        .ok_or(ReplayError::Unavailable)?;
+    let page = limited(Limit::REQUEST, async {
+        let mut connection = pool.acquire().await?;
+        read::replay(&mut connection, broker, &eyes, after).await
+    });
+    let page = page.await.map_err(unavailable)?;
+    let page = page.ok_or(ReplayError::Unavailable)?;
     let frames = page
         .events
         .iter()

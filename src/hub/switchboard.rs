@@ -16,6 +16,7 @@ use slab::Slab;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::contact::Contact;
 use super::mailbox::{CloseReason, Mail, Mailbox, SeatId};
 use crate::event::Audience;
 use crate::ids::BrokerId;
@@ -42,12 +43,14 @@ pub struct Switchboard {
     next_number: Cell<u64>,
     now: Cell<Instant>,
     drain: Cell<Option<Duration>>,
+    contact: Arc<Contact>,
+    is_cut_off: Cell<bool>,
 }
 
 impl Switchboard {
-    /// A switchboard that listens to `mailbox`.
+    /// A switchboard that listens to `mailbox`, and ends its streams when `contact` is lost.
     #[must_use]
-    pub fn new(mailbox: Arc<Mailbox>) -> Rc<Self> {
+    pub fn new(mailbox: Arc<Mailbox>, contact: Arc<Contact>) -> Rc<Self> {
         Rc::new(Self {
             mailbox,
             slots: RefCell::default(),
@@ -55,6 +58,8 @@ impl Switchboard {
             next_number: Cell::new(0),
             now: Cell::new(Instant::now()),
             drain: Cell::new(None),
+            contact,
+            is_cut_off: Cell::new(false),
         })
     }
 
@@ -117,8 +122,10 @@ impl Switchboard {
     fn tick(&self) {
         let now = Instant::now();
         self.now.set(now);
+        let is_cut_off = self.contact.is_lost();
+        self.is_cut_off.set(is_cut_off);
         for (_, slot) in self.slots.borrow_mut().iter_mut() {
-            if slot.due <= now {
+            if slot.due <= now || is_cut_off {
                 wake(slot);
             }
         }
@@ -212,11 +219,14 @@ impl Seat {
     #[must_use]
     pub fn closing(&self) -> Option<CloseReason> {
         let drained = self.board.draining().map(|_| CloseReason::Drain);
+        let cut_off = self.board.is_cut_off.get();
+        let cut_off = cut_off.then_some(CloseReason::Unavailable);
         let slots = self.board.slots.borrow();
         slots
             .get(self.id.place)
             .and_then(|slot| slot.closing)
             .or(drained)
+            .or(cut_off)
     }
 
     /// Asks to be woken by news, and at `due` at the latest.

@@ -1,9 +1,10 @@
 //! How far an import has come. All SQL of imports.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::stop::Stop;
 use super::words::RowFault;
+use crate::database::Pool;
 use crate::tasks::Holding;
 
 /// Faults of one page.
@@ -26,7 +27,7 @@ pub(super) struct Advance {
 }
 
 /// Where an import goes on. One that does another one again begins where that ended.
-pub(super) async fn begin(pool: &PgPool, holding: &Holding) -> Result<Checkpoint, Stop> {
+pub(super) async fn begin(pool: &Pool, holding: &Holding) -> Result<Checkpoint, Stop> {
     let mut transaction = pool.begin().await?;
     holding.hold(&mut transaction).await?;
     inherit(&mut transaction, holding).await?;
@@ -122,7 +123,7 @@ async fn insert_faults(
 
 /// A page of what was wrong with rows, in their order, after the `n`th.
 pub(super) async fn faults(
-    pool: &PgPool,
+    pool: &Pool,
     holding: &Holding,
     after: i32,
 ) -> sqlx::Result<Vec<(i32, RowFault)>> {
@@ -134,7 +135,9 @@ pub(super) async fn faults(
         after,
         PAGE,
     );
-    let rows = rows.fetch_all(pool).await?.into_iter().map(|row| {
+    let mut connection = pool.acquire().await?;
+    let rows = rows.fetch_all(&mut *connection).await?;
+    let rows = rows.into_iter().map(|row| {
         let fault = RowFault {
             line: row.line,
             column: row.column,

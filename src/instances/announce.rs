@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{LOGS, PRESENCE, SIGNALS};
-use crate::database::Kept;
+use crate::database::DedicatedConnection;
 use crate::hints::{Megaphone, Speech};
 use crate::ids::BrokerId;
 
@@ -19,7 +19,7 @@ const PAYLOAD_BYTES: usize = 7_900;
 
 /// Announces what is spoken into `megaphone`, signed with this instance's name.
 pub async fn run(
-    mut database: Kept,
+    mut database: DedicatedConnection,
     megaphone: Megaphone,
     instance: String,
     stop: CancellationToken,
@@ -40,17 +40,16 @@ pub async fn run(
 /// A channel and a payload.
 type Note = (&'static str, String);
 
-async fn tell(database: &mut Kept, notes: &[Note]) -> sqlx::Result<()> {
+async fn tell(database: &mut DedicatedConnection, notes: &[Note]) -> sqlx::Result<()> {
     let (channels, payloads): (Vec<_>, Vec<_>) =
         notes.iter().map(|(c, p)| (*c, p.as_str())).unzip();
-    let told = sqlx::query!(
+    let tell = sqlx::query!(
         "select pg_notify(c, p) from unnest($1::text[], $2::text[]) as n(c, p)",
         &channels as &[&str],
         &payloads as &[&str],
-    )
-    .execute(database.get().await?)
-    .await;
-    database.after(told.map(drop))
+    );
+    let told = database.run(async |connection| tell.execute(connection).await);
+    told.await.map(drop)
 }
 
 fn notes(instance: &str, speech: &Speech) -> Vec<Note> {

@@ -1,17 +1,18 @@
 //! Hearing the other instances. The line may go dead at any time; then everything is
 //! looked at again once it is back.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgListener, PgNotification};
+use sqlx::postgres::PgNotification;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::announce::{head, lines};
 use super::{LOGS, PRESENCE, SIGNALS};
 use crate::clock::Dice;
+use crate::database::Pool;
 use crate::hints::HintBoard;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -32,7 +33,7 @@ pub struct Ears {
 #[derive(Debug)]
 pub struct ListenerParts {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// Whom it tells.
     pub ears: Ears,
     /// This instance's name: its own announcements are old news.
@@ -49,9 +50,9 @@ pub async fn run(parts: ListenerParts) {
     loop {
         tokio::select! {
             () = parts.stop.cancelled() => return,
-            heard = listen(&parts, &mut pause) => if let Err(error) = heard {
+            Err(error) = listen(&parts, &mut pause) => {
                 tracing::debug!(%error, "not listening for hints");
-            },
+            }
         }
         let jittered = parts.dice.between(pause / 2, pause);
         tokio::select! {
@@ -62,18 +63,21 @@ pub async fn run(parts: ListenerParts) {
     }
 }
 
-async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<()> {
-    let mut listener = PgListener::connect_with(&parts.pool).await?;
-    listener.eager_reconnect(false);
-    listener.listen_all([LOGS, PRESENCE, SIGNALS]).await?;
+async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<Infallible> {
+    let mut listener = parts.pool.listen(&[LOGS, PRESENCE, SIGNALS]).await?;
     *pause = FIRST_PAUSE;
     // Whatever was announced while nobody listened.
     parts.ears.logs.anything();
     parts.ears.presence.notify_one();
-    while let Some(note) = listener.try_recv().await? {
-        pass_on(parts, &note);
+    loop {
+        match listener.next().await {
+            Ok(note) => pass_on(parts, &note),
+            Err(error) => {
+                listener.let_go().await;
+                return Err(error);
+            }
+        }
     }
-    Ok(())
 }
 
 fn pass_on(parts: &ListenerParts, note: &PgNotification) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Lock;
 use super::list::{Found, MOST_LISTED, Question, Wanted, held};
-use crate::database::Kept;
+use crate::database::DedicatedConnection;
 use crate::event::{Audience, Cursor};
 use crate::ids::{BrokerId, RecordPath};
 
@@ -78,7 +78,10 @@ pub struct LockDesk {
 
 impl LockDesk {
     /// The handle, and the task behind it.
-    pub fn new(database: Kept, stop: CancellationToken) -> (Self, impl Future<Output = ()>) {
+    pub fn new(
+        database: DedicatedConnection,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()>) {
         let (line, requests) = mpsc::channel(LINE_REQUESTS);
         let clerk = Clerk {
             database,
@@ -99,7 +102,7 @@ impl LockDesk {
 }
 
 struct Clerk {
-    database: Kept,
+    database: DedicatedConnection,
     line: mpsc::Receiver<Request>,
 }
 
@@ -155,8 +158,9 @@ impl Clerk {
             wanted: Wanted::default(),
             most: MOST_LOCKS + 1,
         };
-        let found = held(self.database.get().await?, &question).await;
-        self.database.after(found)
+        self.database
+            .run(async |connection| held(connection, &question).await)
+            .await
     }
 }
 

@@ -9,7 +9,7 @@ use super::LockError;
 use super::row::{Row, Stored};
 use super::words::{End, Words};
 use crate::clock::Dice;
-use crate::database::Kept;
+use crate::database::DedicatedConnection;
 use crate::event_log::Teller;
 use crate::ids::BrokerId;
 use crate::modules::Modules;
@@ -27,7 +27,7 @@ const STEP: i64 = 200;
 #[derive(Debug)]
 pub struct Sweeper {
     /// Its own connection.
-    pub database: Kept,
+    pub database: DedicatedConnection,
     /// What records are called.
     pub modules: Modules,
     /// How ends are told.
@@ -60,8 +60,8 @@ impl Sweeper {
 
     /// Ends what is over, and says when to look again.
     async fn round(&mut self) -> sqlx::Result<Duration> {
-        let due = due(self.database.get().await?).await;
-        let due = self.database.after(due)?;
+        let due = self.database.run(async |connection| due(connection).await);
+        let due = due.await?;
         let mut rest = due.next;
         for broker in due.brokers {
             match self.sweep(&broker).await {
@@ -75,13 +75,14 @@ impl Sweeper {
     }
 
     async fn sweep(&mut self, broker: &BrokerId) -> Result<i64, LockError> {
-        let words = Words(&self.modules);
-        let connection = self.database.get().await?;
-        let swept = sweep(connection, broker, (words, &self.teller)).await;
-        match swept {
-            Err(LockError::Database(error)) => Ok(self.database.after(Err(error))?),
-            other => other,
-        }
+        let (words, teller) = (Words(&self.modules), &self.teller);
+        let swept = self.database.run(async |connection| {
+            match sweep(connection, broker, (words, teller)).await {
+                Err(LockError::Database(error)) => Err(error),
+                outcome => Ok(outcome),
+            }
+        });
+        swept.await?
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::book;
 use crate::activity::Names;
 use crate::clock::Dice;
-use crate::database::{Kept, is_for_later, is_refusal};
+use crate::database::{DedicatedConnection, Limit, is_for_later, is_refusal};
 use crate::event::Event;
 use crate::event_log::{Teller, acts};
 use crate::hints::{HintBoard, News};
@@ -44,7 +44,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Notifier {
     /// Its own connection.
-    pub database: Kept,
+    pub database: DedicatedConnection,
     /// What records are called, and what happens to them.
     pub modules: Modules,
     /// How notifications are told.
@@ -96,8 +96,8 @@ impl Notifier {
     async fn round(&mut self, news: News) -> sqlx::Result<()> {
         let mut brokers: Vec<_> = news.heads.into_keys().collect();
         if news.everywhere {
-            let behind = place::behind(self.database.get().await?, MOST_BROKERS).await;
-            brokers.extend(self.database.after(behind)?);
+            let behind = async |c: &mut PgConnection| place::behind(c, MOST_BROKERS).await;
+            brokers.extend(self.database.run(behind).await?);
         }
         for broker in brokers {
             match self.catch_up(&broker).await {
@@ -137,8 +137,8 @@ impl Notifier {
             let step = match self.step(broker, 1).await {
                 Err(error) if is_refusal(&error) && !is_for_later(&error) => {
                     tracing::warn!(%error, %broker, "nobody can be told of an event");
-                    let passed = place::pass_one(self.database.get().await?, broker).await;
-                    self.database.after(passed)?;
+                    let pass = async |c: &mut PgConnection| place::pass_one(c, broker).await;
+                    self.database.run(pass).await?;
                     Step::More
                 }
                 step => step?,
@@ -152,8 +152,8 @@ impl Notifier {
 
     async fn step(&mut self, broker: &BrokerId, span: i64) -> sqlx::Result<Step> {
         let told = (&self.modules, &self.teller);
-        let step = step(self.database.get().await?, (broker, span), told).await;
-        self.database.after(step)
+        let step = async |c: &mut PgConnection| step(c, (broker, span), told).await;
+        self.database.run_within(Limit::PATIENT, step).await
     }
 }
 

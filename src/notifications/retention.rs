@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use crate::database::Pool;
 
 /// How many one statement removes.
 const STEP: i64 = 1_000;
 
 /// Removes what is older; says how many went. Any number of instances may do it at once.
-pub async fn run(pool: &PgPool, age: Duration) -> sqlx::Result<u64> {
+pub async fn run(pool: &Pool, age: Duration) -> sqlx::Result<u64> {
+    let mut connection = pool.acquire().await?;
     let mut removed = 0;
     loop {
         let step = sqlx::query!(
@@ -19,7 +20,7 @@ pub async fn run(pool: &PgPool, age: Duration) -> sqlx::Result<u64> {
             age.as_secs_f64(),
             STEP,
         )
-        .execute(pool)
+        .execute(&mut *connection)
         .await?
         .rows_affected();
         removed += step;

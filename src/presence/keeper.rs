@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use sqlx::PgConnection;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self};
 use super::{Join, Presence, PresenceParts};
-use crate::database::Kept;
+use crate::database::DedicatedConnection;
 use crate::hints::Megaphone;
 
 mod exchange;
@@ -34,7 +35,7 @@ const MOST_JOINS: usize = 1_024;
 /// What the keeper needs.
 pub struct KeeperParts {
     /// The database.
-    pub database: Kept,
+    pub database: DedicatedConnection,
     /// This instance's name.
     pub instance: String,
     /// Woken when presence has changed elsewhere.
@@ -143,9 +144,8 @@ impl Keeper {
             self.last.sweep = Instant::now();
             let rules = self.presence.0.parts.rules;
             let long = rules.timeout + rules.grace + self.lease() + SWEEP;
-            let connection = self.parts.database.get().await?;
-            let forgotten = store::forget(connection, long).await;
-            self.parts.database.after(forgotten)?;
+            let forget = async |c: &mut PgConnection| store::forget(c, long).await;
+            self.parts.database.run(forget).await?;
         }
         Ok(())
     }

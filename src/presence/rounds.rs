@@ -23,9 +23,6 @@ const COUNT: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_secs(30);
 /// A room that nobody has entered for so long, and with no signs of ours, is let go.
 const IDLE_MS: i64 = 60_000;
-/// Without a look at the table for so long, nobody of another instance is taken to be gone;
-/// sooner where a heartbeat counts for less.
-const BLIND: Duration = Duration::from_millis(2_500);
 
 /// Makes the rounds.
 pub struct Rounds {
@@ -52,7 +49,9 @@ impl Rounds {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            self.notice_blindness();
+            if self.presence.blindness().is_some() {
+                self.presence.doubt_until(Moment::NEVER);
+            }
             self.settle_due();
             if is_due(&mut woken, WAKE) {
                 self.wake_crowds();
@@ -63,14 +62,6 @@ impl Rounds {
             if is_due(&mut swept, SWEEP) {
                 self.sweep();
             }
-        }
-    }
-
-    fn notice_blindness(&self) {
-        let silence = self.presence.now_ms() - self.presence.0.read_at.load(Ordering::Relaxed);
-        let blind = BLIND.min(self.presence.rules().timeout * 3 / 4);
-        if u128::try_from(silence).is_ok_and(|ms| ms > blind.as_millis()) {
-            self.presence.doubt_until(Moment::NEVER);
         }
     }
 

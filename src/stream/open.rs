@@ -2,15 +2,16 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-
-use sqlx::PgPool;
+use std::time::Duration;
 
 use super::body::Parts;
 use super::resume::start;
 use super::scope::UnknownScope;
+use super::wire::RETRY_USUAL;
 use super::{Filter, Reader, Scope, Since, StreamBody, present};
 use crate::clock::{Clock, Dice};
 use crate::config::streams::StreamSettings;
+use crate::database::Pool;
 use crate::follower::Porch;
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
@@ -31,7 +32,7 @@ pub struct Services {
     /// For what is held.
     pub locks: LockDesk,
     /// For cursors that memory knows nothing of.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// Counts and limits streams.
     pub tickets: Arc<TicketOffice>,
     /// Counts what happens.
@@ -42,6 +43,14 @@ pub struct Services {
     pub clock: Clock,
     /// Limits and rhythms.
     pub settings: StreamSettings,
+}
+
+impl Services {
+    /// Clients that cannot be served now come back spread over this.
+    #[must_use]
+    pub fn retry_spread(&self) -> Duration {
+        self.settings.drain_spread().max(RETRY_USUAL)
+    }
 }
 
 /// What a client asks for.

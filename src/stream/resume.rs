@@ -2,10 +2,9 @@
 
 use std::str::FromStr;
 
-use sqlx::PgPool;
-
 use super::reader::Reader;
 use super::{Filter, Scope};
+use crate::database::Pool;
 use crate::event::{Cursor, Epoch};
 use crate::event_log::read::{Direction, Want, page};
 use crate::follower::head_in_table;
@@ -89,7 +88,7 @@ pub struct Start {
 
 /// Finds where to start. Only what is not in memory costs a query.
 pub async fn start(
-    pool: &PgPool,
+    pool: &Pool,
     reader: &Reader,
     filter: &Filter,
     since: &Since,
@@ -128,7 +127,7 @@ pub async fn start(
 }
 
 /// The position before the last `n` events that this stream would carry.
-async fn before_last(pool: &PgPool, reader: &Reader, filter: &Filter, n: i64) -> sqlx::Result<i64> {
+async fn before_last(pool: &Pool, reader: &Reader, filter: &Filter, n: i64) -> sqlx::Result<i64> {
     let (types, records) = (filter.like_patterns(), filter.record_paths());
     let want = Want {
         broker: reader.broker(),

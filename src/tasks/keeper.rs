@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::row::Progress;
 use super::{Holding, Message, Percent, TaskBook, TaskError};
-use crate::database::Kept;
+use crate::database::DedicatedConnection;
 use crate::event_log::Teller;
 use crate::ids::{BrokerId, TaskId};
 
@@ -104,7 +104,7 @@ impl TaskBook {
 #[derive(Debug)]
 pub struct KeeperParts {
     /// Its own connection.
-    pub database: Kept,
+    pub database: DedicatedConnection,
     /// How progress is told.
     pub teller: Teller,
     /// When to stop, after what is queued.
@@ -113,7 +113,7 @@ pub struct KeeperParts {
 
 /// The keeper at work.
 struct Keeper {
-    database: Kept,
+    database: DedicatedConnection,
     teller: Teller,
     stop: CancellationToken,
     /// The last round could not be kept.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use crate::database::Pool;
 
 /// How many tasks (and workflows with all of their steps) one statement removes.
 const STEP: i64 = 100;
 
 /// Removes what ended longer ago than `age`; says how many went. Instances do not wait for
 /// each other.
-pub async fn run(pool: &PgPool, age: Duration) -> sqlx::Result<u64> {
+pub async fn run(pool: &Pool, age: Duration) -> sqlx::Result<u64> {
     let mut connection = pool.acquire().await?;
     let mut removed = 0;
     loop {

@@ -12,6 +12,7 @@ use super::row::{At, Row, take_free};
 use super::worker::may_go_again;
 use super::{Fault, State, TaskBook, TaskError, moves};
 use crate::clock::Dice;
+use crate::database::{Limit, limited};
 use crate::event::NewEvent;
 use crate::ids::{BrokerId, TaskId};
 
@@ -41,7 +42,7 @@ impl Sweeper {
     /// Sweeps until it is stopped.
     pub async fn run(self) {
         loop {
-            let rest = match self.round().await {
+            let rest = match limited(Limit::PATIENT, self.round()).await {
                 Ok(rest) => rest,
                 Err(error) => {
                     tracing::warn!(%error, "the ends of tasks could not be looked for");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{End, fault};
+use crate::database::{Limit, limited};
 use crate::tasks::{Holding, Outcome, TaskBook, TaskError};
 
 /// How often it is tried; after that the lease runs out, and the task is begun again.
@@ -26,11 +27,14 @@ pub(super) async fn settle(tasks: &TaskBook, holding: &Holding, end: End) {
                 tracing::info!(%broker, %task, "a task was lost to another worker, or is over");
                 return;
             }
-            End::With(outcome) => tasks.finish(holding, outcome.clone()).await,
+            End::With(outcome) => {
+                let finish = tasks.finish(holding, outcome.clone());
+                limited(Limit::REQUEST, finish).await
+            }
             End::Interrupted => {
                 let sentence = "The worker was stopped; another one goes on.";
                 let why = fault("worker_stopped", sentence, true);
-                tasks.give_back(holding, why).await
+                limited(Limit::REQUEST, tasks.give_back(holding, why)).await
             }
         };
         match settled {

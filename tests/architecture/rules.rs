@@ -256,13 +256,14 @@ pub(crate) const ONLY: &[Only] = &[
     },
     Only {
         module: "records",
-        names: &["event", "event_log", "identity", "ids"],
+        names: &["database", "event", "event_log", "identity", "ids"],
         because: "the log says who may see a record, whatever is done with it",
     },
     Only {
         module: "crm",
         names: &[
             "clock",
+            "database",
             "event",
             "event_log",
             "identity",

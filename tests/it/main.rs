@@ -40,6 +40,7 @@ mod retention;
 mod rubbish;
 mod seeding;
 mod signals;
+mod silent;
 mod slow;
 mod starting;
 mod stopping;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use porchlight::config::log::RetentionSettings;
+use porchlight::database::Pool;
 use porchlight::event_log::retention;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -32,8 +33,9 @@ async fn keep(pool: &PgPool, events: i64) -> u64 {
         retention_interval_seconds: 60,
     };
     // The service sweeps too, when it starts: then this one has nothing to say.
+    let pool = Pool::from(pool.clone());
     let done = async || {
-        retention::run(pool, &settings)
+        retention::run(&pool, &settings)
             .await
             .ok()
             .filter(|n| *n > 0)

@@ -74,9 +74,11 @@ impl Failure {
 }
 
 async fn write(parts: &mut WriterParts, group: &[Job]) -> Result<Outcome, Failure> {
-    let connection = parts.database.get().await?;
-    let written = write_on(connection, &parts.dice, group).await;
-    parts.database.after(written).map_err(Failure::of)
+    let dice = &parts.dice;
+    let written = parts
+        .database
+        .run(async |connection| write_on(connection, dice, group).await);
+    written.await.map_err(Failure::of)
 }
 
 async fn write_on(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::Keeper;
@@ -22,10 +23,9 @@ const FORGOTTEN_MS: i64 = 24 * 3_600_000;
 
 impl Keeper {
     pub(super) async fn live(&mut self) -> sqlx::Result<()> {
-        let lease = self.lease();
-        let connection = self.parts.database.get().await?;
-        let lives = store::live(connection, &self.parts.instance, lease).await;
-        let was_gone = self.parts.database.after(lives)?;
+        let (lease, me) = (self.lease(), &self.parts.instance);
+        let live = async |c: &mut PgConnection| store::live(c, me, lease).await;
+        let was_gone = self.parts.database.run(live).await?;
         self.last.live = Some(Instant::now());
         if was_gone {
             self.return_own_streams();
@@ -52,15 +52,13 @@ impl Keeper {
         for (done, part) in signs.chunks(MOST_WRITTEN).enumerate() {
             self.flush += 1;
             let me = (self.parts.instance.as_str(), self.flush);
-            let written = match self.parts.database.get().await {
-                Ok(connection) => {
-                    // Only now: a connection may have been long in coming.
-                    let now = self.presence.now().moment;
-                    store::write(connection, me, part, now).await
-                }
-                Err(error) => Err(error),
+            let presence = &self.presence;
+            let write = async |connection: &mut PgConnection| {
+                // Only now: a connection may have been long in coming.
+                let now = presence.now().moment;
+                store::write(connection, me, part, now).await
             };
-            if let Err(error) = self.parts.database.after(written) {
+            if let Err(error) = self.parts.database.run(write).await {
                 let left = &signs[done * MOST_WRITTEN..];
                 let mut newer = self.presence.outbox();
                 for (key, sign) in left {
@@ -79,9 +77,7 @@ impl Keeper {
     /// Reads what others have written, and which of them are alive.
     pub(super) async fn read(&mut self) -> sqlx::Result<()> {
         self.last.read = Instant::now();
-        let connection = self.parts.database.get().await?;
-        let others = store::others(connection, &self.parts.instance).await;
-        let others = self.parts.database.after(others)?;
+        let others = self.read_others().await?;
         self.take_leases(&others);
         self.presence
             .0
@@ -96,16 +92,24 @@ impl Keeper {
             .iter()
             .map(|(i, _)| (Arc::clone(i), seen(i)))
             .collect();
-        let connection = self.parts.database.get().await?;
-        let now = self.presence.now().moment;
-        let read = store::read_on(connection, &seen, &brokers, now).await;
-        let read = self.parts.database.after(read)?;
+        let presence = &self.presence;
+        let read = async |connection: &mut PgConnection| {
+            let now = presence.now().moment;
+            store::read_on(connection, &seen, &brokers, now).await
+        };
+        let read = self.parts.database.run(read).await?;
         for sign in &read {
             let seen = self.seen.entry(Arc::clone(&sign.instance)).or_default();
             *seen = sign.flush.max(*seen);
         }
         self.take_signs(read);
         Ok(())
+    }
+
+    async fn read_others(&mut self) -> sqlx::Result<Vec<(Arc<str>, i64)>> {
+        let me = &self.parts.instance;
+        let others = async |c: &mut PgConnection| store::others(c, me).await;
+        self.parts.database.run(others).await
     }
 
     /// Who is gone. When the table was out of sight, everybody gets a lease to be seen again.
@@ -177,13 +181,13 @@ impl Keeper {
         &mut self,
         brokers: Vec<BrokerId>,
     ) -> sqlx::Result<FxHashMap<BrokerId, Arc<Hall>>> {
-        let connection = self.parts.database.get().await?;
-        let others = store::others(connection, &self.parts.instance).await;
-        let others = self.parts.database.after(others)?;
-        let now = self.presence.now().moment;
-        let connection = self.parts.database.get().await?;
-        let read = store::read_all(connection, &self.parts.instance, &brokers, now).await;
-        let read = self.parts.database.after(read)?;
+        let others = self.read_others().await?;
+        let (presence, me) = (&self.presence, &self.parts.instance);
+        let read = async |connection: &mut PgConnection| {
+            let now = presence.now().moment;
+            store::read_all(connection, me, &brokers, now).await
+        };
+        let read = self.parts.database.run(read).await?;
         for sign in &read {
             self.seen.entry(Arc::clone(&sign.instance)).or_default();
         }

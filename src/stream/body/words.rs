@@ -57,16 +57,13 @@ impl StreamBody {
             .streams_closed
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
-        let spread = self
-            .reader
-            .seat()
-            .board()
-            .draining()
-            .unwrap_or(wire::RETRY_USUAL);
-        let retry = self
-            .services
-            .dice
-            .between(wire::RETRY_FLOOR, spread.max(wire::RETRY_FLOOR));
+        let spread = match (self.reader.seat().board().draining(), reason) {
+            (Some(spread), _) => spread.max(wire::RETRY_FLOOR),
+            // Everybody is told at once, and is not to come back at once.
+            (None, CloseReason::Unavailable) => self.services.retry_spread(),
+            (None, _) => wire::RETRY_USUAL,
+        };
+        let retry = self.services.dice.between(wire::RETRY_FLOOR, spread);
         self.encoded(&wire::closing(self.encoding.named, reason, retry))
     }
 

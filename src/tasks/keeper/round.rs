@@ -1,7 +1,7 @@
 //! One round of the keeper: what waits is merged, kept, told and answered.
 
 use rustc_hash::FxHashMap;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use tokio::sync::oneshot;
 
 use super::agenda::{Agenda, Name};
@@ -104,36 +104,34 @@ impl Keeper {
     }
 
     async fn write(&mut self, asked: &[Asked]) -> sqlx::Result<Vec<Taken>> {
-        let connection = self.database.get().await?;
-        let written = async {
+        let teller = &self.teller;
+        let write = async |connection: &mut PgConnection| {
             let mut transaction = connection.begin().await?;
             let mut taken = keep(&mut transaction, asked).await?;
-            let telling = self
-                .teller
-                .append_all(&mut transaction, by_broker(&mut taken))
-                .await?;
-            self.teller.commit(transaction, telling).await?;
+            let telling = teller.append_all(&mut transaction, by_broker(&mut taken));
+            let telling = telling.await?;
+            teller.commit(transaction, telling).await?;
             Ok(taken)
         };
-        let written = written.await;
-        self.database.after(written)
+        self.database.run(write).await
     }
 
     /// A workflow comes up to its children.
     async fn follow(&mut self, agenda: &mut Agenda, name: Name) {
-        let followed = match self.database.get().await {
-            Ok(connection) => follow(connection, &self.teller, &name).await,
-            Err(error) => Err(error.into()),
-        };
-        match followed {
+        let teller = &self.teller;
+        let followed =
+            self.database.run(
+                async |connection| match follow(connection, teller, &name).await {
+                    Err(TaskError::Database(error)) => Err(error),
+                    outcome => Ok(outcome),
+                },
+            );
+        match followed.await.map_err(TaskError::from).flatten() {
             Ok(is_untold) if is_untold => agenda.look_at_family(name),
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, "a workflow could not be brought up to its steps");
                 agenda.look_at_family(name);
-                if let TaskError::Database(error) = error {
-                    let _ = self.database.after::<()>(Err(error));
-                }
             }
         }
     }

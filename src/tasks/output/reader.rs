@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::super::user::seen;
 use super::hints::Listening;
+use crate::database::{Limit, Pool, limited};
 use crate::identity::Caller;
 use crate::ids::{BrokerId, TaskId};
 use crate::tasks::{State, TaskBook, TaskError};
@@ -61,7 +62,7 @@ impl Step {
 /// Somebody who reads the output of one task.
 #[derive(Debug)]
 pub struct OutputReader {
-    pool: PgPool,
+    pool: Pool,
     broker: BrokerId,
     task: TaskId,
     place: Place,
@@ -105,9 +106,12 @@ impl TaskBook {
 impl OutputReader {
     /// What comes next.
     pub async fn step(&mut self) -> Result<Step, TaskError> {
-        let mut connection = self.pool.acquire().await?;
-        let looks = look(&mut connection, (&self.broker, &self.task), self.place).await?;
-        drop(connection);
+        // Whoever reads a stream has no limit of a request's.
+        let looks = limited(Limit::REQUEST, async {
+            let mut connection = self.pool.acquire().await?;
+            look(&mut connection, (&self.broker, &self.task), self.place).await
+        });
+        let looks = looks.await?;
         let Some(first) = looks.first() else {
             return Err(TaskError::Unknown(self.task.clone()));
         };

@@ -155,7 +155,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
     let pool = PgPool::connect_lazy_with(a.database.options());
     let (committed, _told) = Committed::new(HintBoard::default(), Megaphone::default());
     let modules = Modules::default();
-    let locks = Locks::new(pool, modules, Teller::new(Dice::system(), committed));
+    let locks = Locks::new(pool.into(), modules, Teller::new(Dice::system(), committed));
     let bob = Caller {
         user: "bob".parse().unwrap(),
         broker: "b".parse().unwrap(),

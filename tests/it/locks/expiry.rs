@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use porchlight::clock::Dice;
-use porchlight::database::Kept;
+use porchlight::database::DedicatedConnection;
 use porchlight::event_log::Teller;
 use porchlight::hints::{Committed, HintBoard, Megaphone};
 use porchlight::locks::expiry::Sweeper;
@@ -172,7 +172,7 @@ async fn any_number_of_sweepers_at_the_same_moment_tell_each_end_once() {
         let sweeping = (0..SWEEPERS).map(|_| {
             let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
             let sweeper = Sweeper {
-                database: Kept::new(pool.clone()),
+                database: DedicatedConnection::new(pool.clone().into()),
                 modules: Modules::default(),
                 teller: Teller::new(Dice::system(), committed),
                 // They rest alike as well.

@@ -89,6 +89,11 @@ impl TestDatabase {
         )
     }
 
+    /// The socket that its server listens on.
+    pub fn socket(&self) -> PathBuf {
+        socket_dir().join(".s.PGSQL.5432")
+    }
+
     /// A connection beside the service.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.options())

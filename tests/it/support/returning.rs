@@ -25,6 +25,8 @@ pub struct Returning {
     pub cut: usize,
     /// How often it came back.
     pub opened: usize,
+    /// Why the service said that its streams end.
+    pub closed: Vec<String>,
     url: String,
     token: String,
     client: Client,
@@ -45,6 +47,7 @@ impl Returning {
             seen: Vec::new(),
             cut: 0,
             opened: 0,
+            closed: Vec::new(),
             url,
             token: token.signed(),
             client: client.expect("a client"),
@@ -67,6 +70,14 @@ impl Returning {
                 && let Some(message) = soon("an event or the end", stream.try_next()).await
             {
                 self.take(&message);
+                if message.name == "stream:closing" {
+                    // The last words of a stream, which say when to come back.
+                    let words = message.json();
+                    let retry_ms = words["retryMs"].as_u64().expect("a time");
+                    let reason = words["reason"].as_str().expect("a word");
+                    self.closed.push(reason.to_owned());
+                    tokio::time::sleep(Duration::from_millis(retry_ms)).await;
+                }
                 if let Some((_, enough)) = cuts.next_if(|(after, _)| *after < self.seen.len()) {
                     drop(stream);
                     self.cut += 1;

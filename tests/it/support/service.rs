@@ -126,6 +126,11 @@ impl Service {
     /// A service on a database that exists.
     pub async fn on(database: Arc<TestDatabase>, flags: &[&str]) -> Self {
         let url = database.url();
+        Self::through(database, &url, flags).await
+    }
+
+    /// A service that reaches its database by another way.
+    pub async fn through(database: Arc<TestDatabase>, url: &str, flags: &[&str]) -> Self {
         let own = [
             "porchlight",
             "--addr=127.0.0.1:0",
@@ -133,7 +138,7 @@ impl Service {
             "--jwt-secret",
             SECRET,
         ];
-        let own = own.into_iter().chain(["--database-url", &url]);
+        let own = own.into_iter().chain(["--database-url", url]);
         let config = Flags::try_parse_from(own.chain(flags.iter().copied()))
             .expect("flags")
             .config;

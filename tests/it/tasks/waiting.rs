@@ -116,7 +116,7 @@ async fn a_client_that_went_away_takes_no_task_along() {
 #[tokio::test]
 async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
     use porchlight::clock::Dice;
-    use porchlight::database::Kept;
+    use porchlight::database::{DedicatedConnection, Pool};
     use porchlight::event_log::Teller;
     use porchlight::hints::{Committed, HintBoard, Megaphone};
     use porchlight::tasks::{
@@ -124,11 +124,11 @@ async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
     };
     let [a, _] = &two().await;
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4);
-    let pool = pool.connect_lazy_with(a.database.options());
+    let pool = Pool::from(pool.connect_lazy_with(a.database.options()));
     let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
     let teller = Teller::new(Dice::system(), committed);
     let (reports, keeping) = Reports::new(KeeperParts {
-        database: Kept::new(pool.clone()),
+        database: DedicatedConnection::new(pool.clone()),
         teller: teller.clone(),
         stop: tokio_util::sync::CancellationToken::new(),
     });

@@ -1,0 +1,162 @@
+//! Connections to the database that fall silent: they take data and never answer, while new
+//! ones work. So it is after a failover by DNS, or when a router has forgotten a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::cluster::TestDatabase;
+use crate::support::ledger::{self, Books};
+use crate::support::returning::END;
+use crate::support::{Proxy, Publisher, Returning, Service, Token, eventually, for_team};
+
+/// Within this everything works again.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(15);
+const STREAMS: usize = 40;
+const PUBLISHERS: u64 = 4;
+/// Numbers of events that nobody else publishes.
+const PROBE: i64 = 1_000_000;
+const LAST: i64 = 1_000_001;
+/// Events that are acknowledged before anything happens, and again after it.
+const ENOUGH: usize = 200;
+
+/// A service behind a proxy, with readers and publishers at work.
+struct Scene {
+    service: Service,
+    proxy: Proxy,
+    readers: JoinSet<Returning>,
+    publishers: JoinSet<Books>,
+    acknowledged: watch::Sender<usize>,
+    enough: CancellationToken,
+}
+
+impl Scene {
+    async fn with(flags: &[&str]) -> Self {
+        let database = Arc::new(TestDatabase::create().await);
+        let proxy = Proxy::before(&database).await;
+        let service = Service::through(database, proxy.url(), flags).await;
+        let mut scene = Self {
+            service,
+            proxy,
+            readers: JoinSet::new(),
+            publishers: JoinSet::new(),
+            acknowledged: watch::Sender::new(0),
+            enough: CancellationToken::new(),
+        };
+        scene.read();
+        let opened = async || {
+            let open = scene.service.metric("porchlight_streams_open").await;
+            (open >= STREAMS as f64).then_some(())
+        };
+        eventually("all streams are open", opened).await;
+        scene.publish();
+        scene.wait_for_more().await;
+        scene
+    }
+
+    fn read(&mut self) {
+        let url = self.service.url("/stream/team?since=0");
+        for n in 0..STREAMS {
+            let token = Token::user(&format!("u{n}"), &["a"]);
+            let reader = Returning::new(url.clone(), &token, vec!["team:a".to_owned()], n % 2 == 0);
+            let acknowledged = self.acknowledged.subscribe();
+            self.readers.spawn(reader.read(Vec::new(), acknowledged));
+        }
+    }
+
+    fn publish(&mut self) {
+        for publisher in 0..PUBLISHERS {
+            let (acknowledged, enough) = (self.acknowledged.clone(), self.enough.clone());
+            let client = Publisher::new(&self.service.url(""));
+            self.publishers.spawn(async move {
+                let mut books = Books::default();
+                for n in (publisher..).step_by(PUBLISHERS as usize) {
+                    if enough.is_cancelled() {
+                        break;
+                    }
+                    let positions = client.insist(&format!("k{n}"), &for_team("a", n)).await;
+                    books.acknowledge(&positions, &[n as i64]);
+                    acknowledged.send_modify(|n| *n += 1);
+                }
+                books
+            });
+        }
+    }
+
+    /// Waits until publishers have got further.
+    async fn wait_for_more(&self) {
+        let so_far = *self.acknowledged.borrow();
+        let mut acknowledged = self.acknowledged.subscribe();
+        let further = acknowledged.wait_for(|n| *n >= so_far + ENOUGH);
+        drop(further.await.expect("publishers go on"));
+    }
+
+    /// How long it takes until an event is published and the log can be read.
+    async fn recovery(&self) -> Duration {
+        let began = Instant::now();
+        let probe =
+            json!({"type": "test:probe", "audience": {"broker": true}, "data": {"n": PROBE}});
+        let publisher = Publisher::new(&self.service.url(""));
+        publisher.insist("probe", &probe).await;
+        let reader = Token::user("reader", &["a"]);
+        let reads = async || {
+            let answer = self.service.get("/events?limit=1", &reader).send().await;
+            let status = answer.expect("an answer").status();
+            status.is_success().then_some(())
+        };
+        eventually("the log can be read", reads).await;
+        began.elapsed()
+    }
+
+    /// Waits until presence says that it may be out of date.
+    async fn stale_presence(&self) -> Value {
+        let reader = Token::user("looker", &["a"]);
+        let is_stale = async || {
+            let answer = self.service.get("/presence", &reader).send().await;
+            let people: Value = answer.expect("an answer").json().await.expect("JSON");
+            (people["stale"] == true).then_some(people)
+        };
+        eventually("presence says that it is stale", is_stale).await
+    }
+
+    /// Ends publishing, and checks that everybody has everything once and in order.
+    async fn finish(self) -> Vec<Returning> {
+        self.enough.cancel();
+        let mut books = Books::default();
+        for part in self.publishers.join_all().await {
+            books.add(part);
+        }
+        let end = json!({"type": END, "audience": {"team": "a"}, "data": {"n": LAST}});
+        let publisher = Publisher::new(&self.service.url(""));
+        books.acknowledge(&publisher.insist("end", &end).await, &[LAST]);
+        books.sure.push(PROBE);
+        let readers = self.readers.join_all().await;
+        let log = ledger::log(&mut self.service.database.connect().await).await;
+        ledger::check_log(&log, &books);
+        for reader in &readers {
+            ledger::check_seen(&log, reader);
+        }
+        readers
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_recovers_from_silent_connections_and_loses_nothing() {
+    let scene = Scene::with(&[]).await;
+    scene.proxy.silence();
+    let (recovery, stale) = tokio::join!(scene.recovery(), scene.stale_presence());
+    eprintln!("recovered after {:.1} s", recovery.as_secs_f64());
+    assert!(recovery < RECOVERED_WITHIN, "{recovery:?}");
+    assert!(stale["staleSince"].is_string(), "{stale}");
+    scene.wait_for_more().await;
+    for reader in scene.finish().await {
+        let told = |reason: &String| reason == "unavailable";
+        assert!(reader.closed.iter().all(told), "{:?}", reader.closed);
+        assert_eq!(reader.opened, 1 + reader.closed.len());
+    }
+}
