@@ -11,7 +11,7 @@ use super::wire::RETRY_USUAL;
 use super::{Filter, Reader, Scope, Since, StreamBody, present};
 use crate::clock::{Clock, Dice};
 use crate::config::streams::StreamSettings;
-use crate::database::Pool;
+use crate::database::{Limit, Pool, limited};
 use crate::follower::Porch;
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
@@ -109,12 +109,12 @@ pub async fn open(
     if let Scope::Record(record) = &scope {
         filter = filter.of_record(record);
     }
-    let start = start(&services.pool, &reader, &filter, &since)
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "a stream could not find its start");
-            Refusal::Later(CloseReason::Unavailable)
-        })?;
+    // With a limit of its own: a request that reaches its limit is not answered with a stream.
+    let start = start(&services.pool, &reader, &filter, &since);
+    let start = limited(Limit::REQUEST, start).await.map_err(|error| {
+        tracing::warn!(%error, "a stream could not find its start");
+        Refusal::Later(CloseReason::Unavailable)
+    })?;
     let unavailable = || Refusal::Later(CloseReason::Unavailable);
     let attendance = services.presence.attend(&caller).await;
     let attendance = attendance.map_err(|_| unavailable())?;

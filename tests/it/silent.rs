@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::support::cluster::TestDatabase;
 use crate::support::ledger::{self, Books};
 use crate::support::returning::END;
-use crate::support::{Proxy, Publisher, Returning, Service, Token, eventually, for_team};
+use crate::support::{Proxy, Publisher, Returning, Service, Token, eventually, for_team, number};
+
+mod connections;
 
 /// Within this everything works again.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(15);
@@ -159,4 +161,109 @@ async fn an_instance_recovers_from_silent_connections_and_loses_nothing() {
         assert!(reader.closed.iter().all(told), "{:?}", reader.closed);
         assert_eq!(reader.opened, 1 + reader.closed.len());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_are_told_when_their_instance_has_lost_its_database_and_miss_nothing() {
+    let scene = Scene::with(&["--unavailable-seconds=1", "--poll-ms=200"]).await;
+    scene.proxy.silence();
+    let service = &scene.service;
+    let is_told = async || {
+        let answer = service.client.get(service.url("/health/ready")).send();
+        let status = answer.await.expect("an answer").status();
+        (status == 503 && service.metric("porchlight_streams_open").await == 0.0).then_some(())
+    };
+    let told = async {
+        eventually("all streams are told", is_told).await;
+        // A newcomer is told the same, and when to come back.
+        let mut newcomer = service.stream("/stream/team", &newcomer()).await;
+        let closing = newcomer.next().await.json();
+        (newcomer.status, newcomer.retry_ms, closing)
+    };
+    let ((status, retry_ms, closing), recovery) = tokio::join!(told, scene.recovery());
+    assert_eq!(status, 200);
+    assert_eq!(closing["reason"], "unavailable");
+    assert_eq!(retry_ms, closing["retryMs"].as_u64());
+    assert!(recovery < RECOVERED_WITHIN, "{recovery:?}");
+    scene.wait_for_more().await;
+    for reader in scene.finish().await {
+        assert_eq!(
+            reader.closed.first().map(String::as_str),
+            Some("unavailable")
+        );
+    }
+}
+
+fn newcomer() -> Token {
+    Token::user("newcomer", &["a"])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_give_silent_connections_up() {
+    const CLIENTS: usize = 12;
+    let database = Arc::new(TestDatabase::create().await);
+    let proxy = Proxy::before(&database).await;
+    let flags = ["--database-connections=4"];
+    let service = Arc::new(Service::through(database, proxy.url(), &flags).await);
+    service.publish(&for_team("a", 1)).await;
+    let silent_since = watch::Sender::new(None::<Instant>);
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (service, silent) = (Arc::clone(&service), silent_since.subscribe());
+        clients.spawn(async move {
+            // Some are in the middle of it when their connection falls silent.
+            loop {
+                let began = Instant::now();
+                let answer = service.get("/events?limit=1", &newcomer()).send().await;
+                let status = answer.expect("an answer").status().as_u16();
+                assert!([200, 503].contains(&status), "{status}");
+                let since = *silent.borrow();
+                if let Some(since) = since.filter(|since| began > *since)
+                    && status == 200
+                {
+                    return since.elapsed();
+                }
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    proxy.silence();
+    silent_since.send_replace(Some(Instant::now()));
+    let slowest = clients.join_all().await.into_iter().max();
+    let slowest = slowest.expect("there are some");
+    eprintln!("requests recovered after {:.1} s", slowest.as_secs_f64());
+    assert!(slowest < RECOVERED_WITHIN, "{slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_instances_are_heard_again() {
+    let database = Arc::new(TestDatabase::create().await);
+    let proxy = Proxy::before(&database).await;
+    // Without a poll, so that only what is heard arrives in time.
+    let flags = ["--poll-ms=60000"];
+    let cut_off = Service::through(Arc::clone(&database), proxy.url(), &flags).await;
+    let other = Service::on(database, &flags).await;
+    let mut stream = cut_off.stream("/stream/team", &newcomer()).await;
+    stream.next_state("locks:snapshot").await;
+    proxy.silence();
+    let began = Instant::now();
+    let heard = CancellationToken::new();
+    let typing = async {
+        let who = Token::user("typist", &["a"]);
+        let body = json!({"name": "typing", "team": "a"});
+        while !heard.is_cancelled() {
+            let url = other.url("/signals");
+            let post = other.client.post(url).bearer_auth(who.signed());
+            post.json(&body).send().await.expect("an answer");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let hearing = async {
+        stream.next_state("user:typing").await;
+        heard.cancel();
+    };
+    tokio::join!(typing, hearing);
+    assert!(began.elapsed() < RECOVERED_WITHIN, "{:?}", began.elapsed());
+    other.publish(&for_team("a", 5)).await;
+    assert_eq!(number(&stream.next_logged().await), 5);
 }

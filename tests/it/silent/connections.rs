@@ -1,0 +1,92 @@
+//! What becomes of a single connection that falls silent, and of its place in the pool.
+
+use std::time::Duration;
+
+use porchlight::database::{DedicatedConnection, Limit, Pool, limited};
+use sqlx::PgConnection;
+use sqlx::postgres::PgPoolOptions;
+
+use crate::support::Proxy;
+use crate::support::cluster::TestDatabase;
+
+const SHORT: Limit = Limit {
+    longest: Duration::from_millis(500),
+    suspect: Duration::from_millis(500),
+};
+
+/// A pool of one connection, through a proxy.
+async fn pool_of_one() -> (Proxy, Pool) {
+    let proxy = Proxy::before(&TestDatabase::create().await).await;
+    let pool = PgPoolOptions::new().max_connections(1);
+    let pool = pool.connect_lazy(proxy.url()).expect("an address");
+    (proxy, pool.into())
+}
+
+async fn ask(connection: &mut PgConnection) -> sqlx::Result<i32> {
+    sqlx::query_scalar("select 7").fetch_one(connection).await
+}
+
+fn is_timeout<T>(outcome: &sqlx::Result<T>) -> bool {
+    let Err(sqlx::Error::Io(error)) = outcome else {
+        return false;
+    };
+    error.kind() == std::io::ErrorKind::TimedOut
+}
+
+#[tokio::test]
+async fn a_task_closes_its_silent_connection_and_goes_on_with_another() {
+    let (proxy, pool) = pool_of_one().await;
+    let mut database = DedicatedConnection::new(pool);
+    assert_eq!(database.run(ask).await.expect("an answer"), 7);
+    assert_eq!(database.run(ask).await.expect("an answer"), 7);
+    assert_eq!(proxy.opened(), 1);
+    proxy.silence();
+    let unanswered = database.run_within(SHORT, ask).await;
+    assert!(is_timeout(&unanswered), "{unanswered:?}");
+    assert_eq!(database.run(ask).await.expect("an answer"), 7);
+    assert_eq!(proxy.opened(), 2);
+}
+
+#[tokio::test]
+async fn a_task_that_has_rested_asks_first_and_notices_silence() {
+    let (proxy, pool) = pool_of_one().await;
+    let mut database = DedicatedConnection::new(pool);
+    database.run(ask).await.expect("an answer");
+    proxy.silence();
+    // It is asked for a sign of life after a second of rest.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(database.run(ask).await.expect("an answer"), 7);
+    assert_eq!(proxy.opened(), 2);
+}
+
+#[tokio::test]
+async fn a_transaction_on_a_silent_connection_gives_its_place_back() {
+    let (proxy, pool) = pool_of_one().await;
+    let unanswered = limited(SHORT, async {
+        let mut transaction = pool.begin().await?;
+        ask(&mut transaction).await?;
+        proxy.silence();
+        ask(&mut transaction).await
+    });
+    let unanswered = unanswered.await;
+    assert!(is_timeout(&unanswered), "{unanswered:?}");
+    let mut connection = pool.acquire().await.expect("a connection");
+    assert_eq!(ask(&mut connection).await.expect("an answer"), 7);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_connection_that_falls_silent_gets_another() {
+    let (proxy, pool) = pool_of_one().await;
+    let holds = limited(SHORT, async {
+        let mut connection = pool.acquire().await?;
+        proxy.silence();
+        ask(&mut connection).await
+    });
+    let waits = async {
+        let mut connection = pool.acquire().await?;
+        ask(&mut connection).await
+    };
+    let (unanswered, answered) = tokio::join!(holds, waits);
+    assert!(is_timeout(&unanswered), "{unanswered:?}");
+    assert_eq!(answered.expect("an answer"), 7);
+}
