@@ -7,12 +7,50 @@ use porchlight::http::openapi::DOCUMENT;
 use porchlight::http::routes;
 use serde_json::Value;
 
+mod answers;
+
+/// The document as it is written.
+const TEXT: &str = include_str!("../../openapi/openapi.yaml");
+
 const METHODS: &[&str] = &[
     "get", "put", "post", "delete", "patch", "head", "options", "trace",
 ];
 
 fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().expect("an object").iter()
+}
+
+/// The last of two keys would win, and hide the first.
+#[test]
+fn no_key_is_there_twice() {
+    let strict: Result<serde_norway::Value, _> = serde_norway::from_str(TEXT);
+    strict.expect("openapi.yaml is YAML without duplicate keys");
+}
+
+/// `{description: One, or two}` has a key `or two`, without a value.
+#[test]
+fn every_key_has_a_value() {
+    let mut empty = Vec::new();
+    find_empty_keys(&DOCUMENT, "", &mut empty);
+    assert_eq!(empty, Vec::<String>::new());
+}
+
+fn find_empty_keys(value: &Value, at: &str, empty: &mut Vec<String>) {
+    match value {
+        Value::Null => empty.push(at.to_owned()),
+        Value::Array(items) => {
+            for item in items {
+                find_empty_keys(item, at, empty);
+            }
+        }
+        Value::Object(members) => {
+            let is_value = |name: &str| matches!(name, "example" | "examples" | "const" | "enum");
+            for (name, member) in members.iter().filter(|(name, _)| !is_value(name)) {
+                find_empty_keys(member, &format!("{at}/{name}"), empty);
+            }
+        }
+        _ => {}
+    }
 }
 
 #[test]

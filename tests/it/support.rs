@@ -9,6 +9,7 @@ pub mod command;
 pub mod ends;
 pub mod forge;
 pub mod ledger;
+pub mod openapi;
 pub mod own;
 pub mod process;
 pub mod proxy;

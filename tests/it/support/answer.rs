@@ -4,6 +4,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
+use super::openapi::{Received, Sent, assert_described};
 use super::wait::soon;
 
 /// An answer, read to its end.
@@ -15,11 +16,21 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to a request.
+    /// The answer to a request. Both must be described in openapi.yaml.
     pub async fn to(request: RequestBuilder) -> Self {
-        let response = soon("an answer", request.send()).await.expect("an answer");
+        let (client, request) = request.build_split();
+        let request = request.expect("a request");
+        let sent = Sent::of(&request);
+        let response = soon("an answer", client.execute(request)).await;
+        let response = response.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = soon("a body", response.text()).await.expect("text");
+        let received = Received {
+            status,
+            headers: &headers,
+            body: Some(&text),
+        };
+        assert_described(&sent, received);
         Self {
             status,
             headers,

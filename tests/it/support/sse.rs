@@ -8,6 +8,7 @@ use futures_util::{Stream as Bodies, StreamExt};
 use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
+use super::openapi::{Received, Response, Sent, assert_described, assert_event_described};
 use super::wait::soon;
 
 /// One dispatched event.
@@ -69,6 +70,7 @@ pub struct Stream {
     ready: VecDeque<Message>,
     partial: Vec<u8>,
     event: (String, Option<String>, Option<String>),
+    described: Option<&'static Response>,
 }
 
 impl Stream {
@@ -76,13 +78,28 @@ impl Stream {
         Self::try_open(request).await.expect("an answer")
     }
 
+    /// A stream whose head and events must be described in openapi.yaml.
     pub async fn try_open(request: RequestBuilder) -> reqwest::Result<Self> {
-        let response = request.send().await?;
+        let (client, request) = request.build_split();
+        let request = request?;
+        let sent = Sent::of(&request);
+        let response = client.execute(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
+        let received = Received {
+            status: status.as_u16(),
+            headers: &headers,
+            body: None,
+        };
+        assert_described(&sent, received);
+        let described = sent.operation().map(|operation| &operation.responses);
+        let described = described.and_then(|responses| responses.get(&status.as_u16()));
         let body = response
             .bytes_stream()
             .filter_map(|part| std::future::ready(part.ok()));
-        Ok(Self::of(status, headers, Box::pin(body)))
+        Ok(Self {
+            described,
+            ..Self::of(status, headers, Box::pin(body))
+        })
     }
 
     /// A stream whose bytes come from anywhere.
@@ -98,6 +115,7 @@ impl Stream {
             ready: VecDeque::new(),
             partial: Vec::new(),
             event: Default::default(),
+            described: None,
         }
     }
 
@@ -188,12 +206,16 @@ impl Stream {
                 self.last_id = id;
             }
             if let Some(data) = data {
-                self.ready.push_back(Message {
+                let message = Message {
                     name,
                     data,
                     id: self.last_id.clone(),
                     has_id,
-                });
+                };
+                if let Some(response) = self.described {
+                    assert_event_described(response, &message);
+                }
+                self.ready.push_back(message);
             }
             return;
         }

@@ -1,0 +1,217 @@
+//! Requests and answers, held against openapi.yaml: whatever the tests exchange with the service
+//! must be described there.
+
+mod document;
+mod schemas;
+
+use reqwest::Request;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::Message;
+pub use document::{DESCRIBED, Operation, Response};
+
+/// A request as it was sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    pub headers: HeaderMap,
+    /// Nothing where the body was streamed.
+    pub body: Option<Vec<u8>>,
+}
+
+/// An answer as it was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    pub status: u16,
+    pub headers: &'a HeaderMap,
+    /// Nothing where it has no end, or was not read.
+    pub body: Option<&'a str>,
+}
+
+impl Sent {
+    pub fn of(request: &Request) -> Self {
+        let body = request.body().map_or(Some(&[][..]), |body| body.as_bytes());
+        Self {
+            method: request.method().to_string(),
+            path: request.url().path().to_owned(),
+            query: request.url().query().unwrap_or_default().to_owned(),
+            headers: request.headers().clone(),
+            body: body.map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The operation that this is a request for.
+    pub fn operation(&self) -> Option<&'static Operation> {
+        // HEAD is answered like GET, without the body.
+        let method = match &*self.method {
+            "HEAD" => "GET",
+            method => method,
+        };
+        DESCRIBED.operation(method, &self.path)
+    }
+
+    fn describe(&self) -> String {
+        let body = self.body.as_deref().unwrap_or_default();
+        let body: String = String::from_utf8_lossy(body).chars().take(500).collect();
+        format!("{} {}?{} {body}", self.method, self.path, self.query)
+    }
+}
+
+/// Panics if the document does not describe this request or its answer.
+#[track_caller]
+pub fn assert_described(sent: &Sent, received: Received<'_>) {
+    let found = contradictions(sent, received);
+    assert!(
+        found.is_empty(),
+        "openapi.yaml says otherwise: {}\nanswered {} {:?}\n{}",
+        sent.describe(),
+        received.status,
+        received.body,
+        found.join("\n"),
+    );
+}
+
+/// Where the document and this exchange differ.
+pub fn contradictions(sent: &Sent, received: Received<'_>) -> Vec<String> {
+    // What CORS asks for is no operation.
+    if sent.method == "OPTIONS" {
+        return Vec::new();
+    }
+    let operation = sent.operation();
+    let response = match operation {
+        Some(operation) => operation.responses.get(&received.status),
+        None => DESCRIBED.of_no_operation(&sent.path, received.status),
+    };
+    let Some(response) = response else {
+        return vec![format!("the status {} is not described", received.status)];
+    };
+    let mut found = Vec::new();
+    answer(response, sent, received, &mut found);
+    if let Some(operation) = operation.filter(|_| received.status < 300) {
+        accepted(operation, sent, &mut found);
+    }
+    found
+}
+
+/// Panics if the document does not describe this event of a stream.
+#[track_caller]
+pub fn assert_event_described(response: &Response, message: &Message) {
+    let mut event = serde_json::json!({"data": message.data});
+    if !message.name.is_empty() {
+        event["event"] = Value::from(&*message.name);
+    }
+    if message.has_id {
+        event["id"] = Value::from(&*message.id);
+    }
+    let data: Value = serde_json::from_str(&message.data).unwrap_or_default();
+    let name = data["type"].as_str().unwrap_or(&message.name);
+    let form = response.events.iter().find(|form| form.has_name(name));
+    let form = form.unwrap_or_else(|| panic!("openapi.yaml does not describe the event {name}"));
+    if let Err(error) = DESCRIBED.schemas.check(form.schema, &event) {
+        panic!("openapi.yaml says otherwise: {event:#}\n{error}");
+    }
+}
+
+fn answer(response: &Response, sent: &Sent, received: Received<'_>, found: &mut Vec<String>) {
+    for (name, header) in &response.headers {
+        match text(received.headers, name) {
+            None if header.is_required => found.push(format!("the header {name} is missing")),
+            None => {}
+            Some(value) => found.extend(header.schema.fault(value, &format!("the header {name}"))),
+        }
+    }
+    for name in document::HEADERS {
+        if received.headers.contains_key(*name) && !response.headers.contains_key(*name) {
+            found.push(format!("the header {name} is not described"));
+        }
+    }
+    let Some(body) = received.body.filter(|_| sent.method != "HEAD") else {
+        return;
+    };
+    if response.content.is_empty() {
+        found.extend((!body.is_empty()).then(|| "a body is not described".to_owned()));
+        return;
+    }
+    let media_type = media_type(received.headers);
+    let Some(schema) = response.content.get(&media_type) else {
+        found.push(format!("a body of type {media_type:?} is not described"));
+        return;
+    };
+    if media_type.ends_with("json") {
+        match serde_json::from_str(body) {
+            Ok(body) => found.extend(DESCRIBED.schemas.check(*schema, &body).err()),
+            // What was told to the letter need not be a value to this parser.
+            Err(error) if error.is_data() => {}
+            Err(error) if body.contains("\\ud") || error.to_string().contains("out of range") => {}
+            Err(error) => found.push(format!("the body is not JSON: {error}")),
+        }
+    }
+}
+
+/// What the service accepts must be a request that the document allows.
+fn accepted(operation: &Operation, sent: &Sent, found: &mut Vec<String>) {
+    for (name, value) in form_urlencoded::parse(sent.query.as_bytes()) {
+        let known = operation
+            .parameters
+            .iter()
+            .find(|p| p.is_in("query", &name));
+        match known {
+            Some(parameter) => {
+                let what = format!("the parameter {name}");
+                found.extend(parameter.schema.fault(&value, &what));
+            }
+            None if name == "access_token" || operation.is_public => {}
+            None => found.push(format!("the parameter {name} is not described")),
+        }
+    }
+    for parameter in operation.parameters.iter().filter(|p| p.place == "header") {
+        if let Some(value) = text(&sent.headers, &parameter.name) {
+            let what = format!("the header {} of the request", parameter.name);
+            found.extend(parameter.schema.fault(value, &what));
+        }
+    }
+    for (name, value) in operation.path_parts(&sent.path) {
+        let known = operation.parameters.iter().find(|p| p.is_in("path", name));
+        let fault = known.and_then(|p| p.schema.fault(&value, &format!("the part {name}")));
+        found.extend(fault);
+    }
+    accepted_body(operation, sent, found);
+}
+
+fn accepted_body(operation: &Operation, sent: &Sent, found: &mut Vec<String>) {
+    let Some(body) = &sent.body else { return };
+    let Some(request) = &operation.request else {
+        found.extend((!body.is_empty()).then(|| "a body was accepted".to_owned()));
+        return;
+    };
+    if body.is_empty() {
+        found.extend(
+            request
+                .is_required
+                .then(|| "no body was accepted".to_owned()),
+        );
+        return;
+    }
+    let media_type = media_type(&sent.headers);
+    let Some(schema) = request.content.get(&media_type) else {
+        found.push(format!("a request of type {media_type:?} was accepted"));
+        return;
+    };
+    if let Ok(body) = serde_json::from_slice(body).map_err(drop) {
+        let fault = DESCRIBED.schemas.check(*schema, &body).err();
+        found.extend(fault.map(|fault| format!("the request was accepted, but: {fault}")));
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let value = text(headers, "content-type").unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default();
+    media_type.trim().to_ascii_lowercase()
+}

@@ -1,0 +1,298 @@
+//! The operations of the document, ready to be compared with.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+use porchlight::http::openapi::DOCUMENT;
+use serde_json::Value;
+
+use super::schemas::{Gathered, Schema, Schemas};
+
+/// Headers that are never sent without being described.
+pub const HEADERS: &[&str] = &[
+    "allow",
+    "etag",
+    "idempotency-replayed",
+    "location",
+    "retry-after",
+    "stream-position",
+    "www-authenticate",
+];
+
+/// The document, with its schemas compiled.
+pub static DESCRIBED: LazyLock<Described> = LazyLock::new(Described::read);
+
+pub struct Described {
+    pub schemas: Schemas,
+    pub operations: Vec<Operation>,
+    /// Those that are used by no operation, and their like.
+    responses: HashMap<String, Response>,
+}
+
+pub struct Operation {
+    pub method: String,
+    /// With `{names}` for its parts.
+    pub path: String,
+    /// Whether it needs no token.
+    pub is_public: bool,
+    pub parameters: Vec<Parameter>,
+    pub request: Option<RequestBody>,
+    pub responses: BTreeMap<u16, Response>,
+}
+
+pub struct Parameter {
+    pub name: String,
+    pub place: String,
+    pub schema: TextSchema,
+}
+
+pub struct RequestBody {
+    pub is_required: bool,
+    pub content: HashMap<String, Schema>,
+}
+
+#[derive(Clone)]
+pub struct Response {
+    /// By their names in small letters.
+    pub headers: BTreeMap<String, Header>,
+    /// By media type.
+    pub content: HashMap<String, Schema>,
+    /// What may come on a stream; the first that fits counts.
+    pub events: Vec<EventForm>,
+}
+
+#[derive(Clone)]
+pub struct Header {
+    pub is_required: bool,
+    pub schema: TextSchema,
+}
+
+/// A schema for a value that comes as text.
+#[derive(Clone)]
+pub struct TextSchema {
+    schema: Schema,
+    types: BTreeSet<String>,
+}
+
+#[derive(Clone)]
+pub struct EventForm {
+    pub schema: Schema,
+    name: Schema,
+}
+
+impl Described {
+    fn read() -> Self {
+        let mut gathered = Gathered::default();
+        let mut operations = Vec::new();
+        for (path, item) in members(&DOCUMENT["paths"]) {
+            for (method, operation) in members(item) {
+                operations.push(Operation::read(&mut gathered, (method, path), operation));
+            }
+        }
+        let responses = members(&DOCUMENT["components"]["responses"]);
+        let responses = responses
+            .map(|(name, response)| (name.clone(), Response::read(&mut gathered, response)))
+            .collect();
+        Self {
+            schemas: gathered.compile(&DOCUMENT["components"]),
+            operations,
+            responses,
+        }
+    }
+
+    /// The operation of a path as it was sent: the one with the most parts that are the same.
+    pub fn operation(&self, method: &str, path: &str) -> Option<&Operation> {
+        let operations = self.operations.iter();
+        let fitting =
+            operations.filter(|operation| operation.method == method && operation.fits(path));
+        fitting.max_by_key(|operation| {
+            operation.path.matches('/').count() - operation.path.matches('{').count()
+        })
+    }
+
+    /// What a path that there is not, or that takes other methods, may answer.
+    pub fn of_no_operation(&self, path: &str, status: u16) -> Option<&Response> {
+        let is_path = self.operations.iter().any(|operation| operation.fits(path));
+        let name = match (status, is_path) {
+            (403, _) => "OriginRefused",
+            (404, false) => "NotFound",
+            (405, true) => "MethodNotAllowed",
+            _ => return None,
+        };
+        self.responses.get(name)
+    }
+}
+
+impl Operation {
+    fn read(gathered: &mut Gathered, (method, path): (&str, &str), operation: &Value) -> Self {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let parameters = parameters.map(|parameter| {
+            let parameter = resolved(parameter);
+            Parameter {
+                name: string(&parameter["name"]),
+                place: string(&parameter["in"]),
+                schema: TextSchema::read(gathered, &parameter["schema"]),
+            }
+        });
+        let parameters = parameters.collect();
+        let body = operation.get("requestBody").map(|body| RequestBody {
+            is_required: body["required"] == true,
+            content: content(gathered, body, Gathered::add),
+        });
+        let responses = members(&operation["responses"]).map(|(status, response)| {
+            let status = status.parse().expect("a status");
+            (status, Response::read(gathered, resolved(response)))
+        });
+        Self {
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            is_public: operation["security"].as_array().is_some_and(Vec::is_empty),
+            parameters,
+            request: body,
+            responses: responses.collect(),
+        }
+    }
+
+    fn fits(&self, path: &str) -> bool {
+        let (mut ours, mut theirs) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some(our), Some(their)) if our.starts_with('{') && !their.is_empty() => {}
+                (Some(our), Some(their)) if our == their => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// The parts of a path that have names, decoded.
+    pub fn path_parts<'a>(
+        &'a self,
+        path: &'a str,
+    ) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> {
+        let parts = self.path.split('/').zip(path.split('/'));
+        parts.filter_map(|(name, part)| {
+            let name = name.strip_prefix('{')?.strip_suffix('}')?;
+            let part = percent_encoding::percent_decode_str(part);
+            Some((name, part.decode_utf8_lossy()))
+        })
+    }
+}
+
+impl Parameter {
+    pub fn is_in(&self, place: &str, name: &str) -> bool {
+        self.place == place && self.name == name
+    }
+}
+
+impl Response {
+    fn read(gathered: &mut Gathered, response: &Value) -> Self {
+        let headers = members(&response["headers"]).map(|(name, header)| {
+            let header = resolved(header);
+            let header = Header {
+                is_required: header["required"] == true,
+                schema: TextSchema::read(gathered, &header["schema"]),
+            };
+            (name.to_lowercase(), header)
+        });
+        Self {
+            headers: headers.collect(),
+            content: content(gathered, response, |gathered, schema| {
+                gathered.add_closed(&schema)
+            }),
+            events: events(
+                gathered,
+                &response["content"]["text/event-stream"]["schema"],
+            ),
+        }
+    }
+}
+
+impl TextSchema {
+    fn read(gathered: &mut Gathered, schema: &Value) -> Self {
+        let types = match &resolved(schema)["type"] {
+            Value::Array(types) => types.iter().map(string).collect(),
+            Value::String(name) => [name.clone()].into(),
+            _ => BTreeSet::new(),
+        };
+        let schema = gathered.add(schema.clone());
+        Self { schema, types }
+    }
+
+    /// What is wrong with a value that came as text.
+    pub fn fault(&self, text: &str, what: &str) -> Option<String> {
+        let is = |name| self.types.contains(name);
+        let value = if is("array") {
+            text.split(',').map(str::trim).collect()
+        } else if is("integer") || is("number") || is("boolean") {
+            serde_json::from_str(text).unwrap_or_else(|_| text.into())
+        } else {
+            Value::from(text)
+        };
+        let checked = super::DESCRIBED.schemas.check(self.schema, &value);
+        checked.err().map(|error| format!("{what}: {error}"))
+    }
+}
+
+impl EventForm {
+    /// Whether it describes events of this name.
+    pub fn has_name(&self, name: &str) -> bool {
+        super::DESCRIBED
+            .schemas
+            .check(self.name, &name.into())
+            .is_ok()
+    }
+}
+
+/// The forms that `contentSchema` gives to the events of a stream.
+fn events(gathered: &mut Gathered, schema: &Value) -> Vec<EventForm> {
+    let event = resolved(&resolved(schema)["contentSchema"]["items"]);
+    let forms = event["anyOf"].as_array().into_iter().flatten();
+    let mut common = event.clone();
+    if let Value::Object(common) = &mut common {
+        common.remove("anyOf");
+    }
+    let mut form = |form: &Value| EventForm {
+        schema: gathered.add(serde_json::json!({"allOf": [common, form]})),
+        name: gathered.add(
+            form["properties"]
+                .get("event")
+                .cloned()
+                .unwrap_or(true.into()),
+        ),
+    };
+    forms.map(&mut form).collect()
+}
+
+fn content(
+    gathered: &mut Gathered,
+    of: &Value,
+    add: impl Fn(&mut Gathered, Value) -> Schema,
+) -> HashMap<String, Schema> {
+    let content = members(&of["content"]);
+    let content = content.map(|(media_type, content)| {
+        let schema = content.get("schema").cloned().unwrap_or(Value::Bool(true));
+        (media_type.clone(), add(gathered, schema))
+    });
+    content.collect()
+}
+
+/// What a `$ref` stands for.
+pub fn resolved(value: &Value) -> &Value {
+    match value["$ref"]
+        .as_str()
+        .and_then(|place| place.strip_prefix('#'))
+    {
+        Some(place) => resolved(DOCUMENT.pointer(place).expect("it is there")),
+        None => value,
+    }
+}
+
+pub fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().expect("text").to_owned()
+}
