@@ -8,6 +8,7 @@ use porchlight::http::routes;
 use serde_json::Value;
 
 mod answers;
+mod nulls;
 
 const METHODS: &[&str] = &[
     "get", "put", "post", "delete", "patch", "head", "options", "trace",

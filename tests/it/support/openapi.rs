@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::Message;
-pub use document::{DESCRIBED, Operation, Response};
+pub use document::{DESCRIBED, Operation, Response, members, resolved};
 
 /// A request as it was sent.
 #[derive(Clone, Debug)]
