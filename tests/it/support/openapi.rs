@@ -7,6 +7,7 @@ mod schemas;
 use reqwest::Request;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Message;
 pub use document::{DESCRIBED, Operation, Response, members, resolved};
@@ -45,12 +46,12 @@ impl Sent {
 
     /// The operation that this is a request for.
     pub fn operation(&self) -> Option<&'static Operation> {
-        // HEAD is answered like GET, without the body.
-        let method = match &*self.method {
-            "HEAD" => "GET",
-            method => method,
-        };
-        DESCRIBED.operation(method, &self.path)
+        if self.method != "HEAD" {
+            return DESCRIBED.operation(&self.method, &self.path);
+        }
+        // It is answered like GET, without the body, except for streams.
+        let get = DESCRIBED.operation("GET", &self.path);
+        get.filter(|operation| !operation.is_stream())
     }
 
     fn describe(&self) -> String {
@@ -106,7 +107,10 @@ pub fn assert_event_described(response: &Response, message: &Message) {
     if message.has_id {
         event["id"] = Value::from(&*message.id);
     }
-    let data: Value = serde_json::from_str(&message.data).unwrap_or_default();
+    let data: Value = match serde_json::from_str(&message.data) {
+        Err(_) if is_json(&message.data) => return,
+        data => data.unwrap_or_default(),
+    };
     let name = data["type"].as_str().unwrap_or(&message.name);
     let form = response.events.iter().find(|form| form.has_name(name));
     let form = form.unwrap_or_else(|| panic!("openapi.yaml does not describe the event {name}"));
@@ -143,12 +147,15 @@ fn answer(response: &Response, sent: &Sent, received: Received<'_>, found: &mut 
     if media_type.ends_with("json") {
         match serde_json::from_str(body) {
             Ok(body) => found.extend(DESCRIBED.schemas.check(*schema, &body).err()),
-            // What was told to the letter need not be a value to this parser.
-            Err(error) if error.is_data() => {}
-            Err(error) if body.contains("\\ud") || error.to_string().contains("out of range") => {}
+            Err(_) if is_json(body) => {}
             Err(error) => found.push(format!("the body is not JSON: {error}")),
         }
     }
+}
+
+/// What was told to the letter may be JSON that this parser makes no value of: `1e400`.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 /// What the service accepts must be a request that the document allows.
@@ -182,9 +189,7 @@ fn accepted(operation: &Operation, sent: &Sent, found: &mut Vec<String>) {
 }
 
 fn accepted_body(operation: &Operation, sent: &Sent, found: &mut Vec<String>) {
-    let Some(body) = &sent.body else { return };
-    let Some(request) = &operation.request else {
-        found.extend((!body.is_empty()).then(|| "a body was accepted".to_owned()));
+    let (Some(body), Some(request)) = (&sent.body, &operation.request) else {
         return;
     };
     if body.is_empty() {

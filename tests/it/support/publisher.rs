@@ -1,9 +1,9 @@
 //! A publisher that knows how to retry.
 
-use reqwest::{Client, StatusCode};
+use reqwest::Client;
 use serde_json::Value;
 
-use super::{Token, eventually};
+use super::{Answer, Token, eventually};
 
 /// The publishing service of broker `b`, somewhere on the network.
 #[derive(Clone)]
@@ -47,14 +47,12 @@ impl Publisher {
             Some(key) => request.header("Idempotency-Key", key),
             None => request,
         };
-        let answer = request.json(body).send().await.ok()?;
-        let status = answer.status();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            assert!(answer.headers().contains_key("retry-after"));
+        let answer = Answer::try_to(request.json(body)).await.ok()?;
+        if answer.status == 503 {
             return None;
         }
-        let answer: Value = answer.json().await.ok()?;
-        assert_eq!(status, 201, "{answer}");
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        let answer = answer.json();
         let positions = answer["positions"].as_array().expect("positions").iter();
         Some(
             positions

@@ -14,6 +14,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::Answer;
 use super::cluster::TestDatabase;
 use super::sse::Stream;
 
@@ -186,27 +187,30 @@ impl Service {
 
     /// A page of history.
     pub async fn list(&self, path: &str, token: &Token) -> Value {
-        let answer = self.get(path, token).send().await.expect("an answer");
-        assert_eq!(answer.status(), 200, "{path}");
-        answer.json().await.expect("JSON")
+        let answer = Answer::to(self.get(path, token)).await;
+        assert_eq!(answer.status, 200, "{path}");
+        answer.json()
     }
 
     /// Publishes at a broker, and gives the answer.
     pub async fn post(&self, broker: &str, body: &Value) -> Response {
-        let url = self.url("/events");
-        let request = self
-            .client
-            .post(url)
-            .bearer_auth(Token::service(broker).signed());
-        request.json(body).send().await.expect("an answer")
+        self.post_events(broker, body)
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    fn post_events(&self, broker: &str, body: &Value) -> RequestBuilder {
+        let request = self.client.post(self.url("/events"));
+        let request = request.bearer_auth(Token::service(broker).signed());
+        request.json(body)
     }
 
     /// Publishes at broker `b`, and gives the positions.
     pub async fn publish(&self, body: &Value) -> Vec<String> {
-        let answer = self.post("b", body).await;
-        let status = answer.status();
-        let answer: Value = answer.json().await.expect("JSON");
-        assert_eq!(status, 201, "{answer}");
+        let answer = Answer::to(self.post_events("b", body)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        let answer = answer.json();
         let positions = answer["positions"].as_array().expect("positions");
         positions
             .iter()

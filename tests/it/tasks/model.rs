@@ -41,15 +41,7 @@ impl World {
             _ => format!("{}{path}", self.frail.lock().unwrap()),
         };
         let request = self.client.post(url).bearer_auth(who.signed()).json(body);
-        let response = request.send().await.ok()?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.ok()?;
-        assert_ne!(status, 500, "{path} {text}");
-        Some(Answer {
-            status,
-            headers,
-            text,
-        })
+        Answer::try_to(request).await.ok()
     }
 
     async fn pause(chance: &mut Chance, most_ms: usize) {

@@ -20,6 +20,9 @@ pub const HEADERS: &[&str] = &[
     "www-authenticate",
 ];
 
+/// Members whose bounds are settings; the document has the usual ones, and tests choose others.
+const CONFIGURED: &[&str] = &["leaseSeconds"];
+
 /// The document, with its schemas compiled.
 pub static DESCRIBED: LazyLock<Described> = LazyLock::new(Described::read);
 
@@ -85,6 +88,8 @@ impl Described {
     fn read() -> Self {
         let mut gathered = Gathered::default();
         let mut operations = Vec::new();
+        let mut components = DOCUMENT["components"].clone();
+        forget_settings(&mut components);
         for (path, item) in members(&DOCUMENT["paths"]) {
             for (method, operation) in members(item) {
                 operations.push(Operation::read(&mut gathered, (method, path), operation));
@@ -95,7 +100,7 @@ impl Described {
             .map(|(name, response)| (name.clone(), Response::read(&mut gathered, response)))
             .collect();
         Self {
-            schemas: gathered.compile(&DOCUMENT["components"]),
+            schemas: gathered.compile(&components),
             operations,
             responses,
         }
@@ -164,6 +169,12 @@ impl Operation {
                 _ => return false,
             }
         }
+    }
+
+    /// Whether its answer has no end.
+    pub fn is_stream(&self) -> bool {
+        let mut responses = self.responses.values();
+        responses.any(|response| !response.events.is_empty())
     }
 
     /// The parts of a path that have names, decoded.
@@ -272,10 +283,30 @@ fn content(
 ) -> HashMap<String, Schema> {
     let content = members(&of["content"]);
     let content = content.map(|(media_type, content)| {
-        let schema = content.get("schema").cloned().unwrap_or(Value::Bool(true));
+        let schema = content.get("schema").cloned();
+        let mut schema = schema.unwrap_or(Value::Bool(true));
+        forget_settings(&mut schema);
         (media_type.clone(), add(gathered, schema))
     });
     content.collect()
+}
+
+/// Takes the bounds away that are settings.
+fn forget_settings(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if let (true, Value::Object(member)) = (CONFIGURED.contains(&&**name), &mut *member)
+                {
+                    member.remove("minimum");
+                    member.remove("maximum");
+                }
+                forget_settings(member);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_settings),
+        _ => {}
+    }
 }
 
 /// What a `$ref` stands for.
