@@ -111,13 +111,15 @@ async fn act(services: &[Service; 2], chance: &mut Chance) {
         // Made by itself, each anew, or the same again while it is unread.
         4 => {
             let task = format!("t-{}", chance.below(1_000_000));
+            let data = json!({"taskId": task, "taskType": "import", "title": "Import",
+                "state": "completed", "attempt": 1});
             let event = json!({"type": "ai:task:completed", "audience": {"user": who.user},
-                "data": {"taskId": task, "title": "Import"}});
+                "version": 3, "data": data});
             service.publish(&event).await;
         }
         5 => {
             let event = json!({"type": "listing:lock_requested", "audience": {"user": who.user},
-                "module": "listings", "recordId": "l-1", "data": {}});
+                "module": "listings", "recordId": "l-1", "data": {"by": {"userId": "svc"}}});
             service.publish(&event).await;
         }
         6..9 => {

@@ -8,9 +8,15 @@ use crate::support::appending::tell;
 use crate::support::{Service, Token, eventually};
 
 /// Publishes that a task of Ann's ended, by somebody.
-async fn ended(service: &Service, how: &str, by: &str, data: Value) {
+async fn ended(service: &Service, how: &str, by: &str, mut data: Value) {
+    if how == "progress" {
+        data = json!({"taskId": data["taskId"], "state": "running", "attempt": 1});
+    } else {
+        (data["taskType"], data["state"]) = (json!("import"), json!(how));
+        data["attempt"] = json!(1);
+    }
     let event = json!({"type": format!("ai:task:{how}"), "audience": {"user": "ann"}, "userId": by,
-        "data": data});
+        "version": 3, "data": data});
     service.publish(&event).await;
 }
 
@@ -85,7 +91,7 @@ async fn the_end_of_a_task_is_told_to_whose_it_is() {
     assert_eq!(
         had(b, &ann).await,
         [
-            "taskEnded success A task is done",
+            "taskEnded success import is done",
             "taskEnded info boss cancelled Import clients",
             "taskEnded error Import leads failed: row 3 has no address",
             "taskEnded success Import escrows is done",
