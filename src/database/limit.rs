@@ -68,6 +68,11 @@ pub(super) fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(kind, "no answer within the time limit"))
 }
 
+/// Whether that is what went wrong.
+pub(super) fn is_timeout(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+}
+
 /// When the work at hand last asked a pool for a connection, and what is known of the database.
 type Asked = Arc<Mutex<Option<(Instant, Silence)>>>;
 
@@ -144,12 +149,12 @@ mod tests {
         suspect: Duration::from_millis(5),
     };
     const LONG: Limit = Limit {
-        longest: Duration::from_secs(3_600),
+        longest: Duration::from_hours(1),
         ..SHORT
     };
 
     fn is_timeout<T>(outcome: sqlx::Result<T>) -> bool {
-        matches!(outcome, Err(sqlx::Error::Io(e)) if e.kind() == io::ErrorKind::TimedOut)
+        outcome.is_err_and(|error| super::is_timeout(&error))
     }
 
     async fn noticed_soon(silence: &Silence) {

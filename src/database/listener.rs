@@ -1,12 +1,13 @@
 //! Listening to what other sessions notify, on a connection that is known to be alive.
 
+use std::io;
 use std::time::Duration;
 
+use sqlx::Acquire;
 use sqlx::postgres::{PgListener, PgNotification};
-use sqlx::{Acquire, Error};
 
 use super::dedicated::close;
-use super::limit::Limit;
+use super::limit::{Limit, is_timeout};
 use super::pool::{PING_LIMIT, Pool, ping};
 
 /// A connection on which nothing was heard for so long is asked whether it is alive: silence
@@ -28,25 +29,22 @@ impl Pool {
         let listening = inner.listen_all(channels.iter().copied());
         let listening = Limit::QUICK.keep(self.silence(), listening).await.flatten();
         let pool = self.clone();
-        let listener = Listener { pool, inner };
-        match listening {
-            Ok(()) => Ok(listener),
-            Err(error) => {
-                listener.let_go().await;
-                Err(error)
-            }
+        let mut listener = Listener { pool, inner };
+        if let Err(error) = listening {
+            listener.abandon(&error).await;
+            return Err(error);
         }
+        Ok(listener)
     }
 }
 
 impl Listener {
-    /// The next notification, unless the connection is lost; then this is of no more use, and
-    /// is to be let go.
+    /// The next notification, unless the connection is lost; then this is of no more use.
     pub async fn next(&mut self) -> sqlx::Result<PgNotification> {
         loop {
             match tokio::time::timeout(QUIET, self.inner.try_recv()).await {
                 Ok(Ok(Some(note))) => return Ok(note),
-                Ok(Ok(None)) => return Err(Error::WorkerCrashed),
+                Ok(Ok(None)) => return Err(lost()),
                 Ok(Err(error)) => return Err(error),
                 Err(_) => self.prove_alive().await?,
             }
@@ -56,16 +54,27 @@ impl Listener {
     /// What comes meanwhile is kept for the next look.
     async fn prove_alive(&mut self) -> sqlx::Result<()> {
         let connection = self.inner.acquire().await?;
-        ping(connection, PING_LIMIT, self.pool.silence()).await
+        let alive = ping(connection, PING_LIMIT, self.pool.silence()).await;
+        if let Err(error) = &alive {
+            self.abandon(error).await;
+        }
+        alive
     }
 
-    /// Closes a connection that may be dead. A listener that is dropped takes leave of the
-    /// server first and waits for the answer, so it is given another connection to do it on.
-    pub async fn let_go(mut self) {
+    /// Closes a silent connection. A listener that is dropped takes leave of the server first and
+    /// waits for the answer, so it is given another connection to do that on.
+    async fn abandon(&mut self, because: &sqlx::Error) {
+        if !is_timeout(because) {
+            return;
+        }
         let spare = self.pool.acquire().await;
-        if let (Ok(mut spare), Ok(dead)) = (spare, self.inner.acquire().await) {
-            std::mem::swap(&mut *spare, dead);
+        if let (Ok(mut spare), Ok(silent)) = (spare, self.inner.acquire().await) {
+            std::mem::swap(&mut *spare, silent);
             close(spare);
         }
     }
+}
+
+fn lost() -> sqlx::Error {
+    sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into())
 }

@@ -1,6 +1,7 @@
 //! Connections for whoever needs one for a moment, from a pool that is replaced when its
 //! connections have fallen silent.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,10 +18,9 @@ pub(super) const PING_LIMIT: Duration = Duration::from_secs(2);
 
 /// A pool. What sqlx does by itself when a connection is given back has no time limit, so a
 /// pool can lose all of its connections to silence. Then a new one takes its place.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pool(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     options: PgPoolOptions,
     target: PgConnectOptions,
@@ -28,7 +28,7 @@ struct Shared {
     current: RwLock<Current>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Current {
     pool: PgPool,
     opened_at: Instant,
@@ -146,6 +146,13 @@ impl Pool {
     fn read(&self) -> Current {
         let current = self.0.current.read();
         current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the address, which may have a password in it.
+        f.debug_tuple("Pool").field(&self.read().pool).finish()
     }
 }
 

@@ -70,13 +70,7 @@ async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<Inf
     parts.ears.logs.anything();
     parts.ears.presence.notify_one();
     loop {
-        match listener.next().await {
-            Ok(note) => pass_on(parts, &note),
-            Err(error) => {
-                listener.let_go().await;
-                return Err(error);
-            }
-        }
+        pass_on(parts, &listener.next().await?);
     }
 }
 

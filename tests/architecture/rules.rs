@@ -327,6 +327,11 @@ pub(crate) const WORDS: &[Word] = &[
                   part of the log)",
     },
     Word {
+        words: &["PgPool", "PgListener", "PgConnection::connect"],
+        only_in: &["src/database"],
+        because: "a connection that falls silent would be waited for without a limit",
+    },
+    Word {
         words: &["hub.publish(", "hub.jump(", "Hub::publish", "Hub::jump"],
         only_in: &["src/follower"],
         because: "one writer: memory has the order of the log because nobody else adds to it",

@@ -119,7 +119,8 @@ async fn a_full_server_sends_streams_away_in_a_way_that_they_come_back() {
 async fn without_its_database_the_service_says_so_and_comes_back_by_itself() {
     let mut postgres = OwnPostgres::start().await;
     let url = postgres.url();
-    let process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url[..])]).await;
+    let patient = ("PORCHLIGHT_UNAVAILABLE_SECONDS", "120");
+    let process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url[..]), patient]).await;
     let base = process.url("");
     let mut open = stream_at(&base, "/stream/team", &user(0)).await;
     open.next_state("locks:snapshot").await;

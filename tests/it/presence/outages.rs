@@ -17,9 +17,11 @@ const OUTAGE: Duration = Duration::from_secs(15);
 /// Then nobody is trusted any more who has not been seen after it.
 const SETTLED: Duration = Duration::from_secs(8);
 
-fn variables(url: &str) -> [(&str, &str); 3] {
+fn variables(url: &str) -> [(&str, &str); 4] {
     [
         ("DATABASE_URL", url),
+        // Streams stay, so that they hear what presence tells.
+        ("PORCHLIGHT_UNAVAILABLE_SECONDS", "120"),
         ("PORCHLIGHT_PRESENCE_GRACE_SECONDS", "1"),
         ("PORCHLIGHT_PRESENCE_TIMEOUT_SECONDS", "3"),
     ]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use porchlight::database::{DedicatedConnection, Limit, Pool, limited};
+use porchlight::config::database::DatabaseSettings;
+use porchlight::database::{Database, DedicatedConnection, Limit, Pool, limited};
 use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
 
@@ -89,4 +90,25 @@ async fn who_waits_for_a_connection_that_falls_silent_gets_another() {
     let (unanswered, answered) = tokio::join!(holds, waits);
     assert!(is_timeout(&unanswered), "{unanswered:?}");
     assert_eq!(answered.expect("an answer"), 7);
+}
+
+#[tokio::test]
+async fn the_server_looks_for_instances_that_have_vanished() {
+    let settings = DatabaseSettings {
+        database_url: Some(TestDatabase::create().await.url()),
+        data_dir: None,
+        pg_bin_dir: None,
+        database_connections: 2,
+        poll_ms: 1_000,
+        relay_poll_ms: 40,
+    };
+    let database = Database::open(&settings).await.expect("a database");
+    let mut connection = database.pool.acquire().await.expect("a connection");
+    let sql = "select current_setting('client_connection_check_interval') || ' ' ||
+                   current_setting('idle_in_transaction_session_timeout')";
+    let shown = sqlx::query_scalar(sql).fetch_one(&mut *connection).await;
+    let shown: String = shown.expect("settings");
+    assert_eq!(shown, "5s 5s");
+    let debugged = format!("{:?}", database.pool);
+    assert!(!debugged.contains("postgres"), "{debugged}");
 }

@@ -52,6 +52,11 @@ pub struct TestDatabase {
     name: String,
 }
 
+/// The socket that the run's Postgres listens on.
+pub fn socket() -> PathBuf {
+    socket_dir().join(".s.PGSQL.5432")
+}
+
 impl TestDatabase {
     /// A new, empty database.
     pub async fn create() -> Self {
@@ -87,11 +92,6 @@ impl TestDatabase {
             self.name,
             socket_dir().display()
         )
-    }
-
-    /// The socket that its server listens on.
-    pub fn socket(&self) -> PathBuf {
-        socket_dir().join(".s.PGSQL.5432")
     }
 
     /// A connection beside the service.

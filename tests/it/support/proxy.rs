@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::cluster::TestDatabase;
+use super::cluster::{self, TestDatabase};
 
 const BUFFER_BYTES: usize = 64 * 1_024;
 
@@ -41,7 +41,7 @@ impl Proxy {
             fates: watch::Sender::default(),
             opened: watch::Sender::default(),
         });
-        let accepting = accept(listener, database.socket(), Arc::clone(&shared));
+        let accepting = accept(listener, cluster::socket(), Arc::clone(&shared));
         let accepting = tokio::spawn(accepting).abort_handle();
         Self {
             url: url(addr, database.name()),
