@@ -29,7 +29,8 @@ impl Ground<'_> {
     }
 
     fn uploads(&self) -> Uploads {
-        Uploads::new(self.database.pool.clone(), self.around.dice.clone())
+        let rules = self.config.worker.uploads();
+        Uploads::new(self.database.pool.clone(), self.around.dice.clone(), rules)
     }
 
     /// Starts the worker, with a handler for each type of task that is built in.

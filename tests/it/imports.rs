@@ -1,5 +1,6 @@
 //! Imports: from a file to records, by the worker that is built in.
 
+mod arriving;
 mod cancelled;
 mod files;
 mod killed;
