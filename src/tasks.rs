@@ -30,6 +30,7 @@ mod state;
 pub mod sweeper;
 mod task;
 mod text;
+mod turns;
 mod user;
 mod words;
 mod worker;
