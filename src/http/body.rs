@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Service;
 use super::problem::Problem;
-use super::query::named_field;
+use crate::event::json::field_at_fault;
 
 /// How long a body may take that is read as a whole.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -167,13 +167,7 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let value: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let detail = error.into_inner().to_string();
-        let field = match (named_field(&detail), path.as_str()) {
-            (Some(name), "." | "?") => Some(name),
-            (Some(name), path) if path.ends_with(&name) => Some(path.to_owned()),
-            (Some(name), path) => Some(format!("{path}.{name}")),
-            (None, "." | "?") => None,
-            (None, path) => Some(path.to_owned()),
-        };
+        let field = field_at_fault(&path, &detail);
         let problem = Problem::bad_request("invalid_body", detail);
         match field {
             Some(field) => problem.at(field),
