@@ -47,8 +47,6 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of an event.
     pub event_bytes: usize,
-    /// Bytes of an uploaded file.
-    pub upload_bytes: usize,
 }
 
 /// What handlers share.

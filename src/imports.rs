@@ -2,16 +2,16 @@
 //!
 //! The way of a file: `text` decodes it, `rows` cuts it into rows without ever holding more
 //! than one, `columns` says which column is which field, `cell` takes what spreadsheets
-//! write, `sheet` is all of that together. `keep` and `all` are the two ways to create the
+//! write, `sheet` is all of that together. `check` says what cannot be done before a file is read. `keep` and `all` are the two ways to create the
 //! records, over the transactions of `batch`; how far an import has come stands in
 //! `checkpoint`.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::crm::{Crm, CrmError, Kind};
+use crate::crm::{Crm, Kind};
 use crate::database::{Limit, Pool, limited};
-use crate::ids::{ModuleName, TaskType};
+use crate::ids::TaskType;
 use crate::tasks::{Outcome, TaskBook};
 use crate::uploads::Uploads;
 use crate::worker::{End, Handler, Job};
@@ -19,23 +19,26 @@ use crate::worker::{End, Handler, Job};
 mod all;
 mod batch;
 mod cell;
+mod check;
 mod checkpoint;
 mod columns;
 mod keep;
 mod output;
 mod params;
 mod progress;
+mod refusal;
 mod rows;
 mod sheet;
 mod stop;
 mod text;
 mod words;
 
+pub use check::ImportCheck;
 use checkpoint::Checkpoint;
 use params::{Mode, Params, Source};
 use progress::Progress;
 use sheet::Sheet;
-use stop::{Stop, refused};
+use stop::Stop;
 
 /// The type of the tasks.
 pub const TASK_TYPE: &str = "import_csv";
@@ -78,14 +81,8 @@ impl Handler for Importer {
 
 impl Importer {
     async fn import(&self, job: &Job) -> Result<Outcome, Stop> {
-        let params = Params::parse(job.params.as_deref())?;
-        let kind = self.kind(&params.module).await?;
-        if let Some(team) = params.team.as_ref().filter(|team| !job.caller.is_on(team))
-            && !job.caller.may_administer()
-        {
-            let sentence = format!("teamId: you are not on the team {team}.");
-            return Err(refused("not_your_team", sentence));
-        }
+        let given = job.params.as_deref();
+        let (params, kind) = check::understand(&self.crm, &job.caller, given).await?;
         let content = self.content(job, &params).await?;
         let begun = checkpoint::begin(&self.pool, &job.holding).await?;
         let (kind_of_sheet, given) = (kind.clone(), params.clone());
@@ -110,38 +107,12 @@ impl Importer {
         Ok(outcome)
     }
 
-    async fn kind(&self, module: &str) -> Result<&Kind, Stop> {
-        let name: Option<ModuleName> = module.parse().ok();
-        let found = match &name {
-            Some(name) => self.crm.kind(name).await.map(Some),
-            None => Ok(None),
-        };
-        match found {
-            Ok(Some(kind)) => Ok(kind),
-            Ok(None) | Err(CrmError::NoRecords(_)) => {
-                let kinds = self.crm.catalogue().await?.kinds();
-                let names: Vec<_> = kinds.map(|kind| kind.module.as_str()).collect();
-                let names = names.join(", ");
-                let sentence = format!("module: records can be made of {names}.");
-                Err(refused("no_such_module", sentence))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     async fn content(&self, job: &Job, params: &Params) -> Result<Vec<u8>, Stop> {
         match &params.source {
             Source::Inline(csv) => Ok(csv.clone().into_bytes()),
             Source::Upload(id) => {
                 let content = self.uploads.read(&job.caller, id).await?;
-                content.ok_or_else(|| {
-                    let sentence = format!(
-                        "upload: you have no upload {id}. Uploads are kept for 24 hours, or until \
-                         an import of them has completed or, after one has not, their room is \
-                         needed."
-                    );
-                    refused("no_such_upload", sentence)
-                })
+                content.ok_or_else(|| check::no_such_upload(id).into())
             }
         }
     }

@@ -56,6 +56,8 @@ pub struct Metrics {
     pub presence_changes: Counter,
     /// Frames in memory.
     pub memory_bytes: Gauge,
+    /// Room that files on their way in have.
+    pub upload_memory_bytes: Gauge,
     /// Brokers in memory.
     pub brokers_active: Gauge,
     /// Answers, by status class.
@@ -88,6 +90,7 @@ impl Metrics {
             heartbeats: Counter::default(),
             presence_changes: Counter::default(),
             memory_bytes: Gauge::default(),
+            upload_memory_bytes: Gauge::default(),
             brokers_active: Gauge::default(),
             responses: Family::default(),
         };
@@ -151,19 +154,30 @@ impl Metrics {
         let help = "Changes of who is here, and where";
         r.register("presence_changes", help, self.presence_changes.clone());
         r.register(
+            "responses",
+            "Answers by class of status",
+            self.responses.clone(),
+        );
+        self.register_memory();
+    }
+
+    fn register_memory(&mut self) {
+        let r = &mut self.registry;
+        r.register(
             "memory_bytes",
             "Frames in memory",
             self.memory_bytes.clone(),
+        );
+        let help = "Memory set aside for files that are arriving";
+        r.register(
+            "upload_memory_bytes",
+            help,
+            self.upload_memory_bytes.clone(),
         );
         r.register(
             "brokers_active",
             "Brokers in memory",
             self.brokers_active.clone(),
-        );
-        r.register(
-            "responses",
-            "Answers by class of status",
-            self.responses.clone(),
         );
     }
 

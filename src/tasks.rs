@@ -12,6 +12,7 @@ use crate::database::Pool;
 use crate::event_log::Teller;
 
 mod behalf;
+mod check;
 mod claim;
 mod create;
 mod error;
@@ -30,10 +31,12 @@ mod state;
 pub mod sweeper;
 mod task;
 mod text;
+mod turns;
 mod user;
 mod words;
 mod worker;
 
+pub use check::{Checking, ParamsCheck, WrongParams};
 pub use claim::{Claimed, Wanted};
 pub use create::{Created, Key, MOST_CHILDREN, NewTask, Order};
 pub use error::{Lost, TaskError};
@@ -57,6 +60,7 @@ pub struct TaskBook {
     reports: Reports,
     rules: Rules,
     hints: output::Hints,
+    checks: check::Checks,
 }
 
 impl TaskBook {
@@ -70,6 +74,7 @@ impl TaskBook {
             reports,
             rules,
             hints,
+            checks: check::Checks::default(),
         }
     }
 

@@ -1,24 +1,44 @@
 //! Uploads: files that a user sends, for a worker to read. Only their user can use them, and
 //! they go after a day.
+//!
+//! A file takes room in memory from its first byte on (`arrival`), and a slot of the database when it
+//! is whole. Of both a brokerage and a user have a share at most (`shares`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use sqlx::PgConnection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::clock::Dice;
 use crate::database::Pool;
 use crate::identity::Caller;
 use crate::ids::{BrokerId, UploadId};
 
+mod arrival;
+mod pace;
+mod shares;
+
+pub use arrival::{Arrival, Rules};
+pub use pace::Pace;
+pub use shares::Full;
+use shares::{Limits, Shares};
+
 /// Uploads that one user has at a time.
 pub const MOST_UPLOADS: i64 = 20;
 /// How long an upload is kept.
 pub const KEPT: Duration = Duration::from_hours(24);
-/// Uploads that one instance takes at a time: each is in memory as a whole.
-const MOST_AT_ONCE: usize = 8;
+/// Uploads that one instance stores at a time: each has a connection to the database, and is in
+/// memory twice more meanwhile. Those of one user take turns.
+const SLOTS: Limits = Limits {
+    user: 1,
+    brokerage: 2,
+    total: 4,
+};
+/// How long a whole file waits for a slot.
+const SLOT_WAIT: Duration = Duration::from_secs(10);
 /// Letters of an upload's name.
 const ID_LEN: usize = 20;
 /// How many uploads one statement removes.
@@ -30,15 +50,36 @@ pub enum UploadError {
     /// There is nothing in it.
     #[error("the upload is empty")]
     Empty,
+    /// It is larger than this.
+    #[error("the upload is larger than {0} bytes")]
+    TooLarge(usize),
+    /// It came slower than this.
+    #[error("the upload is slower than {} bytes a second", .0.bytes_per_second)]
+    TooSlow(Pace),
+    /// Its end did not come.
+    #[error("the upload broke off")]
+    BrokenOff,
+    /// There is no room for it now.
+    #[error("too many uploads arrive")]
+    Full(Full),
     /// The user has enough of them, and all are still to be used.
     #[error("a user has {MOST_UPLOADS} uploads at the most")]
     TooMany,
-    /// Too many of them come in just now.
-    #[error("too many uploads come in")]
+    /// Too many of them are being stored.
+    #[error("too many uploads are being stored")]
     Busy,
     /// The database did not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+/// An upload that is kept.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// Its name.
+    pub id: UploadId,
+    /// Its size.
+    pub bytes: usize,
 }
 
 /// The uploads of all brokers.
@@ -46,46 +87,72 @@ pub enum UploadError {
 pub struct Uploads {
     pool: Pool,
     dice: Dice,
-    slots: Arc<Semaphore>,
+    rules: Rules,
+    room: Arc<Shares>,
+    slots: Arc<Shares>,
 }
-
-/// The right to take one upload in.
-#[derive(Debug)]
-pub struct Slot(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 impl Uploads {
     /// A way to the uploads.
     #[must_use]
-    pub fn new(pool: Pool, dice: Dice) -> Self {
-        let slots = Arc::new(Semaphore::new(MOST_AT_ONCE));
-        Self { pool, dice, slots }
+    pub fn new(pool: Pool, dice: Dice, rules: Rules) -> Self {
+        Self {
+            pool,
+            dice,
+            rules,
+            room: Shares::new(rules.room()),
+            slots: Shares::new(SLOTS),
+        }
     }
 
-    /// A slot, to be had before the body is read and held until it is kept.
-    pub fn slot(&self) -> Result<Slot, UploadError> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        slot.map(Slot).map_err(|_| UploadError::Busy)
+    /// Memory that files on their way in have.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.room.taken().saturating_mul(arrival::UNIT_BYTES)
     }
 
-    /// Keeps an upload of the caller's, and names it.
-    pub async fn keep(
+    /// Takes a file of the caller's in, keeps it, and names it. Whoever goes away meanwhile leaves
+    /// nothing behind.
+    pub async fn receive<S, E>(
         &self,
         caller: &Caller,
-        (content, _slot): (Bytes, Slot),
-    ) -> Result<UploadId, UploadError> {
-        if content.is_empty() {
-            return Err(UploadError::Empty);
-        }
+        arrival: Arrival<S>,
+    ) -> Result<Upload, UploadError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+    {
+        let arrived = self.arrive(caller, arrival).await?;
+        let slot = timeout(SLOT_WAIT, self.slots.take(caller)).await;
+        let _slot = slot.map_err(|_| UploadError::Busy)?;
+        let id = self.keep(caller, &arrived.content).await?;
+        let bytes = arrived.content.len();
+        Ok(Upload { id, bytes })
+    }
+
+    async fn keep(&self, caller: &Caller, content: &[u8]) -> Result<UploadId, UploadError> {
         let id = self.dice.tag(ID_LEN);
         let id: UploadId = id.parse().expect("a tag is a name");
         let mut transaction = self.pool.begin().await?;
         take_turn(&mut transaction, caller).await?;
         make_room(&mut transaction, caller).await?;
-        if !insert(&mut transaction, (caller, &id), &content).await? {
+        if !insert(&mut transaction, (caller, &id), content).await? {
             return Err(UploadError::TooMany);
         }
         transaction.commit().await?;
         Ok(id)
+    }
+
+    /// Whether there is such an upload of the caller's.
+    pub async fn has(&self, caller: &Caller, id: &UploadId) -> Result<bool, UploadError> {
+        let found = sqlx::query_scalar!(
+            r#"select exists (select from porchlight.uploads
+               where broker_id = $1 and id = $2 and user_id = $3) as "found!""#,
+            caller.broker.as_str(),
+            id.as_str(),
+            caller.user.as_str(),
+        );
+        let mut connection = self.pool.acquire().await?;
+        Ok(found.fetch_one(&mut *connection).await?)
     }
 
     /// What is in an upload, if it is the caller's.

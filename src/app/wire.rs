@@ -334,7 +334,6 @@ impl Ground<'_> {
         Limits {
             body_bytes: size(self.config.server.body_bytes),
             event_bytes: size(self.config.server.event_bytes),
-            upload_bytes: size(self.config.worker.upload_bytes),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::crm::Crm;
 use crate::database::{Database, DedicatedConnection};
 use crate::event_log::Teller;
 use crate::hints::{Committed, HintBoard, Megaphone};
-use crate::imports::Importer;
+use crate::imports::{ImportCheck, Importer};
 use crate::instances::announce;
 use crate::lifecycle::Tasks;
 use crate::relay::Bell;
@@ -20,8 +20,12 @@ use crate::worker::{Worker, WorkerParts};
 impl Ground<'_> {
     /// What is worked with, and the worker at it, if there is to be one here.
     pub(super) fn work_place(&self, teller: &Teller, bell: Bell) -> (TaskBook, Arc<Crm>, Uploads) {
-        let (tasks, crm) = (self.task_book(teller), Arc::new(self.crm(bell)));
-        let uploads = self.uploads();
+        let (crm, uploads) = (Arc::new(self.crm(bell)), self.uploads());
+        let check = ImportCheck {
+            crm: Arc::clone(&crm),
+            uploads: uploads.clone(),
+        };
+        let tasks = self.task_book(teller).checking(vec![Box::new(check)]);
         if self.config.has_worker() {
             self.worker(&tasks, (&crm, &uploads));
         }
@@ -29,7 +33,8 @@ impl Ground<'_> {
     }
 
     fn uploads(&self) -> Uploads {
-        Uploads::new(self.database.pool.clone(), self.around.dice.clone())
+        let rules = self.config.worker.uploads();
+        Uploads::new(self.database.pool.clone(), self.around.dice.clone(), rules)
     }
 
     /// Starts the worker, with a handler for each type of task that is built in.

@@ -1,6 +1,10 @@
 //! The worker that is built in, and the files it is sent.
 
+use std::time::Duration;
+
 use clap::Args;
+
+use crate::uploads::{Pace, Rules};
 
 /// The worker that is built in, and the files it is sent.
 #[derive(Args, Clone, Debug)]
@@ -21,4 +25,34 @@ pub struct WorkerSettings {
         default_value_t = 16_777_216,
         value_parser = clap::value_parser!(u32).range(1_024..=134_217_728))]
     pub upload_bytes: u32,
+
+    /// Files of the largest size that may be on their way in at once, in memory; a brokerage has half of them, a user a quarter
+    #[arg(long, env = "PORCHLIGHT_UPLOADS_AT_ONCE", value_name = "N",
+        default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=1_024))]
+    pub uploads_at_once: u32,
+
+    /// Bytes a second that an upload must bring at the least
+    #[arg(long, env = "PORCHLIGHT_UPLOAD_MIN_BYTES_PER_SECOND", value_name = "BYTES",
+        default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub upload_min_bytes_per_second: u32,
+
+    /// Seconds that this rate is measured over, and that an upload has to begin
+    #[arg(long, env = "PORCHLIGHT_UPLOAD_WINDOW_SECONDS", value_name = "SECONDS",
+        default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub upload_window_seconds: u32,
+}
+
+impl WorkerSettings {
+    /// How files are taken in.
+    #[must_use]
+    pub fn uploads(&self) -> Rules {
+        Rules {
+            most_bytes: usize::try_from(self.upload_bytes).unwrap_or(usize::MAX),
+            at_once: self.uploads_at_once,
+            pace: Pace {
+                bytes_per_second: self.upload_min_bytes_per_second,
+                window: Duration::from_secs(u64::from(self.upload_window_seconds)),
+            },
+        }
+    }
 }

@@ -118,6 +118,28 @@ pub fn depth(raw: &RawValue) -> usize {
     deepest
 }
 
+/// The field at fault where JSON was not understood: from the path that the reader was at, and what it
+/// said, which may name one more.
+#[must_use]
+pub fn field_at_fault(path: &str, said: &str) -> Option<String> {
+    match (named_field(said), path) {
+        (Some(name), "." | "?") => Some(name),
+        (Some(name), path) if path.ends_with(&name) => Some(path.to_owned()),
+        (Some(name), path) => Some(format!("{path}.{name}")),
+        (None, "." | "?") => None,
+        (None, path) => Some(path.to_owned()),
+    }
+}
+
+/// The name in "unknown field `name`, expected …" and its like.
+#[must_use]
+pub fn named_field(said: &str) -> Option<String> {
+    let name = ["unknown", "missing", "duplicate"]
+        .iter()
+        .find_map(|how| said.strip_prefix(how)?.strip_prefix(" field `"))?;
+    Some(name.split_once('`')?.0.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,31 +14,31 @@ use serde::{Deserialize, Deserializer};
 
 use super::Service;
 use super::problem::Problem;
-use super::query::named_field;
+use crate::event::json::field_at_fault;
 
-/// What a body is, and how long it may take.
+/// How long a body may take that is read as a whole.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a body is.
 struct Kind {
     media_types: &'static [&'static str],
     refusal: &'static str,
-    timeout: Duration,
 }
 
 /// What bodies usually are.
 const JSON: Kind = Kind {
     media_types: &["application/json"],
     refusal: "The body must be JSON, sent with Content-Type: application/json.",
-    timeout: Duration::from_secs(30),
 };
 /// What a change of some fields may be sent as: RFC 7396.
 const PATCH: Kind = Kind {
     media_types: &["application/json", "application/merge-patch+json"],
     ..JSON
 };
-/// A file, maybe from a slow line.
+/// A file.
 const CSV: Kind = Kind {
     media_types: &["text/csv"],
     refusal: "The body must be a CSV file, sent with Content-Type: text/csv.",
-    timeout: Duration::from_mins(2),
 };
 
 /// Reads a JSON body of at most `limit` bytes.
@@ -50,13 +50,15 @@ pub async fn read(
     read_as(request, (payload, limit), &JSON).await
 }
 
-/// Reads a CSV file of at most `limit` bytes.
-pub async fn read_csv(
-    request: &HttpRequest,
-    payload: web::Payload,
-    limit: usize,
-) -> Result<Bytes, Problem> {
-    read_as(request, (payload, limit), &CSV).await
+/// Refuses a body that is not sent as a CSV file.
+pub fn expect_csv(request: &HttpRequest) -> Result<(), Problem> {
+    expect(request, &CSV)
+}
+
+/// How long a body says that it is.
+pub fn length(request: &HttpRequest) -> Option<usize> {
+    let length = request.headers().get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 async fn read_as(
@@ -64,6 +66,20 @@ async fn read_as(
     (mut payload, limit): (web::Payload, usize),
     kind: &Kind,
 ) -> Result<Bytes, Problem> {
+    expect(request, kind)?;
+    let whole = tokio::time::timeout(TIMEOUT, gathered(&mut payload, limit)).await;
+    whole.unwrap_or_else(|_| {
+        let seconds = TIMEOUT.as_secs();
+        let detail = format!("The body did not arrive within {seconds} seconds.");
+        Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            detail,
+        ))
+    })
+}
+
+fn expect(request: &HttpRequest, kind: &Kind) -> Result<(), Problem> {
     let is_known = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -83,16 +99,7 @@ async fn read_as(
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Problem::new(status, "unsupported_encoding", detail).at("Content-Encoding"));
     }
-    let whole = tokio::time::timeout(kind.timeout, gathered(&mut payload, limit)).await;
-    whole.unwrap_or_else(|_| {
-        let seconds = kind.timeout.as_secs();
-        let detail = format!("The body did not arrive within {seconds} seconds.");
-        Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            detail,
-        ))
-    })
+    Ok(())
 }
 
 impl Service {
@@ -134,18 +141,24 @@ impl Service {
 async fn gathered(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
-        let part = part.map_err(|_| Problem::bad_request("invalid_body", "the body broke off"))?;
+        let part = part.map_err(|_| broken_off())?;
         if body.len() + part.len() > limit {
-            let detail = format!("The body is larger than {limit} bytes.");
-            return Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                detail,
-            ));
+            return Err(too_large(limit));
         }
         body.extend_from_slice(&part);
     }
     Ok(body.freeze())
+}
+
+/// The end of a body did not come.
+pub(super) fn broken_off() -> Problem {
+    Problem::bad_request("invalid_body", "the body broke off")
+}
+
+/// A body has more bytes than it may have.
+pub(super) fn too_large(limit: usize) -> Problem {
+    let detail = format!("The body is larger than {limit} bytes.");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
 /// Parses a body, naming the field at fault.
@@ -154,13 +167,7 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let value: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let detail = error.into_inner().to_string();
-        let field = match (named_field(&detail), path.as_str()) {
-            (Some(name), "." | "?") => Some(name),
-            (Some(name), path) if path.ends_with(&name) => Some(path.to_owned()),
-            (Some(name), path) => Some(format!("{path}.{name}")),
-            (None, "." | "?") => None,
-            (None, path) => Some(path.to_owned()),
-        };
+        let field = field_at_fault(&path, &detail);
         let problem = Problem::bad_request("invalid_body", detail);
         match field {
             Some(field) => problem.at(field),

@@ -51,6 +51,10 @@ pub async fn metrics(service: Service) -> HttpResponse {
     metrics
         .memory_bytes
         .set(i64::try_from(hub.bytes()).unwrap_or(i64::MAX));
+    let uploads = service.app.uploads.memory_bytes();
+    metrics
+        .upload_memory_bytes
+        .set(i64::try_from(uploads).unwrap_or(i64::MAX));
     metrics
         .brokers_active
         .set(i64::try_from(hub.active().len()).unwrap_or(i64::MAX));

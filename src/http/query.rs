@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::caller::TOKEN_PARAMETER;
 use super::problem::Problem;
+use crate::event::json::named_field;
 
 /// The pairs of a query string, decoded.
 pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
@@ -39,12 +40,4 @@ pub fn none(request: &HttpRequest) -> Result<(), Problem> {
     #[serde(deny_unknown_fields)]
     struct None {}
     parse(request).map(|None {}| ())
-}
-
-/// The name in "unknown field `name`, expected …" and its like.
-pub(super) fn named_field(detail: &str) -> Option<String> {
-    let name = ["unknown", "missing", "duplicate"]
-        .iter()
-        .find_map(|how| detail.strip_prefix(how)?.strip_prefix(" field `"))?;
-    Some(name.split_once('`')?.0.to_owned())
 }

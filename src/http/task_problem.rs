@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use super::problem::Problem;
 use crate::claiming::ClaimError;
 use crate::stream::scope::UnknownScope;
-use crate::tasks::{Lost, MOST_CHILDREN, State, TaskError, output};
+use crate::tasks::{Lost, MOST_CHILDREN, State, TaskError, WrongParams, output};
 
 impl From<TaskError> for Problem {
     fn from(error: TaskError) -> Self {
@@ -19,6 +19,7 @@ impl From<TaskError> for Problem {
                 Self::new(StatusCode::FORBIDDEN, "not_your_task", detail)
             }
             TaskError::UnknownTeam(team) => UnknownScope::Team(team).into(),
+            TaskError::WrongParams(wrong) => wrong_params(*wrong),
             TaskError::WrongState(state) => wrong_state(state),
             TaskError::AlreadyRetried => {
                 let detail = "The task was retried before. Retry its successor, if need be.";
@@ -79,6 +80,11 @@ fn parent_problem(error: &TaskError) -> Problem {
             Problem::new(StatusCode::NOT_FOUND, "unknown_task", detail)
         }
     }
+}
+
+fn wrong_params(wrong: WrongParams) -> Problem {
+    let problem = Problem::bad_request("invalid_params", wrong.detail).at(wrong.field);
+    problem.showing("reason", &wrong.reason)
 }
 
 fn wrong_state(state: State) -> Problem {

@@ -8,10 +8,12 @@ use super::problem::Problem;
 use super::{Service, body, query};
 use crate::identity::Caller;
 use crate::ids::UploadId;
-use crate::uploads::{MOST_UPLOADS, UploadError};
+use crate::uploads::{Arrival, Full, MOST_UPLOADS, Pace, Upload, UploadError};
 
 /// Until an upload of before is gone, in seconds: it may be soon, and it may be a day.
-const RETRY_AFTER_SECONDS: u32 = 3_600;
+const KEPT_RETRY_AFTER_SECONDS: u32 = 3_600;
+/// Until one that is on its way in is there, in seconds.
+const ARRIVING_RETRY_AFTER_SECONDS: u32 = 5;
 
 #[derive(Serialize)]
 struct UploadJson {
@@ -27,12 +29,12 @@ pub async fn create(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     query::none(&request)?;
-    let uploads = &service.app.uploads;
-    let slot = uploads.slot()?;
-    let limit = service.app.limits.upload_bytes;
-    let content = body::read_csv(&request, payload, limit).await?;
-    let bytes = content.len();
-    let id = uploads.keep(&caller, (content, slot)).await?;
+    body::expect_csv(&request)?;
+    let arrival = Arrival {
+        length: body::length(&request),
+        body: payload,
+    };
+    let Upload { id, bytes } = service.app.uploads.receive(&caller, arrival).await?;
     Ok(HttpResponse::Created().json(UploadJson { id, bytes }))
 }
 
@@ -49,12 +51,48 @@ impl From<UploadError> for Problem {
                      import has completed, and after 24 hours."
                 );
                 let status = StatusCode::TOO_MANY_REQUESTS;
-                Self::new(status, "too_many_uploads", detail).retry_after(RETRY_AFTER_SECONDS)
+                Self::new(status, "too_many_uploads", detail).retry_after(KEPT_RETRY_AFTER_SECONDS)
             }
+            UploadError::TooLarge(most) => body::too_large(most),
+            UploadError::TooSlow(pace) => too_slow(pace),
+            UploadError::BrokenOff => body::broken_off(),
+            UploadError::Full(full) => no_room(full),
             UploadError::Busy => {
-                Self::unavailable("busy", "Too many uploads come in just now. Try again.")
+                let detail = "Too many uploads are being stored just now. Send this one again.";
+                Self::unavailable("busy", detail).retry_after(ARRIVING_RETRY_AFTER_SECONDS)
             }
             UploadError::Database(error) => Self::database(&error),
         }
     }
+}
+
+fn too_slow(pace: Pace) -> Problem {
+    let (bytes, seconds) = (pace.bytes_per_second, pace.window.as_secs());
+    let detail = format!(
+        "The file came too slowly. It must begin within {seconds} seconds and then bring at least \
+         {bytes} bytes a second, measured over {seconds} seconds. Send it again on a faster line, \
+         or in smaller parts."
+    );
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+}
+
+/// Nothing of the file was kept. What the caller can change is a 429, what others are at is a 503.
+fn no_room(full: Full) -> Problem {
+    let many = |whose: &str| {
+        let detail = format!(
+            "{whose} Nothing of this file was kept: send it again when another one has arrived."
+        );
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Problem::new(status, "too_many_uploads_at_once", detail)
+    };
+    let problem = match full {
+        Full::User => many("You are sending as much at once as one user may."),
+        Full::Brokerage => many("Your brokerage is sending as much at once as it may."),
+        Full::Total => {
+            let detail = "Too many uploads arrive just now. Nothing of this file was kept: send it \
+                          again.";
+            Problem::unavailable("busy", detail)
+        }
+    };
+    problem.retry_after(ARRIVING_RETRY_AFTER_SECONDS)
 }

@@ -1,6 +1,7 @@
 //! Which column is which field.
 
 use super::params::Params;
+use super::refusal::Refusal;
 use super::stop::{Stop, refused};
 use crate::crm::{Field, Kind, Writer};
 
@@ -21,7 +22,7 @@ pub(super) struct Columns {
 impl Columns {
     /// Matches a header with the fields of a module.
     pub(super) fn of(header: &[String], (kind, params): (&Kind, &Params)) -> Result<Self, Stop> {
-        let mapped = mapped(header, (kind, params))?;
+        let mapped = mapped(header, params)?;
         let is_used = used(header, params)?;
         let headers: Vec<_> = header.iter().enumerate().map(shown).collect();
         let mut fields = Vec::new();
@@ -104,21 +105,27 @@ fn column_of(header: &[String], meant: &str) -> Result<usize, Stop> {
     })
 }
 
-/// By column, what the mapping says of it.
-fn mapped(header: &[String], (kind, params): (&Kind, &Params)) -> Result<Vec<Mapped>, Stop> {
-    let mut mapped = vec![Mapped::No; header.len()];
-    for (title, name) in &params.mapping {
-        if let Some(name) = name
-            && !kind.field(name).is_some_and(may_write)
-        {
+/// The mapping names fields that there are.
+pub(super) fn refuse_unknown_fields(kind: &Kind, params: &Params) -> Result<(), Refusal> {
+    let names = params.mapping.values().flatten();
+    let is_known = |name: &str| kind.field(name).is_some_and(may_write);
+    match names.into_iter().find(|name| !is_known(name)) {
+        None => Ok(()),
+        Some(name) => {
             let known = kind.names(may_write);
             let module = &kind.module;
             let sentence = format!(
-                "mapping: \"{name}\" is no field of {module} that can be written. There are: \
-                 {known}."
+                "mapping: \"{name}\" is no field of {module} that can be written. There are: {known}."
             );
-            return Err(refused("unknown_column", sentence));
+            Err(Refusal::at("mapping", "unknown_column", sentence))
         }
+    }
+}
+
+/// By column, what the mapping says of it.
+fn mapped(header: &[String], params: &Params) -> Result<Vec<Mapped>, Stop> {
+    let mut mapped = vec![Mapped::No; header.len()];
+    for (title, name) in &params.mapping {
         mapped[column_of(header, title)?] = name.clone().map_or(Mapped::Away, Mapped::To);
     }
     Ok(mapped)

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::stop::{Stop, refused};
+use super::refusal::Refusal;
+use crate::event::json::field_at_fault;
 use crate::ids::{TeamId, UploadId};
 
 /// What an import is asked to do.
@@ -72,18 +73,16 @@ struct ParamsJson {
 
 impl Params {
     /// Reads the parameters of a task.
-    pub(super) fn parse(raw: Option<&RawValue>) -> Result<Self, Stop> {
-        let invalid = |why: &str| refused("invalid_params", format!("params: {why}."));
-        let text = raw.map_or("{}", RawValue::get);
-        let json: ParamsJson =
-            serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
+    pub(super) fn parse(raw: Option<&RawValue>) -> Result<Self, Refusal> {
+        let json = parse(raw.map_or("{}", RawValue::get))?;
         let source = match (json.upload, json.csv) {
             (Some(upload), None) => Source::Upload(upload),
             (None, Some(csv)) => Source::Inline(csv),
-            _ => return Err(invalid("give either upload or csv")),
+            _ => return Err(invalid("upload", "give either upload or csv")),
         };
         let delimiter = delimiter(json.delimiter.as_deref()).ok_or_else(|| {
-            invalid("delimiter is one character that stands between values, like , ; | or a tab")
+            let why = "delimiter is one character that stands between values, like , ; | or a tab";
+            invalid("delimiter", why)
         })?;
         Ok(Self {
             module: json.module,
@@ -98,6 +97,23 @@ impl Params {
     }
 }
 
+fn invalid(field: &str, why: &str) -> Refusal {
+    Refusal::at(field, "invalid_params", format!("params: {why}."))
+}
+
+fn parse(text: &str) -> Result<ParamsJson, Refusal> {
+    // A list of the fields' values would do for a struct, too.
+    if !text.starts_with('{') {
+        return Err(invalid("", "must be an object"));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let why = error.into_inner().to_string();
+        invalid(&field_at_fault(&path, &why).unwrap_or_default(), &why)
+    })
+}
+
 fn delimiter(text: Option<&str>) -> Option<u8> {
     match text.unwrap_or(",").as_bytes() {
         [b'\t'] => Some(b'\t'),
@@ -110,7 +126,7 @@ fn delimiter(text: Option<&str>) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn parse(json: &str) -> Result<Params, Stop> {
+    fn parse(json: &str) -> Result<Params, Refusal> {
         Params::parse(Some(&RawValue::from_string(json.to_owned()).unwrap()))
     }
 
@@ -123,37 +139,28 @@ mod tests {
 
     #[test]
     fn wrong_parameters_are_refused_by_name() {
-        for (json, word) in [
-            (r"{}", "module"),
-            (r#"{"module":"leads"}"#, "upload or csv"),
-            (
-                r#"{"module":"leads","csv":"a","upload":"b"}"#,
-                "upload or csv",
-            ),
-            (r#"{"module":"leads","csv":"a","mode":"some"}"#, "some"),
-            (
-                r#"{"module":"leads","csv":"a","encoding":"utf-16"}"#,
-                "utf-16",
-            ),
-            (
-                r#"{"module":"leads","csv":"a","delimiter":"ab"}"#,
-                "delimiter",
-            ),
-            (
-                r#"{"module":"leads","csv":"a","delimiter":"\""}"#,
-                "delimiter",
-            ),
-            (
-                r#"{"module":"leads","csv":"a","delimiter":"\n"}"#,
-                "delimiter",
-            ),
-            (r#"{"module":"leads","csv":"a","speed":1}"#, "speed"),
+        let with = |more: &str| format!(r#"{{"module":"leads","csv":"a",{more}}}"#);
+        for (json, field, word) in [
+            ("{}", "module", "module"),
+            ("[]", "", "object"),
+            (r#"["leads",null,"a"]"#, "", "object"),
+            (r#""csv""#, "", "object"),
+            (r#"{"module":"leads"}"#, "upload", "upload or csv"),
+            (&with(r#""upload":"b""#), "upload", "upload or csv"),
+            (&with(r#""mode":"some""#), "mode", "some"),
+            (&with(r#""encoding":"utf-16""#), "encoding", "utf-16"),
+            (&with(r#""delimiter":"ab""#), "delimiter", "delimiter"),
+            (&with(r#""delimiter":"\"""#), "delimiter", "delimiter"),
+            (&with(r#""delimiter":"\n""#), "delimiter", "delimiter"),
+            (&with(r#""speed":1"#), "speed", "speed"),
+            (&with(r#""mapping":{"Price":5}"#), "mapping.Price", "string"),
+            (&with(r#""teamId":"a/b""#), "teamId", "characters"),
         ] {
-            let Err(Stop::Failed(why)) = parse(json) else {
+            let Err(why) = parse(json) else {
                 panic!("{json}");
             };
-            assert_eq!(why.code.as_str(), "invalid_params");
-            assert!(why.message.as_str().contains(word), "{json}: {why:?}");
+            assert_eq!((why.code, &*why.field), ("invalid_params", field), "{json}");
+            assert!(why.sentence.contains(word), "{json}: {why:?}");
         }
     }
 }

@@ -6,14 +6,14 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 
 use super::row::{At, Held, Row, look, params, peek, take_free, write};
-use super::{State, Task, TaskBook, TaskError, moves};
+use super::{State, Task, TaskBook, TaskError, moves, turns};
 use crate::event::NewEvent;
 use crate::ids::{BrokerId, TaskType, UserId};
 
 /// Tasks that a claim looks at: as many others may be claiming at the same moment.
 const CANDIDATES: i64 = 32;
-/// Brokers that a claim over all of them looks at.
-const MOST_BROKERS: i64 = 16;
+/// Brokerages that one claim over all of them tries, where others are quicker each time.
+const MOST_TURNS: usize = 16;
 /// How often a claim tries again when a sibling is begun at the same moment.
 const TRIES: u32 = 10;
 /// And what it waits for.
@@ -59,18 +59,30 @@ impl TaskBook {
         Ok(None)
     }
 
-    /// Claims a task of any broker, the one that has waited longest first.
+    /// Claims a task of any brokerage: each that has one has its turn, and then its oldest task is
+    /// taken.
     pub async fn claim_anywhere(&self, wanted: &Wanted) -> Result<Option<Claimed>, TaskError> {
-        let mut connection = self.pool.acquire().await?;
-        let brokers = waiting_brokers(&mut connection, &wanted.types).await?;
-        drop(connection);
-        for broker in brokers {
-            let claimed = self.claim(&broker, wanted).await?;
-            if claimed.is_some() {
-                return Ok(claimed);
+        let (mut tried, mut failed) = (Vec::new(), None);
+        while tried.len() < MOST_TURNS {
+            let mut connection = self.pool.acquire().await?;
+            let broker = turns::next(&mut connection, &wanted.types).await?;
+            drop(connection);
+            let Some(broker) = broker.filter(|broker| !tried.contains(broker)) else {
+                break;
+            };
+            match self.try_claim(&broker, wanted).await {
+                Ok(Some(claimed)) => return Ok(Some(claimed)),
+                // Others are taking what it has. Its next turn comes soon.
+                Ok(None) | Err(TaskError::Busy) => {}
+                // What is wrong with the tasks of one brokerage must not stop the others'.
+                Err(error) => {
+                    tracing::warn!(%error, %broker, "a task could not be claimed");
+                    failed = Some(error);
+                }
             }
+            tried.push(broker);
         }
-        Ok(None)
+        failed.map_or(Ok(None), Err)
     }
 
     async fn try_claim(
@@ -135,7 +147,8 @@ async fn begin_parent(
     Ok(events)
 }
 
-/// Those that others are just claiming are passed over, and so are those that rest.
+/// Those that others are just claiming are passed over, and so are those that rest: the sweeper
+/// ends a rest when it is over.
 async fn take_oldest(
     connection: &mut PgConnection,
     broker: &BrokerId,
@@ -148,14 +161,13 @@ async fn take_oldest(
              cross join lateral (
                  select c.id, c.created_at from porchlight.tasks c
                  where c.broker_id = $1 and c.type = wanted.type and c.state = 'queued'
-                     and not c.is_workflow
-                     and (c.run_after is null or c.run_after <= statement_timestamp())
+                     and not c.is_workflow and c.run_after is null
                  order by c.created_at limit $3
              ) c
              order by c.created_at limit $3
          ) oldest using (id)
          where t.broker_id = $1 and t.state = 'queued' and not t.is_workflow
-             and (t.run_after is null or t.run_after <= statement_timestamp())
+             and t.run_after is null
          order by oldest.created_at limit 1 for update of t skip locked",
         broker.as_str(),
         &types as &[&str],
@@ -166,26 +178,4 @@ async fn take_oldest(
         .await?
         .map(Row::try_from)
         .transpose()
-}
-
-async fn waiting_brokers(
-    connection: &mut PgConnection,
-    types: &[TaskType],
-) -> sqlx::Result<Vec<BrokerId>> {
-    let types: Vec<_> = types.iter().map(TaskType::as_str).collect();
-    let brokers = sqlx::query_scalar!(
-        r#"select c.broker_id as "broker!" from unnest($1::text[]) as wanted(type)
-           cross join lateral (
-               select c.broker_id, c.created_at from porchlight.tasks c
-               where c.type = wanted.type and c.state = 'queued' and not c.is_workflow
-                   and (c.run_after is null or c.run_after <= statement_timestamp())
-               order by c.created_at limit $2
-           ) c
-           group by c.broker_id order by min(c.created_at)"#,
-        &types as &[&str],
-        MOST_BROKERS,
-    );
-    let brokers = brokers.fetch_all(connection).await?;
-    let parsed = |id: &String| BrokerId::parse(id).ok();
-    Ok(brokers.iter().filter_map(parsed).collect())
 }

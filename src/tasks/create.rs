@@ -71,6 +71,7 @@ impl TaskBook {
         if let Some(made) = self.made_before(caller, order.key.as_ref()).await? {
             return Ok(made);
         }
+        self.checks.order(caller, &order).await?;
         match self.make(caller, &order).await {
             // The same request came twice at once.
             Err(TaskError::Database(error)) if is_key_taken(&error) => {

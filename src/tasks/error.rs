@@ -2,7 +2,7 @@
 
 use sqlx::error::DatabaseError;
 
-use super::State;
+use super::{State, WrongParams};
 use crate::ids::{TaskId, TeamId};
 
 /// Lock timeout and deadlock: somebody else was quicker, and is still at it.
@@ -58,6 +58,9 @@ pub enum TaskError {
     /// More children than a workflow has.
     #[error("a workflow has {} children at the most", super::MOST_CHILDREN)]
     TooManyChildren,
+    /// A worker could not do it with what it is given.
+    #[error("{}", .0.detail)]
+    WrongParams(Box<WrongParams>),
     /// The task is not where it would have to be.
     #[error("the task is {0}")]
     WrongState(State),

@@ -11,7 +11,7 @@ use super::user::seen;
 use super::{NewTask, State, Task, TaskBook, TaskError, moves};
 use crate::event::NewEvent;
 use crate::identity::Caller;
-use crate::ids::TaskId;
+use crate::ids::{TaskId, TaskType};
 
 /// A copy and what it is given.
 type Copy = (Row, Box<RawValue>);
@@ -20,6 +20,7 @@ impl TaskBook {
     /// Does a task of the caller's again. Of a workflow, those steps that did not complete; a
     /// step goes back to its workflow if that has not ended.
     pub async fn retry(&self, caller: &Caller, id: &TaskId) -> Result<Task, TaskError> {
+        self.check_again(caller, id).await?;
         let mut transaction = self.pool.begin().await?;
         let old = seen(&mut transaction, caller, id).await?;
         if old.user != caller.user {
@@ -52,6 +53,22 @@ impl TaskBook {
             .await?;
         let (row, params) = copies.swap_remove(0);
         Ok(Task::whole(row, Some(params)))
+    }
+
+    /// Refuses to do again what cannot be done any more. This comes before the rows are taken: what a
+    /// task is given never changes, and a check may need a connection of its own.
+    async fn check_again(&self, caller: &Caller, id: &TaskId) -> Result<(), TaskError> {
+        let types: Vec<_> = self.checks.types().map(TaskType::as_str).collect();
+        if types.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.pool.acquire().await?;
+        let undone = undone_params(&mut connection, (caller, id), &types).await?;
+        drop(connection);
+        for (task_type, params) in &undone {
+            self.checks.params(caller, (task_type, params)).await?;
+        }
+        Ok(())
     }
 
     async fn insert_again(
@@ -135,6 +152,32 @@ async fn open_parent(
     };
     let parent = take(connection, at).await?;
     Ok(parent.filter(|parent| matches!(parent.state, State::Queued | State::Running)))
+}
+
+/// What the caller's task is given, or what those of its steps are that did not complete, as far as
+/// they are of these types and not done again elsewhere.
+async fn undone_params(
+    connection: &mut PgConnection,
+    (caller, id): (&Caller, &TaskId),
+    types: &[&str],
+) -> Result<Vec<(TaskType, Box<RawValue>)>, TaskError> {
+    let undone = sqlx::query!(
+        r#"select t.type, t.params::text as "params!" from porchlight.tasks t
+           where t.broker_id = $1 and t.user_id = $2 and (t.id = $3 or t.parent_id = $3)
+               and t.type = any($4) and not t.is_workflow and t.state in ('failed', 'cancelled')
+               and not exists (select from porchlight.tasks r
+                   where r.broker_id = t.broker_id and r.retry_of = t.id)
+           order by t.created_at"#,
+        caller.broker.as_str(),
+        caller.user.as_str(),
+        id.as_str(),
+        types as &[&str],
+    );
+    let undone = undone.fetch_all(connection).await?.into_iter().map(|row| {
+        let params = RawValue::from_string(row.params);
+        Some((row.r#type.parse().ok()?, params.ok()?))
+    });
+    undone.collect::<Option<_>>().ok_or(TaskError::Busy)
 }
 
 /// Steps that did not complete and are not done again elsewhere, in their order.

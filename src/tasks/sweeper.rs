@@ -159,6 +159,8 @@ fn worker_lost() -> Fault {
     }
 }
 
+/// Those whose rest is over come in turn by brokerage: nobody can claim them before that, and many of
+/// one must not hold up another's.
 async fn due(
     connection: &mut PgConnection,
     cancel: Duration,
@@ -170,8 +172,12 @@ async fn due(
                     and cancel_requested_at <= statement_timestamp() - make_interval(secs => $1))
             limit $2)
            union all
-           (select broker_id, id from porchlight.tasks
-            where run_after <= statement_timestamp() and state = 'queued' limit $2)"#,
+           (select broker_id, id from (
+                select broker_id, id, run_after,
+                    row_number() over (partition by broker_id order by run_after) as n
+                from porchlight.tasks
+                where run_after <= statement_timestamp() and state = 'queued') rested
+            order by n, run_after limit $2)"#,
         cancel.as_secs_f64(),
         STEP,
     )

@@ -1,9 +1,12 @@
 //! Imports: from a file to records, by the worker that is built in.
 
+mod arriving;
+mod asked;
 mod cancelled;
 mod files;
 mod killed;
 mod rights;
+mod starving;
 mod uploads;
 mod whole;
 
@@ -53,6 +56,16 @@ async fn ask(service: &Service, who: &Token, params: Value) -> String {
     let made = post(service, who, "/tasks", &body).await;
     assert_eq!(made.status, 201, "{}", made.text);
     made.json()["id"].as_str().expect("an id").to_owned()
+}
+
+/// Asks in vain for an import: the field at fault, why for programs, and why for people.
+async fn refused(service: &Service, who: &Token, params: Value) -> (String, String, String) {
+    let body = json!({"type": "import_csv", "params": params});
+    let sent = post(service, who, "/tasks", &body).await;
+    let field = sent.refused(400, "invalid_params", &params.to_string());
+    let problem = sent.json();
+    let text = |name: &str| problem[name].as_str().expect("words").to_owned();
+    (field.expect("a field"), text("reason"), text("detail"))
 }
 
 /// The task, once it is over.
@@ -237,8 +250,6 @@ async fn headers_are_mapped_and_wrong_ones_are_named() {
     for (mapping, code, word) in [
         (json!({}), "missing_column", "address"),
         (json!({"Nowhere": "address"}), "unknown_column", "Nowhere"),
-        (json!({"Where": "adress"}), "unknown_column", "adress"),
-        (json!({"Where": "version"}), "unknown_column", "version"),
         (
             json!({"Where": "address", "Price": "listPrice"}),
             "duplicate_column",
@@ -250,6 +261,12 @@ async fn headers_are_mapped_and_wrong_ones_are_named() {
             found == code && message.contains(word),
             "{found}: {message}"
         );
+    }
+    for name in ["adress", "version"] {
+        let mapping = json!({"Where": name});
+        let (field, reason, detail) = refused(&service, &ann, params(mapping)).await;
+        assert_eq!((&*field, &*reason), ("params.mapping", "unknown_column"));
+        assert!(detail.contains(name), "{detail}");
     }
     let only = json!({"module": "listings", "csv": "Address,Price,List Price\n1,2,3",
         "onlyColumns": ["address"]});

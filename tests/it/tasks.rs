@@ -7,6 +7,7 @@ mod model;
 mod output;
 mod progress;
 mod rubbish;
+mod turns;
 mod waiting;
 
 use porchlight::identity::Role;

@@ -3,7 +3,7 @@
 use porchlight::identity::Role;
 use serde_json::{Value, json};
 
-use super::{WORKING, ann, failure, import, result, upload, working};
+use super::{WORKING, ann, import, refused, result, upload, working};
 use crate::support::{Service, Token};
 
 fn admin() -> Token {
@@ -21,8 +21,12 @@ async fn nobody_uses_what_another_has_uploaded() {
     let params = json!({"module": "leads", "upload": file});
     let others = [Token::user("bob", &["a"]), admin(), ann.clone().of("other")];
     for other in others {
-        let (code, _) = failure(&import(&service, &other, params.clone()).await);
-        assert_eq!(code, "no_such_upload", "{other:?}");
+        let (field, reason, _) = refused(&service, &other, params.clone()).await;
+        assert_eq!(
+            (&*field, &*reason),
+            ("params.upload", "no_such_upload"),
+            "{other:?}"
+        );
     }
     assert_eq!(result(&import(&service, &ann, params).await)["created"], 1);
 }
@@ -33,11 +37,8 @@ async fn records_go_to_teams_of_the_user_and_no_others() {
     let ann = Token::user("ann", &["a", "b"]);
     let csv = "Name,Team Id\nOne,\nTwo,b\nThree,c\n";
     let params = |team: Value| json!({"module": "leads", "csv": csv, "teamId": team});
-    let (code, message) = failure(&import(&service, &ann, params(json!("c"))).await);
-    assert!(
-        code == "not_your_team" && message.contains('c'),
-        "{message}"
-    );
+    let (field, reason, _) = refused(&service, &ann, params(json!("c"))).await;
+    assert_eq!((&*field, &*reason), ("params.teamId", "not_your_team"));
     let done = result(&import(&service, &ann, params(json!("b"))).await);
     assert_eq!((&done["created"], &done["bad"]), (&json!(2), &json!(1)));
     let expected = json!([{"line": 4, "column": "Team Id", "field": "teamId",

@@ -3,7 +3,7 @@
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::json;
 
-use super::{WORKING, ann, count, failure, import, result, send, upload, working};
+use super::{WORKING, ann, count, failure, import, refused, result, send, upload, working};
 use crate::support::{Answer, Service, Token};
 
 #[tokio::test]
@@ -79,14 +79,14 @@ async fn files_that_were_tried_in_vain_make_room_for_better_ones() {
         assert_eq!(failure(&task).0, "missing_column");
     }
     assert_eq!(file().await.status, 201);
-    let of = async |id: &str, column: &str| {
-        let params = json!({"module": "leads", "upload": id, "mapping": {column: "name"}});
-        import(&service, &ann, params).await
-    };
+    let of = |id: &str| json!({"module": "leads", "upload": id, "mapping": {"Nom": "name"}});
     // The older one has given way, and the newer one can still be tried again.
-    assert_eq!(failure(&of(&tried[1], "Nom").await).0, "no_such_upload");
-    assert_eq!(result(&of(&tried[2], "Nom").await)["created"], 1);
-    assert_eq!(result(&of(&tried[0], "Nom").await)["created"], 1);
+    let (_, reason, _) = refused(&service, &ann, of(&tried[1])).await;
+    assert_eq!(reason, "no_such_upload");
+    for id in [&tried[2], &tried[0]] {
+        let task = import(&service, &ann, of(id)).await;
+        assert_eq!(result(&task)["created"], 1);
+    }
 }
 
 #[tokio::test]

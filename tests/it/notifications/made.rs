@@ -358,7 +358,9 @@ async fn records_and_tasks_of_the_service_are_told_of_as_any_others() {
         (&told[0]["title"], &told[0]["recordId"]),
         (&json!(text), &json!("l-1"))
     );
-    let task = json!({"type": "import_csv", "title": "Import escrows", "team": "a"});
+    let params = json!({"module": "escrows", "csv": "Address\n1 Oak St\n"});
+    let task =
+        json!({"type": "import_csv", "title": "Import escrows", "team": "a", "params": params});
     let made = send(a, &ann, (Method::POST, "/tasks"), &task).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let robot = Token {

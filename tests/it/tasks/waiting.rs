@@ -115,37 +115,12 @@ async fn a_client_that_went_away_takes_no_task_along() {
 
 #[tokio::test]
 async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
-    use porchlight::clock::Dice;
-    use porchlight::database::{DedicatedConnection, Pool};
-    use porchlight::event_log::Teller;
-    use porchlight::hints::{Committed, HintBoard, Megaphone};
-    use porchlight::tasks::{
-        Holding, KeeperParts, Outcome, Report, Reports, Rules, TaskBook, Wanted,
-    };
+    use porchlight::tasks::{Holding, Outcome, Report};
     let [a, _] = &two().await;
-    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4);
-    let pool = Pool::from(pool.connect_lazy_with(a.database.options()));
-    let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
-    let teller = Teller::new(Dice::system(), committed);
-    let (reports, keeping) = Reports::new(KeeperParts {
-        database: DedicatedConnection::new(pool.clone()),
-        teller: teller.clone(),
-        stop: tokio_util::sync::CancellationToken::new(),
-    });
-    tokio::spawn(keeping);
-    let rules = Rules {
-        usual_lease_seconds: 30,
-        lease_seconds: 1..=60,
-        cancel: Duration::from_secs(30),
-        backoff: Duration::ZERO,
-        event_bytes: 65_536,
-    };
-    let book = TaskBook::new(pool, teller, (reports, rules));
-    let wanted = Wanted {
-        worker: "built-in".parse().unwrap(),
-        types: vec!["import".parse().unwrap()],
-        lease_seconds: 30,
-    };
+    let (book, wanted) = (
+        super::turns::Book::of(&a.database).tasks,
+        super::turns::wanted(),
+    );
     assert!(book.claim_anywhere(&wanted).await.unwrap().is_none());
     for broker in ["b", "c", "b", "d"] {
         let made = task(a, &ann().of(broker)).await;

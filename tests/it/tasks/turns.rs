@@ -1,0 +1,263 @@
+//! Whose task a worker of all brokerages takes: each brokerage has its turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use porchlight::clock::Dice;
+use porchlight::database::{DedicatedConnection, Pool};
+use porchlight::event_log::Teller;
+use porchlight::hints::{Committed, HintBoard, Megaphone};
+use porchlight::tasks::{KeeperParts, Reports, Rules, TaskBook, Wanted};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection};
+
+use crate::support::cluster::TestDatabase;
+use crate::support::{Chance, Service, eventually};
+
+/// What a claim may read of tasks, however many there are: the candidates, and some more.
+const MOST_ROWS: i64 = 100;
+
+/// A way to the tasks as an instance has it, with connections of its own.
+pub(super) struct Book {
+    pub(super) tasks: TaskBook,
+    pool: Pool,
+}
+
+impl Book {
+    pub(super) fn of(database: &TestDatabase) -> Self {
+        let pool = PgPoolOptions::new().max_connections(4);
+        let pool = Pool::from(pool.connect_lazy_with(database.options()));
+        let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
+        let teller = Teller::new(Dice::system(), committed);
+        let (reports, keeping) = Reports::new(KeeperParts {
+            database: DedicatedConnection::new(pool.clone()),
+            teller: teller.clone(),
+            stop: tokio_util::sync::CancellationToken::new(),
+        });
+        tokio::spawn(keeping);
+        let rules = Rules {
+            usual_lease_seconds: 30,
+            lease_seconds: 1..=60,
+            cancel: Duration::from_secs(30),
+            backoff: Duration::ZERO,
+            event_bytes: 65_536,
+        };
+        let tasks = TaskBook::new(pool.clone(), teller, (reports, rules));
+        Self { tasks, pool }
+    }
+
+    /// Whose task is claimed.
+    async fn claim(&self) -> Option<String> {
+        let claimed = self.tasks.claim_anywhere(&wanted()).await.expect("a claim");
+        Some(claimed?.broker.as_str().to_owned())
+    }
+}
+
+pub(super) fn wanted() -> Wanted {
+    Wanted {
+        worker: "built-in".parse().unwrap(),
+        types: vec!["import".parse().unwrap()],
+        lease_seconds: 30,
+    }
+}
+
+/// A database that is migrated, with no service at it that would claim or sweep.
+async fn database() -> (Arc<TestDatabase>, PgConnection) {
+    let service = Service::start().await;
+    let database = Arc::clone(&service.database);
+    service.stop().await;
+    let sql = database.connect().await;
+    (database, sql)
+}
+
+/// Tasks of a brokerage, each older than all that are queued after it.
+async fn queue(sql: &mut PgConnection, (broker, tasks): (&str, i32)) {
+    let queue = "insert into porchlight.tasks
+            (broker_id, id, user_id, type, params, max_attempts, created_at)
+        select $1, gen_random_uuid(), 'ann', 'import', '{}', 3,
+            clock_timestamp() + n * interval '1 us'
+        from generate_series(1, $2) n";
+    let queue = sqlx::query(queue).bind(broker).bind(tasks);
+    queue.execute(sql).await.expect("tasks");
+}
+
+#[tokio::test]
+async fn one_task_behind_many_of_another_brokerage_is_claimed_second() {
+    let (database, mut sql) = database().await;
+    let book = Book::of(&database);
+    for (many, one) in [("a", "b"), ("z", "y")] {
+        queue(&mut sql, (many, 200)).await;
+        queue(&mut sql, (one, 1)).await;
+        let claimed = [book.claim().await, book.claim().await];
+        assert!(claimed.contains(&Some(one.to_owned())), "{claimed:?}");
+        for _ in 0..5 {
+            assert_eq!(book.claim().await.as_deref(), Some(many));
+        }
+        // Also one that comes when others have been at work for long.
+        queue(&mut sql, (one, 1)).await;
+        assert_eq!(book.claim().await.as_deref(), Some(one));
+        let rest = "update porchlight.tasks set state = 'cancelled', ended_at = now()
+            where state = 'queued'";
+        sqlx::query(rest).execute(&mut sql).await.expect("an end");
+    }
+}
+
+#[tokio::test]
+async fn brokerages_are_served_in_turn_by_all_instances_together() {
+    let (database, mut sql) = database().await;
+    let names: Vec<_> = (0..20).map(|n| format!("b-{n:02}")).collect();
+    for (name, tasks) in names.iter().zip((3..23).rev()) {
+        queue(&mut sql, (name, tasks)).await;
+    }
+    let books = [
+        Book::of(&database),
+        Book::of(&database),
+        Book::of(&database),
+    ];
+    let mut claimed = Vec::new();
+    for n in 0..60 {
+        claimed.push(books[n % 3].claim().await.expect("a task"));
+    }
+    for turn in claimed.chunks(20) {
+        let served: BTreeSet<_> = turn.iter().collect();
+        assert_eq!(served.len(), 20, "each once in twenty: {turn:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claims_at_the_same_moment_are_of_different_brokerages() {
+    const TURNS: usize = 4;
+    let (database, mut sql) = database().await;
+    for n in 0..10 {
+        queue(&mut sql, (&format!("b-{n}"), 50)).await;
+    }
+    let claiming = (0..5).map(|_| {
+        let book = Book::of(&database);
+        async move {
+            let mut claimed = Vec::new();
+            for _ in 0..2 * TURNS {
+                claimed.push(book.claim().await.expect("a task"));
+            }
+            claimed
+        }
+    });
+    let claimed = futures_util::future::join_all(claiming).await;
+    let mut served = BTreeMap::new();
+    for broker in claimed.into_iter().flatten() {
+        *served.entry(broker).or_insert(0) += 1;
+    }
+    assert!(served.values().all(|claims| *claims == TURNS), "{served:?}");
+}
+
+#[tokio::test]
+async fn no_brokerage_has_two_turns_while_another_waits() {
+    let mut chance = Chance::new();
+    let (database, mut sql) = database().await;
+    let books = [Book::of(&database), Book::of(&database)];
+    let names: Vec<_> = (0..6).map(|n| format!("b-{n}")).collect();
+    let mut queued: BTreeMap<String, i32> = BTreeMap::new();
+    // Who had a turn since this one has waited.
+    let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for _ in 0..200 {
+        if chance.below(3) == 0 {
+            let (name, tasks) = (chance.of(&names).clone(), *chance.of(&[1, 1, 2, 9]));
+            queue(&mut sql, (&name, tasks)).await;
+            *queued.entry(name.clone()).or_default() += tasks;
+            before.entry(name).or_default();
+        }
+        let served = books[chance.below(2)].claim().await;
+        let Some(served) = served else {
+            assert!(queued.is_empty(), "{queued:?}");
+            continue;
+        };
+        before.remove(&served);
+        for (waiting, had) in &mut before {
+            assert!(
+                had.insert(served.clone()),
+                "{served} twice before {waiting}"
+            );
+        }
+        let left = queued.get_mut(&served).expect("it had one");
+        *left -= 1;
+        if *left == 0 {
+            queued.remove(&served);
+        } else {
+            before.insert(served, BTreeSet::new());
+        }
+    }
+}
+
+/// Rows that were read of the table of tasks, by the database's own account.
+async fn rows_read(database: &TestDatabase) -> (i64, i64) {
+    let read = "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0), n_tup_upd
+        from pg_stat_user_tables where schemaname = 'porchlight' and relname = 'tasks'";
+    let mut sql = database.connect().await;
+    let read = sqlx::query_as(read).fetch_one(&mut sql);
+    read.await.expect("an account")
+}
+
+#[tokio::test]
+async fn a_claim_reads_few_rows_however_many_wait_or_rest() {
+    const CLAIMS: i64 = 20;
+    let (database, mut sql) = database().await;
+    queue(&mut sql, ("a", 100_000)).await;
+    queue(&mut sql, ("b", 20_000)).await;
+    let rest = "update porchlight.tasks set run_after = now() + interval '1 hour'
+        where broker_id = 'b'";
+    sqlx::query(rest).execute(&mut sql).await.expect("a rest");
+    queue(&mut sql, ("b", 10)).await;
+    queue(&mut sql, ("c", 10)).await;
+    let other = "update porchlight.tasks set type = 'other' where broker_id = 'a' and id < '8'";
+    sqlx::query(other).execute(&mut sql).await.expect("a type");
+    // An account is whole when its connection is gone.
+    sql.close().await.expect("a goodbye");
+    let (read, written) = eventually("what was prepared is counted", async || {
+        let (read, written) = rows_read(&database).await;
+        (written > 20_000 + 40_000).then_some((read, written))
+    })
+    .await;
+    let book = Book::of(&database);
+    for turn in ["a", "b", "c"]
+        .iter()
+        .cycle()
+        .take(usize::try_from(CLAIMS).unwrap())
+    {
+        assert_eq!(book.claim().await.as_deref(), Some(*turn));
+    }
+    book.pool.close().await;
+    let all = eventually("the claims are counted", async || {
+        let (all, now_written) = rows_read(&database).await;
+        (now_written >= written + CLAIMS).then_some(all)
+    })
+    .await;
+    assert!(
+        all - read < CLAIMS * MOST_ROWS,
+        "{} rows for {CLAIMS} claims",
+        all - read
+    );
+}
+
+#[tokio::test]
+async fn a_rest_ends_though_many_of_another_brokerage_end_at_the_same_time() {
+    let service = Service::start().await;
+    let mut sql = service.database.connect().await;
+    // At once, so that one look finds all.
+    let rested = "insert into porchlight.tasks
+            (broker_id, id, user_id, type, params, max_attempts, created_at, run_after)
+        select case when n > 2000 then 'b' else 'a' end, gen_random_uuid(), 'ann', 'import', '{}', 3,
+            now() - interval '1 hour', now() - interval '1 hour' + n * interval '1 ms'
+        from generate_series(1, 2001) n";
+    sqlx::query(rested).execute(&mut sql).await.expect("tasks");
+    // Who was told of theirs before `b` was.
+    let before = "select count(a.*) from porchlight.events b
+        left join porchlight.events a on a.broker_id = 'a' and a.created_at < b.created_at
+        where b.broker_id = 'b' and b.type = 'ai:task:available' group by b.broker_id";
+    let told = eventually("the one of b is told", async || {
+        let mut sql = service.database.connect().await;
+        let told = sqlx::query_scalar::<_, i64>(before).fetch_optional(&mut sql);
+        told.await.expect("a count")
+    })
+    .await;
+    assert!(told <= 1, "{told} of another brokerage came first");
+}
