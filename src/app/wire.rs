@@ -156,6 +156,7 @@ impl Ground<'_> {
             rules: Rules {
                 event_bytes: self.limits().event_bytes,
                 modules: self.config.modules.modules(),
+                signals: self.config.signals.signals.clone(),
             },
             stop: self.tasks.stop_last(),
         };

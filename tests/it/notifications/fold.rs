@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{admin, agent, post, two};
+use crate::support::appending::append_own;
 use crate::support::{Chance, Message, Service, Stream, Token};
 
 /// A client that lists once, and then only listens.
@@ -113,12 +114,12 @@ async fn act(services: &[Service; 2], chance: &mut Chance) {
             let task = format!("t-{}", chance.below(1_000_000));
             let event = json!({"type": "ai:task:completed", "audience": {"user": who.user},
                 "data": {"taskId": task, "title": "Import"}});
-            service.publish(&event).await;
+            append_own(service, &event).await;
         }
         5 => {
             let event = json!({"type": "listing:lock_requested", "audience": {"user": who.user},
                 "module": "listings", "recordId": "l-1", "data": {}});
-            service.publish(&event).await;
+            append_own(service, &event).await;
         }
         6..9 => {
             let id = chance.below(60) + 1;
