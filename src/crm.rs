@@ -20,6 +20,7 @@ mod catalogue;
 mod error;
 mod fields;
 mod fill;
+mod id;
 mod line;
 mod list;
 mod marker;
@@ -33,6 +34,7 @@ mod write;
 pub use error::{CrmError, Stale};
 pub use fields::{Catalogue, Field, FieldType, Kind, Writer};
 pub use fill::Draft;
+pub use id::{IdRule, UnknownIdRule};
 use line::Line;
 pub use list::{LIMIT_DEFAULT, LIMIT_MOST, Listed, Wanted};
 pub use parse::{Fault, FieldError, Fields, Given, Parsed, Purpose};
@@ -48,6 +50,7 @@ pub struct Crm {
     dice: Dice,
     bell: Bell,
     catalogue: OnceCell<Catalogue>,
+    ids: IdRule,
 }
 
 impl Crm {
@@ -61,7 +64,14 @@ impl Crm {
             dice,
             bell,
             catalogue: OnceCell::new(),
+            ids: IdRule::default(),
         }
+    }
+
+    /// The same, with this rule for the ids that agents choose.
+    #[must_use]
+    pub fn with_ids(self, ids: IdRule) -> Self {
+        Self { ids, ..self }
     }
 
     /// Which records are kept here, with which fields; read from the database once.

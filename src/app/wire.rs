@@ -130,6 +130,7 @@ impl Ground<'_> {
         let modules = self.config.modules.modules();
         let dice = self.around.dice.clone();
         Crm::new(self.database.pool.clone(), modules, (dice, bell))
+            .with_ids(self.config.records.record_ids)
     }
 
     fn writer(&self, committed: Committed) -> Writer {
