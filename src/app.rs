@@ -29,6 +29,7 @@ use crate::tasks::TaskBook;
 use crate::uploads::Uploads;
 
 mod housekeeping;
+mod moves;
 mod seeding;
 mod serve;
 mod wire;

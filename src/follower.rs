@@ -18,7 +18,7 @@ use crate::clock::{Clock, Dice};
 use crate::database::Kept;
 use crate::event::Event;
 use crate::event_log::{Head, heads, read};
-use crate::hints::{CommittedBatch, HintBoard, News};
+use crate::hints::{CommittedBatch, HintBoard, LogObserver, News};
 use crate::hub::{BrokerHub, Frame, Guest, Hub};
 use crate::ids::BrokerId;
 use crate::metrics::Metrics;
@@ -99,6 +99,8 @@ pub struct FollowerParts {
     pub committed: mpsc::Receiver<CommittedBatch>,
     /// What others say they committed.
     pub hints: HintBoard,
+    /// Who is told what it reads, and what it does not.
+    pub observer: Arc<dyn LogObserver>,
     /// How often it looks without a hint.
     pub poll: Duration,
     /// Counts what it does.
@@ -160,7 +162,12 @@ impl Follower {
                     let joins = std::mem::take(&mut joins);
                     self.admit(joins).await;
                 }
-                news = self.parts.hints.take() => self.look(news).await,
+                news = self.parts.hints.take() => {
+                    if news.everywhere {
+                        self.parts.observer.missed_any();
+                    }
+                    self.look(news).await;
+                }
                 _ = polls.tick() => {
                     self.look(News { everywhere: true, ..News::default() }).await;
                     if swept.elapsed() >= IDLE_SWEEP {
@@ -206,6 +213,10 @@ impl Follower {
                 let _ = join.answer.send(self.parts.hub.admit(&join.broker, head));
             }
         }
+        // What is before the head is not read here any more.
+        for broker in heads.keys() {
+            self.parts.observer.missed(broker);
+        }
         self.report(Ok(()));
     }
 
@@ -223,6 +234,7 @@ impl Follower {
         }
         for (broker, head) in news.heads {
             let Some(log) = self.parts.hub.visit(&broker) else {
+                self.parts.observer.missed(&broker);
                 continue;
             };
             let known = log.ring().head();
@@ -249,6 +261,7 @@ impl Follower {
             if !is_same || head.head < known || head.head - known > MOST_BEHIND {
                 tracing::debug!(%broker, known, head = head.head, "going on at another place");
                 self.parts.hub.jump(&log, &head);
+                self.parts.observer.missed(&broker);
             } else if head.head > known {
                 self.catch_up(&log, head.head).await?;
             }
@@ -272,6 +285,7 @@ impl Follower {
                 return self.look_again(log).await;
             }
             self.publish(log, &events);
+            self.parts.observer.saw(&log.id, &events);
             known = log.ring().head();
         }
         Ok(())
@@ -282,6 +296,7 @@ impl Follower {
         let heads = heads::read(self.parts.database.get().await?, of_log).await;
         if let Some((_, head)) = self.parts.database.after(heads)?.first() {
             self.parts.hub.jump(log, head);
+            self.parts.observer.missed(&log.id);
         }
         Ok(())
     }
