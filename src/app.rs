@@ -29,6 +29,7 @@ use crate::uploads::Uploads;
 
 mod housekeeping;
 mod limited;
+mod moves;
 mod seeding;
 mod serve;
 mod wire;

@@ -7,6 +7,7 @@ pub mod log;
 pub mod modules;
 pub mod notifications;
 pub mod presence;
+pub mod records;
 pub mod server;
 pub mod signals;
 pub mod streams;
@@ -39,6 +40,9 @@ pub struct Config {
     /// What it talks of.
     #[command(flatten)]
     pub modules: modules::ModuleSettings,
+    /// Which records it keeps.
+    #[command(flatten)]
+    pub records: records::RecordSettings,
     /// What its users can signal.
     #[command(flatten)]
     pub signals: signals::SignalSettings,

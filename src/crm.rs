@@ -21,6 +21,7 @@ mod catalogue;
 mod error;
 mod fields;
 mod fill;
+mod id;
 mod line;
 mod list;
 mod marker;
@@ -34,6 +35,7 @@ mod write;
 pub use error::{CrmError, Stale};
 pub use fields::{Catalogue, Field, FieldType, Kind, Writer};
 pub use fill::Draft;
+pub use id::{IdRule, UnknownIdRule};
 use line::Line;
 pub use list::{LIMIT_DEFAULT, LIMIT_MOST, Listed, Wanted};
 pub use parse::{Fault, FieldError, Fields, Given, Parsed, Purpose};
@@ -49,6 +51,7 @@ pub struct Crm {
     dice: Dice,
     bell: Bell,
     catalogue: OnceCell<Catalogue>,
+    ids: IdRule,
 }
 
 impl Crm {
@@ -62,7 +65,14 @@ impl Crm {
             dice,
             bell,
             catalogue: OnceCell::new(),
+            ids: IdRule::default(),
         }
+    }
+
+    /// The same, with this rule for the ids that agents choose.
+    #[must_use]
+    pub fn with_ids(self, ids: IdRule) -> Self {
+        Self { ids, ..self }
     }
 
     /// Which records are kept here, with which fields; read from the database once.

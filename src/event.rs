@@ -161,7 +161,33 @@ pub struct Event {
     pub told: NewEvent,
 }
 
+/// Who sees a record, and since which event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Who sees it.
+    pub audience: Audience,
+    /// The position of the event that says so; 0 where the log knows nothing of the record.
+    pub position: i64,
+}
+
 impl Event {
+    /// What it says of who sees its record. Who is told of the end of a lock was told of its
+    /// beginning, which says nothing of who sees the record by then.
+    #[must_use]
+    pub fn shows(&self) -> Option<(RecordPath, Shown)> {
+        let record = self.told.record_path()?;
+        let audience = &self.told.audience;
+        let is_end_of_lock = self.told.event_type.as_str().ends_with(":unlocked");
+        let says = !is_end_of_lock && !matches!(audience, Audience::User(_));
+        says.then(|| {
+            let shown = Shown {
+                audience: audience.clone(),
+                position: self.position,
+            };
+            (record, shown)
+        })
+    }
+
     /// The event as this reader sees it.
     #[must_use]
     pub fn seen_with(&self, rights: &Rights) -> Cow<'_, Self> {

@@ -17,7 +17,7 @@ use crate::clock::Dice;
 use crate::database::{DedicatedConnection, Pool};
 use crate::event::Event;
 use crate::event_log::{Head, heads, read};
-use crate::hints::{CommittedBatch, HintBoard, News};
+use crate::hints::{CommittedBatch, HintBoard, LogObserver, News};
 use crate::hub::{BrokerHub, Contact, Frame, Guest, Hub};
 use crate::ids::BrokerId;
 use crate::metrics::Metrics;
@@ -99,6 +99,8 @@ pub struct FollowerParts {
     pub committed: mpsc::Receiver<CommittedBatch>,
     /// What others say they committed.
     pub hints: HintBoard,
+    /// Who is told what it reads, and what it does not.
+    pub observer: Arc<dyn LogObserver>,
     /// How often it looks without a hint.
     pub poll: Duration,
     /// Counts what it does.
@@ -154,7 +156,12 @@ impl Follower {
                     let joins = std::mem::take(&mut joins);
                     self.admit(joins).await;
                 }
-                news = self.parts.hints.take() => self.look(news).await,
+                news = self.parts.hints.take() => {
+                    if news.everywhere {
+                        self.parts.observer.missed_any();
+                    }
+                    self.look(news).await;
+                }
                 _ = polls.tick() => {
                     self.look(News { everywhere: true, ..News::default() }).await;
                     if swept.elapsed() >= IDLE_SWEEP {
@@ -200,6 +207,10 @@ impl Follower {
                 let _ = join.answer.send(self.parts.hub.admit(&join.broker, head));
             }
         }
+        // What is before the head is not read here any more.
+        for broker in heads.keys() {
+            self.parts.observer.missed(broker);
+        }
         self.report(Ok(()));
     }
 
@@ -218,6 +229,7 @@ impl Follower {
         }
         for (broker, head) in news.heads {
             let Some(log) = self.parts.hub.visit(&broker) else {
+                self.parts.observer.missed(&broker);
                 continue;
             };
             let known = log.ring().head();
@@ -242,6 +254,7 @@ impl Follower {
             if !is_same || head.head < known || head.head - known > MOST_BEHIND {
                 tracing::debug!(%broker, known, head = head.head, "going on at another place");
                 self.parts.hub.jump(&log, &head);
+                self.parts.observer.missed(&broker);
             } else if head.head > known {
                 self.catch_up(&log, head.head).await?;
             }
@@ -266,6 +279,7 @@ impl Follower {
                 return self.look_again(log).await;
             }
             self.publish(log, &events);
+            self.parts.observer.saw(&log.id, &events);
             known = log.ring().head();
         }
         Ok(())
@@ -275,6 +289,7 @@ impl Follower {
         let heads = self.read_heads(std::slice::from_ref(&log.id)).await?;
         if let Some((_, head)) = heads.first() {
             self.parts.hub.jump(log, head);
+            self.parts.observer.missed(&log.id);
         }
         Ok(())
     }

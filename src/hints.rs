@@ -82,6 +82,17 @@ pub struct Bystander {
     pub minds: fn(&Event) -> bool,
 }
 
+/// Somebody here who follows what happens in all logs: this instance's own commits at once, and
+/// what it reads of others' when it reads it.
+pub trait LogObserver: std::fmt::Debug + Send + Sync {
+    /// These events are in a broker's log. They may come more than once, and late.
+    fn saw(&self, broker: &BrokerId, events: &[Event]);
+    /// A broker's log went on by events that are not read here.
+    fn missed(&self, broker: &BrokerId);
+    /// The same may be true of any log.
+    fn missed_any(&self);
+}
+
 /// Where own commits are told: to this instance's follower, and to the other instances.
 #[derive(Clone, Debug)]
 pub struct Committed {
@@ -89,6 +100,7 @@ pub struct Committed {
     here: HintBoard,
     elsewhere: Megaphone,
     bystander: Option<Bystander>,
+    observer: Option<Arc<dyn LogObserver>>,
 }
 
 impl Committed {
@@ -102,6 +114,7 @@ impl Committed {
                 here,
                 elsewhere,
                 bystander: None,
+                observer: None,
             },
             waiting,
         )
@@ -114,8 +127,18 @@ impl Committed {
         Self { bystander, ..self }
     }
 
+    /// The same, telling this observer too.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn LogObserver>) -> Self {
+        let observer = Some(observer);
+        Self { observer, ..self }
+    }
+
     /// Tells of a commit. Never waits: what does not fit becomes a hint.
     pub fn tell(&self, batch: CommittedBatch) {
+        if let Some(observer) = &self.observer {
+            observer.saw(&batch.broker, &batch.events);
+        }
         self.elsewhere.grown(&batch.broker, batch.head);
         if let Some(Bystander { board, minds }) = &self.bystander
             && batch.events.iter().any(minds)

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+mod reserved;
+
+pub use reserved::ReservedFor;
+
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 64 characters from A-Z a-z 0-9 _ - . :")]
@@ -118,18 +122,7 @@ impl std::str::FromStr for RecordPath {
     }
 }
 
-/// Names that streams or browsers use for their own events.
-const RESERVED_TYPES: &[&str] = &["hb", "error", "open", "message"];
-const RESERVED_BEGINNINGS: &[&str] = &["stream:", "presence:", "locks:"];
-
 impl EventType {
-    /// Whether only streams themselves may use it.
-    #[must_use]
-    pub fn is_reserved(&self) -> bool {
-        let begins = |beginning: &&str| self.0.starts_with(*beginning);
-        RESERVED_TYPES.contains(&&*self.0) || RESERVED_BEGINNINGS.iter().any(begins)
-    }
-
     /// What happened: the part after the last colon.
     #[must_use]
     pub fn action(&self) -> &str {

@@ -169,10 +169,10 @@ impl FromStr for Modules {
         for module in &file.module {
             let invalid = |why: &str| InvalidModules(format!("module {}: {why}", module.name));
             module.check().map_err(|why| invalid(&why))?;
-            if module.told("created").is_reserved() {
-                return Err(invalid(
-                    "its singular begins what streams say of themselves",
-                ));
+            if let Some(owner) = module.told("created").reserved_for() {
+                return Err(invalid(&format!(
+                    "types that begin with its singular are reserved for {owner}"
+                )));
             }
             if !names.insert(&module.name) || !singulars.insert(module.singular()) {
                 return Err(invalid("its name or singular is another's too"));
@@ -259,6 +259,7 @@ mod tests {
             ("name = 'a'\nsingular = 'b'\nverbs = { 's o' = 'x' }", "s o"),
             (twice, "another"),
             ("name = 'a'\nsingular = 'stream'", "streams"),
+            ("name = 'a'\nsingular = 'notification'", "notifications"),
         ] {
             let error = format!("[[module]]\n{bad}").parse::<Modules>().unwrap_err();
             assert!(error.to_string().contains(word), "{bad:?}: {error}");

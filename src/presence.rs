@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::hub::{Guest, Hub};
@@ -25,6 +25,7 @@ use crate::records::{RecordBook, RecordError};
 pub mod beat;
 pub mod keeper;
 pub mod moment;
+pub mod moves;
 pub mod person;
 pub mod room;
 pub mod rounds;
@@ -130,6 +131,9 @@ struct Shared {
     halls: Mutex<FxHashMap<BrokerId, Arc<Hall>>>,
     horizon: Mutex<Arc<Horizon>>,
     outbox: Mutex<Outbox>,
+    /// Brokers in whose logs something happened that may have changed who sees what is open.
+    doubted: Mutex<FxHashSet<BrokerId>>,
+    doubts: Notify,
     joins: mpsc::Sender<Join>,
     /// When the table was last looked at, in milliseconds.
     read_at: AtomicI64,
@@ -149,6 +153,8 @@ impl Presence {
             halls: Mutex::default(),
             horizon: Mutex::default(),
             outbox: Mutex::default(),
+            doubted: Mutex::default(),
+            doubts: Notify::new(),
             joins,
             read_at: AtomicI64::new(0),
         };

@@ -3,7 +3,7 @@
 //! The log knows: whoever was told of a record last, a team or the whole broker, may see
 //! it. A record that the log has never heard of is anybody's of the broker.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -13,17 +13,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Limit, Pool, limited};
-use crate::event::Audience;
+use crate::event::{Audience, Event, Shown};
 use crate::event_log::records;
 use crate::identity::Caller;
 use crate::ids::{BrokerId, RecordPath};
 
+mod answers;
 pub mod rights;
 
-/// How long an answer is taken for true where a moment does not matter.
+use answers::{Answers, Key};
+
+/// How long an answer is taken for true that no event has changed. Events change answers at once;
+/// this is for the case that this instance hears nothing of one.
 const FRESH: Duration = Duration::from_secs(15);
-/// Answers that are remembered; then all of them are forgotten.
-const MOST_ANSWERS: usize = 20_000;
 /// Questions that may wait, and how many one query answers.
 const WAITING_QUESTIONS: usize = 8_192;
 const MOST_AT_ONCE: usize = 1_000;
@@ -78,12 +80,9 @@ pub fn onlookers(caller: &Caller, audience: &Audience) -> Arc<[Audience]> {
     onlookers.into()
 }
 
-type Key = (BrokerId, RecordPath);
-type Answers = FxHashMap<Key, (Audience, Instant)>;
-
 struct Question {
     key: Key,
-    answer: oneshot::Sender<Audience>,
+    answer: oneshot::Sender<Shown>,
 }
 
 /// Answers of a moment ago, for what is asked again and again. What is not known is asked for
@@ -110,26 +109,62 @@ impl RecordBook {
         record: &RecordPath,
     ) -> Result<Audience, RecordError> {
         let key = (caller.broker.clone(), record.clone());
-        let audience = match self.known(&key) {
-            Some(audience) => audience,
-            None => self.ask(key).await?,
-        };
-        for_caller(caller, record, audience)
+        let shown = self.shown(key).await?;
+        for_caller(caller, record, shown.audience)
     }
 
-    fn known(&self, key: &Key) -> Option<Audience> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (audience, at) = answers.get(key)?;
-        (at.elapsed() < FRESH).then(|| audience.clone())
+    async fn shown(&self, key: Key) -> Result<Shown, RecordError> {
+        match self.known(&key) {
+            Some(shown) => Ok(shown),
+            None => self.ask(key).await,
+        }
     }
 
-    async fn ask(&self, key: Key) -> Result<Audience, RecordError> {
+    /// Whom records of a broker are shown to, as far as that can be told now.
+    pub async fn all_shown(
+        &self,
+        broker: &BrokerId,
+        records: Vec<RecordPath>,
+    ) -> FxHashMap<RecordPath, Shown> {
+        let answers = records.into_iter().map(async |record| {
+            let shown = self.shown((broker.clone(), record.clone())).await;
+            Some((record, shown.ok()?))
+        });
+        let answers = futures_util::future::join_all(answers).await;
+        answers.into_iter().flatten().collect()
+    }
+
+    /// These events are in a broker's log. Gives who sees their records by now.
+    #[must_use]
+    pub fn saw(&self, broker: &BrokerId, events: &[Event]) -> FxHashMap<RecordPath, Shown> {
+        self.answers().saw(broker, events, Instant::now())
+    }
+
+    /// A broker's log went on by events that nobody here reads.
+    pub fn missed(&self, broker: &BrokerId) {
+        self.answers().missed(broker);
+    }
+
+    /// The same may be true of any log.
+    pub fn missed_any(&self) {
+        self.answers().missed_any();
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, key: &Key) -> Option<Shown> {
+        self.answers().get(key, Instant::now())
+    }
+
+    async fn ask(&self, key: Key) -> Result<Shown, RecordError> {
         let (answer, answered) = oneshot::channel();
         let question = Question { key, answer };
         let asked = self.questions.try_send(question);
         asked.map_err(|_| RecordError::Unavailable)?;
         match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
-            Ok(Ok(audience)) => Ok(audience),
+            Ok(Ok(shown)) => Ok(shown),
             _ => Err(RecordError::Unavailable),
         }
     }
@@ -147,6 +182,7 @@ impl RecordBook {
                 n = asked.recv_many(&mut questions, MOST_AT_ONCE) => if n == 0 { return },
             }
             if let Err(error) = self.answer(&pool, std::mem::take(&mut questions)).await {
+                self.answers().end_query();
                 tracing::warn!(%error, "cannot tell who may see a record");
             }
             tokio::time::sleep(PAUSE).await;
@@ -155,21 +191,20 @@ impl RecordBook {
 
     async fn answer(&self, pool: &Pool, questions: Vec<Question>) -> sqlx::Result<()> {
         let keys: Vec<_> = questions.iter().map(|q| q.key.clone()).collect();
-        let audiences = limited(Limit::QUICK, async {
+        let found = limited(Limit::QUICK, async {
             let mut connection = pool.acquire().await?;
+            // From here on events are newer than what the query finds, or known to it.
+            self.answers().ask(keys.iter().cloned());
             records::audiences(&mut connection, &keys).await
         });
-        let audiences = audiences.await?;
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if answers.len() >= MOST_ANSWERS {
-            answers.clear();
-        }
-        for (question, audience) in questions.into_iter().zip(audiences) {
-            let audience = audience.unwrap_or(Audience::Broker);
-            answers.insert(question.key, (audience.clone(), Instant::now()));
+        let found = found.await?;
+        let (mut answers, now) = (self.answers(), Instant::now());
+        for (question, found) in questions.into_iter().zip(found) {
+            let shown = answers.found(question.key, found, now);
             // Nobody may be waiting any more.
-            let _ = question.answer.send(audience);
+            let _ = question.answer.send(shown);
         }
+        answers.end_query();
         Ok(())
     }
 }

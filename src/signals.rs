@@ -8,16 +8,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::event::Audience;
+use crate::event::{Audience, Shown};
 use crate::hints::Megaphone;
 use crate::hub::{Hub, Whisper};
 use crate::identity::Caller;
-use crate::ids::SessionName;
+use crate::ids::{BrokerId, RecordPath, SessionName};
 use crate::metrics::Metrics;
 
 pub mod active;
@@ -148,6 +149,24 @@ impl Signals {
         let (tellings, was_all) = active.tick(Instant::now(), MOST_A_TICK);
         self.tell(&active, &tellings);
         was_all
+    }
+
+    /// These records of a broker are shown like this from now on.
+    pub fn show(&self, broker: &BrokerId, shown: &FxHashMap<RecordPath, Shown>) {
+        let (mut active, now) = (self.active(), Instant::now());
+        if active.is_empty() {
+            return;
+        }
+        for (record, shown) in shown {
+            let record = (broker.clone(), record.clone());
+            let tellings = active.show(now, record, shown);
+            self.tell(&active, &tellings);
+        }
+    }
+
+    /// Who sees the records of a broker, or of all of them, may have changed unheard.
+    pub fn missed(&self, broker: Option<&BrokerId>) {
+        self.active().forget_shown(broker);
     }
 
     fn hear(&self, line: &str) {

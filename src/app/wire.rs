@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::moves::Moves;
 use super::{App, Limits, Surroundings, housekeeping};
 use crate::activity::Activity;
 use crate::config::Config;
@@ -12,7 +13,7 @@ use crate::database::{Database, DedicatedConnection};
 use crate::event_log::writer::WriterParts;
 use crate::event_log::{Teller, Writer};
 use crate::follower::{Follower, FollowerParts, Porch};
-use crate::hints::{Bystander, Committed, CommittedBatch, HintBoard, Megaphone};
+use crate::hints::{Bystander, Committed, CommittedBatch, HintBoard, LogObserver, Megaphone};
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
 use crate::hub::{Contact, Hub};
@@ -54,7 +55,6 @@ impl Ground<'_> {
         let (config, metrics, dice) = (self.config, Metrics::new(), &self.around.dice);
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
         let (here, notable, elsewhere) = <(HintBoard, HintBoard, Megaphone)>::default();
-        let (committed, batches) = committed((&here, &elsewhere), &notable);
         let (signals, signals_heard) = mpsc::channel(WAITING_SIGNALS);
         let ears = Ears {
             logs: here.clone(),
@@ -64,15 +64,7 @@ impl Ground<'_> {
         let instance = dice.tag(INSTANCE_LEN);
         let records = self.records();
         let presence = self.presence(
-            PresenceParts {
-                hub: Arc::clone(&hub),
-                modules: config.modules.modules(),
-                records: records.clone(),
-                rules: config.presence.rules(),
-                most_told: config.presence.crowd(),
-                clock: self.around.clock.clone(),
-                metrics: Arc::clone(&metrics),
-            },
+            self.presence_parts((&hub, &metrics), &records),
             KeeperParts {
                 database: DedicatedConnection::new(self.database.core.clone()),
                 instance: instance.clone(),
@@ -82,6 +74,12 @@ impl Ground<'_> {
             },
         );
         let signals = self.signals((&hub, &elsewhere, &metrics), signals_heard);
+        let observer: Arc<dyn LogObserver> = Arc::new(Moves {
+            records: records.clone(),
+            presence: presence.clone(),
+            signals: signals.clone(),
+        });
+        let (committed, batches) = committed((&here, &elsewhere), &notable, &observer);
         let teller = Teller::new(dice.clone(), committed.clone());
         self.people(&verifier);
         let bell = self.relay(committed.clone(), &metrics);
@@ -92,6 +90,7 @@ impl Ground<'_> {
             hub: Arc::clone(&hub),
             committed: batches,
             hints: here,
+            observer,
             poll: config.database.poll(),
             metrics: Arc::clone(&metrics),
             dice: self.around.dice.clone(),
@@ -127,6 +126,7 @@ impl Ground<'_> {
         let modules = self.config.modules.modules();
         let dice = self.around.dice.clone();
         Crm::new(self.database.pool.clone(), modules, (dice, bell))
+            .with_ids(self.config.records.record_ids)
     }
 
     fn writer(&self, committed: Committed) -> Writer {
@@ -153,6 +153,7 @@ impl Ground<'_> {
             rules: Rules {
                 event_bytes: self.limits().event_bytes,
                 modules: self.config.modules.modules(),
+                signals: self.config.signals.signals.clone(),
             },
             stop: self.tasks.stop_last(),
         };
@@ -290,11 +291,30 @@ impl Ground<'_> {
         records
     }
 
+    fn presence_parts(
+        &self,
+        (hub, metrics): (&Arc<Hub>, &Arc<Metrics>),
+        records: &RecordBook,
+    ) -> PresenceParts {
+        let settings = &self.config.presence;
+        PresenceParts {
+            hub: Arc::clone(hub),
+            modules: self.config.modules.modules(),
+            records: records.clone(),
+            rules: settings.rules(),
+            most_told: settings.crowd(),
+            clock: self.around.clock.clone(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
     fn presence(&self, presence: PresenceParts, keeper: KeeperParts) -> Presence {
         let (presence, keeper) = Keeper::new(presence, keeper);
         self.tasks.spawn("the keeper of presence", keeper.run());
         let rounds = Rounds::new(presence.clone()).run(self.tasks.stop_last());
         self.tasks.spawn("the rounds of presence", rounds);
+        let asking = presence.clone().ask_again(self.tasks.stop_last());
+        self.tasks.spawn("the rights of presence", asking);
         presence
     }
 
@@ -338,17 +358,19 @@ impl Ground<'_> {
     }
 }
 
-/// Own commits are told to the follower, the other instances, and the notifier.
+/// Own commits are told to the follower, the other instances, the notifier and the observer.
 fn committed(
     (here, elsewhere): (&HintBoard, &Megaphone),
     notable: &HintBoard,
+    observer: &Arc<dyn LogObserver>,
 ) -> (Committed, mpsc::Receiver<CommittedBatch>) {
     let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
     let notifier = Bystander {
         board: notable.clone(),
         minds: notifier::may_matter,
     };
-    (committed.beside(notifier), batches)
+    let committed = committed.beside(notifier).observed_by(Arc::clone(observer));
+    (committed, batches)
 }
 
 pub(super) fn size(n: u32) -> usize {

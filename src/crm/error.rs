@@ -51,8 +51,8 @@ pub enum CrmError {
     /// A list is asked of a team that is none of the caller's.
     #[error("there is no team {0} of yours")]
     UnknownTeam(TeamId),
-    /// Another record is called so.
-    #[error("another record is called so")]
+    /// There is a record of this id, whoever sees it.
+    #[error("the id cannot be used")]
     IdTaken,
     /// The caller is not on the team that is to have the record.
     #[error("you are not on the team {0}")]

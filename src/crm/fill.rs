@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::CrmError;
-use super::parse::Given;
+use super::parse::{Given, Purpose};
 use super::{Crm, row};
 use crate::identity::Caller;
 use crate::ids::{BrokerId, ModuleName, UserId};
@@ -40,7 +40,7 @@ impl Crm {
             let kind = kind.ok_or_else(|| CrmError::NoRecords(module.clone()))?;
             let given = fields.iter();
             let given = given.map(|(name, text)| (name.as_str(), Given::Text(text)));
-            let fields = self.new_record(author, kind, given)?;
+            let fields = self.begun(author, kind.parse(given, Purpose::Create))?;
             if signed.replace(&author.user) != Some(&author.user) {
                 row::sign(&mut transaction, &author.user).await?;
             }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use super::error::CrmError;
 use super::fields::Kind;
 use super::line::{self, Wait};
-use super::parse::{Given, Parsed, Purpose};
+use super::parse::{Fault, FieldError, Given, Parsed, Purpose};
 use super::record::{Record, is_seen_by, sees_private};
 use super::row::{self, Key, Row};
 use super::stale::{Known, refuse_stale};
@@ -18,6 +18,11 @@ use crate::records::rights;
 
 /// Letters of the name of a record that was given none.
 const ID_LEN: usize = 20;
+/// The column that names a record.
+const ID: &str = "id";
+/// Why an agent may not have the id that it chose; the field's name stands before it.
+const UUID_NEEDED: &str = "must be a random UUID (version 4 or 7), which nobody can guess; leave it out to have an id made. \
+     Admins and services choose any";
 /// The columns that say whose a record is.
 const TEAM: &str = "team_id";
 const OWNER: &str = "owner_id";
@@ -71,12 +76,28 @@ impl Crm {
         kind: &Kind,
         given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
     ) -> Result<Fields, CrmError> {
-        let parsed = kind.parse(given, Purpose::Create);
+        let mut parsed = kind.parse(given, Purpose::Create);
+        let id: Option<String> = parsed
+            .fields
+            .get(ID)
+            .and_then(|json| serde_json::from_str(json).ok());
+        if id.is_some_and(|id| !self.ids.allows(caller, &id)) {
+            parsed.errors.push(FieldError {
+                field: ID.to_owned(),
+                fault: Fault::Invalid,
+                reason: UUID_NEEDED.to_owned(),
+            });
+        }
+        self.begun(caller, parsed)
+    }
+
+    /// The same of values that are known to be good, whoever would have chosen the id.
+    pub(super) fn begun(&self, caller: &Caller, parsed: Parsed) -> Result<Fields, CrmError> {
         let mut fields = parsed.checked().map_err(CrmError::Invalid)?;
         refuse_foreign_team(caller, &fields)?;
         let quoted = |name: &str| Value::from(name).to_string();
         for (column, usual) in [
-            ("id", quoted(&self.dice.tag(ID_LEN))),
+            (ID, quoted(&self.dice.tag(ID_LEN))),
             (OWNER, quoted(caller.user.as_str())),
             (
                 TEAM,

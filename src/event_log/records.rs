@@ -1,8 +1,8 @@
-//! Whom the log tells of a record.
+//! Whom the log tells of a record. [`crate::event::Event::shows`] has the same rule for one event.
 
 use sqlx::PgConnection;
 
-use crate::event::Audience;
+use crate::event::{Audience, Shown};
 use crate::ids::{BrokerId, RecordPath};
 
 /// Who was told of a record last, users by themselves aside; `None` where the log knows nothing.
@@ -39,20 +39,20 @@ pub async fn audience_before(
     Ok(audience.and_then(|audience| audience.parse().ok()))
 }
 
-/// Who was told last of many records, in their order.
+/// Who was told last of many records, in their order; all of the broker where nobody was.
 pub async fn audiences(
     connection: &mut PgConnection,
     records: &[(BrokerId, RecordPath)],
-) -> sqlx::Result<Vec<Option<Audience>>> {
+) -> sqlx::Result<Vec<Shown>> {
     let brokers: Vec<_> = records.iter().map(|(broker, _)| broker.as_str()).collect();
     let modules: Vec<_> = records.iter().map(|(_, r)| r.module.as_str()).collect();
     let ids: Vec<_> = records.iter().map(|(_, r)| r.id.as_str()).collect();
-    let audiences = sqlx::query_scalar!(
-        r#"select e.audience as "audience?"
+    let rows = sqlx::query!(
+        r#"select e.audience as "audience?", coalesce(e.position, 0) as "position!"
            from unnest($1::text[], $2::text[], $3::text[])
                with ordinality as r(broker_id, module, record_id, ord)
            left join lateral (
-               select audience from porchlight.events e
+               select audience, position from porchlight.events e
                where e.broker_id = r.broker_id and e.module = r.module
                    and e.record_id = r.record_id and e.audience not like 'user:%'
                    and e.type not like '%:unlocked'
@@ -65,6 +65,12 @@ pub async fn audiences(
     )
     .fetch_all(connection)
     .await?;
-    let parsed = |audience: Option<String>| audience.and_then(|text| text.parse().ok());
-    Ok(audiences.into_iter().map(parsed).collect())
+    let shown = rows.into_iter().map(|row| Shown {
+        audience: row
+            .audience
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(Audience::Broker),
+        position: row.position,
+    });
+    Ok(shown.collect())
 }

@@ -17,7 +17,8 @@ use crate::event::{Audience, NewEvent, set_aside};
 use crate::event_log::Publication;
 use crate::event_log::idempotency::Key;
 use crate::identity::Caller;
-use crate::ids::{EventType, ModuleName, RecordId, TeamId, UserId};
+use crate::ids::{EventType, ModuleName, RecordId, ReservedFor, TeamId, UserId};
+use crate::signals::SignalNames;
 
 /// Events that one request may publish.
 pub const MOST_EVENTS: usize = 1_000;
@@ -99,7 +100,12 @@ pub async fn publish(
     let limits = service.app.limits;
     query::none(&request)?;
     let body = body::read(&request, payload, limits.body_bytes).await?;
-    let mut events = events(&body, &caller, limits.event_bytes)?;
+    let rules = Rules {
+        caller: &caller,
+        event_bytes: limits.event_bytes,
+        signals: &service.app.signal_names,
+    };
+    let mut events = events(&body, &rules)?;
     for event in &mut events {
         if let Some(names) = service
             .app
@@ -156,7 +162,14 @@ pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, P
     Ok(Some(key.to_owned()))
 }
 
-fn events(body: &[u8], caller: &Caller, event_bytes: usize) -> Result<Vec<NewEvent>, Problem> {
+/// What events must be like.
+struct Rules<'a> {
+    caller: &'a Caller,
+    event_bytes: usize,
+    signals: &'a SignalNames,
+}
+
+fn events(body: &[u8], rules: &Rules<'_>) -> Result<Vec<NewEvent>, Problem> {
     let is_batch = body::parse::<Peek>(body)?.events.is_some();
     let events = if is_batch {
         body::parse::<Many>(body)?.events
@@ -177,21 +190,16 @@ fn events(body: &[u8], caller: &Caller, event_bytes: usize) -> Result<Vec<NewEve
             field.to_owned()
         }
     };
-    let checked = |(i, Object(event))| checked(event, caller, event_bytes, |field| at(i, field));
+    let checked = |(i, Object(event))| checked(event, rules, |field| at(i, field));
     events.into_iter().enumerate().map(checked).collect()
 }
 
 fn checked(
     event: EventBody,
-    caller: &Caller,
-    event_bytes: usize,
+    rules: &Rules<'_>,
     at: impl Fn(&str) -> String,
 ) -> Result<NewEvent, Problem> {
-    if event.r#type.is_reserved() {
-        let name = &event.r#type;
-        let detail = format!("The type {name} is reserved for streams themselves.");
-        return Err(Problem::bad_request("reserved_type", detail).at(at("type")));
-    }
+    refuse_reserved(&event.r#type, rules.signals).map_err(|problem| problem.at(at("type")))?;
     if event.record_id.is_some() && event.module.is_none() {
         let detail = "A recordId needs the module it belongs to.";
         return Err(Problem::bad_request("module_missing", detail).at(at("module")));
@@ -203,8 +211,9 @@ fn checked(
     let one_line = |raw: Option<Box<RawValue>>| raw.map(|raw| Arc::from(on_one_line(&raw)));
     let (data, changes) = (one_line(event.data), one_line(event.changes));
     let len = |raw: &Option<Arc<RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
-    if len(&data) + len(&changes) > event_bytes {
-        let detail = format!("An event's data and changes have {event_bytes} bytes at the most.");
+    let limit = rules.event_bytes;
+    if len(&data) + len(&changes) > limit {
+        let detail = format!("An event's data and changes have {limit} bytes at the most.");
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         return Err(Problem::new(status, "event_too_large", detail).at(at("data")));
     }
@@ -216,10 +225,32 @@ fn checked(
     }
     Ok(NewEvent {
         record: event.module.map(|module| (module, event.record_id)),
-        user: event.user_id.or_else(|| Some(caller.user.clone())),
+        user: event.user_id.or_else(|| Some(rules.caller.user.clone())),
         version: event.version,
         data,
         changes,
         ..NewEvent::new(event.audience.into(), event.r#type)
     })
+}
+
+/// Refuses the types by which the service tells of its own work: clients rely on it that nobody
+/// else uses them.
+fn refuse_reserved(event_type: &EventType, signals: &SignalNames) -> Result<(), Problem> {
+    let of_signal = signals.publish(event_type).then_some(ReservedFor::Signals);
+    let Some(owner) = event_type.reserved_for().or(of_signal) else {
+        return Ok(());
+    };
+    let instead = match owner {
+        ReservedFor::Streams => "Use a type of your own.",
+        ReservedFor::Locks => "POST /locks takes a lock.",
+        ReservedFor::Tasks => "POST /tasks creates a task.",
+        ReservedFor::Notifications => "POST /notifications sends a notification.",
+        ReservedFor::Presence => "POST /presence/heartbeat says what a user has open.",
+        ReservedFor::Signals => "POST /signals says what a user is doing.",
+    };
+    let detail = format!(
+        "The type {event_type} is reserved: only the service itself publishes events of its \
+         {owner}. {instead}"
+    );
+    Err(Problem::bad_request("reserved_type", detail))
 }

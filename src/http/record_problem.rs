@@ -31,8 +31,9 @@ impl From<CrmError> for Problem {
             CrmError::Invalid(errors) => invalid(&errors),
             CrmError::Parameter { field, reason } => Self::bad_parameter(field, reason),
             CrmError::IdTaken => {
-                let detail = "Another record of the brokerage is called so. Leave `id` out to have \
-                              one made.";
+                // The same whether the caller sees the record that has it or not.
+                let detail = "This id cannot be used. Choose another, or leave `id` out to have one \
+                              made.";
                 Self::new(StatusCode::CONFLICT, "id_taken", detail).at("id")
             }
             CrmError::NotYourTeam(team) => {

@@ -140,7 +140,10 @@ impl Sheet {
                 let errors = errors.iter().take(MOST_FAULTS);
                 errors.map(|e| of_field(&e.field, &e.reason)).collect()
             }
-            CrmError::IdTaken => vec![of_field("id", "is another record's")],
+            CrmError::IdTaken => vec![of_field(
+                "id",
+                "cannot be used; choose another, or leave it empty",
+            )],
             CrmError::NotYourTeam(_) => vec![of_field("teamId", "is a team that you are not on")],
             CrmError::Parameter { reason, .. } => vec![RowFault::of_row(line, reason)],
             // What is no fault of the row does not come here.

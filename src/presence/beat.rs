@@ -23,7 +23,7 @@ pub struct Beat {
 }
 
 /// For how long it is believed who may see a record that a session has open.
-const PLACE_MS: i64 = 120_000;
+pub(super) const PLACE_MS: i64 = 120_000;
 
 impl Presence {
     /// Takes a heartbeat. Who beats is here until the next one is overdue.

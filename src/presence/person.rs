@@ -9,7 +9,8 @@ use rustc_hash::FxHashMap;
 
 use super::moment::Moment;
 use super::sign::{Origin, Place, Session, Sign, Source, Status};
-use crate::ids::TeamId;
+use crate::event::Audience;
+use crate::ids::{RecordPath, TeamId};
 
 /// How long things count.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +123,25 @@ impl Person {
             self.signs.push((source, sign));
             true
         }
+    }
+
+    /// A record is shown to `audience` from now on: gives the sources of the signs that are other
+    /// ones by it.
+    pub fn show(&mut self, record: &RecordPath, audience: &Audience) -> Vec<Source> {
+        let changed = self.signs.iter_mut();
+        let changed = changed.filter_map(|(source, sign)| {
+            let has_changed = sign.show(record, audience);
+            has_changed.then(|| source.clone())
+        });
+        changed.collect()
+    }
+
+    /// What this instance has noticed of a session.
+    #[must_use]
+    pub fn own(&self, session: &Session) -> Option<&Sign> {
+        let is_own =
+            |(source, _): &&(Source, Sign)| source.0 == *session && source.1 == Origin::Here;
+        self.signs.iter().find(is_own).map(|(_, sign)| sign)
     }
 
     /// The newest sign of a session, whoever noticed it.

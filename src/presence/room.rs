@@ -6,9 +6,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use time::OffsetDateTime;
 
 use super::moment::Moment;
+use super::moves::Moves;
 use super::person::{Horizon, Person, Rules, Seen, Terms};
 use super::sign::{Place, Sign, Source, Status};
-use crate::event::Audience;
+use crate::event::{Audience, Shown as RecordShown};
 use crate::ids::{RecordPath, UserId};
 
 /// Somebody who is here, as others see them.
@@ -74,6 +75,7 @@ pub struct Room {
     visitors: FxHashMap<RecordPath, FxHashSet<UserId>>,
     /// How many streams are open here.
     streams: FxHashMap<UserId, usize>,
+    moves: Moves,
 }
 
 impl Room {
@@ -89,6 +91,7 @@ impl Room {
             large: FxHashSet::default(),
             visitors: FxHashMap::default(),
             streams: FxHashMap::default(),
+            moves: Moves::default(),
         }
     }
 
@@ -138,6 +141,36 @@ impl Room {
         self.visitors.get(record).into_iter().flatten()
     }
 
+    /// The records that somebody has open.
+    pub fn visited(&self) -> impl Iterator<Item = &RecordPath> {
+        self.visitors.keys()
+    }
+
+    /// A record is shown like this from now on. Gives those who have it open and are to be judged
+    /// again, with the sources of their signs that have changed by it.
+    pub fn show(
+        &mut self,
+        record: &RecordPath,
+        shown: &RecordShown,
+        now: Moment,
+    ) -> Vec<(UserId, Vec<Source>)> {
+        let visitors: Vec<_> = self.visitors(record).cloned().collect();
+        if visitors.is_empty() || !self.moves.add(record, shown, now) {
+            return Vec::new();
+        }
+        let changed = visitors.into_iter().filter_map(|user| {
+            let person = &mut self.people.get_mut(&user)?.person;
+            let sources = person.show(record, &shown.audience);
+            (!sources.is_empty()).then_some((user, sources))
+        });
+        changed.collect()
+    }
+
+    /// What is known of records that moved may not be the newest any more.
+    pub fn forget_moves(&mut self) {
+        self.moves = Moves::default();
+    }
+
     /// The crowds that are too large to tell of one by one.
     #[must_use]
     pub fn large(&self) -> FxHashSet<Audience> {
@@ -179,6 +212,7 @@ impl Room {
     /// Adds or replaces a sign; says whether the person is to be judged again. One who goes on
     /// as before need not be: their turn comes when the sign before would have ended.
     pub fn put(&mut self, user: &UserId, source: Source, sign: Sign) -> bool {
+        let sign = self.moves.corrected(sign);
         let entry = self.people.entry(user.clone()).or_default();
         let is_idle = |shown: &Shown| shown.seen.status == Status::Away;
         let wakes = sign.status == Status::Online && entry.shown.as_ref().is_none_or(is_idle);

@@ -116,6 +116,29 @@ impl Sign {
         self.viewing.iter().chain(&self.editing)
     }
 
+    /// A record is shown to `audience` from now on; says whether the sign is another one by it. A
+    /// session that may not see the record any more does not show it.
+    pub fn show(&mut self, record: &RecordPath, audience: &Audience) -> bool {
+        let sees = match audience {
+            Audience::Team(team) => self.teams.contains(team),
+            _ => true,
+        };
+        let mut has_changed = false;
+        for open in [&mut self.viewing, &mut self.editing] {
+            let Some(place) = open.as_mut() else { continue };
+            if place.record != *record || place.audience == *audience {
+                continue;
+            }
+            has_changed = true;
+            if sees {
+                place.audience.clone_from(audience);
+            } else {
+                *open = None;
+            }
+        }
+        has_changed
+    }
+
     /// Whether it only says once more, and in time, what `before` said.
     #[must_use]
     pub fn goes_on_from(&self, before: &Self) -> bool {

@@ -9,8 +9,9 @@ use super::outbox::Row;
 use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::event::{Audience, NewEvent, Private, set_aside};
 use crate::event_log::Batch;
-use crate::ids::{BrokerId, EventType, InvalidId, ModuleName, RecordId, UserId};
+use crate::ids::{BrokerId, EventType, InvalidId, ModuleName, RecordId, ReservedFor, UserId};
 use crate::modules::Modules;
+use crate::signals::SignalNames;
 
 /// What events must be like.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Rules {
     pub event_bytes: usize,
     /// Which fields are private, beside those that a watch names.
     pub modules: Modules,
+    /// Which signals there are: their types are reserved.
+    pub signals: SignalNames,
 }
 
 /// What cannot be told.
@@ -99,8 +102,8 @@ fn event(row: &Row, rules: &Rules) -> Result<(BrokerId, NewEvent), String> {
         .map_err(|_| "its audience is none: expected a user, a team or the broker")?;
     let event_type = EventType::parse(needed("type", row.r#type.as_deref())?);
     let event_type = event_type.map_err(wrong("type"))?;
-    if event_type.is_reserved() {
-        return Err("its type is reserved for streams themselves".to_owned());
+    if let Some(owner) = reserved_for(&event_type, rules) {
+        return Err(format!("its type is reserved for {owner}"));
     }
     let module = row.module.as_deref().map(ModuleName::parse).transpose();
     let record = row.record_id.as_deref().map(RecordId::parse).transpose();
@@ -133,6 +136,12 @@ fn event(row: &Row, rules: &Rules) -> Result<(BrokerId, NewEvent), String> {
     }
     truncate(&mut event, rules.event_bytes);
     Ok((broker, event))
+}
+
+fn reserved_for(event_type: &EventType, rules: &Rules) -> Option<ReservedFor> {
+    let of_signal = rules.signals.publish(event_type);
+    let of_signal = of_signal.then_some(ReservedFor::Signals);
+    event_type.reserved_for().or(of_signal)
 }
 
 fn needed<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, String> {
@@ -189,10 +198,10 @@ mod tests {
     }
 
     fn rules(event_bytes: usize) -> Rules {
-        let modules = Modules::default();
         Rules {
             event_bytes,
-            modules,
+            modules: Modules::default(),
+            signals: "on-call".parse().unwrap(),
         }
     }
 
@@ -211,7 +220,7 @@ mod tests {
     #[test]
     fn rubbish_is_set_aside_with_a_reason() {
         type Spoil = fn(&mut Row);
-        let spoilt: [(&str, Spoil); 9] = [
+        let spoilt: [(&str, Spoil); 11] = [
             ("broker", |row| row.broker_id = None),
             ("broker", |row| row.broker_id = Some("a b".to_owned())),
             ("audience", |row| row.audience = None),
@@ -219,6 +228,12 @@ mod tests {
             ("type", |row| row.r#type = Some(String::new())),
             ("reserved", |row| {
                 row.r#type = Some("stream:closing".to_owned());
+            }),
+            ("reserved for tasks", |row| {
+                row.r#type = Some("ai:task:completed".to_owned());
+            }),
+            ("reserved for signals", |row| {
+                row.r#type = Some("user:on-call".to_owned());
             }),
             ("module", |row| row.module = None),
             ("record", |row| row.record_id = Some("é".to_owned())),

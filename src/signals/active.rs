@@ -3,18 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 
-use super::going::{Change, Going, Place, Start};
+use super::going::{Change, Going, LASTS, Place, Start};
 use super::name::SignalName;
+use crate::event::Shown;
 use crate::ids::{BrokerId, RecordPath, SessionName, TeamId, UserId};
 
 /// Signals of one user that may go on at a time.
 pub const MOST_PER_USER: usize = 20;
 /// Signals that an instance knows of.
 pub const MOST_ACTIVE: usize = 50_000;
+/// How long it is remembered who sees a record: what was said before that is over by then.
+const REMEMBERED: Duration = Duration::from_secs(2 * LASTS.as_secs());
 
 /// What a signal is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +71,10 @@ pub struct Active {
     /// Every signal of `going` once, at the time at which to look at it again.
     due: BTreeSet<(Instant, Arc<Key>)>,
     per_user: FxHashMap<(BrokerId, UserId), usize>,
+    /// Those of `going` that are about a record.
+    per_record: FxHashMap<(BrokerId, RecordPath), FxHashSet<Arc<Key>>>,
+    /// Who sees records by now of which signals went on when they were told of.
+    shown: FxHashMap<(BrokerId, RecordPath), (Shown, Instant)>,
 }
 
 impl Active {
@@ -77,6 +85,9 @@ impl Active {
         key: Key,
         start: Start,
     ) -> Result<Vec<Telling>, SignalError> {
+        if self.is_outdated(now, &key, &start) {
+            return Ok(Vec::new());
+        }
         let key = self.room_for(now, key)?;
         Ok(self.change(now, &key, |going| going.start(now, start)))
     }
@@ -108,6 +119,48 @@ impl Active {
         (tellings, false)
     }
 
+    /// A record is shown like this from now on.
+    pub fn show(
+        &mut self,
+        now: Instant,
+        record: (BrokerId, RecordPath),
+        shown: &Shown,
+    ) -> Vec<Telling> {
+        let Some(keys) = self.per_record.get(&record).cloned() else {
+            return Vec::new();
+        };
+        let known = self.shown.get(&record);
+        if known.is_some_and(|(known, _)| known.position > shown.position) {
+            return Vec::new();
+        }
+        self.shown.retain(|_, (_, at)| now < *at + REMEMBERED);
+        if self.shown.len() < MOST_ACTIVE {
+            self.shown.insert(record, (shown.clone(), now));
+        }
+        let keys = keys.iter();
+        keys.flat_map(|key| self.change(now, key, |going| going.show(&shown.audience)))
+            .collect()
+    }
+
+    /// Who sees the records of a broker, or of all, may have changed unheard.
+    pub fn forget_shown(&mut self, broker: Option<&BrokerId>) {
+        self.shown
+            .retain(|(of, _), _| broker.is_some_and(|broker| of != broker));
+    }
+
+    /// Whether it would be told to those who saw its record before. Another instance may have said
+    /// it before it heard who sees the record by now.
+    fn is_outdated(&self, now: Instant, key: &Key, start: &Start) -> bool {
+        let About::Record(record) = &key.about else {
+            return false;
+        };
+        if self.shown.is_empty() {
+            return false;
+        }
+        let shown = self.shown.get(&(key.broker.clone(), record.clone()));
+        shown.is_some_and(|(shown, at)| now < *at + REMEMBERED && !start.said.fits(&shown.audience))
+    }
+
     /// Signals that are known.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -136,6 +189,11 @@ impl Active {
         *count += 1;
         let (key, going) = (Arc::new(key), Going::new(now));
         self.due.insert((going.next(), Arc::clone(&key)));
+        if let About::Record(record) = &key.about {
+            let record = (key.broker.clone(), record.clone());
+            let about = self.per_record.entry(record).or_default();
+            about.insert(Arc::clone(&key));
+        }
         self.going.insert(Arc::clone(&key), going);
         Ok(key)
     }
@@ -167,6 +225,15 @@ impl Active {
 
     fn forget(&mut self, key: &Key) {
         self.going.remove(key);
+        if let About::Record(record) = &key.about {
+            let record = (key.broker.clone(), record.clone());
+            if let Some(about) = self.per_record.get_mut(&record) {
+                about.remove(key);
+                if about.is_empty() {
+                    self.per_record.remove(&record);
+                }
+            }
+        }
         let user = (key.broker.clone(), key.user.clone());
         if let Some(count) = self.per_user.get_mut(&user) {
             *count -= 1;

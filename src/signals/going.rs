@@ -27,6 +27,18 @@ pub struct Said {
     pub lanes: Arc<[Audience]>,
 }
 
+impl Said {
+    /// Whether it is told to those who see a record that is shown to `audience`, and to nobody else.
+    #[must_use]
+    pub fn fits(&self, audience: &Audience) -> bool {
+        let sees = |lane: &Audience| match audience {
+            Audience::Broker => true,
+            _ => lane == audience || matches!(lane, Audience::User(_)),
+        };
+        self.lanes.contains(audience) && self.lanes.iter().all(sees)
+    }
+}
+
 /// Where something was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -157,6 +169,14 @@ impl Going {
             said,
             is_spoken,
         }]
+    }
+
+    /// The record that it is about is shown to `audience` from now on. Whoever was told hears that it is
+    /// over, unless those are the ones who see the record.
+    pub fn show(&mut self, audience: &Audience) -> Vec<Change> {
+        self.held.take_if(|(said, _)| !said.fits(audience));
+        let told = self.told.take_if(|said| !said.fits(audience));
+        told.map(over).into_iter().collect()
     }
 
     /// What is to be told by now.

@@ -12,6 +12,8 @@ use crate::ids::EventType;
 const NAME_CHARS: usize = 32;
 /// Names that a deployment can have.
 const MOST_NAMES: usize = 100;
+/// How the types of events that tell of signals begin.
+const TOLD: &str = "user:";
 /// What the word that ends a signal begins with.
 const STOPPED: &str = "stopped_";
 
@@ -34,7 +36,7 @@ impl SignalName {
     }
 
     fn told(word: &str) -> EventType {
-        EventType::parse(&format!("user:{word}")).expect("checked names are short enough")
+        EventType::parse(&format!("{TOLD}{word}")).expect("checked names are short enough")
     }
 }
 
@@ -97,6 +99,13 @@ impl SignalNames {
         Some((name, word))
     }
 
+    /// Whether events of this type tell of one of these signals.
+    #[must_use]
+    pub fn publish(&self, event_type: &EventType) -> bool {
+        let word = event_type.as_str().strip_prefix(TOLD);
+        word.is_some_and(|word| self.get(word).is_some())
+    }
+
     /// All words, for whoever has to choose one.
     #[must_use]
     pub fn words(&self) -> String {
@@ -148,6 +157,14 @@ mod tests {
         assert_eq!(typing.stopped().as_str(), "user:stopped_typing");
         let words = "typing, stopped_typing, on-call, stopped_on-call";
         assert_eq!(names.words(), words);
+        for (told, is_ours) in [
+            ("user:on-call", true),
+            ("user:stopped_typing", true),
+            ("user:created", false),
+            ("typing", false),
+        ] {
+            assert_eq!(names.publish(&told.parse().unwrap()), is_ours, "{told}");
+        }
         for unknown in ["", "Typing", "stopped_", "stopped_stopped_typing", "user"] {
             assert_eq!(names.get(unknown), None, "{unknown:?}");
         }

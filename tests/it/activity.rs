@@ -6,6 +6,7 @@ use porchlight::identity::Role;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
+use crate::support::appending::append_own;
 use crate::support::cluster::TestDatabase;
 use crate::support::{Answer, Service, Token, eventually};
 
@@ -149,7 +150,7 @@ async fn everything_that_people_do_is_told_and_nothing_else() {
         json!({"type": "ai:task:failed", "audience": {"user": "eve"}, "data": {"title": "Not his"}}),
         json!({"type": "notification:info", "audience": {"user": "bob"}, "data": {"title": "t"}}),
     ] {
-        service.publish(&event).await;
+        append_own(&service, &event).await;
     }
     assert_eq!(
         texts(&service, &bob, "").await,

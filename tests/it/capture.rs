@@ -43,9 +43,14 @@ const WATCH: &str = "select porchlight.watch('public.listings', module => 'listi
 
 impl Crm {
     async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Two instances with these flags.
+    async fn with(flags: &[&str]) -> Self {
         let database = Arc::new(TestDatabase::create().await);
-        let a = Service::on(Arc::clone(&database), &[]).await;
-        let b = Service::on(Arc::clone(&database), &[]).await;
+        let a = Service::on(Arc::clone(&database), flags).await;
+        let b = Service::on(Arc::clone(&database), flags).await;
         let sql = database.connect().await;
         let markers = 0;
         Self { a, b, sql, markers }

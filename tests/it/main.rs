@@ -37,6 +37,7 @@ mod publishing;
 mod records;
 mod replay;
 mod retention;
+mod rights;
 mod rubbish;
 mod seeding;
 mod signals;

@@ -7,6 +7,7 @@ mod converging;
 mod followed;
 mod frugal;
 mod held;
+mod ids;
 mod kept;
 mod listed;
 mod locked;

@@ -43,6 +43,10 @@ const REFUSED: &[(&str, &[&str])] = &[
         &["reserved"],
     ),
     (
+        "watch('public.listings', module => 'notifications', broker => 'b')",
+        &["notification:created", "reserved", "singular"],
+    ),
+    (
         "watch('public.listings', module => 'doors', singular => 'locks', broker => 'b')",
         &["reserved"],
     ),

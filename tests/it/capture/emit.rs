@@ -96,7 +96,7 @@ async fn data_of_any_kind_becomes_json() {
 
 #[tokio::test]
 async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on() {
-    let mut crm = Crm::new().await;
+    let mut crm = Crm::with(&["--signals=typing,on-call"]).await;
     let rubbish = [
         ("'x', '{\"team\": \"a\"}'", "no broker"),
         ("'x', '{\"team\": \"a\"}', broker => 'b c'", "its broker"),
@@ -106,7 +106,10 @@ async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on()
         ("'x', '{\"broker\": false}', broker => 'b'", "no audience"),
         ("'x', '[\"broker\"]', broker => 'b'", "no audience"),
         ("null, '{\"broker\": \"b\"}'", "no type"),
-        ("'stream:closing', '{\"broker\": \"b\"}'", "reserved"),
+        (
+            "'user:on-call', '{\"broker\": \"b\"}'",
+            "reserved for signals",
+        ),
         ("'x y', '{\"broker\": \"b\"}'", "its type"),
         (
             "'x', '{\"broker\": \"b\"}', record_id => 'r'",
@@ -135,4 +138,75 @@ async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on()
         counted += instance.metric("porchlight_relay_poisoned_total").await;
     }
     assert_eq!(counted, 13.0);
+}
+
+#[tokio::test]
+async fn a_reserved_type_fails_at_once_and_says_why_in_sql_and_over_http_alike() {
+    let crm = Crm::new().await;
+    let mut sql = crm.a.database.connect().await;
+    for (name, is_reserved) in [
+        ("hb", true),
+        ("error", true),
+        ("open", true),
+        ("message", true),
+        ("stream:closing", true),
+        ("presence:snapshot", true),
+        ("locks:snapshot", true),
+        ("ai:task:completed", true),
+        ("notification:info", true),
+        ("user:presence:online", true),
+        ("user:viewing:escrow", true),
+        ("user:editing:escrow", true),
+        ("user:typing", true),
+        ("user:stopped_typing", true),
+        ("escrow:locked", true),
+        ("escrow:unlocked", true),
+        ("boat:lock_requested", true),
+        ("lock_available", true),
+        ("system:maintenance", false),
+        ("escrow:updated", false),
+        ("escrow:relocked", false),
+        ("escrow:locked:twice", false),
+        ("user:created", false),
+        ("user:typing:fast", false),
+        ("ai:tasks", false),
+        ("notifications:sent", false),
+    ] {
+        let emitted = sqlx::query("select porchlight.emit($1, '{\"broker\": \"b\"}')")
+            .bind(name)
+            .execute(&mut sql)
+            .await;
+        let refusal = emitted.err().map(|error| {
+            let error = error.into_database_error().expect("a refusal");
+            (error.code().map(String::from), error.message().to_owned())
+        });
+        let words = format!("the type {name} is reserved: only Porchlight itself publishes it");
+        let expected = is_reserved.then(|| (Some("22023".to_owned()), words));
+        assert_eq!(refusal, expected, "{name}");
+        let body = json!({"type": name, "audience": {"broker": true}});
+        let answer = crm.b.post("b", &body).await;
+        let status = if is_reserved { 400 } else { 201 };
+        assert_eq!(answer.status(), status, "{name}");
+        if is_reserved {
+            let problem: Value = answer.json().await.expect("a problem");
+            assert_eq!(problem["code"], "reserved_type", "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_signal_of_a_deployments_own_is_reserved_there() {
+    let crm = Crm::with(&["--signals=typing,on-call"]).await;
+    for name in ["user:on-call", "user:stopped_on-call"] {
+        let body = json!({"type": name, "audience": {"broker": true}});
+        let problem: Value = crm.a.post("b", &body).await.json().await.expect("JSON");
+        assert_eq!(problem["code"], "reserved_type", "{problem}");
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap()
+                .contains("POST /signals"),
+            "{problem}"
+        );
+    }
 }

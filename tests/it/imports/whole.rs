@@ -23,7 +23,10 @@ async fn one_bad_row_and_nothing_is_created() {
     for (bad, reason) in [
         ("x,nonsense,,\n", "must be a day like 2025-11-02"),
         ("x,2025-03-01,2025-02-01,\n", "must not be before openDate"),
-        ("x,,,e-7\n", "is another record's"),
+        (
+            "x,,,e-7\n",
+            "cannot be used; choose another, or leave it empty",
+        ),
     ] {
         let file = upload(&service, &ann, format!("{header}{good}{bad}{bad}")).await;
         let id = ask(&service, &ann, params(&file)).await;
@@ -58,6 +61,9 @@ async fn one_bad_row_and_nothing_is_created() {
     let kept = json!({"module": "escrows", "csv": csv});
     let done = result(&import(&service, &ann, kept).await);
     assert_eq!((&done["created"], &done["bad"]), (&json!(1), &json!(1)));
-    assert_eq!(done["errors"][0]["reason"], "is another record's");
+    assert_eq!(
+        done["errors"][0]["reason"],
+        "cannot be used; choose another, or leave it empty"
+    );
     assert_eq!(escrows(&service).await, 301);
 }

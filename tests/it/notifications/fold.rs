@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{admin, agent, post, two};
+use crate::support::appending::append_own;
 use crate::support::{Chance, Message, Service, Stream, Token};
 
 /// A client that lists once, and then only listens.
@@ -115,12 +116,12 @@ async fn act(services: &[Service; 2], chance: &mut Chance) {
                 "state": "completed", "attempt": 1});
             let event = json!({"type": "ai:task:completed", "audience": {"user": who.user},
                 "version": 3, "data": data});
-            service.publish(&event).await;
+            append_own(service, &event).await;
         }
         5 => {
             let event = json!({"type": "listing:lock_requested", "audience": {"user": who.user},
                 "module": "listings", "recordId": "l-1", "data": {"by": {"userId": "svc"}}});
-            service.publish(&event).await;
+            append_own(service, &event).await;
         }
         6..9 => {
             let id = chance.below(60) + 1;

@@ -4,10 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{admin, agent, done, had, post, send, two, until_had};
-use crate::support::appending::tell;
+use crate::support::appending::{append_own, tell};
 use crate::support::{Service, Token, eventually};
 
-/// Publishes that a task of Ann's ended, by somebody.
+/// Records that a task of Ann's ended, by somebody.
 async fn ended(service: &Service, how: &str, by: &str, mut data: Value) {
     if how == "progress" {
         data = json!({"taskId": data["taskId"], "state": "running", "attempt": 1});
@@ -17,7 +17,7 @@ async fn ended(service: &Service, how: &str, by: &str, mut data: Value) {
     }
     let event = json!({"type": format!("ai:task:{how}"), "audience": {"user": "ann"}, "userId": by,
         "version": 3, "data": data});
-    service.publish(&event).await;
+    append_own(service, &event).await;
 }
 
 async fn happened(service: &Service, events: Vec<porchlight::event::NewEvent>) {

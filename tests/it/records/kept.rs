@@ -215,6 +215,10 @@ async fn an_id_is_taken_once_in_a_brokerage_and_free_in_another() {
     let fields = json!({"id": "e-1", "address": "2"});
     let taken = Call::by(&b, &agent("bob")).create("escrows", &fields).await;
     assert_eq!(taken.refused(409, "id_taken", "e-1").as_deref(), Some("id"));
+    // Nothing in the answer tells a record that is seen from one that is not.
+    let other_team = super::Token::user("eve", &["z"]);
+    let unseen = Call::by(&b, &other_team).create("escrows", &fields).await;
+    assert_eq!(unseen.text, taken.text);
     let other = agent("ann").of("c");
     body(&Call::by(&b, &other).create("escrows", &fields).await, 201);
     body(

@@ -4,8 +4,10 @@ use porchlight::clock::Dice;
 use porchlight::event::NewEvent;
 use porchlight::event_log::{Appended, Batch, append};
 use porchlight::ids::BrokerId;
-use serde_json::{json, value::to_raw_value};
+use serde_json::{Value, json, value::to_raw_value};
 use sqlx::PgConnection;
+
+use super::Service;
 
 /// An event for a team of any broker, numbered.
 pub fn numbered(team: &str, n: i64) -> NewEvent {
@@ -30,4 +32,39 @@ pub async fn tell(
         })
         .collect();
     append(connection, &Dice::system(), &batches).await
+}
+
+/// The event that a body of `POST /events` describes, of whatever type.
+pub fn described(body: &Value) -> NewEvent {
+    let text = |name: &str| body[name].as_str();
+    let parsed = |name: &str| text(name).map(|id| id.parse().expect("an id"));
+    let raw = |name: &str| {
+        let value = body.get(name)?;
+        Some(to_raw_value(value).expect("JSON").into())
+    };
+    let audience = match &body["audience"] {
+        Value::Object(one) if one.contains_key("broker") => "broker".to_owned(),
+        Value::Object(one) => {
+            let (kind, id) = one.iter().next().expect("an audience");
+            format!("{kind}:{}", id.as_str().expect("an id"))
+        }
+        other => panic!("no audience: {other}"),
+    };
+    let event_type = text("type").expect("a type").parse().expect("a type");
+    let module = text("module").map(|module| module.parse().expect("a module"));
+    let record = text("recordId").map(|id| id.parse().expect("an id"));
+    NewEvent {
+        record: module.map(|module| (module, record)),
+        user: parsed("userId").or_else(|| "svc".parse().ok()),
+        data: raw("data"),
+        changes: raw("changes"),
+        ..NewEvent::new(audience.parse().expect("an audience"), event_type)
+    }
+}
+
+/// Appends an event of broker `b` as the service itself does: of a type that nobody may publish.
+pub async fn append_own(service: &Service, body: &Value) {
+    let mut connection = service.database.connect().await;
+    let told = [("b".parse().expect("an id"), vec![described(body)])];
+    tell(&mut connection, &told).await.expect("it is appended");
 }

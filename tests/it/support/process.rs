@@ -30,7 +30,8 @@ impl Process {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
             .env("PORCHLIGHT_ADDR", addr)
-            .env("JWT_SECRET", SECRET);
+            .env("JWT_SECRET", SECRET)
+            .env("PORCHLIGHT_RECORD_IDS", "any");
         command
             .envs(variables.iter().copied())
             .current_dir(std::env::temp_dir());

@@ -97,6 +97,7 @@ impl Token {
 }
 
 #[derive(Parser, Debug)]
+#[command(args_override_self = true)]
 struct Flags {
     #[command(flatten)]
     config: Config,
@@ -136,6 +137,8 @@ impl Service {
             "porchlight",
             "--addr=127.0.0.1:0",
             "--workers=2",
+            // Tests read better with short ids.
+            "--record-ids=any",
             "--jwt-secret",
             SECRET,
         ];

@@ -19,6 +19,7 @@ impl Worker {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("DATABASE_URL", url)
+            .env("PORCHLIGHT_RECORD_IDS", "any")
             .env("PORCHLIGHT_TASK_LEASE_MIN_SECONDS", "1")
             .env("PORCHLIGHT_TASK_LEASE_MAX_SECONDS", "2")
             .env("PORCHLIGHT_TASK_BACKOFF_MS", "50")

@@ -103,8 +103,14 @@ async fn workers_and_users_have_endpoints_of_their_own() {
         page.refused(403, "role_needed", "a page of workers");
     }
     // What workers are told, nobody else can tell them, or hears.
-    let forged = json!({"type": "ai:task:available", "audience": {"workers": true}});
-    assert_eq!(a.post("b", &forged).await.status(), 400);
+    for audience in [
+        json!({"workers": true}),
+        json!({"broker": true}),
+        json!({"user": "wes"}),
+    ] {
+        let forged = json!({"type": "ai:task:available", "audience": audience});
+        assert_eq!(a.post("b", &forged).await.status(), 400);
+    }
     let events = a.list("/events?scope=all", &ann).await;
     let events = events["events"].as_array().unwrap();
     assert!(

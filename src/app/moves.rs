@@ -1,0 +1,43 @@
+//! Who is told what happens in all logs: those who remember who sees a record.
+
+use crate::event::Event;
+use crate::hints::LogObserver;
+use crate::ids::BrokerId;
+use crate::presence::Presence;
+use crate::records::RecordBook;
+use crate::signals::Signals;
+
+/// Tells them that a record is shown to others.
+pub(super) struct Moves {
+    pub(super) records: RecordBook,
+    pub(super) presence: Presence,
+    pub(super) signals: Signals,
+}
+
+impl std::fmt::Debug for Moves {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Moves")
+    }
+}
+
+impl LogObserver for Moves {
+    fn saw(&self, broker: &BrokerId, events: &[Event]) {
+        let shown = self.records.saw(broker, events);
+        if !shown.is_empty() {
+            self.presence.show(broker, &shown);
+            self.signals.show(broker, &shown);
+        }
+    }
+
+    fn missed(&self, broker: &BrokerId) {
+        self.records.missed(broker);
+        self.presence.missed(broker);
+        self.signals.missed(Some(broker));
+    }
+
+    fn missed_any(&self) {
+        self.records.missed_any();
+        self.presence.missed_any();
+        self.signals.missed(None);
+    }
+}
