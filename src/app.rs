@@ -31,6 +31,7 @@ mod housekeeping;
 mod limited;
 mod seeding;
 mod serve;
+mod task_book;
 mod wire;
 mod work;
 

@@ -118,10 +118,13 @@ async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
     use porchlight::clock::Dice;
     use porchlight::database::{DedicatedConnection, Pool};
     use porchlight::event_log::Teller;
-    use porchlight::hints::{Committed, HintBoard, Megaphone};
+    use porchlight::hints::{Committed, HintBoard, Megaphone, TaskNotices};
+    use porchlight::metrics::Metrics;
+    use porchlight::tasks::output::{LoaderParts, OutputReads};
     use porchlight::tasks::{
-        Holding, KeeperParts, Outcome, Report, Reports, Rules, TaskBook, Wanted,
+        Holding, KeeperParts, Outcome, Report, Reports, Rules, TaskBook, TaskParts, Wanted,
     };
+    use tokio_util::sync::CancellationToken;
     let [a, _] = &two().await;
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4);
     let pool = Pool::from(pool.connect_lazy_with(a.database.options()));
@@ -130,7 +133,7 @@ async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
     let (reports, keeping) = Reports::new(KeeperParts {
         database: DedicatedConnection::new(pool.clone()),
         teller: teller.clone(),
-        stop: tokio_util::sync::CancellationToken::new(),
+        stop: CancellationToken::new(),
     });
     tokio::spawn(keeping);
     let rules = Rules {
@@ -140,7 +143,23 @@ async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
         backoff: Duration::ZERO,
         event_bytes: 65_536,
     };
-    let book = TaskBook::new(pool, teller, (reports, rules));
+    let notices = TaskNotices::default();
+    let (output_reads, loading) = OutputReads::new(LoaderParts {
+        database: DedicatedConnection::new(pool.clone()),
+        hints: notices.here.clone(),
+        poll: Duration::from_secs(1),
+        metrics: Metrics::new(),
+        stop: CancellationToken::new(),
+    });
+    tokio::spawn(loading);
+    let book = TaskBook::new(TaskParts {
+        pool,
+        teller,
+        reports,
+        rules,
+        notices,
+        output_reads,
+    });
     let wanted = Wanted {
         worker: "built-in".parse().unwrap(),
         types: vec!["import".parse().unwrap()],
