@@ -28,7 +28,7 @@ const MOST_READ: usize = 64;
 const MOST_CHECKED: usize = 10_000;
 /// From the beginning of one round of reads to that of the next: what comes meanwhile is read
 /// together.
-const INTERVAL: Duration = Duration::from_millis(10);
+const INTERVAL: Duration = Duration::from_millis(5);
 /// The safety net rests at least so many times as long as it took.
 const RESTS: u32 = 20;
 /// After a failure, the database is asked again this much later.
