@@ -99,6 +99,7 @@ pub(super) async fn read(
 }
 
 /// The positions at which there is something to tell, or no task.
+/// The limit keeps Postgres from reading the whole table where many positions are asked for.
 pub(super) async fn changed(
     connection: &mut PgConnection,
     positions: &[Position],
@@ -108,7 +109,10 @@ pub(super) async fn changed(
         r#"select p.n as "n!"
            from unnest($1::text[], $2::text[], $3::integer[], $4::integer[])
                with ordinality as p(broker_id, task_id, attempt, byte, n)
-           left join porchlight.tasks t on t.broker_id = p.broker_id and t.id = p.task_id
+           left join lateral (
+               select id, attempt, output_bytes, ended_at from porchlight.tasks t
+               where t.broker_id = p.broker_id and t.id = p.task_id limit 1
+           ) t on true
            where t.id is null or t.attempt <> p.attempt or t.output_bytes <> p.byte
                or t.ended_at is not null"#,
         &columns.brokers as &[&str],
