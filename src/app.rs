@@ -32,6 +32,7 @@ mod limited;
 mod moves;
 mod seeding;
 mod serve;
+mod task_book;
 mod wire;
 mod work;
 

@@ -34,8 +34,8 @@ fn migrations() -> Migrator {
 }
 
 /// Connections of the service's own tasks: writer, follower, listener, announcer, replay (4),
-/// presence, locks (2), relay, notifier, names of people, tasks (2).
-const CORE_CONNECTIONS: u32 = 17;
+/// presence, locks (2), relay, notifier, names of people, tasks (2), output.
+const CORE_CONNECTIONS: u32 = 18;
 /// How long one waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// No statement runs longer, and none waits longer for a lock: a log that somebody holds

@@ -1,4 +1,5 @@
-//! Hints that a log has grown: "look again". Losing every one costs time, never an event.
+//! Hints that a log has grown or a task has changed: "look again". Losing every one costs time,
+//! never an event.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,8 +10,10 @@ use crate::event::{Epoch, Event};
 use crate::ids::BrokerId;
 
 mod megaphone;
+mod tasks;
 
 pub use megaphone::{Megaphone, Speech};
+pub use tasks::{TaskChanges, TaskHints, TaskKey, TaskListener, TaskNotices};
 
 /// Committed batches that may wait for the follower; more of them become plain hints.
 const WAITING_BATCHES: usize = 1_024;

@@ -1,5 +1,5 @@
 //! What instances tell each other, by LISTEN and NOTIFY: that logs have grown, that presence has
-//! changed, and signals themselves. Nothing depends on being heard but speed (and signals, which
+//! changed, which tasks have changed, and signals themselves. Nothing depends on being heard but speed (and signals, which
 //! are over in seconds anyway).
 
 pub mod announce;
@@ -9,5 +9,7 @@ pub mod listen;
 pub const LOGS: &str = "porchlight";
 /// The channel of hints that presence has changed.
 pub const PRESENCE: &str = "porchlight_presence";
+/// The channel of hints that tasks have changed. A payload that names none means all of them.
+pub const TASKS: &str = "porchlight_tasks";
 /// The channel of signals.
 pub const SIGNALS: &str = "porchlight_signals";

@@ -42,6 +42,10 @@ pub struct Metrics {
     pub replay_queries: Counter,
     /// Queries the follower made to read on.
     pub follower_queries: Counter,
+    /// Queries for output that streams wait for.
+    pub output_reads: Counter,
+    /// Queries that looked for changes of tasks whose output streams wait for.
+    pub output_checks: Counter,
     /// Times the follower lost the database.
     pub follower_failures: Counter,
     /// Events that the relay moved from the outbox to the log.
@@ -83,6 +87,8 @@ impl Metrics {
             signals_dropped: Counter::default(),
             replay_queries: Counter::default(),
             follower_queries: Counter::default(),
+            output_reads: Counter::default(),
+            output_checks: Counter::default(),
             follower_failures: Counter::default(),
             relayed: Counter::default(),
             relay_poisoned: Counter::default(),
@@ -134,12 +140,8 @@ impl Metrics {
         r.register("signals", help, self.signals.clone());
         let help = "Signals that did not reach everybody because too many were about";
         r.register("signals_dropped", help, self.signals_dropped.clone());
-        let help = "Queries for events that had left memory";
-        r.register("replay_queries", help, self.replay_queries.clone());
-        let help = "Queries by which the follower read on";
-        r.register("follower_queries", help, self.follower_queries.clone());
-        let help = "Times the follower could not reach the database";
-        r.register("follower_failures", help, self.follower_failures.clone());
+        self.register_queries();
+        let r = &mut self.registry;
         let help = "Events that this instance moved from the outbox to the log";
         r.register("events_relayed", help, self.relayed.clone());
         let help = "Rows of the outbox that could not be told and were set aside";
@@ -179,6 +181,20 @@ impl Metrics {
             "Brokers in memory",
             self.brokers_active.clone(),
         );
+    }
+
+    fn register_queries(&mut self) {
+        let r = &mut self.registry;
+        let help = "Queries for events that had left memory";
+        r.register("replay_queries", help, self.replay_queries.clone());
+        let help = "Queries by which the follower read on";
+        r.register("follower_queries", help, self.follower_queries.clone());
+        let help = "Queries for output that streams wait for";
+        r.register("output_reads", help, self.output_reads.clone());
+        let help = "Queries for changes of tasks whose output streams wait for";
+        r.register("output_checks", help, self.output_checks.clone());
+        let help = "Times the follower could not reach the database";
+        r.register("follower_failures", help, self.follower_failures.clone());
     }
 
     /// The text that Prometheus reads.

@@ -6,6 +6,7 @@
 pub mod body;
 pub mod filter;
 pub mod open;
+pub mod output;
 pub mod present;
 pub mod reader;
 pub mod resume;

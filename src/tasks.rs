@@ -10,6 +10,7 @@
 
 use crate::database::Pool;
 use crate::event_log::Teller;
+use crate::hints::TaskNotices;
 
 mod behalf;
 mod check;
@@ -59,21 +60,47 @@ pub struct TaskBook {
     teller: Teller,
     reports: Reports,
     rules: Rules,
-    hints: output::Hints,
+    notices: TaskNotices,
+    output_reads: output::OutputReads,
     checks: check::Checks,
 }
 
+/// What a task book is made of.
+#[derive(Clone, Debug)]
+pub struct TaskParts {
+    /// The database.
+    pub pool: Pool,
+    /// How changes are told.
+    pub teller: Teller,
+    /// Where reports go.
+    pub reports: Reports,
+    /// How long things last.
+    pub rules: Rules,
+    /// Where readers of output learn that a task has changed.
+    pub notices: TaskNotices,
+    /// Where readers of output ask.
+    pub output_reads: output::OutputReads,
+}
+
 impl TaskBook {
-    /// A way to the tasks; reports go to the keeper behind `reports`.
+    /// A way to the tasks.
     #[must_use]
-    pub fn new(pool: Pool, teller: Teller, (reports, rules): (Reports, Rules)) -> Self {
-        let hints = output::Hints::default();
+    pub fn new(parts: TaskParts) -> Self {
+        let TaskParts {
+            pool,
+            teller,
+            reports,
+            rules,
+            notices,
+            output_reads,
+        } = parts;
         Self {
             pool,
             teller,
             reports,
             rules,
-            hints,
+            notices,
+            output_reads,
             checks: check::Checks::default(),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::moves::Moves;
+use super::task_book::TaskTelling;
 use super::{App, Limits, Surroundings, housekeeping};
 use crate::activity::Activity;
 use crate::config::Config;
@@ -13,7 +14,9 @@ use crate::database::{Database, DedicatedConnection};
 use crate::event_log::writer::WriterParts;
 use crate::event_log::{Teller, Writer};
 use crate::follower::{Follower, FollowerParts, Porch};
-use crate::hints::{Bystander, Committed, CommittedBatch, HintBoard, LogObserver, Megaphone};
+use crate::hints::{
+    Bystander, Committed, CommittedBatch, HintBoard, LogObserver, Megaphone, TaskNotices,
+};
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
 use crate::hub::{Contact, Hub};
@@ -34,7 +37,6 @@ use crate::records::RecordBook;
 use crate::relay::{Bell, Relay, Rules};
 use crate::signals::{SignalParts, Signals};
 use crate::stream::open::Services;
-use crate::tasks::{self, TaskBook};
 
 /// Letters of an instance's name in hints.
 pub(super) const INSTANCE_LEN: usize = 12;
@@ -55,12 +57,8 @@ impl Ground<'_> {
         let (config, metrics, dice) = (self.config, Metrics::new(), &self.around.dice);
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
         let (here, notable, elsewhere) = <(HintBoard, HintBoard, Megaphone)>::default();
-        let (signals, signals_heard) = mpsc::channel(WAITING_SIGNALS);
-        let ears = Ears {
-            logs: here.clone(),
-            presence: Arc::default(),
-            signals,
-        };
+        let notices = TaskNotices::with(&elsewhere);
+        let (ears, signals_heard) = ears(&here, &notices);
         let instance = dice.tag(INSTANCE_LEN);
         let records = self.records();
         let presence = self.presence(
@@ -83,7 +81,8 @@ impl Ground<'_> {
         let teller = Teller::new(dice.clone(), committed.clone());
         self.people(&verifier);
         let bell = self.relay(committed.clone(), &metrics);
-        let (tasks, crm, uploads) = self.work_place(&teller, bell);
+        let telling = TaskTelling::new(teller.clone(), notices, &metrics);
+        let (tasks, crm, uploads) = self.work_place(telling, bell);
         let writer = self.writer(committed);
         let porch = self.follower(FollowerParts {
             database: DedicatedConnection::new(self.database.core.clone()),
@@ -233,29 +232,6 @@ impl Ground<'_> {
         desk
     }
 
-    /// Requests change tasks, the keeper takes reports on them, and a task ends what is over.
-    pub(super) fn task_book(&self, teller: &Teller) -> TaskBook {
-        let parts = tasks::KeeperParts {
-            database: DedicatedConnection::new(self.database.core.clone()),
-            teller: teller.clone(),
-            stop: self.tasks.stop_last(),
-        };
-        let (reports, keeping) = tasks::Reports::new(parts);
-        self.tasks.spawn("the keeper of tasks", keeping);
-        let rules = self.config.tasks.rules(self.limits().event_bytes);
-        let sweeper = tasks::sweeper::Sweeper {
-            tasks: TaskBook::new(
-                self.database.core.clone(),
-                teller.clone(),
-                (reports.clone(), rules.clone()),
-            ),
-            dice: self.around.dice.clone(),
-            stop: self.tasks.stop_last(),
-        };
-        self.tasks.spawn("the sweeper of tasks", sweeper.run());
-        TaskBook::new(self.database.pool.clone(), teller.clone(), (reports, rules))
-    }
-
     /// A follower that looks seldom is not out of touch when it has missed a look.
     fn contact(&self) -> Arc<Contact> {
         let patience = self.config.streams.unavailable_after();
@@ -350,7 +326,7 @@ impl Ground<'_> {
         }
     }
 
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         Limits {
             body_bytes: size(self.config.server.body_bytes),
             event_bytes: size(self.config.server.event_bytes),
@@ -371,6 +347,18 @@ fn committed(
     };
     let committed = committed.beside(notifier).observed_by(Arc::clone(observer));
     (committed, batches)
+}
+
+/// Where the listener leaves what it hears, and the signals among it.
+fn ears(here: &HintBoard, notices: &TaskNotices) -> (Ears, mpsc::Receiver<String>) {
+    let (signals, heard) = mpsc::channel(WAITING_SIGNALS);
+    let ears = Ears {
+        logs: here.clone(),
+        presence: Arc::default(),
+        tasks: notices.here.clone(),
+        signals,
+    };
+    (ears, heard)
 }
 
 pub(super) fn size(n: u32) -> usize {

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use super::task_book::TaskTelling;
 use super::wire::{Ground, INSTANCE_LEN, size};
 use super::{AppError, Surroundings};
 use crate::config::Config;
 use crate::crm::Crm;
 use crate::database::{Database, DedicatedConnection};
 use crate::event_log::Teller;
-use crate::hints::{Committed, HintBoard, Megaphone};
+use crate::hints::{Committed, HintBoard, Megaphone, TaskNotices};
 use crate::imports::{ImportCheck, Importer};
 use crate::instances::announce;
 use crate::lifecycle::Tasks;
+use crate::metrics::Metrics;
 use crate::relay::Bell;
 use crate::tasks::TaskBook;
 use crate::uploads::Uploads;
@@ -19,13 +21,17 @@ use crate::worker::{Worker, WorkerParts};
 
 impl Ground<'_> {
     /// What is worked with, and the worker at it, if there is to be one here.
-    pub(super) fn work_place(&self, teller: &Teller, bell: Bell) -> (TaskBook, Arc<Crm>, Uploads) {
+    pub(super) fn work_place(
+        &self,
+        telling: TaskTelling,
+        bell: Bell,
+    ) -> (TaskBook, Arc<Crm>, Uploads) {
         let (crm, uploads) = (Arc::new(self.crm(bell)), self.uploads());
         let check = ImportCheck {
             crm: Arc::clone(&crm),
             uploads: uploads.clone(),
         };
-        let tasks = self.task_book(teller).checking(vec![Box::new(check)]);
+        let tasks = self.task_book(telling).checking(vec![Box::new(check)]);
         if self.config.has_worker() {
             self.worker(&tasks, (&crm, &uploads));
         }
@@ -61,7 +67,9 @@ impl Ground<'_> {
         let elsewhere = Megaphone::default();
         let (committed, _) = Committed::new(HintBoard::default(), elsewhere.clone());
         let dice = &self.around.dice;
-        let tasks = self.task_book(&Teller::new(dice.clone(), committed));
+        let teller = Teller::new(dice.clone(), committed);
+        let notices = TaskNotices::with(&elsewhere);
+        let tasks = self.task_book(TaskTelling::new(teller, notices, &Metrics::new()));
         let announcing = announce::run(
             DedicatedConnection::new(self.database.core.clone()),
             elsewhere,

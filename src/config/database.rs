@@ -28,7 +28,7 @@ pub struct DatabaseSettings {
         default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_connections: u32,
 
-    /// How often other instances' events are looked for when no hint arrives, in milliseconds
+    /// How often other instances' events and output are looked for when no hint arrives, in milliseconds
     #[arg(long, env = "PORCHLIGHT_POLL_MS", value_name = "MS",
         default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub poll_ms: u64,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use super::{TaskChanges, TaskKey};
 use crate::ids::BrokerId;
 
 /// Signals that may wait to be told; then the oldest is given up.
@@ -20,11 +21,14 @@ pub struct Speech {
     pub presence: bool,
     /// Signals, a line each.
     pub signals: VecDeque<String>,
+    /// These tasks have changed.
+    pub tasks: TaskChanges,
 }
 
 impl Speech {
     fn is_empty(&self) -> bool {
-        self.heads.is_empty() && !self.presence && self.signals.is_empty()
+        let is_quiet = self.heads.is_empty() && !self.presence && self.signals.is_empty();
+        is_quiet && self.tasks.is_empty()
     }
 }
 
@@ -45,6 +49,12 @@ impl Megaphone {
     /// Presence has changed.
     pub fn presence(&self) {
         self.speech().presence = true;
+        self.0.1.notify_one();
+    }
+
+    /// A task or its output has changed.
+    pub fn task(&self, key: TaskKey) {
+        self.speech().tasks.add(key);
         self.0.1.notify_one();
     }
 

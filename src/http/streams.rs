@@ -184,7 +184,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// The head of every stream, also of those that end at once.
-fn head(encoding: Encoding) -> actix_web::HttpResponseBuilder {
+pub(super) fn head(encoding: Encoding) -> actix_web::HttpResponseBuilder {
     let mut head = HttpResponse::Ok();
     head.insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
@@ -197,7 +197,7 @@ fn head(encoding: Encoding) -> actix_web::HttpResponseBuilder {
 }
 
 /// Not now: said with a 200, because any other status ends a browser's stream for good.
-fn later(service: &Service, encoding: Encoding, reason: CloseReason) -> HttpResponse {
+pub(super) fn later(service: &Service, encoding: Encoding, reason: CloseReason) -> HttpResponse {
     let services: &Arc<stream::open::Services> = &service.app.streams;
     services
         .metrics

@@ -43,6 +43,11 @@ impl TicketOffice {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Whether one more stream would be too many.
+    pub fn is_full(&self) -> bool {
+        self.open() >= self.most
+    }
+
     /// Admits a stream; when the user has too many, the oldest gives way.
     pub fn admit(
         self: &Arc<Self>,

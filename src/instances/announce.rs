@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{LOGS, PRESENCE, SIGNALS};
+use super::{LOGS, PRESENCE, SIGNALS, TASKS};
 use crate::database::DedicatedConnection;
-use crate::hints::{Megaphone, Speech};
+use crate::hints::{Megaphone, Speech, TaskKey};
 use crate::ids::BrokerId;
 
 /// What is said within this long shares a notification.
@@ -58,9 +58,17 @@ fn notes(instance: &str, speech: &Speech) -> Vec<Note> {
         .iter()
         .map(|(broker, head)| format!("\n{broker} {head}"));
     let signals = speech.signals.iter().map(|line| format!("\n{line}"));
+    let tasks = speech.tasks.tasks.iter().map(task_line);
     let mut notes = packed(instance, LOGS, heads);
     notes.extend(packed(instance, SIGNALS, signals));
-    notes.extend(speech.presence.then(|| (PRESENCE, instance.to_owned())));
+    notes.extend(packed(instance, TASKS, tasks));
+    let all_tasks = speech.tasks.everywhere.then_some(TASKS);
+    let without_lines = speech
+        .presence
+        .then_some(PRESENCE)
+        .into_iter()
+        .chain(all_tasks);
+    notes.extend(without_lines.map(|channel| (channel, instance.to_owned())));
     notes
 }
 
@@ -90,6 +98,20 @@ pub fn head(line: &str) -> Option<(BrokerId, i64)> {
     Some((broker.parse().ok()?, head.parse().ok()?))
 }
 
+fn task_line(key: &TaskKey) -> String {
+    format!("\n{} {}", key.broker, key.task)
+}
+
+/// A line that names a task that has changed.
+#[must_use]
+pub fn task(line: &str) -> Option<TaskKey> {
+    let (broker, task) = line.split_once(' ')?;
+    Some(TaskKey {
+        broker: broker.parse().ok()?,
+        task: task.parse().ok()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +138,30 @@ mod tests {
         assert!(said(SIGNALS).eq(speech.signals.iter()));
         assert_eq!(notes.iter().filter(|(c, _)| *c == PRESENCE).count(), 1);
         assert!(notes.iter().all(|(_, p)| lines("me", p).is_none()));
+    }
+
+    #[test]
+    fn changed_tasks_are_named_or_all_meant() {
+        let key = |n: usize| TaskKey {
+            broker: BrokerId::parse(&format!("{n:b>64}")).unwrap(),
+            task: format!("{n:t>64}").parse().unwrap(),
+        };
+        let mut speech = Speech::default();
+        let said = |speech: &Speech| {
+            let notes = notes("me", speech);
+            assert!(notes.iter().all(|(c, p)| *c == TASKS && p.len() < 8_000));
+            let lines = notes.iter().flat_map(|(_, p)| lines("you", p).unwrap());
+            let mut keys: Vec<_> = lines.map(|line| task(line).unwrap()).collect();
+            keys.sort();
+            (notes.len(), keys)
+        };
+        assert_eq!(said(&speech), (0, Vec::new()));
+        speech.tasks.tasks.extend((0..500).map(key));
+        let mut all: Vec<_> = (0..500).map(key).collect();
+        all.sort();
+        assert_eq!(said(&speech).1, all);
+        speech.tasks.tasks.clear();
+        speech.tasks.everywhere = true;
+        assert_eq!(said(&speech), (1, Vec::new()));
     }
 }

@@ -9,11 +9,11 @@ use sqlx::postgres::PgNotification;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::announce::{head, lines};
-use super::{LOGS, PRESENCE, SIGNALS};
+use super::announce::{head, lines, task};
+use super::{LOGS, PRESENCE, SIGNALS, TASKS};
 use crate::clock::Dice;
 use crate::database::Pool;
-use crate::hints::HintBoard;
+use crate::hints::{HintBoard, TaskHints};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -25,6 +25,8 @@ pub struct Ears {
     pub logs: HintBoard,
     /// Woken when presence has changed elsewhere.
     pub presence: Arc<Notify>,
+    /// Where hints for readers of output go.
+    pub tasks: TaskHints,
     /// Where signals go; what does not fit is given up.
     pub signals: mpsc::Sender<String>,
 }
@@ -64,11 +66,12 @@ pub async fn run(parts: ListenerParts) {
 }
 
 async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<Infallible> {
-    let mut listener = parts.pool.listen(&[LOGS, PRESENCE, SIGNALS]).await?;
+    let mut listener = parts.pool.listen(&[LOGS, PRESENCE, SIGNALS, TASKS]).await?;
     *pause = FIRST_PAUSE;
     // Whatever was announced while nobody listened.
     parts.ears.logs.anything();
     parts.ears.presence.notify_one();
+    parts.ears.tasks.anything();
     loop {
         pass_on(parts, &listener.next().await?);
     }
@@ -80,6 +83,8 @@ fn pass_on(parts: &ListenerParts, note: &PgNotification) {
     };
     let ears = &parts.ears;
     match note.channel() {
+        TASKS if ears.tasks.has_listeners() => hint_tasks(&ears.tasks, lines),
+        TASKS => {}
         PRESENCE => ears.presence.notify_one(),
         SIGNALS => lines.for_each(|line| {
             // Signals are over in seconds; one that does not fit is not worth waiting for.
@@ -89,4 +94,13 @@ fn pass_on(parts: &ListenerParts, note: &PgNotification) {
             .filter_map(head)
             .for_each(|(broker, head)| ears.logs.grown(&broker, head)),
     }
+}
+
+/// No line means all tasks.
+fn hint_tasks<'a>(hints: &TaskHints, lines: impl Iterator<Item = &'a str>) {
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        hints.anything();
+    }
+    lines.filter_map(task).for_each(|key| hints.changed(key));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::body::Parts;
 use super::resume::start;
 use super::scope::UnknownScope;
-use super::wire::RETRY_USUAL;
+use super::wire::{RETRY_FLOOR, RETRY_USUAL};
 use super::{Filter, Reader, Scope, Since, StreamBody, present};
 use crate::clock::{Clock, Dice};
 use crate::config::streams::StreamSettings;
@@ -50,6 +50,18 @@ impl Services {
     #[must_use]
     pub fn retry_spread(&self) -> Duration {
         self.settings.drain_spread().max(RETRY_USUAL)
+    }
+
+    /// When the client of a stream that ends is to come back.
+    #[must_use]
+    pub fn retry_after_end(&self, board: &Switchboard, reason: CloseReason) -> Duration {
+        let spread = match (board.draining(), reason) {
+            (Some(spread), _) => spread.max(RETRY_FLOOR),
+            // Everybody is told at once, and is not to come back at once.
+            (None, CloseReason::Unavailable) => self.retry_spread(),
+            (None, _) => RETRY_USUAL,
+        };
+        self.dice.between(RETRY_FLOOR, spread)
     }
 }
 

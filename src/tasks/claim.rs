@@ -113,7 +113,7 @@ impl TaskBook {
         };
         let params = params(&mut transaction, at).await?;
         self.teller.conclude(transaction, broker, events).await?;
-        self.hints.changed(broker, &row.id);
+        self.notices.changed(broker, &row.id);
         Ok(Some(Claimed {
             broker: broker.clone(),
             fence: row.attempt,

@@ -141,9 +141,14 @@ impl TaskBook {
             events.extend(settle(&mut transaction, broker, parent).await?);
         }
         self.teller.conclude(transaction, broker, events).await?;
-        self.hints.changed(broker, &family.row.id);
-        if let Some(parent) = family.parent.filter(|parent| parent.is_untold) {
-            self.reports.look_at_family(broker, &parent.id);
+        self.notices.changed(broker, &family.row.id);
+        if let Some(parent) = &family.parent {
+            if parent.state.is_over() {
+                self.notices.changed(broker, &parent.id);
+            }
+            if parent.is_untold {
+                self.reports.look_at_family(broker, &parent.id);
+            }
         }
         Ok(family.row)
     }

@@ -9,10 +9,11 @@ use super::row::{Row, take};
 use super::{Holding, State, TaskBook, TaskError};
 use crate::ids::BrokerId;
 
-mod hints;
+mod loader;
 mod reader;
+mod rows;
 
-pub use hints::Hints;
+pub use loader::{LoaderParts, OutputReads};
 pub use reader::{OutputReader, Place, Step};
 
 /// Bytes of output that a task may have.
@@ -56,7 +57,7 @@ impl TaskBook {
         let lease_until = renew(&mut transaction, holding, row.output_bytes).await?;
         transaction.commit().await?;
         if is_new {
-            self.hints.changed(&holding.broker, &holding.task);
+            self.notices.changed(&holding.broker, &holding.task);
         }
         Ok(Kept {
             offset: row.output_bytes,

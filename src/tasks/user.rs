@@ -103,8 +103,8 @@ impl TaskBook {
         }
         events.extend(settle(&mut transaction, broker, &mut row).await?);
         self.teller.conclude(transaction, broker, events).await?;
-        for child in &children {
-            self.hints.changed(broker, &child.id);
+        for id in children.iter().map(|child| &child.id).chain([&row.id]) {
+            self.notices.changed(broker, id);
         }
         if row.is_untold {
             self.reports.look_at_family(broker, &row.id);

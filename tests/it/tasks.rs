@@ -5,6 +5,7 @@ mod isolation;
 mod losing;
 mod model;
 mod output;
+mod output_streams;
 mod progress;
 mod rubbish;
 mod turns;

@@ -57,13 +57,8 @@ impl StreamBody {
             .streams_closed
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
-        let spread = match (self.reader.seat().board().draining(), reason) {
-            (Some(spread), _) => spread.max(wire::RETRY_FLOOR),
-            // Everybody is told at once, and is not to come back at once.
-            (None, CloseReason::Unavailable) => self.services.retry_spread(),
-            (None, _) => wire::RETRY_USUAL,
-        };
-        let retry = self.services.dice.between(wire::RETRY_FLOOR, spread);
+        let board = self.reader.seat().board();
+        let retry = self.services.retry_after_end(board, reason);
         self.encoded(&wire::closing(self.encoding.named, reason, retry))
     }
 

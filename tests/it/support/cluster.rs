@@ -35,6 +35,11 @@ fn socket_dir() -> &'static PathBuf {
                 config
                     .settings
                     .push(("max_connections".into(), "800".into()));
+                // Each line names its database, so that a test finds its own statements.
+                let prefix = "%m [%p] %d ";
+                config
+                    .settings
+                    .push(("log_line_prefix".into(), prefix.into()));
                 let postgres = EmbeddedPostgres::start(config).await.expect("a Postgres");
                 told.send(postgres.socket_dir().to_owned())
                     .expect("the run waits");
@@ -92,6 +97,41 @@ impl TestDatabase {
             self.name,
             socket_dir().display()
         )
+    }
+
+    /// Logs every statement of connections that are made from now on.
+    pub async fn log_statements(&self) {
+        let mut admin = admin().await;
+        let set = format!("alter database {} set log_statement = 'all'", self.name);
+        let set = admin.execute(sqlx::AssertSqlSafe(set)).await;
+        set.expect("a setting");
+    }
+
+    /// The statements that were logged so far.
+    pub fn statements(&self) -> Vec<String> {
+        let dir = socket_dir().parent().expect("a directory");
+        let log = std::fs::read_to_string(dir.join("postgres.log")).expect("a log");
+        let ours = format!("] {} LOG:  ", self.name);
+        let (mut statements, mut is_ours) = (Vec::<String>::new(), false);
+        for line in log.lines() {
+            match (line.strip_prefix('\t'), statements.last_mut()) {
+                (Some(rest), Some(last)) if is_ours => last.push_str(rest),
+                (Some(_), _) => {}
+                (None, _) => {
+                    is_ours = line.contains(&ours);
+                    statements.extend(is_ours.then(|| line.to_owned()));
+                }
+            }
+        }
+        statements
+    }
+
+    /// Whether anybody may connect from now on; connections that exist stay.
+    pub async fn allow_connections(&self, allow: bool) {
+        let mut admin = admin().await;
+        let set = format!("alter database {} allow_connections {allow}", self.name);
+        let set = admin.execute(sqlx::AssertSqlSafe(set)).await;
+        set.expect("a setting");
     }
 
     /// A connection beside the service.

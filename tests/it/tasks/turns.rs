@@ -7,8 +7,10 @@ use std::time::Duration;
 use porchlight::clock::Dice;
 use porchlight::database::{DedicatedConnection, Pool};
 use porchlight::event_log::Teller;
-use porchlight::hints::{Committed, HintBoard, Megaphone};
-use porchlight::tasks::{KeeperParts, Reports, Rules, TaskBook, Wanted};
+use porchlight::hints::{Committed, HintBoard, Megaphone, TaskNotices};
+use porchlight::metrics::Metrics;
+use porchlight::tasks::output::{LoaderParts, OutputReads};
+use porchlight::tasks::{KeeperParts, Reports, Rules, TaskBook, TaskParts, Wanted};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection};
 
@@ -43,7 +45,23 @@ impl Book {
             backoff: Duration::ZERO,
             event_bytes: 65_536,
         };
-        let tasks = TaskBook::new(pool.clone(), teller, (reports, rules));
+        let notices = TaskNotices::default();
+        let (output_reads, loading) = OutputReads::new(LoaderParts {
+            database: DedicatedConnection::new(pool.clone()),
+            hints: notices.here.clone(),
+            poll: Duration::from_secs(1),
+            metrics: Metrics::new(),
+            stop: tokio_util::sync::CancellationToken::new(),
+        });
+        tokio::spawn(loading);
+        let tasks = TaskBook::new(TaskParts {
+            pool: pool.clone(),
+            teller,
+            reports,
+            rules,
+            notices,
+            output_reads,
+        });
         Self { tasks, pool }
     }
 

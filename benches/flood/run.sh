@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# What one caller's flood costs others. Each load runs beside a victim of another brokerage; the
+# victim's times without and with the load stand side by side, for each binary that is named:
+#
+#   benches/flood/run.sh                                          all loads, target/release/porchlight
+#   benches/flood/run.sh --binary old=PATH --binary new=PATH      two binaries, one after the other
+#   benches/flood/run.sh output uploads8                          some loads
+#
+#   notifications   50 connections in a loop: GET /notifications with 5,000 unread; victim: POST /locks
+#   uploads8        8 connections that begin an upload and send no body; victim: an upload
+#   uploads50       the same with 50
+#   uploads_slow    50 uploads of 100 bytes a second; victim: an upload
+#   output          STREAMS open streams of output on which nothing happens; victim: POST /locks
+#   imports_bad     6,165 imports with bad parameters, by 50 connections; victim: an import, from
+#                   POST /tasks to completed
+#   imports_valid   6,165 imports of one good row; the same victim
+#
+# A load has one token. The server and its Postgres run on one core; load and victim on another.
+# All loads take about a quarter of an hour for each binary. SECONDS_EACH and SECONDS_QUIET shorten it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+: "${SERVER_CORE:=0}" "${CLIENT_CORE:=1}"
+: "${SECONDS_EACH:=60}" "${SECONDS_QUIET:=20}"
+: "${CONNECTIONS:=50}" "${UNREAD:=5000}" "${IMPORTS:=6165}"
+: "${STREAMS:=5000}" # half of them fit where 10,000 descriptors are allowed
+readonly LOADS="notifications uploads8 uploads50 uploads_slow output imports_bad imports_valid"
+readonly FLOOD=(python3 benches/flood/flood.py)
+readonly SECRET="benches-only-secret-of-32-bytes-or-more"
+out=${OUT:-$(mktemp -d)} && mkdir -p "$out"
+work=$(mktemp -d) && chmod 755 "$work" # the embedded Postgres runs as another user
+server_pid='' load_pid=''
+
+main() {
+    local binaries=() loads=() binary load
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --binary) binaries+=("${2:?--binary [NAME=]PATH}") && shift 2 ;;
+        -*) fail "unknown option $1" ;;
+        *) loads+=("$1") && shift ;;
+        esac
+    done
+    [ ${#binaries[@]} -gt 0 ] || binaries=(porchlight=target/release/porchlight)
+    [ ${#loads[@]} -gt 0 ] || read -ra loads <<<"$LOADS"
+    prepare "${binaries[@]}"
+    for load in "${loads[@]}"; do
+        for binary in "${binaries[@]}"; do measure "$load" "$(name_of "$binary")" "${binary#*=}"; done
+    done
+    echo "Server and Postgres on core $SERVER_CORE, load and victim on core $CLIENT_CORE; ${SECONDS_EACH} s each," \
+        "quiet ${SECONDS_QUIET} s. $(uname -m), $(nproc) cores, load average at the end: $(cut -d' ' -f1-3 /proc/loadavg)."
+    echo
+    flood table "$out"
+    echo "Reports: $out" >&2
+}
+
+fail() { echo "$*" >&2; exit 1; }
+
+name_of() { if [[ $1 == *=* ]]; then echo "${1%%=*}"; else basename "$1"; fi; }
+
+prepare() {
+    trap 'stop; rm -rf "$work"' EXIT
+    ulimit -n "$(ulimit -Hn)"
+    local binary
+    for binary in "$@"; do
+        [ -x "${binary#*=}" ] || fail "${binary#*=} is missing: cargo build --release"
+    done
+    command -v taskset >/dev/null || fail "taskset is missing: apt-get install util-linux"
+    psql=$(command -v psql || compgen -G '/usr/lib/postgresql/*/bin/psql' | head -n 1)
+    [ -n "$psql" ] || fail "psql is missing: apt-get install postgresql-client"
+}
+
+# Every measurement has a fresh server.
+measure() {
+    local load=$1 server=$2 report="$out/$1@$2" quiet under
+    kind_of "$load" # sets kind, victim and options
+    start "$3"
+    fill "$load"
+    echo "$load: $server" >&2
+    sleep 3 # the start is not meant
+    begin
+    flood victim "$victim" --port "$port" --seconds "$SECONDS_QUIET" >"$report.quiet.json"
+    quiet=$(transactions_per_second)
+    rm -f "$work/ready"
+    # shellcheck disable=SC2086 # options are words
+    (exec taskset -c "$CLIENT_CORE" "${FLOOD[@]}" load $kind --port "$port" --ready "$work/ready" $options) \
+        >"$report.load.json" &
+    load_pid=$!
+    until [ -e "$work/ready" ]; do
+        kill -0 "$load_pid" 2>/dev/null || fail "the load $load ended by itself"
+        sleep 0.1
+    done
+    begin
+    flood victim "$victim" --port "$port" --seconds "$SECONDS_EACH" >"$report.under.json"
+    under=$(transactions_per_second)
+    echo "{\"quiet\": $quiet, \"under\": $under}" >"$report.rates.json"
+    stop_load
+    stop
+}
+
+kind_of() {
+    options="--connections $CONNECTIONS"
+    case $1 in
+    notifications) kind=notifications victim=lock ;;
+    uploads8) kind=uploads victim=upload options="--connections 8" ;;
+    uploads50) kind=uploads victim=upload ;;
+    uploads_slow) kind=uploads victim=upload options+=" --drip 100" ;;
+    output) kind=output victim=lock options="--count $STREAMS" ;;
+    imports_bad) kind=imports victim=import options+=" --count $IMPORTS" ;;
+    imports_valid) kind=imports victim=import options+=" --count $IMPORTS --valid" ;;
+    *) fail "no load $1; there are $LOADS" ;;
+    esac
+}
+
+# What a load finds in the database.
+fill() {
+    case $1 in
+    notifications)
+        sql "insert into porchlight.notification_books (broker_id, last_id) values ('flood', $UNREAD);
+             insert into porchlight.notifications (broker_id, id, audience, level, title)
+             select 'flood', n, 'user:u', 'info', 'Notification ' || n from generate_series(1, $UNREAD) n;
+             analyze porchlight.notifications" ;;
+    output)
+        sql "insert into porchlight.tasks (broker_id, id, user_id, type, params, max_attempts, created_at)
+             select 'flood', 'flood-' || n, 'u', 'write', '{}', 3, now() from generate_series(0, $STREAMS - 1) n;
+             update porchlight.tasks set state = 'running', attempt = 1, worker_id = 'w', lease_seconds = 36000,
+                 lease_until = now() + interval '10 hours', started_at = now();
+             analyze porchlight.tasks" ;;
+    esac
+}
+
+flood() { taskset -c "$CLIENT_CORE" "${FLOOD[@]}" "$@"; }
+
+sql() { "$psql" -h "$work/data/socket" -U postgres -d porchlight -XAtqc "$1" >/dev/null; }
+
+begin() { began=$(date +%s%N) committed=$(transactions); }
+
+transactions() {
+    "$psql" -h "$work/data/socket" -U postgres -d porchlight -XAtqc \
+        "select xact_commit + xact_rollback from pg_stat_database where datname = 'porchlight'"
+}
+
+transactions_per_second() {
+    awk -v n="$(($(transactions) - committed))" -v ns="$(($(date +%s%N) - began))" 'BEGIN { printf "%.0f", n * 1e9 / ns }'
+}
+
+start() {
+    local tries
+    port=$(free_port)
+    rm -rf "$work/data"
+    # One user has all of the load's streams, in a binary that counts them and in one that does not.
+    env -u DATABASE_URL PORCHLIGHT_ADDR="127.0.0.1:$port" JWT_SECRET="$SECRET" PORCHLIGHT_DATA_DIR="$work/data" \
+        PORCHLIGHT_STREAMS_PER_USER=1000000 \
+        taskset -c "$SERVER_CORE" "$1" serve >"$out/server.log" 2>&1 &
+    server_pid=$!
+    for tries in $(seq 600); do
+        kill -0 "$server_pid" 2>/dev/null || break
+        if curl -sf -o "$work/answer" "http://127.0.0.1:$port/health/ready"; then return; fi
+        sleep 0.1
+    done
+    tail "$out/server.log" >&2
+    fail "no service after $tries looks"
+}
+
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 10000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+    echo "$port"
+}
+
+stop_load() {
+    [ -n "$load_pid" ] || return 0
+    kill "$load_pid" 2>/dev/null || true
+    wait "$load_pid" 2>/dev/null || true
+    load_pid=
+}
+
+stop() {
+    stop_load
+    [ -n "$server_pid" ] || return 0
+    kill "$server_pid" 2>/dev/null || true
+    wait "$server_pid" 2>/dev/null || true
+    server_pid=
+}
+
+main "$@"
