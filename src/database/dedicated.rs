@@ -34,7 +34,7 @@ impl DedicatedConnection {
         }
     }
 
-    /// Does something small.
+    /// Runs something small.
     pub async fn run<T>(
         &mut self,
         operation: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
@@ -42,7 +42,7 @@ impl DedicatedConnection {
         self.run_within(Limit::QUICK, operation).await
     }
 
-    /// Does something. After anything but success or a refusal by the database, the connection
+    /// Runs something. After anything but success or a refusal by the database, the connection
     /// is not trusted any more. Where the limit has passed, nobody knows what has happened.
     pub async fn run_within<T>(
         &mut self,
@@ -84,8 +84,8 @@ impl DedicatedConnection {
     }
 }
 
-/// Closes a connection without a word: it may be in the middle of something, and may never
-/// answer. Its place in the pool is free at once.
+/// Closes a connection at once. It may be in the middle of a statement and may never answer, so
+/// it is neither given back nor told. Its place in the pool is free.
 pub(super) fn close(connection: PoolConnection<Postgres>) {
     drop(connection.detach());
 }

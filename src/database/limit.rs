@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -73,37 +73,47 @@ pub(super) fn is_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// When the work at hand last asked a pool for a connection, and what is known of the database.
-type Asked = Arc<Mutex<Option<(Instant, Silence)>>>;
+/// When the work at hand last got a connection from a pool, and what is known of the database.
+#[derive(Default)]
+struct Used(Mutex<Option<(Instant, Silence)>>);
 
-tokio::task_local! {
-    static ASKED: Asked;
+impl Used {
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Silence)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// A pool is asked for a connection by the work at hand.
-pub(super) fn note_use(silence: &Silence) {
+tokio::task_local! {
     // Work that is not limited here has a limit of its own, or needs none.
-    let _ = ASKED.try_with(|asked| {
-        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-        *asked = Some((Instant::now(), silence.clone()));
-    });
+    static USED: Arc<Used>;
+}
+
+/// The work at hand waits for a connection. That has a limit of its own, and says nothing of the
+/// database: all connections may be in use.
+pub(super) fn note_wait() {
+    let _ = USED.try_with(|used| *used.lock() = None);
+}
+
+/// The work at hand has got one.
+pub(super) fn note_use(silence: &Silence) {
+    let _ = USED.try_with(|used| *used.lock() = Some((Instant::now(), silence.clone())));
 }
 
 /// Does `work`, which may use pools, and gives it up when it has not ended `limit` after it last
-/// asked one for a connection. What it does before that has no limit.
+/// got a connection from one. What it does before that has no limit.
 pub async fn limited<T, E: From<sqlx::Error>>(
     limit: Limit,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let asked = Asked::default();
-    let mut work = pin!(ASKED.scope(Arc::clone(&asked), work));
+    let used = Arc::<Used>::default();
+    let mut work = pin!(USED.scope(Arc::clone(&used), work));
     let mut timer = pin!(sleep_until(Instant::now()));
     poll_fn(|context| {
         if let Poll::Ready(outcome) = work.as_mut().poll(context) {
             return Poll::Ready(outcome);
         }
-        let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((began, silence)) = &*asked else {
+        let used = used.lock();
+        let Some((began, silence)) = &*used else {
             return Poll::Pending;
         };
         loop {
@@ -209,6 +219,10 @@ mod tests {
     async fn work_without_a_pool_has_no_limit() {
         let silence = Silence::default();
         let waits = async {
+            tokio::time::sleep(SHORT.longest * 2).await;
+            // Nor while it waits for a connection.
+            note_use(&silence);
+            note_wait();
             tokio::time::sleep(SHORT.longest * 2).await;
             Ok::<_, sqlx::Error>(())
         };

@@ -10,8 +10,7 @@ use super::dedicated::close;
 use super::limit::{Limit, is_timeout};
 use super::pool::{PING_LIMIT, Pool, ping};
 
-/// A connection on which nothing was heard for so long is asked whether it is alive: silence
-/// sounds like quiet.
+/// A connection on which nothing was heard for so long is asked whether it is alive.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// A connection that listens.
@@ -61,8 +60,8 @@ impl Listener {
         alive
     }
 
-    /// Closes a silent connection. A listener that is dropped takes leave of the server first and
-    /// waits for the answer, so it is given another connection to do that on.
+    /// Closes a silent connection. `PgListener` sends UNLISTEN when it is dropped and waits for the
+    /// answer without a limit, so it is given another connection to do that on.
     async fn abandon(&mut self, because: &sqlx::Error) {
         if !is_timeout(because) {
             return;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, SqlSafeStr, Transaction};
 use tokio::time::Instant;
 
 use super::limit;
@@ -72,7 +72,14 @@ impl Pool {
 
     /// A connection that has just shown that it is alive.
     pub async fn acquire(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        limit::note_wait();
+        let connection = self.wait().await;
         limit::note_use(&self.0.silence);
+        connection
+    }
+
+    /// Waits no longer than the pool's options say, or twice that.
+    async fn wait(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         let current = self.current();
         tokio::select! {
             biased;
@@ -93,14 +100,8 @@ impl Pool {
         &self,
         statement: &'static str,
     ) -> sqlx::Result<Transaction<'static, Postgres>> {
-        limit::note_use(&self.0.silence);
-        let current = self.current();
-        tokio::select! {
-            biased;
-            transaction = current.pool.begin_with(statement) => return transaction,
-            () = self.0.silence.noticed_since(current.opened_at) => {}
-        }
-        self.current().pool.begin_with(statement).await
+        let connection = self.acquire().await?;
+        Transaction::begin(connection, Some(statement.into_sql_str())).await
     }
 
     /// How many connections there may be.
