@@ -1,5 +1,6 @@
 //! Somebody's notifications and how many are unread, at one moment of the log.
 
+use serde_json::json;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -9,6 +10,7 @@ use crate::event::{Audience, Cursor, Epoch};
 use crate::event_log::heads;
 use crate::identity::Caller;
 use crate::ids::{BrokerId, ModuleName, RecordId, TeamId, UserId};
+use crate::paging::{PageItems, PageLimit};
 
 /// Looks at most: one finds that the broker has no log, one that nobody knows the teams.
 const MOST_LOOKS: usize = 4;
@@ -20,8 +22,8 @@ pub struct Asked {
     pub only_unread: bool,
     /// Only before this one.
     pub before: Option<i64>,
-    /// How many at the most.
-    pub limit: i64,
+    /// How long the page may be.
+    pub limit: PageLimit,
 }
 
 /// A page, true at a position.
@@ -30,7 +32,7 @@ pub struct Listed {
     /// Where the log stood.
     pub position: Cursor,
     /// From new to old, each with whether it is read.
-    pub notifications: Vec<(Notification, bool)>,
+    pub notifications: PageItems,
     /// How many are unread, of all.
     pub unread: i64,
     /// Before which one the next page is.
@@ -77,6 +79,27 @@ impl Row {
     }
 }
 
+/// A row of a look: what is true of all, and one notification.
+struct LookRow {
+    epoch: String,
+    head: i64,
+    teams: Option<Vec<String>>,
+    unread: i64,
+    id: Option<i64>,
+    audience: Option<String>,
+    level: Option<String>,
+    kind: Option<String>,
+    system: Option<String>,
+    title: Option<String>,
+    body: Option<String>,
+    module: Option<String>,
+    record_id: Option<String>,
+    user_id: Option<String>,
+    count: Option<i64>,
+    told_at: Option<OffsetDateTime>,
+    is_read: Option<bool>,
+}
+
 /// What one look finds.
 struct Look {
     position: Cursor,
@@ -98,24 +121,32 @@ impl Notifications {
                 continue;
             };
             let teams = teams(caller);
-            if found.teams.is_none_or(|known| known != teams) {
+            if found.teams.as_ref() != Some(&teams) {
                 remember_teams(&mut connection, caller, &teams).await?;
                 continue;
             }
-            let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
-            let mut notifications = found.notifications;
-            let has_more = notifications.len() > limit;
-            notifications.truncate(limit);
-            let next = notifications.last().map(|(last, _)| last.id);
-            return Ok(Listed {
-                position: found.position,
-                next: next.filter(|_| has_more),
-                unread: found.unread,
-                notifications,
-            });
+            return Ok(found.listed(asked.limit));
         }
         // Two devices whose tokens name different teams ask at once, again and again.
         Err(NotificationError::Busy)
+    }
+}
+
+impl Look {
+    fn listed(self, limit: PageLimit) -> Listed {
+        let mut page = PageItems::new(limit);
+        let filled = page.fill(self.notifications, |(notification, is_read)| {
+            let mut json = notification.json();
+            json["read"] = json!(is_read);
+            json.to_string()
+        });
+        let last = filled.goes_on_after();
+        Listed {
+            position: self.position,
+            notifications: page,
+            unread: self.unread,
+            next: last.map(|(last, _)| last.id),
+        }
     }
 }
 
@@ -166,7 +197,8 @@ async fn look(
     caller: &Caller,
     asked: Asked,
 ) -> sqlx::Result<Option<Look>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        LookRow,
         r#"select b.epoch, b.head, m.teams as "teams?",
                porchlight.unread_notifications($1, $2, $3) as "unread!",
                n.id as "id?", n.audience as "audience?", n.level as "level?", n.kind, n.system,
@@ -199,10 +231,14 @@ async fn look(
         &audiences(caller),
         asked.before.unwrap_or(i64::MAX),
         asked.only_unread,
-        asked.limit + 1,
+        asked.limit.rows() + 1,
     )
     .fetch_all(connection)
     .await?;
+    Ok(gathered(rows))
+}
+
+fn gathered(rows: Vec<LookRow>) -> Option<Look> {
     let mut look = None;
     for r in rows {
         let look = look.get_or_insert_with(|| Look {
@@ -229,7 +265,7 @@ async fn look(
         look.notifications
             .extend(row.notification().map(|one| (one, is_read)));
     }
-    Ok(look)
+    look
 }
 
 /// The notification of this number.
