@@ -256,3 +256,82 @@ $$;
 create index locks_held_since on porchlight.locks (broker_id, locked_at, module, record_id)
     where locked_until is not null;
 drop index porchlight.locks_held;
+
+-- What one reader has read, without what others have.
+create index notification_reads_by_user on porchlight.notification_reads (broker_id, user_id, id);
+
+-- Unread notifications are counted on from where they were counted last.
+alter table porchlight.notification_books
+    -- Grows whenever retention removes some: what was counted before has to be counted again.
+    add column removals bigint not null default 0;
+alter table porchlight.notification_marks
+    -- Up to here this many were unread, counted for these teams, after so many removals. Teams are
+    -- null where nothing was counted.
+    add column counted_up_to    bigint not null default 0,
+    add column counted          bigint not null default 0,
+    add column counted_teams    text[],
+    add column counted_removals bigint not null default 0;
+
+-- How many of a reader's notifications in `(after, upto]` are unread, without regard to marks.
+create function porchlight.unread_between(broker text, reader text, teams text[], after bigint, upto bigint)
+    returns bigint
+    language sql
+    stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select count(*) from porchlight.notifications n
+    where n.broker_id = broker and n.audience = any (array['broker', 'user:' || reader] || teams)
+        and n.id > after and n.id <= upto
+        and not exists (
+            select from porchlight.notification_reads r
+            where r.broker_id = broker and r.user_id = reader and r.id > after and r.id = n.id)
+$$;
+
+-- How many of a reader's notifications are unread, and whether the count has fallen so far behind
+-- that it should be kept. The teams are audiences (`team:<id>`), in order.
+create function porchlight.count_unread(broker text, reader text, teams text[],
+        out unread bigint, out is_behind boolean)
+    language plpgsql
+    stable
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    book  porchlight.notification_books;
+    mark  porchlight.notification_marks;
+    after bigint := 0;
+begin
+    select * into book from porchlight.notification_books b where b.broker_id = broker;
+    select * into mark from porchlight.notification_marks m
+    where m.broker_id = broker and m.user_id = reader;
+    unread := 0;
+    if mark.counted_teams = teams and mark.counted_removals = book.removals then
+        unread := mark.counted;
+        after := mark.counted_up_to;
+    end if;
+    is_behind := coalesce(book.last_id, 0) - after >= 256;
+    unread := unread + porchlight.unread_between(broker, reader, teams,
+        greatest(after, coalesce(mark.read_up_to, 0)), 9223372036854775807);
+end
+$$;
+
+-- The same number, which is kept if it should be. The caller holds the reader's mark and the book, of
+-- which notifications up to `upto` are there (0: there is no book).
+create function porchlight.keep_unread(broker text, reader text, teams text[], upto bigint)
+    returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    now record := porchlight.count_unread(broker, reader, teams);
+begin
+    if now.is_behind and upto > 0 then
+        update porchlight.notification_marks m
+        set counted = now.unread, counted_up_to = upto, counted_teams = keep_unread.teams,
+            counted_removals = b.removals
+        from porchlight.notification_books b
+        where b.broker_id = broker and m.broker_id = broker and m.user_id = reader;
+    end if;
+    return now.unread;
+end
+$$;
+drop function porchlight.unread_notifications(text, text, text[]);

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::notification::{Notification, Said};
+use super::unread;
 use super::{NotificationError, Notifications};
 use crate::event::{Audience, Cursor, Epoch};
 use crate::event_log::heads;
@@ -85,6 +86,7 @@ struct LookRow {
     head: i64,
     teams: Option<Vec<String>>,
     unread: i64,
+    is_behind: bool,
     id: Option<i64>,
     audience: Option<String>,
     level: Option<String>,
@@ -104,6 +106,7 @@ struct LookRow {
 struct Look {
     position: Cursor,
     unread: i64,
+    is_behind: bool,
     teams: Option<Vec<String>>,
     notifications: Vec<(Notification, bool)>,
 }
@@ -124,6 +127,12 @@ impl Notifications {
             if found.teams.as_ref() != Some(&teams) {
                 remember_teams(&mut connection, caller, &teams).await?;
                 continue;
+            }
+            if found.is_behind
+                && let Err(error) = unread::catch_up(&mut connection, caller).await
+            {
+                // This list is whole, and the next one tries again.
+                tracing::debug!(%error, "the number of unread notifications was not kept");
             }
             return Ok(found.listed(asked.limit));
         }
@@ -191,7 +200,9 @@ pub(super) async fn remember_teams(
     .map(drop)
 }
 
-/// One statement, so that the list, the number and the log are of one moment.
+/// One statement, so that the list, the number and the log are of one moment. The number is
+/// computed once, and not for every row. It says how many unread ones there are to find, so that
+/// nothing is looked through after the last of them.
 async fn look(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -199,32 +210,38 @@ async fn look(
 ) -> sqlx::Result<Option<Look>> {
     let rows = sqlx::query_as!(
         LookRow,
-        r#"select b.epoch, b.head, m.teams as "teams?",
-               porchlight.unread_notifications($1, $2, $3) as "unread!",
-               n.id as "id?", n.audience as "audience?", n.level as "level?", n.kind, n.system,
+        r#"with reader as materialized (
+               select b.broker_id, b.epoch, b.head, m.teams, m.read_up_to, c.unread, c.is_behind
+               from porchlight.brokers b
+               left join porchlight.notification_marks m
+                   on m.broker_id = b.broker_id and m.user_id = $2
+               cross join lateral porchlight.count_unread($1, $2, $7) c
+               where b.broker_id = $1
+           )
+           select m.epoch, m.head, m.teams, m.unread as "unread!",
+               m.is_behind as "is_behind!", n.id as "id?", n.audience as "audience?", n.level as "level?", n.kind, n.system,
                n.title as "title?", n.body, n.module, n.record_id, n.user_id,
-               n.count as "count?", n.told_at as "told_at?", n.is_read as "is_read?"
-           from porchlight.brokers b
-           left join porchlight.notification_marks m
-               on m.broker_id = b.broker_id and m.user_id = $2
+               n.count as "count?", n.told_at as "told_at?",
+               (n.id <= m.read_up_to or r.is_read) as is_read
+           from reader m
            left join lateral (
                select n.* from unnest($3::text[]) as mine(audience)
                cross join lateral (
-                   select n.*, n.id <= coalesce(m.read_up_to, 0) or exists (
-                           select from porchlight.notification_reads r
-                           where r.broker_id = n.broker_id and r.id = n.id and r.user_id = $2
-                       ) as is_read
-                   from porchlight.notifications n
-                   where n.broker_id = b.broker_id and n.audience = mine.audience and n.id < $4
+                   select n.* from porchlight.notifications n
+                   where n.broker_id = $1 and n.audience = mine.audience and n.id < $4
                        and n.id > case when $5 then coalesce(m.read_up_to, 0) else 0 end
                        and not ($5 and exists (
                            select from porchlight.notification_reads r
-                           where r.broker_id = n.broker_id and r.id = n.id and r.user_id = $2))
-                   order by n.id desc limit $6
+                           where r.broker_id = n.broker_id and r.id = n.id and r.user_id = $2
+                           offset 0))
+                   order by n.id desc limit case when $5 then least($6, m.unread) else $6 end
                ) n
                order by n.id desc limit $6
            ) n on true
-           where b.broker_id = $1
+           left join lateral (
+               select true as is_read from porchlight.notification_reads r
+               where r.broker_id = $1 and r.id = n.id and r.user_id = $2 offset 0
+           ) r on true
            order by n.id desc"#,
         caller.broker.as_str(),
         caller.user.as_str(),
@@ -232,6 +249,7 @@ async fn look(
         asked.before.unwrap_or(i64::MAX),
         asked.only_unread,
         asked.limit.rows() + 1,
+        &teams(caller),
     )
     .fetch_all(connection)
     .await?;
@@ -244,6 +262,7 @@ fn gathered(rows: Vec<LookRow>) -> Option<Look> {
         let look = look.get_or_insert_with(|| Look {
             position: Epoch::stored(&r.epoch).at(r.head),
             unread: r.unread,
+            is_behind: r.is_behind,
             teams: r.teams,
             notifications: Vec::new(),
         });

@@ -1,7 +1,9 @@
 //! Lists: a page costs a page, however many rows there are and however large they are.
 
 mod bytes;
+mod costs;
 mod joined;
+mod unread;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
