@@ -15,6 +15,7 @@ use crate::event_log::heads;
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId, UserId};
 use crate::modules::Modules;
+use crate::paging::{PageItems, PageLimit};
 
 mod doing;
 pub mod names;
@@ -35,7 +36,7 @@ pub struct Activity {
 }
 
 /// Which part of it is asked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     /// Only before this place.
     pub before: Option<Cursor>,
@@ -45,8 +46,8 @@ pub struct Asked {
     pub record: Option<RecordId>,
     /// Only by this user.
     pub user: Option<UserId>,
-    /// How many at the most.
-    pub limit: i64,
+    /// How long the page may be.
+    pub limit: PageLimit,
 }
 
 /// Why there is no page.
@@ -66,15 +67,16 @@ pub struct Listed {
     /// Where the log stood.
     pub position: Cursor,
     /// What was done, from new to old.
-    pub items: Vec<Item>,
+    pub items: PageItems,
     /// Where the next page begins; none at the beginning of the log.
     pub next: Option<Cursor>,
 }
 
-/// Something that was done.
+/// Something that was done. Written as it is: JSON that was told to the letter need not be a value
+/// to others.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Item {
+struct Item {
     position: String,
     at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,16 +118,17 @@ impl Activity {
             module: asked.module.as_ref(),
             record: asked.record.as_ref(),
             user: asked.user.as_ref(),
-            limit: asked.limit + 1,
+            limit: asked.limit.rows(),
+            most_bytes: asked.limit.bytes(),
         };
         let mut connection = self.pool.acquire().await?;
-        let Some(mut page) = acts::list(&mut connection, &wanted).await? else {
+        let Some(page) = acts::list(&mut connection, &wanted).await? else {
             let brokers = std::slice::from_ref(&caller.broker);
             let known = heads::ensure(&mut connection, &self.dice, brokers).await?;
             let (_, head) = known.first().ok_or(sqlx::Error::RowNotFound)?;
             return Ok(Listed {
                 position: head.epoch.at(head.head),
-                items: Vec::new(),
+                items: PageItems::new(asked.limit),
                 next: None,
             });
         };
@@ -135,10 +138,7 @@ impl Activity {
         if theirs.is_some_and(|theirs| theirs != epoch) {
             return Err(ActivityError::UnknownPlace(position));
         }
-        let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
-        let has_more = page.acts.len() > limit;
-        page.acts.truncate(limit);
-        let names = Names::of(&page.acts, &self.modules);
+        let names = Names::of(&page.events, &self.modules);
         let seen_by = Some(&audiences[..]);
         let names = names
             .looked_up(&mut connection, (&caller.broker, seen_by))
@@ -147,13 +147,15 @@ impl Activity {
             user: caller.user.clone(),
             sees_private: caller.may_administer(),
         };
-        let last = page.acts.last().map(|act| epoch.at(act.position));
+        let mut items = PageItems::new(asked.limit);
+        let filled = items.fill(&page.events, |act| {
+            let item = self.item(act, (&names, &rights), &epoch.at(act.position));
+            serde_json::to_string(&item).unwrap_or_default()
+        });
+        let has_more = filled.has_more || page.has_more;
+        let last = filled.last.map(|act| epoch.at(act.position));
         Ok(Listed {
-            items: page
-                .acts
-                .iter()
-                .map(|act| self.item(act, (&names, &rights), &epoch.at(act.position)))
-                .collect(),
+            items,
             next: last.filter(|_| has_more),
             position,
         })

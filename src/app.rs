@@ -49,6 +49,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of an event.
     pub event_bytes: usize,
+    /// Bytes of a page of a list.
+    pub page_bytes: usize,
 }
 
 /// What handlers share.

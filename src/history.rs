@@ -10,12 +10,13 @@ use tokio::time::Instant;
 
 use crate::database::{Limit, limited};
 use crate::event::json::{self, EventJson};
-use crate::event::{Audience, Cursor, Event, Rights};
+use crate::event::{Audience, Cursor, Rights};
 use crate::event_log::read::{Direction, Page, Want, page};
 use crate::follower::LogUnavailable;
 use crate::hub::switchboard::TICK;
 use crate::hub::{Found, Switchboard};
 use crate::identity::Caller;
+use crate::paging::{PageItems, PageLimit};
 use crate::records::rights;
 use crate::stream::open::Services;
 use crate::stream::reader::Look;
@@ -33,6 +34,17 @@ pub enum Place {
     Before(Cursor),
 }
 
+impl Place {
+    /// Which way a page goes from here, and beyond which position.
+    fn direction(&self) -> (Direction, i64) {
+        match self {
+            Self::Oldest => (Direction::Forward, 0),
+            Self::After(cursor) => (Direction::Forward, cursor.position),
+            Self::Before(cursor) => (Direction::Backward, cursor.position),
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Debug)]
 pub struct History {
@@ -42,8 +54,8 @@ pub struct History {
     pub filter: Filter,
     /// Where to begin.
     pub place: Place,
-    /// How many events at the most.
-    pub limit: i64,
+    /// How long the page may be.
+    pub limit: PageLimit,
     /// How long to wait where there are none.
     pub wait: Option<Duration>,
 }
@@ -82,22 +94,10 @@ struct Eyes {
 pub struct Listed {
     /// Where the log stands; the page is true there.
     pub position: Cursor,
-    /// The events as JSON, each with its position.
-    events: Vec<String>,
+    /// The events, each with its position.
+    pub events: PageItems,
     /// What to ask for next; none at the beginning of the log.
-    next: Option<Cursor>,
-}
-
-impl Listed {
-    /// The page as JSON.
-    #[must_use]
-    pub fn json(&self) -> String {
-        let next = self
-            .next
-            .as_ref()
-            .map_or("null".to_owned(), |next| format!("\"{next}\""));
-        format!("{{\"events\":[{}],\"next\":{next}}}", self.events.join(","))
-    }
+    pub next: Option<Cursor>,
 }
 
 /// Lists a page; where it is empty and the caller wants to wait, waits for events.
@@ -148,19 +148,15 @@ async fn next_in_memory(
         return None;
     };
     let epoch = cursor.epoch.clone().unwrap_or_else(|| reader.log_head().0);
-    let most = usize::try_from(asked.limit).unwrap_or(usize::MAX);
     let mut position = cursor.position;
     poll_fn(|context| {
-        let mut events = Vec::new();
+        let mut events = PageItems::new(asked.limit);
         let look = reader.look(&epoch, position, |frame, owners| {
-            let has_room = events.len() < most;
-            if has_room && asked.filter.passes(&frame.encoded) {
-                events.push(json::listed(
-                    frame.encoded.json(owners.sight(frame, rights)),
-                    &epoch.at(frame.position),
-                ));
+            if !asked.filter.passes(&frame.encoded) {
+                return true;
             }
-            has_room
+            let json = frame.encoded.json(owners.sight(frame, rights));
+            events.push(&json::listed(json, &epoch.at(frame.position)))
         });
         let Look::Found(Found::UpTo(upto)) = look else {
             return Poll::Ready(None);
@@ -194,11 +190,7 @@ async fn read(
     asked: &History,
 ) -> Result<Listed, HistoryError> {
     let (types, records) = (asked.filter.like_patterns(), asked.filter.record_paths());
-    let (direction, beyond) = match &asked.place {
-        Place::Oldest => (Direction::Forward, 0),
-        Place::After(cursor) => (Direction::Forward, cursor.position),
-        Place::Before(cursor) => (Direction::Backward, cursor.position),
-    };
+    let (direction, beyond) = asked.place.direction();
     let want = Want {
         broker,
         audiences: &eyes.audiences,
@@ -206,7 +198,8 @@ async fn read(
         direction,
         types: types.as_deref(),
         records: records.as_deref(),
-        limit: asked.limit,
+        limit: asked.limit.rows(),
+        most_bytes: asked.limit.bytes(),
     };
     // Whoever waits for events may wait for longer than a request may take.
     let page = limited(Limit::REQUEST, async {
@@ -215,7 +208,7 @@ async fn read(
     });
     let page = page.await?.ok_or(HistoryError::Unavailable)?;
     refuse_lost(&page, &asked.place)?;
-    Ok(listed(page, (direction, beyond), &eyes.rights))
+    Ok(listed(page, asked, &eyes.rights))
 }
 
 fn refuse_lost(page: &Page, place: &Place) -> Result<(), HistoryError> {
@@ -238,27 +231,30 @@ fn refuse_lost(page: &Page, place: &Place) -> Result<(), HistoryError> {
     }
 }
 
-fn listed(page: Page, (direction, beyond): (Direction, i64), rights: &Rights) -> Listed {
+fn listed(page: Page, asked: &History, rights: &Rights) -> Listed {
     let Page {
         head,
         events,
         is_last,
     } = page;
-    let last = events.last().map_or(beyond, |event| event.position);
+    let mut items = PageItems::new(asked.limit);
+    let filled = items.fill(&events, |event| {
+        let seen = event.seen_with(rights);
+        let json = serde_json::to_string(&EventJson::of(&seen)).unwrap_or_default();
+        json::listed(&json, &head.epoch.at(event.position))
+    });
+    let is_last = is_last && !filled.has_more;
+    let (direction, beyond) = asked.place.direction();
+    let last = filled.last.map_or(beyond, |event| event.position);
     let next = match direction {
         // Past what the filters left out, so that it is not looked through again.
-        Direction::Forward if is_last => Some(head.epoch.at(head.head.max(last))),
-        Direction::Forward => Some(head.epoch.at(last)),
-        Direction::Backward => (!is_last).then(|| head.epoch.at(last)),
+        Direction::Forward if is_last => Some(head.head.max(last)),
+        Direction::Forward => Some(last),
+        Direction::Backward => (!is_last).then_some(last),
     };
-    let json = |event: &Event| {
-        let seen = event.seen_with(rights);
-        serde_json::to_string(&EventJson::of(&seen)).unwrap_or_default()
-    };
-    let listed = |event: &Event| json::listed(&json(event), &head.epoch.at(event.position));
     Listed {
         position: head.epoch.at(head.head),
-        events: events.iter().map(listed).collect(),
-        next,
+        events: items,
+        next: next.map(|position| head.epoch.at(position)),
     }
 }

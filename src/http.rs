@@ -12,6 +12,7 @@ pub mod lock_problem;
 pub mod locks;
 pub mod notifications;
 pub mod openapi;
+mod page;
 pub mod post_events;
 pub mod post_signals;
 pub mod precondition;
@@ -42,6 +43,7 @@ pub use problem::Problem;
 
 use crate::app::App;
 use crate::hub::Switchboard;
+use crate::paging::PageLimit;
 
 /// What handlers work with: the service, and the streams of their own thread.
 #[derive(Clone)]
@@ -50,6 +52,13 @@ pub struct Service {
     pub app: Arc<App>,
     /// The streams of this thread.
     pub board: Rc<Switchboard>,
+}
+
+impl Service {
+    /// A page of so many items, and of no more bytes than the service allows.
+    fn page_limit(&self, items: usize) -> PageLimit {
+        PageLimit::new(items, self.app.limits.page_bytes)
+    }
 }
 
 impl FromRequest for Service {

@@ -13,7 +13,8 @@
 //!   names of [`people`].
 //! - The [`worker`] is built in, and does the [`imports`] of [`uploads`].
 //! - The [`relay`] moves to the log what transactions on watched tables have written.
-//! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages.
+//! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages. [`paging`] limits the pages
+//!   of every list.
 //!
 //! Around it: [`config`] and [`cli`], [`database`] (embedded or not), [`app`] (the wiring),
 //! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`], and [`mod@bench`] (a load generator).
@@ -44,6 +45,7 @@ pub mod locks;
 pub mod metrics;
 pub mod modules;
 pub mod notifications;
+pub mod paging;
 pub mod people;
 pub mod presence;
 pub mod records;

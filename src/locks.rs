@@ -33,7 +33,7 @@ pub use acquire::Granted;
 pub use error::LockError;
 pub use guard::Barred;
 pub use lease::{InvalidLease, LEASE_SECONDS, Lease};
-pub use list::{Listed, MOST_LISTED, Wanted};
+pub use list::{InvalidPageCursor, Listed, MOST_LISTED, PageCursor, Wanted};
 pub use lock::{Holder, Lock};
 pub use takeover::TakeoverRight;
 

@@ -18,6 +18,7 @@ mod post;
 mod preferences;
 mod read;
 pub mod retention;
+mod unread;
 
 pub use error::NotificationError;
 pub use list::{Asked, Listed};

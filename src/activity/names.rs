@@ -10,7 +10,7 @@ use super::doing::doing;
 use super::values::{REDACTED, plain};
 use super::words::Said;
 use crate::event::{Audience, Event};
-use crate::event_log::labels::{self, Question};
+use crate::event_log::labels::{self, Question, Told};
 use crate::ids::{BrokerId, RecordPath, UserId};
 use crate::modules::Modules;
 use crate::people;
@@ -75,15 +75,13 @@ impl Names {
         };
         let mut found = Vec::new();
         if !asked.is_empty() {
-            for told in labels::find(connection, &question).await? {
+            let find = |told: Told| {
                 let (record, field) = asked[told.of];
-                found.extend(
-                    told.objects
-                        .iter()
-                        .find_map(|object| label(object, field))
-                        .map(|label| (record.clone(), label)),
-                );
-            }
+                let mut labels = told.objects.iter();
+                let label = labels.find_map(|object| label(object, field));
+                found.extend(label.map(|label| (record.clone(), label)));
+            };
+            labels::find(connection, &question, find).await?;
         }
         for (record, label) in found {
             // The newest comes first.

@@ -330,6 +330,7 @@ impl Ground<'_> {
         Limits {
             body_bytes: size(self.config.server.body_bytes),
             event_bytes: size(self.config.server.event_bytes),
+            page_bytes: size(self.config.server.page_bytes),
         }
     }
 }

@@ -37,6 +37,11 @@ pub struct ServerSettings {
         default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
     pub event_bytes: u32,
 
+    /// Bytes that a page of a list may have, unless it is one item; `next` continues it
+    #[arg(long, env = "PORCHLIGHT_PAGE_BYTES", value_name = "BYTES",
+        default_value_t = 1_048_576, value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
+    pub page_bytes: u32,
+
     /// Connections that one thread holds at the most
     #[arg(long, env = "PORCHLIGHT_CONNECTIONS_PER_WORKER", value_name = "N",
         default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]

@@ -15,12 +15,13 @@ use super::{Crm, value};
 use crate::event::Cursor;
 use crate::identity::Caller;
 use crate::ids::{TeamId, UserId};
+use crate::paging::{PageItems, PageLimit};
 use crate::records::rights;
 
 /// Records of one page.
-pub const LIMIT_DEFAULT: i32 = 50;
+pub const LIMIT_DEFAULT: usize = 50;
 /// Records that a page can have.
-pub const LIMIT_MOST: i32 = 200;
+pub const LIMIT_MOST: usize = 200;
 /// Characters and words of a search.
 const MOST_SEARCHED_CHARS: usize = 200;
 const MOST_WORDS: usize = 20;
@@ -42,19 +43,19 @@ pub struct Wanted {
     pub is_archived: Option<bool>,
     /// A field; with a `-` before it from the greatest to the least.
     pub sort: Option<String>,
-    /// Records of the page.
-    pub limit: i32,
+    /// How long the page may be.
+    pub limit: PageLimit,
     /// Where the page before ended.
     pub cursor: Option<String>,
 }
 
 /// A page of records.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listed {
     /// Where the log stood when they were so.
     pub position: Cursor,
     /// The records, in order.
-    pub records: Vec<Record>,
+    pub records: PageItems,
     /// What to ask for the next page with, if there is more.
     pub next: Option<String>,
 }
@@ -80,7 +81,7 @@ impl Crm {
             kind,
             teams: &caller.teams,
             wanted: asked(kind, (caller, wanted), &order)?,
-            most: wanted.limit + 1,
+            limit: wanted.limit,
         };
         let mut connection = self.pool.acquire().await?;
         let mut seen = row::page(&mut connection, &page).await?;
@@ -91,15 +92,15 @@ impl Crm {
         let seen = seen.ok_or(CrmError::Busy)?;
         let reader = rights::of(caller);
         let records = seen.rows.iter().map(|row| Record::of(row, kind, &reader));
-        let mut records = records.collect::<sqlx::Result<Vec<_>>>()?;
-        let limit = usize::try_from(wanted.limit).unwrap_or_default();
-        let has_more = records.len() > limit;
-        records.truncate(limit);
-        let last = records.last().filter(|_| has_more);
+        let records = records.collect::<sqlx::Result<Vec<_>>>()?;
+        let mut page = PageItems::new(wanted.limit);
+        let filled = page.fill(&records, |record| record.json.get().to_owned());
+        let has_more = filled.has_more || seen.has_more;
+        let last = filled.last.filter(|_| has_more);
         Ok(Listed {
             position: seen.position,
             next: last.and_then(|last| next(kind, &order, last)),
-            records,
+            records: page,
         })
     }
 }

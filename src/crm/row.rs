@@ -7,6 +7,7 @@ use super::parse::Fields;
 use crate::event::Cursor;
 use crate::event::Epoch;
 use crate::ids::{BrokerId, RecordId, RecordPath, TeamId, UserId};
+use crate::paging::PageLimit;
 
 /// A record as the table has it.
 #[derive(Clone)]
@@ -183,6 +184,8 @@ pub(super) async fn take_bare(
 pub(super) struct Seen {
     pub(super) position: Cursor,
     pub(super) rows: Vec<Row>,
+    /// Whether there are more.
+    pub(super) has_more: bool,
 }
 
 /// A row beside the head of its broker's log.
@@ -219,6 +222,7 @@ fn seen(rows: Vec<SeenRow>) -> Option<Seen> {
     let first = rows.first()?;
     Some(Seen {
         position: Epoch::stored(&first.epoch).at(first.head),
+        has_more: rows.len() > 1 && rows.last().is_some_and(|last| last.id.is_none()),
         rows: rows.into_iter().filter_map(SeenRow::row).collect(),
     })
 }
@@ -249,7 +253,7 @@ pub(super) struct Page<'a> {
     pub(super) kind: &'a Kind,
     pub(super) teams: &'a [TeamId],
     pub(super) wanted: String,
-    pub(super) most: i32,
+    pub(super) limit: PageLimit,
 }
 
 /// A page of records, in order.
@@ -264,7 +268,7 @@ pub(super) async fn page(
                r.team_id as "team_id?", r.owner_id as "owner_id?", r.version as "version?",
                r.is_archived as "is_archived?", r.field_versions as "field_versions?"
            from porchlight.brokers b
-           left join lateral porchlight.records_page($2, b.broker_id, $3, $4::text::jsonb, $5)
+           left join lateral porchlight.records_page($2, b.broker_id, $3, $4::text::jsonb, $5, $6)
                with ordinality as r(id, told, secrets, team_id, owner_id, version, is_archived,
                    field_versions, place) on true
            where b.broker_id = $1 order by r.place"#,
@@ -272,7 +276,8 @@ pub(super) async fn page(
         page.kind.module.as_str(),
         &teams as &[&str],
         page.wanted,
-        page.most,
+        page.limit.rows(),
+        page.limit.bytes(),
     );
     Ok(seen(rows.fetch_all(connection).await?))
 }

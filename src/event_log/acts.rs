@@ -96,6 +96,8 @@ pub struct Wanted<'a> {
     pub user: Option<&'a UserId>,
     /// How many at the most.
     pub limit: i64,
+    /// How many bytes at the most, unless it is one act.
+    pub most_bytes: i64,
 }
 
 /// Acts, from new to old, all of one database snapshot.
@@ -104,56 +106,9 @@ pub struct Acts {
     /// Where the log stood.
     pub head: Head,
     /// The acts.
-    pub acts: Vec<Event>,
-}
-
-/// One record's acts are few among all of an audience, and are found by the record; others by the
-/// audience. An end of a lock is an act where somebody took it, and that of a task, which its
-/// user is told, unless the task is a part of another.
-/// (What begins with a fence is told to its worker.)
-macro_rules! acts_query {
-    ($wanted:expr, $ids:expr, $from:literal) => {
-        sqlx::query!(
-            r#"select b.epoch, b.head, b.horizon, e.position as "position?",
-                   e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
-                   e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
-                   e.new_owner as "new_owner?", e.truncated as "truncated?", e.created_at as "created_at?", e.previous::text
-               from porchlight.brokers b
-               left join lateral (
-                   select e.* from "# + $from + r#"
-                       and e.position < $3 and e.type = any($4)
-                       and ($5::text is null or e.module = $5)
-                       and ($6::text is null or e.record_id = $6)
-                       and ($7::text is null or e.user_id = $7)
-                       and (e.type not like '%:unlocked'
-                           or strpos(e.data::text, '"reason":"taken_over"') > 0)
-                       and (e.type not like 'ai:task:%' or e.audience like 'user:%'
-                           and strpos(e.data::text, '"parentId":"') = 0
-                           and e.data::text not like '{"fence":%')
-                       order by e.position desc limit $8
-                   ) e
-                   order by e.position desc limit $8
-               ) e on true
-               where b.broker_id = $1
-               order by e.position desc"#,
-            $wanted.broker.as_str(),
-            $ids,
-            $wanted.before,
-            $wanted.types,
-            $wanted.module.map(ModuleName::as_str),
-            $wanted.record.map(RecordId::as_str),
-            $wanted.user.map(UserId::as_str),
-            $wanted.limit,
-        )
-        .map(|r| {
-            let head = Head {
-                epoch: Epoch::stored(&r.epoch),
-                head: r.head,
-                horizon: r.horizon,
-            };
-            (head, telling_row!(r))
-        })
-    };
+    pub events: Vec<Event>,
+    /// Whether there are more.
+    pub has_more: bool,
 }
 
 /// What was done, as far as `wanted.audiences` were told of it; `None` where there is no log.
@@ -162,32 +117,47 @@ pub async fn list(
     wanted: &Wanted<'_>,
 ) -> sqlx::Result<Option<Acts>> {
     let ids: Vec<_> = wanted.audiences.iter().map(ToString::to_string).collect();
-    let rows = if wanted.record.is_some() {
-        let of_record = acts_query!(
-            wanted,
-            &ids,
-            "(select * from porchlight.events e
-              where e.broker_id = b.broker_id and e.audience = any($2)
-                  and e.module = $5 and e.record_id = $6"
-        );
-        of_record.fetch_all(connection).await?
-    } else {
-        let of_audiences = acts_query!(
-            wanted,
-            &ids,
-            "unnest($2::text[]) as mine(audience) cross join lateral (
-                 select * from porchlight.events e
-                 where e.broker_id = b.broker_id and e.audience = mine.audience"
-        );
-        of_audiences.fetch_all(connection).await?
-    };
+    let rows = sqlx::query!(
+        r#"select b.epoch, b.head, b.horizon, e.position as "position?",
+               e.audience as "audience?", e.type as "type?", e.module as "module?",
+               e.record_id as "record_id?", e.user_id as "user_id?", e.version as "version?",
+               e.data::text, e.changes::text, e.private::text, e.owner_id as "owner_id?",
+               e.new_owner as "new_owner?", e.truncated as "truncated?",
+               e.created_at as "created_at?", e.previous::text
+           from porchlight.brokers b
+           left join lateral porchlight.acts_page(b.broker_id, $2, $3, $4, $5, $6, $7, $8, $9)
+               with ordinality e on true
+           where b.broker_id = $1 order by e.ordinality"#,
+        wanted.broker.as_str(),
+        &ids,
+        wanted.before,
+        wanted.types,
+        wanted.module.map(ModuleName::as_str),
+        wanted.record.map(RecordId::as_str),
+        wanted.user.map(UserId::as_str),
+        wanted.limit,
+        wanted.most_bytes,
+    )
+    .map(|r| {
+        let head = Head {
+            epoch: Epoch::stored(&r.epoch),
+            head: r.head,
+            horizon: r.horizon,
+        };
+        (head, telling_row!(r))
+    })
+    .fetch_all(connection)
+    .await?;
     let Some((head, _)) = rows.first() else {
         return Ok(None);
     };
     let head = head.clone();
-    let acts = rows
-        .into_iter()
-        .filter_map(|(_, row)| row.event())
-        .collect();
-    Ok(Some(Acts { head, acts }))
+    let last = rows.last().map(|(_, last)| last.row.position);
+    let has_more = rows.len() > 1 && last == Some(None);
+    let acts = rows.into_iter();
+    Ok(Some(Acts {
+        head,
+        events: acts.filter_map(|(_, row)| row.event()).collect(),
+        has_more,
+    }))
 }

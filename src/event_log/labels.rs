@@ -1,5 +1,6 @@
 //! What the log last said in one field of a record, which people know the record by.
 
+use futures_util::TryStreamExt;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
@@ -32,21 +33,23 @@ pub struct Told {
     pub objects: Vec<Box<RawValue>>,
 }
 
-/// Candidates for every record, the newest first.
+/// Candidates for every record, the newest first. Each is shown to `see` and let go of before the
+/// next one is read: all together can be large.
 ///
 /// The text is searched, not the JSON: what was published is kept to the letter, and Postgres
 /// refuses to look into some of it.
 pub async fn find(
     connection: &mut PgConnection,
     question: &Question<'_>,
-) -> sqlx::Result<Vec<Told>> {
+    mut see: impl FnMut(Told),
+) -> sqlx::Result<()> {
     let records = question.records.iter();
     let modules: Vec<_> = records.clone().map(|(r, _)| r.module.as_str()).collect();
     let ids: Vec<_> = records.clone().map(|(r, _)| r.id.as_str()).collect();
     let keys: Vec<_> = records.map(|(_, field)| format!("\"{field}\":")).collect();
     let seen_by = question.seen_by;
     let seen_by: Option<Vec<_>> = seen_by.map(|by| by.iter().map(ToString::to_string).collect());
-    let rows = sqlx::query!(
+    let mut rows = sqlx::query!(
         r#"select r.ord as "ord!", e.changes, e.data
            from unnest($2::text[], $3::text[], $4::text[])
                with ordinality as r(module, record_id, key, ord)
@@ -75,15 +78,14 @@ pub async fn find(
         FIRST,
         CANDIDATES,
     )
-    .fetch_all(connection)
-    .await?;
+    .fetch(connection);
     let raw = |json: Option<String>| json.and_then(|json| RawValue::from_string(json).ok());
-    let told = |ord: i64, objects: [Option<String>; 2]| Told {
-        of: usize::try_from(ord - 1).unwrap_or_default(),
-        objects: objects.into_iter().filter_map(raw).collect(),
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| told(row.ord, [row.changes, row.data]))
-        .collect())
+    while let Some(row) = rows.try_next().await? {
+        let objects = [row.changes, row.data].into_iter().filter_map(raw);
+        see(Told {
+            of: usize::try_from(row.ord - 1).unwrap_or_default(),
+            objects: objects.collect(),
+        });
+    }
+    Ok(())
 }

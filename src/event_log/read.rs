@@ -12,6 +12,8 @@ use crate::ids::{BrokerId, EventType, ModuleName, RecordId, UserId};
 
 /// How many events a page for few audiences has.
 const PAGE_EVENTS: i64 = 256;
+/// How many bytes of events a page for replay has, or one event, and a step of the follower.
+const PAGE_BYTES: i64 = 1 << 20;
 /// How many positions a page for many audiences spans.
 const WIDE_PAGE_POSITIONS: i64 = 1_024;
 /// Up to here each audience is looked up by itself; beyond, the log is read in order.
@@ -67,7 +69,7 @@ impl Row {
     }
 }
 
-/// Everything of `broker` after `position`, up to `limit` events.
+/// Everything of `broker` after `position`, up to `limit` events, or fewer that are large.
 pub async fn after(
     connection: &mut PgConnection,
     broker: &BrokerId,
@@ -78,11 +80,13 @@ pub async fn after(
         Row,
         r#"select position, audience, type, module, record_id, user_id, version,
                data::text, changes::text, private::text, owner_id, new_owner, truncated, created_at
-           from porchlight.events where broker_id = $1 and position > $2
-           order by position limit $3"#,
+           from porchlight.events_between($1, null, $2, $3, $4, $5)
+           where position is not null order by position"#,
         broker.as_str(),
         position,
+        i64::MAX,
         limit,
+        PAGE_BYTES,
     )
     .fetch_all(connection)
     .await?;
@@ -115,6 +119,8 @@ pub struct Want<'a> {
     pub records: Option<&'a [String]>,
     /// How many events at the most.
     pub limit: i64,
+    /// How many bytes at the most, unless it is one event.
+    pub most_bytes: i64,
 }
 
 /// A page of the log, all of one database snapshot.
@@ -162,55 +168,80 @@ macro_rules! page_row {
     };
 }
 
-/// The two directions differ in one comparison and one word.
+/// The pages differ in the function that reads them, which has the broker's log as `b`.
 macro_rules! page_query {
-    ($want:expr, $ids:expr, $compare:literal, $order:literal) => {
+    ($connection:expr, $from:literal, $broker:expr, $($argument:expr),+ $(,)?) => {
         sqlx::query!(
             r#"select b.epoch, b.head, b.horizon, e.position as "position?",
-                   e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
-                   e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
-                   e.new_owner as "new_owner?", e.truncated as "truncated?", e.created_at as "created_at?"
+                   e.audience as "audience?", e.type as "type?", e.module as "module?",
+                   e.record_id as "record_id?", e.user_id as "user_id?", e.version as "version?",
+                   e.data::text, e.changes::text, e.private::text, e.owner_id as "owner_id?",
+                   e.new_owner as "new_owner?", e.truncated as "truncated?",
+                   e.created_at as "created_at?"
                from porchlight.brokers b
-               left join lateral (
-                   select e.* from unnest($2::text[]) as mine(audience)
-                   cross join lateral (
-                       select * from porchlight.events e
-                       where e.broker_id = b.broker_id and e.audience = mine.audience
-                           and e.position "# + $compare + r#" $3
-                           and ($4::text[] is null or e.type like any($4))
-                           and ($5::text[] is null or e.module || '/' || e.record_id = any($5))
-                       order by e.position "# + $order + r#" limit $6
-                   ) e
-                   order by e.position "# + $order + r#" limit $6
-               ) e on true
-               where b.broker_id = $1"#,
-            $want.broker.as_str(),
-            $ids,
-            $want.beyond,
-            $want.types as Option<&[String]>,
-            $want.records as Option<&[String]>,
-            $want.limit,
+               left join lateral "# + $from + r#" with ordinality e on true
+               where b.broker_id = $1 order by e.ordinality"#,
+            $broker,
+            $($argument),+
         )
         .map(|r| page_row!(r))
+        .fetch_all($connection)
+        .await?
     };
 }
 
 /// A page of a few audiences' events; `None` when the broker has no log.
 pub async fn page(connection: &mut PgConnection, want: &Want<'_>) -> sqlx::Result<Option<Page>> {
     let ids: Vec<_> = want.audiences.iter().map(ToString::to_string).collect();
-    let rows = match want.direction {
-        Direction::Forward => {
-            page_query!(want, &ids, ">", "asc")
-                .fetch_all(connection)
-                .await?
-        }
-        Direction::Backward => {
-            page_query!(want, &ids, "<", "desc")
-                .fetch_all(connection)
-                .await?
-        }
-    };
+    let rows = page_query!(
+        connection,
+        "porchlight.events_page(b.broker_id, $2, $3, $4, $5, $6, $7, $8)",
+        want.broker.as_str(),
+        &ids,
+        want.beyond,
+        want.direction == Direction::Backward,
+        want.types as Option<&[String]>,
+        want.records as Option<&[String]>,
+        want.limit,
+        want.most_bytes,
+    );
     Ok(gathered(rows, want.limit))
+}
+
+/// The last events that somebody would be told.
+#[derive(Clone, Copy, Debug)]
+pub struct LastEvents<'a> {
+    /// Whose log.
+    pub broker: &'a BrokerId,
+    /// Whose eyes.
+    pub audiences: &'a [Audience],
+    /// `like` patterns of types; none: all.
+    pub types: Option<&'a [String]>,
+    /// `module/record` pairs; none: all.
+    pub records: Option<&'a [String]>,
+    /// How many.
+    pub count: i64,
+}
+
+/// The position before the first of the last events; the head where there are none. Only
+/// positions are read: their number is bounded, and the bytes of so many events are not.
+pub async fn before_last(
+    connection: &mut PgConnection,
+    last: &LastEvents<'_>,
+) -> sqlx::Result<i64> {
+    let ids: Vec<_> = last.audiences.iter().map(ToString::to_string).collect();
+    let position = sqlx::query_scalar!(
+        r#"select coalesce(
+               porchlight.position_of_last_events(b.broker_id, $2, $3, $4, $5) - 1, b.head
+           ) as "position!"
+           from porchlight.brokers b where b.broker_id = $1"#,
+        last.broker.as_str(),
+        &ids,
+        last.types as Option<&[String]>,
+        last.records as Option<&[String]>,
+        last.count,
+    );
+    Ok(position.fetch_optional(connection).await?.unwrap_or(0))
 }
 
 fn gathered(rows: Vec<PageRow>, limit: i64) -> Option<Page> {
@@ -221,12 +252,13 @@ fn gathered(rows: Vec<PageRow>, limit: i64) -> Option<Page> {
         head: first.head,
         horizon: first.horizon,
     };
+    let is_cut = rows.len() > 1 && rows.last().is_some_and(|last| last.row.position.is_none());
     let events: Vec<_> = rows.into_iter().filter_map(|r| r.row.event()).collect();
-    let is_last = i64::try_from(events.len()).unwrap_or(i64::MAX) < limit;
+    let is_full = i64::try_from(events.len()).unwrap_or(i64::MAX) >= limit;
     Some(Page {
         head,
         events,
-        is_last,
+        is_last: !is_full && !is_cut,
     })
 }
 
@@ -260,6 +292,7 @@ pub async fn replay(
         types: None,
         records: None,
         limit: PAGE_EVENTS,
+        most_bytes: PAGE_BYTES,
     };
     Ok(page(connection, &want).await?.map(
         |Page {
@@ -281,29 +314,31 @@ async fn replay_wide(
     after: i64,
 ) -> sqlx::Result<Option<ReplayPage>> {
     let ids: Vec<_> = audiences.iter().map(ToString::to_string).collect();
-    let rows = sqlx::query!(
-        r#"select b.epoch, b.head, b.horizon, e.position as "position?",
-               e.audience as "audience?", e.type as "type?", e.module, e.record_id, e.user_id,
-               e.version, e.data::text, e.changes::text, e.private::text, e.owner_id,
-               e.new_owner as "new_owner?", e.truncated as "truncated?", e.created_at as "created_at?"
-           from porchlight.brokers b
-           left join porchlight.events e on e.broker_id = b.broker_id
-               and e.position > $2 and e.position <= $2 + $3 and e.audience = any($4)
-           where b.broker_id = $1 order by e.position"#,
+    let end = after.saturating_add(WIDE_PAGE_POSITIONS);
+    let rows = page_query!(
+        connection,
+        "porchlight.events_between(b.broker_id, $2, $3, $4, $5, $6)",
         broker.as_str(),
-        after,
-        WIDE_PAGE_POSITIONS,
         &ids,
-    )
-    .map(|r| page_row!(r))
-    .fetch_all(connection)
-    .await?;
-    Ok(gathered(rows, i64::MAX).map(|Page { head, events, .. }| {
-        let upto = (after + WIDE_PAGE_POSITIONS).min(head.head);
-        ReplayPage {
-            upto: upto.max(after),
-            head,
-            events,
-        }
-    }))
+        after,
+        end,
+        WIDE_PAGE_POSITIONS,
+        PAGE_BYTES,
+    );
+    let page = gathered(rows, i64::MAX);
+    Ok(page.map(
+        |Page {
+             head,
+             events,
+             is_last,
+         }| {
+            let last = events.last().map_or(after, |event| event.position);
+            let upto = if is_last { end.min(head.head) } else { last };
+            ReplayPage {
+                upto: upto.max(after),
+                head,
+                events,
+            }
+        },
+    ))
 }

@@ -1,20 +1,22 @@
 //! `GET /activity`: what people did, in words.
 
 use actix_web::{HttpRequest, HttpResponse};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::get_events::number;
+use super::page::Page;
 use super::problem::Problem;
 use super::{Service, query};
-use crate::activity::{ActivityError, Asked, Item};
+use crate::activity::{ActivityError, Asked};
 use crate::history::HistoryError;
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId, UserId};
 use crate::stream::ResetReason;
 
 /// Acts of one answer.
-const LIMIT_DEFAULT: i64 = 20;
-const LIMIT_MOST: i64 = 100;
+const LIMIT_DEFAULT: usize = 20;
+const LIMIT_MOST: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -24,13 +26,6 @@ struct ActivityQuery {
     module: Option<String>,
     record_id: Option<String>,
     user: Option<String>,
-}
-
-/// Written as it is: JSON that was told to the letter need not be a value to others.
-#[derive(Serialize)]
-struct ActivityPage<'a> {
-    activity: &'a [Item],
-    next: Option<String>,
 }
 
 /// A page of what was done.
@@ -43,12 +38,12 @@ pub async fn list(
     let listed = service.app.activity.list(&caller, &asked).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
-    response.insert_header(("Cache-Control", "no-store"));
-    let next = listed.next.map(|next| next.to_string());
-    Ok(response.json(ActivityPage {
-        activity: &listed.items,
-        next,
-    }))
+    let page = Page {
+        name: "activity",
+        items: &listed.items,
+        fields: json!({"next": listed.next.map(|next| next.to_string())}),
+    };
+    Ok(page.answer(response))
 }
 
 impl Service {
@@ -67,7 +62,7 @@ impl Service {
             module,
             record,
             user,
-            limit: limit.unwrap_or(LIMIT_DEFAULT),
+            limit: self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)),
         })
     }
 }

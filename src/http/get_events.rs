@@ -6,17 +6,20 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
+use serde_json::json;
 
+use super::page::Page;
 use super::problem::Problem;
 use super::{Service, query};
 use crate::event::Cursor;
 use crate::history::{self, History, HistoryError, Place};
 use crate::identity::Caller;
+use crate::paging::PageLimit;
 use crate::stream::{Filter, ResetReason, Scope};
 
 /// Events of one answer.
-const LIMIT_DEFAULT: i64 = 100;
-const LIMIT_MOST: i64 = 1_000;
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MOST: usize = 1_000;
 /// Seconds that an answer may wait for events.
 const WAIT_MOST: u64 = 60;
 
@@ -39,16 +42,26 @@ pub async fn list(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    let asked = asked(&query::parse(&request)?)?;
+    let asked = service.history(&query::parse(&request)?)?;
     let listed = history::list(&service.app.streams, &service.board, &caller, asked).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
-    response.insert_header(("Cache-Control", "no-store"));
-    response.insert_header(("Content-Type", "application/json"));
-    Ok(response.body(listed.json()))
+    let page = Page {
+        name: "events",
+        items: &listed.events,
+        fields: json!({"next": listed.next.map(|next| next.to_string())}),
+    };
+    Ok(page.answer(response))
 }
 
-fn asked(query: &EventsQuery) -> Result<History, Problem> {
+impl Service {
+    fn history(&self, query: &EventsQuery) -> Result<History, Problem> {
+        let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?;
+        asked(query, self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)))
+    }
+}
+
+fn asked(query: &EventsQuery, limit: PageLimit) -> Result<History, Problem> {
     let team = query.team.as_deref().map(str::parse).transpose();
     let team = team.map_err(|e| Problem::bad_parameter("team", e))?;
     let scope = match (query.scope.as_deref(), team) {
@@ -67,7 +80,6 @@ fn asked(query: &EventsQuery) -> Result<History, Problem> {
     };
     let filter = Filter::parse(query.types.as_deref(), query.records.as_deref())
         .map_err(|e| Problem::bad_parameter(e.field, e.error))?;
-    let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?.unwrap_or(LIMIT_DEFAULT);
     let wait = number("wait", query.wait.as_deref(), 0..=WAIT_MOST)?.map(Duration::from_secs);
     let cursor = |field, text: Option<&str>| -> Result<Option<Cursor>, Problem> {
         text.map(str::parse)

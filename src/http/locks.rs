@@ -5,12 +5,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, json};
 
+use super::get_events::number;
+use super::page::Page;
 use super::problem::Problem;
 use super::record::record_path;
 use super::{Service, query};
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId, RecordPath, SessionName};
-use crate::locks::{Claim, InvalidLease, Lease, Lock, TakeoverRight, Wanted};
+use crate::locks::{Claim, InvalidLease, Lease, MOST_LISTED, TakeoverRight, Wanted};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -39,6 +41,8 @@ struct RequestBody {
 struct ListQuery {
     module: Option<String>,
     record: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,8 +52,8 @@ struct ReleaseQuery {
 }
 
 #[derive(Serialize)]
-struct LocksJson<'a> {
-    locks: &'a [Lock],
+struct LocksFields {
+    next: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }
@@ -148,15 +152,22 @@ pub async fn list(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    let wanted = service.wanted(&query::parse(&request)?)?;
-    let listed = service.app.locks.list(&caller, &wanted).await?;
+    let query: ListQuery = query::parse(&request)?;
+    let limit = number("limit", query.limit.as_deref(), 1..=MOST_LISTED)?;
+    let limit = service.page_limit(limit.unwrap_or(MOST_LISTED));
+    let wanted = service.wanted(&query)?;
+    let listed = service.app.locks.list(&caller, &wanted, limit).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
-    response.insert_header(("Cache-Control", "no-store"));
-    Ok(response.json(LocksJson {
-        locks: &listed.locks,
-        truncated: listed.is_truncated,
-    }))
+    let page = Page {
+        name: "locks",
+        items: &listed.locks,
+        fields: LocksFields {
+            truncated: listed.next.is_some(),
+            next: listed.next.map(|next| next.to_string()),
+        },
+    };
+    Ok(page.answer(response))
 }
 
 async fn takeover_right(
@@ -230,6 +241,12 @@ impl Service {
         if let Some(record) = &record {
             self.module(&record.module, "record")?;
         }
-        Ok(Wanted { module, record })
+        let after = query.cursor.as_deref().map(str::parse).transpose();
+        let after = after.map_err(|error| Problem::bad_parameter("cursor", error))?;
+        Ok(Wanted {
+            module,
+            record,
+            after,
+        })
     }
 }

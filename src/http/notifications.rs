@@ -3,11 +3,12 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::body;
 use super::get_events::number;
+use super::page::Page;
 use super::post_events::{AudienceBody, idempotency_key};
 use super::problem::Problem;
 use super::{Service, query};
@@ -16,12 +17,12 @@ use crate::event_log::idempotency::Key;
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId};
 use crate::notifications::{
-    Asked, Kind, Level, Notification, NotificationError, Post, Preferences, System, Text,
+    Asked, Kind, Level, NotificationError, Post, Preferences, System, Text,
 };
 
 /// Notifications of one answer.
-const LIMIT_DEFAULT: i64 = 50;
-const LIMIT_MOST: i64 = 200;
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MOST: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -94,20 +95,19 @@ pub async fn list(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    let asked = asked(&query::parse(&request)?)?;
+    let asked = service.notifications_asked(&query::parse(&request)?)?;
     let listed = service.app.notifications.list(&caller, asked).await?;
-    let notifications = listed.notifications.iter();
-    let notifications: Vec<_> = notifications
-        .map(|(one, is_read)| shown(one, *is_read))
-        .collect();
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
-    response.insert_header(("Cache-Control", "no-store"));
-    Ok(response.json(json!({
-        "notifications": notifications,
-        "unread": listed.unread,
-        "next": listed.next.map(|next| next.to_string()),
-    })))
+    let page = Page {
+        name: "notifications",
+        items: &listed.notifications,
+        fields: json!({
+            "unread": listed.unread,
+            "next": listed.next.map(|next| next.to_string()),
+        }),
+    };
+    Ok(page.answer(response))
 }
 
 /// The caller has read one.
@@ -181,27 +181,6 @@ pub async fn prefer(
     Ok(HttpResponse::Ok().json(preferences))
 }
 
-fn shown(notification: &Notification, is_read: bool) -> Value {
-    let mut json = notification.json();
-    json["read"] = json!(is_read);
-    json
-}
-
-fn asked(query: &ListQuery) -> Result<Asked, Problem> {
-    let only_unread = match query.unread.as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::bad_parameter("unread", "must be true or false")),
-    };
-    let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?.unwrap_or(LIMIT_DEFAULT);
-    let before = query.cursor.as_deref().map(|cursor| id("cursor", cursor));
-    Ok(Asked {
-        only_unread,
-        before: before.transpose()?,
-        limit,
-    })
-}
-
 /// The number of a notification, as a parameter has it.
 fn id(field: &str, text: &str) -> Result<i64, Problem> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
@@ -210,6 +189,21 @@ fn id(field: &str, text: &str) -> Result<i64, Problem> {
 }
 
 impl Service {
+    fn notifications_asked(&self, query: &ListQuery) -> Result<Asked, Problem> {
+        let only_unread = match query.unread.as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Problem::bad_parameter("unread", "must be true or false")),
+        };
+        let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?;
+        let before = query.cursor.as_deref().map(|cursor| id("cursor", cursor));
+        Ok(Asked {
+            only_unread,
+            before: before.transpose()?,
+            limit: self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)),
+        })
+    }
+
     fn checked(&self, body: PostBody) -> Result<Post, Problem> {
         let invalid = |field: &'static str| {
             move |error: crate::notifications::InvalidText| {

@@ -5,12 +5,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::get_events::number;
 use super::problem::Problem;
 use super::record::RecordBody;
-use super::{Service, body, query};
+use super::{Service, body, page, query};
 use crate::event::Audience;
 use crate::identity::Caller;
 use crate::ids::{RecordPath, SessionName, TeamId};
+use crate::presence::told::MOST_LISTED;
 use crate::presence::{Beat, PresenceError, Status, View};
 use crate::stream::Scope;
 
@@ -91,6 +93,8 @@ pub async fn leave(
 struct PresenceQuery {
     record: Option<String>,
     team: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
 }
 
 /// Who is here, as far as the caller may see it.
@@ -110,16 +114,19 @@ pub async fn list(
         seen.map_err(|error| Problem::from(error).at("record"))?;
     }
     let audiences = audiences(&caller, query.team.as_deref())?;
+    let limit = number("limit", query.limit.as_deref(), 1..=MOST_LISTED)?;
+    let after = query.cursor.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|error| Problem::bad_parameter("cursor", error))?;
     let records = record.map(|record| [record].into_iter().collect());
     let view = View {
         audiences: &audiences,
         records: records.as_ref(),
         by_number: false,
+        after: after.as_ref(),
+        limit: service.page_limit(limit.unwrap_or(MOST_LISTED)),
     };
     let people = service.app.presence.look(&caller.broker, &view).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header(("Cache-Control", "no-store"))
-        .json(people))
+    Ok(page::whole(HttpResponse::Ok(), people.to_string()))
 }
 
 fn audiences(caller: &Caller, team: Option<&str>) -> Result<std::sync::Arc<[Audience]>, Problem> {

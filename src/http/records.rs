@@ -3,8 +3,10 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::json;
 
+use super::get_events::number;
+use super::page::Page;
 use super::precondition::{fence, versions};
 use super::problem::Problem;
 use super::record::record_path;
@@ -52,12 +54,6 @@ struct KindJson<'a> {
     fields: &'a [Field],
 }
 
-#[derive(Serialize)]
-struct ListedJson<'a> {
-    records: Vec<&'a RawValue>,
-    next: Option<&'a str>,
-}
-
 /// Which records there are, and their fields.
 pub async fn catalogue(
     request: HttpRequest,
@@ -88,15 +84,16 @@ pub async fn list(
     module: Module,
 ) -> Result<HttpResponse, Problem> {
     let kind = service.app.crm.kind(&module_name(&module)?).await?;
-    let wanted = wanted(query::parse(&request)?)?;
+    let wanted = service.records_wanted(query::parse(&request)?)?;
     let listed = service.app.crm.list(&caller, kind, &wanted).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header(("Stream-Position", listed.position.to_string()))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(ListedJson {
-            records: listed.records.iter().map(|record| &*record.json).collect(),
-            next: listed.next.as_deref(),
-        }))
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Stream-Position", listed.position.to_string()));
+    let page = Page {
+        name: "records",
+        items: &listed.records,
+        fields: json!({"next": listed.next}),
+    };
+    Ok(page.answer(response))
 }
 
 /// One record.
@@ -221,38 +218,29 @@ fn change(request: &HttpRequest, path: Path) -> Result<Change, Problem> {
     })
 }
 
-fn wanted(query: ListQuery) -> Result<Wanted, Problem> {
-    let owner = query.owner.as_deref().map(str::parse).transpose();
-    let team = query.team.as_deref().map(str::parse).transpose();
-    let is_archived = match query.archived.as_deref() {
-        None | Some("false") => Some(false),
-        Some("true") => Some(true),
-        Some("all") => None,
-        Some(_) => {
-            let reason = "must be false, true or all";
-            return Err(Problem::bad_parameter("archived", reason));
-        }
-    };
-    Ok(Wanted {
-        status: query.status,
-        search: query.q,
-        owner: owner.map_err(|error| Problem::bad_parameter("owner", error))?,
-        team: team.map_err(|error| Problem::bad_parameter("team", error))?,
-        is_archived,
-        sort: query.sort,
-        limit: limit(query.limit.as_deref())?,
-        cursor: query.cursor,
-    })
-}
-
-fn limit(text: Option<&str>) -> Result<i32, Problem> {
-    let Some(text) = text else {
-        return Ok(LIMIT_DEFAULT);
-    };
-    let limit = text
-        .parse()
-        .ok()
-        .filter(|limit| (1..=LIMIT_MOST).contains(limit));
-    let reason = format!("must be a number from 1 to {LIMIT_MOST}");
-    limit.ok_or_else(|| Problem::bad_parameter("limit", reason))
+impl Service {
+    fn records_wanted(&self, query: ListQuery) -> Result<Wanted, Problem> {
+        let owner = query.owner.as_deref().map(str::parse).transpose();
+        let team = query.team.as_deref().map(str::parse).transpose();
+        let is_archived = match query.archived.as_deref() {
+            None | Some("false") => Some(false),
+            Some("true") => Some(true),
+            Some("all") => None,
+            Some(_) => {
+                let reason = "must be false, true or all";
+                return Err(Problem::bad_parameter("archived", reason));
+            }
+        };
+        let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?;
+        Ok(Wanted {
+            status: query.status,
+            search: query.q,
+            owner: owner.map_err(|error| Problem::bad_parameter("owner", error))?,
+            team: team.map_err(|error| Problem::bad_parameter("team", error))?,
+            is_archived,
+            sort: query.sort,
+            limit: self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)),
+            cursor: query.cursor,
+        })
+    }
 }

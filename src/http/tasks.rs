@@ -2,11 +2,14 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::body::Object;
+use super::get_events::number;
+use super::page::Page;
 use super::post_events::idempotency_key;
 use super::problem::Problem;
 use super::{Service, body, query};
@@ -14,15 +17,15 @@ use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::identity::{Caller, Role};
 use crate::ids::{TaskId, TaskType, TeamId};
 use crate::imports;
-use crate::tasks::{Key, MOST_CHILDREN, NewTask, Order, Question, Task, Title};
+use crate::tasks::{Key, MOST_CHILDREN, NewTask, Order, Question, Title};
 
 /// Attempts that a task has unless its creator says otherwise, and how many those may be. An
 /// import goes on where the attempt before has ended, and so has as many as there are.
 const USUAL_ATTEMPTS: i32 = 3;
 const MOST_ATTEMPTS: i32 = 10;
 /// Tasks of one page.
-const LIMIT_DEFAULT: i64 = 50;
-const LIMIT_MOST: i64 = 200;
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MOST: usize = 200;
 /// Characters of a key in a body.
 const KEY_CHARS: usize = 255;
 
@@ -63,12 +66,6 @@ struct ListQuery {
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct TasksJson {
-    tasks: Vec<Task>,
-    next: Option<String>,
-}
-
 /// Asks for work.
 pub async fn create(
     request: HttpRequest,
@@ -102,15 +99,16 @@ pub async fn list(
     caller: Caller,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
-    let question = question(&query::parse(&request)?)?;
+    let question = service.tasks_question(&query::parse(&request)?)?;
     let listed = service.app.tasks.list(&caller, &question).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
-    response.insert_header(("Cache-Control", "no-store"));
-    Ok(response.json(TasksJson {
-        tasks: listed.tasks,
-        next: listed.next.map(|next| next.to_string()),
-    }))
+    let page = Page {
+        name: "tasks",
+        items: &listed.tasks,
+        fields: json!({"next": listed.next.map(|next| next.to_string())}),
+    };
+    Ok(page.answer(response))
 }
 
 /// All of a task.
@@ -251,28 +249,24 @@ fn key(header: Option<String>, body: Option<String>) -> Result<Option<String>, P
     }
 }
 
-fn question(query: &ListQuery) -> Result<Question, Problem> {
-    fn parsed<T>(field: &str, text: Option<&str>) -> Result<Option<T>, Problem>
-    where
-        T: std::str::FromStr,
-        T::Err: std::fmt::Display,
-    {
-        let parsed = text.map(str::parse).transpose();
-        parsed.map_err(|error| Problem::bad_parameter(field, error))
+impl Service {
+    fn tasks_question(&self, query: &ListQuery) -> Result<Question, Problem> {
+        let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?;
+        Ok(Question {
+            state: parsed("state", query.state.as_deref())?,
+            task_type: parsed("type", query.r#type.as_deref())?,
+            parent: parsed("parent", query.parent.as_deref())?,
+            user: parsed("user", query.user.as_deref())?,
+            before: parsed("cursor", query.cursor.as_deref())?,
+            limit: self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)),
+        })
     }
-    let limit = query.limit.as_deref().map(str::parse).transpose().ok();
-    let limit = limit.map(|limit| limit.unwrap_or(LIMIT_DEFAULT));
-    let limit = limit.filter(|limit| (1..=LIMIT_MOST).contains(limit));
-    let limit = limit.ok_or_else(|| {
-        let reason = format!("must be a number from 1 to {LIMIT_MOST}");
-        Problem::bad_parameter("limit", reason)
-    })?;
-    Ok(Question {
-        state: parsed("state", query.state.as_deref())?,
-        task_type: parsed("type", query.r#type.as_deref())?,
-        parent: parsed("parent", query.parent.as_deref())?,
-        user: parsed("user", query.user.as_deref())?,
-        before: parsed("cursor", query.cursor.as_deref())?,
-        limit,
-    })
+}
+
+fn parsed<T>(field: &str, text: Option<&str>) -> Result<Option<T>, Problem>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|error| Problem::bad_parameter(field, error))
 }

@@ -156,7 +156,7 @@ impl Clerk {
             brokers,
             audiences: None,
             wanted: Wanted::default(),
-            most: MOST_LOCKS + 1,
+            most: i64::try_from(MOST_LOCKS + 1).unwrap_or(i64::MAX),
         };
         self.database
             .run(async |connection| held(connection, &question).await)

@@ -1,5 +1,8 @@
 //! What is held, at one moment of the log.
 
+use std::fmt;
+use std::str::FromStr;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -8,6 +11,7 @@ use crate::event::{Audience, Cursor, Epoch};
 use crate::event_log::heads;
 use crate::identity::Caller;
 use crate::ids::{BrokerId, ModuleName, RecordPath};
+use crate::paging::{PageItems, PageLimit};
 
 /// Locks of one list.
 pub const MOST_LISTED: usize = 1_000;
@@ -19,22 +23,61 @@ pub struct Wanted {
     pub module: Option<ModuleName>,
     /// Only of this record.
     pub record: Option<RecordPath>,
+    /// Only those that come after this one.
+    pub after: Option<PageCursor>,
 }
 
 /// Locks, true at a position.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listed {
     /// Where the log stood.
     pub position: Cursor,
     /// The locks, those held longest first.
-    pub locks: Vec<Lock>,
-    /// Whether there were more.
-    pub is_truncated: bool,
+    pub locks: PageItems,
+    /// Where the next page begins, if there is one.
+    pub next: Option<PageCursor>,
+}
+
+/// A lock in the order of lists, as clients keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageCursor {
+    locked_at: OffsetDateTime,
+    record: RecordPath,
+}
+
+/// Text that is no such place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be the `next` of a page")]
+pub struct InvalidPageCursor;
+
+impl fmt::Display for PageCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.locked_at.unix_timestamp_nanos() / 1_000;
+        write!(f, "{micros}-{}", self.record)
+    }
+}
+
+impl FromStr for PageCursor {
+    type Err = InvalidPageCursor;
+    fn from_str(text: &str) -> Result<Self, InvalidPageCursor> {
+        let (micros, record) = text.split_once('-').ok_or(InvalidPageCursor)?;
+        let nanos = micros.parse::<i64>().map_err(|_| InvalidPageCursor)?;
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos) * 1_000);
+        Ok(Self {
+            locked_at: at.map_err(|_| InvalidPageCursor)?,
+            record: record.parse().map_err(|_| InvalidPageCursor)?,
+        })
+    }
 }
 
 impl Locks {
     /// The locks that the caller may see.
-    pub async fn list(&self, caller: &Caller, wanted: &Wanted) -> Result<Listed, LockError> {
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        wanted: &Wanted,
+        limit: PageLimit,
+    ) -> Result<Listed, LockError> {
         let mut connection = self.pool.acquire().await?;
         let mine = [Audience::Broker, Audience::User(caller.user.clone())];
         let teams = caller.teams.iter().cloned().map(Audience::Team);
@@ -42,24 +85,32 @@ impl Locks {
             brokers: std::slice::from_ref(&caller.broker),
             audiences: Some(mine.into_iter().chain(teams).collect()),
             wanted: wanted.clone(),
-            most: MOST_LISTED + 1,
+            most: limit.rows() + 1,
         };
+        let mut locks = PageItems::new(limit);
         let found = held(&mut connection, &question).await?.pop();
         let Some(found) = found else {
             // Nothing was ever told at this broker.
             let position = self.start_of_log(&mut connection, &caller.broker).await?;
             return Ok(Listed {
                 position,
-                locks: Vec::new(),
-                is_truncated: false,
+                locks,
+                next: None,
             });
         };
-        let is_truncated = found.locks.len() > MOST_LISTED;
-        let locks = found.locks.into_iter().take(MOST_LISTED);
+        let filled = locks.fill(found.locks, |(_, lock)| {
+            serde_json::to_string(lock).unwrap_or_default()
+        });
         Ok(Listed {
             position: found.position,
-            locks: locks.map(|(_, lock)| lock).collect(),
-            is_truncated,
+            locks,
+            next: filled.goes_on_after().map(|(_, last)| PageCursor {
+                locked_at: last.locked_at,
+                record: RecordPath {
+                    module: last.module,
+                    id: last.record_id,
+                },
+            }),
         })
     }
 
@@ -82,7 +133,7 @@ pub(super) struct Question<'a> {
     pub(super) audiences: Option<Vec<Audience>>,
     pub(super) wanted: Wanted,
     /// Locks of each broker.
-    pub(super) most: usize,
+    pub(super) most: i64,
 }
 
 /// The locks of one broker, and the log at that very moment.
@@ -118,6 +169,7 @@ pub(super) async fn held(
     let eyes = question.audiences.as_ref();
     let eyes: Option<Vec<_>> = eyes.map(|eyes| eyes.iter().map(ToString::to_string).collect());
     let wanted = &question.wanted;
+    let (record, after) = (wanted.record.as_ref(), wanted.after.as_ref());
     let rows = sqlx::query_as!(
         FoundRow,
         r#"select b.broker_id, b.epoch, b.head, l.module as "module?", l.record_id as "record_id?",
@@ -126,19 +178,33 @@ pub(super) async fn held(
            from porchlight.brokers b
            left join lateral (
                select * from porchlight.locks l
-               where l.broker_id = b.broker_id and l.locked_until > statement_timestamp()
+               where l.broker_id = b.broker_id and l.module = $6 and l.record_id = $4
+                   and l.locked_until > statement_timestamp()
                    and ($2::text[] is null or l.audience = any($2))
                    and ($3::text is null or l.module = $3)
-                   and ($4::text is null or l.module || '/' || l.record_id = $4)
-               order by l.locked_at, l.module, l.record_id limit $5
+                   and (l.locked_at, l.module, l.record_id)
+                       > (coalesce($7::timestamptz, '-infinity'), coalesce($8, ''), coalesce($9, ''))
+               union all
+               (select * from porchlight.locks l
+                where l.broker_id = b.broker_id and $4::text is null
+                    and l.locked_until > statement_timestamp()
+                    and ($2::text[] is null or l.audience = any($2))
+                    and ($3::text is null or l.module = $3)
+                    and (l.locked_at, l.module, l.record_id)
+                        > (coalesce($7::timestamptz, '-infinity'), coalesce($8, ''), coalesce($9, ''))
+                order by l.locked_at, l.module, l.record_id limit $5)
            ) l on true
            where b.broker_id = any($1)
            order by b.broker_id, l.locked_at, l.module, l.record_id"#,
         &brokers as &[&str],
         eyes as Option<Vec<String>>,
         wanted.module.as_ref().map(ModuleName::as_str),
-        wanted.record.as_ref().map(ToString::to_string),
-        i64::try_from(question.most).unwrap_or(i64::MAX),
+        record.map(|record| record.id.as_str()),
+        question.most,
+        record.map(|record| record.module.as_str()),
+        after.map(|after| after.locked_at),
+        after.map(|after| after.record.module.as_str()),
+        after.map(|after| after.record.id.as_str()),
     )
     .fetch_all(connection)
     .await?;

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::notification::{Kind, Notification, Said, System};
+use super::unread;
 use crate::event::{Audience, NewEvent};
 use crate::ids::{BrokerId, ModuleName, RecordId, UserId};
 
@@ -103,7 +104,7 @@ pub(super) async fn enter(
     let mut older = BTreeMap::new();
     if !users.is_empty() {
         take_readers(connection, broker, &users).await?;
-        unread = counted(connection, broker, &users).await?;
+        unread = unread::keep_all(connection, broker, (&users, first - 1)).await?;
         older = takers_up(connection, broker, &drafts).await?;
     }
     let (mut new, mut again) = (Vec::new(), Vec::new());
@@ -164,30 +165,6 @@ async fn open(
     .fetch_one(connection)
     .await?;
     Ok((row.last_id, row.now))
-}
-
-/// How many unread ones those users have who have ever asked: of the others nobody knows the
-/// teams. Their rows are ours.
-async fn counted(
-    connection: &mut PgConnection,
-    broker: &BrokerId,
-    users: &[&str],
-) -> sqlx::Result<BTreeMap<UserId, i64>> {
-    let rows = sqlx::query!(
-        r#"select user_id, porchlight.unread_notifications(broker_id, user_id,
-                   array['broker', 'user:' || user_id] || teams) as "unread!"
-           from porchlight.notification_marks
-           where broker_id = $1 and user_id = any($2) and teams is not null"#,
-        broker.as_str(),
-        users as &[&str],
-    )
-    .fetch_all(connection)
-    .await?;
-    let parsed = |id: &str| UserId::parse(id).ok();
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((parsed(&row.user_id)?, row.unread)))
-        .collect())
 }
 
 /// Unread ones that take up some of the drafts: their numbers and counts, by draft.

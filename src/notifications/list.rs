@@ -1,14 +1,17 @@
 //! Somebody's notifications and how many are unread, at one moment of the log.
 
+use serde_json::json;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::notification::{Notification, Said};
+use super::unread;
 use super::{NotificationError, Notifications};
 use crate::event::{Audience, Cursor, Epoch};
 use crate::event_log::heads;
 use crate::identity::Caller;
 use crate::ids::{BrokerId, ModuleName, RecordId, TeamId, UserId};
+use crate::paging::{PageItems, PageLimit};
 
 /// Looks at most: one finds that the broker has no log, one that nobody knows the teams.
 const MOST_LOOKS: usize = 4;
@@ -20,8 +23,8 @@ pub struct Asked {
     pub only_unread: bool,
     /// Only before this one.
     pub before: Option<i64>,
-    /// How many at the most.
-    pub limit: i64,
+    /// How long the page may be.
+    pub limit: PageLimit,
 }
 
 /// A page, true at a position.
@@ -30,7 +33,7 @@ pub struct Listed {
     /// Where the log stood.
     pub position: Cursor,
     /// From new to old, each with whether it is read.
-    pub notifications: Vec<(Notification, bool)>,
+    pub notifications: PageItems,
     /// How many are unread, of all.
     pub unread: i64,
     /// Before which one the next page is.
@@ -77,10 +80,33 @@ impl Row {
     }
 }
 
+/// A row of a look: what is true of all, and one notification.
+struct LookRow {
+    epoch: String,
+    head: i64,
+    teams: Option<Vec<String>>,
+    unread: i64,
+    is_behind: bool,
+    id: Option<i64>,
+    audience: Option<String>,
+    level: Option<String>,
+    kind: Option<String>,
+    system: Option<String>,
+    title: Option<String>,
+    body: Option<String>,
+    module: Option<String>,
+    record_id: Option<String>,
+    user_id: Option<String>,
+    count: Option<i64>,
+    told_at: Option<OffsetDateTime>,
+    is_read: Option<bool>,
+}
+
 /// What one look finds.
 struct Look {
     position: Cursor,
     unread: i64,
+    is_behind: bool,
     teams: Option<Vec<String>>,
     notifications: Vec<(Notification, bool)>,
 }
@@ -98,24 +124,38 @@ impl Notifications {
                 continue;
             };
             let teams = teams(caller);
-            if found.teams.is_none_or(|known| known != teams) {
+            if found.teams.as_ref() != Some(&teams) {
                 remember_teams(&mut connection, caller, &teams).await?;
                 continue;
             }
-            let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
-            let mut notifications = found.notifications;
-            let has_more = notifications.len() > limit;
-            notifications.truncate(limit);
-            let next = notifications.last().map(|(last, _)| last.id);
-            return Ok(Listed {
-                position: found.position,
-                next: next.filter(|_| has_more),
-                unread: found.unread,
-                notifications,
-            });
+            if found.is_behind
+                && let Err(error) = unread::catch_up(&mut connection, caller).await
+            {
+                // This list is whole, and the next one tries again.
+                tracing::debug!(%error, "the number of unread notifications was not kept");
+            }
+            return Ok(found.listed(asked.limit));
         }
         // Two devices whose tokens name different teams ask at once, again and again.
         Err(NotificationError::Busy)
+    }
+}
+
+impl Look {
+    fn listed(self, limit: PageLimit) -> Listed {
+        let mut page = PageItems::new(limit);
+        let filled = page.fill(self.notifications, |(notification, is_read)| {
+            let mut json = notification.json();
+            json["read"] = json!(is_read);
+            json.to_string()
+        });
+        let last = filled.goes_on_after();
+        Listed {
+            position: self.position,
+            notifications: page,
+            unread: self.unread,
+            next: last.map(|(last, _)| last.id),
+        }
     }
 }
 
@@ -160,54 +200,69 @@ pub(super) async fn remember_teams(
     .map(drop)
 }
 
-/// One statement, so that the list, the number and the log are of one moment.
+/// One statement, so that the list, the number and the log are of one moment. The number is
+/// computed once, and not for every row. It says how many unread ones there are to find, so that
+/// nothing is looked through after the last of them.
 async fn look(
     connection: &mut PgConnection,
     caller: &Caller,
     asked: Asked,
 ) -> sqlx::Result<Option<Look>> {
-    let rows = sqlx::query!(
-        r#"select b.epoch, b.head, m.teams as "teams?",
-               porchlight.unread_notifications($1, $2, $3) as "unread!",
-               n.id as "id?", n.audience as "audience?", n.level as "level?", n.kind, n.system,
+    let rows = sqlx::query_as!(
+        LookRow,
+        r#"with reader as materialized (
+               select b.broker_id, b.epoch, b.head, m.teams, m.read_up_to, c.unread, c.is_behind
+               from porchlight.brokers b
+               left join porchlight.notification_marks m
+                   on m.broker_id = b.broker_id and m.user_id = $2
+               cross join lateral porchlight.count_unread($1, $2, $7) c
+               where b.broker_id = $1
+           )
+           select m.epoch, m.head, m.teams, m.unread as "unread!",
+               m.is_behind as "is_behind!", n.id as "id?", n.audience as "audience?", n.level as "level?", n.kind, n.system,
                n.title as "title?", n.body, n.module, n.record_id, n.user_id,
-               n.count as "count?", n.told_at as "told_at?", n.is_read as "is_read?"
-           from porchlight.brokers b
-           left join porchlight.notification_marks m
-               on m.broker_id = b.broker_id and m.user_id = $2
+               n.count as "count?", n.told_at as "told_at?",
+               (n.id <= m.read_up_to or r.is_read) as is_read
+           from reader m
            left join lateral (
                select n.* from unnest($3::text[]) as mine(audience)
                cross join lateral (
-                   select n.*, n.id <= coalesce(m.read_up_to, 0) or exists (
-                           select from porchlight.notification_reads r
-                           where r.broker_id = n.broker_id and r.id = n.id and r.user_id = $2
-                       ) as is_read
-                   from porchlight.notifications n
-                   where n.broker_id = b.broker_id and n.audience = mine.audience and n.id < $4
+                   select n.* from porchlight.notifications n
+                   where n.broker_id = $1 and n.audience = mine.audience and n.id < $4
                        and n.id > case when $5 then coalesce(m.read_up_to, 0) else 0 end
                        and not ($5 and exists (
                            select from porchlight.notification_reads r
-                           where r.broker_id = n.broker_id and r.id = n.id and r.user_id = $2))
-                   order by n.id desc limit $6
+                           where r.broker_id = n.broker_id and r.id = n.id and r.user_id = $2
+                           offset 0))
+                   order by n.id desc limit case when $5 then least($6, m.unread) else $6 end
                ) n
                order by n.id desc limit $6
            ) n on true
-           where b.broker_id = $1
+           left join lateral (
+               select true as is_read from porchlight.notification_reads r
+               where r.broker_id = $1 and r.id = n.id and r.user_id = $2 offset 0
+           ) r on true
            order by n.id desc"#,
         caller.broker.as_str(),
         caller.user.as_str(),
         &audiences(caller),
         asked.before.unwrap_or(i64::MAX),
         asked.only_unread,
-        asked.limit + 1,
+        asked.limit.rows() + 1,
+        &teams(caller),
     )
     .fetch_all(connection)
     .await?;
+    Ok(gathered(rows))
+}
+
+fn gathered(rows: Vec<LookRow>) -> Option<Look> {
     let mut look = None;
     for r in rows {
         let look = look.get_or_insert_with(|| Look {
             position: Epoch::stored(&r.epoch).at(r.head),
             unread: r.unread,
+            is_behind: r.is_behind,
             teams: r.teams,
             notifications: Vec::new(),
         });
@@ -229,7 +284,7 @@ async fn look(
         look.notifications
             .extend(row.notification().map(|one| (one, is_read)));
     }
-    Ok(look)
+    look
 }
 
 /// The notification of this number.

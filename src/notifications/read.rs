@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::book::{hold, take_readers};
 use super::list::{audiences, remember_teams, teams};
-use super::{NotificationError, Notifications};
+use super::{NotificationError, Notifications, unread};
 use crate::event::{Audience, NewEvent};
 use crate::identity::Caller;
 use crate::ids::EventType;
@@ -17,22 +17,16 @@ pub struct Unread(pub i64);
 impl Notifications {
     /// The caller has read this one.
     pub async fn read(&self, caller: &Caller, id: i64) -> Result<Unread, NotificationError> {
-        let (mut transaction, _) = self.open(caller).await?;
+        let (mut transaction, last) = self.open(caller).await?;
         let is_read = is_read(&mut transaction, caller, id).await?;
-        if is_read.ok_or(NotificationError::Unknown(id))? {
-            let unread = count(&mut transaction, caller).await?;
+        let is_read = is_read.ok_or(NotificationError::Unknown(id))?;
+        let before = unread::keep(&mut transaction, caller, last).await?;
+        if is_read {
             transaction.commit().await?;
-            return Ok(Unread(unread));
+            return Ok(Unread(before));
         }
-        sqlx::query!(
-            "insert into porchlight.notification_reads (broker_id, id, user_id) values ($1, $2, $3)",
-            caller.broker.as_str(),
-            id,
-            caller.user.as_str(),
-        )
-        .execute(&mut *transaction)
-        .await?;
-        let unread = count(&mut transaction, caller).await?;
+        unread::read_one(&mut transaction, caller, id).await?;
+        let unread = before - 1;
         let data = json!({"ids": [id], "unread": unread});
         self.tell(transaction, caller, &data).await?;
         Ok(Unread(unread))
@@ -46,17 +40,9 @@ impl Notifications {
     ) -> Result<Unread, NotificationError> {
         let (mut transaction, last) = self.open(caller).await?;
         let up_to = up_to.map_or(last, |up_to| up_to.min(last));
-        let before = count(&mut transaction, caller).await?;
-        sqlx::query!(
-            "update porchlight.notification_marks set read_up_to = greatest(read_up_to, $3)
-             where broker_id = $1 and user_id = $2",
-            caller.broker.as_str(),
-            caller.user.as_str(),
-            up_to,
-        )
-        .execute(&mut *transaction)
-        .await?;
-        let unread = count(&mut transaction, caller).await?;
+        let before = unread::keep(&mut transaction, caller, last).await?;
+        unread::read_up_to(&mut transaction, caller, up_to).await?;
+        let unread = unread::count(&mut transaction, caller).await?;
         if unread == before {
             transaction.commit().await?;
         } else {
@@ -116,16 +102,5 @@ async fn is_read(
         &audiences(caller),
     )
     .fetch_optional(connection)
-    .await
-}
-
-async fn count(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select porchlight.unread_notifications($1, $2, $3) as "unread!""#,
-        caller.broker.as_str(),
-        caller.user.as_str(),
-        &audiences(caller),
-    )
-    .fetch_one(connection)
     .await
 }

@@ -2,30 +2,56 @@
 
 use std::time::Duration;
 
+use sqlx::{Connection, Postgres, Transaction};
+
 use crate::database::Pool;
 
-/// How many one statement removes.
-const STEP: i64 = 1_000;
+/// How many one transaction removes. Whoever makes or reads notifications of the broker waits for it.
+const STEP: i64 = 500;
 
 /// Removes what is older; says how many went. Any number of instances may do it at once.
 pub async fn run(pool: &Pool, age: Duration) -> sqlx::Result<u64> {
     let mut connection = pool.acquire().await?;
     let mut removed = 0;
     loop {
-        let step = sqlx::query!(
-            "delete from porchlight.notifications where (broker_id, id) in (
-                 select broker_id, id from porchlight.notifications
-                 where created_at < now() - make_interval(secs => $1)
-                 order by broker_id, id limit $2 for update skip locked)",
+        let broker = sqlx::query_scalar!(
+            "select broker_id from porchlight.notifications
+             where created_at < now() - make_interval(secs => $1) order by created_at limit 1",
             age.as_secs_f64(),
-            STEP,
-        )
-        .execute(&mut *connection)
-        .await?
-        .rows_affected();
-        removed += step;
-        if step == 0 {
+        );
+        let Some(broker) = broker.fetch_optional(&mut *connection).await? else {
             return Ok(removed);
-        }
+        };
+        let mut transaction = connection.begin().await?;
+        removed += step(&mut transaction, &broker, age).await?;
+        transaction.commit().await?;
     }
+}
+
+/// Takes the book first, as everybody does: nobody counts what is unread meanwhile.
+async fn step(
+    transaction: &mut Transaction<'_, Postgres>,
+    broker: &str,
+    age: Duration,
+) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "insert into porchlight.notification_books as b (broker_id, last_id, removals)
+         values ($1, 0, 1)
+         on conflict (broker_id) do update set removals = b.removals + 1",
+        broker,
+    )
+    .execute(&mut **transaction)
+    .await?;
+    let removed = sqlx::query!(
+        "delete from porchlight.notifications where broker_id = $1 and id in (
+             select id from porchlight.notifications
+             where broker_id = $1 and created_at < now() - make_interval(secs => $2)
+             order by created_at limit $3)",
+        broker,
+        age.as_secs_f64(),
+        STEP,
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(removed.rows_affected())
 }

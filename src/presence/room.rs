@@ -1,6 +1,7 @@
 //! One broker's people: who is here, what has changed, and who is to hear of it.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use time::OffsetDateTime;
@@ -46,7 +47,8 @@ pub struct Now {
 /// Who of a team or of the broker is here.
 #[derive(Debug, Default)]
 struct Crowd {
-    people: FxHashSet<UserId>,
+    /// In order, as lists of them are.
+    people: BTreeSet<UserId>,
     online: usize,
 }
 
@@ -107,18 +109,25 @@ impl Room {
         self.people.get(user)?.shown.as_ref()
     }
 
-    /// Who of a team or of the broker is here, or the user themself.
-    #[must_use]
-    pub fn people_of(&self, audience: &Audience) -> Vec<&UserId> {
-        if let Audience::User(user) = audience {
-            let known = self.people.get_key_value(user).into_iter();
-            return known
-                .filter(|(_, entry)| entry.shown.is_some())
-                .map(|(user, _)| user)
-                .collect();
-        }
+    /// Who of a team or of the broker is here, or the user themself: in order, after one of them
+    /// if not from the first on. Nobody is looked at who is not asked for.
+    pub fn people_of<'a>(
+        &'a self,
+        audience: &Audience,
+        after: Option<&UserId>,
+    ) -> impl Iterator<Item = &'a UserId> {
+        let own = match audience {
+            Audience::User(user) => self.people.get_key_value(user),
+            _ => None,
+        };
+        let own = own.filter(|(user, entry)| {
+            entry.shown.is_some() && after.is_none_or(|after| *user > after)
+        });
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
         let crowd = self.crowds.get(audience).into_iter();
-        crowd.flat_map(|crowd| &crowd.people).collect()
+        let crowd =
+            crowd.flat_map(move |crowd| crowd.people.range::<UserId, _>((begin, Bound::Unbounded)));
+        own.map(|(user, _)| user).into_iter().chain(crowd)
     }
 
     /// How many of them are online.

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::moment::Moment;
 use super::person::{Horizon, Rules, Seen};
 use super::room::{Change, Now, Room};
 use super::sign::{Origin, Session, Sign, Source, Status};
+use super::told::View;
+use crate::event::Audience;
 use crate::ids::{TeamId, UserId};
+use crate::paging::PageLimit;
 
 const GRACE_MS: i64 = 1_000;
 const TIMEOUT_MS: i64 = 3_000;
@@ -275,4 +279,50 @@ fn a_crowd_becomes_large_once_and_small_again_once() {
         flips.extend(change.flipped.iter().map(|_| 19 - n));
     }
     assert_eq!(flips, [8, 8]);
+}
+
+#[test]
+fn a_page_of_a_large_crowd_looks_at_few_people_and_pages_join_to_all() {
+    const CROWD: usize = 20_000;
+    const PAGE: usize = 1_000;
+    let mut room = Room::new(rules(), 10);
+    for n in 0..CROWD {
+        let user = format!("u-{n}").parse().unwrap();
+        room.put(&user, (named(0), Origin::Here), beat(0, Status::Online));
+        room.judge(&user, now(0), &Horizon::default());
+    }
+    let (broker, team) = (Audience::Broker, Audience::Team("t".parse().unwrap()));
+    let own = Audience::User("u-7".parse().unwrap());
+    for audiences in [vec![broker], vec![team.clone()], vec![own, team]] {
+        let (mut listed, mut after) = (Vec::new(), None::<UserId>);
+        loop {
+            let view = View {
+                audiences: &audiences,
+                records: None,
+                by_number: false,
+                after: after.as_ref(),
+                limit: PageLimit::new(PAGE, 1 << 20),
+            };
+            assert!(view.people(&room).len() <= PAGE + 2, "{audiences:?}");
+            let page = view.of(&room);
+            assert_eq!(
+                (&page["online"], &page["complete"]),
+                (&json!(CROWD), &json!(false))
+            );
+            let users = page["users"].as_array().unwrap();
+            assert!(users.len() <= PAGE);
+            listed.extend(
+                users
+                    .iter()
+                    .map(|user| user["userId"].as_str().unwrap().to_owned()),
+            );
+            let Some(next) = page["next"].as_str() else {
+                break;
+            };
+            after = Some(next.parse().unwrap());
+        }
+        let mut all: Vec<_> = (0..CROWD).map(|n| format!("u-{n}")).collect();
+        all.sort_unstable();
+        assert_eq!(listed, all, "{audiences:?}");
+    }
 }

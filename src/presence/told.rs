@@ -11,9 +11,10 @@ use crate::event::{Audience, Event, NewEvent};
 use crate::hub::Whisper;
 use crate::ids::{EventType, RecordPath, UserId};
 use crate::modules::Modules;
+use crate::paging::{PageItems, PageLimit};
 
 /// People that one answer lists.
-const MOST_LISTED: usize = 1_000;
+pub const MOST_LISTED: usize = 1_000;
 
 /// The whispers that tell of a change; the room is as it is after it.
 #[must_use]
@@ -217,36 +218,38 @@ pub struct View<'a> {
     pub records: Option<&'a FxHashSet<RecordPath>>,
     /// Whether large crowds are shown by their number only.
     pub by_number: bool,
+    /// Only people after this one; none: from the first on.
+    pub after: Option<&'a UserId>,
+    /// How many are listed at once.
+    pub limit: PageLimit,
 }
 
 impl View<'_> {
-    /// What they see: `users`, how many of them are `online`, and whether that is all.
+    /// What they see: `users`, how many of them are `online`, whether that is all, and if not, after
+    /// whom to go on.
     #[must_use]
     pub fn of(&self, room: &Room) -> Value {
-        let mut users = match self.records {
-            None => self.people(room),
-            Some(records) => records
-                .iter()
-                .flat_map(|record| room.visitors(record))
-                .collect(),
-        };
-        users.sort_unstable();
-        users.dedup();
-        let mut listed: Vec<_> = users
-            .into_iter()
-            .filter_map(|user| self.listed(user, room.find(user)?))
-            .collect();
-        let is_cut = listed.len() > MOST_LISTED;
-        listed.truncate(MOST_LISTED);
-        let online = match self.records {
-            Some(_) => listed
-                .iter()
-                .filter(|user| user["status"] == "online")
-                .count(),
-            None => self.online(room),
-        };
+        let mut page = PageItems::new(self.limit);
+        let (mut listed, mut last, mut next) = (Vec::new(), None, None);
+        for user in self.people(room) {
+            let Some(person) = room.find(user).and_then(|shown| self.listed(user, shown)) else {
+                continue;
+            };
+            if !page.push(&person.to_string()) {
+                next = last;
+                break;
+            }
+            listed.push(person);
+            last = Some(user);
+        }
+        let is_all = next.is_none() && self.after.is_none();
         let is_large = self.records.is_none() && self.hides_some(room);
-        json!({"users": listed, "online": online, "complete": !is_cut && !is_large})
+        json!({
+            "users": listed,
+            "online": self.online(room),
+            "complete": is_all && !is_large,
+            "next": next.map(UserId::as_str),
+        })
     }
 
     fn hides_some(&self, room: &Room) -> bool {
@@ -257,27 +260,47 @@ impl View<'_> {
                 .any(|audience| room.is_large(audience))
     }
 
-    /// Everybody who may be listed one by one.
-    fn people<'r>(&self, room: &'r Room) -> Vec<&'r UserId> {
-        let shown = |audience: &&Audience| !(self.by_number && room.is_large(audience));
-        if self.audiences.contains(&Audience::Broker) && shown(&&Audience::Broker) {
-            return room.people_of(&Audience::Broker);
+    /// Everybody who may be listed one by one and comes after `self.after`, in order. There may be
+    /// more than these where they fill the page.
+    pub(super) fn people<'r>(&self, room: &'r Room) -> Vec<&'r UserId> {
+        if let Some(records) = self.records {
+            let visitors = records.iter().flat_map(|record| room.visitors(record));
+            let is_next = |user: &&UserId| self.after.is_none_or(|after| *user > after);
+            return in_order(visitors.filter(is_next));
         }
+        let most = usize::try_from(self.limit.rows()).unwrap_or(usize::MAX);
+        let shown = |audience: &&Audience| !(self.by_number && room.is_large(audience));
+        let everybody = self.audiences.iter().find(|all| **all == Audience::Broker);
+        if let Some(everybody) = everybody.filter(shown) {
+            return room
+                .people_of(everybody, self.after)
+                .take(most + 1)
+                .collect();
+        }
+        // The first of all are among the first of each.
         let audiences = self.audiences.iter().filter(shown);
-        audiences
-            .flat_map(|audience| room.people_of(audience))
-            .collect()
+        in_order(audiences.flat_map(|audience| room.people_of(audience, self.after).take(most + 1)))
     }
 
     fn online(&self, room: &Room) -> usize {
-        match self.audiences {
-            [one] => room.online(one),
-            all if all.contains(&Audience::Broker) => room.online(&Audience::Broker),
-            all => {
-                let people = all.iter().flat_map(|audience| room.people_of(audience));
-                let people: FxHashSet<_> = people.collect();
-                let is_online = |user: &&&UserId| room.find(user).is_some_and(Shown::is_online);
-                people.iter().filter(is_online).count()
+        let is_online = |user: &&UserId| room.find(user).is_some_and(Shown::is_online);
+        match (self.records, self.audiences) {
+            (Some(records), _) => {
+                let visitors = records.iter().flat_map(|record| room.visitors(record));
+                let is_seen = |user: &&UserId| {
+                    let shown = room.find(user);
+                    shown.is_some_and(|shown| self.listed(user, shown).is_some())
+                };
+                let online = in_order(visitors).into_iter().filter(is_online);
+                online.filter(is_seen).count()
+            }
+            (None, [one]) => room.online(one),
+            (None, all) if all.contains(&Audience::Broker) => room.online(&Audience::Broker),
+            (None, all) => {
+                let people = all
+                    .iter()
+                    .flat_map(|audience| room.people_of(audience, None));
+                in_order(people).into_iter().filter(is_online).count()
             }
         }
     }
@@ -311,4 +334,11 @@ impl View<'_> {
             "editing": editing,
         }))
     }
+}
+
+fn in_order<'a>(users: impl Iterator<Item = &'a UserId>) -> Vec<&'a UserId> {
+    let mut users: Vec<_> = users.collect();
+    users.sort_unstable();
+    users.dedup();
+    users
 }

@@ -3,9 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{Filter, Reader};
+use crate::paging::PageLimit;
 use crate::presence::View;
+use crate::presence::told::MOST_LISTED;
 
 const SNAPSHOT: &str = "presence:snapshot";
+/// Bytes of people that a snapshot lists. `GET /presence` has the others.
+const SNAPSHOT_BYTES: usize = 1 << 20;
 
 /// What a stream's eyes see of people: with records, only those who have one of them open.
 #[must_use]
@@ -14,6 +18,8 @@ pub fn view<'a>(reader: &'a Reader, filter: &'a Filter) -> View<'a> {
         audiences: reader.audiences(),
         records: filter.records(),
         by_number: true,
+        after: None,
+        limit: PageLimit::new(MOST_LISTED, SNAPSHOT_BYTES),
     }
 }
 
@@ -25,7 +31,7 @@ pub fn snapshot(people: Value, filter: &Filter) -> Option<Value> {
     }
     let mut snapshot = json!({"type": SNAPSHOT});
     if let (Value::Object(all), Value::Object(people)) = (&mut snapshot, people) {
-        all.extend(people);
+        all.extend(people.into_iter().filter(|(name, _)| name != "next"));
     }
     Some(snapshot)
 }

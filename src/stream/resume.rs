@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::{Filter, Scope};
 use crate::database::Pool;
 use crate::event::{Cursor, Epoch};
-use crate::event_log::read::{Direction, Want, page};
+use crate::event_log::read::{self, LastEvents};
 use crate::follower::head_in_table;
 
 /// How many events `since=-N` may ask for.
@@ -129,20 +129,14 @@ pub async fn start(
 /// The position before the last `n` events that this stream would carry.
 async fn before_last(pool: &Pool, reader: &Reader, filter: &Filter, n: i64) -> sqlx::Result<i64> {
     let (types, records) = (filter.like_patterns(), filter.record_paths());
-    let want = Want {
+    let last = LastEvents {
         broker: reader.broker(),
         audiences: reader.audiences(),
-        beyond: i64::MAX,
-        direction: Direction::Backward,
         types: types.as_deref(),
         records: records.as_deref(),
-        limit: n,
+        count: n,
     };
-    let page = page(&mut *pool.acquire().await?, &want).await?;
-    Ok(page.map_or(0, |page| match page.events.last() {
-        Some(oldest) => oldest.position - 1,
-        None => page.head.head,
-    }))
+    read::before_last(&mut *pool.acquire().await?, &last).await
 }
 
 /// The scope's own words for a reset: why, from where on, and where to look.

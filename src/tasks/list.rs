@@ -13,6 +13,7 @@ use crate::event::Cursor;
 use crate::event_log::heads;
 use crate::identity::Caller;
 use crate::ids::{BrokerId, TaskId, TaskType, TeamId, UserId};
+use crate::paging::{PageItems, PageLimit};
 
 /// A snapshot is one moment of everything.
 const SNAPSHOT: &str = "begin transaction isolation level repeatable read, read only";
@@ -27,7 +28,7 @@ pub struct Found {
 }
 
 /// Which tasks are wanted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Question {
     /// Only those that are there.
     pub state: Option<State>,
@@ -39,17 +40,17 @@ pub struct Question {
     pub user: Option<UserId>,
     /// Only those that are older than this.
     pub before: Option<PageCursor>,
-    /// How many at the most.
-    pub limit: i64,
+    /// How long the page may be.
+    pub limit: PageLimit,
 }
 
 /// Tasks, true at a position.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listed {
     /// Where the log stood.
     pub position: Cursor,
     /// The tasks, from new to old.
-    pub tasks: Vec<Task>,
+    pub tasks: PageItems,
     /// Where the next page begins, if there may be one.
     pub next: Option<PageCursor>,
 }
@@ -86,6 +87,16 @@ impl FromStr for PageCursor {
     }
 }
 
+impl Task {
+    /// Where it stands in lists.
+    fn place(&self) -> PageCursor {
+        PageCursor {
+            created_at: self.row.created_at,
+            id: self.row.id.clone(),
+        }
+    }
+}
+
 impl TaskBook {
     /// The tasks that the caller may see.
     pub async fn list(&self, caller: &Caller, question: &Question) -> Result<Listed, TaskError> {
@@ -93,19 +104,16 @@ impl TaskBook {
         if let Some(parent) = &question.parent {
             seen(&mut snapshot, caller, parent).await?;
         }
-        let mut rows = page(&mut snapshot, caller, question).await?;
-        let limit = usize::try_from(question.limit).unwrap_or(usize::MAX);
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| has_more);
-        let next = last.map(|row| PageCursor {
-            created_at: row.created_at,
-            id: row.id.clone(),
+        let rows = page(&mut snapshot, caller, question).await?;
+        let mut tasks = PageItems::new(question.limit);
+        let listed = rows.into_iter().map(Task::listed);
+        let filled = tasks.fill(listed, |task| {
+            serde_json::to_string(task).unwrap_or_default()
         });
         Ok(Listed {
             position,
-            tasks: rows.into_iter().map(Task::listed).collect(),
-            next,
+            tasks,
+            next: filled.goes_on_after().map(|last| last.place()),
         })
     }
 
@@ -131,8 +139,9 @@ impl TaskBook {
     }
 }
 
-/// The caller's own, those that their teams are told of, and for admins all: each from an index
-/// of its own, so that a page costs a page.
+/// The caller's own, those that their teams are told of, for admins all, or the steps of one workflow:
+/// each from an index of its own, so that a page costs a page. Where a page begins is not optional
+/// in the query: in a plan for any page it would be a filter, and not a place in the index.
 async fn page(
     snapshot: &mut Transaction<'_, Postgres>,
     caller: &Caller,
@@ -141,33 +150,41 @@ async fn page(
     let teams: Vec<_> = caller.teams.iter().map(TeamId::as_str).collect();
     let before = question.before.as_ref();
     let found = look!(
-        "select t.* from porchlight.tasks t where t.broker_id = $1 and t.id in (
-             (select id from porchlight.tasks
-              where broker_id = $1 and user_id = $2 and not $4
-                  and ($5::timestamptz is null or (created_at, id) < ($5, $6::text))
+        "null::text as partial, null::text as result",
+        of "select t.* from (select * from (
+             (select id, created_at from porchlight.tasks
+              where broker_id = $1 and user_id = $2 and not $4 and $9::text is null
+                  and (created_at, id) < (coalesce($5::timestamptz, 'infinity'), coalesce($6, ''))
                   and ($7::text is null or state = $7) and ($8::text is null or type = $8)
-                  and ($9::text is null or parent_id = $9)
                   and ($10::text is null or user_id = $10)
               order by created_at desc, id desc limit $11)
              union
-             (select l.id from unnest($3::text[]) as told(team) cross join lateral (
+             (select l.id, l.created_at from unnest($3::text[]) as told(team) cross join lateral (
                   select id, created_at from porchlight.tasks
-                  where broker_id = $1 and team_id = told.team and not $4
-                      and ($5::timestamptz is null or (created_at, id) < ($5, $6::text))
+                  where broker_id = $1 and team_id = told.team and not $4 and $9::text is null
+                      and (created_at, id) < (coalesce($5::timestamptz, 'infinity'), coalesce($6, ''))
                       and ($7::text is null or state = $7) and ($8::text is null or type = $8)
-                      and ($9::text is null or parent_id = $9)
                       and ($10::text is null or user_id = $10)
                   order by created_at desc, id desc limit $11
               ) l)
              union
-             (select id from porchlight.tasks
-              where broker_id = $1 and $4
-                  and ($5::timestamptz is null or (created_at, id) < ($5, $6::text))
+             (select id, created_at from porchlight.tasks
+              where broker_id = $1 and $4 and $9::text is null
+                  and (created_at, id) < (coalesce($5::timestamptz, 'infinity'), coalesce($6, ''))
                   and ($7::text is null or state = $7) and ($8::text is null or type = $8)
-                  and ($9::text is null or parent_id = $9)
                   and ($10::text is null or user_id = $10)
               order by created_at desc, id desc limit $11)
-         ) order by t.created_at desc, t.id desc limit $11",
+             union
+             (select id, created_at from porchlight.tasks
+              where broker_id = $1 and parent_id = $9
+                  and ($4 or user_id = $2 or team_id = any($3))
+                  and (created_at, id) < (coalesce($5::timestamptz, 'infinity'), coalesce($6, ''))
+                  and ($7::text is null or state = $7) and ($8::text is null or type = $8)
+                  and ($10::text is null or user_id = $10)
+              order by created_at desc, id desc limit $11)
+         ) found order by created_at desc, id desc limit $11) found cross join lateral (
+             select * from porchlight.tasks where broker_id = $1 and id = found.id offset 0
+         ) t",
         caller.broker.as_str(),
         caller.user.as_str(),
         &teams as &[&str],
@@ -178,7 +195,7 @@ async fn page(
         question.task_type.as_ref().map(TaskType::as_str),
         question.parent.as_ref().map(TaskId::as_str),
         question.user.as_ref().map(UserId::as_str),
-        question.limit + 1,
+        question.limit.rows() + 1,
     );
     let rows = found.fetch_all(&mut **snapshot).await?;
     rows.into_iter().map(Row::try_from).collect()

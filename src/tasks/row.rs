@@ -82,16 +82,19 @@ pub(super) struct At<'a> {
     pub(super) id: &'a TaskId,
 }
 
-/// Rows that `$mine` finds, from new to old. The time is taken once they are ours: a select
+/// Rows that `$mine` finds, from new to old; with `$large`, what stands for their large columns. The time is taken once they are ours: a select
 /// list by itself would be evaluated before the wait.
 macro_rules! look {
     ($mine:literal, $($argument:expr),+ $(,)?) => {
+        $crate::tasks::row::look!("partial::text, result::text", of $mine, $($argument),+)
+    };
+    ($large:literal, of $mine:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             $crate::tasks::row::Stored,
             r#"with mine as materialized ("# + $mine + r#")
                select id as "id!", user_id as "user_id!", team_id, type as "type!", title,
                    parent_id, is_workflow as "is_workflow!", retry_of, state as "state!",
-                   permille, step, steps, message, partial::text, result::text, error::text,
+                   permille, step, steps, message, "# + $large + r#", error::text,
                    attempt as "attempt!", max_attempts as "max_attempts!", worker_id,
                    lease_seconds, lease_until, run_after, cancel_requested_at,
                    cancel_requested_by, reported_at, told_at, is_untold as "is_untold!", output_bytes as "output_bytes!",

@@ -13,7 +13,7 @@ use crate::ids::{TaskId, TaskType, TeamId, UserId};
 /// A task. In lists, without what it was given and what it has found.
 #[derive(Clone, Debug)]
 pub struct Task {
-    row: Row,
+    pub(super) row: Row,
     params: Option<Box<RawValue>>,
 }
 
@@ -23,10 +23,8 @@ impl Task {
         Self { row, params }
     }
 
-    /// A task in a list, which is bounded only if its members are.
-    pub(super) fn listed(mut row: Row) -> Self {
-        row.progress.partial = None;
-        row.result = None;
+    /// A task in a list, whose large members were not read.
+    pub(super) fn listed(row: Row) -> Self {
         Self { row, params: None }
     }
 

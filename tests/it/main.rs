@@ -25,6 +25,7 @@ mod idempotency;
 mod imports;
 mod instances;
 mod isolation;
+mod lists;
 mod locks;
 mod notifications;
 mod openapi;

@@ -188,7 +188,20 @@ async fn a_bad_parameter_is_named_and_nothing_changes() {
             "unknown_module",
             "record",
         ),
-        (Method::GET, "/locks?limit=5", "invalid_parameter", "limit"),
+        (Method::GET, "/locks?limit=0", "invalid_parameter", "limit"),
+        (
+            Method::GET,
+            "/locks?limit=1001",
+            "invalid_parameter",
+            "limit",
+        ),
+        (
+            Method::GET,
+            "/locks?cursor=1-x",
+            "invalid_parameter",
+            "cursor",
+        ),
+        (Method::GET, "/locks?user=ann", "invalid_parameter", "user"),
     ] {
         let answer = send(b, &ann, (method, path), &Value::Null).await;
         let named = answer.refused(400, code, path);

@@ -103,6 +103,9 @@ async fn a_question_that_makes_no_sense_is_refused_by_name() {
         ("team=a%20b", 400, "invalid_parameter", "team"),
         ("team=else", 404, "unknown_team", "team"),
         ("user=ann", 400, "invalid_parameter", "user"),
+        ("limit=0", 400, "invalid_parameter", "limit"),
+        ("limit=1001", 400, "invalid_parameter", "limit"),
+        ("cursor=", 400, "invalid_parameter", "cursor"),
         ("team=t&team=t", 400, "invalid_parameter", "team"),
     ] {
         let answer = Answer::to(service.get(&format!("/presence?{query}"), &ann)).await;
