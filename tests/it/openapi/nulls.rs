@@ -38,13 +38,17 @@ fn bodies() -> Vec<(&'static str, &'static str, Role, Vec<Value>)> {
     let task = json!({"type": "x", "title": "T", "params": {}, "maxAttempts": 1});
     let mut step = task.clone();
     (step["parent"], step["team"]) = (json!("p"), json!("t"));
-    let mut workflow = task.clone();
-    (workflow["children"], workflow["idempotencyKey"]) = (json!([task]), json!("k"));
-    let mut import = task.clone();
-    import["params"] = json!({
+    // Of any type but that of imports, params are what one likes.
+    let mut like_import = task.clone();
+    like_import["params"] = json!({
         "module": "leads", "upload": "u", "csv": "Name", "mapping": {}, "onlyColumns": ["Name"],
         "mode": "keep", "encoding": "utf-8", "delimiter": ",", "teamId": "t",
     });
+    let mut import = like_import.clone();
+    import["type"] = json!("import_csv");
+    import["params"]["upload"] = Value::Null;
+    let mut workflow = task.clone();
+    (workflow["children"], workflow["idempotencyKey"]) = (json!([like_import]), json!("k"));
     let events = [&user, &team, &broker].map(|audience| event(audience.clone()));
     let both = json!({"events": events});
     let events = [events.to_vec(), vec![both]].concat();
@@ -78,7 +82,12 @@ fn bodies() -> Vec<(&'static str, &'static str, Role, Vec<Value>)> {
             vec![json!({"session": "s"})],
         ),
         ("POST", "/locks/{module}/{id}/takeover", agent, vec![claim]),
-        ("POST", "/tasks", agent, vec![task, step, workflow, import]),
+        (
+            "POST",
+            "/tasks",
+            agent,
+            vec![step, like_import, import, workflow],
+        ),
         (
             "POST",
             "/tasks/claim",
