@@ -228,7 +228,7 @@ impl From<PublishError> for Problem {
             PublishError::KeyReused => Self::new(
                 StatusCode::CONFLICT,
                 "idempotency_key_reused",
-                "This Idempotency-Key was used with another body in the last 24 hours. \
+                "You used this Idempotency-Key with another body in the last 24 hours. \
                  Use a new key for a new request.",
             )
             .at("Idempotency-Key"),

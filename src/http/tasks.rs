@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::body::Object;
-use super::post_events::idempotency_key;
+use super::idempotency::KEY_CHARS;
 use super::problem::Problem;
-use super::{Service, body, query};
+use super::{Service, body, idempotency, query};
 use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::identity::{Caller, Role};
 use crate::ids::{TaskId, TaskType, TeamId};
@@ -23,8 +23,6 @@ const MOST_ATTEMPTS: i32 = 10;
 /// Tasks of one page.
 const LIMIT_DEFAULT: i64 = 50;
 const LIMIT_MOST: i64 = 200;
-/// Characters of a key in a body.
-const KEY_CHARS: usize = 255;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -81,7 +79,7 @@ pub async fn create(
         return Err(Problem::new(StatusCode::FORBIDDEN, "role_needed", detail));
     }
     let Empty {} = query::parse(&request)?;
-    let header = idempotency_key(&request)?;
+    let header = idempotency::name(&request)?;
     let body = body::read(&request, payload, service.app.limits.body_bytes).await?;
     let order = order(body::parse(&body)?, header, &body)?;
     let created = service.app.tasks.create(&caller, order).await?;

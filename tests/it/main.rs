@@ -47,5 +47,6 @@ mod starting;
 mod stopping;
 mod tasks;
 mod tokens;
+mod user_ids;
 mod wire;
 mod workers;
