@@ -79,8 +79,8 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(keys: impl Iterator<Item = &'a KeyId> + Clone) -> Self {
-        let column = |value: fn(&'a KeyId) -> &'a str| keys.clone().map(value).collect();
+    fn of(keys: &[&'a KeyId]) -> Self {
+        let column = |value: fn(&'a KeyId) -> &'a str| keys.iter().copied().map(value).collect();
         Self {
             brokers: column(|key| key.broker.as_str()),
             principals: column(|key| key.principal.as_str()),
@@ -95,7 +95,8 @@ impl<'a> Columns<'a> {
 ///
 /// Waits for a transaction that is about to take the same key: its outcome decides.
 pub async fn claim(connection: &mut PgConnection, keys: &[&Key]) -> sqlx::Result<Vec<bool>> {
-    let columns = Columns::of(keys.iter().map(|key| &key.id));
+    let ids: Vec<_> = keys.iter().map(|key| &key.id).collect();
+    let columns = Columns::of(&ids);
     let hashes: Vec<_> = keys.iter().map(|k| k.body_hash.clone()).collect();
     let claimed = sqlx::query!(
         r#"with claimed as (
@@ -154,7 +155,8 @@ pub async fn taken(connection: &mut PgConnection, key: &KeyId) -> sqlx::Result<O
 
 /// Keeps the answer to a claimed key, in the transaction that claimed it.
 pub async fn keep(connection: &mut PgConnection, answers: &[(&Key, Appended)]) -> sqlx::Result<()> {
-    let columns = Columns::of(answers.iter().map(|(key, _)| &key.id));
+    let ids: Vec<_> = answers.iter().map(|(key, _)| &key.id).collect();
+    let columns = Columns::of(&ids);
     let epochs: Vec<_> = answers.iter().map(|(_, a)| a.epoch.as_str()).collect();
     let firsts: Vec<_> = answers.iter().map(|(_, a)| a.first).collect();
     let counts: Vec<_> = answers.iter().map(|(_, a)| a.count).collect();

@@ -87,6 +87,12 @@ impl Problem {
         problem
     }
 
+    /// Whether the same request may work later.
+    #[must_use]
+    pub fn is_for_later(&self) -> bool {
+        self.0.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// The database did not answer.
     #[must_use]
     pub fn database(error: &sqlx::Error) -> Self {

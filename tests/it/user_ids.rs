@@ -129,7 +129,8 @@ async fn locks_presence_and_signals_name_their_user() {
         .await;
         assert_eq!(lock["locks"][0]["holder"]["userId"], *user);
         // Asked for by a colleague with such an id, the holder is told so.
-        let mut holder = b.stream("/stream/user", &who).await;
+        let asked_for = "/stream/user?types=escrow:lock_requested";
+        let mut holder = b.stream(asked_for, &who).await;
         let asking = agent(USERS[(n + 1) % USERS.len()]);
         post(
             a,
@@ -174,7 +175,7 @@ async fn locks_presence_and_signals_name_their_user() {
             .delete(a.url(&format!("/locks/escrows/{record}?session=tab")));
         assert_eq!(
             Answer::to(released.bearer_auth(who.signed())).await.status,
-            200
+            204
         );
     }
     let people = list(b, &eve, "/presence", &[]).await;
