@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::activity::Activity;
+use crate::brokerages::{BrokerageQuery, Brokerages, QueryError};
 use crate::clock::{Clock, Dice};
 use crate::config::Config;
 use crate::crm::Crm;
@@ -59,6 +60,8 @@ pub struct App {
     pub pool: Pool,
     /// Who checks tokens.
     pub verifier: Verifier,
+    /// Where callers belong whose tokens do not say it, if that is to be looked up.
+    pub brokerages: Option<Brokerages>,
     /// The cookie a token may come in.
     pub token_cookie: String,
     /// Who publishes.
@@ -104,6 +107,9 @@ pub enum AppError {
     /// Keys and secrets.
     #[error(transparent)]
     Identity(#[from] crate::identity::IdentityError),
+    /// The query for brokerages.
+    #[error(transparent)]
+    BrokerQuery(#[from] QueryError),
     /// No secret outside of this machine.
     #[error(
         "JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_FILE is needed to listen on {0}: without one, \
@@ -176,6 +182,10 @@ impl Application {
         let listener = serve::listener(&config)?;
         let database = Database::open(&config.database).await?;
         database.migrate().await?;
+        let broker_query = match &config.identity.broker_query {
+            Some(query) => Some(BrokerageQuery::prepare(database.pool.clone(), query).await?),
+            None => None,
+        };
         let tasks = Tasks::default();
         let ground = Ground {
             config: &config,
@@ -183,7 +193,7 @@ impl Application {
             database: &database,
             tasks: &tasks,
         };
-        let app = Arc::new(ground.wire(verifier));
+        let app = Arc::new(ground.wire(verifier, broker_query));
         let demo = if config.demo.demo {
             Some(seeding::begin((&app.pool, &app.crm), &around.clock).await?)
         } else {

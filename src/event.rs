@@ -209,3 +209,35 @@ impl Event {
         event
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::tests::{any_name, any_user};
+
+    fn any_audience() -> impl Strategy<Value = Audience> {
+        prop_oneof![
+            Just(Audience::Broker),
+            Just(Audience::Workers),
+            any_name().prop_map(Audience::Team),
+            any_user().prop_map(Audience::User),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_audience_reads_back_as_it_was_written(audience in any_audience()) {
+            prop_assert_eq!(audience.to_string().parse::<Audience>().unwrap(), audience);
+        }
+    }
+
+    #[test]
+    fn a_user_is_no_other_audience_whatever_they_are_called() {
+        for id in ["broker", "workers", "team:a", "user:a", "a|team:b", ":"] {
+            let user = Audience::User(id.parse().unwrap());
+            assert_eq!(user.to_string().parse::<Audience>().unwrap(), user, "{id}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub mod console;
 pub mod cors;
 pub mod get_events;
 pub mod health;
+pub mod idempotency;
 pub mod lock_problem;
 pub mod locks;
 pub mod notifications;

@@ -4,6 +4,7 @@
 //! it. No claim is looked at before the signature holds. No error and no
 //! `Debug` output contains a token or a key.
 
+mod bearer;
 mod caller;
 mod claims;
 mod development;
@@ -18,6 +19,7 @@ mod rules;
 mod settings;
 mod verifier;
 
+pub use bearer::{Bearer, Identified};
 pub use caller::{Caller, MAX_TEAMS, Role, UnknownRole};
 pub use development::development_secret;
 pub use error::{IdentityError, KeyProblem, TokenError};

@@ -1,6 +1,6 @@
 //! What instances tell each other, by LISTEN and NOTIFY: that logs have grown, that presence has
 //! changed, which tasks have changed, and signals themselves. Nothing depends on being heard but speed (and signals, which
-//! are over in seconds anyway).
+//! are over in seconds anyway). The CRM tells all of them when users change their brokerage.
 
 pub mod announce;
 pub mod listen;
@@ -13,3 +13,5 @@ pub const PRESENCE: &str = "porchlight_presence";
 pub const TASKS: &str = "porchlight_tasks";
 /// The channel of signals.
 pub const SIGNALS: &str = "porchlight_signals";
+/// The channel on which `porchlight.forget_broker` says whose brokerage is to be looked up again.
+pub const BROKERS: &str = "porchlight_brokers";

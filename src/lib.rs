@@ -2,7 +2,8 @@
 //!
 //! The way of an event, module by module:
 //!
-//! - [`http`] takes a request: extract, call, respond. [`identity`] says who is calling.
+//! - [`http`] takes a request: extract, call, respond. [`identity`] says who is calling, and
+//!   [`brokerages`] where they belong if their token does not.
 //! - [`event_log`] appends events to the log in Postgres; its writer commits in groups.
 //! - [`hints`] say that a log has grown; the [`follower`] reads on.
 //! - The [`hub`] keeps recent frames in memory and wakes the streams they are for.
@@ -23,6 +24,7 @@
 pub mod activity;
 pub mod app;
 pub mod bench;
+pub mod brokerages;
 pub mod claiming;
 pub mod cli;
 pub mod clock;

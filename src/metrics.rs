@@ -64,6 +64,8 @@ pub struct Metrics {
     pub upload_memory_bytes: Gauge,
     /// Brokers in memory.
     pub brokers_active: Gauge,
+    /// Queries for the brokerage of a user, by outcome.
+    pub broker_lookups: Family<Labels<1>, Counter>,
     /// Answers, by status class.
     pub responses: Family<Labels<1>, Counter<u64, AtomicU64>>,
 }
@@ -98,6 +100,7 @@ impl Metrics {
             memory_bytes: Gauge::default(),
             upload_memory_bytes: Gauge::default(),
             brokers_active: Gauge::default(),
+            broker_lookups: Family::default(),
             responses: Family::default(),
         };
         metrics.register();
@@ -195,6 +198,8 @@ impl Metrics {
         r.register("output_checks", help, self.output_checks.clone());
         let help = "Times the follower could not reach the database";
         r.register("follower_failures", help, self.follower_failures.clone());
+        let help = "Queries for the brokerage of a user, by outcome";
+        r.register("broker_lookups", help, self.broker_lookups.clone());
     }
 
     /// The text that Prometheus reads.

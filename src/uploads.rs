@@ -211,7 +211,7 @@ pub async fn remove_old(pool: &Pool) -> sqlx::Result<u64> {
 /// Uploads of one user take turns, so that counting them counts all.
 async fn take_turn(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
     sqlx::query!(
-        "select pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0)) as taken",
+        "select pg_advisory_xact_lock(hashtextextended($2, hashtextextended($1, 0))) as taken",
         caller.broker.as_str(),
         caller.user.as_str(),
     )

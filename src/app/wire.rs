@@ -8,6 +8,7 @@ use super::moves::Moves;
 use super::task_book::TaskTelling;
 use super::{App, Limits, Surroundings, housekeeping};
 use crate::activity::Activity;
+use crate::brokerages::{BrokerageParts, BrokerageQuery, Brokerages};
 use crate::config::Config;
 use crate::crm::Crm;
 use crate::database::{Database, DedicatedConnection};
@@ -53,12 +54,13 @@ pub(super) struct Ground<'a> {
 
 impl Ground<'_> {
     /// Makes the parts and starts their tasks.
-    pub(super) fn wire(&self, verifier: Verifier) -> App {
+    pub(super) fn wire(&self, verifier: Verifier, broker_query: Option<BrokerageQuery>) -> App {
         let (config, metrics, dice) = (self.config, Metrics::new(), &self.around.dice);
         let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
         let (here, notable, elsewhere) = <(HintBoard, HintBoard, Megaphone)>::default();
         let notices = TaskNotices::with(&elsewhere);
-        let (ears, signals_heard) = ears(&here, &notices);
+        let brokerages = broker_query.map(|query| self.brokerages(query, &metrics));
+        let (ears, signals_heard) = ears(&here, &notices, brokerages.clone());
         let instance = dice.tag(INSTANCE_LEN);
         let records = self.records();
         let presence = self.presence(
@@ -98,15 +100,17 @@ impl Ground<'_> {
         });
         self.exchange_hints(&instance, ears, elsewhere);
         self.keep_house(&metrics);
+        let streams = self.streams(porch, presence.clone(), (&metrics, brokerages.as_ref()));
         App {
             pool: self.database.pool.clone(),
             verifier,
+            brokerages,
             token_cookie: config.identity.token_cookie.clone(),
             writer,
             hub,
             modules: config.modules.modules(),
             records,
-            streams: Arc::new(self.streams(porch, presence.clone(), &metrics)),
+            streams: Arc::new(streams),
             presence,
             signals,
             signal_names: config.signals.signals.clone(),
@@ -213,6 +217,18 @@ impl Ground<'_> {
         )
     }
 
+    /// Requests look brokerages up, and a task checks the streams that rely on them.
+    fn brokerages(&self, query: BrokerageQuery, metrics: &Arc<Metrics>) -> Brokerages {
+        let brokerages = Brokerages::new(BrokerageParts {
+            query,
+            ttl: self.config.identity.broker_ttl(),
+            metrics: Arc::clone(metrics),
+        });
+        let checking = brokerages.clone().run(self.tasks.stop_last());
+        self.tasks.spawn("the check of brokerages", checking);
+        brokerages
+    }
+
     /// Tokens say what people are called, and a task keeps it.
     fn people(&self, verifier: &Verifier) {
         let (introducing, introductions) = mpsc::channel(people::WAITING);
@@ -306,7 +322,12 @@ impl Ground<'_> {
         self.tasks.spawn("housekeeping", housekeeping::run(parts));
     }
 
-    fn streams(&self, porch: Porch, presence: Presence, metrics: &Arc<Metrics>) -> Services {
+    fn streams(
+        &self,
+        porch: Porch,
+        presence: Presence,
+        (metrics, brokerages): (&Arc<Metrics>, Option<&Brokerages>),
+    ) -> Services {
         let core = self.database.core.clone();
         let (desk, replaying) = Desk::new(core, Arc::clone(metrics), self.tasks.stop_last());
         self.tasks.spawn("the replay desk", replaying);
@@ -314,6 +335,7 @@ impl Ground<'_> {
         let most = (size(settings.max_streams), size(settings.streams_per_user));
         Services {
             porch,
+            brokerages: brokerages.cloned(),
             presence,
             desk,
             locks: self.lock_desk(),
@@ -351,13 +373,18 @@ fn committed(
 }
 
 /// Where the listener leaves what it hears, and the signals among it.
-fn ears(here: &HintBoard, notices: &TaskNotices) -> (Ears, mpsc::Receiver<String>) {
+fn ears(
+    here: &HintBoard,
+    notices: &TaskNotices,
+    brokerages: Option<Brokerages>,
+) -> (Ears, mpsc::Receiver<String>) {
     let (signals, heard) = mpsc::channel(WAITING_SIGNALS);
     let ears = Ears {
         logs: here.clone(),
         presence: Arc::default(),
         tasks: notices.here.clone(),
         signals,
+        brokerages,
     };
     (ears, heard)
 }

@@ -193,7 +193,8 @@ mod tests {
     #[test]
     fn names_and_roles_are_checked_where_they_come_in() {
         assert!(parse(&["--user=u", "--broker=b"]).is_ok());
-        assert!(parse(&["--user=a b", "--broker=b"]).is_err());
+        assert!(parse(&["--user=auth0|5f7c", "--broker=b"]).is_ok());
+        assert!(parse(&["--user=a ", "--broker=b"]).is_err());
         assert!(parse(&["--user=u"]).is_err());
         for bad in ["--team=t,", "--role=root", "--ttl=1y"] {
             assert!(parse(&["--user=u", "--broker=b", bad]).is_err(), "{bad}");

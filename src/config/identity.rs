@@ -1,6 +1,7 @@
 //! What decides who a caller is: keys, expectations and claim names.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 
@@ -60,12 +61,30 @@ pub struct IdentityArgs {
     #[arg(long, env = "PORCHLIGHT_CLAIM_NAME", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub claim_name: Vec<String>,
 
+    /// SQL query for the brokerage of users whose tokens name none: one SELECT with one
+    /// column. $1 is the user's id, $2 the id of the first team of the token or null,
+    /// both as text. Without it, such tokens are refused
+    #[arg(long, env = "PORCHLIGHT_BROKER_QUERY", value_name = "SQL", value_parser = NonEmptyStringValueParser::new())]
+    pub broker_query: Option<String>,
+
+    /// Seconds that an answer of this query counts. A change that nobody announces with
+    /// `porchlight.forget_broker` takes effect after this time
+    #[arg(long, env = "PORCHLIGHT_BROKER_CACHE_SECONDS", value_name = "SECONDS",
+        default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub broker_cache_seconds: u64,
+
     /// Cookie that a token may come in
     #[arg(long, env = "PORCHLIGHT_TOKEN_COOKIE", value_name = "NAME", default_value = "access_token", value_parser = cookie_name)]
     pub token_cookie: String,
 }
 
 impl IdentityArgs {
+    /// How long the brokerage of a user counts before it is looked up again.
+    #[must_use]
+    pub fn broker_ttl(&self) -> Duration {
+        Duration::from_secs(self.broker_cache_seconds)
+    }
+
     /// What the verifier needs of it.
     #[must_use]
     pub fn settings(&self) -> IdentitySettings {

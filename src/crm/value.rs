@@ -8,7 +8,7 @@ use time::{Date, OffsetDateTime, UtcOffset};
 
 use super::fields::{Field, FieldType};
 use super::parse::Given;
-use crate::ids::is_valid;
+use crate::ids::{NAME_FORM, USER_FORM, is_name, is_user_name};
 
 /// Characters of a number: no more are looked at.
 const NUMBER_CHARS: usize = 40;
@@ -57,9 +57,8 @@ fn expected(field: &Field) -> String {
         _ => String::new(),
     };
     match (field.of_type, field.most) {
-        (FieldType::Text, _) if is_name(field) => {
-            "must be 1 to 64 characters from A-Z a-z 0-9 _ - . :".to_owned()
-        }
+        (FieldType::Text, _) if is_of_user(field) => USER_FORM.to_owned(),
+        (FieldType::Text, _) if is_of_name(field) => NAME_FORM.to_owned(),
         (FieldType::Text, Some(most)) => {
             let least = field.least.unwrap_or(0);
             format!("must be a text of {least} to {most} characters")
@@ -81,8 +80,13 @@ fn expected(field: &Field) -> String {
 }
 
 /// Whether its values are names of ours.
-fn is_name(field: &Field) -> bool {
-    matches!(&*field.column, "id" | "team_id" | "owner_id")
+fn is_of_name(field: &Field) -> bool {
+    matches!(&*field.column, "id" | "team_id")
+}
+
+/// Whether its values are names of users.
+fn is_of_user(field: &Field) -> bool {
+    &*field.column == "owner_id"
 }
 
 /// The text of a text, or of JSON that is one.
@@ -97,7 +101,12 @@ fn text(field: &Field, given: Given<'_>) -> Option<String> {
     let text = string(given)?;
     let chars = i64::try_from(text.chars().count()).ok()?;
     let is_allowed = field.allowed.as_ref().is_none_or(|all| all.contains(&text));
-    let fits = is_between(field, chars) && (!is_name(field) || is_valid(&text));
+    let is_fit = if is_of_user(field) {
+        is_user_name(&text)
+    } else {
+        !is_of_name(field) || is_name(&text)
+    };
+    let fits = is_between(field, chars) && is_fit;
     // Postgres has no NUL in a text.
     (is_allowed && fits && !text.contains('\0')).then(|| Value::from(text).to_string())
 }

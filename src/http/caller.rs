@@ -5,24 +5,53 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures_util::future::{Either, LocalBoxFuture};
 
 use super::Service;
 use super::problem::Problem;
-use crate::identity::Caller;
+use crate::brokerages::{Brokerages, LookupError, Member};
+use crate::identity::{Caller, Identified, TokenError};
+use crate::ids::BrokerId;
 
 /// The parameter for clients that cannot set headers.
 pub const TOKEN_PARAMETER: &str = "access_token";
 
 impl FromRequest for Caller {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    /// At once, unless the caller's brokerage must be looked up.
+    type Future =
+        Either<Ready<Result<Self, Problem>>, LocalBoxFuture<'static, Result<Self, Problem>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(caller(request))
+        match identify(request).and_then(Arrival::place) {
+            Ok(Placed::Here(caller)) => Either::Left(ready(Ok(caller))),
+            Ok(Placed::Unknown(lookup)) => Either::Right(Box::pin(lookup.caller())),
+            Err(problem) => Either::Left(ready(Err(problem))),
+        }
     }
 }
 
-fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
+/// A request whose token counts.
+struct Arrival {
+    request: HttpRequest,
+    service: Service,
+    identified: Identified,
+}
+
+/// A request whose caller's brokerage is known, or is to be looked up.
+enum Placed {
+    Here(Caller),
+    Unknown(Lookup),
+}
+
+/// A brokerage that is to be looked up.
+struct Lookup {
+    arrival: Arrival,
+    brokerages: Brokerages,
+    member: Member,
+}
+
+fn identify(request: &HttpRequest) -> Result<Arrival, Problem> {
     let missing = || {
         let detail = "A token is needed: as Authorization: Bearer …, as the access_token parameter \
                       or as a cookie.";
@@ -30,10 +59,71 @@ fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
     };
     let service = request.app_data::<Service>().ok_or_else(missing)?;
     let token = token(request, &service.app.token_cookie)?.ok_or_else(missing)?;
-    let caller = service.app.verifier.verify(&token)?;
-    // For the log line of this request.
-    request.extensions_mut().insert(caller.clone());
-    Ok(caller)
+    Ok(Arrival {
+        identified: service.app.verifier.identify(&token)?,
+        request: request.clone(),
+        service: service.clone(),
+    })
+}
+
+impl Arrival {
+    fn place(self) -> Result<Placed, Problem> {
+        if let Some(broker) = self.identified.bearer.broker.clone() {
+            return Ok(Placed::Here(self.caller(broker)));
+        }
+        let brokerages = self.service.app.brokerages.clone();
+        let brokerages = brokerages.ok_or(TokenError::ClaimMissing("broker_id"))?;
+        let bearer = &self.identified.bearer;
+        let member = Member {
+            user: bearer.user.clone(),
+            team: bearer.teams.first().cloned(),
+        };
+        let known = brokerages.known(&member);
+        // For streams, which end when it changes.
+        self.request.extensions_mut().insert(member.clone());
+        match known {
+            Some(answer) => Ok(Placed::Here(self.caller(answer.broker()?))),
+            None => Ok(Placed::Unknown(Lookup {
+                arrival: self,
+                brokerages,
+                member,
+            })),
+        }
+    }
+
+    fn caller(self, broker: BrokerId) -> Caller {
+        let Identified { bearer, is_new } = self.identified;
+        if is_new {
+            self.service.app.verifier.present(&bearer, &broker);
+        }
+        let caller = bearer.caller(broker);
+        // For the log line of this request.
+        self.request.extensions_mut().insert(caller.clone());
+        caller
+    }
+}
+
+impl Lookup {
+    async fn caller(mut self) -> Result<Caller, Problem> {
+        let broker = self.brokerages.find(&self.member).await?;
+        // They may be new at this brokerage, also with a token that is known.
+        self.arrival.identified.is_new = true;
+        Ok(self.arrival.caller(broker))
+    }
+}
+
+impl From<LookupError> for Problem {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Unknown => {
+                let status = StatusCode::UNAUTHORIZED;
+                Self::new(status, "broker_unknown", error.to_string()).at("broker_id")
+            }
+            LookupError::Unavailable => {
+                Self::unavailable("database_unavailable", error.to_string())
+            }
+        }
+    }
 }
 
 /// The token of a request: header before parameter before cookie.

@@ -3,17 +3,16 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use serde_json::json;
-use sha2::{Digest, Sha256};
+use serde_json::{Value, json};
 
 use super::body;
 use super::get_events::number;
 use super::page::Page;
-use super::post_events::{AudienceBody, idempotency_key};
+use super::post_events::AudienceBody;
 use super::problem::Problem;
-use super::{Service, query};
+use super::{Service, idempotency, query};
 use crate::event::Audience;
-use crate::event_log::idempotency::Key;
+use crate::event_log::idempotency::Operation;
 use crate::identity::Caller;
 use crate::ids::{ModuleName, RecordId};
 use crate::notifications::{
@@ -72,15 +71,11 @@ pub async fn post(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     query::none(&request)?;
-    let key = idempotency_key(&request)?;
+    let key = idempotency::name(&request)?;
     let body = body::read(&request, payload, service.app.limits.body_bytes).await?;
     let mut post = service.checked(body::parse(&body)?)?;
-    post.key = key.map(|name| Key {
-        broker: caller.broker.clone(),
-        name,
-        // The same words may be a publisher's, who is answered otherwise.
-        body_hash: Sha256::digest([b"POST /notifications\n", &*body].concat()).to_vec(),
-    });
+    let operation = Operation::PostNotification;
+    post.key = key.map(|name| idempotency::key(&caller, operation, name, &body));
     let posted = service.app.notifications.post(&caller, post).await?;
     let mut response = HttpResponse::Created();
     if posted.is_repeat {

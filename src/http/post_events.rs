@@ -7,23 +7,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::body::Object;
 use super::problem::Problem;
-use super::{Service, body, query};
+use super::{Service, body, idempotency, query};
 use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::event::{Audience, NewEvent, set_aside};
 use crate::event_log::Publication;
-use crate::event_log::idempotency::Key;
+use crate::event_log::idempotency::Operation;
 use crate::identity::Caller;
 use crate::ids::{EventType, ModuleName, RecordId, ReservedFor, TeamId, UserId};
 use crate::signals::SignalNames;
 
 /// Events that one request may publish.
 pub const MOST_EVENTS: usize = 1_000;
-/// Characters that an idempotency key may have.
-const KEY_CHARS: usize = 255;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -96,7 +93,7 @@ pub async fn publish(
         let detail = "Publishing needs a token with the role service.";
         return Err(Problem::new(StatusCode::FORBIDDEN, "role_needed", detail));
     }
-    let key = idempotency_key(&request)?;
+    let key = idempotency::name(&request)?;
     let limits = service.app.limits;
     query::none(&request)?;
     let body = body::read(&request, payload, limits.body_bytes).await?;
@@ -115,11 +112,8 @@ pub async fn publish(
             set_aside(event, names);
         }
     }
-    let key = key.map(|name| Key {
-        broker: caller.broker.clone(),
-        name,
-        body_hash: Sha256::digest(&body).to_vec(),
-    });
+    let operation = Operation::PublishEvents;
+    let key = key.map(|name| idempotency::key(&caller, operation, name, &body));
     let asked_at = tokio::time::Instant::now();
     let publication = Publication {
         broker: caller.broker,
@@ -144,22 +138,6 @@ pub async fn publish(
             .inc_by(u64::try_from(place.count).unwrap_or(0));
     }
     Ok(response.json(Answer { positions }))
-}
-
-/// The key that a request comes with, if any.
-pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("Idempotency-Key") else {
-        return Ok(None);
-    };
-    let key = value
-        .to_str()
-        .ok()
-        .filter(|key| (1..=KEY_CHARS).contains(&key.len()) && !key.contains('\t'));
-    let key = key.ok_or_else(|| {
-        let reason = format!("must be 1 to {KEY_CHARS} characters of visible ASCII");
-        Problem::bad_parameter("Idempotency-Key", reason)
-    })?;
-    Ok(Some(key.to_owned()))
 }
 
 /// What events must be like.

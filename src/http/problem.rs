@@ -87,6 +87,12 @@ impl Problem {
         problem
     }
 
+    /// Whether the same request may work later.
+    #[must_use]
+    pub fn is_for_later(&self) -> bool {
+        self.0.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// The database did not answer.
     #[must_use]
     pub fn database(error: &sqlx::Error) -> Self {
@@ -228,7 +234,7 @@ impl From<PublishError> for Problem {
             PublishError::KeyReused => Self::new(
                 StatusCode::CONFLICT,
                 "idempotency_key_reused",
-                "This Idempotency-Key was used with another body in the last 24 hours. \
+                "You used this Idempotency-Key with another body in the last 24 hours. \
                  Use a new key for a new request.",
             )
             .at("Idempotency-Key"),

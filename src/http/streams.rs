@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::problem::Problem;
 use super::record::record_path;
 use super::{Service, query};
+use crate::brokerages::Member;
 use crate::event::Cursor;
 use crate::hub::{CloseReason, Encoding};
 use crate::identity::Caller;
 use crate::ids::TeamId;
 use crate::stream::{self, Filter, Opening, Refusal, Scope, Since, wire};
+
+/// The caller, or why there is none: a stream that may be had later is told so with a 200.
+pub(super) type Asker = Result<Caller, Problem>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +32,7 @@ struct StreamQuery {
 /// Everything the caller may see.
 pub async fn all(
     request: HttpRequest,
-    caller: Caller,
+    caller: Asker,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
     stream(&request, caller, &service, |team| {
@@ -40,7 +44,7 @@ pub async fn all(
 /// What is told to the caller alone.
 pub async fn user(
     request: HttpRequest,
-    caller: Caller,
+    caller: Asker,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
     stream(&request, caller, &service, |team| {
@@ -52,7 +56,7 @@ pub async fn user(
 /// The caller's teams, or one of them.
 pub async fn team(
     request: HttpRequest,
-    caller: Caller,
+    caller: Asker,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
     stream(&request, caller, &service, |team| Ok(Scope::Team(team))).await
@@ -61,7 +65,7 @@ pub async fn team(
 /// What is told to the whole broker.
 pub async fn broker(
     request: HttpRequest,
-    caller: Caller,
+    caller: Asker,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
     stream(&request, caller, &service, |team| {
@@ -73,7 +77,7 @@ pub async fn broker(
 /// What workers are told.
 pub async fn worker(
     request: HttpRequest,
-    caller: Caller,
+    caller: Asker,
     service: Service,
 ) -> Result<HttpResponse, Problem> {
     stream(&request, caller, &service, |team| {
@@ -85,7 +89,7 @@ pub async fn worker(
 /// One record.
 pub async fn record(
     request: HttpRequest,
-    caller: Caller,
+    caller: Asker,
     service: Service,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
@@ -108,10 +112,15 @@ fn only(team: Option<&TeamId>, scope: Scope) -> Result<Scope, Problem> {
 
 async fn stream(
     request: &HttpRequest,
-    caller: Caller,
+    caller: Asker,
     service: &Service,
     scope: impl FnOnce(Option<TeamId>) -> Result<Scope, Problem>,
 ) -> Result<HttpResponse, Problem> {
+    if let Err(problem) = &caller
+        && !problem.is_for_later()
+    {
+        return Err(problem.clone());
+    }
     let query: StreamQuery = query::parse(request)?;
     let team = query.team.as_deref().map(str::parse).transpose();
     let scope = scope(team.map_err(|e| Problem::bad_parameter("team", e))?)?;
@@ -129,8 +138,12 @@ async fn stream(
         gzip: accepts_gzip(request.headers()),
         named: named(&query)?,
     };
+    let Ok(caller) = caller else {
+        return Ok(later(service, encoding, CloseReason::Unavailable));
+    };
     let opening = Opening {
         caller,
+        member: request.extensions().get::<Member>().cloned(),
         scope,
         filter,
         since,

@@ -1,18 +1,20 @@
 //! `/tasks/{id}/output`: what a model writes, chunk by chunk, and the stream of it.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::problem::Problem;
 use super::tasks::task_id;
 use super::tasks_worker::holding;
+use super::streams::Asker;
 use super::{Service, query, streams};
+use crate::brokerages::Member;
 use crate::event::json::timestamp;
 use crate::hub::{CloseReason, Encoding};
 use crate::identity::Caller;
-use crate::stream;
+use crate::stream::{self, output::OutputOpening};
 use crate::tasks::output::Place;
 use crate::tasks::{TaskError, output};
 
@@ -68,15 +70,20 @@ pub async fn write(
 /// Streams the output from a byte on, to the end of the task.
 pub async fn read(
     request: HttpRequest,
-    caller: Caller,
+    caller: Asker,
     service: Service,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
+    let later = |reason| Ok(streams::later(&service, ENCODING, reason));
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(problem) if problem.is_for_later() => return later(CloseReason::Unavailable),
+        Err(problem) => return Err(problem),
+    };
     let id = task_id(&path)?;
     let query: OutputQuery = query::parse(&request)?;
     let byte = offset(query.offset.as_deref())?;
     let stood = stood(&request);
-    let later = |reason| Ok(streams::later(&service, ENCODING, reason));
     let services = &service.app.streams;
     if let Some(reason) = stream::output::must_wait(services, &service.board) {
         return later(reason);
@@ -92,7 +99,12 @@ pub async fn read(
         Err(TaskError::WrongOffset(end)) => return Err(beyond(end)),
         Err(error) => return Err(error.into()),
     };
-    match stream::output::open(services, &service.board, (&caller, reader)) {
+    let opening = OutputOpening {
+        caller: &caller,
+        member: request.extensions().get::<Member>().cloned(),
+        reader,
+    };
+    match stream::output::open(services, &service.board, opening) {
         Ok(stream) => Ok(streams::head(ENCODING).streaming(stream.into_bytes())),
         Err(reason) => later(reason),
     }

@@ -26,7 +26,7 @@ impl From<TaskError> for Problem {
                 Self::new(StatusCode::CONFLICT, "already_retried", detail)
             }
             TaskError::KeyReused => {
-                let detail = "This idempotency key was used with another body. Use a new key for a \
+                let detail = "You used this idempotency key with another body. Use a new key for a \
                               new request.";
                 Self::new(StatusCode::CONFLICT, "idempotency_key_reused", detail)
                     .at("Idempotency-Key")

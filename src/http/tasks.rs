@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::body::Object;
 use super::get_events::number;
+use super::idempotency::KEY_CHARS;
 use super::page::Page;
-use super::post_events::idempotency_key;
 use super::problem::Problem;
-use super::{Service, body, query};
+use super::{Service, body, idempotency, query};
 use crate::event::json::{DEEPEST, depth, on_one_line};
 use crate::identity::{Caller, Role};
 use crate::ids::{TaskId, TaskType, TeamId};
@@ -26,8 +26,6 @@ const MOST_ATTEMPTS: i32 = 10;
 /// Tasks of one page.
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MOST: usize = 200;
-/// Characters of a key in a body.
-const KEY_CHARS: usize = 255;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -78,7 +76,7 @@ pub async fn create(
         return Err(Problem::new(StatusCode::FORBIDDEN, "role_needed", detail));
     }
     let Empty {} = query::parse(&request)?;
-    let header = idempotency_key(&request)?;
+    let header = idempotency::name(&request)?;
     let body = body::read(&request, payload, service.app.limits.body_bytes).await?;
     let order = order(body::parse(&body)?, header, &body)?;
     let created = service.app.tasks.create(&caller, order).await?;

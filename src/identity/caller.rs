@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::ids::{BrokerId, TeamId, UserId};
+use crate::ids::{BrokerId, Principal, TeamId, UserId};
 
 /// The most teams one caller may be on: each is an audience of every stream.
 pub const MAX_TEAMS: usize = 64;
@@ -71,6 +71,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// What kind of caller has this role. An agent who becomes an admin is the same person.
+    #[must_use]
+    pub fn principal(self) -> Principal {
+        match self {
+            Self::Agent | Self::Admin => Principal::Person,
+            Self::Service => Principal::Service,
+            Self::Worker => Principal::Worker,
+        }
+    }
+
     /// The role as tokens write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::caller::{Caller, MAX_TEAMS, Role};
+use super::bearer::Bearer;
+use super::caller::{MAX_TEAMS, Role};
 use super::error::{TokenError, quoted};
 use super::settings::ClaimNames;
 use crate::ids::{InvalidId, TeamId};
@@ -36,16 +37,17 @@ impl<'a> Claims<'a> {
         Self { claims, names }
     }
 
-    pub(super) fn caller(&self, expires_at: OffsetDateTime) -> Result<Caller, TokenError> {
+    pub(super) fn bearer(&self, expires_at: OffsetDateTime) -> Result<Bearer, TokenError> {
         let user = self.first(&self.names.user, USER);
         let broker = self.first(&self.names.broker, BROKER);
-        Ok(Caller {
+        Ok(Bearer {
             user: id(user.ok_or(TokenError::ClaimMissing("sub"))?)?,
-            broker: id(broker.ok_or(TokenError::ClaimMissing("broker_id"))?)?,
+            broker: broker.map(id).transpose()?,
             teams: self.teams()?,
             role: self.role()?,
             expires_at,
             token_id: self.token_id()?,
+            name: self.name(),
         })
     }
 

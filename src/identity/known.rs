@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
-use super::caller::Caller;
+use super::bearer::Bearer;
 use super::keys::Key;
 
 /// Tokens that are remembered; then all of them are forgotten.
@@ -21,7 +21,7 @@ const CLOSE_TO_THE_END: Duration = Duration::seconds(2);
 pub(super) type KeySet = Option<Arc<[Key]>>;
 
 struct Known {
-    caller: Caller,
+    bearer: Bearer,
     keys: KeySet,
     at: OffsetDateTime,
 }
@@ -36,18 +36,18 @@ pub(super) fn fingerprint(token: &str) -> [u8; 32] {
 }
 
 impl KnownTokens {
-    /// The caller of a token that these keys found genuine.
+    /// The bearer of a token that these keys found genuine.
     pub(super) fn find(
         &self,
         fingerprint: &[u8; 32],
         keys: &KeySet,
         now: OffsetDateTime,
-    ) -> Option<Caller> {
+    ) -> Option<Bearer> {
         let known = self.known();
         let known = known.get(fingerprint)?;
         let is_fresh = known.at <= now && now - known.at < FRESH;
-        let is_valid = now + CLOSE_TO_THE_END < known.caller.expires_at;
-        (is_fresh && is_valid && are_same(&known.keys, keys)).then(|| known.caller.clone())
+        let is_valid = now + CLOSE_TO_THE_END < known.bearer.expires_at;
+        (is_fresh && is_valid && are_same(&known.keys, keys)).then(|| known.bearer.clone())
     }
 
     /// Remembers that these keys found a token genuine.
@@ -55,15 +55,15 @@ impl KnownTokens {
         &self,
         fingerprint: [u8; 32],
         (keys, now): (KeySet, OffsetDateTime),
-        caller: &Caller,
+        bearer: &Bearer,
     ) {
-        let caller = caller.clone();
+        let bearer = bearer.clone();
         let mut known = self.known();
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
         let at = now;
-        known.insert(fingerprint, Known { caller, keys, at });
+        known.insert(fingerprint, Known { bearer, keys, at });
     }
 
     fn known(&self) -> MutexGuard<'_, FxHashMap<[u8; 32], Known>> {

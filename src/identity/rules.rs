@@ -1,11 +1,9 @@
 //! When a genuine token counts: its times, its issuer, its audience.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
-use super::caller::Caller;
+use super::bearer::Bearer;
 use super::claims::Claims;
 use super::error::TokenError;
 use super::settings::{ClaimNames, IdentitySettings};
@@ -30,12 +28,12 @@ impl Rules {
         }
     }
 
-    /// The caller of these claims, if they count now, and what the user is called.
-    pub(super) fn caller(
+    /// The bearer of these claims, if they count now.
+    pub(super) fn bearer(
         &self,
         claims: &Map<String, Value>,
         now: OffsetDateTime,
-    ) -> Result<(Caller, Option<Arc<str>>), TokenError> {
+    ) -> Result<Bearer, TokenError> {
         let expires_at = date(claims, "exp")?.ok_or(TokenError::ClaimMissing("exp"))?;
         if now >= expires_at {
             return Err(TokenError::Expired);
@@ -45,8 +43,7 @@ impl Rules {
         }
         expect(claims, "iss", &self.issuers)?;
         expect(claims, "aud", &self.audiences)?;
-        let claims = Claims::new(claims, &self.names);
-        Ok((claims.caller(expires_at)?, claims.name()))
+        Claims::new(claims, &self.names).bearer(expires_at)
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::bearer::{Bearer, Identified};
 use super::caller::Caller;
 use super::error::{IdentityError, TokenError, quoted};
 use super::introduction::Introduction;
@@ -22,6 +23,7 @@ use super::pem::{public_key, read_key_file};
 use super::rules::Rules;
 use super::settings::{IdentitySettings, Secret};
 use crate::clock::Clock;
+use crate::ids::BrokerId;
 
 /// The longest token that is looked at. Servers and proxies cut headers at 8 KiB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -78,23 +80,48 @@ impl Verifier {
         let _ = self.0.introductions.set(to);
     }
 
-    /// The caller who holds `token`, if it is genuine and valid now.
+    /// The caller who holds `token`, if it is genuine, valid now, and names a broker.
     pub fn verify(&self, token: &str) -> Result<Caller, TokenError> {
+        let Identified { bearer, is_new } = self.identify(token)?;
+        let broker = bearer.broker.clone();
+        let broker = broker.ok_or(TokenError::ClaimMissing("broker_id"))?;
+        if is_new {
+            self.present(&bearer, &broker);
+        }
+        Ok(bearer.caller(broker))
+    }
+
+    /// Tells whoever keeps names that this bearer is here.
+    pub fn present(&self, bearer: &Bearer, broker: &BrokerId) {
+        if let Some(to) = self.0.introductions.get() {
+            let _ = to.try_send(Introduction {
+                broker: broker.clone(),
+                user: bearer.user.clone(),
+                teams: Arc::clone(&bearer.teams),
+                name: bearer.name.clone(),
+            });
+        }
+    }
+
+    /// Whoever holds `token`, if it is genuine and valid now.
+    pub fn identify(&self, token: &str) -> Result<Identified, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }
         let (now, known) = (self.0.clock.now(), &self.0.known);
         let keys = self.0.jwks.as_ref().map(|jwks| jwks.keys(now));
         let fingerprint = fingerprint(token);
-        if let Some(caller) = known.find(&fingerprint, &keys, now) {
-            return Ok(caller);
+        if let Some(bearer) = known.find(&fingerprint, &keys, now) {
+            let is_new = false;
+            return Ok(Identified { bearer, is_new });
         }
-        let caller = self.look_closely(token)?;
-        known.keep(fingerprint, (keys, now), &caller);
-        Ok(caller)
+        let bearer = self.look_closely(token)?;
+        known.keep(fingerprint, (keys, now), &bearer);
+        let is_new = true;
+        Ok(Identified { bearer, is_new })
     }
 
-    fn look_closely(&self, token: &str) -> Result<Caller, TokenError> {
+    fn look_closely(&self, token: &str) -> Result<Bearer, TokenError> {
         let (message, signature) = token.rsplit_once('.').ok_or(NOT_THREE_PARTS)?;
         let (header, claims) = message.split_once('.').ok_or(NOT_THREE_PARTS)?;
         if claims.contains('.') {
@@ -103,16 +130,7 @@ impl Verifier {
         let header: Header = decode_part(header).ok_or(TokenError::Malformed("its header"))?;
         self.check_signature(&header.signed(message, signature)?)?;
         let claims = decode_part(claims).ok_or(TokenError::Malformed("its claims"))?;
-        let (caller, name) = self.0.rules.caller(&claims, self.0.clock.now())?;
-        if let Some(to) = self.0.introductions.get() {
-            let _ = to.try_send(Introduction {
-                broker: caller.broker.clone(),
-                user: caller.user.clone(),
-                teams: Arc::clone(&caller.teams),
-                name,
-            });
-        }
-        Ok(caller)
+        self.0.rules.bearer(&claims, self.0.clock.now())
     }
 
     fn check_signature(&self, signed: &Signed<'_>) -> Result<(), TokenError> {

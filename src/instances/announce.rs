@@ -114,7 +114,22 @@ pub fn task(line: &str) -> Option<TaskKey> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::ids::tests::any_name;
+
+    proptest! {
+        #[test]
+        fn a_head_reads_back_as_it_was_written((broker, position) in (any_name(), any::<i64>())) {
+            let broker: BrokerId = broker;
+            let mut speech = Speech::default();
+            speech.heads.insert(broker.clone(), position);
+            let notes = notes("me", &speech);
+            let heads: Vec<_> = lines("you", &notes[0].1).unwrap().map(head).collect();
+            prop_assert_eq!(heads, [Some((broker, position))]);
+        }
+    }
 
     #[test]
     fn announcements_fit_and_say_everything() {

@@ -10,7 +10,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::announce::{head, lines, task};
-use super::{LOGS, PRESENCE, SIGNALS, TASKS};
+use super::{BROKERS, LOGS, PRESENCE, SIGNALS, TASKS};
+use crate::brokerages::{Brokerages, Forget};
 use crate::clock::Dice;
 use crate::database::Pool;
 use crate::hints::{HintBoard, TaskHints};
@@ -29,6 +30,8 @@ pub struct Ears {
     pub tasks: TaskHints,
     /// Where signals go; what does not fit is given up.
     pub signals: mpsc::Sender<String>,
+    /// What forgets brokerages, where they are looked up.
+    pub brokerages: Option<Brokerages>,
 }
 
 /// What the listener needs.
@@ -66,18 +69,30 @@ pub async fn run(parts: ListenerParts) {
 }
 
 async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<Infallible> {
-    let mut listener = parts.pool.listen(&[LOGS, PRESENCE, SIGNALS, TASKS]).await?;
+    let channels = [LOGS, PRESENCE, SIGNALS, TASKS, BROKERS];
+    let mut listener = parts.pool.listen(&channels).await?;
     *pause = FIRST_PAUSE;
     // Whatever was announced while nobody listened.
     parts.ears.logs.anything();
     parts.ears.presence.notify_one();
     parts.ears.tasks.anything();
+    forget_brokerages(parts, &Forget::everything());
     loop {
         pass_on(parts, &listener.next().await?);
     }
 }
 
+fn forget_brokerages(parts: &ListenerParts, what: &Forget) {
+    if let Some(brokerages) = &parts.ears.brokerages {
+        brokerages.forget(what);
+    }
+}
+
 fn pass_on(parts: &ListenerParts, note: &PgNotification) {
+    if note.channel() == BROKERS {
+        // Not of an instance: its sender is whoever changed the CRM's tables.
+        return forget_brokerages(parts, &Forget::parse(note.payload()));
+    }
     let Some(lines) = lines(&parts.instance, note.payload()) else {
         return;
     };

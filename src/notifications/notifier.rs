@@ -25,6 +25,7 @@ use crate::modules::Modules;
 mod cause;
 mod draft;
 mod place;
+mod subject;
 
 pub use cause::may_matter;
 use place::Place;

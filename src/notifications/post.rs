@@ -149,7 +149,7 @@ async fn keep(
     notification: &Notification,
 ) -> sqlx::Result<()> {
     let answer = Appended {
-        broker: key.broker.clone(),
+        broker: key.id.broker.clone(),
         epoch: Epoch::stored(""),
         first: notification.id,
         at: notification.at,
@@ -162,12 +162,12 @@ async fn repeated(
     connection: &mut sqlx::PgConnection,
     key: &Key,
 ) -> Result<Notification, NotificationError> {
-    let taken = idempotency::taken(connection, key).await?;
+    let taken = idempotency::taken(connection, &key.id).await?;
     let taken = taken.ok_or(NotificationError::Busy)?;
     if taken.body_hash != key.body_hash {
         return Err(NotificationError::KeyReused);
     }
-    let found = list::one(connection, &key.broker, taken.first).await?;
+    let found = list::one(connection, &key.id.broker, taken.first).await?;
     found.ok_or(NotificationError::Unknown(taken.first))
 }
 

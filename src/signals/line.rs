@@ -119,7 +119,11 @@ pub fn millis(duration: Duration) -> u64 {
 mod tests {
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::ids::USER_CHARS;
+    use crate::ids::tests::{any_name, any_user};
     use crate::signals::going::{Change, Reason};
 
     /// Notifications take 8,000 bytes, the name of the instance included.
@@ -130,7 +134,8 @@ mod tests {
         let lanes = (0..MOST_LANES).map(|n| Audience::Team(format!("{n:0>64}").parse().unwrap()));
         let key = Key {
             broker: longest.parse().unwrap(),
-            user: longest.parse().unwrap(),
+            // In JSON, each of these is two.
+            user: "\"".repeat(USER_CHARS).parse().unwrap(),
             about,
             name: "x".repeat(32).parse().unwrap(),
         };
@@ -145,6 +150,48 @@ mod tests {
                 said,
                 is_spoken: true,
             },
+        }
+    }
+
+    fn any_telling() -> impl Strategy<Value = Telling> {
+        let record = (any_name(), any_name()).prop_map(|(module, id)| RecordPath { module, id });
+        let about = prop_oneof![
+            record.prop_map(About::Record),
+            any_name().prop_map(About::Team)
+        ];
+        let session = prop::option::of(any_name());
+        (any_name(), any_user(), about, session).prop_map(|(broker, user, about, session)| {
+            let lanes = [Audience::User(user.clone()), Audience::Broker].into();
+            let name = "typing".parse().unwrap();
+            let key = Key {
+                broker,
+                user,
+                about,
+                name,
+            };
+            let said = Said { session, lanes };
+            let news = News::Goes(Duration::from_secs(1));
+            let change = Change {
+                news,
+                said,
+                is_spoken: true,
+            };
+            let key = Arc::new(key);
+            Telling { key, change }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_reads_back_as_it_was_written(told in any_telling()) {
+            let line = spoken(&told);
+            prop_assert!(!line.contains('\n'));
+            let (key, said) = heard(&line, Instant::now()).unwrap();
+            prop_assert_eq!(&key, &*told.key);
+            let Heard::Start(start) = said else {
+                panic!("it goes on");
+            };
+            prop_assert_eq!(start.said, told.change.said);
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::open::Services;
 use super::resume::Start;
 use super::{Filter, Reader, Scope};
+use crate::brokerages::StreamWatch;
 use crate::event::{Epoch, Rights};
 use crate::hub::desk::{Page, Replayed};
 use crate::hub::switchboard::TICK;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub locks: Option<oneshot::Receiver<Answer>>,
     /// Its user is here.
     pub attendance: Option<Attendance>,
+    /// Ends it when its user's brokerage, which was looked up, changes.
+    pub watch: Option<StreamWatch>,
 }
 
 /// One open stream.
@@ -68,6 +71,7 @@ pub struct StreamBody {
     reader: Reader,
     _ticket: Ticket,
     attendance: Option<Attendance>,
+    _watch: Option<Box<StreamWatch>>,
     scope: Box<Scope>,
     filter: Option<Box<Filter>>,
     /// What of it they may see: those of the token it was opened with.
@@ -112,6 +116,7 @@ impl StreamBody {
             heard,
             locks,
             attendance,
+            watch,
             ..
         } = parts;
         let now = Instant::now();
@@ -131,6 +136,7 @@ impl StreamBody {
             reader,
             _ticket: ticket,
             attendance,
+            _watch: watch.map(Box::new),
             scope: Box::new(scope),
             filter: (!filter.is_open()).then(|| Box::new(filter)),
             rights: rights::of(&caller),

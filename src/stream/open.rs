@@ -9,14 +9,16 @@ use super::resume::start;
 use super::scope::UnknownScope;
 use super::wire::{RETRY_FLOOR, RETRY_USUAL};
 use super::{Filter, Reader, Scope, Since, StreamBody, present};
+use crate::brokerages::{Brokerages, Member, StreamAt, StreamWatch};
 use crate::clock::{Clock, Dice};
 use crate::config::streams::StreamSettings;
 use crate::database::{Limit, Pool, limited};
 use crate::follower::Porch;
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
-use crate::hub::{CloseReason, Encoding, Switchboard};
+use crate::hub::{CloseReason, Encoding, Seat, Switchboard};
 use crate::identity::Caller;
+use crate::ids::BrokerId;
 use crate::locks::desk::{LockDesk, SNAPSHOT as LOCKS};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -25,6 +27,8 @@ use crate::presence::Presence;
 pub struct Services {
     /// The way into brokers' logs.
     pub porch: Porch,
+    /// Where callers belong, if that is looked up.
+    pub brokerages: Option<Brokerages>,
     /// Who is here.
     pub presence: Presence,
     /// For what has left memory.
@@ -46,6 +50,22 @@ pub struct Services {
 }
 
 impl Services {
+    /// Ends the stream at `seat` when the brokerage that was looked up for its user changes.
+    #[must_use]
+    pub fn watch(
+        &self,
+        member: Option<Member>,
+        broker: &BrokerId,
+        seat: &Seat,
+    ) -> Option<StreamWatch> {
+        let at = StreamAt {
+            mailbox: Arc::clone(seat.board().mailbox()),
+            seat: seat.id(),
+        };
+        let brokerages = self.brokerages.as_ref()?;
+        Some(brokerages.watch(member?, broker.clone(), at))
+    }
+
     /// Clients that cannot be served now come back spread over this.
     #[must_use]
     pub fn retry_spread(&self) -> Duration {
@@ -70,6 +90,8 @@ impl Services {
 pub struct Opening {
     /// Who asks.
     pub caller: Caller,
+    /// Whose brokerage was looked up, where the token did not say it.
+    pub member: Option<Member>,
     /// What they want to see.
     pub scope: Scope,
     /// What of it they do not want.
@@ -101,6 +123,7 @@ pub async fn open(
     }
     let Opening {
         caller,
+        member,
         scope,
         mut filter,
         since,
@@ -111,6 +134,7 @@ pub async fn open(
     let guest = guest.map_err(later(CloseReason::Unavailable))?;
     // From here on nothing new is missed: the reader is woken by it.
     let reader = Reader::new(board, guest, audiences);
+    let watch = services.watch(member, &caller.broker, reader.seat());
     let person = (caller.broker.clone(), caller.user.clone());
     let ticket = services
         .tickets
@@ -150,5 +174,6 @@ pub async fn open(
         heard,
         attendance,
         filter,
+        watch,
     }))
 }

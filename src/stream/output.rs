@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::open::Services;
 use super::wire;
+use crate::brokerages::{Member, StreamWatch};
 use crate::hub::switchboard::TICK;
 use crate::hub::tickets::Ticket;
 use crate::hub::{CloseReason, Seat, Switchboard};
@@ -33,17 +34,33 @@ pub fn must_wait(services: &Services, board: &Switchboard) -> Option<CloseReason
         .then_some(CloseReason::Overloaded)
 }
 
-/// Opens a stream of what `reader` finds. The oldest stream of a user who has too many ends.
+/// What a client asks for.
+pub struct OutputOpening<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// Whose brokerage was looked up, where the token did not say it.
+    pub member: Option<Member>,
+    /// Finds the output.
+    pub reader: OutputReader,
+}
+
+/// Opens a stream of what its reader finds. The oldest stream of a user who has too many ends.
 pub fn open(
     services: &Arc<Services>,
     board: &Rc<Switchboard>,
-    (caller, reader): (&Caller, OutputReader),
+    opening: OutputOpening<'_>,
 ) -> Result<OutputStream, CloseReason> {
+    let OutputOpening {
+        caller,
+        member,
+        reader,
+    } = opening;
     // The hub has no news for it: time, its limits and the end of the service wake it.
     let seat = board.sit(caller.broker.clone(), [].into());
     let person = (caller.broker.clone(), caller.user.clone());
     let ticket = services.tickets.admit(person, board.mailbox(), seat.id());
     let ticket = ticket.map_err(|_| CloseReason::Overloaded)?;
+    let watch = services.watch(member, &caller.broker, &seat);
     let now = Instant::now();
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     services.metrics.streams_open.inc();
@@ -53,6 +70,7 @@ pub fn open(
         reader,
         seat,
         _ticket: ticket,
+        _watch: watch,
         expires_at: now + until_end.unwrap_or_default(),
         next_beat: now + services.settings.heartbeat(),
         has_begun: false,
@@ -66,6 +84,7 @@ pub struct OutputStream {
     reader: OutputReader,
     seat: Seat,
     _ticket: Ticket,
+    _watch: Option<StreamWatch>,
     expires_at: Instant,
     next_beat: Instant,
     has_begun: bool,

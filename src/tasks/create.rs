@@ -169,9 +169,10 @@ impl TaskBook {
         let mut connection = self.pool.acquire().await?;
         let made = sqlx::query!(
             r#"select id, body_hash as "body_hash!" from porchlight.tasks
-               where broker_id = $1 and user_id = $2 and idempotency_key = $3"#,
+               where broker_id = $1 and user_id = $2 and asked_as = $3 and idempotency_key = $4"#,
             caller.broker.as_str(),
             caller.user.as_str(),
+            caller.role.principal().as_str(),
             key.name,
         );
         let Some(made) = made.fetch_optional(&mut *connection).await? else {
@@ -267,9 +268,10 @@ pub(super) async fn insert(
     let created: Vec<_> = rows.iter().map(|(row, _)| row.created_at).collect();
     sqlx::query!(
         "insert into porchlight.tasks (broker_id, id, user_id, team_id, type, title, params,
-             parent_id, retry_of, is_workflow, max_attempts, version, created_at, on_behalf)
+             parent_id, retry_of, is_workflow, max_attempts, version, created_at, on_behalf,
+             asked_as)
          select $1, id, user_id, team_id, type, title, params::json, parent_id, retry_of,
-             is_workflow, max_attempts, version, created_at, $14::text::json
+             is_workflow, max_attempts, version, created_at, $14::text::json, $15
          from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                  $8::text[], $9::text[], $10::boolean[], $11::integer[], $12::bigint[],
                  $13::timestamptz[])
@@ -289,6 +291,7 @@ pub(super) async fn insert(
         &versions,
         &created,
         behalf::written(caller),
+        caller.role.principal().as_str(),
     )
     .execute(connection)
     .await

@@ -12,6 +12,7 @@ pub(crate) const NEVER: &[Never] = &[
         modules: &[
             "activity",
             "bench",
+            "brokerages",
             "claiming",
             "clock",
             "config",
@@ -51,6 +52,7 @@ pub(crate) const NEVER: &[Never] = &[
     Never {
         modules: &[
             "activity",
+            "brokerages",
             "claiming",
             "clock",
             "config",
@@ -330,6 +332,7 @@ pub(crate) const WORDS: &[Word] = &[
             "src/people.rs",
             "src/imports/checkpoint.rs",
             "src/uploads.rs",
+            "src/brokerages/query.rs",
         ],
         because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
                   part of the log)",
@@ -401,6 +404,7 @@ pub(crate) const WORDS: &[Word] = &[
             "Worker::new(",
             "Notifications::new(",
             "Activity::new(",
+            "Brokerages::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",

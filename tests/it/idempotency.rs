@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use porchlight::identity::Role;
 use serde_json::{Value, json};
 use sqlx::Executor;
 
@@ -137,4 +138,131 @@ async fn a_key_is_free_again_after_a_day() {
         (201, second, true)
     );
     assert_eq!(keyed(&service, "b", "k", &for_team("a", 1)).await.0, 409);
+}
+
+/// A POST with the key `k`: the status, the body, and whether the answer is an old one.
+async fn asked(service: &Service, who: &Token, path: &str, body: &Value) -> (u16, Value, bool) {
+    let request = service.client.post(service.url(path));
+    let request = request.header("idempotency-key", "k").json(body);
+    let answer = Answer::to(request.bearer_auth(who.signed())).await;
+    let is_repeat = answer.header("idempotency-replayed") == "true";
+    (answer.status, answer.json(), is_repeat)
+}
+
+#[tokio::test]
+async fn callers_do_not_share_keys() {
+    let service = Service::start().await;
+    let note = |user: &str, title: &str| json!({"audience": {"user": user}, "level": "info", "title": title});
+    let (ann, bob) = (Token::user("ann", &["a"]), Token::user("bob", &["a"]));
+    let to_team = json!({"audience": {"team": "a"}, "level": "info", "title": "t"});
+    let notes = "/notifications";
+    let (status, first, is_repeat) = asked(&service, &ann, notes, &to_team).await;
+    assert_eq!((status, is_repeat), (201, false), "{first}");
+    // An agent's key is not in the service's way.
+    let (status, _, is_repeat) =
+        asked(&service, &Token::service("b"), "/events", &for_team("a", 1)).await;
+    assert_eq!((status, is_repeat), (201, false));
+    // A colleague who uses the same key with the same body has made a request of their own.
+    let (status, second, is_repeat) = asked(&service, &bob, notes, &to_team).await;
+    assert_eq!((status, is_repeat), (201, false));
+    assert_ne!(first["id"], second["id"]);
+    // Each gets their own answer again, and is told of their own other body only.
+    for (who, made) in [(&ann, &first), (&bob, &second)] {
+        assert_eq!(
+            asked(&service, who, notes, &to_team).await,
+            (201, made.clone(), true)
+        );
+        assert_eq!(
+            asked(&service, who, notes, &note(&who.user, "t")).await.0,
+            409
+        );
+    }
+    // An agent who becomes an admin is the same person.
+    let admin = Token {
+        role: Role::Admin,
+        ..ann.clone()
+    };
+    assert_eq!(
+        asked(&service, &admin, notes, &to_team).await,
+        (201, first, true)
+    );
+    // A service with the user id of an agent is another caller.
+    let service_token = Token {
+        role: Role::Service,
+        ..ann
+    };
+    let (status, third, is_repeat) = asked(&service, &service_token, notes, &to_team).await;
+    assert_eq!((status, is_repeat), (201, false));
+    assert_ne!(third["id"], second["id"]);
+}
+
+#[tokio::test]
+async fn operations_do_not_share_keys() {
+    let service = Service::start().await;
+    let svc = Token::service("b");
+    let event = for_team("a", 1);
+    let note = json!({"audience": {"team": "a"}, "level": "info", "title": "t"});
+    let task = json!({"type": "sum"});
+    for (path, body, first) in [
+        ("/events", &event, 201),
+        ("/notifications", &note, 201),
+        ("/tasks", &task, 201),
+    ] {
+        let (status, made, is_repeat) = asked(&service, &svc, path, body).await;
+        assert_eq!((status, is_repeat), (first, false), "{path} {made}");
+    }
+    for (path, body) in [
+        ("/events", &event),
+        ("/notifications", &note),
+        ("/tasks", &task),
+    ] {
+        let (status, made, is_repeat) = asked(&service, &svc, path, body).await;
+        assert!(status < 300 && is_repeat, "{path} {status} {made}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_and_an_agent_of_one_name_do_not_share_keys_of_tasks() {
+    let service = Service::start().await;
+    let agent = Token::user("ann", &[]);
+    let backend = Token {
+        role: Role::Service,
+        ..agent.clone()
+    };
+    let (sum, count) = (json!({"type": "sum"}), json!({"type": "count"}));
+    let (status, of_agent, _) = asked(&service, &agent, "/tasks", &sum).await;
+    assert_eq!(status, 201);
+    let (status, of_backend, _) = asked(&service, &backend, "/tasks", &count).await;
+    assert_eq!(status, 201, "{of_backend}");
+    let (status, again, is_repeat) = asked(&service, &agent, "/tasks", &sum).await;
+    assert_eq!(
+        (status, is_repeat, &again["id"]),
+        (200, true, &of_agent["id"])
+    );
+    assert_eq!(asked(&service, &agent, "/tasks", &count).await.0, 409);
+}
+
+#[tokio::test]
+async fn requests_of_two_callers_with_one_key_that_race_are_both_made() {
+    let [a, b] = &crate::instances::two(&[]).await;
+    let services: Vec<_> = (0..20)
+        .map(|n| Token {
+            role: Role::Service,
+            ..Token::user(&format!("svc|{n}"), &[])
+        })
+        .collect();
+    let body = for_team("a", 1);
+    let racing = services
+        .iter()
+        .enumerate()
+        .map(|(n, who)| asked(if n % 2 == 0 { a } else { b }, who, "/events", &body));
+    let answers = futures_util::future::join_all(racing).await;
+    assert!(
+        answers
+            .iter()
+            .all(|(status, _, is_repeat)| *status == 201 && !is_repeat),
+        "{answers:?}"
+    );
+    let listed = a.list("/events", &Token::user("u", &["a"])).await;
+    assert_eq!(listed["events"].as_array().unwrap().len(), 20);
 }

@@ -14,6 +14,7 @@
 mod support;
 
 mod activity;
+mod brokerages;
 mod capture;
 mod chaos;
 mod commands;
@@ -48,5 +49,6 @@ mod starting;
 mod stopping;
 mod tasks;
 mod tokens;
+mod user_ids;
 mod wire;
 mod workers;

@@ -69,6 +69,12 @@ const BAD: &[(&str, &str, &str)] = &[
     ("JWT_AUDIENCE", "--jwt-audience", "a,,b"),
     ("PORCHLIGHT_CLAIM_BROKER", "--claim-broker", ""),
     ("PORCHLIGHT_TOKEN_COOKIE", "--token-cookie", "a b"),
+    ("PORCHLIGHT_BROKER_QUERY", "--broker-query", ""),
+    (
+        "PORCHLIGHT_BROKER_CACHE_SECONDS",
+        "--broker-cache-seconds",
+        "0",
+    ),
 ];
 
 #[tokio::test]

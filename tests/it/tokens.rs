@@ -83,7 +83,7 @@ fn bad_tokens() -> Vec<(&'static str, String)> {
         ("token_claim_missing", honest(&json!({"broker_id": null}))),
         ("token_claim_invalid", honest(&json!({"role": "root"}))),
         ("token_claim_invalid", honest(&json!({"role": ["service"]}))),
-        ("token_claim_invalid", honest(&json!({"sub": "a b"}))),
+        ("token_claim_invalid", honest(&json!({"sub": "a b "}))),
         ("token_claim_invalid", honest(&json!({"broker_id": "b/c"}))),
         ("token_claim_invalid", honest(&json!({"teams": ["a", {}]}))),
         ("token_claim_invalid", honest(&json!({"exp": "tomorrow"}))),

@@ -7,23 +7,19 @@ use sqlx::{Connection, PgConnection};
 use super::{Job, PublishError, Published, WriterParts};
 use crate::clock::Dice;
 use crate::database::is_refusal;
-use crate::event_log::idempotency::{self, Key};
+use crate::event_log::idempotency::{self, Key, KeyId};
 use crate::event_log::{Appended, Batch, append};
 use crate::hints::CommittedBatch;
 use crate::ids::BrokerId;
 
 /// Takes the next group: in order, bounded, and no key twice.
 pub(super) fn take(waiting: &mut Vec<Job>, most_events: usize) -> Vec<Job> {
-    let mut keys: Vec<(BrokerId, String)> = Vec::new();
+    let mut keys: Vec<&KeyId> = Vec::new();
     let (mut events, mut taken) = (0, 0);
     for job in waiting.iter() {
         events += job.publication.events.len();
-        let key = job
-            .publication
-            .key
-            .as_ref()
-            .map(|k| (k.broker.clone(), k.name.clone()));
-        if taken > 0 && (events > most_events || key.as_ref().is_some_and(|k| keys.contains(k))) {
+        let key = job.publication.key.as_ref().map(|key| &key.id);
+        if taken > 0 && (events > most_events || key.is_some_and(|key| keys.contains(&key))) {
             break;
         }
         keys.extend(key);
@@ -157,7 +153,7 @@ async fn repeats(
     let is_free = idempotency::claim(connection, &names).await?;
     for ((key, i), is_free) in keys.iter().zip(is_free) {
         if !is_free {
-            places[*i] = Some(match idempotency::taken(connection, key).await? {
+            places[*i] = Some(match idempotency::taken(connection, &key.id).await? {
                 Some(taken) if taken.body_hash == key.body_hash => Ok(Published {
                     epoch: taken.epoch,
                     first: taken.first,

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::subject::Subject;
 use crate::event::{Audience, Event};
 use crate::ids::UserId;
 use crate::modules::Modules;
@@ -15,7 +16,7 @@ pub(super) struct Cause<'a> {
     pub(super) kind: Kind,
     pub(super) level: Level,
     /// What it is about, within the kind.
-    pub(super) subject: String,
+    pub(super) subject: Subject,
     pub(super) event: &'a Event,
 }
 
@@ -78,7 +79,8 @@ fn task(event: &Event) -> Option<Cause<'_>> {
     if data.parent_id.is_some() || data.fence.is_some() {
         return None;
     }
-    let subject = data.task_id.unwrap_or_else(|| event.position.to_string());
+    let at = Subject::Event(event.position);
+    let subject = data.task_id.map_or(at, Subject::Task);
     let kind = Kind::TaskEnded;
     Some(Cause {
         to: to.clone(),
@@ -97,7 +99,7 @@ fn lock_taken(event: &Event) -> Option<Cause<'_>> {
         to: holder.filter(|_| is_taken)?,
         kind: Kind::LockTakenOver,
         level: Level::Warning,
-        subject: event.told.record_path()?.to_string(),
+        subject: Subject::Record(event.told.record_path()?),
         event,
     })
 }
@@ -110,7 +112,7 @@ fn lock_requested(event: &Event) -> Option<Cause<'_>> {
         to: to.clone(),
         kind: Kind::LockRequested,
         level: Level::Info,
-        subject: event.told.record_path()?.to_string(),
+        subject: Subject::Record(event.told.record_path()?),
         event,
     })
 }
@@ -129,7 +131,7 @@ fn changed<'a>(event: &'a Event, modules: &Modules) -> Option<Cause<'a>> {
         to,
         kind: Kind::RecordChanged,
         level: Level::Info,
-        subject: record.to_string(),
+        subject: Subject::Record(record),
         event,
     })
 }
@@ -168,25 +170,25 @@ mod tests {
                 "ai:task:completed",
                 "user:eve",
                 &task,
-                "eve taskEnded success t-1",
+                "eve taskEnded success task:t-1",
             ),
             (
                 "ai:task:failed",
                 "user:eve",
                 &task,
-                "eve taskEnded error t-1",
+                "eve taskEnded error task:t-1",
             ),
             (
                 "ai:task:cancelled",
                 "user:eve",
                 &task,
-                "eve taskEnded info t-1",
+                "eve taskEnded info task:t-1",
             ),
             (
                 "ai:task:completed",
                 "user:eve",
                 &json!(7),
-                "eve taskEnded success 7",
+                "eve taskEnded success event:7",
             ),
             // By oneself.
             ("ai:task:cancelled", "user:bob", &task, ""),
@@ -198,7 +200,7 @@ mod tests {
                 "listing:unlocked",
                 "team:a",
                 &taken,
-                "cid lockTakenOver warning listings/l-1",
+                "cid lockTakenOver warning record:listings/l-1",
             ),
             ("listing:unlocked", "team:a", &released, ""),
             ("listing:unlocked", "team:a", &json!(null), ""),
@@ -206,26 +208,26 @@ mod tests {
                 "listing:lock_requested",
                 "user:eve",
                 &json!({}),
-                "eve lockRequested info listings/l-1",
+                "eve lockRequested info record:listings/l-1",
             ),
             ("listing:lock_requested", "team:a", &json!({}), ""),
             (
                 "listing:updated",
                 "team:a",
                 &json!({}),
-                "ann recordChanged info listings/l-1",
+                "ann recordChanged info record:listings/l-1",
             ),
             (
                 "listing:deleted",
                 "team:a",
                 &json!({}),
-                "ann recordChanged info listings/l-1",
+                "ann recordChanged info record:listings/l-1",
             ),
             (
                 "listing:sold",
                 "team:a",
                 &json!({}),
-                "ann recordChanged info listings/l-1",
+                "ann recordChanged info record:listings/l-1",
             ),
             ("listing:created", "team:a", &json!({}), ""),
             ("listing:opened", "team:a", &json!({}), ""),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cause::Cause;
+use super::subject::Subject;
 use crate::activity::Names;
 use crate::event::{Audience, Event};
 use crate::ids::{ModuleName, RecordId, RecordPath, UserId};
@@ -30,13 +31,13 @@ pub(super) struct Matter<'a> {
 pub(super) fn gathered(causes: Vec<Cause<'_>>) -> Vec<Matter<'_>> {
     type By = (UserId, Option<UserId>);
     let by = |cause: &Cause<'_>| (cause.to.clone(), cause.event.told.user.clone());
-    let mut changed: BTreeMap<By, BTreeSet<String>> = BTreeMap::new();
+    let mut changed: BTreeMap<By, BTreeSet<Subject>> = BTreeMap::new();
     for cause in causes.iter().filter(|c| c.kind == Kind::RecordChanged) {
         let subjects = changed.entry(by(cause)).or_default();
         subjects.insert(cause.subject.clone());
     }
     changed.retain(|_, subjects| subjects.len() > MOST_BY_NAME);
-    let mut places: BTreeMap<(UserId, Kind, String), usize> = BTreeMap::new();
+    let mut places: BTreeMap<(UserId, Kind, Subject), usize> = BTreeMap::new();
     let mut matters: Vec<Matter<'_>> = Vec::new();
     for cause in causes {
         let many = changed
@@ -44,7 +45,7 @@ pub(super) fn gathered(causes: Vec<Cause<'_>>) -> Vec<Matter<'_>> {
             .filter(|_| cause.kind == Kind::RecordChanged);
         let many = many.map(|subjects| i64::try_from(subjects.len()).unwrap_or(i64::MAX));
         let subject = match many {
-            Some(_) => subject_of_many(cause.event),
+            Some(_) => Subject::ManyBy(cause.event.told.user.clone()),
             None => cause.subject.clone(),
         };
         let key = (cause.to.clone(), cause.kind, subject);
@@ -58,12 +59,6 @@ pub(super) fn gathered(causes: Vec<Cause<'_>>) -> Vec<Matter<'_>> {
         }
     }
     matters
-}
-
-/// No record has such a name.
-fn subject_of_many(event: &Event) -> String {
-    let by = event.told.user.as_ref().map_or("", UserId::as_str);
-    format!("many by {by}")
 }
 
 impl Matter<'_> {
@@ -115,18 +110,18 @@ impl Matter<'_> {
                 user: event.told.user.clone(),
             },
             count,
-            subject: Some(subject),
+            subject: Some(subject.to_string()),
             times,
         }
     }
 
     /// What is said of so many records that they are only counted.
-    fn counted(&self, many: i64, who: String) -> (String, i64, Times, Link) {
+    fn counted(&self, many: i64, who: String) -> (Subject, i64, Times, Link) {
         let module = self.module();
         let of = module.as_ref().map_or("records", ModuleName::as_str);
         let of = of.to_owned();
         let link = module.map(|module| (module, None));
-        let subject = subject_of_many(self.newest());
+        let subject = Subject::ManyBy(self.newest().told.user.clone());
         (subject, many, Times::Number { who, of }, link)
     }
 

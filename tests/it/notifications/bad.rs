@@ -34,7 +34,7 @@ async fn a_bad_field_is_named_and_nothing_changes() {
         ),
         (
             "audience",
-            json!({"user": "a b"}),
+            json!({"user": "a b "}),
             "invalid_body",
             "audience.user",
         ),
