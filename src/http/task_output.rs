@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::problem::Problem;
+use super::streams::Asker;
 use super::tasks::task_id;
 use super::tasks_worker::holding;
-use super::streams::Asker;
 use super::{Service, query, streams};
 use crate::brokerages::Member;
 use crate::event::json::timestamp;
