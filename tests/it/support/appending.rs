@@ -56,6 +56,7 @@ pub fn described(body: &Value) -> NewEvent {
     NewEvent {
         record: module.map(|module| (module, record)),
         user: parsed("userId").or_else(|| "svc".parse().ok()),
+        version: body["version"].as_i64(),
         data: raw("data"),
         changes: raw("changes"),
         ..NewEvent::new(audience.parse().expect("an audience"), event_type)
