@@ -60,6 +60,8 @@ pub struct Metrics {
     pub brokers_active: Gauge,
     /// Answers, by status class.
     pub responses: Family<Labels<1>, Counter<u64, AtomicU64>>,
+    /// Refusals, by status class and code.
+    pub refusals: Family<Labels<2>, Counter>,
 }
 
 impl Metrics {
@@ -90,6 +92,7 @@ impl Metrics {
             memory_bytes: Gauge::default(),
             brokers_active: Gauge::default(),
             responses: Family::default(),
+            refusals: Family::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -160,11 +163,15 @@ impl Metrics {
             "Brokers in memory",
             self.brokers_active.clone(),
         );
-        r.register(
-            "responses",
-            "Answers by class of status",
-            self.responses.clone(),
-        );
+        self.register_answers();
+    }
+
+    fn register_answers(&mut self) {
+        let r = &mut self.registry;
+        let help = "Answers by class of status";
+        r.register("responses", help, self.responses.clone());
+        let help = "Refusals by class of status and code";
+        r.register("refusals", help, self.refusals.clone());
     }
 
     /// The text that Prometheus reads.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 use super::record::record_path;
-use super::{Service, query};
+use super::{Service, access, query};
 use crate::event::Cursor;
 use crate::hub::{CloseReason, Encoding};
 use crate::identity::Caller;
@@ -129,7 +129,9 @@ async fn stream(
         gzip: accepts_gzip(request.headers()),
         named: named(&query)?,
     };
+    let id = access::request_id(request);
     let opening = Opening {
+        request: id.clone(),
         caller,
         scope,
         filter,
@@ -139,7 +141,10 @@ async fn stream(
     match stream::open(&service.app.streams, &service.board, opening).await {
         Ok(body) => Ok(head(encoding).body(body)),
         Err(Refusal::Scope(error)) => Err(error.into()),
-        Err(Refusal::Later(reason)) => Ok(later(service, encoding, reason)),
+        Err(Refusal::Later(reason)) => {
+            stream::log::log_refusal(&service.app.streams.lines, &id, reason);
+            Ok(later(service, encoding, reason))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use super::body::Parts;
+use super::log::{Account, StreamLine};
 use super::resume::start;
 use super::scope::UnknownScope;
 use super::{Filter, Reader, Scope, Since, StreamBody, present};
@@ -16,9 +17,11 @@ use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
 use crate::hub::{CloseReason, Encoding, Switchboard};
 use crate::identity::Caller;
+use crate::ids::RequestId;
 use crate::locks::desk::{LockDesk, SNAPSHOT as LOCKS};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
+use crate::telemetry::LineLimit;
 
 /// What streams need of the service.
 pub struct Services {
@@ -40,6 +43,8 @@ pub struct Services {
     pub dice: Dice,
     /// For the end of tokens.
     pub clock: Clock,
+    /// Decides which lines about streams are logged.
+    pub lines: Arc<LineLimit<StreamLine>>,
     /// Limits and rhythms.
     pub settings: StreamSettings,
 }
@@ -47,6 +52,8 @@ pub struct Services {
 /// What a client asks for.
 #[derive(Debug)]
 pub struct Opening {
+    /// The request that asks.
+    pub request: RequestId,
     /// Who asks.
     pub caller: Caller,
     /// What they want to see.
@@ -79,6 +86,7 @@ pub async fn open(
         return Err(Refusal::Later(CloseReason::Drain));
     }
     let Opening {
+        request,
         caller,
         scope,
         mut filter,
@@ -129,5 +137,6 @@ pub async fn open(
         heard,
         attendance,
         filter,
+        account: Account::open(request),
     }))
 }

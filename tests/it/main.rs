@@ -26,6 +26,7 @@ mod imports;
 mod instances;
 mod isolation;
 mod locks;
+mod logs;
 mod notifications;
 mod openapi;
 mod operations;
