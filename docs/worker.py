@@ -2,18 +2,21 @@
 
 PORCHLIGHT_URL=http://127.0.0.1:8080 PORCHLIGHT_TOKEN=... python3 worker.py   (role: worker)
 """
-import json, os, time, urllib.error, urllib.request
+import http.client, json, os, time, urllib.error, urllib.request
+
+BROKEN = (OSError, http.client.HTTPException)  # The service is away, or said no.
+
+def number(digits):  # Python refuses to read integers of more than 4,300 digits: those stay text.
+    return int(digits) if len(digits) < 4300 else digits
 
 def post(path, body):
     headers = {"Authorization": "Bearer " + os.environ["PORCHLIGHT_TOKEN"], "Content-Type": "application/json"}
     url = os.environ.get("PORCHLIGHT_URL", "http://127.0.0.1:8080") + path
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=90) as answer:
-        return json.loads(answer.read() or "null")
+        return json.loads(answer.read() or "null", parse_int=number)
 
-def work(task, fence):
-    def say(what, **body):
-        return post(f"/tasks/{task['id']}/{what}", {"fence": fence, **body})
+def work(task, say):
     params = task["params"] if isinstance(task["params"], dict) else {}
     words = str(params.get("text", "")).split()
     if not words:  # Nothing that another attempt would do better.
@@ -26,15 +29,25 @@ def work(task, fence):
             return say("cancelled")  # The user wants no more of it.
     return say("complete", result={"summary": " ".join(summary)})
 
+def work_or_fail(task, fence):
+    def say(what, **body):
+        return post(f"/tasks/{task['id']}/{what}", {"fence": fence, **body})
+    try:
+        work(task, say)
+    except Exception as error:  # A task that cannot be done fails; the worker goes on with the next one.
+        if isinstance(error, BROKEN) and getattr(error, "code", None) not in (400, 413):
+            raise  # It is not the task's fault, or the task is not ours any more.
+        say("fail", error={"code": "bad_task", "message": ascii(error)[:200], "retryable": False})
+
 while True:
     try:
         claimed = post("/tasks/claim", {"types": ["summarize"], "waitSeconds": 30, "leaseSeconds": 60})
         if claimed:  # After 30 seconds without a task there is none, and we ask again.
-            work(claimed["task"], claimed["fence"])
+            work_or_fail(claimed["task"], claimed["fence"])
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             raise  # The token is not good.
         if error.code != 409:  # 409: the task is another worker's now, or over. Let go of it.
             time.sleep(float(error.headers.get("Retry-After", 1)))
-    except OSError:
-        time.sleep(1)  # The service is away; whatever we held is begun again when its lease ends.
+    except (*BROKEN, ValueError):
+        time.sleep(1)  # Whatever we held is begun again when its lease ends.

@@ -12,6 +12,7 @@ use crate::crm::Crm;
 use crate::database::Pool;
 use crate::database::{self, Database};
 use crate::event_log::Writer;
+use crate::http::access::RefusalKind;
 use crate::http::cors::Origins;
 use crate::hub::Hub;
 use crate::identity::{Secret, Verifier};
@@ -26,6 +27,7 @@ use crate::seed::Brokerage;
 use crate::signals::{SignalNames, Signals};
 use crate::stream::open::Services;
 use crate::tasks::TaskBook;
+use crate::telemetry::LineLimit;
 use crate::uploads::Uploads;
 
 mod housekeeping;
@@ -89,6 +91,8 @@ pub struct App {
     pub streams: Arc<Services>,
     /// What Prometheus is told.
     pub metrics: Arc<Metrics>,
+    /// Decides which refusals are logged.
+    pub refusals: Arc<LineLimit<RefusalKind>>,
     /// Limits of requests.
     pub limits: Limits,
     /// The records of those who have no tables of their own.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+mod request;
 mod reserved;
 
+pub use request::RequestId;
 pub use reserved::ReservedFor;
 
 /// Why a name was refused: what it must be.

@@ -68,6 +68,8 @@ pub struct Metrics {
     pub broker_lookups: Family<Labels<1>, Counter>,
     /// Answers, by status class.
     pub responses: Family<Labels<1>, Counter<u64, AtomicU64>>,
+    /// Refusals, by status class and code.
+    pub refusals: Family<Labels<2>, Counter>,
 }
 
 impl Metrics {
@@ -102,6 +104,7 @@ impl Metrics {
             brokers_active: Gauge::default(),
             broker_lookups: Family::default(),
             responses: Family::default(),
+            refusals: Family::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -158,11 +161,6 @@ impl Metrics {
         r.register("heartbeats", help, self.heartbeats.clone());
         let help = "Changes of who is here, and where";
         r.register("presence_changes", help, self.presence_changes.clone());
-        r.register(
-            "responses",
-            "Answers by class of status",
-            self.responses.clone(),
-        );
         self.register_memory();
     }
 
@@ -184,6 +182,7 @@ impl Metrics {
             "Brokers in memory",
             self.brokers_active.clone(),
         );
+        self.register_answers();
     }
 
     fn register_queries(&mut self) {
@@ -200,6 +199,14 @@ impl Metrics {
         r.register("follower_failures", help, self.follower_failures.clone());
         let help = "Queries for the brokerage of a user, by outcome";
         r.register("broker_lookups", help, self.broker_lookups.clone());
+    }
+
+    fn register_answers(&mut self) {
+        let r = &mut self.registry;
+        let help = "Answers by class of status";
+        r.register("responses", help, self.responses.clone());
+        let help = "Refusals by class of status and code";
+        r.register("refusals", help, self.refusals.clone());
     }
 
     /// The text that Prometheus reads.

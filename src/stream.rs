@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod filter;
+pub mod log;
 pub mod open;
 pub mod output;
 pub mod present;

@@ -6,6 +6,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::server::{LogFormat, ServerSettings};
 
+mod limit;
+
+pub use limit::LineLimit;
+
 /// Says where the service listens; people and programs look for it.
 pub fn announce(addr: std::net::SocketAddr) {
     tracing::info!("listening on http://{addr}");

@@ -1,5 +1,6 @@
 //! The parts, in the order of an event's way: writer, follower, hub, streams.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use crate::follower::{Follower, FollowerParts, Porch};
 use crate::hints::{
     Bystander, Committed, CommittedBatch, HintBoard, LogObserver, Megaphone, TaskNotices,
 };
+use crate::http::access::RefusalKind;
 use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
 use crate::hub::{Contact, Hub};
@@ -37,7 +39,9 @@ use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
 use crate::records::RecordBook;
 use crate::relay::{Bell, Relay, Rules};
 use crate::signals::{SignalParts, Signals};
+use crate::stream::log::StreamLine;
 use crate::stream::open::Services;
+use crate::telemetry::LineLimit;
 
 /// Letters of an instance's name in hints.
 pub(super) const INSTANCE_LEN: usize = 12;
@@ -119,6 +123,7 @@ impl Ground<'_> {
             notifications: self.notifications(teller, notable),
             activity: self.activity(),
             metrics,
+            refusals: self.line_limit("the log of refusals", RefusalKind::sum_up),
             limits: self.limits(),
             crm,
             uploads,
@@ -344,8 +349,22 @@ impl Ground<'_> {
             metrics: Arc::clone(metrics),
             dice: self.around.dice.clone(),
             clock: self.around.clock.clone(),
+            lines: self.line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),
             settings,
         }
+    }
+
+    /// Of each kind of lines only so many a second are logged, and a task sums up the others.
+    fn line_limit<K>(&self, name: &'static str, sum_up: fn(&K, u64)) -> Arc<LineLimit<K>>
+    where
+        K: Eq + Hash + Clone + Send + 'static,
+    {
+        let per_second = self.config.server.log_lines_per_second;
+        let limit = Arc::new(LineLimit::new(per_second, self.around.clock.clone()));
+        let (summed, stop) = (Arc::clone(&limit), self.tasks.stop_last());
+        self.tasks
+            .spawn(name, async move { summed.sum_up(stop, sum_up).await });
+        limit
     }
 
     pub(super) fn limits(&self) -> Limits {

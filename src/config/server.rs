@@ -59,6 +59,12 @@ pub struct ServerSettings {
         default_value = "info,actix_server=warn"
     )]
     pub log: String,
+
+    /// Lines of one kind that are logged in a second: of refusals by route and status, of streams that open or
+    /// end; the others are counted and summed up every 10 seconds
+    #[arg(long, env = "PORCHLIGHT_LOG_LINES_PER_SECOND", value_name = "N",
+        default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub log_lines_per_second: u32,
 }
 
 /// How logs look.

@@ -1,22 +1,45 @@
 //! Around every request: a name for it, a line about it, and the refusal of strange origins.
 //!
-//! Logs name the path and never the query, which may carry a token.
+//! Logs name the path and never the query, which may carry a token. Refusals come in floods: all
+//! are counted, and of each kind only so many are logged.
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, ResponseError, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Service;
 use super::cors::Origins;
+use super::{Problem, Service};
 use crate::identity::Caller;
-use crate::ids::RecordId;
+use crate::ids::{RecordId, RequestId};
+use crate::metrics::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The code of a refusal that no problem of ours describes.
+const NO_CODE: &str = "other";
+/// The route of a request that has none.
+const NO_ROUTE: &str = "none";
+
+/// Refusals that are told apart in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RefusalKind {
+    /// The route, with names for what differs: `/records/{module}`.
+    pub route: String,
+    /// The status.
+    pub status: u16,
+}
+
+impl RefusalKind {
+    /// Says how many lines of this kind were left out.
+    pub fn sum_up(&self, left_out: u64) {
+        let (route, status_code) = (&*self.route, self.status);
+        tracing::info!(route, status_code, left_out, "more was refused");
+    }
+}
 
 /// Names the request, serves it, and logs how it went.
 pub async fn around(
@@ -25,12 +48,14 @@ pub async fn around(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let began = Instant::now();
-    let id = request_id(&request);
+    let id = named(request.request());
+    request.extensions_mut().insert(id.clone());
     let refused = origins.refuse(request.head());
     let mut response = match refused {
-        Some(problem) => request.into_response(problem.error_response()),
+        Some(problem) => request.into_response(HttpResponse::from_error(problem)),
         None => next.call(request).await?.map_into_boxed_body(),
     };
+    let id = id.to_string();
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -39,26 +64,33 @@ pub async fn around(
 }
 
 /// The caller's own name for the request, where it has a sane one.
-fn request_id(request: &ServiceRequest) -> String {
-    let theirs = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
-    let sane = theirs.filter(|id| RecordId::parse(id).is_ok());
-    sane.map_or_else(|| Uuid::new_v4().simple().to_string(), ToOwned::to_owned)
+fn named(request: &HttpRequest) -> RequestId {
+    let theirs = request.headers().get(REQUEST_ID);
+    let theirs = theirs.and_then(|value| value.to_str().ok());
+    match theirs.filter(|id| RecordId::parse(id).is_ok()) {
+        Some(id) => RequestId::Given(id.into()),
+        None => RequestId::Made(Uuid::new_v4()),
+    }
+}
+
+/// The name that a request was given.
+pub(super) fn request_id(request: &HttpRequest) -> RequestId {
+    let known = request.extensions().get().cloned();
+    known.unwrap_or_else(|| named(request))
 }
 
 fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
     let request = response.request();
     let status = response.status();
-    if let Some(service) = request.app_data::<Service>() {
+    let service = request.app_data::<Service>();
+    if let Some(service) = service {
         let class = class(status);
-        service
-            .app
-            .metrics
-            .responses
-            .get_or_create(&[("class", class)])
-            .inc();
+        let responses = &service.app.metrics.responses;
+        responses.get_or_create(&[("class", class)]).inc();
+    }
+    let is_refused = status.is_client_error() || status.is_server_error();
+    if is_refused && !service.is_none_or(|service| is_logged(service, response)) {
+        return;
     }
     let extensions = request.extensions();
     let user = extensions
@@ -68,11 +100,33 @@ fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
     let (method, path) = (request.method().as_str(), request.path());
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status_code = status.as_u16();
-    match status.as_u16() {
+    match status_code {
         500.. => tracing::warn!(id, method, path, status_code, ms, user, code, "answered"),
         400..500 => tracing::info!(id, method, path, status_code, ms, user, code, "refused"),
         _ => tracing::debug!(id, method, path, status_code, ms, user, "answered"),
     }
+}
+
+/// Counts a refusal, and says whether it is logged.
+fn is_logged(service: &Service, response: &ServiceResponse<BoxBody>) -> bool {
+    let status = response.status();
+    let error = response.response().error();
+    let problem = error.and_then(|error| error.as_error::<Problem>());
+    count_refusal(
+        &service.app.metrics,
+        status,
+        problem.map_or(NO_CODE, Problem::code),
+    );
+    let route = response.request().match_pattern();
+    service.app.refusals.admits(&RefusalKind {
+        route: route.unwrap_or_else(|| NO_ROUTE.to_owned()),
+        status: status.as_u16(),
+    })
+}
+
+fn count_refusal(metrics: &Metrics, status: StatusCode, code: &'static str) {
+    let labels = [("class", class(status)), ("code", code)];
+    metrics.refusals.get_or_create(&labels).inc();
 }
 
 fn class(status: StatusCode) -> &'static str {

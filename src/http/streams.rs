@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 use super::record::record_path;
-use super::{Service, query};
+use super::{Service, access, query};
 use crate::brokerages::Member;
 use crate::event::Cursor;
 use crate::hub::{CloseReason, Encoding};
@@ -141,7 +141,9 @@ async fn stream(
     let Ok(caller) = caller else {
         return Ok(later(service, encoding, CloseReason::Unavailable));
     };
+    let id = access::request_id(request);
     let opening = Opening {
+        request: id.clone(),
         caller,
         member: request.extensions().get::<Member>().cloned(),
         scope,
@@ -152,7 +154,10 @@ async fn stream(
     match stream::open(&service.app.streams, &service.board, opening).await {
         Ok(body) => Ok(head(encoding).body(body)),
         Err(Refusal::Scope(error)) => Err(error.into()),
-        Err(Refusal::Later(reason)) => Ok(later(service, encoding, reason)),
+        Err(Refusal::Later(reason)) => {
+            stream::log::log_refusal(&service.app.streams.lines, &id, reason);
+            Ok(later(service, encoding, reason))
+        }
     }
 }
 

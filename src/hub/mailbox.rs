@@ -13,7 +13,7 @@ use crate::event::Audience;
 use crate::ids::BrokerId;
 
 /// Why the service ends a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The service stops; come back after a while, to whoever is there.
     Drain,

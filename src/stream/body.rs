@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::log::{Account, Whose};
 use super::open::Services;
 use super::resume::Start;
 use super::{Filter, Reader, Scope};
@@ -63,6 +64,8 @@ pub struct Parts {
     pub attendance: Option<Attendance>,
     /// Ends it when its user's brokerage, which was looked up, changes.
     pub watch: Option<StreamWatch>,
+    /// What is remembered for its last line in the log.
+    pub account: Account,
 }
 
 /// One open stream.
@@ -96,7 +99,8 @@ pub struct StreamBody {
     beats: u8,
     expiring_at: Option<Instant>,
     expires_at: Instant,
-    ended: bool,
+    ended: Option<CloseReason>,
+    account: Account,
 }
 
 impl StreamBody {
@@ -117,6 +121,7 @@ impl StreamBody {
             locks,
             attendance,
             watch,
+            account,
             ..
         } = parts;
         let now = Instant::now();
@@ -131,7 +136,7 @@ impl StreamBody {
         let next_beat = now + services.dice.between(beat / 2, beat);
         services.metrics.streams_open.inc();
         services.metrics.streams_opened.inc();
-        Self {
+        let stream = Self {
             services,
             reader,
             _ticket: ticket,
@@ -154,7 +159,20 @@ impl StreamBody {
             beats: 0,
             expiring_at: expires_at.checked_sub(notice),
             expires_at,
-            ended: false,
+            ended: None,
+            account,
+        };
+        stream
+            .account
+            .log_open(&stream.services.lines, stream.whose());
+        stream
+    }
+
+    fn whose(&self) -> Whose<'_> {
+        Whose {
+            broker: self.reader.broker(),
+            user: &self.rights.user,
+            scope: &self.scope,
         }
     }
 
@@ -162,7 +180,7 @@ impl StreamBody {
         if let Some(words) = self.next_of_greeting() {
             return Poll::Ready(Some(words));
         }
-        if self.ended {
+        if self.ended.is_some() {
             return Poll::Ready(None);
         }
         let now = self.reader.seat().board().now();
@@ -225,9 +243,12 @@ impl MessageBody for StreamBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
-        self.get_mut()
-            .poll_chunk(context)
-            .map(|chunk| chunk.map(Ok))
+        let stream = self.get_mut();
+        let chunk = stream.poll_chunk(context);
+        if let Poll::Ready(Some(bytes)) = &chunk {
+            stream.account.bytes += bytes.len() as u64;
+        }
+        chunk.map(|chunk| chunk.map(Ok))
     }
 }
 
@@ -239,5 +260,7 @@ impl Drop for StreamBody {
             attendance.back_within(spread);
         }
         self.services.metrics.streams_open.dec();
+        self.account
+            .log_end(&self.services.lines, self.whose(), self.ended);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::body::Parts;
+use super::log::{Account, StreamLine};
 use super::resume::start;
 use super::scope::UnknownScope;
 use super::wire::{RETRY_FLOOR, RETRY_USUAL};
@@ -18,10 +19,11 @@ use crate::hub::desk::Desk;
 use crate::hub::tickets::TicketOffice;
 use crate::hub::{CloseReason, Encoding, Seat, Switchboard};
 use crate::identity::Caller;
-use crate::ids::BrokerId;
+use crate::ids::{BrokerId, RequestId};
 use crate::locks::desk::{LockDesk, SNAPSHOT as LOCKS};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
+use crate::telemetry::LineLimit;
 
 /// What streams need of the service.
 pub struct Services {
@@ -45,6 +47,8 @@ pub struct Services {
     pub dice: Dice,
     /// For the end of tokens.
     pub clock: Clock,
+    /// Decides which lines about streams are logged.
+    pub lines: Arc<LineLimit<StreamLine>>,
     /// Limits and rhythms.
     pub settings: StreamSettings,
 }
@@ -88,6 +92,8 @@ impl Services {
 /// What a client asks for.
 #[derive(Debug)]
 pub struct Opening {
+    /// The request that asks.
+    pub request: RequestId,
     /// Who asks.
     pub caller: Caller,
     /// Whose brokerage was looked up, where the token did not say it.
@@ -122,6 +128,7 @@ pub async fn open(
         return Err(Refusal::Later(CloseReason::Drain));
     }
     let Opening {
+        request,
         caller,
         member,
         scope,
@@ -175,5 +182,6 @@ pub async fn open(
         attendance,
         filter,
         watch,
+        account: Account::open(request),
     }))
 }

@@ -37,6 +37,20 @@ pub enum UnknownScope {
     NoWorker,
 }
 
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::User => f.write_str("user"),
+            Self::Team(None) => f.write_str("team"),
+            Self::Team(Some(team)) => write!(f, "team:{team}"),
+            Self::Broker => f.write_str("broker"),
+            Self::Record(record) => write!(f, "record:{record}"),
+            Self::Worker => f.write_str("worker"),
+        }
+    }
+}
+
 impl Scope {
     /// Whose events this scope has for `caller`.
     pub fn audiences(&self, caller: &Caller) -> Result<Arc<[Audience]>, UnknownScope> {

@@ -370,11 +370,7 @@ pub(crate) const WORDS: &[Word] = &[
     },
     Word {
         words: &["new_v4"],
-        only_in: &[
-            "src/http/access.rs",
-            "src/stream/body/greeting.rs",
-            "src/bench",
-        ],
+        only_in: &["src/http/access.rs", "src/stream/log.rs", "src/bench"],
         because: "names of requests and streams: unique, and nothing depends on them",
     },
     Word {

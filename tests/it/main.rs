@@ -28,6 +28,7 @@ mod instances;
 mod isolation;
 mod lists;
 mod locks;
+mod logs;
 mod notifications;
 mod openapi;
 mod operations;

@@ -119,8 +119,9 @@ impl StreamBody {
         self.finished(chunk)
     }
 
-    pub(super) fn finished(&self, chunk: Chunk) -> Option<Bytes> {
+    pub(super) fn finished(&mut self, chunk: Chunk) -> Option<Bytes> {
         let (bytes, events) = chunk.finish()?;
+        self.account.events += events;
         self.services.metrics.delivered.inc_by(events);
         self.services.metrics.deliveries.inc();
         Some(bytes)

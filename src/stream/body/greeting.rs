@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::Parts;
 use crate::event::Audience;
@@ -46,7 +45,7 @@ pub(super) fn of(parts: &Parts) -> Bytes {
 fn ready(parts: &Parts) -> Value {
     json!({
         "type": "stream:ready",
-        "stream": Uuid::new_v4().simple().to_string(),
+        "stream": parts.account.stream.simple().to_string(),
         "position": parts.start.epoch.at(parts.start.position).to_string(),
         "scopes": scopes(parts),
         "heartbeatSeconds": parts.services.settings.heartbeat_seconds,

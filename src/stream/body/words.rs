@@ -51,7 +51,7 @@ impl StreamBody {
 
     /// The last words.
     pub(super) fn close(&mut self, reason: CloseReason) -> Bytes {
-        self.ended = true;
+        self.ended = Some(reason);
         let metrics = &self.services.metrics;
         metrics
             .streams_closed

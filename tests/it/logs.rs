@@ -1,0 +1,143 @@
+//! What stands in the log: enough to find out what happened, and no flood.
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::cluster::TestDatabase;
+use crate::support::service::metric;
+use crate::support::{Process, Stream, Token, eventually, for_team};
+
+/// A process whose log is JSON, and its database.
+async fn started() -> (Process, TestDatabase) {
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", &*url),
+        ("PORCHLIGHT_LOG_FORMAT", "json"),
+        ("PORCHLIGHT_LOG_LINES_PER_SECOND", "5"),
+        ("PORCHLIGHT_DRAIN_SPREAD_SECONDS", "1"),
+    ];
+    let process = Process::start("127.0.0.1:0", &variables).await;
+    (process, database)
+}
+
+fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy().gzip(false);
+    client.build().expect("a client")
+}
+
+/// The lines with this message.
+fn lines(log: &str, message: &str) -> Vec<Value> {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let lines = lines.filter(|line: &Value| line["message"] == message);
+    lines.collect()
+}
+
+fn log(process: &Process) -> String {
+    process.log.lock().expect("a log").clone()
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_counted_and_few_of_them_are_logged() {
+    let (mut process, _database) = started().await;
+    let client = client();
+    for n in 0..300 {
+        let path = if n < 200 { "/events" } else { "/nowhere" };
+        let answer = client.get(process.url(path)).send().await;
+        let expected = if n < 200 { 401 } else { 404 };
+        assert_eq!(answer.expect("an answer").status(), expected);
+    }
+    let metrics = process.url("/metrics");
+    for (code, count) in [("token_missing", 200.0), ("not_found", 100.0)] {
+        let name = format!("porchlight_refusals_total{{class=\"4xx\",code=\"{code}\"}}");
+        assert_eq!(metric(&metrics, &name).await, count, "{name}");
+    }
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.exit_code().await, Some(0));
+    let log = log(&process);
+    let refused = lines(&log, "refused");
+    let summed = lines(&log, "more was refused");
+    for (route, status, count) in [("/events", 401, 200), ("none", 404, 100)] {
+        let logged = refused.iter().filter(|line| line["status_code"] == status);
+        let logged = u64::try_from(logged.count()).expect("a number");
+        let of_kind = summed
+            .iter()
+            .filter(|line| line["route"] == route && line["status_code"] == status);
+        let left_out: u64 = of_kind.filter_map(|line| line["left_out"].as_u64()).sum();
+        assert_eq!(logged + left_out, count, "{route}: {summed:?}");
+        assert!(logged >= 5 && left_out > 0, "{route}: {logged} logged");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_has_a_line_when_it_opens_and_one_when_it_ends() {
+    let (mut process, _database) = started().await;
+    let client = client();
+    let (ann, svc) = (Token::user("ann", &["a"]), Token::service("b"));
+    let open = async |path: &str, id: &str| {
+        let request = client.get(process.url(path)).header("X-Request-Id", id);
+        let mut stream = Stream::open(request.bearer_auth(ann.signed())).await;
+        let ready = stream.next().await.json();
+        let name = ready["stream"].as_str().expect("a name").to_owned();
+        (stream, name)
+    };
+    let (mut gone, gone_name) = open("/stream/team?team=a", "r-1").await;
+    let (mut kept, kept_name) = open("/stream/records/escrows/e-1", "r-2").await;
+    let events = json!({"events": [for_team("a", 1), for_team("a", 2)]});
+    let request = client
+        .post(process.url("/events"))
+        .bearer_auth(svc.signed());
+    request.json(&events).send().await.expect("an answer");
+    gone.logged(2).await;
+    let read = gone.text.len() as u64;
+    drop(gone);
+    eventually("the end is logged", async || {
+        let request = client
+            .post(process.url("/events"))
+            .bearer_auth(svc.signed());
+        let event = for_team("a", 3);
+        request.json(&event).send().await.expect("an answer");
+        (lines(&log(&process), "a stream ended").len() == 1).then_some(())
+    })
+    .await;
+    process.signal(Signal::SIGTERM);
+    kept.rest().await;
+    assert_eq!(process.exit_code().await, Some(0));
+    let log = log(&process);
+    let of = |message, name: &str| {
+        let mut found = lines(&log, message);
+        found.retain(|line| line["stream"] == name);
+        assert_eq!(found.len(), 1, "{message} {name}: {log}");
+        found.remove(0)
+    };
+    for (name, id, scope) in [
+        (&gone_name, "r-1", "team:a"),
+        (&kept_name, "r-2", "record:escrows/e-1"),
+    ] {
+        for message in ["a stream opened", "a stream ended"] {
+            let line = of(message, name);
+            assert_eq!(
+                (&line["id"], &line["broker"], &line["user"], &line["scope"]),
+                (&json!(id), &json!("b"), &json!("ann"), &json!(scope)),
+                "{line}"
+            );
+            assert_eq!(line["level"], "INFO");
+        }
+    }
+    let end = of("a stream ended", &gone_name);
+    assert_eq!(end["reason"], "disconnected", "{end}");
+    assert!(end["events"].as_u64() >= Some(2), "{end}");
+    assert!(
+        end["bytes"].as_u64() >= Some(read),
+        "{end}: {read} were read"
+    );
+    assert!(end["ms"].is_u64(), "{end}");
+    let end = of("a stream ended", &kept_name);
+    assert_eq!(
+        (&end["reason"], &end["events"]),
+        (&json!("drain"), &json!(0))
+    );
+    assert!(!log.contains(&ann.signed()), "no token in the log");
+}
