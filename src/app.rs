@@ -46,6 +46,7 @@ pub use work::WorkerApplication;
 
 /// Limits that handlers hold requests to.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "all of them limit bytes so far")]
 pub struct Limits {
     /// Bytes of a body.
     pub body_bytes: usize,
