@@ -32,6 +32,7 @@ use crate::uploads::Uploads;
 
 mod housekeeping;
 mod limited;
+mod lines;
 mod moves;
 mod seeding;
 mod serve;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::wire::Ground;
 use crate::config::log::RetentionSettings;
 use crate::database::{Limit, Pool, limited};
 use crate::event_log::retention;
@@ -13,6 +14,20 @@ use crate::metrics::Metrics;
 use crate::notifications;
 use crate::tasks;
 use crate::uploads;
+
+impl Ground<'_> {
+    pub(super) fn keep_house(&self, metrics: &Arc<Metrics>) {
+        let parts = Parts {
+            pool: self.database.pool.clone(),
+            settings: self.config.retention.clone(),
+            task_age: self.config.tasks.retention(),
+            notification_age: self.config.notifications.age(),
+            metrics: Arc::clone(metrics),
+            stop: self.tasks.stop_last(),
+        };
+        self.tasks.spawn("housekeeping", run(parts));
+    }
+}
 
 /// What housekeeping needs.
 pub(super) struct Parts {

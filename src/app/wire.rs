@@ -1,13 +1,12 @@
 //! The parts, in the order of an event's way: writer, follower, hub, streams.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::moves::Moves;
 use super::task_book::TaskTelling;
-use super::{App, Limits, Surroundings, housekeeping};
+use super::{App, Limits, Surroundings};
 use crate::activity::Activity;
 use crate::brokerages::{BrokerageParts, BrokerageQuery, Brokerages};
 use crate::config::Config;
@@ -41,7 +40,6 @@ use crate::relay::{Bell, Relay, Rules};
 use crate::signals::{SignalParts, Signals};
 use crate::stream::log::StreamLine;
 use crate::stream::open::Services;
-use crate::telemetry::LineLimit;
 
 /// Letters of an instance's name in hints.
 pub(super) const INSTANCE_LEN: usize = 12;
@@ -315,18 +313,6 @@ impl Ground<'_> {
         presence
     }
 
-    fn keep_house(&self, metrics: &Arc<Metrics>) {
-        let parts = housekeeping::Parts {
-            pool: self.database.pool.clone(),
-            settings: self.config.retention.clone(),
-            task_age: self.config.tasks.retention(),
-            notification_age: self.config.notifications.age(),
-            metrics: Arc::clone(metrics),
-            stop: self.tasks.stop_last(),
-        };
-        self.tasks.spawn("housekeeping", housekeeping::run(parts));
-    }
-
     fn streams(
         &self,
         porch: Porch,
@@ -352,19 +338,6 @@ impl Ground<'_> {
             lines: self.line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),
             settings,
         }
-    }
-
-    /// Of each kind of lines only so many a second are logged, and a task sums up the others.
-    fn line_limit<K>(&self, name: &'static str, sum_up: fn(&K, u64)) -> Arc<LineLimit<K>>
-    where
-        K: Eq + Hash + Clone + Send + 'static,
-    {
-        let per_second = self.config.server.log_lines_per_second;
-        let limit = Arc::new(LineLimit::new(per_second, self.around.clock.clone()));
-        let (summed, stop) = (Arc::clone(&limit), self.tasks.stop_last());
-        self.tasks
-            .spawn(name, async move { summed.sum_up(stop, sum_up).await });
-        limit
     }
 
     pub(super) fn limits(&self) -> Limits {

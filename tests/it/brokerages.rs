@@ -189,7 +189,13 @@ async fn a_lookup_that_fails_is_no_refusal_of_the_token() {
         assert!(!answer.header("retry-after").is_empty());
     }
     // Any status but 200 would end a browser's stream for good.
-    for path in ["/stream", "/stream/user", "/stream/team", "/stream/broker", "/tasks/t/output"] {
+    for path in [
+        "/stream",
+        "/stream/user",
+        "/stream/team",
+        "/stream/broker",
+        "/tasks/t/output",
+    ] {
         let mut stream = Stream::open(get(&service, path, &token)).await;
         assert_eq!(stream.status, 200, "{path}");
         let closing = stream.next().await.json();

@@ -52,7 +52,7 @@ async fn a_token_that_cannot_be_made_is_refused_in_words() {
     for (arguments, word) in [
         (&["token", "--broker=b"][..], "--user"),
         (&["token", "--user=u"], "--broker"),
-        (&["token", "--user=a b", "--broker=b"], "--user"),
+        (&["token", "--user= a", "--broker=b"], "--user"),
         (
             &["token", "--user=u", "--broker=b", "--role=root"],
             "--role",

@@ -251,7 +251,7 @@ async fn what_is_told_says_who_did_it_and_which_version_it_is() {
          update public.listings set version = 2, updated_by = null;
          begin; set local porchlight.user_id = 'bob';
          update public.listings set version = 3, updated_by = 'ann'; commit;
-         update public.listings set version = 4, updated_by = 'not an id';
+         update public.listings set version = 4, updated_by = ' no id';
          update public.listings set version = 5, updated_by = 'ann';
          delete from public.listings",
     )

@@ -50,7 +50,7 @@ const USUAL: [(&str, &str); 3] = [
 
 #[test]
 fn answers_that_are_not_described_are_noticed() {
-    let none = r#"{"locks":[]}"#;
+    let none = r#"{"locks":[],"next":null}"#;
     assert_eq!(of_locks(200, &USUAL, none), "");
     for (found, word) in [
         (of_locks(202, &USUAL, none), "status 202"),
@@ -58,9 +58,12 @@ fn answers_that_are_not_described_are_noticed() {
         (of_locks(200, &USUAL[1..], none), "a body of type"),
         (of_locks(200, &USUAL, "{}"), "locks"),
         (of_locks(200, &USUAL, "{"), "not JSON"),
-        (of_locks(200, &USUAL, r#"{"locks":[],"more":1}"#), "more"),
         (
-            of_locks(200, &USUAL, r#"{"locks":[{"module":"m"}]}"#),
+            of_locks(200, &USUAL, r#"{"locks":[],"next":null,"more":1}"#),
+            "more",
+        ),
+        (
+            of_locks(200, &USUAL, r#"{"locks":[{"module":"m"}],"next":null}"#),
             "fence",
         ),
     ] {
