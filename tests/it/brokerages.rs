@@ -58,10 +58,8 @@ async fn opened(service: &Service, path: &str, token: &str) -> (Stream, Value) {
 async fn hears(service: &Service) {
     let probe = token(&json!("99"), &json!(1));
     let ask = async || {
-        assert_eq!(
-            Answer::to(get(service, "/events", &probe)).await.status,
-            200
-        )
+        let answer = Answer::to(get(service, "/events", &probe)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
     };
     ask().await;
     let first = lookups(service, "found").await;
@@ -189,7 +187,13 @@ async fn a_lookup_that_fails_is_no_refusal_of_the_token() {
         assert!(!answer.header("retry-after").is_empty());
     }
     // Any status but 200 would end a browser's stream for good.
-    for path in ["/stream", "/stream/user", "/stream/team", "/stream/broker", "/tasks/t/output"] {
+    for path in [
+        "/stream",
+        "/stream/user",
+        "/stream/team",
+        "/stream/broker",
+        "/tasks/t/output",
+    ] {
         let mut stream = Stream::open(get(&service, path, &token)).await;
         assert_eq!(stream.status, 200, "{path}");
         let closing = stream.next().await.json();
