@@ -58,10 +58,8 @@ async fn opened(service: &Service, path: &str, token: &str) -> (Stream, Value) {
 async fn hears(service: &Service) {
     let probe = token(&json!("99"), &json!(1));
     let ask = async || {
-        assert_eq!(
-            Answer::to(get(service, "/events", &probe)).await.status,
-            200
-        )
+        let answer = Answer::to(get(service, "/events", &probe)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
     };
     ask().await;
     let first = lookups(service, "found").await;

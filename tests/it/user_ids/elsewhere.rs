@@ -33,11 +33,11 @@ async fn records_are_owned_by_their_user() {
         let masked = list(&service, &other, &path, &[]).await;
         assert_eq!(masked["commission"], "[REDACTED]", "{user}");
         // Changed by a colleague, they are told by name, and everybody reads who did it.
-        let patch = service.client.patch(service.url(&path));
-        let patch = patch
+        let change = service.client.patch(service.url(&path));
+        let change = change
             .bearer_auth(other.signed())
             .header("If-Match", "\"1\"");
-        let answer = Answer::to(patch.json(&json!({"status": "pending"}))).await;
+        let answer = Answer::to(change.json(&json!({"status": "pending"}))).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         eventually("the owner is told by name", async || {
             let had = list(&service, &who, "/notifications", &[]).await;
