@@ -88,9 +88,10 @@ async fn until_arriving(service: &Service, uploads: usize) {
 async fn hold(service: &Service, users: &[Token]) -> PgConnection {
     let mut sql = service.database.connect().await;
     for user in users {
-        let key = format!("{}/{}", user.broker, user.user);
-        let lock = sqlx::query("select pg_advisory_lock(hashtextextended($1, 0))");
-        lock.bind(key).execute(&mut sql).await.expect("a lock");
+        // The service's own key.
+        let lock = "select pg_advisory_lock(hashtextextended($2, hashtextextended($1, 0)))";
+        let lock = sqlx::query(lock).bind(&user.broker).bind(&user.user);
+        lock.execute(&mut sql).await.expect("a lock");
     }
     sql
 }
