@@ -4,6 +4,7 @@ pub mod access;
 pub mod activity;
 pub mod body;
 pub mod caller;
+pub mod connection;
 pub mod console;
 pub mod cors;
 pub mod get_events;

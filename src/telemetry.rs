@@ -10,6 +10,10 @@ mod limit;
 
 pub use limit::LineLimit;
 
+/// An error line of actix's for every connection that breaks or sends rubbish would be a flood. What
+/// is refused is logged by `http`; a filter that names this target has it back.
+const QUIET: &str = "actix_http::h1::dispatcher=off";
+
 /// Says where the service listens; people and programs look for it.
 pub fn announce(addr: std::net::SocketAddr) {
     tracing::info!("listening on http://{addr}");
@@ -17,7 +21,7 @@ pub fn announce(addr: std::net::SocketAddr) {
 
 /// Starts logging to standard error. A second call in a process changes nothing.
 pub fn start(settings: &ServerSettings) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&settings.log)
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log))
         .map_err(|error| format!("PORCHLIGHT_LOG (--log) is not a log filter: {error}"))?;
     let format = settings.log_format.unwrap_or_else(|| {
         if std::io::stderr().is_terminal() {

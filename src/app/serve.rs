@@ -1,18 +1,26 @@
 //! Serving: worker threads, the way down, and who is told.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_server::{Server, ServerHandle};
+use actix_service::{ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Condition, from_fn};
-use actix_web::{HttpServer, web};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use actix_web::web;
+use socket2::{Domain, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
 
 use super::{AppError, Application, DRAIN_TIMEOUT};
 use crate::config::Config;
 use crate::database::DatabaseError;
+use crate::http::connection::Connection;
+use crate::http::cors::Origins;
 use crate::http::problem::Problem;
 use crate::http::{Service, access, routes};
 use crate::hub::Switchboard;
@@ -22,6 +30,8 @@ use crate::identity::{self, IdentitySettings, Secret};
 const BACKLOG: i32 = 8_192;
 /// The head of a request must have arrived by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the end of a connection may take.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection without a request is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Above this, a connection's buffer is written out before more is put into it; with a
@@ -64,7 +74,11 @@ pub(super) fn development_secret(
 pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
     let addr = config.server.addr;
     let listen = || {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(addr),
+            Type::STREAM,
+            Some(socket2::Protocol::TCP),
+        )?;
         socket.set_reuse_address(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
         socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL))?;
@@ -107,47 +121,81 @@ impl Application {
         outcome
     }
 
-    fn server(&self) -> Result<actix_web::dev::Server, AppError> {
-        let (app, origins, tasks) = (
-            Arc::clone(&self.app),
-            self.origins.clone(),
-            self.tasks.clone(),
-        );
+    /// What `HttpServer` of actix-web does, over connections of our own.
+    fn server(&self) -> Result<Server, AppError> {
         let settings = &self.config.server;
         let workers = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => usize::from(n),
         };
         let per_worker = usize::try_from(settings.connections_per_worker).unwrap_or(usize::MAX);
-        let server = HttpServer::new(move || {
+        let builder = Server::build()
+            .workers(workers)
+            .max_concurrent_connections(per_worker)
+            .shutdown_timeout(DRAIN_TIMEOUT.as_secs())
+            .disable_signals();
+        let (app, origins, tasks) = (
+            Arc::clone(&self.app),
+            self.origins.clone(),
+            self.tasks.clone(),
+        );
+        let stopping = builder.graceful_shutdown_signal();
+        let builder = builder.listen("http", self.listener.try_clone()?, move || {
+            let (app, stopping) = (Arc::clone(&app), stopping.clone());
             let contact = Arc::clone(app.streams.porch.contact());
             let board = Switchboard::new(app.hub.add_worker(), contact);
             actix_web::rt::spawn(board.clone().run(tasks.stop_last()));
-            actix_web::App::new()
-                .app_data(Service {
-                    app: Arc::clone(&app),
-                    board,
+            let service = Service {
+                app: Arc::clone(&app),
+                board,
+            };
+            let http = HttpService::build()
+                // Connections without a request end when the service stops.
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
                 })
-                .app_data(web::Data::new(origins.clone()))
-                .app_data(
-                    web::PathConfig::default()
-                        .error_handler(|error, _| Problem::bad_parameter("path", error).into()),
-                )
-                .configure(routes::configure)
-                .wrap(Condition::new(origins.has_others(), origins.cors()))
-                .wrap(from_fn(access::around))
-        });
-        let listener = self.listener.try_clone()?;
-        let server = server
-            .workers(workers)
-            .max_connections(per_worker)
-            .client_request_timeout(HEAD_TIMEOUT)
-            .keep_alive(KEEP_ALIVE)
-            .h1_allow_half_closed(false)
-            .h1_write_buffer_size(WRITE_BUFFER_BYTES)
-            .shutdown_timeout(DRAIN_TIMEOUT.as_secs())
-            .disable_signals()
-            .listen(listener)?;
-        Ok(server.run())
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(HEAD_TIMEOUT)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .h1_allow_half_closed(false)
+                .h1_write_buffer_size(WRITE_BUFFER_BYTES)
+                .finish(map_config(application(service, origins.clone()), |()| {
+                    AppConfig::default()
+                }));
+            let accept = move |socket: TcpStream| {
+                let peer = socket.peer_addr().ok();
+                let connection = Connection::new(socket, Arc::clone(&app));
+                ready(Ok::<_, DispatchError>((connection, Protocol::Http1, peer)))
+            };
+            fn_service(accept).and_then(http)
+        })?;
+        Ok(builder.run())
     }
+}
+
+/// The routes, and what is around each request.
+fn application(
+    service: Service,
+    origins: Origins,
+) -> actix_web::App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let cors = Condition::new(origins.has_others(), origins.cors());
+    actix_web::App::new()
+        .app_data(service)
+        .app_data(web::Data::new(origins))
+        .app_data(
+            web::PathConfig::default()
+                .error_handler(|error, _| Problem::bad_parameter("path", error).into()),
+        )
+        .configure(routes::configure)
+        .wrap(cors)
+        .wrap(from_fn(access::around))
 }

@@ -8,12 +8,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::cors::Origins;
 use super::{Problem, Service};
+use crate::app::App;
 use crate::identity::Caller;
 use crate::ids::{RecordId, RequestId};
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_CODE: &str = "other";
 /// The route of a request that has none.
 const NO_ROUTE: &str = "none";
+/// The same of what is no request at all.
+const UNREADABLE: &str = "unreadable";
 
 /// Refusals that are told apart in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +108,23 @@ fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
         400..500 => tracing::info!(id, method, path, status_code, ms, user, code, "refused"),
         _ => tracing::debug!(id, method, path, status_code, ms, user, "answered"),
     }
+}
+
+/// What is refused before it is a request: nothing is known of it but the answer.
+pub(super) fn unreadable(app: &App, problem: &Problem) -> RequestId {
+    let (id, status) = (RequestId::Made(Uuid::new_v4()), problem.status_code());
+    let responses = &app.metrics.responses;
+    responses.get_or_create(&[("class", class(status))]).inc();
+    count_refusal(&app.metrics, status, problem.code());
+    let status_code = status.as_u16();
+    let kind = RefusalKind {
+        route: UNREADABLE.to_owned(),
+        status: status_code,
+    };
+    if app.refusals.admits(&kind) {
+        tracing::info!(%id, status_code, code = %problem, "refused");
+    }
+    id
 }
 
 /// Counts a refusal, and says whether it is logged.

@@ -152,7 +152,10 @@ async fn gathered(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Pro
 
 /// The end of a body did not come.
 pub(super) fn broken_off() -> Problem {
-    Problem::bad_request("invalid_body", "the body broke off")
+    Problem::bad_request(
+        "invalid_body",
+        "The body broke off, or a chunk of it cannot be read.",
+    )
 }
 
 /// A body has more bytes than it may have.

@@ -179,6 +179,13 @@ impl ResponseError for Problem {
             let realm = HeaderValue::from_static("Bearer realm=\"porchlight\"");
             response.insert_header((header::WWW_AUTHENTICATE, realm));
         }
+        response.body(self.json())
+    }
+}
+
+impl Problem {
+    /// What bodies say of it.
+    pub(super) fn json(&self) -> String {
         let json = ProblemJson {
             r#type: format!("urn:porchlight:problem:{}", self.0.code),
             title: self.0.status.canonical_reason().unwrap_or("Error"),
@@ -190,7 +197,7 @@ impl ResponseError for Problem {
             lock: self.0.lock.as_ref(),
             shown: &self.0.shown,
         };
-        response.body(serde_json::to_string(&json).unwrap_or_default())
+        serde_json::to_string(&json).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::cluster::TestDatabase;
 use crate::support::service::metric;
-use crate::support::{Process, Stream, Token, eventually, for_team};
+use crate::support::{Process, Stream, Token, eventually, for_team, raw};
 
 /// A process whose log is JSON, and its database.
 async fn started() -> (Process, TestDatabase) {
@@ -140,4 +140,28 @@ async fn a_stream_has_a_line_when_it_opens_and_one_when_it_ends() {
         (&json!("drain"), &json!(0))
     );
     assert!(!log.contains(&ann.signed()), "no token in the log");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_request_are_logged_like_any_refusal_and_not_as_errors() {
+    let (mut process, _database) = started().await;
+    for _ in 0..60 {
+        let answer = raw::exchange_open(process.addr, b"nonsense\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.exit_code().await, Some(0));
+    let log = log(&process);
+    let refused = lines(&log, "refused");
+    let named = |line: &&Value| {
+        let code = line["code"].as_str().unwrap_or_default();
+        line["status_code"] == 400 && code.starts_with("malformed_request")
+    };
+    let logged = refused.iter().filter(named).count() as u64;
+    let summed = lines(&log, "more was refused");
+    let left_out = summed.iter().filter(|line| line["route"] == "unreadable");
+    let left_out: u64 = left_out.filter_map(|line| line["left_out"].as_u64()).sum();
+    assert!(logged >= 5, "{log}");
+    assert_eq!(logged + left_out, 60, "{log}");
+    assert!(!log.contains("\"ERROR\""), "{log}");
 }

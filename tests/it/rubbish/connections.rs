@@ -1,7 +1,84 @@
 //! Bytes on a connection that no honest client sends.
 
+use serde_json::Value;
+
 use super::{with, works_and_holds_nothing};
 use crate::support::{Service, Token, raw};
+
+/// The last answer on a connection: its head, and its body.
+fn last_answer(answers: &str) -> (&str, &str) {
+    let at = answers.rfind("HTTP/1.1 4").expect("an answer");
+    let answer = &answers[at..];
+    answer.split_once("\r\n\r\n").expect("a whole head")
+}
+
+/// The value of a header.
+fn header<'a>(head: &'a str, name: &str) -> &'a str {
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    let value = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    value.map_or("", |(_, value)| value)
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_with_a_code_and_an_id() {
+    let service = Service::start().await;
+    let token = Token::service("b").signed();
+    let post = format!(
+        "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+    );
+    let good = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
+    let malformed = [
+        "GET / HTTP/9.9\r\n\r\n".to_owned(),
+        "\0\0\0\0\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\n: x\r\n\r\n".to_owned(),
+        format!("{post}Content-Length: x\r\n\r\n"),
+        format!("{post}Content-Length: 1\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("{good}{good}nonsense\r\n\r\n"),
+    ];
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100));
+    let large = format!("GET / HTTP/1.1\r\na: {}", "b".repeat(200_000));
+    let too_large = [
+        (&many, 431, "head_too_large"),
+        (&large, 431, "head_too_large"),
+    ];
+    let all = malformed
+        .iter()
+        .map(|bytes| (bytes, 400, "malformed_request"));
+    for (bytes, status, code) in all.chain(too_large) {
+        let first: String = bytes.chars().take(60).collect();
+        let answers = raw::exchange_open(service.addr, bytes.as_bytes()).await;
+        let (head, body) = last_answer(&answers);
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answers}"
+        );
+        for (name, value) in [
+            ("content-type", "application/problem+json"),
+            ("content-length", &*body.len().to_string()),
+            ("connection", "close"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(header(head, name), value, "{first}: {head}");
+        }
+        assert_eq!(header(head, "x-request-id").len(), 32, "{first}: {head}");
+        let problem: Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(problem["code"], code, "{first}: {problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        assert!(problem["detail"].is_string(), "{problem}");
+        let earlier = answers.matches("HTTP/1.1 200 OK").count();
+        assert_eq!(earlier, bytes.matches("/health/live").count(), "{answers}");
+    }
+    let refused = r#"porchlight_refusals_total{class="4xx",code="malformed_request"}"#;
+    assert_eq!(service.metric(refused).await, 6.0);
+    // A handler waits for this body, and refuses it.
+    let bad_chunk = format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n");
+    let answers = raw::exchange_open(service.addr, bad_chunk.as_bytes()).await;
+    let (head, body) = last_answer(&answers);
+    assert_eq!(header(head, "x-request-id").len(), 32, "{head}");
+    let problem: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(problem["code"], "invalid_body", "{problem}");
+    works_and_holds_nothing(&service).await;
+}
 
 #[tokio::test]
 async fn bytes_that_are_no_request_do_not_end_the_service() {
