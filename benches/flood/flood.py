@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import json
 import math
+import os
 import pathlib
 import resource
 import signal
@@ -271,8 +272,8 @@ async def lock(client, n):
 
 
 async def upload(client, n):
-    """POST /uploads until it is taken. A user has 20 uploads at the most."""
-    bearer, began = token(f"v-{n // 20}", VICTIM), time.monotonic()
+    """POST /uploads until it is taken. A user has 20 at the most, those of an earlier run included."""
+    bearer, began = token(f"v-{os.getpid()}-{n // 20}", VICTIM), time.monotonic()
     while True:
         status, _ = await client.ask(
             request("POST", "/uploads", bearer, GOOD_CSV.encode(), media_type="text/csv"))
