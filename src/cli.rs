@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::bench::BenchArgs;
 use crate::config::Config;
 
+mod bench;
 mod run;
 mod seed;
 pub mod token;
@@ -43,7 +43,7 @@ enum Command {
     /// Print the `OpenAPI` description as JSON
     Openapi,
     /// Load a running server and measure it
-    Bench(Box<BenchArgs>),
+    Bench(Box<bench::BenchCommand>),
 }
 
 #[derive(clap::Args, Debug)]
@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
         Some(Command::Migrate(config)) => run::migrate(&config),
         Some(Command::Seed(command)) => seed::run(&command),
         Some(Command::Openapi) => run::print(&crate::http::openapi::DOCUMENT.to_string()),
-        Some(Command::Bench(args)) => run::bench(*args),
+        Some(Command::Bench(command)) => bench::run(*command),
     }
 }
 

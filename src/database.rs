@@ -3,15 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
+use embedded_postgres::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor};
 
-use crate::config::database::DatabaseSettings;
+use crate::config::database::{DatabaseSettings, EMBEDDED_NAMES};
 use crate::event_log::origin;
 
 mod dedicated;
-pub mod embedded;
 mod limit;
 mod listener;
 mod pool;
@@ -22,7 +22,6 @@ pub use limit::{Limit, limited};
 pub use listener::Listener;
 pub use pool::Pool;
 
-use embedded::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
 use silence::Silence;
 
 /// The migrations, with their own book-keeping inside our schema.
@@ -55,6 +54,8 @@ const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'; \
                            perform set_config('client_connection_check_interval', '5s', false);
                        exception when others then null; end $$";
 /// The oldest Postgres that will do.
+const OLDEST_MAJOR: u32 = 15;
+/// The same, as the server counts.
 const OLDEST_VERSION: i32 = 150_000;
 
 /// Why there is no database.
@@ -100,7 +101,8 @@ impl Database {
                 None,
             )
         } else {
-            let mut config = EmbeddedConfig::new(settings.data_dir()?);
+            let mut config = EmbeddedConfig::new(EMBEDDED_NAMES, settings.data_dir()?);
+            config.oldest_major = OLDEST_MAJOR;
             config.bin_dir.clone_from(&settings.pg_bin_dir);
             let embedded = EmbeddedPostgres::start(config).await?;
             (embedded.connect_options(), Some(embedded))

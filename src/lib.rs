@@ -18,12 +18,12 @@
 //!   of every list.
 //!
 //! Around it: [`config`] and [`cli`], [`database`] (embedded or not), [`app`] (the wiring),
-//! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`], and [`mod@bench`] (a load generator).
+//! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`]. Two crates of their own know nothing of
+//! the service: [`embedded_postgres`], and [`bench`](::bench), a load generator.
 //! `docs/ARCHITECTURE.md` has the map and what must never be.
 
 pub mod activity;
 pub mod app;
-pub mod bench;
 pub mod brokerages;
 pub mod claiming;
 pub mod cli;

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+pub mod progress;
+
 use crate::config::server::{LogFormat, ServerSettings};
 
 mod limit;
@@ -32,7 +34,7 @@ pub fn start(settings: &ServerSettings) -> Result<(), String> {
     });
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| progress::LogOutput);
     let started = match format {
         LogFormat::Human => logs.with_target(false).compact().try_init(),
         LogFormat::Json => logs.json().flatten_event(true).try_init(),

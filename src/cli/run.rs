@@ -10,13 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{TokenCommand, welcome};
 use crate::app::{Application, Surroundings, WorkerApplication};
-use crate::bench::BenchArgs;
 use crate::clock::{Clock, Dice};
 use crate::config::Config;
 use crate::config::database::DatabaseSettings;
 use crate::database::Database;
 use crate::identity::{Secret, development_secret};
-use crate::telemetry;
+use crate::telemetry::{self, progress};
 
 /// Exit code after a second signal: 128 and the signal's number, as shells have it.
 const EXIT_AT_ONCE: i32 = 130;
@@ -139,8 +138,9 @@ pub(super) fn migrate(config: &Config) -> ExitCode {
         return fail(&error);
     }
     block_on(async {
-        let database = Database::open(&config.database).await?;
-        let migrated = database.migrate().await;
+        let open = Database::open(&config.database);
+        let database = progress::during("opening the database", open).await?;
+        let migrated = progress::during("migrating the database", database.migrate()).await;
         database.close().await;
         migrated
     })
@@ -165,20 +165,6 @@ pub(super) fn token(command: &TokenCommand) -> ExitCode {
         .token(&settings, &Clock::system(), &Dice::system())
     {
         Ok(token) => print(&token),
-        Err(error) => fail(&error.to_string()),
-    }
-}
-
-pub(super) fn bench(args: BenchArgs) -> ExitCode {
-    let json = args.json;
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let report = match runtime {
-        Ok(runtime) => runtime.block_on(crate::bench::run(args)),
-        Err(error) => return fail(&format!("no runtime: {error}")),
-    };
-    match report {
-        Ok(report) if json => print(&serde_json::to_string_pretty(&report).unwrap_or_default()),
-        Ok(report) => print(&report.to_string()),
         Err(error) => fail(&error.to_string()),
     }
 }

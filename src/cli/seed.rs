@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::identity::IdentitySettings;
 use crate::ids::{BrokerId, TeamId};
 use crate::seed::{Brokerage, Filled, Person};
-use crate::telemetry;
+use crate::telemetry::{self, progress};
 
 /// How long the tokens last.
 const TTL: Duration = Duration::from_hours(12);
@@ -34,7 +34,8 @@ pub(super) fn run(command: &SeedCommand) -> ExitCode {
         let brokerage = Brokerage::example().map_err(|error| error.to_string())?;
         let broker = command.broker.as_ref().unwrap_or(&brokerage.broker);
         let around = Surroundings::system();
-        let filled = app::seed(&command.config, (&brokerage, broker), &around).await;
+        let seed = app::seed(&command.config, (&brokerage, broker), &around);
+        let filled = progress::during("creating the example records", seed).await;
         let filled = filled.map_err(|error| error.to_string())?;
         print(&outcome(broker, &filled));
         if let Some(settings) = signing(&command.config)? {

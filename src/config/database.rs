@@ -5,7 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::database::embedded::{EmbeddedError, default_data_dir};
+use embedded_postgres::{EmbeddedError, Names, default_data_dir};
+
+/// The names of the embedded Postgres.
+pub const EMBEDDED_NAMES: Names = Names {
+    application: "porchlight",
+    database: "porchlight",
+    data_dir_setting: "PORCHLIGHT_DATA_DIR",
+    bin_dir_setting: "PG_BIN_DIR",
+    url_setting: Some("DATABASE_URL"),
+};
 
 /// Where events are kept.
 #[derive(Args, Clone, Debug)]
@@ -54,6 +63,9 @@ impl DatabaseSettings {
 
     /// Where things are kept on this machine.
     pub fn data_dir(&self) -> Result<PathBuf, EmbeddedError> {
-        self.data_dir.clone().map_or_else(default_data_dir, Ok)
+        match &self.data_dir {
+            Some(dir) => Ok(dir.clone()),
+            None => default_data_dir(EMBEDDED_NAMES),
+        }
     }
 }

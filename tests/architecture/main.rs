@@ -1,12 +1,13 @@
 //! What must never be, held against the source: which module may know which, who may
 //! say certain words, and how long a file may grow.
 
+mod cycles;
 mod rules;
 mod source;
 
 use std::path::Path;
 
-use rules::{NEVER, ONLY, WORDS};
+use rules::{CRATES, NEVER, ONLY, WORDS};
 use source::Source;
 
 const MOST_LINES: usize = 400;
@@ -77,10 +78,27 @@ fn violations_of(source: &Source) -> Vec<String> {
 
 #[test]
 fn no_module_knows_what_it_must_not() {
-    let sources = Source::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let mut sources = sources_of("src");
     assert!(sources.len() > 50, "the source was not found");
+    for folder in CRATES {
+        let of_crate = sources_of(folder);
+        assert!(of_crate.len() > 10, "the source of {folder} was not found");
+        sources.extend(of_crate);
+    }
     let found = violations(&sources);
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+fn sources_of(folder: &str) -> Vec<Source> {
+    Source::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+}
+
+#[test]
+fn no_two_modules_of_a_crate_depend_on_each_other() {
+    for folder in CRATES {
+        let cycle = cycles::first(&sources_of(folder));
+        assert_eq!(cycle, None, "a cycle in {folder}");
+    }
 }
 
 #[test]

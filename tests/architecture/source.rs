@@ -4,7 +4,7 @@ use std::iter::{Cloned, Peekable};
 use std::path::Path;
 use std::slice::Iter;
 
-/// A file of `src`.
+/// A file of the service or of a crate beside it.
 pub(crate) struct Source {
     /// `src/http/body.rs`.
     pub(crate) file: String,
@@ -55,9 +55,10 @@ impl Source {
     }
 }
 
-/// `src/http/body.rs` is `crate::http::body`.
-fn module(file: &str) -> Vec<String> {
+/// `src/http/body.rs` is `crate::http::body`, as is `crates/other/src/http/body.rs` there.
+pub(crate) fn module(file: &str) -> Vec<String> {
     let path = file.strip_prefix("src/").unwrap_or(file);
+    let path = path.split_once("/src/").map_or(path, |(_, path)| path);
     let path = path.strip_suffix(".rs").unwrap_or(path);
     let parts = path
         .split('/')

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use porchlight::database::embedded::{EmbeddedConfig, EmbeddedPostgres};
+use embedded_postgres::{EmbeddedConfig, EmbeddedPostgres};
+use porchlight::config::database::EMBEDDED_NAMES;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
@@ -30,7 +31,7 @@ fn socket_dir() -> &'static PathBuf {
                 .build();
             runtime.expect("a runtime").block_on(async move {
                 let dir = open_dir();
-                let mut config = EmbeddedConfig::new(dir.path());
+                let mut config = EmbeddedConfig::new(EMBEDDED_NAMES, dir.path());
                 config.durable = false;
                 config
                     .settings

@@ -1,8 +1,9 @@
 //! A Postgres that belongs to one test alone, because it will be stopped or killed.
 
+use embedded_postgres::{EmbeddedConfig, EmbeddedPostgres};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use porchlight::database::embedded::{EmbeddedConfig, EmbeddedPostgres};
+use porchlight::config::database::EMBEDDED_NAMES;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
@@ -50,7 +51,7 @@ impl OwnPostgres {
 
     /// Starts it again, with what it had.
     pub async fn come_back(&mut self) {
-        let mut config = EmbeddedConfig::new(self.dir.path());
+        let mut config = EmbeddedConfig::new(EMBEDDED_NAMES, self.dir.path());
         // Recovery begins with a sync of every file; one call does it faster.
         let sync = ("recovery_init_sync_method".into(), "syncfs".into());
         config.settings.push(sync);

@@ -1,0 +1,173 @@
+//! One keep-alive connection that publishes.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use crate::body::Body;
+use crate::connect::{OpenError, read_head, reason};
+use crate::marker::Mark;
+use crate::request::Buffers;
+use crate::schedule::{Post, Posts};
+use crate::shared::Run;
+
+/// The pause between two attempts to reach a server.
+const BACKOFF: Duration = Duration::from_millis(50);
+/// The limit of one request.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Publisher {
+    run: Rc<Run>,
+    posts: Rc<Posts>,
+    connection: Option<TcpStream>,
+    buffers: Buffers,
+    answer: Vec<u8>,
+}
+
+/// The events of one POST.
+struct Sent {
+    topic: u32,
+    seqs: std::ops::Range<u32>,
+    from_ns: u64,
+}
+
+impl Publisher {
+    pub(crate) fn new(run: Rc<Run>, posts: Rc<Posts>) -> Self {
+        Self {
+            run,
+            posts,
+            connection: None,
+            buffers: Buffers::default(),
+            answer: Vec::new(),
+        }
+    }
+
+    /// Publishes until the schedule is over.
+    pub(crate) async fn run(mut self) {
+        while let Some(Post { number, due_ns }) = self.posts.take() {
+            sleep_until(self.run.at(due_ns)).await;
+            let Some(socket) = self.connect().await else {
+                sleep(BACKOFF).await;
+                continue;
+            };
+            let Some(from_ns) = self.posts.counts_from(due_ns, self.run.now_ns()) else {
+                return;
+            };
+            let topic = u32::try_from(number % u64::from(self.run.plan.args.topics)).unwrap_or(0);
+            let sent = self.prepare(topic, from_ns);
+            self.post(socket, &sent).await;
+        }
+    }
+
+    /// The connection, or a new one if the server has closed it.
+    async fn connect(&mut self) -> Option<TcpStream> {
+        if let Some(socket) = self.connection.take() {
+            let idle = socket.try_read(&mut [0; 1]);
+            if matches!(idle, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
+                return Some(socket);
+            }
+        }
+        let connected = TcpStream::connect(self.run.plan.publish_server).await;
+        match connected.and_then(|socket| socket.set_nodelay(true).map(|()| socket)) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                self.note(&error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Adds the events of one POST to the ledger and writes its request.
+    fn prepare(&mut self, topic: u32, from_ns: u64) -> Sent {
+        let (run, buffers) = (&self.run, &mut self.buffers);
+        let mut ledger = run.ledger.borrow_mut();
+        let first = ledger.len(topic);
+        let now_ns = run.now_ns();
+        buffers.events.clear();
+        for _ in 0..run.plan.args.batch {
+            let (seq, due_ns) = (ledger.sent(topic, now_ns), from_ns);
+            buffers.payload.clear();
+            let mark = Mark { topic, seq, due_ns };
+            run.marks
+                .payload(mark, run.plan.args.payload, &mut buffers.payload);
+            run.plan.add_event(topic, buffers);
+        }
+        run.plan.publish_request(topic, buffers);
+        self.posts.tally.borrow_mut().sent_posts += 1;
+        Sent {
+            topic,
+            seqs: first..ledger.len(topic),
+            from_ns,
+        }
+    }
+
+    async fn post(&mut self, socket: TcpStream, sent: &Sent) {
+        match timeout(ANSWER_TIMEOUT, self.exchange(socket)).await {
+            Ok(Ok(status)) => self.record(status, sent),
+            Ok(Err(error)) => self.note(&error.to_string()),
+            Err(_) => self.note("no answer in time"),
+        }
+    }
+
+    /// Sends the request and reads the whole answer.
+    async fn exchange(&mut self, mut socket: TcpStream) -> Result<u16, OpenError> {
+        self.answer.clear();
+        socket.write_all(&self.buffers.request).await?;
+        let head = read_head(&mut socket, &mut self.answer).await?;
+        self.answer.drain(..head.len);
+        let mut body = head.body;
+        let mut content = Vec::new();
+        loop {
+            body.take(&self.answer, |data| content.extend_from_slice(data))
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+            self.answer.clear();
+            let is_over = body == Body::Done || socket.read_buf(&mut self.answer).await? == 0;
+            if is_over {
+                break;
+            }
+        }
+        if head.keep_alive && body == Body::Done {
+            self.connection = Some(socket);
+        }
+        self.answer = content;
+        Ok(head.status)
+    }
+
+    fn record(&self, status: u16, sent: &Sent) {
+        let is_accepted = (200..300).contains(&status);
+        let now_ns = self.run.now_ns();
+        let mut ledger = self.run.ledger.borrow_mut();
+        for seq in sent.seqs.clone() {
+            if is_accepted {
+                ledger.accepted(sent.topic, seq, now_ns);
+            } else {
+                ledger.refused(sent.topic, seq);
+            }
+        }
+        let events = u64::from(sent.seqs.end - sent.seqs.start);
+        let mut tally = self.posts.tally.borrow_mut();
+        if is_accepted {
+            tally.accepted += events;
+        } else {
+            tally.refused += events;
+            let problem = || format!("status {status}: {}", reason(&self.answer));
+            tally.first_problem.get_or_insert_with(problem);
+        }
+        if is_accepted && self.run.window.get().holds(sent.from_ns) {
+            tally
+                .answers
+                .saturating_record((now_ns - sent.from_ns) / 1_000);
+        }
+    }
+
+    fn note(&self, problem: &str) {
+        let mut tally = self.posts.tally.borrow_mut();
+        tally
+            .first_problem
+            .get_or_insert_with(|| problem.to_owned());
+    }
+}
