@@ -205,3 +205,45 @@ async fn refuse_old(pool: &Pool) -> Result<(), DatabaseError> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        database: DatabaseSettings,
+    }
+
+    /// The length and the code of the message that asks a server for TLS.
+    const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    /// The first byte of a TLS handshake.
+    const HANDSHAKE: u8 = 22;
+
+    /// Agrees to TLS, and returns the first byte that the client sends then.
+    async fn first_byte_of_tls(mut client: TcpStream) -> u8 {
+        let mut request = [0; TLS_REQUEST.len()];
+        client.read_exact(&mut request).await.unwrap();
+        assert_eq!(request, TLS_REQUEST);
+        client.write_all(b"S").await.unwrap();
+        client.read_u8().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_database_that_requires_tls_gets_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let url = format!("postgres://ann:secret@{addr}/crm?sslmode=require");
+        let flags = Flags::parse_from(["porchlight", "--database-url", &url]);
+        let server = async { first_byte_of_tls(listener.accept().await.unwrap().0).await };
+        tokio::select! {
+            byte = server => assert_eq!(byte, HANDSHAKE),
+            opened = Database::open(&flags.database) => panic!("{:?}", opened.err()),
+        }
+    }
+}

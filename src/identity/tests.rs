@@ -30,6 +30,7 @@ fn key_file(name: &str) -> PathBuf {
 
 /// The private test key that fits the algorithm.
 fn private_key(algorithm: Algorithm) -> EncodingKey {
+    jwt_ring::install();
     let pem = |name: &str| std::fs::read(key_file(name)).unwrap();
     match algorithm {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {

@@ -57,6 +57,7 @@ struct Header {
 impl Verifier {
     /// Reads the keys, or says in words why they cannot be used.
     pub fn new(settings: &IdentitySettings, clock: Clock) -> Result<Self, IdentityError> {
+        jwt_ring::install();
         let fixed = fixed_keys(settings)?;
         let jwks = settings.jwks_file.as_deref();
         let jwks = jwks.map(JwksFile::open).transpose()?;

@@ -137,10 +137,10 @@ Example, a server of your own:
     --publish-body '{payload}' --pid $(pidof server)
 
 Example, signals of 400 people from one instance to another (each is published once a second at most):
-  porchlight bench --url http://127.0.0.1:8081 --publish-url http://127.0.0.1:8080 \
-    --subscribers 400 --topics 400 --rate 200 --payload 41 \
-    --subscribe-path '/stream/team?types=user:typing' --publish-path /signals \
-    --publish-header 'Authorization: Bearer {token}' --publish-header 'Content-Type: application/json' \
+  porchlight bench --url http://127.0.0.1:8081 --publish-url http://127.0.0.1:8080 \\
+    --subscribers 400 --topics 400 --rate 200 --payload 41 \\
+    --subscribe-path '/stream/team?types=user:typing' --publish-path /signals \\
+    --publish-header 'Authorization: Bearer {token}' --publish-header 'Content-Type: application/json' \\
     --publish-body '{\"name\":\"typing\",\"team\":\"{topic}\",\"session\":\"{payload}\"}'";
 
 /// A server whose templates are built in.

@@ -99,6 +99,7 @@ fn all_key_sources_are_active_at_once() {
 
 #[test]
 fn a_public_key_is_never_taken_for_a_secret() {
+    jwt_ring::install();
     let pem = std::fs::read(public_key_file(Algorithm::RS256)).unwrap();
     let pem = EncodingKey::from_secret(&pem);
     let forged = encode(&Header::default(), &claims(&json!({})), &pem).unwrap();
@@ -153,6 +154,7 @@ fn critical_extensions_are_refused() {
 
 #[test]
 fn a_token_signed_with_another_key_is_refused() {
+    jwt_ring::install();
     let other = std::fs::read(key_file("rsa-other.private.pem")).unwrap();
     let other = EncodingKey::from_rsa_pem(&other).unwrap();
     let header = Header::new(Algorithm::RS256);

@@ -42,6 +42,7 @@ pub fn honest(changes: &Value) -> String {
 
 /// A token signed with any secret.
 pub fn hs256(secret: &[u8], changes: &Value) -> String {
+    jwt_ring::install();
     let key = EncodingKey::from_secret(secret);
     encode(&Header::default(), &claims(changes), &key).expect("a token")
 }
@@ -62,6 +63,7 @@ pub fn jwks(algorithm: Algorithm, kid: &str) -> String {
 }
 
 fn private_key(algorithm: Algorithm) -> EncodingKey {
+    jwt_ring::install();
     let key = match algorithm {
         Algorithm::ES256 => EncodingKey::from_ec_pem(&key("p256.private.pem")),
         Algorithm::EdDSA => EncodingKey::from_ed_pem(&key("ed25519.private.pem")),
