@@ -179,7 +179,7 @@ async fn what_cannot_work_is_refused_at_start_in_words() {
 
 #[tokio::test]
 async fn migrating_twice_is_fine_and_a_migrated_database_serves() {
-    let database = Arc::new(TestDatabase::create().await);
+    let database = Arc::new(TestDatabase::empty().await);
     let url = database.url();
     for _ in 0..2 {
         let ended = porchlight(&["migrate"], &[("DATABASE_URL", &url)]).await;
@@ -194,7 +194,7 @@ async fn migrating_twice_is_fine_and_a_migrated_database_serves() {
 #[tokio::test]
 async fn services_that_start_together_on_an_empty_database_all_come_up() {
     for _ in 0..3 {
-        let database = Arc::new(TestDatabase::create().await);
+        let database = Arc::new(TestDatabase::empty().await);
         let url = database.url();
         let variables = [("DATABASE_URL", url.as_str())];
         let starting = (0..4).map(|_| Process::start("127.0.0.1:0", &variables));

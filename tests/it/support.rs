@@ -9,6 +9,7 @@ pub mod command;
 pub mod ends;
 pub mod forge;
 pub mod ledger;
+pub mod length;
 pub mod openapi;
 pub mod own;
 pub mod process;
@@ -25,6 +26,7 @@ pub mod worker;
 
 pub use answer::{Answer, Way};
 pub use chance::Chance;
+pub use length::short_or_long;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use publisher::Publisher;

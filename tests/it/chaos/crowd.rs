@@ -7,17 +7,20 @@ use tokio::task::JoinSet;
 
 use crate::support::ledger::{self, Books};
 use crate::support::returning::{Cut, END};
-use crate::support::{Chance, Publisher, Returning, Token};
+use crate::support::{Chance, Publisher, Returning, Token, short_or_long};
 
-/// What is published in all.
-pub(super) const EVENTS: usize = 20_000;
 const TEAMS: usize = 50;
 /// Publishers that retry; one more does not.
 const PUBLISHERS: usize = 4;
 /// Events of the largest request.
 const BATCH: usize = 120;
-/// How far others may get while a client stays away.
-const AWAY_EVENTS: usize = 2_000;
+/// A client stays away for this part of all events at most.
+const AWAY_PART: usize = 10;
+
+/// The number of events that are published in all.
+pub(super) fn event_count() -> usize {
+    short_or_long(6_000, 20_000)
+}
 
 /// One client: its path, its teams, whether it sees its user's and its broker's events too.
 struct Reader {
@@ -37,6 +40,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Clients of every kind, who are cut off `cuts` times in all.
     pub(super) fn new(chance: &mut Chance, cuts: usize) -> Self {
+        let events = event_count();
         // One team of one's own, a choice of teams, several teams, all that one may see.
         let kinds = [1, 1, 1, 3, 3, 7, 20, 1, 2, 50];
         let mut readers = Vec::new();
@@ -59,15 +63,15 @@ impl Plan {
             let of = i % readers.len();
             let reader = &mut readers[of];
             // Somewhere in what this client surely gets.
-            let after = chance.below(EVENTS / TEAMS * reader.teams.len() * 7 / 10);
-            let away = [0, chance.below(AWAY_EVENTS)][chance.below(2)];
+            let after = chance.below(events / TEAMS * reader.teams.len() * 7 / 10);
+            let away = [0, chance.below(events / AWAY_PART)][chance.below(2)];
             reader.cuts.push((after, away));
         }
         for reader in &mut readers {
             reader.cuts.sort_unstable();
             let share = TEAMS / reader.teams.len();
             for (after, away) in &mut reader.cuts {
-                *away = (*after * share + *away).min(EVENTS * 8 / 10);
+                *away = (*after * share + *away).min(events * 8 / 10);
             }
         }
         let chance = chance.fork();
@@ -116,7 +120,8 @@ pub(super) async fn crowd<T>(
         reading.spawn(client.read(cuts, acknowledged.subscribe()));
     }
     let mut publishing = JoinSet::new();
-    let share = EVENTS / (PUBLISHERS + 1);
+    let events = event_count();
+    let share = events / (PUBLISHERS + 1);
     for i in 0..=PUBLISHERS {
         let numbers = i * share..(i + 1) * share;
         let work = Work {
@@ -134,8 +139,8 @@ pub(super) async fn crowd<T>(
     for part in published {
         books.add(part);
     }
-    let numbers: Vec<_> = (0..TEAMS).map(|team| number(EVENTS + team)).collect();
-    let end = |team| json!({"type": END, "audience": {"team": format!("t{team}")}, "data": {"n": EVENTS + team}});
+    let numbers: Vec<_> = (0..TEAMS).map(|team| number(events + team)).collect();
+    let end = |team| json!({"type": END, "audience": {"team": format!("t{team}")}, "data": {"n": events + team}});
     let ends = json!({"events": (0..TEAMS).map(end).collect::<Vec<_>>()});
     books.acknowledge(&Publisher::new(base).insist("end", &ends).await, &numbers);
     let clients = reading.join_all().await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::{Chance, Token};
+use crate::support::{Chance, Token, short_or_long};
 
 mod cluster;
 mod people;
@@ -22,8 +22,7 @@ use people::{Facts, Person, Phase};
 use truth::{LAG, TOLERANCE, Times, covers, overlap};
 use watching::{Part, Watcher};
 
-/// Busy times, and how long each of them is.
-const ROUNDS: usize = 2;
+/// The length of a busy time.
 const ROUND: Duration = Duration::from_secs(12);
 
 struct World {
@@ -187,7 +186,7 @@ async fn everybody_sees_the_truth(times: Times) {
     for person in people {
         living.spawn(person.live(phase.subscribe()));
     }
-    for _ in 0..ROUNDS {
+    for _ in 0..short_or_long(1, 4) {
         phase.send_replace(Phase::Busy);
         world.be_busy().await;
         phase.send_replace(Phase::Quiet);

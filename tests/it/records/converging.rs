@@ -14,13 +14,10 @@ use self::viewer::Viewer;
 use self::writer::{by_endpoint, by_sql};
 use super::{run, two};
 use crate::support::wait::soon;
-use crate::support::{Chance, Service, Token};
+use crate::support::{Chance, Service, Token, short_or_long};
 
-/// Names how long, in milliseconds, each brokerage is written to.
-const VARIABLE: &str = "PORCHLIGHT_TEST_CONVERGING_MS";
-const USUAL: Duration = Duration::from_secs(1);
-/// Brokerages, one after the other, each with a chance of its own.
-const SEEDS: usize = 20;
+/// How long each brokerage is written to.
+const DURATION: Duration = Duration::from_secs(1);
 /// Writers of each, by each way.
 const BY_ENDPOINT: usize = 5;
 const BY_SQL: usize = 3;
@@ -44,12 +41,6 @@ fn viewers(broker: &str) -> Vec<Token> {
     ]
 }
 
-fn duration() -> Duration {
-    let asked = std::env::var(VARIABLE).ok();
-    let asked = asked.map(|ms| Duration::from_millis(ms.parse().expect("milliseconds")));
-    asked.unwrap_or(USUAL)
-}
-
 /// What came of one brokerage.
 #[derive(Default)]
 struct Outcome {
@@ -61,7 +52,7 @@ struct Outcome {
 
 /// One brokerage, from its first record to its last.
 async fn converge(services: &[Service; 2], broker: &str, mut chance: Chance) -> Outcome {
-    let until = Instant::now() + duration();
+    let until = Instant::now() + DURATION;
     let mut writers = Vec::new();
     for n in 0..BY_ENDPOINT {
         let name = ["ann", "bob", "boss"][n % 3];
@@ -84,7 +75,7 @@ async fn converge(services: &[Service; 2], broker: &str, mut chance: Chance) -> 
     for token in viewers(broker) {
         for _ in 0..LOOKS_EACH {
             let viewer = Viewer::new(services, token.clone(), chance.fork());
-            looks.push(viewer.look(duration(), waited_for.clone()));
+            looks.push(viewer.look(DURATION, waited_for.clone()));
         }
     }
     drop(waited_for);
@@ -118,7 +109,9 @@ async fn a_list_and_what_is_told_after_it_end_as_a_fresh_list_whatever_is_writte
     let (services, mut sql) = two().await;
     let mut chance = Chance::new();
     let mut all = Outcome::default();
-    for seed in 0..SEEDS {
+    // Brokerages, one after the other, each with a chance of its own.
+    let seeds = short_or_long(6, 40);
+    for seed in 0..seeds {
         let broker = format!("b-{seed}");
         let outcome = converge(&services, &broker, chance.fork()).await;
         assert!(
@@ -132,7 +125,7 @@ async fn a_list_and_what_is_told_after_it_end_as_a_fresh_list_whatever_is_writte
     }
     let counts = (all.records, all.told, all.cuts);
     assert!(
-        all.records > SEEDS && all.told > 100 * SEEDS && all.cuts > SEEDS,
+        all.records > seeds && all.told > 100 * seeds && all.cuts > seeds,
         "{counts:?}"
     );
     let set_aside: Vec<String> = sqlx::query_scalar("select reason from porchlight.poison")

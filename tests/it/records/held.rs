@@ -11,21 +11,17 @@ use tokio::time::Instant;
 
 use super::{Call, MODULES, agent, body, run, two};
 use crate::support::wait::soon;
-use crate::support::{Service, Stream};
+use crate::support::{Service, Stream, short_or_long};
 
-/// Names for how many milliseconds it is held.
-const VARIABLE: &str = "PORCHLIGHT_TEST_HELD_MS";
-const USUAL: Duration = Duration::from_secs(4);
 /// Of what others do meanwhile, nothing takes as long as somebody waits for a row that is held.
 const SOON: Duration = Duration::from_secs(2);
 /// Those who try to write what is held, again and again, at each instance: more than it has
 /// connections.
 const STUBBORN: usize = 40;
 
+/// How long a record is held.
 fn duration() -> Duration {
-    let asked = std::env::var(VARIABLE).ok();
-    let asked = asked.map(|ms| Duration::from_millis(ms.parse().expect("milliseconds")));
-    asked.unwrap_or(USUAL)
+    Duration::from_secs(short_or_long(4, 20))
 }
 
 /// A record of each module that will be held, and one that will not.
