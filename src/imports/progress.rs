@@ -10,6 +10,7 @@ use super::stop::{Stop, refused};
 use super::words::{Found, MOST_ERRORS, RowFault, and_bad, grouped, lines};
 use crate::crm::Kind;
 use crate::tasks::{Holding, Outcome, Percent, Report, TaskBook, TaskError};
+use crate::telemetry::progress;
 
 /// From one report to the next; each also asks whether to go on.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -93,11 +94,13 @@ impl<'a> Progress<'a> {
             return Ok(());
         }
         self.reported = Some(now);
+        let message = self.message(stage, rows);
+        progress::show(&message);
         let steps = (stage != Stage::Checking).then_some((rows, self.found.rows));
         let report = Report {
             percent: self.percent(stage, rows),
             step: steps,
-            message: self.message(stage, rows).try_into().ok(),
+            message: message.try_into().ok(),
             partial: None,
         };
         self.report(report).await

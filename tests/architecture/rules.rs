@@ -341,7 +341,7 @@ pub(crate) const WORDS: &[Word] = &[
     },
     Word {
         words: &["PgPool", "PgListener", "PgConnection::connect"],
-        only_in: &["src/database"],
+        only_in: &["src/database", "crates/embedded-postgres"],
         because: "a connection that falls silent would be waited for without a limit",
     },
     Word {
