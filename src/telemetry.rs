@@ -4,11 +4,10 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-pub mod progress;
-
 use crate::config::server::{LogFormat, ServerSettings};
 
 mod limit;
+pub mod progress;
 
 pub use limit::LineLimit;
 
