@@ -1,7 +1,7 @@
 //! The cryptography of [`jsonwebtoken`], done by [`ring`].
 //!
 //! Call [`install`] before the first use of `jsonwebtoken`. All of its algorithms are
-//! supported: HS, RS and PS with 256, 384 and 512 bits, ES256, ES384 and EdDSA (Ed25519).
+//! supported: HS, RS and PS with 256, 384 and 512 bits, ES256, ES384 and `EdDSA` (Ed25519).
 
 mod keys;
 mod signer;
