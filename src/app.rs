@@ -4,115 +4,39 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::activity::Activity;
-use crate::brokerages::{BrokerageQuery, Brokerages, QueryError};
-use crate::clock::{Clock, Dice};
+use crate::api::Origins;
+use crate::api::Services;
 use crate::config::Config;
-use crate::crm::Crm;
-use crate::database::Pool;
-use crate::database::{self, Database};
-use crate::event_log::Writer;
-use crate::http::access::RefusalKind;
-use crate::http::cors::Origins;
-use crate::hub::Hub;
+use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{Secret, Verifier};
-use crate::lifecycle::Tasks;
-use crate::locks::Locks;
-use crate::metrics::Metrics;
-use crate::modules::Modules;
-use crate::notifications::Notifications;
-use crate::presence::Presence;
-use crate::records::RecordBook;
-use crate::seed::Brokerage;
-use crate::signals::{SignalNames, Signals};
-use crate::stream::open::Services;
-use crate::tasks::TaskBook;
-use crate::telemetry::LineLimit;
-use crate::uploads::Uploads;
+use crate::platform::BackgroundTasks;
+use crate::platform::{Clock, Dice};
+use crate::platform::{Database, database};
+use crate::records::Brokerage;
 
 mod housekeeping;
-mod limited;
 mod lines;
 mod moves;
+mod prepare;
+mod presence;
 mod seeding;
 mod serve;
-mod task_book;
+mod tasks_service;
 mod wire;
 mod work;
 
-pub use limited::Limited;
+pub use prepare::prepare;
 pub use seeding::seed;
 use wire::Ground;
 pub use work::WorkerApplication;
 
-/// Limits that handlers hold requests to.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_field_names, reason = "all of them limit bytes so far")]
-pub struct Limits {
-    /// Bytes of a body.
-    pub body_bytes: usize,
-    /// Bytes of an event.
-    pub event_bytes: usize,
-    /// Bytes of a page of a list.
-    pub page_bytes: usize,
-}
-
-/// What handlers share.
-pub struct App {
-    /// The database, for requests.
-    pub pool: Pool,
-    /// Who checks tokens.
-    pub verifier: Verifier,
-    /// Where callers belong whose tokens do not say it, if that is to be looked up.
-    pub brokerages: Option<Brokerages>,
-    /// The cookie a token may come in.
-    pub token_cookie: String,
-    /// Who publishes.
-    pub writer: Writer,
-    /// What is in memory.
-    pub hub: Arc<Hub>,
-    /// What records there are.
-    pub modules: Modules,
-    /// Who may see them.
-    pub records: RecordBook,
-    /// Who is here.
-    pub presence: Presence,
-    /// What users are just doing.
-    pub signals: Signals,
-    /// What that can be.
-    pub signal_names: SignalNames,
-    /// Who is at work on them.
-    pub locks: Locks,
-    /// What is asked for and done.
-    pub tasks: TaskBook,
-    /// What people are told by name.
-    pub notifications: Notifications,
-    /// What people did.
-    pub activity: Activity,
-    /// What streams need.
-    pub streams: Arc<Services>,
-    /// What Prometheus is told.
-    pub metrics: Arc<Metrics>,
-    /// Decides which refusals are logged.
-    pub refusals: Arc<LineLimit<RefusalKind>>,
-    /// Limits of requests.
-    pub limits: Limits,
-    /// The records of those who have no tables of their own.
-    pub crm: Arc<Crm>,
-    /// The files that users have sent.
-    pub uploads: Uploads,
-}
-
 /// Why the service could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The database.
     #[error(transparent)]
     Database(#[from] database::DatabaseError),
-    /// Keys and secrets.
     #[error(transparent)]
     Identity(#[from] crate::identity::IdentityError),
-    /// The query for brokerages.
     #[error(transparent)]
     BrokerQuery(#[from] QueryError),
     /// No secret outside of this machine.
@@ -121,21 +45,15 @@ pub enum AppError {
          anybody could make tokens. (On a loopback address a development secret is made.)"
     )]
     NoKeys(SocketAddr),
-    /// The data directory.
     #[error("the data directory {} cannot be made: {error}", path.display())]
     DataDir {
-        /// Which.
         path: std::path::PathBuf,
-        /// Why.
         error: std::io::Error,
     },
-    /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// The example brokerage.
     #[error(transparent)]
-    Seed(#[from] crate::seed::SeedError),
-    /// The server.
+    Seed(#[from] crate::records::SeedError),
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
     /// A part of the service ended by itself.
@@ -146,26 +64,23 @@ pub enum AppError {
 /// A service that is ready to run.
 pub struct Application {
     config: Config,
-    app: Arc<App>,
+    services: Arc<Services>,
     database: Database,
     listener: TcpListener,
     origins: Origins,
-    tasks: Tasks,
+    tasks: BackgroundTasks,
     development_secret: Option<Secret>,
     demo: Option<Brokerage>,
 }
 
 /// Time and dice, which tests set.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// What time it is.
+pub struct Environment {
     pub clock: Clock,
-    /// What chance says.
     pub dice: Dice,
 }
 
-impl Surroundings {
-    /// The real ones.
+impl Environment {
     #[must_use]
     pub fn system() -> Self {
         Self {
@@ -177,37 +92,37 @@ impl Surroundings {
 
 impl Application {
     /// Builds the service: keys first, which fail fast, then the address, then the database.
-    pub async fn build(config: Config, around: Surroundings) -> Result<Self, AppError> {
+    pub async fn build(config: Config, environment: Environment) -> Result<Self, AppError> {
         let mut identity = config.identity.settings();
         let development_secret = serve::development_secret(&config, &identity)?;
         if let Some(secret) = &development_secret {
             identity.secret = Some(secret.clone());
         }
-        let verifier = Verifier::new(&identity, around.clock.clone())?;
+        let verifier = Verifier::new(&identity, environment.clock.clone())?;
         let listener = serve::listener(&config)?;
         let database = Database::open(&config.database).await?;
-        database.migrate().await?;
+        prepare(&database).await?;
         let broker_query = match &config.identity.broker_query {
             Some(query) => Some(BrokerageQuery::prepare(database.pool.clone(), query).await?),
             None => None,
         };
-        let tasks = Tasks::default();
+        let tasks = BackgroundTasks::default();
         let ground = Ground {
             config: &config,
-            around: &around,
+            environment: &environment,
             database: &database,
             tasks: &tasks,
         };
-        let app = Arc::new(ground.wire(verifier, broker_query));
+        let services = Arc::new(ground.wire(verifier, broker_query));
         let demo = if config.demo.demo {
-            Some(seeding::begin((&app.pool, &app.crm), &around.clock).await?)
+            Some(seeding::begin((&services.pool, &services.records), &environment.clock).await?)
         } else {
             None
         };
         let origins = Origins::new(&config.server.cors_origins);
         Ok(Self {
             config,
-            app,
+            services,
             database,
             listener,
             origins,
@@ -229,7 +144,6 @@ impl Application {
         self.demo.as_ref()
     }
 
-    /// Where it listens.
     pub fn addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }

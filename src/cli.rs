@@ -10,7 +10,7 @@ use crate::config::Config;
 mod bench;
 mod run;
 mod seed;
-pub mod token;
+mod token;
 mod welcome;
 
 /// The real-time layer of a CRM: Server-Sent Events that survive any disconnect, over a
@@ -51,9 +51,9 @@ struct TokenCommand {
     #[command(flatten)]
     token: token::TokenArgs,
     #[command(flatten)]
-    identity: crate::config::identity::IdentityArgs,
+    identity: crate::config::IdentityArgs,
     #[command(flatten)]
-    database: crate::config::database::DatabaseSettings,
+    database: crate::platform::DatabaseSettings,
 }
 
 /// Parses the command line and the environment, and does what they say.
@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
         Some(Command::Worker(config)) => run::work(&config),
         Some(Command::Migrate(config)) => run::migrate(&config),
         Some(Command::Seed(command)) => seed::run(&command),
-        Some(Command::Openapi) => run::print(&crate::http::openapi::DOCUMENT.to_string()),
+        Some(Command::Openapi) => run::print(&crate::api::DOCUMENT.to_string()),
         Some(Command::Bench(command)) => bench::run(*command),
     }
 }

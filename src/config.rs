@@ -1,20 +1,23 @@
 //! The configuration: one struct of flags and environment variables per concern.
 
-pub mod database;
-pub mod demo;
+mod demo;
 pub mod identity;
-pub mod log;
-pub mod modules;
-pub mod notifications;
-pub mod presence;
-pub mod records;
-pub mod server;
-pub mod signals;
-pub mod streams;
-pub mod tasks;
-pub mod worker;
+mod modules;
+mod notifications;
+mod presence;
+mod records;
+mod server;
+mod signals;
+mod tasks;
+mod worker;
+
+pub use identity::IdentityArgs;
 
 use clap::Args;
+
+use crate::log::RetentionSettings;
+use crate::platform::DatabaseSettings;
+use crate::stream::StreamSettings;
 
 /// Everything `porchlight serve` can be told.
 #[derive(Args, Clone, Debug)]
@@ -24,16 +27,16 @@ pub struct Config {
     pub server: server::ServerSettings,
     /// Where it keeps things.
     #[command(flatten)]
-    pub database: database::DatabaseSettings,
+    pub database: DatabaseSettings,
     /// Whom it believes.
     #[command(flatten)]
     pub identity: identity::IdentityArgs,
     /// How long it remembers.
     #[command(flatten)]
-    pub retention: log::RetentionSettings,
+    pub retention: RetentionSettings,
     /// How it talks.
     #[command(flatten)]
-    pub streams: streams::StreamSettings,
+    pub streams: StreamSettings,
     /// When somebody counts as here.
     #[command(flatten)]
     pub presence: presence::PresenceSettings,

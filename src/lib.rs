@@ -22,40 +22,17 @@
 //! the service: [`embedded_postgres`], and [`bench`](::bench), a load generator.
 //! `docs/ARCHITECTURE.md` has the map and what must never be.
 
-pub mod activity;
+pub mod api;
 pub mod app;
-pub mod brokerages;
-pub mod claiming;
 pub mod cli;
-pub mod clock;
+pub mod collab;
 pub mod config;
-pub mod crm;
-pub mod database;
-pub mod event;
-pub mod event_log;
-pub mod follower;
-pub mod hints;
-pub mod history;
-pub mod http;
-pub mod hub;
+pub mod directory;
+pub mod fanout;
 pub mod identity;
-pub mod ids;
-pub mod imports;
-pub mod instances;
-pub mod lifecycle;
-pub mod locks;
-pub mod metrics;
-pub mod modules;
-pub mod notifications;
-pub mod paging;
-pub mod people;
-pub mod presence;
+pub mod inbox;
+pub mod log;
+pub mod platform;
 pub mod records;
-pub mod relay;
-pub mod seed;
-pub mod signals;
 pub mod stream;
 pub mod tasks;
-pub mod telemetry;
-pub mod uploads;
-pub mod worker;

@@ -7,13 +7,14 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::Ground;
-use crate::config::log::RetentionSettings;
-use crate::database::{Limit, Pool, limited};
-use crate::event_log::retention;
-use crate::metrics::Metrics;
-use crate::notifications;
+use crate::inbox::notifications;
+use crate::log::RetentionSettings;
+use crate::log::retention;
+use crate::platform::Metrics;
+use crate::platform::database::limited;
+use crate::platform::{Limit, Pool};
 use crate::tasks;
-use crate::uploads;
+use crate::tasks::uploads;
 
 impl Ground<'_> {
     pub(super) fn keep_house(&self, metrics: &Arc<Metrics>) {
@@ -29,7 +30,6 @@ impl Ground<'_> {
     }
 }
 
-/// What housekeeping needs.
 pub(super) struct Parts {
     pub(super) pool: Pool,
     pub(super) settings: RetentionSettings,
@@ -60,7 +60,6 @@ pub(super) async fn run(parts: Parts) {
     }
 }
 
-/// How many were removed.
 fn say(what: &str, removed: sqlx::Result<u64>) -> u64 {
     match removed {
         Ok(removed) => {

@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::wire::Ground;
-use crate::telemetry::LineLimit;
+use crate::platform::LineLimit;
 
 impl Ground<'_> {
     /// Of each kind of lines only so many a second are logged, and a task sums up the others.
@@ -13,7 +13,7 @@ impl Ground<'_> {
         K: Eq + Hash + Clone + Send + 'static,
     {
         let per_second = self.config.server.log_lines_per_second;
-        let limit = Arc::new(LineLimit::new(per_second, self.around.clock.clone()));
+        let limit = Arc::new(LineLimit::new(per_second, self.environment.clock.clone()));
         let (summed, stop) = (Arc::clone(&limit), self.tasks.stop_last());
         self.tasks
             .spawn(name, async move { summed.sum_up(stop, sum_up).await });

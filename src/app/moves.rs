@@ -1,15 +1,15 @@
 //! Who is told what happens in all logs: those who remember who sees a record.
 
-use crate::event::Event;
-use crate::hints::LogObserver;
-use crate::ids::BrokerId;
-use crate::presence::Presence;
-use crate::records::RecordBook;
-use crate::signals::Signals;
+use crate::collab::Presence;
+use crate::collab::Signals;
+use crate::directory::RecordAudiences;
+use crate::log::Event;
+use crate::log::LogObserver;
+use crate::platform::BrokerId;
 
 /// Tells them that a record is shown to others.
 pub(super) struct Moves {
-    pub(super) records: RecordBook,
+    pub(super) records: RecordAudiences,
     pub(super) presence: Presence,
     pub(super) signals: Signals,
 }

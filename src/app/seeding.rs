@@ -1,16 +1,17 @@
 //! Filling a broker with the example brokerage.
 
-use super::{AppError, Surroundings};
-use crate::clock::Clock;
+use super::prepare::prepare;
+use super::{AppError, Environment};
 use crate::config::Config;
-use crate::crm::Crm;
-use crate::database::Pool;
-use crate::database::{Database, DatabaseError};
+use crate::directory::people;
 use crate::identity::Introduction;
-use crate::ids::BrokerId;
-use crate::people;
-use crate::relay::Bell;
-use crate::seed::{self, Brokerage, Filled};
+use crate::log::RelayWaker;
+use crate::platform::BrokerId;
+use crate::platform::Clock;
+use crate::platform::Pool;
+use crate::platform::{Database, DatabaseError};
+use crate::records::Records;
+use crate::records::{Brokerage, Filled, seed};
 
 /// A brokerage, and the broker that is to be filled with it.
 type Example<'a> = (&'a Brokerage, &'a BrokerId);
@@ -19,22 +20,22 @@ type Example<'a> = (&'a Brokerage, &'a BrokerId);
 pub async fn seed(
     config: &Config,
     example: Example<'_>,
-    around: &Surroundings,
+    environment: &Environment,
 ) -> Result<Filled, AppError> {
     let database = Database::open(&config.database).await?;
-    let filled = fill(config, (&database, example), around).await;
+    let filled = fill(config, (&database, example), environment).await;
     database.close().await;
     filled
 }
 
 /// Fills the demo's broker before anybody is served.
 pub(super) async fn begin(
-    (pool, crm): (&Pool, &Crm),
+    (pool, records): (&Pool, &Records),
     clock: &Clock,
 ) -> Result<Brokerage, AppError> {
     let brokerage = Brokerage::example().map_err(seed::SeedError::from)?;
     let broker = &brokerage.broker;
-    match seed::fill(crm, (&brokerage, broker), clock.now()).await? {
+    match seed::fill(records, (&brokerage, broker), clock.now()).await? {
         Filled::Made(made) => {
             introduce(pool, (&brokerage, broker)).await?;
             let records: usize = made.values().sum();
@@ -50,15 +51,19 @@ pub(super) async fn begin(
 async fn fill(
     config: &Config,
     (database, example): (&Database, Example<'_>),
-    around: &Surroundings,
+    environment: &Environment,
 ) -> Result<Filled, AppError> {
-    database.migrate().await?;
+    prepare(database).await?;
     // Nobody listens here: a service that runs looks into the outbox by itself, and one that
     // does not will when it starts.
-    let quiet = Bell::default();
+    let quiet = RelayWaker::default();
     let modules = config.modules.modules();
-    let crm = Crm::new(database.pool.clone(), modules, (around.dice.clone(), quiet));
-    let filled = seed::fill(&crm, example, around.clock.now()).await?;
+    let records = Records::new(
+        database.pool.clone(),
+        modules,
+        (environment.dice.clone(), quiet),
+    );
+    let filled = seed::fill(&records, example, environment.clock.now()).await?;
     if filled != Filled::LeftAlone {
         introduce(&database.pool, example).await?;
     }

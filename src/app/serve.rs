@@ -17,14 +17,15 @@ use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
 use super::{AppError, Application, DRAIN_TIMEOUT};
+use crate::api::Connection;
+use crate::api::Origins;
+use crate::api::Problem;
+use crate::api::{Context, access, routes};
 use crate::config::Config;
-use crate::database::DatabaseError;
-use crate::http::connection::Connection;
-use crate::http::cors::Origins;
-use crate::http::problem::Problem;
-use crate::http::{Service, access, routes};
-use crate::hub::Switchboard;
-use crate::identity::{self, IdentitySettings, Secret};
+use crate::fanout::Dispatcher;
+use crate::identity;
+use crate::identity::{IdentitySettings, Secret};
+use crate::platform::DatabaseError;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 8_192;
@@ -97,7 +98,7 @@ impl Application {
     /// Serves until `stop` is done, then stops in order: no new connections, every
     /// stream told, requests finished, tasks ended, the database left.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
-        let (app, tasks) = (Arc::clone(&self.app), self.tasks.clone());
+        let (services, tasks) = (Arc::clone(&self.services), self.tasks.clone());
         let spread = self.config.streams.drain_spread();
         let mut server = std::pin::pin!(self.server()?);
         // The server has its own; a second one would go on taking connections that nobody
@@ -111,7 +112,7 @@ impl Application {
             () = stop => Ok(()),
         };
         tracing::info!("stopping");
-        app.hub.drain(spread);
+        services.fanout.drain(spread);
         let stopping = handle.stop(true);
         let _ =
             tokio::time::timeout(DRAIN_TIMEOUT * 2, async { tokio::join!(stopping, server) }).await;
@@ -134,20 +135,20 @@ impl Application {
             .max_concurrent_connections(per_worker)
             .shutdown_timeout(DRAIN_TIMEOUT.as_secs())
             .disable_signals();
-        let (app, origins, tasks) = (
-            Arc::clone(&self.app),
+        let (services, origins, tasks) = (
+            Arc::clone(&self.services),
             self.origins.clone(),
             self.tasks.clone(),
         );
         let stopping = builder.graceful_shutdown_signal();
         let builder = builder.listen("http", self.listener.try_clone()?, move || {
-            let (app, stopping) = (Arc::clone(&app), stopping.clone());
-            let contact = Arc::clone(app.streams.porch.contact());
-            let board = Switchboard::new(app.hub.add_worker(), contact);
-            actix_web::rt::spawn(board.clone().run(tasks.stop_last()));
-            let service = Service {
-                app: Arc::clone(&app),
-                board,
+            let (services, stopping) = (Arc::clone(&services), stopping.clone());
+            let contact = Arc::clone(services.streams.log_handle.contact());
+            let dispatcher = Dispatcher::new(services.fanout.add_worker(), contact);
+            actix_web::rt::spawn(dispatcher.clone().run(tasks.stop_last()));
+            let context = Context {
+                services: Arc::clone(&services),
+                dispatcher,
             };
             let http = HttpService::build()
                 // Connections without a request end when the service stops.
@@ -160,12 +161,12 @@ impl Application {
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .h1_allow_half_closed(false)
                 .h1_write_buffer_size(WRITE_BUFFER_BYTES)
-                .finish(map_config(application(service, origins.clone()), |()| {
+                .finish(map_config(application(context, origins.clone()), |()| {
                     AppConfig::default()
                 }));
             let accept = move |socket: TcpStream| {
                 let peer = socket.peer_addr().ok();
-                let connection = Connection::new(socket, Arc::clone(&app));
+                let connection = Connection::new(socket, Arc::clone(&services));
                 ready(Ok::<_, DispatchError>((connection, Protocol::Http1, peer)))
             };
             fn_service(accept).and_then(http)
@@ -176,7 +177,7 @@ impl Application {
 
 /// The routes, and what is around each request.
 fn application(
-    service: Service,
+    context: Context,
     origins: Origins,
 ) -> actix_web::App<
     impl ServiceFactory<
@@ -189,7 +190,7 @@ fn application(
 > {
     let cors = Condition::new(origins.has_others(), origins.cors());
     actix_web::App::new()
-        .app_data(service)
+        .app_data(context)
         .app_data(web::Data::new(origins))
         .app_data(
             web::PathConfig::default()

@@ -4,42 +4,42 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::Environment;
 use super::moves::Moves;
-use super::task_book::TaskTelling;
-use super::{App, Limits, Surroundings};
-use crate::activity::Activity;
-use crate::brokerages::{BrokerageParts, BrokerageQuery, Brokerages};
+use super::tasks_service::TaskTelling;
+use crate::api::{Limits, RefusalKind, Services};
+use crate::collab::LockSnapshotLoader;
+use crate::collab::LockSweeper;
+use crate::collab::Locks;
+use crate::collab::Presence;
+use crate::collab::{SignalParts, Signals};
 use crate::config::Config;
-use crate::crm::Crm;
-use crate::database::{Database, DedicatedConnection};
-use crate::event_log::writer::WriterParts;
-use crate::event_log::{Teller, Writer};
-use crate::follower::{Follower, FollowerParts, Porch};
-use crate::hints::{
-    Bystander, Committed, CommittedBatch, HintBoard, LogObserver, Megaphone, TaskNotices,
-};
-use crate::http::access::RefusalKind;
-use crate::hub::desk::Desk;
-use crate::hub::tickets::TicketOffice;
-use crate::hub::{Contact, Hub};
+use crate::directory::{BrokerageParts, BrokerageQuery, Brokerages};
+use crate::directory::{PeopleKeeper, people};
+use crate::fanout::ConnectionLimits;
+use crate::fanout::ReplayLoader;
+use crate::fanout::{Contact, Fanout};
+use crate::fanout::{Follower, FollowerParts, LogHandle};
 use crate::identity::Verifier;
-use crate::instances::listen::Ears;
-use crate::instances::{announce, listen};
-use crate::lifecycle::Tasks;
-use crate::locks::Locks;
-use crate::locks::desk::LockDesk;
-use crate::locks::expiry::Sweeper;
-use crate::metrics::Metrics;
-use crate::notifications::Notifications;
-use crate::notifications::notifier::{self, Notifier};
-use crate::people::{self, PeopleKeeper};
-use crate::presence::keeper::KeeperParts;
-use crate::presence::{Keeper, Presence, PresenceParts, Rounds};
-use crate::records::RecordBook;
-use crate::relay::{Bell, Relay, Rules};
-use crate::signals::{SignalParts, Signals};
-use crate::stream::log::StreamLine;
-use crate::stream::open::Services;
+use crate::inbox::Activity;
+use crate::inbox::Notifier;
+use crate::inbox::notifications::Notifications;
+use crate::inbox::notifications::notifier;
+use crate::log::WriterParts;
+use crate::log::peers::{listen, notify};
+use crate::log::{
+    ChangeHints, CommitNotifier, CommitObserver, CommittedBatch, LogObserver, PeerNotifier,
+    TaskNotices,
+};
+use crate::log::{EventCommitter, Writer};
+use crate::log::{MembershipListener, PeerListener};
+use crate::log::{Relay, RelayRules, RelayWaker};
+use crate::platform::BackgroundTasks;
+use crate::platform::Metrics;
+use crate::platform::{Database, DedicatedConnection};
+use crate::records::Records;
+use crate::stream::StreamLine;
+use crate::stream::StreamServices;
 
 /// Letters of an instance's name in hints.
 pub(super) const INSTANCE_LEN: usize = 12;
@@ -49,97 +49,99 @@ const WAITING_SIGNALS: usize = 4_096;
 /// What the service is built on.
 pub(super) struct Ground<'a> {
     pub(super) config: &'a Config,
-    pub(super) around: &'a Surroundings,
+    pub(super) environment: &'a Environment,
     pub(super) database: &'a Database,
-    pub(super) tasks: &'a Tasks,
+    pub(super) tasks: &'a BackgroundTasks,
 }
 
 impl Ground<'_> {
     /// Makes the parts and starts their tasks.
-    pub(super) fn wire(&self, verifier: Verifier, broker_query: Option<BrokerageQuery>) -> App {
-        let (config, metrics, dice) = (self.config, Metrics::new(), &self.around.dice);
-        let hub = Arc::new(Hub::new(config.streams.memory_bytes()));
-        let (here, notable, elsewhere) = <(HintBoard, HintBoard, Megaphone)>::default();
+    pub(super) fn wire(
+        &self,
+        verifier: Verifier,
+        broker_query: Option<BrokerageQuery>,
+    ) -> Services {
+        let (config, metrics, dice) = (self.config, Metrics::new(), &self.environment.dice);
+        let fanout = Arc::new(Fanout::new(config.streams.memory_bytes()));
+        let (here, notable, elsewhere) = <(ChangeHints, ChangeHints, PeerNotifier)>::default();
         let notices = TaskNotices::with(&elsewhere);
         let brokerages = broker_query.map(|query| self.brokerages(query, &metrics));
-        let (ears, signals_heard) = ears(&here, &notices, brokerages.clone());
+        let (peer_listener, signals_heard) = peer_listener(&here, &notices, brokerages.clone());
         let instance = dice.tag(INSTANCE_LEN);
-        let records = self.records();
+        let record_audiences = self.record_audiences();
         let presence = self.presence(
-            self.presence_parts((&hub, &metrics), &records),
-            KeeperParts {
-                database: DedicatedConnection::new(self.database.core.clone()),
-                instance: instance.clone(),
-                heard: Arc::clone(&ears.presence),
-                megaphone: elsewhere.clone(),
-                stop: self.tasks.stop_last(),
-            },
+            self.presence_parts((&fanout, &metrics), &record_audiences),
+            self.presence_sync(&instance, &peer_listener.presence, &elsewhere),
         );
-        let signals = self.signals((&hub, &elsewhere, &metrics), signals_heard);
+        let signals = self.signals((&fanout, &elsewhere, &metrics), signals_heard);
         let observer: Arc<dyn LogObserver> = Arc::new(Moves {
-            records: records.clone(),
+            records: record_audiences.clone(),
             presence: presence.clone(),
             signals: signals.clone(),
         });
-        let (committed, batches) = committed((&here, &elsewhere), &notable, &observer);
-        let teller = Teller::new(dice.clone(), committed.clone());
+        let (notifier, batches) = committed((&here, &elsewhere), &notable, &observer);
+        let committer = EventCommitter::new(dice.clone(), notifier.clone());
         self.people(&verifier);
-        let bell = self.relay(committed.clone(), &metrics);
-        let telling = TaskTelling::new(teller.clone(), notices, &metrics);
-        let (tasks, crm, uploads) = self.work_place(telling, bell);
-        let writer = self.writer(committed);
-        let porch = self.follower(FollowerParts {
+        let waker = self.relay(notifier.clone(), &metrics);
+        let pending = TaskTelling::new(committer.clone(), notices, &metrics);
+        let (tasks, records, uploads) = self.work_place(pending, waker);
+        let writer = self.writer(notifier);
+        let log_handle = self.follower(FollowerParts {
             database: DedicatedConnection::new(self.database.core.clone()),
-            hub: Arc::clone(&hub),
+            fanout: Arc::clone(&fanout),
             committed: batches,
             hints: here,
             observer,
             poll: config.database.poll(),
             metrics: Arc::clone(&metrics),
-            dice: self.around.dice.clone(),
+            dice: self.environment.dice.clone(),
             contact: self.contact(),
             stop: self.tasks.stop_last(),
         });
-        self.exchange_hints(&instance, ears, elsewhere);
+        self.exchange_hints(&instance, peer_listener, elsewhere);
         self.keep_house(&metrics);
-        let streams = self.streams(porch, presence.clone(), (&metrics, brokerages.as_ref()));
-        App {
+        let streams = self.streams(
+            log_handle,
+            presence.clone(),
+            (&metrics, brokerages.as_ref()),
+        );
+        Services {
             pool: self.database.pool.clone(),
             verifier,
             brokerages,
             token_cookie: config.identity.token_cookie.clone(),
             writer,
-            hub,
+            fanout,
             modules: config.modules.modules(),
-            records,
+            record_audiences,
             streams: Arc::new(streams),
             presence,
             signals,
             signal_names: config.signals.signals.clone(),
-            locks: self.locks(teller.clone()),
+            locks: self.locks(committer.clone()),
             tasks,
-            notifications: self.notifications(teller, notable),
+            notifications: self.notifications(committer, notable),
             activity: self.activity(),
             metrics,
             refusals: self.line_limit("the log of refusals", RefusalKind::sum_up),
             limits: self.limits(),
-            crm,
+            records,
             uploads,
         }
     }
 
-    pub(super) fn crm(&self, bell: Bell) -> Crm {
+    pub(super) fn records(&self, waker: RelayWaker) -> Records {
         let modules = self.config.modules.modules();
-        let dice = self.around.dice.clone();
-        Crm::new(self.database.pool.clone(), modules, (dice, bell))
+        let dice = self.environment.dice.clone();
+        Records::new(self.database.pool.clone(), modules, (dice, waker))
             .with_ids(self.config.records.record_ids)
     }
 
-    fn writer(&self, committed: Committed) -> Writer {
+    fn writer(&self, notifier: CommitNotifier) -> Writer {
         let (writer, writing) = Writer::new(WriterParts {
             database: DedicatedConnection::new(self.database.core.clone()),
-            dice: self.around.dice.clone(),
-            committed,
+            dice: self.environment.dice.clone(),
+            committed: notifier,
             stop: self.tasks.stop_last(),
         });
         self.tasks.spawn("the writer", writing);
@@ -147,35 +149,35 @@ impl Ground<'_> {
     }
 
     /// The bell is for those who write to tables that are watched.
-    fn relay(&self, committed: Committed, metrics: &Arc<Metrics>) -> Bell {
-        let bell = Bell::default();
+    fn relay(&self, notifier: CommitNotifier, metrics: &Arc<Metrics>) -> RelayWaker {
+        let waker = RelayWaker::default();
         let relay = Relay {
             database: DedicatedConnection::new(self.database.core.clone()),
-            dice: self.around.dice.clone(),
-            committed,
-            bell: bell.clone(),
+            dice: self.environment.dice.clone(),
+            committed: notifier,
+            waker: waker.clone(),
             metrics: Arc::clone(metrics),
             poll: self.config.database.relay_poll(),
-            rules: Rules {
+            rules: RelayRules {
                 event_bytes: self.limits().event_bytes,
-                modules: self.config.modules.modules(),
-                signals: self.config.signals.signals.clone(),
+                private_fields: Arc::new(self.config.modules.modules()),
+                signal_types: Arc::new(self.config.signals.signals.clone()),
             },
             stop: self.tasks.stop_last(),
         };
         self.tasks.spawn("the relay", relay.run());
-        bell
+        waker
     }
 
     fn signals(
         &self,
-        (hub, elsewhere, metrics): (&Arc<Hub>, &Megaphone, &Arc<Metrics>),
+        (fanout, elsewhere, metrics): (&Arc<Fanout>, &PeerNotifier, &Arc<Metrics>),
         heard: mpsc::Receiver<String>,
     ) -> Signals {
         let signals = Signals::new(SignalParts {
-            hub: Arc::clone(hub),
+            fanout: Arc::clone(fanout),
             elsewhere: elsewhere.clone(),
-            clock: self.around.clock.clone(),
+            clock: self.environment.clock.clone(),
             metrics: Arc::clone(metrics),
         });
         let running = signals.clone().run(heard, self.tasks.stop_last());
@@ -184,31 +186,31 @@ impl Ground<'_> {
     }
 
     /// Requests change locks, and a task ends those that nobody renews.
-    fn locks(&self, teller: Teller) -> Locks {
+    fn locks(&self, committer: EventCommitter) -> Locks {
         let modules = self.config.modules.modules();
-        let sweeper = Sweeper {
+        let sweeper = LockSweeper {
             database: DedicatedConnection::new(self.database.core.clone()),
             modules: modules.clone(),
-            teller: teller.clone(),
-            dice: self.around.dice.clone(),
+            committer: committer.clone(),
+            dice: self.environment.dice.clone(),
             stop: self.tasks.stop_last(),
         };
         self.tasks.spawn("the sweeper of locks", sweeper.run());
-        Locks::new(self.database.pool.clone(), modules, teller)
+        Locks::new(self.database.pool.clone(), modules, committer)
     }
 
     /// Requests post and read notifications, and a task makes those that nobody posts.
-    fn notifications(&self, teller: Teller, hints: HintBoard) -> Notifications {
+    fn notifications(&self, committer: EventCommitter, hints: ChangeHints) -> Notifications {
         let notifier = Notifier {
             database: DedicatedConnection::new(self.database.core.clone()),
             modules: self.config.modules.modules(),
-            teller: teller.clone(),
+            committer: committer.clone(),
             hints,
-            dice: self.around.dice.clone(),
+            dice: self.environment.dice.clone(),
             stop: self.tasks.stop_last(),
         };
         self.tasks.spawn("the notifier", notifier.run());
-        Notifications::new(self.database.pool.clone(), teller)
+        Notifications::new(self.database.pool.clone(), committer)
     }
 
     fn activity(&self) -> Activity {
@@ -216,7 +218,7 @@ impl Ground<'_> {
         Activity::new(
             self.database.pool.clone(),
             modules,
-            self.around.dice.clone(),
+            self.environment.dice.clone(),
         )
     }
 
@@ -244,9 +246,9 @@ impl Ground<'_> {
         self.tasks.spawn("the keeper of names", keeper.run());
     }
 
-    fn lock_desk(&self) -> LockDesk {
+    fn lock_snapshot_loader(&self) -> LockSnapshotLoader {
         let database = DedicatedConnection::new(self.database.core.clone());
-        let (desk, reading) = LockDesk::new(database, self.tasks.stop_last());
+        let (desk, reading) = LockSnapshotLoader::new(database, self.tasks.stop_last());
         self.tasks.spawn("the desk of locks", reading);
         desk
     }
@@ -257,84 +259,51 @@ impl Ground<'_> {
         Arc::new(Contact::new(patience.max(3 * self.config.database.poll())))
     }
 
-    fn follower(&self, parts: FollowerParts) -> Porch {
-        let (porch, follower) = Follower::new(parts);
+    fn follower(&self, parts: FollowerParts) -> LogHandle {
+        let (log_handle, follower) = Follower::new(parts);
         self.tasks.spawn("the follower", follower.run());
-        porch
+        log_handle
     }
 
     /// What happens here is announced, what is announced elsewhere is heard.
-    fn exchange_hints(&self, instance: &str, ears: Ears, elsewhere: Megaphone) {
+    fn exchange_hints(&self, instance: &str, peer_listener: PeerListener, elsewhere: PeerNotifier) {
         let (core, stop) = (&self.database.core, self.tasks.stop_last());
         let database = DedicatedConnection::new(core.clone());
-        let announcing = announce::run(database, elsewhere, instance.to_owned(), stop.clone());
+        let announcing = notify::run(database, elsewhere, instance.to_owned(), stop.clone());
         self.tasks.spawn("the announcer", announcing);
         let parts = listen::ListenerParts {
             pool: core.clone(),
-            ears,
+            peer_listener,
             instance: instance.to_owned(),
-            dice: self.around.dice.clone(),
+            dice: self.environment.dice.clone(),
             stop,
         };
         self.tasks.spawn("the listener", listen::run(parts));
     }
 
-    fn records(&self) -> RecordBook {
-        let (records, answering) =
-            RecordBook::new(self.database.pool.clone(), self.tasks.stop_last());
-        self.tasks.spawn("the record book", answering);
-        records
-    }
-
-    fn presence_parts(
-        &self,
-        (hub, metrics): (&Arc<Hub>, &Arc<Metrics>),
-        records: &RecordBook,
-    ) -> PresenceParts {
-        let settings = &self.config.presence;
-        PresenceParts {
-            hub: Arc::clone(hub),
-            modules: self.config.modules.modules(),
-            records: records.clone(),
-            rules: settings.rules(),
-            most_told: settings.crowd(),
-            clock: self.around.clock.clone(),
-            metrics: Arc::clone(metrics),
-        }
-    }
-
-    fn presence(&self, presence: PresenceParts, keeper: KeeperParts) -> Presence {
-        let (presence, keeper) = Keeper::new(presence, keeper);
-        self.tasks.spawn("the keeper of presence", keeper.run());
-        let rounds = Rounds::new(presence.clone()).run(self.tasks.stop_last());
-        self.tasks.spawn("the rounds of presence", rounds);
-        let asking = presence.clone().ask_again(self.tasks.stop_last());
-        self.tasks.spawn("the rights of presence", asking);
-        presence
-    }
-
     fn streams(
         &self,
-        porch: Porch,
+        log_handle: LogHandle,
         presence: Presence,
         (metrics, brokerages): (&Arc<Metrics>, Option<&Brokerages>),
-    ) -> Services {
+    ) -> StreamServices {
         let core = self.database.core.clone();
-        let (desk, replaying) = Desk::new(core, Arc::clone(metrics), self.tasks.stop_last());
+        let (desk, replaying) =
+            ReplayLoader::new(core, Arc::clone(metrics), self.tasks.stop_last());
         self.tasks.spawn("the replay desk", replaying);
         let settings = self.config.streams.clone();
         let most = (size(settings.max_streams), size(settings.streams_per_user));
-        Services {
-            porch,
+        StreamServices {
+            log_handle,
             brokerages: brokerages.cloned(),
             presence,
             desk,
-            locks: self.lock_desk(),
+            locks: self.lock_snapshot_loader(),
             pool: self.database.pool.clone(),
-            tickets: TicketOffice::new(most.0, most.1),
+            tickets: ConnectionLimits::new(most.0, most.1),
             metrics: Arc::clone(metrics),
-            dice: self.around.dice.clone(),
-            clock: self.around.clock.clone(),
+            dice: self.environment.dice.clone(),
+            clock: self.environment.clock.clone(),
             lines: self.line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),
             settings,
         }
@@ -351,34 +320,36 @@ impl Ground<'_> {
 
 /// Own commits are told to the follower, the other instances, the notifier and the observer.
 fn committed(
-    (here, elsewhere): (&HintBoard, &Megaphone),
-    notable: &HintBoard,
-    observer: &Arc<dyn LogObserver>,
-) -> (Committed, mpsc::Receiver<CommittedBatch>) {
-    let (committed, batches) = Committed::new(here.clone(), elsewhere.clone());
-    let notifier = Bystander {
-        board: notable.clone(),
+    (here, elsewhere): (&ChangeHints, &PeerNotifier),
+    notable: &ChangeHints,
+    log_observer: &Arc<dyn LogObserver>,
+) -> (CommitNotifier, mpsc::Receiver<CommittedBatch>) {
+    let (notifier, batches) = CommitNotifier::new(here.clone(), elsewhere.clone());
+    let observed = CommitObserver {
+        dispatcher: notable.clone(),
         minds: notifier::may_matter,
     };
-    let committed = committed.beside(notifier).observed_by(Arc::clone(observer));
-    (committed, batches)
+    let notifier = notifier
+        .beside(observed)
+        .observed_by(Arc::clone(log_observer));
+    (notifier, batches)
 }
 
 /// Where the listener leaves what it hears, and the signals among it.
-fn ears(
-    here: &HintBoard,
+fn peer_listener(
+    here: &ChangeHints,
     notices: &TaskNotices,
     brokerages: Option<Brokerages>,
-) -> (Ears, mpsc::Receiver<String>) {
+) -> (PeerListener, mpsc::Receiver<String>) {
     let (signals, heard) = mpsc::channel(WAITING_SIGNALS);
-    let ears = Ears {
+    let peer_listener = PeerListener {
         logs: here.clone(),
         presence: Arc::default(),
         tasks: notices.here.clone(),
         signals,
-        brokerages,
+        memberships: brokerages.map(|known| Arc::new(known) as Arc<dyn MembershipListener>),
     };
-    (ears, heard)
+    (peer_listener, heard)
 }
 
 pub(super) fn size(n: u32) -> usize {

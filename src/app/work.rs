@@ -2,52 +2,57 @@
 
 use std::sync::Arc;
 
-use super::task_book::TaskTelling;
+use super::prepare::prepare;
+use super::tasks_service::TaskTelling;
 use super::wire::{Ground, INSTANCE_LEN, size};
-use super::{AppError, Surroundings};
+use super::{AppError, Environment};
 use crate::config::Config;
-use crate::crm::Crm;
-use crate::database::{Database, DedicatedConnection};
-use crate::event_log::Teller;
-use crate::hints::{Committed, HintBoard, Megaphone, TaskNotices};
-use crate::imports::{ImportCheck, Importer};
-use crate::instances::announce;
-use crate::lifecycle::Tasks;
-use crate::metrics::Metrics;
-use crate::relay::Bell;
-use crate::tasks::TaskBook;
-use crate::uploads::Uploads;
-use crate::worker::{Worker, WorkerParts};
+use crate::log::EventCommitter;
+use crate::log::RelayWaker;
+use crate::log::peers::notify;
+use crate::log::{ChangeHints, CommitNotifier, PeerNotifier, TaskNotices};
+use crate::platform::BackgroundTasks;
+use crate::platform::Metrics;
+use crate::platform::{Database, DedicatedConnection};
+use crate::records::Records;
+use crate::tasks::Tasks;
+use crate::tasks::Uploads;
+use crate::tasks::{ImportCheck, Importer};
+use crate::tasks::{Worker, WorkerParts};
 
 impl Ground<'_> {
     /// What is worked with, and the worker at it, if there is to be one here.
     pub(super) fn work_place(
         &self,
-        telling: TaskTelling,
-        bell: Bell,
-    ) -> (TaskBook, Arc<Crm>, Uploads) {
-        let (crm, uploads) = (Arc::new(self.crm(bell)), self.uploads());
+        pending: TaskTelling,
+        waker: RelayWaker,
+    ) -> (Tasks, Arc<Records>, Uploads) {
+        let (records, uploads) = (Arc::new(self.records(waker)), self.uploads());
         let check = ImportCheck {
-            crm: Arc::clone(&crm),
+            records: Arc::clone(&records),
             uploads: uploads.clone(),
         };
-        let tasks = self.task_book(telling).checking(vec![Box::new(check)]);
+        let tasks = self.tasks_service(pending).checking(vec![Box::new(check)]);
         if self.config.has_worker() {
-            self.worker(&tasks, (&crm, &uploads));
+            self.worker(&tasks, (&records, &uploads));
         }
-        (tasks, crm, uploads)
+        (tasks, records, uploads)
     }
 
     fn uploads(&self) -> Uploads {
         let rules = self.config.worker.uploads();
-        Uploads::new(self.database.pool.clone(), self.around.dice.clone(), rules)
+        Uploads::new(
+            self.database.pool.clone(),
+            self.environment.dice.clone(),
+            rules,
+        )
     }
 
     /// Starts the worker, with a handler for each type of task that is built in.
-    fn worker(&self, tasks: &TaskBook, (crm, uploads): (&Arc<Crm>, &Uploads)) {
+    fn worker(&self, tasks: &Tasks, (records, uploads): (&Arc<Records>, &Uploads)) {
         let importer = Importer {
             pool: self.database.pool.clone(),
-            crm: Arc::clone(crm),
+            records: Arc::clone(records),
             uploads: uploads.clone(),
             tasks: tasks.clone(),
         };
@@ -55,7 +60,7 @@ impl Ground<'_> {
             tasks: tasks.clone(),
             handlers: vec![Box::new(importer)],
             most: size(self.config.worker.worker_tasks),
-            dice: self.around.dice.clone(),
+            dice: self.environment.dice.clone(),
             stop: self.tasks.stop_last(),
         });
         self.tasks.spawn("the worker", worker.run());
@@ -64,39 +69,39 @@ impl Ground<'_> {
     /// What a worker needs that has no service around it: instances hear what it commits, and
     /// one of them relays what its tables tell.
     fn work(&self) {
-        let elsewhere = Megaphone::default();
-        let (committed, _) = Committed::new(HintBoard::default(), elsewhere.clone());
-        let dice = &self.around.dice;
-        let teller = Teller::new(dice.clone(), committed);
+        let elsewhere = PeerNotifier::default();
+        let (notifier, _) = CommitNotifier::new(ChangeHints::default(), elsewhere.clone());
+        let dice = &self.environment.dice;
+        let committer = EventCommitter::new(dice.clone(), notifier);
         let notices = TaskNotices::with(&elsewhere);
-        let tasks = self.task_book(TaskTelling::new(teller, notices, &Metrics::new()));
-        let announcing = announce::run(
+        let tasks = self.tasks_service(TaskTelling::new(committer, notices, &Metrics::new()));
+        let announcing = notify::run(
             DedicatedConnection::new(self.database.core.clone()),
             elsewhere,
             dice.tag(INSTANCE_LEN),
             self.tasks.stop_last(),
         );
         self.tasks.spawn("the announcer", announcing);
-        let crm = Arc::new(self.crm(Bell::default()));
-        self.worker(&tasks, (&crm, &self.uploads()));
+        let records = Arc::new(self.records(RelayWaker::default()));
+        self.worker(&tasks, (&records, &self.uploads()));
     }
 }
 
 /// A worker that is ready to run, without a service.
 pub struct WorkerApplication {
     database: Database,
-    tasks: Tasks,
+    tasks: BackgroundTasks,
 }
 
 impl WorkerApplication {
     /// Opens the database and begins to work.
-    pub async fn build(config: &Config, around: &Surroundings) -> Result<Self, AppError> {
+    pub async fn build(config: &Config, environment: &Environment) -> Result<Self, AppError> {
         let database = Database::open(&config.database).await?;
-        database.migrate().await?;
-        let tasks = Tasks::default();
+        prepare(&database).await?;
+        let tasks = BackgroundTasks::default();
         let ground = Ground {
             config,
-            around,
+            environment,
             database: &database,
             tasks: &tasks,
         };

@@ -8,12 +8,11 @@ use time::OffsetDateTime;
 use tokio::runtime::Builder;
 
 use super::run::{fail, print};
-use crate::clock::Clock;
 use crate::identity::{MintRequest, Role, Secret, mint};
-use crate::ids::{BrokerId, InvalidId, TeamId};
-use crate::telemetry::progress;
+use crate::platform::Clock;
+use crate::platform::telemetry::progress;
+use crate::platform::{BrokerId, InvalidId, TeamId};
 
-/// Longer than any run.
 const TTL: Duration = Duration::from_hours(24);
 
 #[derive(clap::Args, Debug)]

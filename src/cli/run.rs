@@ -9,13 +9,15 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{TokenCommand, welcome};
-use crate::app::{Application, Surroundings, WorkerApplication};
-use crate::clock::{Clock, Dice};
+use crate::app;
+use crate::app::{AppError, Application, Environment, WorkerApplication};
 use crate::config::Config;
-use crate::config::database::DatabaseSettings;
-use crate::database::Database;
 use crate::identity::{Secret, development_secret};
-use crate::telemetry::{self, progress};
+use crate::platform::Database;
+use crate::platform::DatabaseSettings;
+use crate::platform::telemetry;
+use crate::platform::telemetry::progress;
+use crate::platform::{Clock, Dice};
 
 /// Exit code after a second signal: 128 and the signal's number, as shells have it.
 const EXIT_AT_ONCE: i32 = 130;
@@ -52,7 +54,7 @@ pub(super) fn block_on<E: std::fmt::Display>(
 }
 
 pub(super) fn serve(config: Config) -> ExitCode {
-    if let Err(error) = telemetry::start(&config.server) {
+    if let Err(error) = telemetry::start(&config.server.log, config.server.log_format) {
         return fail(&error);
     }
     allow_many_files();
@@ -62,7 +64,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
         let stop = stop_signal().map_err(|error| error.to_string())?;
         let mut stop = std::pin::pin!(stop);
         let built = tokio::select! {
-            built = Application::build(config, Surroundings::system()) => built,
+            built = Application::build(config, Environment::system()) => built,
             () = &mut stop => return Ok(()),
         };
         let application = built.map_err(|error| error.to_string())?;
@@ -82,15 +84,15 @@ pub(super) fn serve(config: Config) -> ExitCode {
 }
 
 pub(super) fn work(config: &Config) -> ExitCode {
-    if let Err(error) = telemetry::start(&config.server) {
+    if let Err(error) = telemetry::start(&config.server.log, config.server.log_format) {
         return fail(&error);
     }
     block_on(async {
         let stop = stop_signal().map_err(|error| error.to_string())?;
         let mut stop = std::pin::pin!(stop);
-        let around = Surroundings::system();
+        let environment = Environment::system();
         let built = tokio::select! {
-            built = WorkerApplication::build(config, &around) => built,
+            built = WorkerApplication::build(config, &environment) => built,
             () = &mut stop => return Ok(()),
         };
         let application = built.map_err(|error| error.to_string())?;
@@ -134,13 +136,14 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 pub(super) fn migrate(config: &Config) -> ExitCode {
-    if let Err(error) = telemetry::start(&config.server) {
+    if let Err(error) = telemetry::start(&config.server.log, config.server.log_format) {
         return fail(&error);
     }
     block_on(async {
         let open = Database::open(&config.database);
-        let database = progress::during("opening the database", open).await?;
-        let migrated = progress::during("migrating the database", database.migrate()).await;
+        let open = progress::during("opening the database", open).await;
+        let database = open.map_err(AppError::from)?;
+        let migrated = progress::during("migrating the database", app::prepare(&database)).await;
         database.close().await;
         migrated
     })

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::run::{block_on, fail, kept_secret, print};
 use super::token::TokenArgs;
-use crate::app::{self, Surroundings};
+use crate::app;
+use crate::app::Environment;
 use crate::config::Config;
 use crate::identity::IdentitySettings;
-use crate::ids::{BrokerId, TeamId};
-use crate::seed::{Brokerage, Filled, Person};
-use crate::telemetry::{self, progress};
+use crate::platform::telemetry;
+use crate::platform::telemetry::progress;
+use crate::platform::{BrokerId, TeamId};
+use crate::records::{Brokerage, Filled, Person};
 
 /// How long the tokens last.
 const TTL: Duration = Duration::from_hours(12);
@@ -27,20 +29,22 @@ pub(super) struct SeedCommand {
 
 /// Fills the broker, and says who works there.
 pub(super) fn run(command: &SeedCommand) -> ExitCode {
-    if let Err(error) = telemetry::start(&command.config.server) {
+    if let Err(error) =
+        telemetry::start(&command.config.server.log, command.config.server.log_format)
+    {
         return fail(&error);
     }
     block_on(async {
         let brokerage = Brokerage::example().map_err(|error| error.to_string())?;
         let broker = command.broker.as_ref().unwrap_or(&brokerage.broker);
-        let around = Surroundings::system();
-        let seed = app::seed(&command.config, (&brokerage, broker), &around);
+        let environment = Environment::system();
+        let seed = app::seed(&command.config, (&brokerage, broker), &environment);
         let filled = progress::during("creating the example records", seed).await;
         let filled = filled.map_err(|error| error.to_string())?;
         print(&outcome(broker, &filled));
         if let Some(settings) = signing(&command.config)? {
             for person in &brokerage.people {
-                let token = token(person, (broker, &settings), &around)?;
+                let token = token(person, (broker, &settings), &environment)?;
                 print(&line(person, &token));
             }
         }
@@ -75,7 +79,7 @@ fn signing(config: &Config) -> Result<Option<IdentitySettings>, String> {
 fn token(
     person: &Person,
     (broker, settings): (&BrokerId, &IdentitySettings),
-    around: &Surroundings,
+    environment: &Environment,
 ) -> Result<String, String> {
     let asked = TokenArgs {
         user: person.user.clone(),
@@ -85,7 +89,7 @@ fn token(
         name: Some(person.name.clone()),
         ttl: TTL,
     };
-    let token = asked.token(settings, &around.clock, &around.dice);
+    let token = asked.token(settings, &environment.clock, &environment.dice);
     token.map_err(|error| error.to_string())
 }
 

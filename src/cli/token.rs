@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::clock::{Clock, Dice};
 use crate::identity::{IdentityError, IdentitySettings, MAX_TEAMS, MintRequest, Role, mint};
-use crate::ids::{BrokerId, TeamId, UserId};
+use crate::platform::{BrokerId, TeamId, UserId};
+use crate::platform::{Clock, Dice};
 
 const MIN_TTL: Duration = Duration::from_secs(1);
 const MAX_TTL: Duration = Duration::from_secs(365 * DAY_SECONDS);
@@ -42,7 +42,6 @@ pub struct TokenArgs {
 /// Why no token was made.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenCommandError {
-    /// Nothing to sign with.
     #[error("no JWT_SECRET to sign the token with")]
     NoSecret,
     /// The secret cannot be used.

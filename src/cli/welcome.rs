@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::clock::Clock;
 use crate::identity::{MintRequest, Role, Secret, mint};
-use crate::ids::InvalidId;
-use crate::seed::{Brokerage, Person};
+use crate::platform::Clock;
+use crate::platform::InvalidId;
+use crate::records::{Brokerage, Person};
 
 /// How long the tokens in the greeting last.
 const TTL: Duration = Duration::from_hours(12);

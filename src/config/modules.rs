@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use crate::modules::{InvalidModules, Modules};
+use crate::directory::{InvalidModules, Modules};
 
 /// Which modules the CRM has.
 #[derive(Args, Clone, Debug)]
@@ -17,7 +17,6 @@ pub struct ModuleSettings {
 }
 
 impl ModuleSettings {
-    /// The modules.
     #[must_use]
     pub fn modules(&self) -> Modules {
         self.modules.clone().unwrap_or_default()

@@ -15,7 +15,6 @@ pub struct NotificationSettings {
 }
 
 impl NotificationSettings {
-    /// Older ones go.
     #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_hours(24 * u64::from(self.notification_days))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::presence::Rules;
+use crate::collab::PresenceRules;
 
 /// When somebody counts as here, away or gone.
 #[derive(Args, Clone, Debug)]
@@ -34,10 +34,9 @@ pub struct PresenceSettings {
 }
 
 impl PresenceSettings {
-    /// How long things count.
     #[must_use]
-    pub fn rules(&self) -> Rules {
-        Rules {
+    pub fn rules(&self) -> PresenceRules {
+        PresenceRules {
             grace: Duration::from_secs(self.presence_grace_seconds),
             timeout: Duration::from_secs(self.presence_timeout_seconds),
             away: Duration::from_secs(self.presence_away_seconds),

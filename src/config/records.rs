@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::crm::IdRule;
+use crate::records::IdRule;
 
 /// The records that are kept here.
 #[derive(Args, Clone, Debug)]

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
+use crate::platform::LogFormat;
+
 /// Where the service listens, and what it takes.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Server")]
@@ -65,15 +67,6 @@ pub struct ServerSettings {
     #[arg(long, env = "PORCHLIGHT_LOG_LINES_PER_SECOND", value_name = "N",
         default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub log_lines_per_second: u32,
-}
-
-/// How logs look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
 }
 
 fn origin(text: &str) -> Result<String, String> {

@@ -2,9 +2,8 @@
 
 use clap::Args;
 
-use crate::signals::SignalNames;
+use crate::collab::SignalNames;
 
-/// Which signals there are.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Signals")]
 pub struct SignalSettings {

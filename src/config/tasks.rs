@@ -43,11 +43,11 @@ pub struct TaskSettings {
 impl TaskSettings {
     /// How long things last, where an event has so many bytes.
     #[must_use]
-    pub fn rules(&self, event_bytes: usize) -> crate::tasks::Rules {
+    pub fn rules(&self, event_bytes: usize) -> crate::tasks::TaskRules {
         let shortest = self.task_lease_min_seconds.min(self.task_lease_max_seconds);
         let lease_seconds = shortest..=self.task_lease_max_seconds;
         let usual = self.task_lease_seconds;
-        crate::tasks::Rules {
+        crate::tasks::TaskRules {
             usual_lease_seconds: usual.clamp(shortest, self.task_lease_max_seconds),
             lease_seconds,
             cancel: Duration::from_secs(u64::from(self.task_cancel_seconds)),
@@ -56,7 +56,6 @@ impl TaskSettings {
         }
     }
 
-    /// Older ones go.
     #[must_use]
     pub fn retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.task_retention_days) * 24 * 3_600)

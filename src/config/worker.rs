@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::uploads::{Pace, Rules};
+use crate::tasks::{Pace, UploadRules};
 
 /// The worker that is built in, and the files it is sent.
 #[derive(Args, Clone, Debug)]
@@ -45,8 +45,8 @@ pub struct WorkerSettings {
 impl WorkerSettings {
     /// How files are taken in.
     #[must_use]
-    pub fn uploads(&self) -> Rules {
-        Rules {
+    pub fn uploads(&self) -> UploadRules {
+        UploadRules {
             most_bytes: usize::try_from(self.upload_bytes).unwrap_or(usize::MAX),
             at_once: self.uploads_at_once,
             pace: Pace {

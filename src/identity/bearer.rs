@@ -5,12 +5,11 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::caller::{Caller, Role};
-use crate::ids::{BrokerId, TeamId, UserId};
+use crate::platform::{BrokerId, TeamId, UserId};
 
 /// Whoever holds a valid token. A token may leave the broker to be looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
-    /// The user.
     pub user: UserId,
     /// The tenant, where the token names one.
     pub broker: Option<BrokerId>,
@@ -44,7 +43,6 @@ impl Bearer {
 /// The bearer of a token that counts.
 #[derive(Clone, Debug)]
 pub struct Identified {
-    /// Whoever it is.
     pub bearer: Bearer,
     /// The token was looked at closely, and not known from before.
     pub is_new: bool,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::ids::{BrokerId, Principal, TeamId, UserId};
+use crate::platform::{BrokerId, Principal, TeamId, UserId};
 
 /// The most teams one caller may be on: each is an audience of every stream.
 pub const MAX_TEAMS: usize = 64;
@@ -64,7 +64,6 @@ pub enum Role {
     Agent,
     /// A person who runs the brokerage.
     Admin,
-    /// The CRM's own backend.
     Service,
     /// A process that carries out tasks.
     Worker,

@@ -9,7 +9,7 @@ use super::bearer::Bearer;
 use super::caller::{MAX_TEAMS, Role};
 use super::error::{TokenError, quoted};
 use super::settings::ClaimNames;
-use crate::ids::{InvalidId, TeamId};
+use crate::platform::{InvalidId, TeamId};
 
 const USER: &[&str] = &["sub", "id", "user_id", "userId"];
 const BROKER: &[&str] = &["broker_id", "brokerId"];

@@ -47,21 +47,6 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The stable name of the error, for programs.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::TooLong | Self::Malformed(_) => "token_malformed",
-            Self::Expired => "token_expired",
-            Self::NotYetValid => "token_not_yet_valid",
-            Self::SignatureInvalid => "token_signature_invalid",
-            Self::AlgorithmRefused(_) => "token_algorithm_refused",
-            Self::KeyUnknown => "token_key_unknown",
-            Self::ClaimMissing(_) => "token_claim_missing",
-            Self::ClaimInvalid { .. } => "token_claim_invalid",
-        }
-    }
-
     /// The claim at fault, where one is.
     #[must_use]
     pub fn claim(&self) -> Option<&str> {
@@ -105,19 +90,13 @@ pub enum IdentityError {
     KeyFile {
         /// The setting that names the file.
         setting: &'static str,
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: KeyProblem,
     },
     /// The development secret can be neither read nor made.
     #[error("the development secret {}: {source}", path.display())]
-    DevelopmentSecret {
-        /// Where it is kept.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    DevelopmentSecret { path: PathBuf, source: io::Error },
 }
 
 /// What is wrong with a key or a file of keys.

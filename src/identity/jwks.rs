@@ -13,7 +13,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::error::{KeyProblem, quoted};
-use super::keys::Key;
+use super::keys::VerificationKey;
 
 /// The most keys a set may have: a token without `kid` is tried against all that fit.
 const MAX_KEYS: usize = 64;
@@ -40,19 +40,19 @@ struct Jwk {
 }
 
 /// The usable keys of a set; the others are skipped with a warning.
-pub(super) fn parse(content: &[u8]) -> Result<Arc<[Key]>, KeyProblem> {
+pub(super) fn parse(content: &[u8]) -> Result<Arc<[VerificationKey]>, KeyProblem> {
     let set: Set = serde_json::from_slice(content).map_err(|_| KeyProblem::NotJwks)?;
     if set.keys.len() > MAX_KEYS {
         return Err(KeyProblem::TooManyKeys(MAX_KEYS));
     }
-    let usable: Arc<[Key]> = set.keys.into_iter().filter_map(usable).collect();
+    let usable: Arc<[VerificationKey]> = set.keys.into_iter().filter_map(usable).collect();
     if usable.is_empty() {
         return Err(KeyProblem::NoUsableKey);
     }
     Ok(usable)
 }
 
-fn usable(key: Value) -> Option<Key> {
+fn usable(key: Value) -> Option<VerificationKey> {
     let kid = key.get("kid").and_then(Value::as_str).map(quoted);
     // The parser's own words could repeat key material.
     let read = serde_json::from_value::<Jwk>(key).map_err(|_| KeyProblem::UnsupportedKey);
@@ -66,9 +66,9 @@ fn usable(key: Value) -> Option<Key> {
 }
 
 impl Jwk {
-    fn key(&self) -> Result<Key, KeyProblem> {
+    fn key(&self) -> Result<VerificationKey, KeyProblem> {
         self.refuse_other_uses()?;
-        let key = Key::public(&self.decoding_key()?)?.named(self.kid.as_deref());
+        let key = VerificationKey::public(&self.decoding_key()?)?.named(self.kid.as_deref());
         match &self.alg {
             Some(name) => key.only_for(algorithm(name).ok_or(KeyProblem::WrongAlgorithm)?),
             None => Ok(key),

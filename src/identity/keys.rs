@@ -10,14 +10,13 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// A key and the only algorithms it is ever used with. A public key never lists
 /// an HS algorithm, so that it cannot be taken for a secret.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(super) struct VerificationKey {
     id: Option<Box<str>>,
     algorithms: Vec<Algorithm>,
     material: DecodingKey,
 }
 
-impl Key {
-    /// The shared secret.
+impl VerificationKey {
     pub(super) fn secret(secret: &[u8]) -> Self {
         Self {
             id: None,
@@ -113,14 +112,17 @@ pub(super) enum Outcome {
 
 /// Checks a signature with the keys that may: those with the token's `kid`; where
 /// none has it, those without a name; where the token names none, all that fit.
-pub(super) fn check<'k>(signed: &Signed<'_>, keys: impl Iterator<Item = &'k Key>) -> Outcome {
-    let fitting: Vec<&Key> = keys.filter(|key| key.fits(signed.algorithm)).collect();
+pub(super) fn check<'k>(
+    signed: &Signed<'_>,
+    keys: impl Iterator<Item = &'k VerificationKey>,
+) -> Outcome {
+    let fitting: Vec<&VerificationKey> = keys.filter(|key| key.fits(signed.algorithm)).collect();
     if fitting.is_empty() {
         return Outcome::NoKeyForAlgorithm;
     }
-    let named = |key: &Key| signed.key_id.is_some_and(|id| key.is_named(id));
+    let named = |key: &VerificationKey| signed.key_id.is_some_and(|id| key.is_named(id));
     let any_named = fitting.iter().any(|key| named(key));
-    let may = |key: &&&Key| match signed.key_id {
+    let may = |key: &&&VerificationKey| match signed.key_id {
         None => true,
         Some(_) if any_named => named(key),
         Some(_) => !key.has_name(),

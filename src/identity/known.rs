@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use super::bearer::Bearer;
-use super::keys::Key;
+use super::keys::VerificationKey;
 
 /// Tokens that are remembered; then all of them are forgotten.
 const MOST_KNOWN: usize = 16_384;
@@ -18,7 +18,7 @@ const FRESH: Duration = Duration::minutes(10);
 const CLOSE_TO_THE_END: Duration = Duration::seconds(2);
 
 /// The keys that a file holds; another file, another set.
-pub(super) type KeySet = Option<Arc<[Key]>>;
+pub(super) type KeySet = Option<Arc<[VerificationKey]>>;
 
 struct Known {
     bearer: Bearer,

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::caller::Role;
 use super::settings::Secret;
-use crate::ids::{BrokerId, TeamId, UserId};
+use crate::platform::{BrokerId, TeamId, UserId};
 
 /// What a new token shall say.
 #[derive(Clone, Debug)]

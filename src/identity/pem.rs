@@ -7,7 +7,7 @@ use std::path::Path;
 use jsonwebtoken::DecodingKey;
 
 use super::error::KeyProblem;
-use super::keys::Key;
+use super::keys::VerificationKey;
 
 /// Far more than any honest file of keys.
 const MAX_KEY_FILE_BYTES: u64 = 256 * 1024;
@@ -28,7 +28,7 @@ pub(super) fn read_key_file(path: &Path) -> Result<Vec<u8>, KeyProblem> {
 }
 
 /// The one public key (or certificate) in `pem`.
-pub(super) fn public_key(pem: &[u8]) -> Result<Key, KeyProblem> {
+pub(super) fn public_key(pem: &[u8]) -> Result<VerificationKey, KeyProblem> {
     let text = std::str::from_utf8(pem).map_err(|_| KeyProblem::NotOnePem)?;
     if text.matches("-----BEGIN ").count() != 1 {
         return Err(KeyProblem::NotOnePem);
@@ -40,5 +40,5 @@ pub(super) fn public_key(pem: &[u8]) -> Result<Key, KeyProblem> {
         .or_else(|_| DecodingKey::from_ec_pem(pem))
         .or_else(|_| DecodingKey::from_ed_pem(pem))
         .map_err(|_| KeyProblem::UnsupportedKey)?;
-    Key::public(&key)
+    VerificationKey::public(&key)
 }

@@ -13,13 +13,13 @@ use super::settings::{ClaimNames, IdentitySettings};
 const NBF_LEEWAY: Duration = Duration::seconds(30);
 
 /// What is expected of a genuine token.
-pub(super) struct Rules {
+pub(super) struct TokenRules {
     issuers: Vec<String>,
     audiences: Vec<String>,
     names: ClaimNames,
 }
 
-impl Rules {
+impl TokenRules {
     pub(super) fn new(settings: &IdentitySettings) -> Self {
         Self {
             issuers: settings.issuers.clone(),

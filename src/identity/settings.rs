@@ -37,13 +37,10 @@ impl IdentitySettings {
 /// taken literally, then as a dotted path into nested objects.
 #[derive(Clone, Debug, Default)]
 pub struct ClaimNames {
-    /// Names for the user.
     pub user: Vec<String>,
-    /// Names for the broker.
     pub broker: Vec<String>,
     /// Names for the teams. A token that has one of them is not searched for others.
     pub teams: Vec<String>,
-    /// Names for the role.
     pub role: Vec<String>,
     /// Names for what the user is called.
     pub name: Vec<String>,
@@ -60,7 +57,6 @@ impl Secret {
         Self(secret.into())
     }
 
-    /// The secret itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::{Caller, IdentitySettings, Secret, TokenError, Verifier};
-use crate::clock::Clock;
+use crate::platform::Clock;
 
 const NOW: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 const SECRET: &str = "a secret of more than thirty-two bytes";
@@ -122,5 +122,21 @@ impl Hand {
     fn clock(&self) -> Clock {
         let hand = Arc::clone(&self.0);
         Clock::of(move || NOW + time::Duration::milliseconds(hand.load(Ordering::SeqCst)))
+    }
+}
+
+impl TokenError {
+    /// The name of the error, short enough for a table of cases.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong | Self::Malformed(_) => "token_malformed",
+            Self::Expired => "token_expired",
+            Self::NotYetValid => "token_not_yet_valid",
+            Self::SignatureInvalid => "token_signature_invalid",
+            Self::AlgorithmRefused(_) => "token_algorithm_refused",
+            Self::KeyUnknown => "token_key_unknown",
+            Self::ClaimMissing(_) => "token_claim_missing",
+            Self::ClaimInvalid { .. } => "token_claim_invalid",
+        }
     }
 }

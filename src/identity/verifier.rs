@@ -17,13 +17,13 @@ use super::caller::Caller;
 use super::error::{IdentityError, TokenError, quoted};
 use super::introduction::Introduction;
 use super::jwks::{JwksFile, algorithm};
-use super::keys::{Key, Outcome, Signed, check};
+use super::keys::{Outcome, Signed, VerificationKey, check};
 use super::known::{KnownTokens, fingerprint};
 use super::pem::{public_key, read_key_file};
-use super::rules::Rules;
+use super::rules::TokenRules;
 use super::settings::{IdentitySettings, Secret};
-use crate::clock::Clock;
-use crate::ids::BrokerId;
+use crate::platform::BrokerId;
+use crate::platform::Clock;
 
 /// The longest token that is looked at. Servers and proxies cut headers at 8 KiB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -39,9 +39,9 @@ pub struct Verifier(Arc<Inner>);
 
 struct Inner {
     /// The secret and the PEM key, which do not change.
-    fixed: Vec<Key>,
+    fixed: Vec<VerificationKey>,
     jwks: Option<JwksFile>,
-    rules: Rules,
+    rules: TokenRules,
     clock: Clock,
     known: KnownTokens,
     introductions: OnceLock<mpsc::Sender<Introduction>>,
@@ -64,7 +64,7 @@ impl Verifier {
         if fixed.is_empty() && jwks.is_none() {
             return Err(IdentityError::NoKeys);
         }
-        let rules = Rules::new(settings);
+        let rules = TokenRules::new(settings);
         Ok(Self(Arc::new(Inner {
             fixed,
             jwks,
@@ -195,23 +195,23 @@ fn decode_part<T: DeserializeOwned>(part: &str) -> Option<T> {
     insecure_decode_claims(format!(".{part}.")).ok()
 }
 
-fn fixed_keys(settings: &IdentitySettings) -> Result<Vec<Key>, IdentityError> {
+fn fixed_keys(settings: &IdentitySettings) -> Result<Vec<VerificationKey>, IdentityError> {
     let secret = settings.secret.as_ref().map(secret_key).transpose()?;
     let public = settings.public_key_file.as_deref();
     let public = public.map(public_key_of).transpose()?;
     Ok(secret.into_iter().chain(public).collect())
 }
 
-fn secret_key(secret: &Secret) -> Result<Key, IdentityError> {
+fn secret_key(secret: &Secret) -> Result<VerificationKey, IdentityError> {
     secret.refuse_unusable()?;
     let secret = secret.reveal();
     if secret.len() < MIN_STRONG_SECRET_BYTES {
         warn!("JWT_SECRET is shorter than {MIN_STRONG_SECRET_BYTES} bytes and can be guessed");
     }
-    Ok(Key::secret(secret.as_bytes()))
+    Ok(VerificationKey::secret(secret.as_bytes()))
 }
 
-fn public_key_of(path: &Path) -> Result<Key, IdentityError> {
+fn public_key_of(path: &Path) -> Result<VerificationKey, IdentityError> {
     let key = read_key_file(path).and_then(|pem| public_key(&pem));
     key.map_err(|problem| IdentityError::KeyFile {
         setting: "JWT_PUBLIC_KEY_FILE",

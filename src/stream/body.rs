@@ -15,65 +15,57 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::log::{Account, Whose};
-use super::open::Services;
+use super::open::StreamServices;
 use super::resume::Start;
 use super::{Filter, Reader, Scope};
-use crate::brokerages::StreamWatch;
-use crate::event::{Epoch, Rights};
-use crate::hub::desk::{Page, Replayed};
-use crate::hub::switchboard::TICK;
-use crate::hub::tickets::Ticket;
-use crate::hub::{CloseReason, Encoding};
+use crate::collab::PresenceGuard;
+use crate::collab::{LockSnapshotAnswer, PATIENCE};
+use crate::directory::StreamWatch;
+use crate::directory::rights;
+use crate::fanout::Permit;
+use crate::fanout::TICK;
+use crate::fanout::{CloseReason, Encoding};
+use crate::fanout::{Page, Replayed};
 use crate::identity::Caller;
-use crate::locks::desk::{Answer, PATIENCE};
-use crate::presence::Attendance;
-use crate::records::rights;
+use crate::log::{Epoch, Rights};
 
 mod catch_up;
 mod chunk;
+mod control;
+mod ephemeral;
 mod greeting;
-mod hear;
 mod locked;
-mod words;
 
 /// What a stream is made of.
 pub struct Parts {
-    /// The service around it.
-    pub services: Arc<Services>,
+    pub services: Arc<StreamServices>,
     /// Its place in the log's audience.
     pub reader: Reader,
-    /// Its admission.
-    pub ticket: Ticket,
-    /// Who reads.
+    pub permit: Permit,
     pub caller: Caller,
-    /// What they see.
     pub scope: Scope,
-    /// What they leave out.
     pub filter: Filter,
     /// How they want their bytes.
     pub encoding: Encoding,
-    /// Where it starts.
     pub start: Start,
     /// Who is here, unless that is filtered out.
     pub people: Option<serde_json::Value>,
     /// From where on changes of that are heard.
     pub heard: u64,
     /// What is locked, once it is known, unless that is filtered out.
-    pub locks: Option<oneshot::Receiver<Answer>>,
-    /// Its user is here.
-    pub attendance: Option<Attendance>,
+    pub locks: Option<oneshot::Receiver<LockSnapshotAnswer>>,
+    pub attendance: Option<PresenceGuard>,
     /// Ends it when its user's brokerage, which was looked up, changes.
     pub watch: Option<StreamWatch>,
     /// What is remembered for its last line in the log.
     pub account: Account,
 }
 
-/// One open stream.
 pub struct StreamBody {
-    services: Arc<Services>,
+    services: Arc<StreamServices>,
     reader: Reader,
-    _ticket: Ticket,
-    attendance: Option<Attendance>,
+    _ticket: Permit,
+    attendance: Option<PresenceGuard>,
     _watch: Option<Box<StreamWatch>>,
     scope: Box<Scope>,
     filter: Option<Box<Filter>>,
@@ -87,7 +79,7 @@ pub struct StreamBody {
     /// States to be written before anything else.
     greeting: Bytes,
     /// What is locked is told before anything that happens.
-    locks: Option<oneshot::Receiver<Answer>>,
+    locks: Option<oneshot::Receiver<LockSnapshotAnswer>>,
     locks_until: Instant,
     /// Replay that was asked for.
     asked: Option<oneshot::Receiver<Replayed>>,
@@ -111,7 +103,7 @@ impl StreamBody {
         let Parts {
             services,
             reader,
-            ticket,
+            permit,
             caller,
             scope,
             filter,
@@ -139,7 +131,7 @@ impl StreamBody {
         let stream = Self {
             services,
             reader,
-            _ticket: ticket,
+            _ticket: permit,
             attendance,
             _watch: watch.map(Box::new),
             scope: Box::new(scope),
@@ -183,7 +175,7 @@ impl StreamBody {
         if self.ended.is_some() {
             return Poll::Ready(None);
         }
-        let now = self.reader.seat().board().now();
+        let now = self.reader.subscription().dispatcher().now();
         if let Some(reason) = self.must_close(now) {
             return Poll::Ready(Some(self.close(reason)));
         }
@@ -197,7 +189,7 @@ impl StreamBody {
         if let Some(words) = self.due_words(now) {
             return Poll::Ready(Some(words));
         }
-        self.reader.seat().wait(context, self.next_due());
+        self.reader.subscription().wait(context, self.next_due());
         Poll::Pending
     }
 
@@ -216,7 +208,7 @@ impl StreamBody {
         // The next tick would come too late.
         let is_over = now + TICK >= self.expires_at;
         self.reader
-            .seat()
+            .subscription()
             .closing()
             .or(is_over.then_some(CloseReason::Expired))
     }
@@ -254,9 +246,10 @@ impl MessageBody for StreamBody {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        if let (Some(attendance), Some(spread)) =
-            (&mut self.attendance, self.reader.seat().board().draining())
-        {
+        if let (Some(attendance), Some(spread)) = (
+            &mut self.attendance,
+            self.reader.subscription().dispatcher().draining(),
+        ) {
             attendance.back_within(spread);
         }
         self.services.metrics.streams_open.dec();

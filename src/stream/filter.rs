@@ -4,10 +4,9 @@ use std::str::FromStr;
 
 use rustc_hash::FxHashSet;
 
-use crate::hub::Encoded;
-use crate::ids::{EventType, RecordPath};
+use crate::fanout::Encoded;
+use crate::platform::{EventType, RecordPath};
 
-/// Parts of one filter.
 pub const MOST_PARTS: usize = 100;
 
 /// One type, or all that begin alike.
@@ -28,7 +27,6 @@ pub enum InvalidFilter {
     /// Not a record.
     #[error("{0:?} is not a record like escrows/123")]
     Record(String),
-    /// More than anyone needs.
     #[error("has more than {MOST_PARTS} parts")]
     TooMany,
 }
@@ -81,7 +79,6 @@ impl Filter {
         self
     }
 
-    /// Whether everything passes.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.types.is_empty() && self.records.is_empty()
@@ -133,7 +130,6 @@ impl Filter {
 /// Which filter is wrong, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterError {
-    /// The parameter.
     pub field: &'static str,
     /// What is wrong with it.
     pub error: InvalidFilter,

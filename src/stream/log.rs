@@ -4,14 +4,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Scope;
-use crate::hub::CloseReason;
-use crate::ids::{BrokerId, RequestId, UserId};
-use crate::telemetry::LineLimit;
+use crate::fanout::CloseReason;
+use crate::platform::LineLimit;
+use crate::platform::{BrokerId, RequestId, UserId};
 
 /// Kinds of lines, of which so many are logged in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StreamLine {
-    /// A stream opened.
     Opened,
     /// A stream could not be opened at the moment.
     Refused(CloseReason),
@@ -46,11 +45,8 @@ fn name(reason: Option<CloseReason>) -> &'static str {
 /// Whose stream a line is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Whose<'a> {
-    /// The tenant.
     pub broker: &'a BrokerId,
-    /// The user.
     pub user: &'a UserId,
-    /// What the stream carries.
     pub scope: &'a Scope,
 }
 
@@ -61,7 +57,6 @@ pub struct Account {
     pub stream: Uuid,
     request: RequestId,
     opened_at: Instant,
-    /// Events that were written.
     pub events: u64,
     /// Bytes that were written, without those of HTTP itself.
     pub bytes: u64,
@@ -80,7 +75,6 @@ impl Account {
         }
     }
 
-    /// The stream is open.
     pub fn log_open(&self, limit: &LineLimit<StreamLine>, whose: Whose<'_>) {
         if !limit.admits(&StreamLine::Opened) {
             return;
@@ -94,7 +88,6 @@ impl Account {
         tracing::info!(%stream, %id, %broker, %user, %scope, "a stream opened");
     }
 
-    /// The stream has ended.
     pub fn log_end(
         &self,
         limit: &LineLimit<StreamLine>,

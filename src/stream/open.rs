@@ -10,40 +10,37 @@ use super::resume::start;
 use super::scope::UnknownScope;
 use super::wire::{RETRY_FLOOR, RETRY_USUAL};
 use super::{Filter, Reader, Scope, Since, StreamBody, present};
-use crate::brokerages::{Brokerages, Member, StreamAt, StreamWatch};
-use crate::clock::{Clock, Dice};
-use crate::config::streams::StreamSettings;
-use crate::database::{Limit, Pool, limited};
-use crate::follower::Porch;
-use crate::hub::desk::Desk;
-use crate::hub::tickets::TicketOffice;
-use crate::hub::{CloseReason, Encoding, Seat, Switchboard};
+use crate::collab::Presence;
+use crate::collab::{LockSnapshotLoader, SNAPSHOT as LOCKS};
+use crate::directory::{Brokerages, Member, StreamAt, StreamWatch};
+use crate::fanout::ConnectionLimits;
+use crate::fanout::LogHandle;
+use crate::fanout::ReplayLoader;
+use crate::fanout::{CloseReason, Dispatcher, Encoding, Subscription};
 use crate::identity::Caller;
-use crate::ids::{BrokerId, RequestId};
-use crate::locks::desk::{LockDesk, SNAPSHOT as LOCKS};
-use crate::metrics::Metrics;
-use crate::presence::Presence;
-use crate::telemetry::LineLimit;
+use crate::platform::LineLimit;
+use crate::platform::Metrics;
+use crate::platform::database::limited;
+use crate::platform::{BrokerId, RequestId};
+use crate::platform::{Clock, Dice};
+use crate::platform::{Limit, Pool};
+use crate::stream::StreamSettings;
 
 /// What streams need of the service.
-pub struct Services {
+pub struct StreamServices {
     /// The way into brokers' logs.
-    pub porch: Porch,
+    pub log_handle: LogHandle,
     /// Where callers belong, if that is looked up.
     pub brokerages: Option<Brokerages>,
-    /// Who is here.
     pub presence: Presence,
     /// For what has left memory.
-    pub desk: Desk,
-    /// For what is held.
-    pub locks: LockDesk,
+    pub desk: ReplayLoader,
+    pub locks: LockSnapshotLoader,
     /// For cursors that memory knows nothing of.
     pub pool: Pool,
     /// Counts and limits streams.
-    pub tickets: Arc<TicketOffice>,
-    /// Counts what happens.
+    pub tickets: Arc<ConnectionLimits>,
     pub metrics: Arc<Metrics>,
-    /// For jitter.
     pub dice: Dice,
     /// For the end of tokens.
     pub clock: Clock,
@@ -53,18 +50,18 @@ pub struct Services {
     pub settings: StreamSettings,
 }
 
-impl Services {
+impl StreamServices {
     /// Ends the stream at `seat` when the brokerage that was looked up for its user changes.
     #[must_use]
     pub fn watch(
         &self,
         member: Option<Member>,
         broker: &BrokerId,
-        seat: &Seat,
+        subscription: &Subscription,
     ) -> Option<StreamWatch> {
         let at = StreamAt {
-            mailbox: Arc::clone(seat.board().mailbox()),
-            seat: seat.id(),
+            mailbox: Arc::clone(subscription.dispatcher().mailbox()),
+            subscription: subscription.id(),
         };
         let brokerages = self.brokerages.as_ref()?;
         Some(brokerages.watch(member?, broker.clone(), at))
@@ -78,8 +75,8 @@ impl Services {
 
     /// When the client of a stream that ends is to come back.
     #[must_use]
-    pub fn retry_after_end(&self, board: &Switchboard, reason: CloseReason) -> Duration {
-        let spread = match (board.draining(), reason) {
+    pub fn retry_after_end(&self, dispatcher: &Dispatcher, reason: CloseReason) -> Duration {
+        let spread = match (dispatcher.draining(), reason) {
             (Some(spread), _) => spread.max(RETRY_FLOOR),
             // Everybody is told at once, and is not to come back at once.
             (None, CloseReason::Unavailable) => self.retry_spread(),
@@ -92,9 +89,7 @@ impl Services {
 /// What a client asks for.
 #[derive(Debug)]
 pub struct Opening {
-    /// The request that asks.
     pub request: RequestId,
-    /// Who asks.
     pub caller: Caller,
     /// Whose brokerage was looked up, where the token did not say it.
     pub member: Option<Member>,
@@ -113,18 +108,17 @@ pub struct Opening {
 pub enum Refusal {
     /// Asking again will not help.
     Scope(UnknownScope),
-    /// Asking again later will.
     Later(CloseReason),
 }
 
 /// Opens a stream for a worker's switchboard.
 pub async fn open(
-    services: &Arc<Services>,
-    board: &Rc<Switchboard>,
+    services: &Arc<StreamServices>,
+    dispatcher: &Rc<Dispatcher>,
     opening: Opening,
 ) -> Result<StreamBody, Refusal> {
     let later = |reason| move |()| Refusal::Later(reason);
-    if board.draining().is_some() {
+    if dispatcher.draining().is_some() {
         return Err(Refusal::Later(CloseReason::Drain));
     }
     let Opening {
@@ -137,16 +131,16 @@ pub async fn open(
         encoding,
     } = opening;
     let audiences = scope.audiences(&caller).map_err(Refusal::Scope)?;
-    let guest = services.porch.join(&caller.broker).await.map_err(drop);
-    let guest = guest.map_err(later(CloseReason::Unavailable))?;
+    let handle = services.log_handle.join(&caller.broker).await.map_err(drop);
+    let handle = handle.map_err(later(CloseReason::Unavailable))?;
     // From here on nothing new is missed: the reader is woken by it.
-    let reader = Reader::new(board, guest, audiences);
-    let watch = services.watch(member, &caller.broker, reader.seat());
+    let reader = Reader::new(dispatcher, handle, audiences);
+    let watch = services.watch(member, &caller.broker, reader.subscription());
     let person = (caller.broker.clone(), caller.user.clone());
-    let ticket = services
+    let permit = services
         .tickets
-        .admit(person, board.mailbox(), reader.seat().id());
-    let ticket = ticket
+        .admit(person, dispatcher.mailbox(), reader.subscription().id());
+    let permit = permit
         .map_err(drop)
         .map_err(later(CloseReason::Overloaded))?;
     if let Scope::Record(record) = &scope {
@@ -171,7 +165,7 @@ pub async fn open(
     Ok(StreamBody::new(Parts {
         services,
         reader,
-        ticket,
+        permit,
         caller,
         scope,
         encoding,

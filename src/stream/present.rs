@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Filter, Reader};
-use crate::paging::PageLimit;
-use crate::presence::View;
-use crate::presence::told::MOST_LISTED;
+use crate::collab::MOST_LISTED;
+use crate::collab::View;
+use crate::platform::PageLimit;
 
 const SNAPSHOT: &str = "presence:snapshot";
 /// Bytes of people that a snapshot lists. `GET /presence` has the others.

@@ -3,15 +3,18 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::event::{Audience, Epoch, Rights};
-use crate::hub::{Encoded, Found, Frame, Guest, Heard, Listener, Owners, Seat, Sight, Switchboard};
-use crate::ids::BrokerId;
+use crate::fanout::{
+    BrokerageHandle, Dispatcher, Encoded, EphemeralRead, EphemeralReader, Found, Frame, Owners,
+    Sight, Subscription,
+};
+use crate::log::{Audience, Epoch, Rights};
+use crate::platform::BrokerId;
 
 /// A reader's hold on a broker's log; given up when dropped.
 #[derive(Debug)]
 pub struct Reader {
-    guest: Guest,
-    seat: Seat,
+    handle: BrokerageHandle,
+    subscription: Subscription,
     audiences: Arc<[Audience]>,
 }
 
@@ -27,23 +30,25 @@ pub enum Look {
 impl Reader {
     /// A reader of these audiences of a log.
     #[must_use]
-    pub fn new(board: &Rc<Switchboard>, guest: Guest, audiences: Arc<[Audience]>) -> Self {
-        guest.ring().subscribe(&audiences);
-        let seat = board.sit(guest.id.clone(), Arc::clone(&audiences));
+    pub fn new(
+        dispatcher: &Rc<Dispatcher>,
+        handle: BrokerageHandle,
+        audiences: Arc<[Audience]>,
+    ) -> Self {
+        handle.ring().subscribe(&audiences);
+        let subscription = dispatcher.subscribe(handle.id.clone(), Arc::clone(&audiences));
         Self {
-            guest,
-            seat,
+            handle,
+            subscription,
             audiences,
         }
     }
 
-    /// Whose log.
     #[must_use]
     pub fn broker(&self) -> &BrokerId {
-        &self.guest.id
+        &self.handle.id
     }
 
-    /// Whose eyes.
     #[must_use]
     pub fn audiences(&self) -> &Arc<[Audience]> {
         &self.audiences
@@ -51,14 +56,14 @@ impl Reader {
 
     /// Where one waits for news.
     #[must_use]
-    pub fn seat(&self) -> &Seat {
-        &self.seat
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
     }
 
     /// Which log it is, and its newest position.
     #[must_use]
     pub fn log_head(&self) -> (Epoch, i64) {
-        let ring = self.guest.ring();
+        let ring = self.handle.ring();
         (ring.epoch().clone(), ring.head())
     }
 
@@ -69,7 +74,7 @@ impl Reader {
         cursor: i64,
         mut sink: impl FnMut(&Frame, &Owners) -> bool,
     ) -> Look {
-        let ring = self.guest.ring();
+        let ring = self.handle.ring();
         if ring.epoch() != epoch {
             return Look::Replaced(ring.epoch().clone(), ring.head());
         }
@@ -80,7 +85,7 @@ impl Reader {
     /// Since when memory knows all changes of owners.
     #[must_use]
     pub fn knows_owners_since(&self) -> i64 {
-        self.guest.ring().owners().since()
+        self.handle.ring().owners().since()
     }
 
     /// How a frame of a page is seen, that was read when the log ended `as_of`; `None` where
@@ -90,29 +95,34 @@ impl Reader {
         if !frame.encoded.is_private() {
             return Some(Sight::Masked);
         }
-        let ring = self.guest.ring();
+        let ring = self.handle.ring();
         let owners = ring.owners();
         (owners.since() <= as_of).then(|| owners.sight(frame, rights))
     }
 
     /// Listens to what has been whispered from the place `from` on.
-    pub fn hear(&self, from: u64, has_records: bool, sink: impl FnMut(&Encoded) -> bool) -> Heard {
-        let listener = Listener {
+    pub fn hear(
+        &self,
+        from: u64,
+        has_records: bool,
+        sink: impl FnMut(&Encoded) -> bool,
+    ) -> EphemeralRead {
+        let listener = EphemeralReader {
             audiences: &self.audiences,
             has_records,
         };
-        self.guest.air().hear(listener, from, sink)
+        self.handle.ephemeral_ring().hear(listener, from, sink)
     }
 
     /// The place in the air from which on nothing has been whispered yet.
     #[must_use]
     pub fn air_now(&self) -> u64 {
-        self.guest.air().next()
+        self.handle.ephemeral_ring().next()
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.guest.ring().unsubscribe(&self.audiences);
+        self.handle.ring().unsubscribe(&self.audiences);
     }
 }

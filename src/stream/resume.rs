@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use super::reader::Reader;
 use super::{Filter, Scope};
-use crate::database::Pool;
-use crate::event::{Cursor, Epoch};
-use crate::event_log::read::{self, LastEvents};
-use crate::follower::head_in_table;
+use crate::fanout::head_in_table;
+use crate::log::{Cursor, Epoch};
+use crate::log::{LastEvents, read};
+use crate::platform::Pool;
 
 /// How many events `since=-N` may ask for.
 pub const MOST_RECENT: i64 = 10_000;
@@ -21,7 +21,6 @@ pub enum Since {
     Everything,
     /// Nothing, and it wants the last so many.
     Last(i64),
-    /// Everything up to here.
     After(Cursor),
     /// A cursor that is none of ours.
     Unreadable,
@@ -75,12 +74,9 @@ impl ResetReason {
     }
 }
 
-/// Where a stream starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// Which log.
     pub epoch: Epoch,
-    /// After this position.
     pub position: i64,
     /// The client's cursor could not be served.
     pub reset: Option<ResetReason>,

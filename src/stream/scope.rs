@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::event::Audience;
 use crate::identity::Caller;
-use crate::ids::{RecordPath, TeamId};
+use crate::log::Audience;
+use crate::platform::{RecordPath, TeamId};
 
-/// What a stream carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Everything the caller may see.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::event::Cursor;
-use crate::hub::{CloseReason, Encoding, gzip};
+use crate::fanout::{CloseReason, Encoding, gzip};
+use crate::log::Cursor;
 
 /// Clients are not told to come back sooner; one browser would not anyway.
 pub const RETRY_FLOOR: Duration = Duration::from_millis(500);
@@ -69,7 +69,7 @@ pub fn encoded(encoding: Encoding, text: &str) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Epoch;
+    use crate::log::Epoch;
 
     #[test]
     fn the_id_is_the_last_line_of_a_block() {

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::row::At;
-use super::{Claimed, TaskBook, TaskError};
+use super::{Claimed, TaskError, Tasks};
 use crate::identity::{Caller, Role};
-use crate::ids::TeamId;
+use crate::platform::TeamId;
 
 /// What of a caller is kept with a task.
 #[derive(Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub(super) fn written(caller: &Caller) -> Option<String> {
     serde_json::to_string(&behalf).ok()
 }
 
-impl TaskBook {
+impl Tasks {
     /// The user of a task, with the rights of the request that made it; with no more than being
     /// themselves where nothing is known of it.
     pub async fn on_behalf(&self, claimed: &Claimed) -> Result<Caller, TaskError> {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{NewTask, Order, TaskBook, TaskError};
+use super::{NewTask, Order, TaskError, Tasks};
 use crate::identity::Caller;
-use crate::ids::TaskType;
+use crate::platform::TaskType;
 
 /// Parameters that a task cannot be done with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,6 @@ pub struct WrongParams {
     pub reason: String,
     /// Where in the request: `params.module`, `children[2].params.module`.
     pub field: String,
-    /// Why, for people.
     pub detail: String,
 }
 
@@ -28,7 +27,6 @@ pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), TaskError>> + Sen
 
 /// Who knows what tasks of a type may be given.
 pub trait ParamsCheck: Debug + Send + Sync {
-    /// Which type.
     fn task_type(&self) -> TaskType;
 
     /// Refuses parameters that the caller cannot have a task of the type done with. The fields of
@@ -36,11 +34,10 @@ pub trait ParamsCheck: Debug + Send + Sync {
     fn check<'a>(&'a self, caller: &'a Caller, params: &'a RawValue) -> Checking<'a>;
 }
 
-/// All checks, by type.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Checks(Arc<HashMap<TaskType, Box<dyn ParamsCheck>>>);
 
-impl TaskBook {
+impl Tasks {
     /// The same way to the tasks, which refuses what these checks refuse.
     #[must_use]
     pub fn checking(self, checks: Vec<Box<dyn ParamsCheck>>) -> Self {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 
-use super::row::{At, Held, Row, look, params, peek, take_free, write};
-use super::{State, Task, TaskBook, TaskError, moves, turns};
-use crate::event::NewEvent;
-use crate::ids::{BrokerId, TaskType, UserId};
+use super::row::{At, Lease, TaskRow, look, params, peek, take_free, write};
+use super::{State, Task, TaskError, Tasks, moves, turns};
+use crate::log::NewEvent;
+use crate::platform::{BrokerId, TaskType, UserId};
 
 /// Tasks that a claim looks at: as many others may be claiming at the same moment.
 const CANDIDATES: i64 = 32;
@@ -21,10 +21,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// What a worker wants to do.
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Who it is.
+pub struct ClaimRequest {
     pub worker: UserId,
-    /// What it can do.
     pub types: Vec<TaskType>,
     /// For how long it may be silent.
     pub lease_seconds: u32,
@@ -33,7 +31,6 @@ pub struct Wanted {
 /// A task that the worker holds.
 #[derive(Clone, Debug)]
 pub struct Claimed {
-    /// Whose it is.
     pub broker: BrokerId,
     /// It, with what it was given.
     pub task: Task,
@@ -43,12 +40,12 @@ pub struct Claimed {
     pub lease_until: OffsetDateTime,
 }
 
-impl TaskBook {
+impl Tasks {
     /// Claims a task of a broker, if there is one.
     pub async fn claim(
         &self,
         broker: &BrokerId,
-        wanted: &Wanted,
+        wanted: &ClaimRequest,
     ) -> Result<Option<Claimed>, TaskError> {
         for _ in 0..TRIES {
             match self.try_claim(broker, wanted).await {
@@ -61,7 +58,10 @@ impl TaskBook {
 
     /// Claims a task of any brokerage: each that has one has its turn, and then its oldest task is
     /// taken.
-    pub async fn claim_anywhere(&self, wanted: &Wanted) -> Result<Option<Claimed>, TaskError> {
+    pub async fn claim_anywhere(
+        &self,
+        wanted: &ClaimRequest,
+    ) -> Result<Option<Claimed>, TaskError> {
         let (mut tried, mut failed) = (Vec::new(), None);
         while tried.len() < MOST_TURNS {
             let mut connection = self.pool.acquire().await?;
@@ -88,7 +88,7 @@ impl TaskBook {
     async fn try_claim(
         &self,
         broker: &BrokerId,
-        wanted: &Wanted,
+        wanted: &ClaimRequest,
     ) -> Result<Option<Claimed>, TaskError> {
         let mut transaction = self.pool.begin().await?;
         let row = take_oldest(&mut transaction, broker, &wanted.types).await?;
@@ -96,9 +96,9 @@ impl TaskBook {
             return Ok(None);
         };
         let lease_until = row.now + Duration::from_secs(u64::from(wanted.lease_seconds));
-        let held = Held {
+        let held = Lease {
             worker: wanted.worker.clone(),
-            lease_seconds: i32::try_from(wanted.lease_seconds).unwrap_or(i32::MAX),
+            seconds: i32::try_from(wanted.lease_seconds).unwrap_or(i32::MAX),
             until: lease_until,
         };
         let mut events = begin_parent(&mut transaction, broker, &row).await?;
@@ -112,7 +112,7 @@ impl TaskBook {
             id: &row.id,
         };
         let params = params(&mut transaction, at).await?;
-        self.teller.conclude(transaction, broker, events).await?;
+        self.committer.conclude(transaction, broker, events).await?;
         self.notices.changed(broker, &row.id);
         Ok(Some(Claimed {
             broker: broker.clone(),
@@ -128,7 +128,7 @@ impl TaskBook {
 async fn begin_parent(
     transaction: &mut Transaction<'_, Postgres>,
     broker: &BrokerId,
-    row: &Row,
+    row: &TaskRow,
 ) -> Result<Vec<NewEvent>, TaskError> {
     let Some(id) = &row.parent else {
         return Ok(Vec::new());
@@ -153,7 +153,7 @@ async fn take_oldest(
     connection: &mut PgConnection,
     broker: &BrokerId,
     types: &[TaskType],
-) -> sqlx::Result<Option<Row>> {
+) -> sqlx::Result<Option<TaskRow>> {
     let types: Vec<_> = types.iter().map(TaskType::as_str).collect();
     let found = look!(
         "select t.* from porchlight.tasks t join (
@@ -176,6 +176,6 @@ async fn take_oldest(
     found
         .fetch_optional(connection)
         .await?
-        .map(Row::try_from)
+        .map(TaskRow::try_from)
         .transpose()
 }

@@ -6,12 +6,11 @@ use time::OffsetDateTime;
 
 use super::behalf;
 use super::family::settle;
-use super::row::{At, Progress, Row, peek, take, write};
-use super::{Percent, State, Task, TaskBook, TaskError, Title, moves};
+use super::row::{At, Progress, TaskRow, peek, take, write};
+use super::{Percent, State, Task, TaskError, Tasks, Title, moves};
 use crate::identity::Caller;
-use crate::ids::{BrokerId, TaskId, TaskType, TeamId};
+use crate::platform::{BrokerId, TaskId, TaskType, TeamId};
 
-/// Steps of one workflow.
 pub const MOST_CHILDREN: usize = 100;
 /// Letters of a task's name.
 const ID_LEN: usize = 20;
@@ -21,7 +20,6 @@ const ID_LEN: usize = 20;
 pub struct NewTask {
     /// What kind of task it is: workers choose by it.
     pub task_type: TaskType,
-    /// What people call it.
     pub title: Option<Title>,
     /// What the worker is given, on one line.
     pub params: Box<RawValue>,
@@ -31,8 +29,7 @@ pub struct NewTask {
 
 /// What a caller calls a request, and its fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// The name.
+pub struct TaskKey {
     pub name: String,
     /// SHA-256 of the request.
     pub body_hash: Vec<u8>,
@@ -41,7 +38,6 @@ pub struct Key {
 /// What a caller asks for.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The task.
     pub task: NewTask,
     /// A team of the caller's that is told of it, too.
     pub team: Option<TeamId>,
@@ -50,19 +46,18 @@ pub struct Order {
     /// The steps that it has.
     pub children: Vec<NewTask>,
     /// Makes a retry of the request safe.
-    pub key: Option<Key>,
+    pub key: Option<TaskKey>,
 }
 
 /// A task that there is now.
 #[derive(Clone, Debug)]
 pub struct Created {
-    /// It.
     pub task: Task,
     /// An earlier request with the same key made it.
     pub is_repeat: bool,
 }
 
-impl TaskBook {
+impl Tasks {
     /// Makes a task of the caller's, and tells its user and the workers.
     pub async fn create(&self, caller: &Caller, order: Order) -> Result<Created, TaskError> {
         if let Some(team) = order.team.iter().find(|team| !caller.is_on(team)) {
@@ -120,15 +115,15 @@ impl TaskBook {
             write(&mut transaction, broker, parent).await?;
             events.extend(settle(&mut transaction, broker, parent).await?);
         }
-        self.teller.conclude(transaction, broker, events).await?;
+        self.committer.conclude(transaction, broker, events).await?;
         let (row, params) = rows.swap_remove(0);
         Ok(Task::whole(row, Some(params.to_owned())))
     }
 
     /// A task that waits from now on.
-    pub(super) fn fresh(&self, caller: &Caller, task: &NewTask, now: OffsetDateTime) -> Row {
-        let id = self.teller.dice().tag(ID_LEN);
-        Row {
+    pub(super) fn fresh(&self, caller: &Caller, task: &NewTask, now: OffsetDateTime) -> TaskRow {
+        let id = self.committer.dice().tag(ID_LEN);
+        TaskRow {
             id: id.parse().expect("a tag is a name"),
             user: caller.user.clone(),
             team: None,
@@ -163,7 +158,7 @@ impl TaskBook {
     async fn made_before(
         &self,
         caller: &Caller,
-        key: Option<&Key>,
+        key: Option<&TaskKey>,
     ) -> Result<Option<Created>, TaskError> {
         let Some(key) = key else { return Ok(None) };
         let mut connection = self.pool.acquire().await?;
@@ -197,7 +192,7 @@ pub(super) async fn take_parent(
     connection: &mut PgConnection,
     caller: &Caller,
     id: &TaskId,
-) -> Result<Row, TaskError> {
+) -> Result<TaskRow, TaskError> {
     let broker = &caller.broker;
     let parent = take(connection, At { broker, id }).await?;
     let parent = parent.filter(|parent| parent.user == caller.user);
@@ -225,7 +220,7 @@ pub(super) async fn take_parent(
     Ok(parent)
 }
 
-impl Row {
+impl TaskRow {
     /// A workflow of so many steps, none of them done; of none, it is an ordinary task.
     pub(super) fn make_workflow_of(&mut self, steps: usize) {
         self.is_workflow = steps > 0;
@@ -236,7 +231,6 @@ impl Row {
     }
 }
 
-/// The database's time.
 pub(super) async fn now(
     transaction: &mut Transaction<'_, Postgres>,
 ) -> sqlx::Result<OffsetDateTime> {
@@ -249,9 +243,9 @@ pub(super) async fn now(
 pub(super) async fn insert(
     connection: &mut PgConnection,
     caller: &Caller,
-    rows: &[(Row, &RawValue)],
+    rows: &[(TaskRow, &RawValue)],
 ) -> sqlx::Result<()> {
-    let text = |of: fn(&Row) -> Option<&str>| -> Vec<Option<&str>> {
+    let text = |of: fn(&TaskRow) -> Option<&str>| -> Vec<Option<&str>> {
         rows.iter().map(|(row, _)| of(row)).collect()
     };
     let ids = text(|row| Some(row.id.as_str()));
@@ -301,7 +295,7 @@ pub(super) async fn insert(
 async fn keep_key(
     connection: &mut PgConnection,
     (broker, id): (&BrokerId, &TaskId),
-    key: &Key,
+    key: &TaskKey,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update porchlight.tasks set idempotency_key = $3, body_hash = $4

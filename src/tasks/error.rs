@@ -3,7 +3,7 @@
 use sqlx::error::DatabaseError;
 
 use super::{State, WrongParams};
-use crate::ids::{TaskId, TeamId};
+use crate::platform::{TaskId, TeamId};
 
 /// Lock timeout and deadlock: somebody else was quicker, and is still at it.
 const BUSY: [&str; 2] = ["55P03", "40P01"];
@@ -11,13 +11,11 @@ const BUSY: [&str; 2] = ["55P03", "40P01"];
 /// Why a worker has lost its task, and must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// The task was cancelled.
     Cancelled,
     /// The task has ended otherwise.
     Ended,
     /// The lease ran out, or the attempt was given up; the task is queued again.
     Expired,
-    /// Another claim holds it.
     Claimed,
 }
 

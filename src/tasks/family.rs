@@ -3,19 +3,18 @@
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::row::{At, Row, peek, take, write};
-use super::{Fault, Percent, State, TaskBook, TaskError, moves};
-use crate::event::NewEvent;
-use crate::ids::{BrokerId, TaskId};
+use super::row::{At, TaskRow, peek, take, write};
+use super::{Fault, Percent, State, TaskError, Tasks, moves};
+use crate::log::NewEvent;
+use crate::platform::{BrokerId, TaskId};
 
-/// Why a workflow failed.
 const CHILD_FAILED: &str = "child_failed";
 
 /// A task that is ours, and its workflow, which was ours before.
 #[derive(Debug)]
 pub(super) struct Family {
-    pub(super) row: Row,
-    pub(super) parent: Option<Row>,
+    pub(super) row: TaskRow,
+    pub(super) parent: Option<TaskRow>,
 }
 
 /// What has become of a workflow's children, without those that were retried in it.
@@ -50,7 +49,7 @@ pub(super) async fn take_family(
 pub(super) async fn settle(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    parent: &mut Row,
+    parent: &mut TaskRow,
 ) -> Result<Vec<NewEvent>, TaskError> {
     if parent.state.is_over() {
         return Ok(Vec::new());
@@ -62,7 +61,7 @@ pub(super) async fn settle(
     Ok(told)
 }
 
-fn follow(parent: &mut Row, sum: Sum) -> Result<Vec<NewEvent>, TaskError> {
+fn follow(parent: &mut TaskRow, sum: Sum) -> Result<Vec<NewEvent>, TaskError> {
     let mut told = Vec::new();
     if sum.started > 0 && parent.state == State::Queued {
         told.extend(moves::begin(parent)?);
@@ -87,7 +86,7 @@ fn follow(parent: &mut Row, sum: Sum) -> Result<Vec<NewEvent>, TaskError> {
     Ok(told)
 }
 
-fn end(parent: &mut Row, sum: Sum) -> Result<Vec<NewEvent>, TaskError> {
+fn end(parent: &mut TaskRow, sum: Sum) -> Result<Vec<NewEvent>, TaskError> {
     if parent.cancel_requested_at.is_some() || sum.cancelled == sum.all {
         return moves::cancel(parent, None);
     }
@@ -128,19 +127,19 @@ async fn sum(
     .await
 }
 
-impl TaskBook {
+impl Tasks {
     /// The end of every change of a task: it is written, its workflow follows, the log tells.
     pub(super) async fn conclude(
         &self,
         mut transaction: Transaction<'_, Postgres>,
         (broker, mut family): (&BrokerId, Family),
         mut events: Vec<NewEvent>,
-    ) -> Result<Row, TaskError> {
+    ) -> Result<TaskRow, TaskError> {
         write(&mut transaction, broker, &family.row).await?;
         if let Some(parent) = &mut family.parent {
             events.extend(settle(&mut transaction, broker, parent).await?);
         }
-        self.teller.conclude(transaction, broker, events).await?;
+        self.committer.conclude(transaction, broker, events).await?;
         self.notices.changed(broker, &family.row.id);
         if let Some(parent) = &family.parent {
             if parent.state.is_over() {

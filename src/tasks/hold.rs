@@ -2,22 +2,21 @@
 
 use sqlx::PgConnection;
 
-use super::row::{Row, look};
-use super::{Holding, State, TaskError};
+use super::row::{TaskRow, look};
+use super::{LeaseClaim, State, TaskError};
 
 /// Whether work on a held task goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// It does.
+pub enum HoldOutcome {
     GoOn,
     /// The task is to end.
     Cancelling,
 }
 
-impl Holding {
+impl LeaseClaim {
     /// Holds the task to the end of a transaction: nobody takes it over before, and reports on
     /// it are not waited for. Refused where it is lost already.
-    pub async fn hold(&self, connection: &mut PgConnection) -> Result<Held, TaskError> {
+    pub async fn hold(&self, connection: &mut PgConnection) -> Result<HoldOutcome, TaskError> {
         let found = look!(
             "select * from porchlight.tasks where broker_id = $1 and id = $2 for key share",
             self.broker.as_str(),
@@ -25,11 +24,11 @@ impl Holding {
         );
         let row = found.fetch_optional(connection).await?;
         let row = row.ok_or_else(|| TaskError::Unknown(self.task.clone()))?;
-        let row = Row::try_from(row)?;
+        let row = TaskRow::try_from(row)?;
         self.check(&row)?;
         Ok(match row.state {
-            State::Cancelling => Held::Cancelling,
-            _ => Held::GoOn,
+            State::Cancelling => HoldOutcome::Cancelling,
+            _ => HoldOutcome::GoOn,
         })
     }
 }

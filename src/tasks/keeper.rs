@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::row::Progress;
-use super::{Holding, Message, Percent, TaskBook, TaskError};
-use crate::database::DedicatedConnection;
-use crate::event_log::Teller;
-use crate::ids::{BrokerId, TaskId};
+use super::{LeaseClaim, Message, Percent, TaskError, Tasks};
+use crate::log::EventCommitter;
+use crate::platform::DedicatedConnection;
+use crate::platform::{BrokerId, TaskId};
 
 mod agenda;
 mod batch;
@@ -38,7 +38,6 @@ pub struct Report {
     pub percent: Option<Percent>,
     /// Which step of how many.
     pub step: Option<(i32, i32)>,
-    /// A word on it.
     pub message: Option<Message>,
     /// What has been found so far, on one line.
     pub partial: Option<Box<serde_json::value::RawValue>>,
@@ -62,7 +61,11 @@ enum Refused {
 
 #[derive(Debug)]
 enum Job {
-    Report(Holding, Box<Report>, oneshot::Sender<Result<GoOn, Refused>>),
+    Report(
+        LeaseClaim,
+        Box<Report>,
+        oneshot::Sender<Result<GoOn, Refused>>,
+    ),
     /// There is something of this task that has not been told.
     Untold(BrokerId, TaskId),
     /// Something has changed in this workflow.
@@ -85,9 +88,9 @@ impl Reports {
     }
 }
 
-impl TaskBook {
+impl Tasks {
     /// Takes a report: the lease is renewed, and the answer says whether to go on.
-    pub async fn report(&self, holding: &Holding, report: Report) -> Result<GoOn, TaskError> {
+    pub async fn report(&self, holding: &LeaseClaim, report: Report) -> Result<GoOn, TaskError> {
         let (answer, answered) = oneshot::channel();
         let job = Job::Report(holding.clone(), Box::new(report), answer);
         let queue = &self.reports.0;
@@ -100,21 +103,17 @@ impl TaskBook {
     }
 }
 
-/// What the keeper needs.
 #[derive(Debug)]
-pub struct KeeperParts {
-    /// Its own connection.
+pub struct ReportKeeperParts {
     pub database: DedicatedConnection,
-    /// How progress is told.
-    pub teller: Teller,
+    pub committer: EventCommitter,
     /// When to stop, after what is queued.
     pub stop: CancellationToken,
 }
 
-/// The keeper at work.
-struct Keeper {
+struct ReportKeeper {
     database: DedicatedConnection,
-    teller: Teller,
+    committer: EventCommitter,
     stop: CancellationToken,
     /// The last round could not be kept.
     is_cautious: bool,
@@ -122,11 +121,11 @@ struct Keeper {
 
 impl Reports {
     /// The way to a keeper, and its task.
-    pub fn new(parts: KeeperParts) -> (Self, impl Future<Output = ()>) {
+    pub fn new(parts: ReportKeeperParts) -> (Self, impl Future<Output = ()>) {
         let (reports, jobs) = mpsc::channel(QUEUE_REPORTS);
-        let keeper = Keeper {
+        let keeper = ReportKeeper {
             database: parts.database,
-            teller: parts.teller,
+            committer: parts.committer,
             stop: parts.stop,
             is_cautious: false,
         };
@@ -134,7 +133,7 @@ impl Reports {
     }
 }
 
-impl Keeper {
+impl ReportKeeper {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let (mut waiting, mut agenda) = (Vec::new(), Agenda::default());
         let mut next_round = Instant::now();

@@ -6,14 +6,14 @@ use std::str::FromStr;
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 
-use super::row::{Row, look};
+use super::row::{TaskRow, look};
 use super::user::seen;
-use super::{State, Task, TaskBook, TaskError};
-use crate::event::Cursor;
-use crate::event_log::heads;
+use super::{State, Task, TaskError, Tasks};
 use crate::identity::Caller;
-use crate::ids::{BrokerId, TaskId, TaskType, TeamId, UserId};
-use crate::paging::{PageItems, PageLimit};
+use crate::log::Cursor;
+use crate::log::heads;
+use crate::platform::{BrokerId, TaskId, TaskType, TeamId, UserId};
+use crate::platform::{PageItems, PageLimit};
 
 /// A snapshot is one moment of everything.
 const SNAPSHOT: &str = "begin transaction isolation level repeatable read, read only";
@@ -21,15 +21,12 @@ const SNAPSHOT: &str = "begin transaction isolation level repeatable read, read 
 /// A task, and where the log stood.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// It.
     pub task: Task,
-    /// It is true here.
     pub position: Cursor,
 }
 
-/// Which tasks are wanted.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct TaskListQuery {
     /// Only those that are there.
     pub state: Option<State>,
     /// Only of this type.
@@ -46,8 +43,7 @@ pub struct Question {
 
 /// Tasks, true at a position.
 #[derive(Debug)]
-pub struct Listed {
-    /// Where the log stood.
+pub struct TaskPage {
     pub position: Cursor,
     /// The tasks, from new to old.
     pub tasks: PageItems,
@@ -97,9 +93,13 @@ impl Task {
     }
 }
 
-impl TaskBook {
+impl Tasks {
     /// The tasks that the caller may see.
-    pub async fn list(&self, caller: &Caller, question: &Question) -> Result<Listed, TaskError> {
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        question: &TaskListQuery,
+    ) -> Result<TaskPage, TaskError> {
         let (mut snapshot, position) = self.snapshot(&caller.broker).await?;
         if let Some(parent) = &question.parent {
             seen(&mut snapshot, caller, parent).await?;
@@ -110,7 +110,7 @@ impl TaskBook {
         let filled = tasks.fill(listed, |task| {
             serde_json::to_string(task).unwrap_or_default()
         });
-        Ok(Listed {
+        Ok(TaskPage {
             position,
             tasks,
             next: filled.goes_on_after().map(|last| last.place()),
@@ -129,7 +129,7 @@ impl TaskBook {
             // Nothing was ever told at this broker.
             snapshot.rollback().await?;
             let mut connection = self.pool.acquire().await?;
-            heads::ensure(&mut connection, self.teller.dice(), broker).await?;
+            heads::ensure(&mut connection, self.committer.dice(), broker).await?;
             drop(connection);
             snapshot = self.pool.begin_with(SNAPSHOT).await?;
             known = heads::read(&mut snapshot, broker).await?;
@@ -145,8 +145,8 @@ impl TaskBook {
 async fn page(
     snapshot: &mut Transaction<'_, Postgres>,
     caller: &Caller,
-    question: &Question,
-) -> sqlx::Result<Vec<Row>> {
+    question: &TaskListQuery,
+) -> sqlx::Result<Vec<TaskRow>> {
     let teams: Vec<_> = caller.teams.iter().map(TeamId::as_str).collect();
     let before = question.before.as_ref();
     let found = look!(
@@ -198,7 +198,7 @@ async fn page(
         question.limit.rows() + 1,
     );
     let rows = found.fetch_all(&mut **snapshot).await?;
-    rows.into_iter().map(Row::try_from).collect()
+    rows.into_iter().map(TaskRow::try_from).collect()
 }
 
 #[cfg(test)]

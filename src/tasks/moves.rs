@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::row::{Held, Progress, Row};
-use super::{Fault, Message, Percent, State, TaskError, words};
-use crate::event::NewEvent;
-use crate::ids::UserId;
+use super::row::{Lease, Progress, TaskRow};
+use super::{Fault, Message, Percent, State, TaskError, events};
+use crate::log::NewEvent;
+use crate::platform::UserId;
 
 /// Between two events of progress of one task. The last one before its end comes at any time, and
 /// with it no second has more than four.
 pub(super) const TELL_EVERY: Duration = Duration::from_millis(350);
 
 /// It is there: its user is told, and waiting workers are.
-pub(super) fn create(row: &mut Row) -> Vec<NewEvent> {
+pub(super) fn create(row: &mut TaskRow) -> Vec<NewEvent> {
     let mut told = enter(row, Some(&row.user.clone()));
-    told.extend((!row.is_workflow).then(|| words::available(row)));
+    told.extend((!row.is_workflow).then(|| events::available(row)));
     told
 }
 
 /// A worker begins an attempt.
-pub(super) fn claim(row: &mut Row, held: Held) -> Result<Vec<NewEvent>, TaskError> {
+pub(super) fn claim(row: &mut TaskRow, held: Lease) -> Result<Vec<NewEvent>, TaskError> {
     go(row, State::Running)?;
     row.attempt += 1;
     row.progress = Progress::default();
@@ -37,7 +37,7 @@ pub(super) fn claim(row: &mut Row, held: Held) -> Result<Vec<NewEvent>, TaskErro
 }
 
 /// The first of a workflow's children was begun.
-pub(super) fn begin(row: &mut Row) -> Result<Vec<NewEvent>, TaskError> {
+pub(super) fn begin(row: &mut TaskRow) -> Result<Vec<NewEvent>, TaskError> {
     go(row, State::Running)?;
     row.started_at.get_or_insert(row.now);
     Ok(enter(row, None))
@@ -45,7 +45,7 @@ pub(super) fn begin(row: &mut Row) -> Result<Vec<NewEvent>, TaskError> {
 
 /// It waits for another attempt, after a rest.
 pub(super) fn requeue(
-    row: &mut Row,
+    row: &mut TaskRow,
     why: Fault,
     rest: Duration,
 ) -> Result<Vec<NewEvent>, TaskError> {
@@ -54,19 +54,17 @@ pub(super) fn requeue(
     row.error = Some(why);
     row.run_after = (!rest.is_zero()).then(|| row.now + rest);
     told.extend(enter(row, None));
-    told.extend(row.run_after.is_none().then(|| words::available(row)));
+    told.extend(row.run_after.is_none().then(|| events::available(row)));
     Ok(told)
 }
 
-/// It has rested.
-pub(super) fn rested(row: &mut Row) -> Vec<NewEvent> {
+pub(super) fn rested(row: &mut TaskRow) -> Vec<NewEvent> {
     row.run_after = None;
-    vec![words::available(row)]
+    vec![events::available(row)]
 }
 
-/// It is done.
 pub(super) fn complete(
-    row: &mut Row,
+    row: &mut TaskRow,
     (result, message): (Option<Box<RawValue>>, Option<Message>),
     by: Option<&UserId>,
 ) -> Result<Vec<NewEvent>, TaskError> {
@@ -83,7 +81,7 @@ pub(super) fn complete(
 
 /// It could not be done.
 pub(super) fn fail(
-    row: &mut Row,
+    row: &mut TaskRow,
     why: Fault,
     by: Option<&UserId>,
 ) -> Result<Vec<NewEvent>, TaskError> {
@@ -94,19 +92,19 @@ pub(super) fn fail(
 }
 
 /// It is to end: whoever does it is told, and has some time.
-pub(super) fn ask_to_end(row: &mut Row, by: &UserId) -> Result<Vec<NewEvent>, TaskError> {
+pub(super) fn ask_to_end(row: &mut TaskRow, by: &UserId) -> Result<Vec<NewEvent>, TaskError> {
     let held = row.held.clone();
     go(row, State::Cancelling)?;
     row.cancel_requested_at = Some(row.now);
     row.cancel_requested_by = Some(by.clone());
     let mut told = enter(row, Some(by));
-    let to_worker = held.map(|held| words::stop_working(row, &held, "cancelling"));
+    let to_worker = held.map(|held| events::stop_working(row, &held, "cancelling"));
     told.extend(to_worker);
     Ok(told)
 }
 
 /// It has ended because it was to end: whoever wanted that did it, and not who obeyed.
-pub(super) fn cancel(row: &mut Row, by: Option<&UserId>) -> Result<Vec<NewEvent>, TaskError> {
+pub(super) fn cancel(row: &mut TaskRow, by: Option<&UserId>) -> Result<Vec<NewEvent>, TaskError> {
     let mut told = end_attempt(row, State::Cancelled)?;
     row.cancel_requested_at.get_or_insert(row.now);
     let by = row.cancel_requested_by.clone().or(by.cloned());
@@ -115,7 +113,7 @@ pub(super) fn cancel(row: &mut Row, by: Option<&UserId>) -> Result<Vec<NewEvent>
 }
 
 /// Progress that changed: told now where the last event is old enough, else later.
-pub(super) fn progressed(row: &mut Row) -> Vec<NewEvent> {
+pub(super) fn progressed(row: &mut TaskRow) -> Vec<NewEvent> {
     if row.told_at.is_some_and(|told| row.now < told + TELL_EVERY) {
         row.is_untold = true;
         return Vec::new();
@@ -126,16 +124,16 @@ pub(super) fn progressed(row: &mut Row) -> Vec<NewEvent> {
 }
 
 /// The last report of an attempt is told, however early.
-fn last_progress(row: &mut Row) -> Vec<NewEvent> {
+fn last_progress(row: &mut TaskRow) -> Vec<NewEvent> {
     if !std::mem::take(&mut row.is_untold) {
         return Vec::new();
     }
     row.version += 1;
-    words::progress(row).collect()
+    events::progress(row).collect()
 }
 
 /// Nobody is at it from now on; a move that is refused changes nothing.
-fn end_attempt(row: &mut Row, next: State) -> Result<Vec<NewEvent>, TaskError> {
+fn end_attempt(row: &mut TaskRow, next: State) -> Result<Vec<NewEvent>, TaskError> {
     let mut told = Vec::new();
     if row.state.may_become(next, row.is_workflow) {
         told = last_progress(row);
@@ -144,7 +142,7 @@ fn end_attempt(row: &mut Row, next: State) -> Result<Vec<NewEvent>, TaskError> {
     Ok(told)
 }
 
-fn go(row: &mut Row, next: State) -> Result<(), TaskError> {
+fn go(row: &mut TaskRow, next: State) -> Result<(), TaskError> {
     if !row.state.may_become(next, row.is_workflow) {
         return Err(TaskError::WrongState(row.state));
     }
@@ -159,9 +157,9 @@ fn go(row: &mut Row, next: State) -> Result<(), TaskError> {
     Ok(())
 }
 
-fn enter(row: &mut Row, by: Option<&UserId>) -> Vec<NewEvent> {
+fn enter(row: &mut TaskRow, by: Option<&UserId>) -> Vec<NewEvent> {
     row.version += 1;
-    words::entered(row, row.state.verb(), by).collect()
+    events::entered(row, row.state.verb(), by).collect()
 }
 
 impl State {

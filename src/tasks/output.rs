@@ -5,23 +5,24 @@
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::row::{Row, take};
-use super::{Holding, State, TaskBook, TaskError};
-use crate::ids::BrokerId;
+use super::row::{TaskRow, take};
+use super::{LeaseClaim, State, TaskError, Tasks};
+use crate::platform::BrokerId;
 
 mod loader;
 mod reader;
 mod rows;
+pub mod stream;
 
 pub use loader::{LoaderParts, OutputReads};
-pub use reader::{OutputReader, Place, Step};
+pub use reader::{OutputPosition, OutputReader, Step};
 
 /// Bytes of output that a task may have.
 pub const MOST_BYTES: i32 = 4 * 1_024 * 1_024;
 
 /// A chunk that was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct OutputAck {
     /// Where the next one begins.
     pub offset: i32,
     /// The task is to end: stop, and say so.
@@ -30,14 +31,14 @@ pub struct Kept {
     pub lease_until: OffsetDateTime,
 }
 
-impl TaskBook {
+impl Tasks {
     /// Adds a chunk at the end of the output, and renews the lease. A chunk that is there
     /// already changes nothing else.
     pub async fn write_output(
         &self,
-        holding: &Holding,
+        holding: &LeaseClaim,
         (offset, text): (i32, &str),
-    ) -> Result<Kept, TaskError> {
+    ) -> Result<OutputAck, TaskError> {
         let mut transaction = self.pool.begin().await?;
         let row = take(&mut transaction, holding.at()).await?;
         let mut row = row.ok_or_else(|| TaskError::Unknown(holding.task.clone()))?;
@@ -59,7 +60,7 @@ impl TaskBook {
         if is_new {
             self.notices.changed(&holding.broker, &holding.task);
         }
-        Ok(Kept {
+        Ok(OutputAck {
             offset: row.output_bytes,
             cancel: row.state == State::Cancelling,
             lease_until,
@@ -69,7 +70,7 @@ impl TaskBook {
 
 async fn insert(
     connection: &mut PgConnection,
-    holding: &Holding,
+    holding: &LeaseClaim,
     (offset, text): (i32, &str),
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -89,7 +90,7 @@ async fn insert(
 /// Whether just this text stands there already.
 async fn is_kept(
     connection: &mut PgConnection,
-    holding: &Holding,
+    holding: &LeaseClaim,
     (offset, text): (i32, &str),
 ) -> sqlx::Result<bool> {
     let found = sqlx::query!(
@@ -117,7 +118,7 @@ async fn is_kept(
 
 async fn renew(
     connection: &mut PgConnection,
-    holding: &Holding,
+    holding: &LeaseClaim,
     output_bytes: i32,
 ) -> sqlx::Result<OffsetDateTime> {
     sqlx::query_scalar!(
@@ -136,7 +137,7 @@ async fn renew(
 pub(super) async fn forget(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    row: &Row,
+    row: &TaskRow,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from porchlight.task_output

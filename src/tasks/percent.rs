@@ -12,7 +12,6 @@ pub struct Percent(i16);
 pub struct InvalidPercent;
 
 impl Percent {
-    /// All of it.
     pub const WHOLE: Self = Self(1_000);
 
     /// So many tenths of a percent.
@@ -21,7 +20,6 @@ impl Percent {
         is_valid.then_some(Self(permille)).ok_or(InvalidPercent)
     }
 
-    /// In tenths.
     #[must_use]
     pub fn permille(self) -> i16 {
         self.0

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::database::Pool;
+use crate::platform::Pool;
 
 /// How many tasks (and workflows with all of their steps) one statement removes.
 const STEP: i64 = 100;

@@ -6,17 +6,17 @@ use time::OffsetDateTime;
 
 use super::create::{insert, now};
 use super::family::settle;
-use super::row::{At, Row, look, params, take, write};
+use super::row::{At, TaskRow, look, params, take, write};
 use super::user::seen;
-use super::{NewTask, State, Task, TaskBook, TaskError, moves};
-use crate::event::NewEvent;
+use super::{NewTask, State, Task, TaskError, Tasks, moves};
 use crate::identity::Caller;
-use crate::ids::{TaskId, TaskType};
+use crate::log::NewEvent;
+use crate::platform::{TaskId, TaskType};
 
 /// A copy and what it is given.
-type Copy = (Row, Box<RawValue>);
+type Copy = (TaskRow, Box<RawValue>);
 
-impl TaskBook {
+impl Tasks {
     /// Does a task of the caller's again. Of a workflow, those steps that did not complete; a
     /// step goes back to its workflow if that has not ended.
     pub async fn retry(&self, caller: &Caller, id: &TaskId) -> Result<Task, TaskError> {
@@ -74,7 +74,7 @@ impl TaskBook {
     async fn insert_again(
         &self,
         (mut transaction, caller): (Transaction<'_, Postgres>, &Caller),
-        (copies, parent): (&[Copy], Option<&mut Row>),
+        (copies, parent): (&[Copy], Option<&mut TaskRow>),
         mut events: Vec<NewEvent>,
     ) -> Result<(), TaskError> {
         let broker = &caller.broker;
@@ -89,14 +89,14 @@ impl TaskBook {
             write(&mut transaction, broker, parent).await?;
             events.extend(settle(&mut transaction, broker, parent).await?);
         }
-        self.teller.conclude(transaction, broker, events).await?;
+        self.committer.conclude(transaction, broker, events).await?;
         Ok(())
     }
 
     async fn again(
         &self,
         (connection, caller): (&mut PgConnection, &Caller),
-        old: &Row,
+        old: &TaskRow,
         now: OffsetDateTime,
     ) -> Result<Copy, TaskError> {
         let at = At {
@@ -111,7 +111,7 @@ impl TaskBook {
             params: params.clone(),
             max_attempts: old.max_attempts,
         };
-        let row = Row {
+        let row = TaskRow {
             team: old.team.clone(),
             retry_of: Some(old.id.clone()),
             ..self.fresh(caller, &task, now)
@@ -122,7 +122,7 @@ impl TaskBook {
     async fn steps_again(
         &self,
         (connection, caller): (&mut PgConnection, &Caller),
-        old: &Row,
+        old: &TaskRow,
         now: OffsetDateTime,
     ) -> Result<Vec<Copy>, TaskError> {
         let mut steps = Vec::new();
@@ -141,8 +141,8 @@ impl TaskBook {
 async fn open_parent(
     connection: &mut PgConnection,
     caller: &Caller,
-    old: &Row,
-) -> Result<Option<Row>, TaskError> {
+    old: &TaskRow,
+) -> Result<Option<TaskRow>, TaskError> {
     let Some(id) = &old.parent else {
         return Ok(None);
     };
@@ -184,8 +184,8 @@ async fn undone_params(
 async fn left_undone(
     connection: &mut PgConnection,
     caller: &Caller,
-    workflow: &Row,
-) -> sqlx::Result<Vec<Row>> {
+    workflow: &TaskRow,
+) -> sqlx::Result<Vec<TaskRow>> {
     let found = look!(
         "select c.* from porchlight.tasks c
          where c.broker_id = $1 and c.parent_id = $2 and c.state in ('failed', 'cancelled')
@@ -195,5 +195,5 @@ async fn left_undone(
         workflow.id.as_str(),
     );
     let rows = found.fetch_all(connection).await?;
-    rows.into_iter().rev().map(Row::try_from).collect()
+    rows.into_iter().rev().map(TaskRow::try_from).collect()
 }

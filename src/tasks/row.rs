@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::{Message, Percent, State, Title};
-use crate::ids::{BrokerId, FaultCode, TaskId, TaskType, TeamId, UserId};
+use crate::platform::{BrokerId, FaultCode, TaskId, TaskType, TeamId, UserId};
 
 mod stored;
 
@@ -18,7 +18,6 @@ pub(super) use stored::Stored;
 pub struct Fault {
     /// For programs.
     pub code: FaultCode,
-    /// For people.
     pub message: Message,
     /// Whether it may well go better another time.
     #[serde(default)]
@@ -34,17 +33,16 @@ pub(super) struct Progress {
     pub(super) partial: Option<Box<RawValue>>,
 }
 
-/// Who does it.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct Lease {
     pub(super) worker: UserId,
-    pub(super) lease_seconds: i32,
+    pub(super) seconds: i32,
     pub(super) until: OffsetDateTime,
 }
 
 /// A task as the table has it, without its parameters.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct TaskRow {
     pub(super) id: TaskId,
     pub(super) user: UserId,
     pub(super) team: Option<TeamId>,
@@ -59,7 +57,7 @@ pub(super) struct Row {
     pub(super) error: Option<Fault>,
     pub(super) attempt: i32,
     pub(super) max_attempts: i32,
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<Lease>,
     pub(super) run_after: Option<OffsetDateTime>,
     pub(super) cancel_requested_at: Option<OffsetDateTime>,
     pub(super) cancel_requested_by: Option<UserId>,
@@ -75,7 +73,6 @@ pub(super) struct Row {
     pub(super) now: OffsetDateTime,
 }
 
-/// Which task.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At<'a> {
     pub(super) broker: &'a BrokerId,
@@ -108,7 +105,10 @@ macro_rules! look {
 pub(super) use look;
 
 /// Looks without waiting for anyone.
-pub(super) async fn peek(connection: &mut PgConnection, at: At<'_>) -> sqlx::Result<Option<Row>> {
+pub(super) async fn peek(
+    connection: &mut PgConnection,
+    at: At<'_>,
+) -> sqlx::Result<Option<TaskRow>> {
     let found = look!(
         "select * from porchlight.tasks where broker_id = $1 and id = $2",
         at.broker.as_str(),
@@ -117,12 +117,15 @@ pub(super) async fn peek(connection: &mut PgConnection, at: At<'_>) -> sqlx::Res
     found
         .fetch_optional(connection)
         .await?
-        .map(Row::try_from)
+        .map(TaskRow::try_from)
         .transpose()
 }
 
 /// Takes the row for a change.
-pub(super) async fn take(connection: &mut PgConnection, at: At<'_>) -> sqlx::Result<Option<Row>> {
+pub(super) async fn take(
+    connection: &mut PgConnection,
+    at: At<'_>,
+) -> sqlx::Result<Option<TaskRow>> {
     let found = look!(
         "select * from porchlight.tasks where broker_id = $1 and id = $2 for update",
         at.broker.as_str(),
@@ -131,7 +134,7 @@ pub(super) async fn take(connection: &mut PgConnection, at: At<'_>) -> sqlx::Res
     found
         .fetch_optional(connection)
         .await?
-        .map(Row::try_from)
+        .map(TaskRow::try_from)
         .transpose()
 }
 
@@ -139,7 +142,7 @@ pub(super) async fn take(connection: &mut PgConnection, at: At<'_>) -> sqlx::Res
 pub(super) async fn take_free(
     connection: &mut PgConnection,
     at: At<'_>,
-) -> sqlx::Result<Option<Row>> {
+) -> sqlx::Result<Option<TaskRow>> {
     let found = look!(
         "select * from porchlight.tasks where broker_id = $1 and id = $2 for update skip locked",
         at.broker.as_str(),
@@ -148,7 +151,7 @@ pub(super) async fn take_free(
     found
         .fetch_optional(connection)
         .await?
-        .map(Row::try_from)
+        .map(TaskRow::try_from)
         .transpose()
 }
 
@@ -156,7 +159,7 @@ pub(super) async fn take_free(
 pub(super) async fn take_children(
     connection: &mut PgConnection,
     parent: At<'_>,
-) -> sqlx::Result<Vec<Row>> {
+) -> sqlx::Result<Vec<TaskRow>> {
     let found = look!(
         "select * from porchlight.tasks
          where broker_id = $1 and parent_id = $2 and ended_at is null order by id for update",
@@ -164,7 +167,7 @@ pub(super) async fn take_children(
         parent.id.as_str(),
     );
     let rows = found.fetch_all(connection).await?;
-    rows.into_iter().map(Row::try_from).collect()
+    rows.into_iter().map(TaskRow::try_from).collect()
 }
 
 /// What was asked for, to the letter.
@@ -186,7 +189,7 @@ pub(super) async fn params(
 pub(super) async fn write(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    row: &Row,
+    row: &TaskRow,
 ) -> sqlx::Result<()> {
     let (progress, held) = (&row.progress, row.held.as_ref());
     let error = row.error.as_ref().map(serde_json::to_string).transpose();
@@ -212,7 +215,7 @@ pub(super) async fn write(
         error.map_err(stored::unreadable)?,
         row.attempt,
         held.map(|held| held.worker.as_str()),
-        held.map(|held| held.lease_seconds),
+        held.map(|held| held.seconds),
         held.map(|held| held.until),
         row.run_after,
         row.cancel_requested_at,

@@ -6,9 +6,8 @@ use std::time::Duration;
 /// No rest between two attempts is longer.
 const LONGEST_REST: Duration = Duration::from_mins(5);
 
-/// How long things last.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct TaskRules {
     /// Seconds of a lease that nobody chose.
     pub usual_lease_seconds: u32,
     /// Seconds that a lease may have.
@@ -21,7 +20,7 @@ pub struct Rules {
     pub event_bytes: usize,
 }
 
-impl Rules {
+impl TaskRules {
     /// How long a task rests after so many attempts.
     #[must_use]
     pub fn rest_after(&self, attempts: i32) -> Duration {
@@ -38,7 +37,7 @@ mod tests {
 
     #[test]
     fn rests_double_and_have_an_end() {
-        let rules = Rules {
+        let rules = TaskRules {
             usual_lease_seconds: 30,
             lease_seconds: 5..=60,
             cancel: Duration::from_secs(30),

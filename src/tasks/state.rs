@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// It waits for a worker, maybe for a while yet.
@@ -14,7 +13,6 @@ pub enum State {
     Running,
     /// It is to end, and its worker does not know it yet.
     Cancelling,
-    /// It is done.
     Completed,
     /// It could not be done.
     Failed,
@@ -28,7 +26,6 @@ pub enum State {
 pub struct UnknownState;
 
 impl State {
-    /// All of them.
     pub const ALL: [Self; 6] = [
         Self::Queued,
         Self::Running,

@@ -8,37 +8,34 @@ use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::family::{Family, take_family};
-use super::row::{At, Row, take_free};
+use super::row::{At, TaskRow, take_free};
 use super::worker::may_go_again;
-use super::{Fault, State, TaskBook, TaskError, moves};
-use crate::clock::Dice;
-use crate::database::{Limit, limited};
-use crate::event::NewEvent;
-use crate::ids::{BrokerId, TaskId};
+use super::{Fault, State, TaskError, Tasks, moves};
+use crate::log::NewEvent;
+use crate::platform::Dice;
+use crate::platform::Limit;
+use crate::platform::database::limited;
+use crate::platform::{BrokerId, TaskId};
 
 /// The sweeper looks at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The sweeper never looks more often.
 const REST: Duration = Duration::from_millis(20);
-/// Tasks of one look.
 const STEP: i64 = 500;
 /// What was not told for so long has been forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(1);
 /// Why a task that nobody reports on was begun again, or failed.
 const WORKER_LOST: &str = "worker_lost";
 
-/// What the sweeper needs.
 #[derive(Debug)]
-pub struct Sweeper {
-    /// The tasks.
-    pub tasks: TaskBook,
+pub struct TaskSweeper {
+    pub tasks: Tasks,
     /// So that instances do not all look at once.
     pub dice: Dice,
-    /// When to stop.
     pub stop: CancellationToken,
 }
 
-impl Sweeper {
+impl TaskSweeper {
     /// Sweeps until it is stopped.
     pub async fn run(self) {
         loop {
@@ -87,7 +84,7 @@ impl Sweeper {
     }
 }
 
-impl TaskBook {
+impl Tasks {
     /// Does what is due for one task, unless somebody else is at it.
     async fn settle_overdue(&self, broker: &BrokerId, id: &TaskId) -> Result<(), TaskError> {
         let mut transaction = self.pool.begin().await?;
@@ -123,8 +120,8 @@ impl TaskBook {
     }
 
     /// Looks again, now that the row is ours: others may have been quicker.
-    fn overdue(&self, row: &mut Row) -> Result<Vec<NewEvent>, TaskError> {
-        let is_over = |lease: &super::row::Held| lease.until <= row.now;
+    fn overdue(&self, row: &mut TaskRow) -> Result<Vec<NewEvent>, TaskError> {
+        let is_over = |lease: &super::row::Lease| lease.until <= row.now;
         let is_silent = row.held.as_ref().is_some_and(is_over);
         let asked = row.cancel_requested_at;
         let is_ignored = asked.is_some_and(|asked| asked + self.rules.cancel <= row.now);
@@ -141,7 +138,7 @@ impl TaskBook {
                 let held = row.held.clone();
                 let mut told = moves::cancel(row, None)?;
                 let to_worker =
-                    held.map(|held| super::words::stop_working(row, &held, "cancelled"));
+                    held.map(|held| super::events::stop_working(row, &held, "cancelled"));
                 told.extend(to_worker);
                 Ok(told)
             }

@@ -4,37 +4,34 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
-use super::row::Row;
-use super::words::ProgressData;
+use super::events::ProgressData;
+use super::row::TaskRow;
 use super::{Fault, State, Title};
-use crate::event::json::timestamp;
-use crate::ids::{TaskId, TaskType, TeamId, UserId};
+use crate::log::timestamp;
+use crate::platform::{TaskId, TaskType, TeamId, UserId};
 
 /// A task. In lists, without what it was given and what it has found.
 #[derive(Clone, Debug)]
 pub struct Task {
-    pub(super) row: Row,
+    pub(super) row: TaskRow,
     params: Option<Box<RawValue>>,
 }
 
 impl Task {
-    /// All of a task.
-    pub(super) fn whole(row: Row, params: Option<Box<RawValue>>) -> Self {
+    pub(super) fn whole(row: TaskRow, params: Option<Box<RawValue>>) -> Self {
         Self { row, params }
     }
 
     /// A task in a list, whose large members were not read.
-    pub(super) fn listed(row: Row) -> Self {
+    pub(super) fn listed(row: TaskRow) -> Self {
         Self { row, params: None }
     }
 
-    /// Which it is.
     #[must_use]
     pub fn id(&self) -> &TaskId {
         &self.row.id
     }
 
-    /// Whose it is.
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.row.user
@@ -46,13 +43,11 @@ impl Task {
         &self.row.task_type
     }
 
-    /// Where it is.
     #[must_use]
     pub fn state(&self) -> State {
         self.row.state
     }
 
-    /// What it was given.
     #[must_use]
     pub fn params(&self) -> Option<&RawValue> {
         self.params.as_deref()

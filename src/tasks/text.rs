@@ -9,7 +9,6 @@ pub struct Line<const CHARS: usize>(String);
 
 /// What a task is called.
 pub type Title = Line<200>;
-/// What a worker says.
 pub type Message = Line<1_000>;
 
 /// A text that is too long, or cannot be kept.
@@ -18,7 +17,6 @@ pub type Message = Line<1_000>;
 pub struct InvalidLine(usize);
 
 impl<const CHARS: usize> Line<CHARS> {
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

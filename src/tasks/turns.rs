@@ -6,7 +6,7 @@
 
 use sqlx::PgConnection;
 
-use crate::ids::{BrokerId, TaskType};
+use crate::platform::{BrokerId, TaskType};
 
 /// Gives the next turn to a brokerage that has a task of these types, and says to which. None where
 /// nothing waits; nothing is written then.

@@ -3,14 +3,14 @@
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::family::{Family, settle, take_family};
-use super::row::{At, Row, peek, take_children, write};
-use super::{Found, State, Task, TaskBook, TaskError, moves};
-use crate::event::NewEvent;
+use super::row::{At, TaskRow, peek, take_children, write};
+use super::{Found, State, Task, TaskError, Tasks, moves};
 use crate::identity::Caller;
-use crate::ids::{TaskId, UserId};
+use crate::log::NewEvent;
+use crate::platform::{TaskId, UserId};
 
 /// Whether the caller may see a task: it is theirs, their team is told, or they run the broker.
-pub(super) fn sees(caller: &Caller, row: &Row) -> bool {
+pub(super) fn sees(caller: &Caller, row: &TaskRow) -> bool {
     let is_told = row.team.as_ref().is_some_and(|team| caller.is_on(team));
     row.user == caller.user || is_told || caller.may_administer()
 }
@@ -20,14 +20,14 @@ pub(super) async fn seen(
     connection: &mut PgConnection,
     caller: &Caller,
     id: &TaskId,
-) -> Result<Row, TaskError> {
+) -> Result<TaskRow, TaskError> {
     let broker = &caller.broker;
     let row = peek(connection, At { broker, id }).await?;
     let row = row.filter(|row| sees(caller, row));
     row.ok_or_else(|| TaskError::Unknown(id.clone()))
 }
 
-impl TaskBook {
+impl Tasks {
     /// All of a task, and where the log stood.
     pub async fn find(&self, caller: &Caller, id: &TaskId) -> Result<Found, TaskError> {
         let (mut snapshot, position) = self.snapshot(&caller.broker).await?;
@@ -81,7 +81,7 @@ impl TaskBook {
         &self,
         mut transaction: Transaction<'_, Postgres>,
         caller: &Caller,
-        mut row: Row,
+        mut row: TaskRow,
     ) -> Result<Task, TaskError> {
         let broker = &caller.broker;
         let at = At {
@@ -102,7 +102,7 @@ impl TaskBook {
             }
         }
         events.extend(settle(&mut transaction, broker, &mut row).await?);
-        self.teller.conclude(transaction, broker, events).await?;
+        self.committer.conclude(transaction, broker, events).await?;
         for id in children.iter().map(|child| &child.id).chain([&row.id]) {
             self.notices.changed(broker, id);
         }
@@ -113,7 +113,7 @@ impl TaskBook {
     }
 }
 
-fn end_or_ask(row: &mut Row, by: &UserId) -> Result<Vec<NewEvent>, TaskError> {
+fn end_or_ask(row: &mut TaskRow, by: &UserId) -> Result<Vec<NewEvent>, TaskError> {
     if row.state == State::Queued {
         moves::cancel(row, Some(by))
     } else {

@@ -5,31 +5,24 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::family::take_family;
-use super::row::{At, Row, peek};
-use super::{Fault, Lost, Message, State, TaskBook, TaskError, moves};
-use crate::ids::{BrokerId, TaskId, UserId};
+use super::row::{At, TaskRow, peek};
+use super::{Fault, Lost, Message, State, TaskError, Tasks, moves};
+use crate::platform::{BrokerId, TaskId, UserId};
 
 /// A worker's hold on a task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Holding {
-    /// Whose task.
+pub struct LeaseClaim {
     pub broker: BrokerId,
-    /// Which.
     pub task: TaskId,
-    /// Who holds it.
     pub worker: UserId,
-    /// Since which claim.
     pub fence: i32,
 }
 
-/// How an attempt ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// It is done.
     Completed {
         /// What came out, on one line.
         result: Option<Box<RawValue>>,
-        /// The last word.
         message: Option<Message>,
     },
     /// It could not be done.
@@ -38,7 +31,7 @@ pub enum Outcome {
     Cancelled,
 }
 
-impl Holding {
+impl LeaseClaim {
     pub(super) fn at(&self) -> At<'_> {
         At {
             broker: &self.broker,
@@ -48,7 +41,7 @@ impl Holding {
 
     /// Whether the task is still this worker's. A lease that is over but that nobody has
     /// noticed goes on: nobody else has the task.
-    pub(super) fn check(&self, row: &Row) -> Result<(), TaskError> {
+    pub(super) fn check(&self, row: &TaskRow) -> Result<(), TaskError> {
         let held = row.held.as_ref();
         let is_mine = held.is_some_and(|held| held.worker == self.worker);
         if is_mine && row.attempt == self.fence {
@@ -63,9 +56,9 @@ impl Holding {
     }
 }
 
-impl TaskBook {
+impl Tasks {
     /// Ends an attempt; says what has become of the task.
-    pub async fn finish(&self, holding: &Holding, outcome: Outcome) -> Result<State, TaskError> {
+    pub async fn finish(&self, holding: &LeaseClaim, outcome: Outcome) -> Result<State, TaskError> {
         let mut transaction = self.pool.begin().await?;
         let family = take_family(&mut transaction, holding.at()).await?;
         let mut family = family.ok_or_else(|| TaskError::Unknown(holding.task.clone()))?;
@@ -88,7 +81,7 @@ impl TaskBook {
     }
 
     /// Gives a task back at once, for another worker to go on with, if it may be begun again.
-    pub async fn give_back(&self, holding: &Holding, why: Fault) -> Result<State, TaskError> {
+    pub async fn give_back(&self, holding: &LeaseClaim, why: Fault) -> Result<State, TaskError> {
         let mut transaction = self.pool.begin().await?;
         let family = take_family(&mut transaction, holding.at()).await?;
         let mut family = family.ok_or_else(|| TaskError::Unknown(holding.task.clone()))?;
@@ -104,7 +97,7 @@ impl TaskBook {
     }
 
     /// Why a report is refused.
-    pub(super) async fn why_lost(&self, holding: &Holding) -> TaskError {
+    pub(super) async fn why_lost(&self, holding: &LeaseClaim) -> TaskError {
         let looked = async {
             let mut connection = self.pool.acquire().await?;
             peek(&mut connection, holding.at()).await
@@ -122,6 +115,6 @@ impl TaskBook {
 }
 
 /// Whether another attempt is allowed, and wanted.
-pub(super) fn may_go_again(row: &Row) -> bool {
+pub(super) fn may_go_again(row: &TaskRow) -> bool {
     row.state == State::Running && row.attempt < row.max_attempts
 }

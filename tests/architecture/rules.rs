@@ -1,420 +1,237 @@
-//! The rules, each with its reason.
+//! The rules: what each module may use, and which words belong to few places.
 
-/// The crates beside the service. The compiler keeps the service out of them.
-pub(crate) const CRATES: &[&str] = &[
-    "crates/bench",
-    "crates/embedded-postgres",
-    "crates/jwt-ring",
-];
-
-/// What some modules must not name.
-pub(crate) struct Never {
-    pub(crate) modules: &'static [&'static str],
-    pub(crate) name: &'static [&'static str],
-    pub(crate) because: &'static str,
+/// A module at the top of `src`, and the modules that it may use.
+pub(crate) struct Module {
+    pub(crate) name: &'static str,
+    pub(crate) uses: &'static [&'static str],
 }
 
-pub(crate) const NEVER: &[Never] = &[
-    Never {
-        modules: &[
-            "activity",
-            "brokerages",
-            "claiming",
-            "clock",
-            "config",
-            "crm",
-            "database",
-            "event",
-            "event_log",
-            "follower",
-            "hints",
-            "history",
-            "hub",
+const fn module(name: &'static str, uses: &'static [&'static str]) -> Module {
+    Module { name, uses }
+}
+
+/// All modules, from the ground up: each uses only modules above it in this table.
+pub(crate) const MODULES: &[Module] = &[
+    module("platform", &[]),
+    module("identity", &["platform"]),
+    module("log", &["platform"]),
+    module("fanout", &["log", "platform"]),
+    module("directory", &["fanout", "identity", "log", "platform"]),
+    module(
+        "collab",
+        &["directory", "fanout", "identity", "log", "platform"],
+    ),
+    module("inbox", &["directory", "identity", "log", "platform"]),
+    module(
+        "records",
+        &["collab", "directory", "identity", "log", "platform"],
+    ),
+    module(
+        "stream",
+        &[
+            "collab",
+            "directory",
+            "fanout",
             "identity",
-            "ids",
-            "imports",
-            "instances",
-            "lifecycle",
-            "locks",
-            "metrics",
-            "modules",
-            "notifications",
-            "paging",
-            "people",
-            "presence",
+            "log",
+            "platform",
+        ],
+    ),
+    module(
+        "tasks",
+        &[
+            "directory",
+            "fanout",
+            "identity",
+            "log",
+            "platform",
             "records",
-            "relay",
-            "seed",
-            "signals",
+            "stream",
+        ],
+    ),
+    module(
+        "api",
+        &[
+            "collab",
+            "directory",
+            "fanout",
+            "identity",
+            "inbox",
+            "log",
+            "platform",
+            "records",
             "stream",
             "tasks",
-            "telemetry",
-            "uploads",
-            "worker",
         ],
-        name: &["crate::http", "crate::app", "crate::cli"],
-        because: "what does the work does not know how it was asked, nor who wired it",
-    },
-    Never {
-        modules: &[
-            "activity",
-            "brokerages",
-            "claiming",
-            "clock",
-            "config",
-            "crm",
-            "database",
-            "event",
-            "event_log",
-            "follower",
-            "hints",
-            "history",
-            "hub",
+    ),
+    module(
+        "config",
+        &[
+            "collab",
+            "directory",
             "identity",
-            "ids",
-            "imports",
-            "instances",
-            "lifecycle",
-            "locks",
-            "metrics",
-            "modules",
-            "notifications",
-            "paging",
-            "people",
-            "presence",
+            "log",
+            "platform",
             "records",
-            "relay",
-            "seed",
-            "signals",
+            "stream",
             "tasks",
-            "telemetry",
-            "uploads",
-            "worker",
         ],
-        name: &["actix_web", "actix_http", "actix_cors"],
-        because: "a change of web framework touches http, and the body of a stream",
-    },
-    Never {
-        modules: &["event_log"],
-        name: &[
-            "crate::hub",
-            "crate::follower",
-            "crate::stream",
-            "crate::history",
-        ],
-        because: "the log is the truth: it does not depend on who reads it",
-    },
-    Never {
-        modules: &[
-            "event_log",
-            "hub",
-            "follower",
-            "event",
-            "ids",
-            "hints",
-            "instances",
-        ],
-        name: &["crate::identity"],
-        because: "what happened does not depend on who may see it: rights are checked at the door",
-    },
-    Never {
-        modules: &["hub"],
-        name: &["crate::stream", "crate::follower", "crate::history"],
-        because: "memory is filled from one side and read from the other, and reaches to neither",
-    },
-    Never {
-        modules: &["follower"],
-        name: &["crate::stream", "crate::history"],
-        because: "following goes on whether anybody reads or not",
-    },
-    Never {
-        modules: &["presence"],
-        name: &["crate::event_log", "crate::stream", "crate::follower"],
-        because: "who is here is a state: it is never logged, and known whoever listens",
-    },
-    Never {
-        modules: &["locks"],
-        name: &[
-            "crate::hub",
-            "crate::follower",
-            "crate::stream",
-            "crate::history",
-        ],
-        because: "a lock is a row and what the log tells of it, whoever listens",
-    },
-    Never {
-        modules: &["crm"],
-        name: &[
-            "crate::event_log::append",
-            "crate::event_log::writer",
-            "crate::event_log::teller",
-            "crate::locks::row",
-        ],
-        because: "the triggers on its tables tell of a record, and nobody else does",
-    },
-    Never {
-        modules: &["tasks"],
-        name: &[
-            "crate::hub",
-            "crate::follower",
-            "crate::stream",
-            "crate::history",
-            "crate::claiming",
-        ],
-        because: "a task is a row and what the log tells of it, whoever listens",
-    },
-    Never {
-        modules: &["notifications", "activity", "people"],
-        name: &[
-            "crate::hub",
-            "crate::follower",
-            "crate::stream",
-            "crate::history",
-        ],
-        because: "what people are told by name is rows and the log, whoever listens",
-    },
-    Never {
-        modules: &["relay"],
-        name: &[
-            "crate::hub",
-            "crate::follower",
-            "crate::identity",
-            "crate::stream",
-            "crate::history",
-        ],
-        because: "what watched tables tell goes to the log, whoever listens",
-    },
-    Never {
-        modules: &["stream"],
-        name: &[
-            "crate::history",
-            "crate::event_log::append",
-            "crate::event_log::writer",
-        ],
-        because: "a stream reads; a page of history is a reader beside it, not beneath it",
-    },
-    Never {
-        modules: &["signals"],
-        name: &[
-            "crate::event_log",
-            "crate::database",
-            "crate::follower",
-            "crate::history",
-            "crate::stream",
-        ],
-        because: "a signal is told and forgotten: the log never hears of it",
-    },
-    Never {
-        modules: &["http"],
-        name: &[
-            "crate::event_log::append",
-            "crate::event_log::read",
-            "crate::follower",
-            "crate::hub::ring",
-            "crate::hub::desk",
-            "crate::locks::row",
-            "crate::event_log::teller",
-            "crate::notifications::notifier",
-            "crate::locks::expiry",
-            "crate::tasks::keeper",
-            "crate::tasks::sweeper",
-            "crate::config",
-            "crate::database",
-            "crate::crm::row",
-        ],
-        because: "handlers extract, call and respond; the log is written by its writer alone",
-    },
-];
-
-/// All that some modules may name of this crate.
-pub(crate) struct Only {
-    pub(crate) module: &'static str,
-    pub(crate) names: &'static [&'static str],
-    pub(crate) because: &'static str,
-}
-
-pub(crate) const ONLY: &[Only] = &[
-    Only {
-        module: "ids",
-        names: &[],
-        because: "names are the ground everything stands on",
-    },
-    Only {
-        module: "clock",
-        names: &[],
-        because: "time is handed in, from nowhere else",
-    },
-    Only {
-        module: "lifecycle",
-        names: &[],
-        because: "tasks are tasks, whatever they do",
-    },
-    Only {
-        module: "paging",
-        names: &[],
-        because: "a page is cut alike, whatever is on it",
-    },
-    Only {
-        module: "metrics",
-        names: &[],
-        because: "everybody counts; counting needs nobody",
-    },
-    Only {
-        module: "event",
-        names: &["ids"],
-        because: "an event is what it says, and no more",
-    },
-    Only {
-        module: "modules",
-        names: &["ids"],
-        because: "nothing in the core knows a module by its name",
-    },
-    Only {
-        module: "records",
-        names: &["database", "event", "event_log", "identity", "ids"],
-        because: "the log says who may see a record, whatever is done with it",
-    },
-    Only {
-        module: "crm",
-        names: &[
-            "clock",
-            "database",
-            "event",
-            "event_log",
+    ),
+    module(
+        "app",
+        &[
+            "api",
+            "collab",
+            "config",
+            "directory",
+            "fanout",
             "identity",
-            "ids",
-            "locks",
-            "modules",
-            "paging",
+            "inbox",
+            "log",
+            "platform",
             "records",
-            "relay",
+            "stream",
+            "tasks",
         ],
-        because: "a record is a row, whoever is told of it and however it was asked for",
-    },
-    Only {
-        module: "seed",
-        names: &["clock", "crm", "identity", "ids"],
-        because: "an example is made of records, and of nothing else",
-    },
-    Only {
-        module: "hints",
-        names: &["event", "ids"],
-        because: "a hint says where, not what for",
-    },
-    Only {
-        module: "identity",
-        names: &["clock", "ids"],
-        because: "who is calling is decided by a token and the time, whatever is asked for",
-    },
+    ),
+    module(
+        "cli",
+        &["api", "app", "config", "identity", "platform", "records"],
+    ),
 ];
 
-/// Words that few may say.
-pub(crate) struct Word {
-    pub(crate) words: &'static [&'static str],
+/// Names of other crates or paths of this one that belong to few places.
+pub(crate) struct Reserved {
+    pub(crate) names: &'static [&'static str],
     pub(crate) only_in: &'static [&'static str],
     pub(crate) because: &'static str,
 }
 
-pub(crate) const WORDS: &[Word] = &[
-    Word {
-        words: &["sqlx::query"],
-        only_in: &[
-            "src/event_log",
-            "src/locks",
-            "src/database",
-            "crates/embedded-postgres",
-            "src/http/health.rs",
-            "src/instances/announce.rs",
-            "src/presence/store.rs",
-            "src/relay",
-            "src/crm/catalogue.rs",
-            "src/crm/row.rs",
-            "src/tasks",
-            "src/notifications",
-            "src/people.rs",
-            "src/imports/checkpoint.rs",
-            "src/uploads.rs",
-            "src/brokerages/query.rs",
+/// Paths, as `use` or code names them.
+pub(crate) const PATHS: &[Reserved] = &[
+    Reserved {
+        names: &["actix_web", "actix_http", "actix_cors"],
+        only_in: &["src/api", "src/app", "src/stream/body"],
+        because: "only HTTP handlers and the body of a stream know the web framework",
+    },
+    Reserved {
+        names: &[
+            "crate::log::append",
+            "crate::log::read",
+            "crate::log::EventCommitter",
         ],
-        because: "the SQL of the log stands in one place, that of locks in another (a hint is no \
-                  part of the log)",
+        only_in: &[
+            "src/app",
+            "src/collab",
+            "src/fanout",
+            "src/inbox",
+            "src/log",
+            "src/stream/history",
+            "src/stream/resume",
+            "src/tasks",
+        ],
+        because: "handlers extract, call and respond: they do not read or write the log themselves",
     },
-    Word {
-        words: &["PgPool", "PgListener", "PgConnection::connect"],
-        only_in: &["src/database", "crates/embedded-postgres"],
-        because: "a connection that falls silent would be waited for without a limit",
+];
+
+/// Words of code. White space does not count.
+pub(crate) const WORDS: &[Reserved] = &[
+    Reserved {
+        names: &["sqlx::query"],
+        only_in: &[
+            "src/api/health.rs",
+            "src/collab/locks",
+            "src/collab/presence/store.rs",
+            "src/directory/brokerages/query.rs",
+            "src/directory/people.rs",
+            "src/inbox/notifications",
+            "src/log",
+            "src/platform/database",
+            "src/records/catalogue.rs",
+            "src/records/row.rs",
+            "src/tasks",
+        ],
+        because: "SQL stands in the modules that own the tables",
     },
-    Word {
-        words: &["hub.publish(", "hub.jump(", "Hub::publish", "Hub::jump"],
-        only_in: &["src/follower"],
-        because: "one writer: memory has the order of the log because nobody else adds to it",
+    Reserved {
+        names: &[
+            "fanout.publish(",
+            "fanout.jump(",
+            "Fanout::publish",
+            "Fanout::jump",
+        ],
+        only_in: &["src/fanout/follower"],
+        because: "memory has the order of the log because only the follower adds to it",
     },
-    Word {
-        words: &["hub.whisper(", "Hub::whisper"],
-        only_in: &["src/presence", "src/signals"],
-        because: "states are told by those who keep them",
+    Reserved {
+        names: &["publish_ephemeral("],
+        only_in: &["src/collab/presence", "src/collab/signals", "src/fanout"],
+        because: "a state is published by the module that keeps it",
     },
-    Word {
-        words: &[
+    Reserved {
+        names: &[
             "now_utc",
             "SystemTime::now",
             "rand::rng(",
             "rand::random",
             "thread_rng",
         ],
-        only_in: &["src/clock.rs"],
-        because: "time and dice are handed in, so that tests set them",
+        only_in: &["src/platform/clock.rs"],
+        because: "time and randomness are passed in, so that tests can set them",
     },
-    Word {
-        words: &["SysRng", "OsRng"],
+    Reserved {
+        names: &["SysRng", "OsRng"],
         only_in: &["src/identity/development.rs"],
-        because: "secrets come from the operating system, and only secrets do",
+        because: "only secrets come from the operating system's randomness",
     },
-    Word {
-        words: &["Uuid::new_v4"],
-        only_in: &["src/http/access.rs", "src/stream/log.rs"],
-        because: "names of requests and streams: unique, and nothing depends on them",
+    Reserved {
+        names: &["new_v4"],
+        only_in: &[
+            "src/api/access.rs",
+            "src/stream/body/greeting.rs",
+            "src/stream/log.rs",
+        ],
+        because: "only ids of requests and streams are random: nothing depends on them",
     },
-    Word {
-        words: &["Clock::system(", "Dice::system(", "Surroundings::system("],
+    Reserved {
+        names: &["Clock::system(", "Dice::system(", "Environment::system("],
         only_in: &["src/app.rs", "src/cli"],
-        because: "who starts hands in the time; everybody else takes it",
+        because: "the program's start passes time and randomness in; all others take them",
     },
-    Word {
-        words: &[
-            "Hub::new(",
+    Reserved {
+        names: &[
+            "Fanout::new(",
             "Follower::new(",
             "Writer::new(",
-            "Desk::new(",
+            "ReplayLoader::new(",
             "Locks::new(",
-            "Teller::new(",
-            "TicketOffice::new(",
+            "EventCommitter::new(",
+            "ConnectionLimits::new(",
             "Metrics::new(",
             "Verifier::new(",
-            "Committed::new(",
-            "RecordBook::new(",
-            "Keeper::new(",
+            "CommitNotifier::new(",
+            "RecordAudiences::new(",
+            "PresenceSync::new(",
             "Signals::new(",
-            "Crm::new(",
-            "TaskBook::new(",
+            "Records::new(",
+            "Tasks::new(",
             "Reports::new(",
             "Uploads::new(",
             "Worker::new(",
             "Notifications::new(",
             "Activity::new(",
-            "Brokerages::new(",
         ],
         only_in: &["src/app"],
         because: "one place wires",
     },
-    Word {
-        words: &["Application::build(", "Database::open("],
+    Reserved {
+        names: &["Application::build(", "Database::open("],
         only_in: &["src/app", "src/cli"],
         because: "one place wires, and the command line starts it",
     },
-    Word {
-        words: &["std::env::var", "env::var("],
-        only_in: &["src/config", "src/cli", "crates/embedded-postgres"],
-        because: "what can be set is listed in one place, and is seen in --help",
+    Reserved {
+        names: &["std::env::var", "env::var("],
+        only_in: &["src/config", "src/cli"],
+        because: "every setting is listed in one place and shown by --help",
     },
 ];

@@ -17,7 +17,6 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Reads one file's text.
     pub(crate) fn parse(file: &str, text: &str) -> Self {
         let own = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
         let code = bare(own);

@@ -35,7 +35,6 @@ const LISTINGS: &str = "create table public.listings (
     id text primary key, broker_id text not null default 'b', team_id text, agent_id text,
     version int not null default 1, archived_at timestamptz, updated_by text,
     list_price numeric, commission numeric, notes text)";
-/// How it is watched.
 const WATCH: &str = "select porchlight.watch('public.listings', module => 'listings',
     broker_column => 'broker_id', team_column => 'team_id', owner_column => 'agent_id',
     version_column => 'version', archived_column => 'archived_at', actor_column => 'updated_by',

@@ -1,6 +1,6 @@
 //! The commands that print something and end.
 
-use porchlight::http::openapi::DOCUMENT;
+use porchlight::api::DOCUMENT;
 use serde_json::{Value, json};
 
 use crate::support::command::porchlight;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use porchlight::http::openapi::DOCUMENT;
+use porchlight::api::DOCUMENT;
 use reqwest::Method;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use porchlight::clock::Clock;
+use porchlight::platform::Clock;
 use serde_json::Value;
 use tokio::time::Instant;
 

@@ -90,7 +90,6 @@ fn result(task: &Value) -> Value {
     task["result"].clone()
 }
 
-/// Why an import failed.
 #[track_caller]
 fn failure(task: &Value) -> (String, String) {
     assert_eq!(task["state"], "failed", "{task}");
@@ -124,7 +123,6 @@ async fn database() -> (Arc<TestDatabase>, PgConnection) {
     (database, sql)
 }
 
-/// A service that works.
 async fn working() -> Service {
     Service::with(WORKING).await
 }

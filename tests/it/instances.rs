@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use porchlight::ids::BrokerId;
+use porchlight::platform::BrokerId;
 use serde_json::json;
 use sqlx::Executor;
 use tokio_util::sync::CancellationToken;

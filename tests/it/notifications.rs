@@ -5,8 +5,8 @@ mod fold;
 mod made;
 mod once;
 
-use porchlight::event::NewEvent;
 use porchlight::identity::Role;
+use porchlight::log::NewEvent;
 use reqwest::Method;
 use serde_json::{Value, json};
 

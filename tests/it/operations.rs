@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use porchlight::http::openapi::DOCUMENT;
+use porchlight::api::DOCUMENT;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Service, Token, eventually, for_team};

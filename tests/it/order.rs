@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use porchlight::ids::BrokerId;
+use porchlight::platform::BrokerId;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::task::JoinSet;
@@ -15,9 +15,7 @@ use crate::support::{Chance, Message, Service, Stream, Token, number};
 
 const WRITERS: usize = 16;
 const BROKERS: usize = 200;
-/// Transactions of one writer.
 const TRANSACTIONS: usize = 40;
-/// Where all writers meet.
 const HOT: usize = 0;
 /// Brokers whose streams are open meanwhile.
 const FOLLOWED: [usize; 5] = [HOT, 1, 2, 3, 99];

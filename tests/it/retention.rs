@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use porchlight::config::log::RetentionSettings;
-use porchlight::database::Pool;
-use porchlight::event_log::retention;
+use porchlight::log::RetentionSettings;
+use porchlight::log::retention;
+use porchlight::platform::Pool;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;

@@ -28,7 +28,6 @@ fn ann() -> Token {
     }
 }
 
-/// Records by id.
 type Records = BTreeMap<String, Value>;
 
 async fn records(service: &Service, who: &Token, module: &str) -> Records {

@@ -83,7 +83,10 @@ fn ed_component(pkcs8: &[u8], curve: &EllipticCurve) -> Result<Vec<u8>> {
     Ok(ed_pair(pkcs8)?.public_key().as_ref().to_vec())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "jsonwebtoken asks for this signature")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "jsonwebtoken asks for this signature"
+)]
 fn compute_digest(data: &[u8], hash: ThumbprintHash) -> Result<Vec<u8>> {
     let algorithm = match hash {
         ThumbprintHash::SHA256 => &digest::SHA256,

@@ -29,7 +29,10 @@ enum Key {
     },
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "jsonwebtoken asks for this signature")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "jsonwebtoken asks for this signature"
+)]
 pub(crate) fn new(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     if key.family() != algorithm.family() {
         return Err(unfit_key());

@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 use tracing::{info, warn};
 
 use super::super::error::{IdentityError, KeyProblem};
-use super::super::keys::Key;
+use super::super::keys::VerificationKey;
 use super::super::pem::read_key_file;
 use super::parse;
 
@@ -20,7 +20,7 @@ const LOOK_GAP: Duration = Duration::milliseconds(100);
 /// The keys of a file, as fresh as the last look at it.
 pub(in super::super) struct JwksFile {
     path: PathBuf,
-    keys: RwLock<Arc<[Key]>>,
+    keys: RwLock<Arc<[VerificationKey]>>,
     /// The second of the last regular look.
     looked_in: AtomicI64,
     watch: Mutex<Watch>,
@@ -75,7 +75,7 @@ impl JwksFile {
 
     /// The keys, after a look at the file if there was none this second. Only the
     /// caller that looks touches the file; the others do not wait for it.
-    pub(in super::super) fn keys(&self, now: OffsetDateTime) -> Arc<[Key]> {
+    pub(in super::super) fn keys(&self, now: OffsetDateTime) -> Arc<[VerificationKey]> {
         let second = now.unix_timestamp();
         if self.looked_in.load(Ordering::Relaxed) != second
             && self.looked_in.swap(second, Ordering::Relaxed) != second
@@ -89,7 +89,7 @@ impl JwksFile {
     /// The keys after a fresh look, for a token whose key is unknown. This one
     /// waits for a look that is under way: the new key may be what it brings, and
     /// a refusal would end the client's stream for good.
-    pub(in super::super) fn keys_looked_for(&self, now: OffsetDateTime) -> Arc<[Key]> {
+    pub(in super::super) fn keys_looked_for(&self, now: OffsetDateTime) -> Arc<[VerificationKey]> {
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = |at: OffsetDateTime| (now - at).abs() < LOOK_GAP;
         if !watch.looked_at.is_some_and(recent) {
@@ -98,7 +98,7 @@ impl JwksFile {
         self.current()
     }
 
-    fn current(&self) -> Arc<[Key]> {
+    fn current(&self) -> Arc<[VerificationKey]> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&keys)
     }
@@ -133,6 +133,6 @@ impl JwksFile {
     }
 }
 
-fn read(path: &Path) -> Result<Arc<[Key]>, KeyProblem> {
+fn read(path: &Path) -> Result<Arc<[VerificationKey]>, KeyProblem> {
     parse(&read_key_file(path)?)
 }

@@ -2,7 +2,7 @@
 
 use super::super::{ClaimNames, MAX_TEAMS, Role};
 use super::*;
-use crate::ids::TeamId;
+use crate::platform::TeamId;
 
 fn at(seconds: f64) -> Value {
     json!(f64::from(u32::try_from(NOW.unix_timestamp()).unwrap()) + seconds)

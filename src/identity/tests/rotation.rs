@@ -135,7 +135,6 @@ fn a_failure_is_said_once() {
     assert_eq!(warnings.0.load(Ordering::SeqCst), 1);
 }
 
-/// Counts warnings.
 #[derive(Clone, Default)]
 struct Warnings(Arc<AtomicI64>);
 

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::StreamBody;
 use super::chunk::Chunk;
-use crate::hub::Found;
-use crate::hub::desk::{Missing, Page};
+use crate::fanout::Found;
+use crate::fanout::{Missing, Page};
 use crate::stream::ResetReason;
 use crate::stream::reader::Look;
 

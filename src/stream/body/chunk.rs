@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::hub::{Encoded, Encoding, Sight};
+use crate::fanout::{Encoded, Encoding, Sight};
 use crate::stream::Filter;
 
 /// What one write carries, unless a single event is larger. It fits the buffer that a
@@ -20,7 +20,6 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Nothing yet.
     pub(super) fn new(encoding: Encoding) -> Self {
         Self {
             encoding,

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Parts;
-use crate::event::Audience;
-use crate::hub::gzip;
+use crate::fanout::gzip;
+use crate::log::Audience;
 use crate::stream::resume::reset_data;
 use crate::stream::wire;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::StreamBody;
-use crate::hub::CloseReason;
+use crate::fanout::CloseReason;
 use crate::stream::wire;
 
 impl StreamBody {
@@ -22,7 +22,7 @@ impl StreamBody {
         let answer = match Pin::new(self.locks.as_mut()?).poll(context) {
             Poll::Ready(answer) => answer.ok().and_then(Result::ok),
             Poll::Pending if now < self.locks_until => {
-                self.reader.seat().wait(context, self.next_due());
+                self.reader.subscription().wait(context, self.next_due());
                 return Some(Poll::Pending);
             }
             Poll::Pending => None,

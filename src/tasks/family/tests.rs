@@ -3,8 +3,8 @@
 use super::*;
 use crate::tasks::row::tests::waiting;
 
-fn workflow() -> Row {
-    Row {
+fn workflow() -> TaskRow {
+    TaskRow {
         is_workflow: true,
         ..waiting("flow")
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
-use crate::ids::{BrokerId, TaskId};
+use crate::platform::{BrokerId, TaskId};
 use crate::tasks::moves::TELL_EVERY;
 
 /// One task of one broker.
@@ -22,7 +22,6 @@ pub(super) struct Agenda {
 }
 
 impl Agenda {
-    /// When something is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.untold
             .values()

@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::super::words::Reported;
+use super::super::events::Reported;
 use super::agenda::Name;
-use crate::event::NewEvent;
-use crate::ids::{BrokerId, TaskId, TeamId, UserId};
+use crate::log::NewEvent;
+use crate::platform::{BrokerId, TaskId, TeamId, UserId};
 use crate::tasks::moves::TELL_EVERY;
 use crate::tasks::row::Progress;
 use crate::tasks::{Message, Percent, State};

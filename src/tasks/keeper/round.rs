@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 
 use super::agenda::{Agenda, Name};
 use super::batch::{Asked, Taken, keep};
-use super::{GoOn, Job, Keeper, Refused};
-use crate::event::NewEvent;
-use crate::event_log::Teller;
-use crate::ids::{BrokerId, UserId};
+use super::{GoOn, Job, Refused, ReportKeeper};
+use crate::log::EventCommitter;
+use crate::log::NewEvent;
+use crate::platform::{BrokerId, UserId};
 use crate::tasks::family::settle;
 use crate::tasks::row::{At, Progress, take};
 use crate::tasks::{State, TaskError};
@@ -28,7 +28,7 @@ struct Merged {
 
 type Reporter = (Name, UserId, i32);
 
-impl Keeper {
+impl ReportKeeper {
     /// Does what waits, and what is due.
     pub(super) async fn round(&mut self, agenda: &mut Agenda, jobs: Vec<Job>) {
         let mut merged: FxHashMap<Reporter, Merged> = FxHashMap::default();
@@ -104,13 +104,13 @@ impl Keeper {
     }
 
     async fn write(&mut self, asked: &[Asked]) -> sqlx::Result<Vec<Taken>> {
-        let teller = &self.teller;
+        let committer = &self.committer;
         let write = async |connection: &mut PgConnection| {
             let mut transaction = connection.begin().await?;
             let mut taken = keep(&mut transaction, asked).await?;
-            let telling = teller.append_all(&mut transaction, by_broker(&mut taken));
-            let telling = telling.await?;
-            teller.commit(transaction, telling).await?;
+            let pending = committer.append_all(&mut transaction, by_broker(&mut taken));
+            let pending = pending.await?;
+            committer.commit(transaction, pending).await?;
             Ok(taken)
         };
         self.database.run(write).await
@@ -118,14 +118,13 @@ impl Keeper {
 
     /// A workflow comes up to its children.
     async fn follow(&mut self, agenda: &mut Agenda, name: Name) {
-        let teller = &self.teller;
-        let followed =
-            self.database.run(
-                async |connection| match follow(connection, teller, &name).await {
-                    Err(TaskError::Database(error)) => Err(error),
-                    outcome => Ok(outcome),
-                },
-            );
+        let committer = &self.committer;
+        let followed = self.database.run(async |connection| {
+            match follow(connection, committer, &name).await {
+                Err(TaskError::Database(error)) => Err(error),
+                outcome => Ok(outcome),
+            }
+        });
         match followed.await.map_err(TaskError::from).flatten() {
             Ok(is_untold) if is_untold => agenda.look_at_family(name),
             Ok(_) => {}
@@ -139,7 +138,7 @@ impl Keeper {
 
 async fn follow(
     connection: &mut sqlx::PgConnection,
-    teller: &Teller,
+    committer: &EventCommitter,
     (broker, id): &Name,
 ) -> Result<bool, TaskError> {
     let mut transaction = connection.begin().await?;
@@ -154,7 +153,7 @@ async fn follow(
         events = crate::tasks::moves::progressed(&mut parent);
         crate::tasks::row::write(&mut transaction, broker, &parent).await?;
     }
-    teller.conclude(transaction, broker, events).await?;
+    committer.conclude(transaction, broker, events).await?;
     Ok(parent.is_untold && !parent.state.is_over())
 }
 

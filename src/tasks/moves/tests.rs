@@ -37,15 +37,15 @@ fn fault() -> Fault {
     }
 }
 
-fn held(row: &Row) -> Held {
-    Held {
+fn held(row: &TaskRow) -> Lease {
+    Lease {
         worker: "wes".parse().unwrap(),
-        lease_seconds: 30,
+        seconds: 30,
         until: row.now + Duration::from_secs(30),
     }
 }
 
-fn make(row: &mut Row, made: Move) -> Result<Vec<NewEvent>, TaskError> {
+fn make(row: &mut TaskRow, made: Move) -> Result<Vec<NewEvent>, TaskError> {
     let user: UserId = "ann".parse().unwrap();
     match made {
         Move::Claim => {

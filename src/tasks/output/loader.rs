@@ -14,11 +14,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::reader::{Answer, Place, Position};
+use super::reader::{Answer, OutputPosition, Position};
 use super::rows::{self, Found};
-use crate::database::DedicatedConnection;
-use crate::hints::{TaskChanges, TaskHints, TaskKey};
-use crate::metrics::Metrics;
+use crate::log::{TaskChanges, TaskHints, TaskKey};
+use crate::platform::DedicatedConnection;
+use crate::platform::Metrics;
 
 /// Questions that may wait to be taken up; after that, readers wait to ask.
 const QUEUE: usize = 1_024;
@@ -39,36 +39,29 @@ const PATIENCE: Duration = Duration::from_secs(10);
 type Answers = Vec<oneshot::Sender<Answer>>;
 
 #[derive(Debug)]
-struct Question {
+struct TaskListQuery {
     position: Position,
     answer: oneshot::Sender<Answer>,
 }
 
-/// Where readers ask.
 #[derive(Clone, Debug)]
-pub struct OutputReads(mpsc::Sender<Question>);
+pub struct OutputReads(mpsc::Sender<TaskListQuery>);
 
-/// What the loader needs.
 #[derive(Debug)]
 pub struct LoaderParts {
-    /// Its own connection.
     pub database: DedicatedConnection,
-    /// Which tasks have changed.
     pub hints: TaskHints,
     /// How often the safety net looks.
     pub poll: Duration,
-    /// Counts its queries.
     pub metrics: Arc<Metrics>,
-    /// When to stop.
     pub stop: CancellationToken,
 }
 
 struct Loader {
     parts: LoaderParts,
-    /// To be read now.
     ready: FxHashMap<Position, Answers>,
     /// There was nothing: to be read once the task has changed.
-    waiting: FxHashMap<TaskKey, FxHashMap<Place, Answers>>,
+    waiting: FxHashMap<TaskKey, FxHashMap<OutputPosition, Answers>>,
     next_round: Instant,
     next_check: Instant,
     failing_since: Option<Instant>,
@@ -94,13 +87,13 @@ impl OutputReads {
     pub(super) async fn ask(&self, position: &Position) -> Option<oneshot::Receiver<Answer>> {
         let (answer, answered) = oneshot::channel();
         let position = position.clone();
-        self.0.send(Question { position, answer }).await.ok()?;
+        self.0.send(TaskListQuery { position, answer }).await.ok()?;
         Some(answered)
     }
 }
 
 impl Loader {
-    async fn run(mut self, mut asked: mpsc::Receiver<Question>) {
+    async fn run(mut self, mut asked: mpsc::Receiver<TaskListQuery>) {
         let (stop, hints) = (self.parts.stop.clone(), self.parts.hints.clone());
         let mut questions = Vec::new();
         loop {
@@ -116,7 +109,7 @@ impl Loader {
                 () = sleep_until(self.next_round) => {}
             }
             questions.extend(std::iter::from_fn(|| asked.try_recv().ok()).take(QUEUE));
-            for Question { position, answer } in questions.drain(..) {
+            for TaskListQuery { position, answer } in questions.drain(..) {
                 self.ready.entry(position).or_default().push(answer);
             }
             tokio::select! {
@@ -185,7 +178,7 @@ impl Loader {
             places.retain(|_, answers| are_wanted(answers));
             !places.is_empty()
         });
-        let places = |(key, places): (&TaskKey, &FxHashMap<Place, Answers>)| {
+        let places = |(key, places): (&TaskKey, &FxHashMap<OutputPosition, Answers>)| {
             let (key, places) = (key.clone(), places.keys().copied().collect::<Vec<_>>());
             let position = move |place| Position {
                 key: key.clone(),

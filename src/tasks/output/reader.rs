@@ -4,16 +4,16 @@ use tokio::sync::oneshot;
 
 use super::super::user::seen;
 use super::loader::OutputReads;
-use crate::database::{Limit, limited};
-use crate::hints::{TaskKey, TaskListener};
 use crate::identity::Caller;
-use crate::ids::TaskId;
-use crate::tasks::{State, TaskBook, TaskError};
+use crate::log::{TaskKey, TaskListener};
+use crate::platform::Limit;
+use crate::platform::TaskId;
+use crate::platform::database::limited;
+use crate::tasks::{State, TaskError, Tasks};
 
 /// A place in the output of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Which attempt.
+pub struct OutputPosition {
     pub attempt: i32,
     /// What comes next, in bytes.
     pub byte: i32,
@@ -23,25 +23,20 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Position {
     pub(super) key: TaskKey,
-    pub(super) place: Place,
+    pub(super) place: OutputPosition,
 }
 
-/// What a reader finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Another attempt has begun, or the place was none: the text so far counts no more.
-    Restart(Place),
-    /// More text.
+    Restart(OutputPosition),
     Text {
-        /// Where it begins.
         from: i32,
-        /// The text.
         text: String,
-        /// The place behind it.
-        to: Place,
+        to: OutputPosition,
     },
     /// The task has ended, and this was all.
-    End(State, Place),
+    End(State, OutputPosition),
 }
 
 impl Step {
@@ -57,7 +52,7 @@ impl Step {
 
     /// Where the reader stands after it.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> OutputPosition {
         match self {
             Self::Restart(place) | Self::End(_, place) | Self::Text { to: place, .. } => *place,
         }
@@ -76,14 +71,14 @@ pub struct OutputReader {
     _listener: TaskListener,
 }
 
-impl TaskBook {
+impl Tasks {
     /// Opens the output of a task that the caller may see, at a byte of the newest attempt or
     /// where an earlier reader stood.
     pub async fn read_output(
         &self,
         (caller, task): (&Caller, &TaskId),
         byte: i32,
-        stood: Option<Place>,
+        stood: Option<OutputPosition>,
     ) -> Result<OutputReader, TaskError> {
         let listener = self.notices.here.listen();
         // With a limit of its own: a request that reaches its limit is not answered with a stream.
@@ -100,7 +95,7 @@ impl TaskBook {
             broker: caller.broker.clone(),
             task: task.clone(),
         };
-        let place = stood.unwrap_or(Place { attempt, byte });
+        let place = stood.unwrap_or(OutputPosition { attempt, byte });
         Ok(OutputReader {
             reads: self.output_reads.clone(),
             position: Position { key, place },

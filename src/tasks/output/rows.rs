@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::reader::{Place, Position, Step};
+use super::reader::{OutputPosition, Position, Step};
 use crate::tasks::State;
 
 /// Chunks and bytes of one step; more come with the next.
@@ -12,9 +12,7 @@ const STEP_BYTES: usize = 16 * 1_024;
 /// What there is at a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Something to tell.
     Step(Step),
-    /// Nothing yet.
     Nothing,
     /// No task.
     NoTask,
@@ -45,7 +43,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-struct Look {
+struct OutputLook {
     n: i64,
     state: String,
     attempt: i32,
@@ -62,7 +60,7 @@ pub(super) async fn read(
     let columns = Columns::of(positions);
     let step_bytes = i32::try_from(STEP_BYTES).unwrap_or(i32::MAX);
     let looks = sqlx::query_as!(
-        Look,
+        OutputLook,
         r#"select p.n as "n!", t.state, t.attempt, t.output_bytes,
                o.at_byte as "at_byte?", o.chunk as "chunk?"
            from unnest($1::text[], $2::text[], $3::integer[], $4::integer[])
@@ -126,10 +124,10 @@ pub(super) async fn changed(
     Ok(changed.into_iter().filter_map(index).collect())
 }
 
-fn at(looks: &[Look], place: Place) -> Found {
+fn at(looks: &[OutputLook], place: OutputPosition) -> Found {
     let (attempt, end) = (looks[0].attempt, looks[0].output_bytes);
     if attempt != place.attempt || place.byte > end {
-        return Found::Step(Step::Restart(Place { attempt, byte: 0 }));
+        return Found::Step(Step::Restart(OutputPosition { attempt, byte: 0 }));
     }
     let Ok(state) = looks[0].state.parse::<State>() else {
         return Found::NoTask;
@@ -137,7 +135,7 @@ fn at(looks: &[Look], place: Place) -> Found {
     let (from, text) = text(looks, place.byte);
     if !text.is_empty() {
         let byte = from + i32::try_from(text.len()).unwrap_or(0);
-        let to = Place { attempt, byte };
+        let to = OutputPosition { attempt, byte };
         return Found::Step(Step::Text { from, text, to });
     }
     if state.is_over() {
@@ -146,7 +144,7 @@ fn at(looks: &[Look], place: Place) -> Found {
     Found::Nothing
 }
 /// The text from a byte on, or from the beginning of the character that it is in.
-fn text(looks: &[Look], byte: i32) -> (i32, String) {
+fn text(looks: &[OutputLook], byte: i32) -> (i32, String) {
     let mut text = String::new();
     let mut from = byte;
     for (at, chunk) in looks
@@ -173,8 +171,8 @@ fn text(looks: &[Look], byte: i32) -> (i32, String) {
 mod tests {
     use super::*;
 
-    fn chunks(chunks: &[(i32, &str)]) -> Vec<Look> {
-        let look = |(at, chunk): &(i32, &str)| Look {
+    fn chunks(chunks: &[(i32, &str)]) -> Vec<OutputLook> {
+        let look = |(at, chunk): &(i32, &str)| OutputLook {
             n: 1,
             state: "running".to_owned(),
             attempt: 1,

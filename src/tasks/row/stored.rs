@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
-use super::{Held, Progress, Row};
-use crate::ids::InvalidId;
+use super::{Lease, Progress, TaskRow};
+use crate::platform::InvalidId;
 use crate::tasks::{Message, Percent, Title};
 
 /// The columns as they are.
@@ -81,13 +81,13 @@ impl Stored {
         })
     }
 
-    fn held(&self) -> sqlx::Result<Option<Held>> {
+    fn held(&self) -> sqlx::Result<Option<Lease>> {
         let lease = self.lease_seconds.zip(self.lease_until);
         let held = self.worker_id.as_deref().zip(lease);
         held.map(|(worker, (lease_seconds, until))| {
-            Ok(Held {
+            Ok(Lease {
                 worker: name(worker)?,
-                lease_seconds,
+                seconds: lease_seconds,
                 until,
             })
         })
@@ -95,7 +95,7 @@ impl Stored {
     }
 }
 
-impl TryFrom<Stored> for Row {
+impl TryFrom<Stored> for TaskRow {
     type Error = sqlx::Error;
 
     fn try_from(mut stored: Stored) -> sqlx::Result<Self> {

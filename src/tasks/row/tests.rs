@@ -1,12 +1,12 @@
 //! Rows to try things out on.
 
-use super::{Progress, Row};
+use super::{Progress, TaskRow};
 use crate::tasks::State;
 
 /// A task of ann's that waits.
-pub(in crate::tasks) fn waiting(id: &str) -> Row {
+pub(in crate::tasks) fn waiting(id: &str) -> TaskRow {
     let now = time::macros::datetime!(2025-11-02 12:00:00 UTC);
-    Row {
+    TaskRow {
         id: id.parse().unwrap(),
         user: "ann".parse().unwrap(),
         team: None,

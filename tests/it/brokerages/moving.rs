@@ -7,7 +7,6 @@ use crate::support::{Answer, Service, Stream, eventually};
 
 /// Nothing is looked up again by itself in the time of a test.
 const LONG: &str = "--broker-cache-seconds=3600";
-/// Everything is.
 const SHORT: &str = "--broker-cache-seconds=1";
 
 async fn has_ended(stream: &mut Stream) -> String {

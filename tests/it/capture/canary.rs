@@ -24,7 +24,6 @@ const STREAMS: [&str; 4] = [
     "/stream/team?",
     "/stream/records/listings/l-1?",
 ];
-/// Paths that list it.
 const PAGES: [&str; 6] = [
     "/events?limit=1000",
     "/events?scope=team&limit=1000",

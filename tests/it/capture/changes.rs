@@ -23,7 +23,6 @@ enum By {
     Statement,
     /// The program of this name, which reads it.
     Psql,
-    /// A block of code.
     Script,
     /// A transaction that writes elsewhere too.
     Transaction,

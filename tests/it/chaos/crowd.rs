@@ -31,7 +31,6 @@ struct Reader {
     cuts: Vec<Cut>,
 }
 
-/// What is to happen.
 pub(super) struct Plan {
     readers: Vec<Reader>,
     chance: Chance,
@@ -79,7 +78,6 @@ impl Plan {
     }
 }
 
-/// What has happened.
 pub(super) struct Outcome {
     books: Books,
     clients: Vec<Returning>,
@@ -160,7 +158,6 @@ fn client(base: &str, i: usize, reader: Reader) -> (Returning, Vec<Cut>) {
     (client, reader.cuts)
 }
 
-/// One publisher's work.
 struct Work {
     publisher: Publisher,
     retries: bool,

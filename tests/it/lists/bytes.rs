@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use porchlight::event::Audience;
-use porchlight::event_log::read;
-use porchlight::ids::BrokerId;
+use porchlight::log::Audience;
+use porchlight::log::read;
+use porchlight::platform::BrokerId;
 use serde_json::{json, value::to_raw_value};
 use sqlx::PgConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -88,7 +88,6 @@ async fn no_connections(database: &TestDatabase) {
     .await;
 }
 
-/// What one request costs.
 async fn cost(
     database: &Arc<TestDatabase>,
     sql: &mut PgConnection,
@@ -111,7 +110,6 @@ async fn cost(
     }
 }
 
-/// One value, as text.
 async fn value(sql: &mut PgConnection, of: &'static str) -> String {
     sqlx::query_scalar(of)
         .fetch_one(sql)

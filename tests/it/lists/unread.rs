@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use porchlight::database::Pool;
-use porchlight::notifications::retention;
+use porchlight::inbox::notifications::retention;
+use porchlight::platform::Pool;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
@@ -71,7 +71,6 @@ enum Told {
     Event,
 }
 
-/// Somebody does something.
 async fn act(service: &Service, chance: &mut Chance, who: &Token) -> Told {
     let below_last = i64::try_from(chance.below(900)).expect("small") + 1;
     match chance.below(10) {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use porchlight::clock::{Clock, Dice};
-use porchlight::event_log::Teller;
-use porchlight::hints::{Committed, HintBoard, Megaphone};
+use porchlight::collab::{LockClaim, LockError, Locks, TakeoverRight};
+use porchlight::directory::Modules;
 use porchlight::identity::{Caller, Role};
-use porchlight::locks::{Claim, LockError, Locks, TakeoverRight};
-use porchlight::modules::Modules;
+use porchlight::log::EventCommitter;
+use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier};
+use porchlight::platform::{Clock, Dice};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 
@@ -153,9 +153,13 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
     let [a, b] = &two().await;
     lock(a, &agent("ann"), RECORD, "tab").await;
     let pool = PgPool::connect_lazy_with(a.database.options());
-    let (committed, _told) = Committed::new(HintBoard::default(), Megaphone::default());
+    let (committed, _told) = CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
     let modules = Modules::default();
-    let locks = Locks::new(pool.into(), modules, Teller::new(Dice::system(), committed));
+    let locks = Locks::new(
+        pool.into(),
+        modules,
+        EventCommitter::new(Dice::system(), committed),
+    );
     let bob = Caller {
         user: "bob".parse().unwrap(),
         broker: "b".parse().unwrap(),
@@ -164,7 +168,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
         expires_at: Clock::system().now(),
         token_id: None,
     };
-    let claim = Claim {
+    let claim = LockClaim {
         record: "escrows/e-1".parse().unwrap(),
         session: "tab".parse().unwrap(),
         lease: None,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use porchlight::clock::Dice;
-use porchlight::database::DedicatedConnection;
-use porchlight::event_log::Teller;
-use porchlight::hints::{Committed, HintBoard, Megaphone};
-use porchlight::locks::expiry::Sweeper;
-use porchlight::modules::Modules;
+use porchlight::collab::LockSweeper;
+use porchlight::directory::Modules;
+use porchlight::log::EventCommitter;
+use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier};
+use porchlight::platform::DedicatedConnection;
+use porchlight::platform::Dice;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -170,11 +170,12 @@ async fn any_number_of_sweepers_at_the_same_moment_tell_each_end_once() {
         connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
         let stop = CancellationToken::new();
         let sweeping = (0..SWEEPERS).map(|_| {
-            let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
-            let sweeper = Sweeper {
+            let (committed, _) =
+                CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
+            let sweeper = LockSweeper {
                 database: DedicatedConnection::new(pool.clone().into()),
                 modules: Modules::default(),
-                teller: Teller::new(Dice::system(), committed),
+                committer: EventCommitter::new(Dice::system(), committed),
                 // They rest alike as well.
                 dice: Dice::seeded(round),
                 stop: stop.clone(),

@@ -29,7 +29,6 @@ struct Books {
     holder: AtomicUsize,
     /// Every grant, in order: fence and user.
     grants: Mutex<Vec<(i64, String)>>,
-    /// What losers were told.
     lost: Mutex<Vec<(i64, String)>>,
     released: Notify,
 }

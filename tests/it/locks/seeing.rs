@@ -1,6 +1,6 @@
 //! Who sees which lock: lists, snapshots and events agree, and show nobody what is not theirs.
 
-use porchlight::event::{Audience, NewEvent};
+use porchlight::log::{Audience, NewEvent};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
 

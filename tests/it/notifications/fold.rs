@@ -94,7 +94,6 @@ impl Device {
     }
 }
 
-/// Somebody does something, somewhere.
 async fn act(services: &[Service; 2], chance: &mut Chance) {
     let service = &services[chance.below(2)];
     let who = agent(["ann", "bob"][chance.below(2)]);

@@ -20,7 +20,7 @@ async fn ended(service: &Service, how: &str, by: &str, mut data: Value) {
     append_own(service, &event).await;
 }
 
-async fn happened(service: &Service, events: Vec<porchlight::event::NewEvent>) {
+async fn happened(service: &Service, events: Vec<porchlight::log::NewEvent>) {
     let mut sql = service.database.connect().await;
     tell(&mut sql, &[("b".parse().unwrap(), events)])
         .await
@@ -170,14 +170,14 @@ async fn the_owner_of_a_record_is_told_what_others_do_to_it() {
     };
     let mut priced = done("l-1", ("updated", "bob", "ann"));
     priced.changes = Some(raw(r#"{"listPrice":395000,"commission":"[REDACTED]"}"#));
-    priced.private = Some(porchlight::event::Private(raw(r#"{"commission":12000}"#)));
+    priced.private = Some(porchlight::log::Private(raw(r#"{"commission":12000}"#)));
     let mut alone = done("l-2", ("updated", "bob", "ann"));
     alone.changes = Some(raw(r#"{"listPrice":395000}"#));
     alone.previous = Some(raw(r#"{"listPrice":400000}"#));
     // What is private stays out: the record may be another's when this is read.
     let mut secret = done("l-7", ("updated", "bob", "ann"));
     secret.changes = Some(raw(r#"{"commission":"[REDACTED]"}"#));
-    secret.private = Some(porchlight::event::Private(raw(r#"{"commission":12000}"#)));
+    secret.private = Some(porchlight::log::Private(raw(r#"{"commission":12000}"#)));
     let own = done("l-3", ("updated", "ann", "ann"));
     let created = done("l-4", ("created", "bob", "ann"));
     let mut nobody = done("l-5", ("archived", "bob", "ann"));

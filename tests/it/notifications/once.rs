@@ -83,10 +83,10 @@ async fn until_told(database: &TestDatabase, count: i32) {
     .await;
 }
 
-fn task(n: i32) -> porchlight::event::NewEvent {
+fn task(n: i32) -> porchlight::log::NewEvent {
     let event_type = "ai:task:completed".parse().unwrap();
     let data = json!({"taskId": format!("t-{n}"), "title": format!("Task {n}")});
-    porchlight::event::NewEvent::new("user:ann".parse().unwrap(), event_type).with(&data)
+    porchlight::log::NewEvent::new("user:ann".parse().unwrap(), event_type).with(&data)
 }
 
 #[tokio::test]

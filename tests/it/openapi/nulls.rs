@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use porchlight::http::openapi::DOCUMENT;
+use porchlight::api::DOCUMENT;
 use porchlight::identity::Role;
 use serde_json::{Value, json};
 

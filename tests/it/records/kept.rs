@@ -101,7 +101,7 @@ async fn a_catalogue_names_every_field_and_no_other() {
 async fn private_are_the_fields_that_the_configuration_names() {
     let ([a, _], _) = two().await;
     let listed = a.list("/records", &agent("ann")).await;
-    for module in porchlight::modules::Modules::default().iter() {
+    for module in porchlight::directory::Modules::default().iter() {
         let modules = listed["modules"].as_array().expect("modules");
         let described = modules.iter().find(|m| m["name"] == module.name.as_str());
         let fields = described.expect("a module")["fields"]
@@ -123,7 +123,7 @@ async fn private_are_the_fields_that_the_configuration_names() {
     .expect("rows");
     assert_eq!(rows.len(), MODULES.len());
     for (module, private) in rows {
-        let modules = porchlight::modules::Modules::default();
+        let modules = porchlight::directory::Modules::default();
         let module = modules
             .get(&module.parse().expect("a name"))
             .expect("a module");

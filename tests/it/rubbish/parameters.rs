@@ -239,7 +239,7 @@ async fn every_endpoint_names_a_parameter_that_it_does_not_know() {
     let operations = ["/health/", "/metrics", "/openapi.json", "/console/"];
     let is_of_users = |path: &str| path != "/" && !operations.iter().any(|p| path.starts_with(p));
     let mut checked = 0;
-    for endpoint in porchlight::http::routes::all() {
+    for endpoint in porchlight::api::routes::all() {
         if !is_of_users(endpoint.path) {
             continue;
         }

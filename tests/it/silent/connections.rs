@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use porchlight::config::database::DatabaseSettings;
-use porchlight::database::{Database, DedicatedConnection, Limit, Pool, limited};
+use porchlight::platform::DatabaseSettings;
+use porchlight::platform::database::limited;
+use porchlight::platform::{Database, DedicatedConnection, Limit, Pool};
 use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
 

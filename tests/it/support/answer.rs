@@ -76,7 +76,6 @@ impl Answer {
     }
 }
 
-/// How a token comes.
 #[derive(Clone, Copy, Debug)]
 pub enum Way {
     Header,

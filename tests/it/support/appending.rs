@@ -1,9 +1,9 @@
 //! Appending to the log as any transaction may, without the service's knowledge.
 
-use porchlight::clock::Dice;
-use porchlight::event::NewEvent;
-use porchlight::event_log::{Appended, Batch, append};
-use porchlight::ids::BrokerId;
+use porchlight::log::NewEvent;
+use porchlight::log::{Appended, Batch, append};
+use porchlight::platform::BrokerId;
+use porchlight::platform::Dice;
 use serde_json::{Value, json, value::to_raw_value};
 use sqlx::PgConnection;
 

@@ -21,7 +21,6 @@ impl Chance {
         Self { seed, rng }
     }
 
-    /// One of these.
     pub fn of<'a, T>(&mut self, these: &'a [T]) -> &'a T {
         &these[self.below(these.len())]
     }

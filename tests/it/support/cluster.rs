@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use embedded_postgres::{EmbeddedConfig, EmbeddedPostgres};
-use porchlight::config::database::{DatabaseSettings, EMBEDDED_NAMES};
-use porchlight::database::Database;
+use porchlight::platform::Database;
+use porchlight::platform::database::{DatabaseSettings, EMBEDDED_NAMES};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -156,7 +156,6 @@ impl TestDatabase {
         options(&cluster().socket_dir, &self.name)
     }
 
-    /// The same as text.
     pub fn url(&self) -> String {
         url(&cluster().socket_dir, &self.name)
     }

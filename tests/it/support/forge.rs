@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use porchlight::clock::Clock;
+use porchlight::platform::Clock;
 use serde_json::{Value, json};
 
 use super::service::SECRET;

@@ -10,7 +10,6 @@ use super::Returning;
 /// A row of the log: position, audience, number.
 type Row = (i64, String, i64);
 
-/// What publishers know.
 #[derive(Default)]
 pub struct Books {
     /// Numbers that were sent until they were acknowledged.

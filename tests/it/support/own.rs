@@ -3,7 +3,7 @@
 use embedded_postgres::{EmbeddedConfig, EmbeddedPostgres};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use porchlight::config::database::EMBEDDED_NAMES;
+use porchlight::platform::database::EMBEDDED_NAMES;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
@@ -59,7 +59,6 @@ impl OwnPostgres {
         self.running = Some(running);
     }
 
-    /// Everything it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("postgres.log")).expect("a log")
     }

@@ -14,7 +14,6 @@ use super::service::SECRET;
 /// A `porchlight serve`.
 pub struct Process {
     pub addr: SocketAddr,
-    /// Everything it has logged.
     pub log: Arc<Mutex<String>>,
     child: Child,
     keeping: JoinHandle<()>,

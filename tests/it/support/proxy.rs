@@ -50,7 +50,6 @@ impl Proxy {
         }
     }
 
-    /// Where to connect to.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -104,7 +103,6 @@ async fn accept(listener: TcpListener, socket: PathBuf, shared: Arc<Shared>) {
     }
 }
 
-/// One connection.
 struct Line {
     number: u64,
     fates: watch::Receiver<Fates>,

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use clap::Parser;
-use porchlight::app::{Application, Surroundings};
-use porchlight::clock::{Clock, Dice};
+use porchlight::app::{Application, Environment};
 use porchlight::config::Config;
 use porchlight::identity::{MintRequest, Role, Secret, mint};
+use porchlight::platform::{Clock, Dice};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -74,7 +74,6 @@ impl Token {
         Self { seconds, ..self }
     }
 
-    /// The token itself.
     pub fn signed(&self) -> String {
         let request = MintRequest {
             user: self.user.parse().expect("an id"),
@@ -103,7 +102,6 @@ struct Flags {
     config: Config,
 }
 
-/// A running service.
 pub struct Service {
     pub addr: SocketAddr,
     pub database: Arc<TestDatabase>,
@@ -178,7 +176,6 @@ impl Service {
         self.client.get(self.url(path)).bearer_auth(token.signed())
     }
 
-    /// A stream, opened.
     pub async fn stream(&self, path: &str, token: &Token) -> Stream {
         Stream::open(self.get(path, token)).await
     }
@@ -188,7 +185,6 @@ impl Service {
         Stream::open(self.get(path, token).header("Last-Event-ID", id)).await
     }
 
-    /// A page of history.
     pub async fn list(&self, path: &str, token: &Token) -> Value {
         let answer = Answer::to(self.get(path, token)).await;
         assert_eq!(answer.status, 200, "{path}");
@@ -270,7 +266,7 @@ fn serve(
     let now = move || -> OffsetDateTime {
         system.now() + time::Duration::seconds(ahead.load(Ordering::Relaxed))
     };
-    let around = Surroundings {
+    let around = Environment {
         clock: Clock::of(now),
         dice: Dice::system(),
     };

@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::openapi::{Received, Response, Sent, assert_described, assert_event_described};
 use super::wait::soon;
 
-/// One dispatched event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub name: String,
@@ -55,15 +54,12 @@ impl Message {
 /// What comes in; it ends with the connection, however that ends.
 pub type Body = Pin<Box<dyn Bodies<Item = Bytes> + Send>>;
 
-/// An open stream.
 pub struct Stream {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// Every byte so far.
     pub text: String,
     /// `retry:` as last told.
     pub retry_ms: Option<u64>,
-    /// The cursor.
     pub last_id: String,
     body: Body,
     unread: String,

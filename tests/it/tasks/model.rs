@@ -46,7 +46,6 @@ impl World {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
-    /// Asks, cancels and retries.
     async fn use_it(self: Arc<Self>, mut chance: Chance) {
         let ann = ann();
         while !self.over.is_cancelled() {

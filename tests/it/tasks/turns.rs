@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use porchlight::clock::Dice;
-use porchlight::database::{DedicatedConnection, Pool};
-use porchlight::event_log::Teller;
-use porchlight::hints::{Committed, HintBoard, Megaphone, TaskNotices};
-use porchlight::metrics::Metrics;
-use porchlight::tasks::output::{LoaderParts, OutputReads};
-use porchlight::tasks::{KeeperParts, Reports, Rules, TaskBook, TaskParts, Wanted};
+use porchlight::log::EventCommitter;
+use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier, TaskNotices};
+use porchlight::platform::Dice;
+use porchlight::platform::Metrics;
+use porchlight::platform::{DedicatedConnection, Pool};
+use porchlight::tasks::{ClaimRequest, ReportKeeperParts, Reports, TaskParts, TaskRules, Tasks};
+use porchlight::tasks::{LoaderParts, OutputReads};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection};
 
@@ -22,7 +22,7 @@ const MOST_ROWS: i64 = 100;
 
 /// A way to the tasks as an instance has it, with connections of its own.
 pub(super) struct Book {
-    pub(super) tasks: TaskBook,
+    pub(super) tasks: Tasks,
     pool: Pool,
 }
 
@@ -30,15 +30,15 @@ impl Book {
     pub(super) fn of(database: &TestDatabase) -> Self {
         let pool = PgPoolOptions::new().max_connections(4);
         let pool = Pool::from(pool.connect_lazy_with(database.options()));
-        let (committed, _) = Committed::new(HintBoard::default(), Megaphone::default());
-        let teller = Teller::new(Dice::system(), committed);
-        let (reports, keeping) = Reports::new(KeeperParts {
+        let (notifier, _) = CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
+        let committer = EventCommitter::new(Dice::system(), notifier);
+        let (reports, keeping) = Reports::new(ReportKeeperParts {
             database: DedicatedConnection::new(pool.clone()),
-            teller: teller.clone(),
+            committer: committer.clone(),
             stop: tokio_util::sync::CancellationToken::new(),
         });
         tokio::spawn(keeping);
-        let rules = Rules {
+        let rules = TaskRules {
             usual_lease_seconds: 30,
             lease_seconds: 1..=60,
             cancel: Duration::from_secs(30),
@@ -54,9 +54,9 @@ impl Book {
             stop: tokio_util::sync::CancellationToken::new(),
         });
         tokio::spawn(loading);
-        let tasks = TaskBook::new(TaskParts {
+        let tasks = Tasks::new(TaskParts {
             pool: pool.clone(),
-            teller,
+            committer,
             reports,
             rules,
             notices,
@@ -65,15 +65,14 @@ impl Book {
         Self { tasks, pool }
     }
 
-    /// Whose task is claimed.
     async fn claim(&self) -> Option<String> {
         let claimed = self.tasks.claim_anywhere(&wanted()).await.expect("a claim");
         Some(claimed?.broker.as_str().to_owned())
     }
 }
 
-pub(super) fn wanted() -> Wanted {
-    Wanted {
+pub(super) fn wanted() -> ClaimRequest {
+    ClaimRequest {
         worker: "built-in".parse().unwrap(),
         types: vec!["import".parse().unwrap()],
         lease_seconds: 30,

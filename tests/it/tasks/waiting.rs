@@ -115,7 +115,7 @@ async fn a_client_that_went_away_takes_no_task_along() {
 
 #[tokio::test]
 async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
-    use porchlight::tasks::{Holding, Outcome, Report};
+    use porchlight::tasks::{LeaseClaim, Outcome, Report};
     let [a, _] = &two().await;
     let (book, wanted) = (
         super::turns::Book::of(&a.database).tasks,
@@ -129,7 +129,7 @@ async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
             (claimed.broker.as_str(), claimed.task.id().as_str()),
             (broker, &made[..])
         );
-        let holding = Holding {
+        let holding = LeaseClaim {
             broker: claimed.broker,
             task: claimed.task.id().clone(),
             worker: wanted.worker.clone(),

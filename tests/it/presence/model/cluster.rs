@@ -17,7 +17,6 @@ const TOKEN_SECONDS: u64 = 100_000;
 /// How far clocks are set, in seconds.
 const CLOCKS: [i64; 4] = [-3_600, 0, 3_600, 1_800];
 
-/// The instances.
 pub struct Cluster {
     pub truth: Arc<Truth>,
     pub services: [Service; 2],
@@ -26,7 +25,6 @@ pub struct Cluster {
     process: Mutex<Option<(usize, Process)>>,
 }
 
-/// Somewhere to ask.
 #[derive(Clone)]
 pub struct Door {
     pub site: usize,
@@ -119,7 +117,6 @@ impl Cluster {
         }
     }
 
-    /// Any of them.
     pub fn any_door(&self, chance: &mut Chance) -> Door {
         let doors = self.doors();
         doors[chance.below(doors.len())].clone()

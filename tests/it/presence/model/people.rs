@@ -25,11 +25,9 @@ const CLOSEST: Ms = 300;
 /// What everybody is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Whatever comes to mind.
     Busy,
     /// Nothing but to go on.
     Quiet,
-    /// Go home.
     Over,
 }
 
@@ -57,7 +55,6 @@ struct Open {
     reader: AbortHandle,
 }
 
-/// Somebody.
 pub struct Person {
     pub user: usize,
     pub token: Token,

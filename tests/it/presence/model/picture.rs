@@ -15,7 +15,6 @@ pub struct Shown {
     pub editing: BTreeSet<String>,
 }
 
-/// Everybody, by name.
 pub type People = BTreeMap<String, Shown>;
 
 /// What was told of somebody's being here, and when.
@@ -23,13 +22,10 @@ pub type People = BTreeMap<String, Shown>;
 pub enum Told {
     /// These are here and nobody else is; told by this instance.
     All(BTreeSet<String>, usize),
-    /// They have come.
     Here(String),
-    /// They have gone.
     Gone(String),
 }
 
-/// One client's picture.
 #[derive(Default)]
 pub struct Picture {
     /// Whether it is of one record: of those who have it open.

@@ -15,7 +15,6 @@ pub const LAG: Ms = 3_000;
 pub const TOLERANCE: Ms = 1_500;
 /// What an instance has not written by then dies with it.
 const UNWRITTEN: Ms = 1_800;
-/// How long things count.
 #[derive(Clone, Copy)]
 pub struct Times {
     pub grace: Ms,
@@ -59,18 +58,15 @@ pub struct End {
 pub struct Sign {
     pub user: usize,
     pub site: usize,
-    /// A heartbeat's session.
     pub session: Option<usize>,
     pub asked: Ms,
     pub answered: Ms,
     pub is_known: bool,
-    /// The client ended it.
     pub end: Option<End>,
     /// The connection of a stream ended by itself.
     pub cut: Option<Ms>,
 }
 
-/// From, and until.
 pub type Span = (Ms, Ms);
 
 /// Everything that is known of signs and instances.
@@ -103,7 +99,6 @@ impl Truth {
         self.sites.lock().expect("no panic")
     }
 
-    /// One more instance.
     pub fn add_site(&self) -> usize {
         let mut sites = self.sites();
         sites.push(Site::default());

@@ -41,7 +41,6 @@ impl Part {
     }
 }
 
-/// A client that listens.
 pub struct Watcher {
     pub part: Part,
     pub token: Token,
@@ -92,7 +91,6 @@ impl Watcher {
         self.picture.lock().expect("no panic")
     }
 
-    /// What it should see.
     pub fn expected(&self, everybody: &[(Token, Facts)]) -> People {
         let shown = everybody.iter().filter_map(|(token, facts)| {
             let shown = self.shown(token, facts)?;

@@ -19,7 +19,6 @@ pub enum Told {
 /// A change, as a request and as a statement.
 pub struct Change {
     pub method: Method,
-    /// After the record's own.
     pub path: &'static str,
     pub body: Value,
     pub sql: String,

@@ -9,7 +9,6 @@ use super::life::{Change, Life, Told};
 use crate::support::psql::psql;
 use crate::support::{Answer, Service, Token};
 
-/// Where it all happens.
 pub struct Place {
     pub service: Service,
     pub sql: PgConnection,

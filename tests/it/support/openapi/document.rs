@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
-use porchlight::http::openapi::DOCUMENT;
+use porchlight::api::DOCUMENT;
 use serde_json::Value;
 
 use super::schemas::{Gathered, Schema, Schemas};
@@ -59,7 +59,6 @@ pub struct RequestBody {
 pub struct Response {
     /// By their names in small letters.
     pub headers: BTreeMap<String, Header>,
-    /// By media type.
     pub content: HashMap<String, Schema>,
     /// What may come on a stream; the first that fits counts.
     pub events: Vec<EventForm>,

@@ -12,7 +12,6 @@ pub struct Schemas {
     indices: Vec<SchemaIndex>,
 }
 
-/// One of them.
 pub type Schema = usize;
 
 /// Schemas that are still gathered: all of them share the components of the document.

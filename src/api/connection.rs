@@ -1,0 +1,220 @@
+//! A connection on which unreadable requests are refused like all others: with a problem, an id,
+//! a count and a line in the log.
+//!
+//! Bytes that cannot be parsed never become a request. actix answers them by itself, with a head
+//! and no body, and offers no hook. Such a head is recognised on its way out: it is the only one
+//! without the id that each request of ours gets. Every other write passes after a look at its last
+//! four bytes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use actix_web::http::StatusCode;
+use memchr::memmem;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::Services;
+use super::access;
+use super::problem::{Code, Problem};
+
+/// What ends a head, and few bodies.
+const HEAD_END: &[u8] = b"\r\n\r\n";
+const HEAD_BEGINNING: &[u8] = b"HTTP/1.";
+/// Bytes that a head of actix's own has at the most.
+const MOST_HEAD_BYTES: usize = 512;
+
+/// A client's connection. It is 16 bytes larger than its socket.
+pub struct Connection {
+    socket: TcpStream,
+    services: Arc<Services>,
+    /// What is still to be written in place of a head of actix's own.
+    answer: Option<Box<Answer>>,
+}
+
+struct Answer {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Connection {
+    /// A connection to this service.
+    #[must_use]
+    pub fn new(socket: TcpStream, services: Arc<Services>) -> Self {
+        Self {
+            socket,
+            services,
+            answer: None,
+        }
+    }
+
+    /// Writes the whole answer, then says that the head has been written.
+    fn poll_answer(&mut self, context: &mut Context<'_>, head: usize) -> Poll<io::Result<usize>> {
+        while let Some(answer) = &mut self.answer {
+            let left = &answer.bytes[answer.written..];
+            if left.is_empty() {
+                self.answer = None;
+                break;
+            }
+            match ready!(Pin::new(&mut self.socket).poll_write(context, left))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => answer.written += n,
+            }
+        }
+        Poll::Ready(Ok(head))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if bytes.ends_with(HEAD_END)
+            && let Some(refusal) = Refusal::at_the_end_of(bytes)
+        {
+            if refusal.at > 0 {
+                // Answers to requests before it.
+                let before = &bytes[..refusal.at];
+                return Pin::new(&mut this.socket).poll_write(context, before);
+            }
+            if this.answer.is_none() {
+                this.answer = Some(Box::new(refusal.answer(&this.services)));
+            }
+            return this.poll_answer(context, bytes.len());
+        }
+        Pin::new(&mut this.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+    }
+}
+
+/// A head of actix's own, which refuses something unreadable.
+struct Refusal<'a> {
+    at: usize,
+    head: &'a str,
+    problem: Problem,
+}
+
+impl<'a> Refusal<'a> {
+    fn at_the_end_of(bytes: &'a [u8]) -> Option<Self> {
+        let tail = bytes.len().saturating_sub(MOST_HEAD_BYTES);
+        let at = tail + memmem::rfind(&bytes[tail..], HEAD_BEGINNING)?;
+        let head = std::str::from_utf8(&bytes[at..]).ok()?;
+        let is_bodiless = header(head, "content-length") == Some("0");
+        let is_ours = header(head, "x-request-id").is_some();
+        let status = head.get(9..12)?.parse().ok()?;
+        let problem = problem(StatusCode::from_u16(status).ok()?)?;
+        (is_bodiless && !is_ours).then_some(Self { at, head, problem })
+    }
+
+    /// The same head with a body.
+    fn answer(&self, app: &Services) -> Answer {
+        let id = access::unreadable(app, &self.problem);
+        let json = self.problem.json();
+        let status_line = self.head.lines().next().unwrap_or_default();
+        let date = header(self.head, "date").map(|date| format!("date: {date}\r\n"));
+        let answer = format!(
+            "{status_line}\r\ncontent-length: {}\r\nconnection: close\r\n\
+             content-type: application/problem+json\r\ncache-control: no-store\r\n\
+             x-request-id: {id}\r\n{}\r\n{json}",
+            json.len(),
+            date.unwrap_or_default()
+        );
+        Answer {
+            bytes: answer.into_bytes(),
+            written: 0,
+        }
+    }
+}
+
+/// The value of a header.
+fn header<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+    Some(value.trim())
+}
+
+/// What actix means by a status that it answers by itself.
+fn problem(status: StatusCode) -> Option<Problem> {
+    let (code, detail) = match status {
+        StatusCode::BAD_REQUEST => (
+            Code::MalformedRequest,
+            "This is no HTTP/1.1 request: its request line, a header, or the length or a chunk of its \
+             body cannot be read.",
+        ),
+        StatusCode::REQUEST_TIMEOUT => (
+            Code::HeadTimeout,
+            "The head of the request did not arrive in time.",
+        ),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+            Code::HeadTooLarge,
+            "The head of the request has more than 96 headers, or more than 131,072 bytes.",
+        ),
+        _ => return None,
+    };
+    Some(Problem::new(status, code, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(bytes: &str) -> Option<(usize, &'static str)> {
+        let refusal = Refusal::at_the_end_of(bytes.as_bytes())?;
+        Some((refusal.at, refusal.problem.code().as_str()))
+    }
+
+    #[test]
+    fn heads_of_refusals_that_are_not_ours_are_recognised_and_nothing_else() {
+        let rest = "content-length: 0\r\ndate: Sun, 02 Nov 2025 12:00:00 GMT\r\n\r\n";
+        let bad = format!("HTTP/1.1 400 Bad Request\r\n{rest}");
+        let before = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let ours = bad.replace("date:", "x-request-id: r-1\r\ndate:");
+        for (bytes, expected) in [
+            (bad.clone(), Some((0, "malformed_request"))),
+            (bad.replace("1.1", "1.0"), Some((0, "malformed_request"))),
+            (
+                bad.replace("400 Bad Request", "408 Request Timeout"),
+                Some((0, "head_timeout")),
+            ),
+            (
+                bad.replace("400 Bad Request", "431 Request Header Fields Too Large"),
+                Some((0, "head_too_large")),
+            ),
+            (
+                format!("{before}{bad}"),
+                Some((before.len(), "malformed_request")),
+            ),
+            (ours, None),
+            (bad.replace("length: 0", "length: 7"), None),
+            (bad.replace("400 Bad Request", "204 No Content"), None),
+            ("HTTP/1.1 100 Continue\r\n\r\n".to_owned(), None),
+            ("0\r\n\r\n".to_owned(), None),
+            ("HTTP/1.1 4\r\n\r\n".to_owned(), None),
+            (format!("{bad}{}", "x".repeat(MOST_HEAD_BYTES)), None),
+        ] {
+            assert_eq!(found(&bytes), expected, "{bytes}");
+        }
+    }
+}

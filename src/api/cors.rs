@@ -1,0 +1,95 @@
+//! Which web pages may call: our own, and those of configured origins.
+//!
+//! A page elsewhere is refused before its request does anything: by the time a browser
+//! withholds the answer, the request has been carried out.
+
+use std::sync::Arc;
+
+use actix_cors::Cors;
+use actix_web::dev::RequestHead;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
+
+use super::problem::{Code, Problem};
+
+/// Browsers may remember the permission for so long.
+const MAX_AGE_SECONDS: usize = 3_600;
+
+/// Origins that may call beside our own.
+#[derive(Clone, Debug)]
+pub struct Origins(Arc<[String]>);
+
+impl Origins {
+    #[must_use]
+    pub fn new(others: &[String]) -> Self {
+        Self(others.into())
+    }
+
+    /// Whether any other may call: without one, browsers have nothing to ask.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    fn allows(&self, origin: &str, head: &RequestHead) -> bool {
+        let host = head
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
+        let origin_host = origin.split_once("://").map(|(_, host)| host);
+        let is_ours = origin_host.is_some() && origin_host == host;
+        is_ours
+            || self
+                .0
+                .iter()
+                .any(|other| other.eq_ignore_ascii_case(origin))
+    }
+
+    /// Why a page's request is refused, if it is.
+    #[must_use]
+    pub fn refuse(&self, head: &RequestHead) -> Option<Problem> {
+        let origin = head.headers().get(header::ORIGIN)?;
+        if origin
+            .to_str()
+            .is_ok_and(|origin| self.allows(origin, head))
+        {
+            return None;
+        }
+        let detail = "Pages of this origin may not call. Add it to PORCHLIGHT_CORS_ORIGINS.";
+        Some(Problem::new(StatusCode::FORBIDDEN, Code::OriginNotAllowed, detail).at("Origin"))
+    }
+
+    /// The protocol by which browsers ask.
+    pub fn cors(&self) -> Cors {
+        let origins = self.clone();
+        let headers = [
+            "authorization",
+            "content-type",
+            "last-event-id",
+            "idempotency-key",
+            "if-match",
+            "lock-fence",
+            "cache-control",
+            "x-request-id",
+        ]
+        .map(HeaderName::from_static);
+        Cors::default()
+            .allowed_origin_fn(move |origin, head| {
+                origin
+                    .to_str()
+                    .is_ok_and(|origin| origins.allows(origin, head))
+            })
+            .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
+            .allowed_headers(headers)
+            .expose_headers([
+                "stream-position",
+                "retry-after",
+                "x-request-id",
+                "etag",
+                "location",
+                "idempotency-replayed",
+            ])
+            .supports_credentials()
+            .max_age(MAX_AGE_SECONDS)
+    }
+}

@@ -1,0 +1,62 @@
+//! Health and metrics.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use serde_json::json;
+
+use super::Context;
+use super::problem::{Code, Problem};
+
+/// How long the database may take to answer a look.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "live"}))
+}
+
+/// The service can do its work: it is not stopping, its database answers and is
+/// migrated, its follower follows.
+pub async fn ready(context: Context) -> Result<HttpResponse, Problem> {
+    let not_ready = |detail: &'static str| Problem::unavailable(Code::NotReady, detail);
+    if context.dispatcher.draining().is_some() {
+        return Err(not_ready("The service is stopping."));
+    }
+    // Reads a table of ours: it fails without a database and without migrations alike.
+    let look = sqlx::query_scalar!(r#"select count(*) as "n!" from porchlight.origin"#);
+    let look = async {
+        let mut connection = context.services.pool.acquire().await?;
+        look.fetch_one(&mut *connection).await
+    };
+    match tokio::time::timeout(DATABASE_TIMEOUT, look).await {
+        Ok(Ok(_)) => {}
+        _ => {
+            return Err(not_ready(
+                "The database does not answer, or is not migrated.",
+            ));
+        }
+    }
+    if context.services.streams.log_handle.contact().is_lost() {
+        return Err(not_ready("The follower does not reach the database."));
+    }
+    Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
+}
+
+pub async fn metrics(context: Context) -> HttpResponse {
+    let metrics = &context.services.metrics;
+    let fanout = &context.services.fanout;
+    metrics
+        .memory_bytes
+        .set(i64::try_from(fanout.bytes()).unwrap_or(i64::MAX));
+    let uploads = context.services.uploads.memory_bytes();
+    metrics
+        .upload_memory_bytes
+        .set(i64::try_from(uploads).unwrap_or(i64::MAX));
+    metrics
+        .brokers_active
+        .set(i64::try_from(fanout.active().len()).unwrap_or(i64::MAX));
+    HttpResponse::build(StatusCode::OK)
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(metrics.text())
+}

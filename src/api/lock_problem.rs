@@ -1,0 +1,75 @@
+//! Why a lock is refused, as clients are told it, and what can be done.
+
+use actix_web::http::StatusCode;
+use serde_json::json;
+
+use super::problem::{Code, Problem};
+use crate::collab::{InvalidLease, Lock, LockError};
+use crate::directory::RecordError;
+use crate::log::timestamp;
+
+impl From<LockError> for Problem {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::UnknownRecord(record) => RecordError::Unknown(record).into(),
+            LockError::Locked(lock) => locked(&lock),
+            LockError::OwnLock(lock) => own_lock(&lock),
+            LockError::TakeoverRefused(lock) => refused(&lock),
+            LockError::NotLocked(record) => {
+                let detail = format!("Nobody holds the lock on {record}. It can be had.");
+                Self::new(StatusCode::NOT_FOUND, Code::NotLocked, detail)
+            }
+            LockError::UnknownSession(session) => {
+                let detail = format!(
+                    "You hold the lock, but not with the session {session}. Lock the record with \
+                     it to share the lock."
+                );
+                Self::new(StatusCode::NOT_FOUND, Code::UnknownSession, detail).at("session")
+            }
+            LockError::TooManySessions => {
+                let detail = "Too many of your sessions share this lock. Let one of them go first.";
+                Self::new(StatusCode::CONFLICT, Code::TooManySessions, detail).at("session")
+            }
+            LockError::TooManyWaiting => {
+                let detail = "Too many users wait for this lock already.";
+                Self::new(StatusCode::CONFLICT, Code::TooManyWaiting, detail)
+            }
+            LockError::Busy | LockError::Moved => Self::unavailable(
+                Code::Busy,
+                "Somebody else is changing this lock, or writes under it. Nothing was changed. \
+                 Try again.",
+            ),
+            LockError::Database(error) => Self::database(&error),
+        }
+    }
+}
+
+fn locked(lock: &Lock) -> Problem {
+    let detail = format!(
+        "{} has held the lock since {}, until {}. Wait for its end, or ask for it with POST \
+         /locks/{}/{}/request. Admins may take it over, and so may anyone once its holder is gone.",
+        lock.holder.user_id,
+        timestamp(lock.locked_at),
+        timestamp(lock.locked_until),
+        lock.module,
+        lock.record_id,
+    );
+    Problem::new(StatusCode::CONFLICT, Code::Locked, detail).with_lock(json!(lock))
+}
+
+fn own_lock(lock: &Lock) -> Problem {
+    let detail = "You hold the lock yourself. Lock the record to share it with another session.";
+    Problem::new(StatusCode::CONFLICT, Code::OwnLock, detail).with_lock(json!(lock))
+}
+
+fn refused(lock: &Lock) -> Problem {
+    let detail = "Only admins may take over a lock while its holder is there. Ask for it instead.";
+    Problem::new(StatusCode::FORBIDDEN, Code::TakeoverRefused, detail).with_lock(json!(lock))
+}
+
+impl From<InvalidLease> for Problem {
+    fn from(error: InvalidLease) -> Self {
+        let detail = format!("leaseSeconds: {error}.");
+        Self::bad_request(Code::InvalidLease, detail).at("leaseSeconds")
+    }
+}

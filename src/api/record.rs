@@ -1,0 +1,65 @@
+//! Records as paths and bodies name them.
+
+use actix_web::http::StatusCode;
+
+use super::Context;
+use super::problem::{Code, Problem};
+use crate::directory::Module;
+use crate::directory::RecordError;
+use crate::platform::{ModuleName, RecordId, RecordPath};
+
+/// The record of a path's `{module}/{id}`.
+pub fn record_path((module, id): (String, String)) -> Result<RecordPath, Problem> {
+    Ok(RecordPath {
+        module: module
+            .parse()
+            .map_err(|e| Problem::bad_parameter("module", e))?,
+        id: id.parse().map_err(|e| Problem::bad_parameter("id", e))?,
+    })
+}
+
+impl Context {
+    /// The module of this name, which a body or a path has in `field`.
+    pub fn module(&self, name: &ModuleName, field: &str) -> Result<&Module, Problem> {
+        self.services.modules.get(name).ok_or_else(|| {
+            let detail = format!(
+                "There is no module {name}; there are {}.",
+                self.services.modules.names()
+            );
+            Problem::bad_request(Code::UnknownModule, detail).at(field)
+        })
+    }
+}
+
+/// A record as bodies name it.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RecordBody {
+    pub module: ModuleName,
+    pub record_id: RecordId,
+}
+
+impl From<RecordBody> for RecordPath {
+    fn from(body: RecordBody) -> Self {
+        Self {
+            module: body.module,
+            id: body.record_id,
+        }
+    }
+}
+
+impl From<RecordError> for Problem {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Unknown(record) => {
+                let detail = format!("There is no record {record} that you may see.");
+                Self::new(StatusCode::NOT_FOUND, Code::UnknownRecord, detail).at("recordId")
+            }
+            RecordError::Database(error) => Self::database(&error),
+            RecordError::Unavailable => Self::unavailable(
+                Code::DatabaseUnavailable,
+                "The database did not answer. Try again.",
+            ),
+        }
+    }
+}

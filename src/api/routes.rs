@@ -1,0 +1,156 @@
+//! Every endpoint, once: what is served and what `openapi.yaml` is held against.
+
+use std::collections::BTreeMap;
+use std::future::ready;
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::{FromRequest, Handler, HttpRequest, Responder, Route, guard, web};
+
+use super::limited::Limited;
+use super::problem::{Code, Problem};
+use super::{
+    activity, console, get_events, health, locks, notifications, openapi, post_events,
+    post_signals, presence, records, streams, task_output, tasks, tasks_worker, uploads,
+};
+
+/// A method and a path, and who answers.
+pub struct Endpoint {
+    pub method: Method,
+    /// The path, with `{names}` for its parts.
+    pub path: &'static str,
+    /// Whether HEAD is answered as well, as GET is but for the body.
+    has_head: bool,
+    route: Route,
+}
+
+/// A function per method, named like it.
+macro_rules! methods {
+    ($($name:ident: $method:ident),+) => {$(
+        fn $name<F, Args>(path: &'static str, handler: F) -> Endpoint
+        where
+            F: Handler<Args>,
+            Args: FromRequest + 'static,
+            F::Output: Responder + 'static,
+        {
+            let route = web::method(Method::$method).to(Limited(handler));
+            Endpoint { method: Method::$method, path, has_head: false, route }
+        }
+    )+};
+}
+
+methods!(stream: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE);
+
+/// What has an end can be asked for its headers alone.
+fn get<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let either = guard::Any(guard::Get()).or(guard::Head());
+    Endpoint {
+        method: Method::GET,
+        path,
+        has_head: true,
+        route: web::route().guard(either).to(Limited(handler)),
+    }
+}
+
+#[must_use]
+pub fn all() -> Vec<Endpoint> {
+    vec![
+        get("/", console::index),
+        get("/console/{file}", console::file),
+        stream("/stream", streams::all),
+        stream("/stream/user", streams::user),
+        stream("/stream/team", streams::team),
+        stream("/stream/broker", streams::broker),
+        stream("/stream/records/{module}/{id}", streams::record),
+        get("/events", get_events::list),
+        post("/events", post_events::publish),
+        post("/presence/heartbeat", presence::heartbeat),
+        post("/presence/leave", presence::leave),
+        get("/presence", presence::list),
+        post("/signals", post_signals::send),
+        get("/locks", locks::list),
+        post("/locks", locks::acquire),
+        delete("/locks/{module}/{id}", locks::release),
+        post("/locks/{module}/{id}/renew", locks::renew),
+        post("/locks/{module}/{id}/request", locks::request),
+        post("/locks/{module}/{id}/takeover", locks::take_over),
+        stream("/stream/worker", streams::worker),
+        get("/tasks", tasks::list),
+        post("/tasks", tasks::create),
+        post("/tasks/claim", tasks_worker::claim),
+        get("/tasks/{id}", tasks::find),
+        post("/tasks/{id}/cancel", tasks::cancel),
+        post("/tasks/{id}/retry", tasks::retry),
+        post("/tasks/{id}/progress", tasks_worker::progress),
+        post("/tasks/{id}/complete", tasks_worker::complete),
+        post("/tasks/{id}/fail", tasks_worker::fail),
+        post("/tasks/{id}/cancelled", tasks_worker::cancelled),
+        stream("/tasks/{id}/output", task_output::read),
+        post("/tasks/{id}/output", task_output::write),
+        get("/notifications", notifications::list),
+        post("/notifications", notifications::post),
+        post("/notifications/{id}/read", notifications::read),
+        post("/notifications/read-all", notifications::read_all),
+        get("/notifications/preferences", notifications::preferences),
+        put("/notifications/preferences", notifications::prefer),
+        get("/activity", activity::list),
+        get("/health/live", health::live),
+        get("/health/ready", health::ready),
+        get("/metrics", health::metrics),
+        get("/openapi.json", openapi::document),
+        get("/records", records::catalogue),
+        get("/records/{module}", records::list),
+        post("/records/{module}", records::create),
+        get("/records/{module}/{id}", records::get),
+        patch("/records/{module}/{id}", records::patch),
+        delete("/records/{module}/{id}", records::delete),
+        post("/records/{module}/{id}/archive", records::archive),
+        post("/records/{module}/{id}/restore", records::restore),
+        post("/uploads", uploads::create),
+    ]
+}
+
+/// Registers all endpoints, and answers for what is none.
+pub fn configure(service: &mut web::ServiceConfig) {
+    let mut paths: BTreeMap<_, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in all() {
+        // Paths are tried in order, and those with names in them take long to compare.
+        let has_names = endpoint.path.contains('{');
+        let paths = paths.entry((has_names, endpoint.path));
+        paths.or_default().push(endpoint);
+    }
+    for ((_, path), endpoints) in paths {
+        let methods = endpoints.iter().flat_map(|e| {
+            let head = e.has_head.then_some("HEAD");
+            [e.method.as_str()].into_iter().chain(head)
+        });
+        let methods: Vec<_> = methods.collect();
+        let allowed = methods.join(", ");
+        let resource = endpoints
+            .into_iter()
+            .fold(web::resource(path), |r, e| r.route(e.route));
+        service.service(resource.default_service(web::to(move || ready(other_method(&allowed)))));
+    }
+    service.default_service(web::to(|request: HttpRequest| {
+        ready(no_such_path(&request))
+    }));
+}
+
+fn other_method(allowed: &str) -> Problem {
+    let detail = format!("This path takes {allowed}.");
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Code::MethodNotAllowed,
+        detail,
+    )
+    .allowing(allowed.to_owned())
+}
+
+pub(super) fn no_such_path(request: &HttpRequest) -> Problem {
+    let detail = format!("There is nothing at {}. See /openapi.json.", request.path());
+    Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
+}

@@ -1,0 +1,272 @@
+//! `GET /stream…`: the streams.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+
+use super::problem::Problem;
+use super::record::record_path;
+use super::{Context, access, query};
+use crate::directory::Member;
+use crate::fanout::{CloseReason, Encoding};
+use crate::identity::Caller;
+use crate::log::Cursor;
+use crate::platform::TeamId;
+use crate::stream;
+use crate::stream::{Filter, Opening, Refusal, Scope, Since, wire};
+
+/// The caller, or why there is none: a stream that may be had later is told so with a 200.
+pub(super) type Asker = Result<Caller, Problem>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamQuery {
+    types: Option<String>,
+    records: Option<String>,
+    since: Option<String>,
+    named: Option<String>,
+    team: Option<String>,
+}
+
+/// Everything the caller may see.
+pub async fn all(
+    request: HttpRequest,
+    caller: Asker,
+    context: Context,
+) -> Result<HttpResponse, Problem> {
+    stream(&request, caller, &context, |team| {
+        only(team.as_ref(), Scope::All)
+    })
+    .await
+}
+
+/// What is told to the caller alone.
+pub async fn user(
+    request: HttpRequest,
+    caller: Asker,
+    context: Context,
+) -> Result<HttpResponse, Problem> {
+    stream(&request, caller, &context, |team| {
+        only(team.as_ref(), Scope::User)
+    })
+    .await
+}
+
+/// The caller's teams, or one of them.
+pub async fn team(
+    request: HttpRequest,
+    caller: Asker,
+    context: Context,
+) -> Result<HttpResponse, Problem> {
+    stream(&request, caller, &context, |team| Ok(Scope::Team(team))).await
+}
+
+/// What is told to the whole broker.
+pub async fn broker(
+    request: HttpRequest,
+    caller: Asker,
+    context: Context,
+) -> Result<HttpResponse, Problem> {
+    stream(&request, caller, &context, |team| {
+        only(team.as_ref(), Scope::Broker)
+    })
+    .await
+}
+
+pub async fn worker(
+    request: HttpRequest,
+    caller: Asker,
+    context: Context,
+) -> Result<HttpResponse, Problem> {
+    stream(&request, caller, &context, |team| {
+        only(team.as_ref(), Scope::Worker)
+    })
+    .await
+}
+
+pub async fn record(
+    request: HttpRequest,
+    caller: Asker,
+    context: Context,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let record = record_path(path.into_inner())?;
+    stream(&request, caller, &context, |team| {
+        only(team.as_ref(), Scope::Record(record))
+    })
+    .await
+}
+
+fn only(team: Option<&TeamId>, scope: Scope) -> Result<Scope, Problem> {
+    match team {
+        None => Ok(scope),
+        Some(_) => Err(Problem::bad_parameter(
+            "team",
+            "belongs to /stream/team only",
+        )),
+    }
+}
+
+async fn stream(
+    request: &HttpRequest,
+    caller: Asker,
+    context: &Context,
+    scope: impl FnOnce(Option<TeamId>) -> Result<Scope, Problem>,
+) -> Result<HttpResponse, Problem> {
+    if let Err(problem) = &caller
+        && !problem.is_for_later()
+    {
+        return Err(problem.clone());
+    }
+    let query: StreamQuery = query::parse(request)?;
+    let team = query.team.as_deref().map(str::parse).transpose();
+    let scope = scope(team.map_err(|e| Problem::bad_parameter("team", e))?)?;
+    let is_record = matches!(scope, Scope::Record(..));
+    if is_record && query.records.is_some() {
+        return Err(Problem::bad_parameter(
+            "records",
+            "is given by the path here",
+        ));
+    }
+    let filter = Filter::parse(query.types.as_deref(), query.records.as_deref())
+        .map_err(|e| Problem::bad_parameter(e.field, e.error))?;
+    let since = since(request.headers(), query.since.as_deref())?;
+    let encoding = Encoding {
+        gzip: accepts_gzip(request.headers()),
+        named: named(&query)?,
+    };
+    let Ok(caller) = caller else {
+        return Ok(later(context, encoding, CloseReason::Unavailable));
+    };
+    let id = access::request_id(request);
+    let opening = Opening {
+        request: id.clone(),
+        caller,
+        member: request.extensions().get::<Member>().cloned(),
+        scope,
+        filter,
+        since,
+        encoding,
+    };
+    match stream::open(&context.services.streams, &context.dispatcher, opening).await {
+        Ok(body) => Ok(head(encoding).body(body)),
+        Err(Refusal::Scope(error)) => Err(error.into()),
+        Err(Refusal::Later(reason)) => {
+            stream::log_refusal(&context.services.streams.lines, &id, reason);
+            Ok(later(context, encoding, reason))
+        }
+    }
+}
+
+fn named(query: &StreamQuery) -> Result<bool, Problem> {
+    match query.named.as_deref() {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(_) => Err(Problem::bad_parameter("named", "must be true or false")),
+    }
+}
+
+/// Where to start. The header wins: it is newer than the parameter, which a browser
+/// sends again and again. A header that makes no sense is answered with a reset and not
+/// with an error, which would end a browser's stream for good.
+fn since(headers: &HeaderMap, parameter: Option<&str>) -> Result<Since, Problem> {
+    let parameter = parameter.map(str::parse).transpose();
+    let parameter: Option<Since> = parameter.map_err(|e| Problem::bad_parameter("since", e))?;
+    let header = headers
+        .get("Last-Event-ID")
+        .filter(|value| !value.is_empty());
+    Ok(
+        match header.map(|value| value.to_str().ok().and_then(|id| id.parse::<Cursor>().ok())) {
+            Some(Some(cursor)) => Since::After(cursor),
+            Some(None) => Since::Unreadable,
+            None => parameter.unwrap_or(Since::Now),
+        },
+    )
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
+        is_gzip && weight.unwrap_or(1.0) > 0.0
+    })
+}
+
+/// The head of every stream, also of those that end at once.
+pub(super) fn head(encoding: Encoding) -> actix_web::HttpResponseBuilder {
+    let mut head = HttpResponse::Ok();
+    head.insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
+        .insert_header((header::VARY, "Accept-Encoding"))
+        .insert_header(("X-Accel-Buffering", "no"));
+    if encoding.gzip {
+        head.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    head
+}
+
+/// Not now: said with a 200, because any other status ends a browser's stream for good.
+pub(super) fn later(context: &Context, encoding: Encoding, reason: CloseReason) -> HttpResponse {
+    let services: &Arc<stream::StreamServices> = &context.services.streams;
+    services
+        .metrics
+        .streams_closed
+        .get_or_create(&[("reason", reason.as_str())])
+        .inc();
+    let spread = services.retry_spread();
+    let retry = services.dice.between(wire::RETRY_FLOOR, spread);
+    let text = wire::closing(encoding.named, reason, retry);
+    let encoding = Encoding {
+        gzip: false,
+        ..encoding
+    };
+    head(encoding).body(wire::encoded(encoding, &text))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn gzip_is_taken_where_it_is_accepted() {
+        for (value, taken) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("deflate, br", false),
+            ("", false),
+        ] {
+            let request = TestRequest::default().insert_header(("Accept-Encoding", value));
+            assert_eq!(
+                accepts_gzip(request.to_http_request().headers()),
+                taken,
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_header_wins_and_an_empty_one_is_none() {
+        let since = |header: &str, parameter| {
+            let request = TestRequest::default().insert_header(("Last-Event-ID", header));
+            since(request.to_http_request().headers(), parameter).unwrap()
+        };
+        assert_eq!(
+            since("7-a", Some("3-a")),
+            Since::After("7-a".parse().unwrap())
+        );
+        assert_eq!(since("", Some("0")), Since::Everything);
+        assert_eq!(since("", None), Since::Now);
+        assert_eq!(since("urn:uuid:1", Some("3")), Since::Unreadable);
+    }
+}

@@ -1,0 +1,117 @@
+//! Why a task is refused, as clients are told it, and what can be done.
+
+use actix_web::http::StatusCode;
+
+use super::problem::{Code, Problem};
+use crate::stream::UnknownScope;
+use crate::tasks::ClaimError;
+use crate::tasks::{Lost, MOST_CHILDREN, State, TaskError, WrongParams, output};
+
+impl From<TaskError> for Problem {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::Unknown(id) => {
+                let detail = format!("There is no task {id} that you may see.");
+                Self::new(StatusCode::NOT_FOUND, Code::UnknownTask, detail)
+            }
+            TaskError::NotYours(id) => {
+                let detail = format!("The task {id} is another user's: you may see it, no more.");
+                Self::new(StatusCode::FORBIDDEN, Code::NotYourTask, detail)
+            }
+            TaskError::UnknownTeam(team) => UnknownScope::Team(team).into(),
+            TaskError::WrongParams(wrong) => wrong_params(*wrong),
+            TaskError::WrongState(state) => wrong_state(state),
+            TaskError::AlreadyRetried => {
+                let detail = "The task was retried before. Retry its successor, if need be.";
+                Self::new(StatusCode::CONFLICT, Code::AlreadyRetried, detail)
+            }
+            TaskError::KeyReused => {
+                let detail = "You used this idempotency key with another body. Use a new key for a \
+                              new request.";
+                Self::new(StatusCode::CONFLICT, Code::IdempotencyKeyReused, detail)
+                    .at("Idempotency-Key")
+            }
+            TaskError::LeaseLost(lost) => lease_lost(lost),
+            TaskError::WrongOffset(offset) => {
+                let detail = format!("The output goes on at byte {offset}, or differs there.");
+                Self::new(StatusCode::CONFLICT, Code::WrongOffset, detail)
+                    .at("offset")
+                    .showing("offset", &offset)
+            }
+            TaskError::OutputTooLarge => {
+                let most = output::MOST_BYTES;
+                let detail = format!("A task has {most} bytes of output at the most.");
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::OutputTooLarge, detail).at("text")
+            }
+            TaskError::Busy => Self::unavailable(
+                Code::Busy,
+                "Somebody else is changing this task, or too many reports wait. Nothing was \
+                 changed. Try again.",
+            ),
+            TaskError::Unconfirmed => Self::unavailable(
+                Code::Unconfirmed,
+                "The database did not confirm the report in time. Send the next one.",
+            ),
+            TaskError::Database(error) => Self::database(&error),
+            parent => parent_problem(&parent).at("parent"),
+        }
+    }
+}
+
+fn parent_problem(error: &TaskError) -> Problem {
+    match error {
+        TaskError::ParentIsChild(id) => {
+            let detail = format!("The task {id} is a step of a workflow itself, and has none.");
+            Problem::bad_request(Code::ParentIsChild, detail)
+        }
+        TaskError::ParentBusy(state) => {
+            let detail = format!(
+                "The parent is {state}: steps are added while it is queued, or a workflow that runs."
+            );
+            Problem::new(StatusCode::CONFLICT, Code::WrongState, detail)
+                .showing("state", &state.as_str())
+        }
+        TaskError::TooManyChildren => {
+            let detail = format!("A workflow has {MOST_CHILDREN} steps at the most.");
+            Problem::new(StatusCode::CONFLICT, Code::TooManyChildren, detail)
+        }
+        _ => {
+            let detail = "There is no such task among yours.";
+            Problem::new(StatusCode::NOT_FOUND, Code::UnknownTask, detail)
+        }
+    }
+}
+
+fn wrong_params(wrong: WrongParams) -> Problem {
+    let problem = Problem::bad_request(Code::InvalidParams, wrong.detail).at(wrong.field);
+    problem.showing("reason", &wrong.reason)
+}
+
+fn wrong_state(state: State) -> Problem {
+    let detail = format!("The task is {state}: that cannot be done with it now.");
+    Problem::new(StatusCode::CONFLICT, Code::WrongState, detail).showing("state", &state.as_str())
+}
+
+fn lease_lost(lost: Lost) -> Problem {
+    let why = match lost {
+        Lost::Cancelled => "The task was cancelled.",
+        Lost::Ended => "The task has ended.",
+        Lost::Expired => "The lease ran out, and the task waits for another attempt.",
+        Lost::Claimed => "The task is at another claim.",
+    };
+    let detail = format!("{why} Stop working on it: nothing that you report counts any more.");
+    Problem::new(StatusCode::CONFLICT, Code::LeaseLost, detail).showing("reason", &lost.as_str())
+}
+
+impl From<ClaimError> for Problem {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Scope(error) => error.into(),
+            ClaimError::Task(error) => error.into(),
+            ClaimError::Unavailable => Self::unavailable(
+                Code::DatabaseUnavailable,
+                "The log cannot be read at the moment. Try again.",
+            ),
+        }
+    }
+}

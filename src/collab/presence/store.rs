@@ -1,0 +1,303 @@
+//! Signs of life in the table: instances write their own and read the others'.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::moment::Moment;
+use super::sign::{RecordInUse, Session, SignOfLife, Status};
+use crate::platform::{BrokerId, UserId};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PresenceKey {
+    pub broker: BrokerId,
+    pub user: UserId,
+    pub session: Session,
+}
+
+/// A sign that another instance wrote.
+#[derive(Debug)]
+pub struct StoredSign {
+    pub key: PresenceKey,
+    pub instance: Arc<str>,
+    /// The writer's count of writes.
+    pub flush: i64,
+    pub sign: SignOfLife,
+}
+
+/// Says that this instance lives for `lease` from now. Tells whether the others may have taken
+/// it for gone before.
+pub async fn live(
+    connection: &mut PgConnection,
+    instance: &str,
+    lease: Duration,
+) -> sqlx::Result<bool> {
+    let lives = sqlx::query!(
+        r#"with before as (select live_until from porchlight.instances where instance = $1)
+         insert into porchlight.instances (instance, live_until)
+         values ($1, clock_timestamp() + $2 * interval '1 ms')
+         on conflict (instance) do update set live_until = excluded.live_until
+         returning coalesce((select live_until <= clock_timestamp() from before), true)
+             as "was_gone!""#,
+        instance,
+        ms(lease),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(lives.was_gone)
+}
+
+/// The other instances, and for how many milliseconds each is sure to live.
+pub async fn others(
+    connection: &mut PgConnection,
+    instance: &str,
+) -> sqlx::Result<Vec<(Arc<str>, i64)>> {
+    let rows = sqlx::query!(
+        r#"select instance,
+               (extract(epoch from live_until - clock_timestamp()) * 1000)::bigint as "ms_left!"
+           from porchlight.instances where instance <> $1"#,
+        instance,
+    )
+    .fetch_all(connection)
+    .await?;
+    let row = rows.into_iter();
+    Ok(row.map(|row| (row.instance.into(), row.ms_left)).collect())
+}
+
+/// Writes signs under the next count of this instance's writes.
+pub async fn write(
+    connection: &mut PgConnection,
+    (instance, flush): (&str, i64),
+    signs: &[(PresenceKey, SignOfLife)],
+    now: Moment,
+) -> sqlx::Result<()> {
+    let columns = SignColumns::of(signs, now);
+    sqlx::query!(
+        "insert into porchlight.presence as p (broker_id, user_id, session, instance, flush, teams,
+             status, viewing, viewing_audience, editing, editing_audience, said_at, active_at,
+             live_until)
+         select broker_id, user_id, session, $1, $2, teams, status, viewing, viewing_audience,
+             editing, editing_audience,
+             statement_timestamp() + said_in * interval '1 ms',
+             statement_timestamp() + active_in * interval '1 ms',
+             statement_timestamp() + ends_in * interval '1 ms'
+         from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                 $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[])
+             as s(broker_id, user_id, session, teams, status, viewing, viewing_audience, editing,
+                 editing_audience, said_in, active_in, ends_in)
+         on conflict (broker_id, user_id, session, instance) do update set
+             flush = excluded.flush, teams = excluded.teams, status = excluded.status,
+             viewing = excluded.viewing, viewing_audience = excluded.viewing_audience,
+             editing = excluded.editing, editing_audience = excluded.editing_audience,
+             said_at = excluded.said_at, active_at = excluded.active_at,
+             live_until = excluded.live_until
+         -- A write whose outcome nobody knew may come late.
+         where excluded.flush > p.flush",
+        instance,
+        flush,
+        &columns.broker as &[&str],
+        &columns.user as &[&str],
+        &columns.session as &[&str],
+        &columns.teams,
+        &columns.status as &[&str],
+        &columns.viewing.0 as &[Option<String>],
+        &columns.viewing.1 as &[Option<String>],
+        &columns.editing.0 as &[Option<String>],
+        &columns.editing.1 as &[Option<String>],
+        &columns.said_in,
+        &columns.active_in,
+        &columns.ends_in as &[Option<i64>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What other instances have written of these brokers since what was seen of each.
+pub async fn read_on(
+    connection: &mut PgConnection,
+    seen: &[(Arc<str>, i64)],
+    brokers: &[BrokerId],
+    now: Moment,
+) -> sqlx::Result<Vec<StoredSign>> {
+    let instances: Vec<_> = seen.iter().map(|(instance, _)| &**instance).collect();
+    let flushes: Vec<_> = seen.iter().map(|(_, flush)| *flush).collect();
+    let brokers: Vec<_> = brokers.iter().map(BrokerId::as_str).collect();
+    let rows = sqlx::query_as!(
+        SignRow,
+        r#"select p.broker_id, p.user_id, p.session, p.instance, p.flush, p.teams, p.status,
+               p.viewing, p.viewing_audience, p.editing, p.editing_audience,
+               (extract(epoch from p.said_at - statement_timestamp()) * 1000)::bigint as "said_in!",
+               (extract(epoch from p.active_at - statement_timestamp()) * 1000)::bigint as "active_in!",
+               (extract(epoch from p.live_until - statement_timestamp()) * 1000)::bigint as ends_in
+           from unnest($1::text[], $2::bigint[]) as seen(instance, flush)
+           join porchlight.presence p on p.instance = seen.instance and p.flush > seen.flush
+           where p.broker_id = any($3)"#,
+        &instances as &[&str],
+        &flushes,
+        &brokers as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| row.read(now)).collect())
+}
+
+/// Everything that other instances have written of these brokers.
+pub async fn read_all(
+    connection: &mut PgConnection,
+    instance: &str,
+    brokers: &[BrokerId],
+    now: Moment,
+) -> sqlx::Result<Vec<StoredSign>> {
+    let brokers: Vec<_> = brokers.iter().map(BrokerId::as_str).collect();
+    let rows = sqlx::query_as!(
+        SignRow,
+        r#"select p.broker_id, p.user_id, p.session, p.instance, p.flush, p.teams, p.status,
+               p.viewing, p.viewing_audience, p.editing, p.editing_audience,
+               (extract(epoch from p.said_at - statement_timestamp()) * 1000)::bigint as "said_in!",
+               (extract(epoch from p.active_at - statement_timestamp()) * 1000)::bigint as "active_in!",
+               (extract(epoch from p.live_until - statement_timestamp()) * 1000)::bigint as ends_in
+           from porchlight.presence p where p.broker_id = any($1) and p.instance <> $2"#,
+        &brokers as &[&str],
+        instance,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| row.read(now)).collect())
+}
+
+/// Removes signs and instances that have had no say for `long`.
+pub async fn forget(connection: &mut PgConnection, long: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with gone as (
+             delete from porchlight.instances
+             where live_until < clock_timestamp() - $1 * interval '1 ms'
+         )
+         delete from porchlight.presence p
+         where p.live_until < clock_timestamp() - $1 * interval '1 ms'
+             or p.live_until is null and not exists (
+                 select from porchlight.instances i
+                 where i.instance = p.instance
+                     and i.live_until > clock_timestamp() - $1 * interval '1 ms')",
+        ms(long),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+struct SignRow {
+    broker_id: String,
+    user_id: String,
+    session: String,
+    instance: String,
+    flush: i64,
+    teams: String,
+    status: String,
+    viewing: Option<String>,
+    viewing_audience: Option<String>,
+    editing: Option<String>,
+    editing_audience: Option<String>,
+    said_in: i64,
+    active_in: i64,
+    ends_in: Option<i64>,
+}
+
+impl SignRow {
+    /// `None` for what no version of this service wrote.
+    fn read(self, now: Moment) -> Option<StoredSign> {
+        let session = match self.session.as_str() {
+            "" => Session::Streams,
+            name => Session::Named(name.parse().ok()?),
+        };
+        let teams = self.teams.split(',').filter(|team| !team.is_empty());
+        let sign = SignOfLife {
+            teams: teams.filter_map(|team| team.parse().ok()).collect(),
+            status: self.status.parse().ok()?,
+            viewing: place(self.viewing, self.viewing_audience, now),
+            editing: place(self.editing, self.editing_audience, now),
+            said_at: now.plus_ms(self.said_in),
+            active_at: now.plus_ms(self.active_in),
+            ends_at: self.ends_in.map(|ends_in| now.plus_ms(ends_in)),
+        };
+        let (broker, user) = (self.broker_id.parse().ok()?, self.user_id.parse().ok()?);
+        let key = PresenceKey {
+            broker,
+            user,
+            session,
+        };
+        Some(StoredSign {
+            key,
+            instance: self.instance.into(),
+            flush: self.flush,
+            sign,
+        })
+    }
+}
+
+fn place(record: Option<String>, audience: Option<String>, now: Moment) -> Option<RecordInUse> {
+    Some(RecordInUse {
+        record: record?.parse().ok()?,
+        audience: audience?.parse().ok()?,
+        looked_up_at: now,
+    })
+}
+
+type Places = (Vec<Option<String>>, Vec<Option<String>>);
+
+#[derive(Default)]
+struct SignColumns<'a> {
+    broker: Vec<&'a str>,
+    user: Vec<&'a str>,
+    session: Vec<&'a str>,
+    teams: Vec<String>,
+    status: Vec<&'a str>,
+    viewing: Places,
+    editing: Places,
+    said_in: Vec<i64>,
+    active_in: Vec<i64>,
+    ends_in: Vec<Option<i64>>,
+}
+
+impl<'a> SignColumns<'a> {
+    fn of(signs: &'a [(PresenceKey, SignOfLife)], now: Moment) -> Self {
+        let mut columns = Self::default();
+        for (key, sign) in signs {
+            columns.push(key, sign, now);
+        }
+        columns
+    }
+
+    fn push(&mut self, key: &'a PresenceKey, sign: &'a SignOfLife, now: Moment) {
+        self.broker.push(key.broker.as_str());
+        self.user.push(key.user.as_str());
+        self.session.push(match &key.session {
+            Session::Streams => "",
+            Session::Named(name) => name.as_str(),
+        });
+        let teams: Vec<_> = sign
+            .teams
+            .iter()
+            .map(crate::platform::TeamId::as_str)
+            .collect();
+        self.teams.push(teams.join(","));
+        self.status.push(Status::as_str(sign.status));
+        for (columns, place) in [
+            (&mut self.viewing, &sign.viewing),
+            (&mut self.editing, &sign.editing),
+        ] {
+            columns.0.push(place.as_ref().map(|p| p.record.to_string()));
+            columns
+                .1
+                .push(place.as_ref().map(|p| p.audience.to_string()));
+        }
+        self.said_in.push(sign.said_at.ms_after(now));
+        self.active_in.push(sign.active_at.ms_after(now));
+        self.ends_in.push(sign.ends_at.map(|end| end.ms_after(now)));
+    }
+}

@@ -1,0 +1,13 @@
+//! What of an event a caller may see.
+
+use crate::identity::Caller;
+use crate::log::Rights;
+
+/// The rights of a caller: those of the token, at this moment.
+#[must_use]
+pub fn of(caller: &Caller) -> Rights {
+    Rights {
+        user: caller.user.clone(),
+        sees_private: caller.may_administer(),
+    }
+}

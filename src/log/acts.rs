@@ -1,0 +1,156 @@
+//! Events as those read them who tell people what was done: with what was there before, which no
+//! stream is sent.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+
+use super::Head;
+use super::read::EventRow;
+use crate::log::event::{Audience, Epoch, Event};
+use crate::platform::{BrokerId, ModuleName, RecordId, UserId};
+
+struct TellingRow {
+    row: EventRow,
+    previous: Option<String>,
+}
+
+impl TellingRow {
+    fn event(self) -> Option<Event> {
+        let mut event = self.row.event()?;
+        let previous = self.previous.and_then(|p| RawValue::from_string(p).ok());
+        event.told.previous = previous.map(Arc::from);
+        Some(event)
+    }
+}
+
+/// A record of any query below; each query has a record type of its own.
+macro_rules! telling_row {
+    ($r:ident) => {
+        TellingRow {
+            previous: $r.previous,
+            row: EventRow {
+                position: $r.position,
+                audience: $r.audience,
+                r#type: $r.r#type,
+                module: $r.module,
+                record_id: $r.record_id,
+                user_id: $r.user_id,
+                version: $r.version,
+                data: $r.data,
+                changes: $r.changes,
+                private: $r.private,
+                owner_id: $r.owner_id,
+                new_owner: $r.new_owner,
+                truncated: $r.truncated,
+                created_at: $r.created_at,
+            },
+        }
+    };
+}
+
+/// What somebody may want to be told of in `(after, upto]`: ends of tasks, what becomes of locks,
+/// and what others do to somebody's records.
+pub async fn notable(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    (after, upto): (i64, i64),
+) -> sqlx::Result<Vec<Event>> {
+    let rows = sqlx::query!(
+        r#"select position as "position?", audience as "audience?", type as "type?", module, record_id,
+               user_id, version, data::text, changes::text, private::text, owner_id,
+               new_owner as "new_owner?", truncated as "truncated?", created_at as "created_at?", previous::text
+           from porchlight.events
+           where broker_id = $1 and position > $2 and position <= $3
+               and (type like 'ai:task:%' or type like '%:unlocked' or type like '%:lock\_requested'
+                   or record_id is not null and owner_id is distinct from user_id
+                       and owner_id is not null)
+           order by position"#,
+        broker.as_str(),
+        after,
+        upto,
+    )
+    .map(|r| telling_row!(r))
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(TellingRow::event).collect())
+}
+
+#[derive(Clone, Debug)]
+pub struct ActsQuery<'a> {
+    pub broker: &'a BrokerId,
+    pub audiences: &'a [Audience],
+    /// Only before this position.
+    pub before: i64,
+    pub types: &'a [String],
+    /// Only of this module.
+    pub module: Option<&'a ModuleName>,
+    /// Only of this record of the module.
+    pub record: Option<&'a RecordId>,
+    /// Only by this user.
+    pub user: Option<&'a UserId>,
+    /// How many at the most.
+    pub limit: i64,
+    /// How many bytes at the most, unless it is one act.
+    pub most_bytes: i64,
+}
+
+/// Acts, from new to old, all of one database snapshot.
+#[derive(Debug)]
+pub struct Acts {
+    pub head: Head,
+    pub events: Vec<Event>,
+    pub has_more: bool,
+}
+
+/// What was done, as far as `wanted.audiences` were told of it; `None` where there is no log.
+pub async fn list(
+    connection: &mut PgConnection,
+    wanted: &ActsQuery<'_>,
+) -> sqlx::Result<Option<Acts>> {
+    let ids: Vec<_> = wanted.audiences.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query!(
+        r#"select b.epoch, b.head, b.horizon, e.position as "position?",
+               e.audience as "audience?", e.type as "type?", e.module as "module?",
+               e.record_id as "record_id?", e.user_id as "user_id?", e.version as "version?",
+               e.data::text, e.changes::text, e.private::text, e.owner_id as "owner_id?",
+               e.new_owner as "new_owner?", e.truncated as "truncated?",
+               e.created_at as "created_at?", e.previous::text
+           from porchlight.brokers b
+           left join lateral porchlight.acts_page(b.broker_id, $2, $3, $4, $5, $6, $7, $8, $9)
+               with ordinality e on true
+           where b.broker_id = $1 order by e.ordinality"#,
+        wanted.broker.as_str(),
+        &ids,
+        wanted.before,
+        wanted.types,
+        wanted.module.map(ModuleName::as_str),
+        wanted.record.map(RecordId::as_str),
+        wanted.user.map(UserId::as_str),
+        wanted.limit,
+        wanted.most_bytes,
+    )
+    .map(|r| {
+        let head = Head {
+            epoch: Epoch::stored(&r.epoch),
+            head: r.head,
+            horizon: r.horizon,
+        };
+        (head, telling_row!(r))
+    })
+    .fetch_all(connection)
+    .await?;
+    let Some((head, _)) = rows.first() else {
+        return Ok(None);
+    };
+    let head = head.clone();
+    let last = rows.last().map(|(_, last)| last.row.position);
+    let has_more = rows.len() > 1 && last == Some(None);
+    let acts = rows.into_iter();
+    Ok(Some(Acts {
+        head,
+        events: acts.filter_map(|(_, row)| row.event()).collect(),
+        has_more,
+    }))
+}

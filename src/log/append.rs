@@ -1,0 +1,209 @@
+//! Appending: the last statement of a transaction that changes something.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::owners;
+use crate::log::event::{Epoch, Event, NewEvent};
+use crate::platform::BrokerId;
+use crate::platform::Dice;
+
+/// What one broker is to be told.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    pub broker: &'a BrokerId,
+    pub events: Vec<&'a NewEvent>,
+}
+
+impl Batch<'_> {
+    /// Whether records have other owners with it.
+    #[must_use]
+    pub fn has_new_owners(&self) -> bool {
+        self.events.iter().any(|event| event.is_new_owner)
+    }
+}
+
+/// Where a batch went. It counts only once the transaction is committed.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    pub broker: BrokerId,
+    pub epoch: Epoch,
+    /// The position of the first event; the others follow without a gap.
+    pub first: i64,
+    /// When, on the database's clock.
+    pub at: OffsetDateTime,
+    pub count: i64,
+}
+
+impl Appended {
+    /// The newest position of the log after this.
+    #[must_use]
+    pub fn head(&self) -> i64 {
+        self.first + self.count - 1
+    }
+
+    /// The batch as the log now holds it.
+    pub fn events<'a>(
+        &'a self,
+        told: impl IntoIterator<Item = NewEvent> + 'a,
+    ) -> impl Iterator<Item = Event> + 'a {
+        let positions = self.first..;
+        positions.zip(told).map(|(position, told)| Event {
+            position,
+            created_at: self.at,
+            told,
+        })
+    }
+}
+
+/// Appends every batch (one per broker) at the next positions of its log.
+///
+/// Brokers are locked in the order of their names, so that two appends never wait
+/// for each other; the locks last until the caller's transaction ends.
+pub async fn append(
+    connection: &mut PgConnection,
+    dice: &Dice,
+    batches: &[Batch<'_>],
+) -> sqlx::Result<Vec<Appended>> {
+    let appended = insert(connection, dice, batches).await?;
+    if batches.iter().any(Batch::has_new_owners) {
+        owners::pass_on(connection, batches, &appended).await?;
+    }
+    Ok(appended)
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    dice: &Dice,
+    batches: &[Batch<'_>],
+) -> sqlx::Result<Vec<Appended>> {
+    let rows = Columns::of(batches);
+    let brokers: Vec<_> = batches.iter().map(|b| b.broker.as_str()).collect();
+    let epochs: Vec<_> = batches.iter().map(|_| dice.tag(Epoch::LEN)).collect();
+    let counts: Vec<_> = batches.iter().map(|b| len(&b.events)).collect();
+    let appended = sqlx::query!(
+        r#"with wanted as (
+               select * from unnest($1::text[], $2::text[], $3::bigint[]) as w(broker_id, epoch, n)
+           ), heads as (
+               insert into porchlight.brokers as b (broker_id, epoch, head)
+               select broker_id, epoch, n from wanted order by broker_id
+               on conflict (broker_id) do update set head = b.head + excluded.head
+               -- The time once the log is ours: times grow with positions.
+               returning broker_id, epoch, head, clock_timestamp() as told_at
+           ), told as (
+               insert into porchlight.events (broker_id, position, audience, type, module,
+                   record_id, user_id, version, data, changes, private, owner_id, new_owner,
+                   previous, truncated, created_at)
+               select e.broker_id, h.head - w.n + e.ord, e.audience, e.type, e.module,
+                   e.record_id, e.user_id, e.version, e.data::json, e.changes::json,
+                   e.private::json, e.owner_id, e.is_new_owner, e.previous::json, e.is_truncated,
+                   h.told_at
+               from unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+                       $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[],
+                       $14::text[], $15::text[], $16::boolean[], $17::text[], $18::boolean[])
+                   as e(broker_id, ord, audience, type, module, record_id, user_id, version,
+                       data, changes, private, owner_id, is_new_owner, previous, is_truncated)
+               join heads h using (broker_id) join wanted w using (broker_id)
+           )
+           select h.broker_id as "broker_id!", h.epoch as "epoch!", h.head - w.n + 1 as "first!",
+               w.n as "n!", h.told_at as "at!"
+           from heads h join wanted w using (broker_id)"#,
+        &brokers as &[&str],
+        &epochs,
+        &counts,
+        &rows.broker as &[&str],
+        &rows.ord,
+        &rows.audience,
+        &rows.event_type as &[&str],
+        &rows.module as &[Option<&str>],
+        &rows.record as &[Option<&str>],
+        &rows.user as &[Option<&str>],
+        &rows.version as &[Option<i64>],
+        &rows.data as &[Option<&str>],
+        &rows.changes as &[Option<&str>],
+        &rows.private as &[Option<&str>],
+        &rows.owner as &[Option<&str>],
+        &rows.is_new_owner,
+        &rows.previous as &[Option<&str>],
+        &rows.is_truncated,
+    )
+    .fetch_all(connection)
+    .await?;
+    let named = |id: &str| batches.iter().find(|b| b.broker.as_str() == id);
+    Ok(appended
+        .into_iter()
+        .filter_map(|row| {
+            let broker = named(&row.broker_id)?.broker.clone();
+            let epoch = Epoch::stored(&row.epoch);
+            Some(Appended {
+                broker,
+                epoch,
+                first: row.first,
+                at: row.at,
+                count: row.n,
+            })
+        })
+        .collect())
+}
+
+fn len<T>(items: &[T]) -> i64 {
+    i64::try_from(items.len()).unwrap_or(i64::MAX)
+}
+
+/// The events of all batches, a column each, as `unnest` takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    broker: Vec<&'a str>,
+    ord: Vec<i64>,
+    audience: Vec<String>,
+    event_type: Vec<&'a str>,
+    module: Vec<Option<&'a str>>,
+    record: Vec<Option<&'a str>>,
+    user: Vec<Option<&'a str>>,
+    version: Vec<Option<i64>>,
+    data: Vec<Option<&'a str>>,
+    changes: Vec<Option<&'a str>>,
+    private: Vec<Option<&'a str>>,
+    owner: Vec<Option<&'a str>>,
+    is_new_owner: Vec<bool>,
+    previous: Vec<Option<&'a str>>,
+    is_truncated: Vec<bool>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(batches: &'a [Batch<'a>]) -> Self {
+        let mut columns = Self::default();
+        for batch in batches {
+            for (ord, event) in (1..).zip(&batch.events) {
+                columns.push(batch.broker, ord, event);
+            }
+        }
+        columns
+    }
+
+    fn push(&mut self, broker: &'a BrokerId, ord: i64, event: &'a NewEvent) {
+        self.broker.push(broker.as_str());
+        self.ord.push(ord);
+        self.audience.push(event.audience.to_string());
+        self.event_type.push(event.event_type.as_str());
+        self.module
+            .push(event.module().map(crate::platform::ModuleName::as_str));
+        self.record
+            .push(event.record_id().map(crate::platform::RecordId::as_str));
+        self.user
+            .push(event.user.as_ref().map(crate::platform::UserId::as_str));
+        self.version.push(event.version);
+        self.data
+            .push(event.data.as_deref().map(sqlx::types::JsonRawValue::get));
+        self.changes
+            .push(event.changes.as_deref().map(sqlx::types::JsonRawValue::get));
+        self.private.push(event.private.as_ref().map(|p| p.0.get()));
+        let owner = event.owner.as_ref();
+        self.owner.push(owner.map(crate::platform::UserId::as_str));
+        self.is_new_owner.push(event.is_new_owner);
+        let previous = event.previous.as_deref();
+        self.previous
+            .push(previous.map(sqlx::types::JsonRawValue::get));
+        self.is_truncated.push(event.is_truncated);
+    }
+}

@@ -1,0 +1,183 @@
+//! Hints that a task or its output has changed. Losing one costs a round of the safety net.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxHashSet;
+use tokio::sync::Notify;
+
+use super::PeerNotifier;
+use crate::platform::{BrokerId, TaskId};
+
+/// Changed tasks that are named one by one; more of them become one hint for all.
+const MOST_NAMED: usize = 8_192;
+
+/// One task of one broker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskKey {
+    pub broker: BrokerId,
+    pub task: TaskId,
+}
+
+/// Tasks that may have changed.
+#[derive(Debug, Default)]
+pub struct TaskChanges {
+    /// Any task may have changed.
+    pub everywhere: bool,
+    pub tasks: FxHashSet<TaskKey>,
+}
+
+impl TaskChanges {
+    /// Adds a task, or all tasks where too many are named.
+    pub(super) fn add(&mut self, key: TaskKey) {
+        if !self.everywhere {
+            self.tasks.insert(key);
+            if self.tasks.len() > MOST_NAMED {
+                self.add_all();
+            }
+        }
+    }
+
+    fn add_all(&mut self) {
+        self.everywhere = true;
+        self.tasks.clear();
+    }
+
+    /// Whether there is no hint.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.everywhere && self.tasks.is_empty()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    listening: AtomicUsize,
+    changes: Mutex<TaskChanges>,
+    arrived: Notify,
+}
+
+/// Where hints for this instance's readers of output are left. Its memory is bounded.
+#[derive(Clone, Debug, Default)]
+pub struct TaskHints(Arc<Board>);
+
+/// Somebody who wants hints. Without any of them, hints are not kept.
+#[derive(Debug)]
+pub struct TaskListener(Arc<Board>);
+
+impl TaskHints {
+    /// Hints are kept from now on, until the listener is dropped.
+    #[must_use]
+    pub fn listen(&self) -> TaskListener {
+        self.0.listening.fetch_add(1, Ordering::SeqCst);
+        TaskListener(Arc::clone(&self.0))
+    }
+
+    #[must_use]
+    pub fn has_listeners(&self) -> bool {
+        self.0.listening.load(Ordering::SeqCst) > 0
+    }
+
+    /// This task or its output has changed.
+    pub fn changed(&self, key: TaskKey) {
+        if self.has_listeners() {
+            self.changes().add(key);
+            self.0.arrived.notify_one();
+        }
+    }
+
+    /// Hints may have been lost: any task may have changed.
+    pub fn anything(&self) {
+        if self.has_listeners() {
+            self.changes().add_all();
+            self.0.arrived.notify_one();
+        }
+    }
+
+    /// Waits until there may be hints.
+    pub async fn arrived(&self) {
+        self.0.arrived.notified().await;
+    }
+
+    /// Takes the hints that are there.
+    #[must_use]
+    pub fn take(&self) -> TaskChanges {
+        std::mem::take(&mut *self.changes())
+    }
+
+    fn changes(&self) -> MutexGuard<'_, TaskChanges> {
+        let changes = self.0.changes.lock();
+        changes.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for TaskListener {
+    fn drop(&mut self) {
+        self.0.listening.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Says that a task has changed: to this instance and to the others.
+#[derive(Clone, Debug, Default)]
+pub struct TaskNotices {
+    pub here: TaskHints,
+    pub elsewhere: PeerNotifier,
+}
+
+impl TaskNotices {
+    /// Notices that the other instances get by this megaphone.
+    #[must_use]
+    pub fn with(elsewhere: &PeerNotifier) -> Self {
+        Self {
+            here: TaskHints::default(),
+            elsewhere: elsewhere.clone(),
+        }
+    }
+
+    /// A committed change of a task or its output.
+    pub fn changed(&self, broker: &BrokerId, task: &TaskId) {
+        let (broker, task) = (broker.clone(), task.clone());
+        let key = TaskKey { broker, task };
+        self.elsewhere.task(key.clone());
+        self.here.changed(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> TaskKey {
+        TaskKey {
+            broker: "b".parse().unwrap(),
+            task: format!("t{n}").parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn hints_are_kept_for_listeners_alone() {
+        let hints = TaskHints::default();
+        hints.changed(key(1));
+        hints.anything();
+        assert!(hints.take().is_empty());
+        let listener = hints.listen();
+        hints.changed(key(1));
+        hints.changed(key(1));
+        assert_eq!(hints.take().tasks.into_iter().collect::<Vec<_>>(), [key(1)]);
+        drop(listener);
+        hints.changed(key(2));
+        assert!(hints.take().is_empty());
+    }
+
+    #[test]
+    fn too_many_hints_become_one_for_all() {
+        let mut changes = TaskChanges::default();
+        for n in 0..MOST_NAMED {
+            changes.add(key(n));
+        }
+        assert!(!changes.everywhere && changes.tasks.len() == MOST_NAMED);
+        changes.add(key(MOST_NAMED));
+        changes.add(key(0));
+        assert!(changes.everywhere && changes.tasks.is_empty());
+    }
+}

@@ -1,0 +1,76 @@
+//! Whom the log tells of a record. [`crate::log::event::Event::shows`] has the same rule for one event.
+
+use sqlx::PgConnection;
+
+use crate::log::event::{Audience, Shown};
+use crate::platform::{BrokerId, RecordPath};
+
+/// Who was told of a record last, users by themselves aside; `None` where the log knows nothing.
+pub async fn audience(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    record: &RecordPath,
+) -> sqlx::Result<Option<Audience>> {
+    audience_before(connection, broker, record, i64::MAX).await
+}
+
+/// The same before a position.
+///
+/// The end of a lock is told to those who were told of its beginning, which says nothing
+/// about who may see the record by then.
+pub async fn audience_before(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    record: &RecordPath,
+    position: i64,
+) -> sqlx::Result<Option<Audience>> {
+    let audience = sqlx::query_scalar!(
+        "select audience from porchlight.events
+         where broker_id = $1 and module = $2 and record_id = $3 and audience not like 'user:%'
+             and type not like '%:unlocked' and position < $4
+         order by position desc limit 1",
+        broker.as_str(),
+        record.module.as_str(),
+        record.id.as_str(),
+        position,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(audience.and_then(|audience| audience.parse().ok()))
+}
+
+/// Who was told last of many records, in their order; all of the broker where nobody was.
+pub async fn audiences(
+    connection: &mut PgConnection,
+    records: &[(BrokerId, RecordPath)],
+) -> sqlx::Result<Vec<Shown>> {
+    let brokers: Vec<_> = records.iter().map(|(broker, _)| broker.as_str()).collect();
+    let modules: Vec<_> = records.iter().map(|(_, r)| r.module.as_str()).collect();
+    let ids: Vec<_> = records.iter().map(|(_, r)| r.id.as_str()).collect();
+    let rows = sqlx::query!(
+        r#"select e.audience as "audience?", coalesce(e.position, 0) as "position!"
+           from unnest($1::text[], $2::text[], $3::text[])
+               with ordinality as r(broker_id, module, record_id, ord)
+           left join lateral (
+               select audience, position from porchlight.events e
+               where e.broker_id = r.broker_id and e.module = r.module
+                   and e.record_id = r.record_id and e.audience not like 'user:%'
+                   and e.type not like '%:unlocked'
+               order by position desc limit 1
+           ) e on true
+           order by r.ord"#,
+        &brokers as &[&str],
+        &modules as &[&str],
+        &ids as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    let shown = rows.into_iter().map(|row| Shown {
+        audience: row
+            .audience
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(Audience::Broker),
+        position: row.position,
+    });
+    Ok(shown.collect())
+}

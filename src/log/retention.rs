@@ -1,0 +1,114 @@
+//! Retention: old events go, in small steps, and the horizon moves with them.
+
+use sqlx::{Connection, PgConnection};
+
+use crate::log::RetentionSettings;
+use crate::platform::BrokerId;
+use crate::platform::{DedicatedConnection, Limit, Pool};
+
+/// How many events one transaction removes.
+const STEP: i64 = 1_000;
+/// One instance at a time does this, over all instances.
+const ADVISORY_LOCK: i64 = 0x706f_7263_6801;
+
+/// Removes what is past its time in every log; says how many events went.
+///
+/// Returns at once when another instance is at it.
+pub async fn run(pool: &Pool, settings: &RetentionSettings) -> sqlx::Result<u64> {
+    // A connection that is given up in between is closed, and the lock goes with it.
+    let mut database = DedicatedConnection::new(pool.clone());
+    let sweep = async |connection: &mut PgConnection| sweep_alone(connection, settings).await;
+    database.run_within(Limit::HOUSEKEEPING, sweep).await
+}
+
+async fn sweep_alone(
+    connection: &mut PgConnection,
+    settings: &RetentionSettings,
+) -> sqlx::Result<u64> {
+    let mine = sqlx::query_scalar!(
+        r#"select pg_try_advisory_lock($1) as "mine!""#,
+        ADVISORY_LOCK
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if !mine {
+        return Ok(0);
+    }
+    let removed = sweep(&mut *connection, settings).await;
+    sqlx::query_scalar!("select pg_advisory_unlock($1)", ADVISORY_LOCK)
+        .fetch_one(connection)
+        .await?;
+    removed
+}
+
+async fn sweep(connection: &mut PgConnection, settings: &RetentionSettings) -> sqlx::Result<u64> {
+    while super::idempotency::forget_old(connection, STEP).await? > 0 {}
+    let mut removed = 0;
+    for (broker, upto) in due(connection, settings).await? {
+        loop {
+            let step = remove_step(connection, &broker, upto).await?;
+            removed += step;
+            if step == 0 {
+                break;
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// Which logs have something to remove, and up to which position.
+async fn due(
+    connection: &mut PgConnection,
+    settings: &RetentionSettings,
+) -> sqlx::Result<Vec<(BrokerId, i64)>> {
+    let rows = sqlx::query!(
+        r#"select b.broker_id, greatest(b.head - $2, coalesce(old.position, 0)) as "upto!"
+           from porchlight.brokers b
+           left join lateral (
+               -- The newest event that is too old: times grow with positions, so the
+               -- first young one from the horizon on ends the search.
+               select coalesce(min(e.position) - 1, b.head) as position
+               from porchlight.events e
+               where e.broker_id = b.broker_id and e.position > b.horizon
+                   and e.created_at >= now() - make_interval(secs => $1)
+           ) old on true
+           where greatest(b.head - $2, coalesce(old.position, 0)) > b.horizon"#,
+        settings.age().as_secs_f64(),
+        settings.max_events(),
+    )
+    .fetch_all(connection)
+    .await?;
+    let parsed = |id: &str| BrokerId::parse(id).ok();
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((parsed(&row.broker_id)?, row.upto)))
+        .collect())
+}
+
+/// Moves the horizon by one step and removes what it passes, in one transaction.
+async fn remove_step(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    upto: i64,
+) -> sqlx::Result<u64> {
+    let mut transaction = connection.begin().await?;
+    let horizon = sqlx::query_scalar!(
+        "update porchlight.brokers set horizon = least($2, horizon + $3)
+         where broker_id = $1 and horizon < $2 returning horizon",
+        broker.as_str(),
+        upto,
+        STEP,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(horizon) = horizon else { return Ok(0) };
+    let gone = sqlx::query!(
+        "delete from porchlight.events where broker_id = $1 and position <= $2",
+        broker.as_str(),
+        horizon,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(gone.rows_affected().max(1))
+}

@@ -1,0 +1,23 @@
+//! What everything stands on: the database, background tasks, telemetry, metrics, time, ids.
+
+mod background;
+mod batcher;
+mod clock;
+pub mod database;
+pub mod ids;
+mod metrics;
+mod paging;
+pub mod telemetry;
+
+pub use background::BackgroundTasks;
+pub use batcher::{BatchError, BatchLimits, Batcher, Batches, Pending};
+pub use clock::{Clock, Dice};
+pub use database::{Database, DatabaseError, DatabaseSettings, DedicatedConnection, Limit, Pool};
+pub use ids::{
+    BrokerId, EventType, FaultCode, InvalidId, ModuleName, NAME_FORM, Principal, RecordId,
+    RecordPath, RequestId, ReservedFor, SessionName, TaskId, TaskType, TeamId, USER_CHARS,
+    USER_FORM, UploadId, UserId,
+};
+pub use metrics::Metrics;
+pub use paging::{PageItems, PageLimit};
+pub use telemetry::{LineLimit, LogFormat};

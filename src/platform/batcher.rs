@@ -1,0 +1,236 @@
+//! Requests that arrive together are served together.
+//!
+//! Callers send requests over a bounded queue and wait for their answers. One task takes all that
+//! wait, as a batch, and answers each. Under load, batches are few and large; a request that comes
+//! alone is served at once.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How many requests may wait, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Requests that may wait; one more is refused.
+    pub queue: usize,
+    pub batch: usize,
+    /// From the beginning of one batch to that of the next.
+    pub interval: Duration,
+    /// How long a caller waits for an answer.
+    pub answer_timeout: Duration,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// The queue is full: the request was not taken.
+    #[error("too many requests wait")]
+    Busy,
+    /// The request was taken. Whether it was served, nobody knows.
+    #[error("the request was not answered in time")]
+    Unanswered,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Pending<Request, Answer> {
+    pub request: Request,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl<Request, Answer> Pending<Request, Answer> {
+    /// Answers. A caller that went away is ignored.
+    pub fn answer(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+
+    /// The request, and the way to its caller.
+    pub fn into_parts(self) -> (Request, oneshot::Sender<Answer>) {
+        (self.request, self.answer)
+    }
+}
+
+/// The callers' end. Cheap to clone.
+#[derive(Debug)]
+pub struct Batcher<Request, Answer> {
+    queue: mpsc::Sender<Pending<Request, Answer>>,
+    answer_timeout: Duration,
+}
+
+impl<Request, Answer> Clone for Batcher<Request, Answer> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            answer_timeout: self.answer_timeout,
+        }
+    }
+}
+
+impl<Request, Answer> Batcher<Request, Answer> {
+    /// Both ends. After `stop`, the task serves what is in the queue, and takes no more.
+    #[must_use]
+    pub fn new(limits: BatchLimits, stop: CancellationToken) -> (Self, Batches<Request, Answer>) {
+        let (queue, requests) = mpsc::channel(limits.queue);
+        let batches = Batches {
+            requests,
+            limits,
+            waiting: Vec::new(),
+            next_at: Instant::now(),
+            stop,
+        };
+        let answer_timeout = limits.answer_timeout;
+        (
+            Self {
+                queue,
+                answer_timeout,
+            },
+            batches,
+        )
+    }
+
+    /// Sends a request. Its answer comes through the channel; when the channel closes without
+    /// one, there is none.
+    pub fn send(&self, request: Request) -> Result<oneshot::Receiver<Answer>, BatchError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.queue.try_send(Pending { request, answer });
+        match sent {
+            Ok(()) => Ok(answered),
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => Err(BatchError::Busy),
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    pub async fn ask(&self, request: Request) -> Result<Answer, BatchError> {
+        let answered = self.send(request)?;
+        match timeout(self.answer_timeout, answered).await {
+            Ok(Ok(answer)) => Ok(answer),
+            _ => Err(BatchError::Unanswered),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Batches<Request, Answer> {
+    requests: mpsc::Receiver<Pending<Request, Answer>>,
+    limits: BatchLimits,
+    waiting: Vec<Pending<Request, Answer>>,
+    next_at: Instant,
+    stop: CancellationToken,
+}
+
+impl<Request, Answer> Batches<Request, Answer> {
+    /// The next batch, or none when the work is over. Nothing is lost when this is cancelled.
+    pub async fn next(&mut self) -> Option<Vec<Pending<Request, Answer>>> {
+        while self.waiting.is_empty() {
+            tokio::select! {
+                biased;
+                n = self.requests.recv_many(&mut self.waiting, self.limits.batch) => {
+                    if n == 0 { return None }
+                }
+                () = self.stop.cancelled(), if !self.requests.is_closed() => self.requests.close(),
+            }
+        }
+        // Nobody is woken for what comes meanwhile.
+        sleep_until(self.next_at).await;
+        let room = self.limits.batch.saturating_sub(self.waiting.len());
+        let more = std::iter::from_fn(|| self.requests.try_recv().ok());
+        self.waiting.extend(more.take(room));
+        self.next_at = Instant::now() + self.limits.interval;
+        Some(std::mem::take(&mut self.waiting))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    const LIMITS: BatchLimits = BatchLimits {
+        queue: 4,
+        batch: 3,
+        interval: Duration::from_millis(10),
+        answer_timeout: Duration::from_mins(1),
+    };
+
+    /// Answers each request with the size of its batch.
+    async fn serve(mut batches: Batches<u32, usize>) -> usize {
+        let mut served = 0;
+        while let Some(batch) = batches.next().await {
+            let size = batch.len();
+            served += size;
+            for pending in batch {
+                pending.answer(size);
+            }
+        }
+        served
+    }
+
+    fn batcher(limits: BatchLimits) -> (Batcher<u32, usize>, Batches<u32, usize>) {
+        Batcher::new(limits, CancellationToken::new())
+    }
+
+    #[tokio::test]
+    async fn requests_that_wait_together_are_one_batch_up_to_its_limit() {
+        let (asking, batches) = batcher(LIMITS);
+        let waiting: Vec<_> = (0..4).map(|n| asking.send(n).unwrap()).collect();
+        tokio::spawn(serve(batches));
+        let sizes = join_all(waiting).await;
+        assert_eq!(sizes, [Ok(3), Ok(3), Ok(3), Ok(1)]);
+    }
+
+    #[tokio::test]
+    async fn a_lone_request_does_not_wait_and_the_next_batch_keeps_the_interval() {
+        let interval = Duration::from_hours(1);
+        let (asking, mut batches) = batcher(BatchLimits { interval, ..LIMITS });
+        let _first = asking.send(1).unwrap();
+        assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
+        let _second = asking.send(2).unwrap();
+        assert!(batches.next_at > Instant::now() + interval / 2);
+        let soon = timeout(Duration::from_millis(5), batches.next());
+        assert!(soon.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_and_silence_has_a_limit() {
+        let answer_timeout = Duration::from_millis(5);
+        let (asking, batches) = batcher(BatchLimits {
+            answer_timeout,
+            ..LIMITS
+        });
+        for _ in 0..LIMITS.queue {
+            assert_eq!(asking.ask(1).await, Err(BatchError::Unanswered));
+        }
+        assert_eq!(asking.ask(2).await, Err(BatchError::Busy));
+        drop(batches);
+        assert_eq!(asking.ask(3).await, Err(BatchError::Busy));
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_queue_is_served_after_the_stop_and_no_more() {
+        let stop = CancellationToken::new();
+        let (asking, batches) = Batcher::new(LIMITS, stop.clone());
+        let waiting: Vec<_> = (0..4).map(|n| asking.send(n).unwrap()).collect();
+        stop.cancel();
+        assert_eq!(serve(batches).await, 4);
+        let answers = join_all(waiting).await;
+        assert!(answers.into_iter().all(|answer| answer.is_ok()));
+        assert_eq!(asking.ask(5).await, Err(BatchError::Busy));
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_wait_loses_no_request() {
+        let interval = Duration::from_millis(50);
+        let (asking, mut batches) = batcher(BatchLimits { interval, ..LIMITS });
+        let _first = asking.send(1).unwrap();
+        batches.next().await.unwrap();
+        let _second = asking.send(2).unwrap();
+        let soon = timeout(Duration::from_millis(1), batches.next());
+        assert!(soon.await.is_err());
+        let batch = batches.next().await.unwrap();
+        assert_eq!(batch[0].request, 2);
+    }
+}

@@ -1,0 +1,84 @@
+//! The time and the dice, handed to whoever needs them, so that tests can set both.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use time::OffsetDateTime;
+
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
+
+impl Clock {
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
+    pub fn system() -> Self {
+        Self(Arc::new(OffsetDateTime::now_utc))
+    }
+
+    /// A clock that answers what `now` answers.
+    pub fn of(now: impl Fn() -> OffsetDateTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// A source of randomness for jitter and tags (not for secrets).
+#[derive(Clone, Debug)]
+pub struct Dice(Arc<Mutex<StdRng>>);
+
+impl Dice {
+    /// Dice thrown by the operating system.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that seeds them")]
+    pub fn system() -> Self {
+        Self(Arc::new(Mutex::new(StdRng::from_rng(&mut rand::rng()))))
+    }
+
+    /// Dice that fall the same way for the same seed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+    }
+
+    /// A duration between `from` and `to`, evenly.
+    #[must_use]
+    pub fn between(&self, from: Duration, to: Duration) -> Duration {
+        let spread = to.saturating_sub(from);
+        from + spread.mul_f64(self.with(RngExt::random::<f64>))
+    }
+
+    /// A short tag of `len` characters that read well aloud.
+    #[must_use]
+    pub fn tag(&self, len: usize) -> String {
+        const LETTERS: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
+        let letter = |rng: &mut StdRng| char::from(LETTERS[rng.random_range(0..LETTERS.len())]);
+        self.with(|rng| (0..len).map(|_| letter(rng)).collect())
+    }
+
+    /// A whole number from `least` to `most`, evenly.
+    #[must_use]
+    pub fn whole(&self, least: i64, most: i64) -> i64 {
+        self.with(|rng| rng.random_range(least..=most.max(least)))
+    }
+
+    fn with<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(
+            &mut self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
+    }
+}

@@ -1,0 +1,78 @@
+//! Listening to what other sessions notify, on a connection that is known to be alive.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::Acquire;
+use sqlx::postgres::{PgListener, PgNotification};
+
+use super::dedicated::close;
+use super::limit::{Limit, is_timeout};
+use super::pool::{PING_LIMIT, Pool, ping};
+
+/// A connection on which nothing was heard for so long is asked whether it is alive.
+const QUIET: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub struct Listener {
+    pool: Pool,
+    inner: PgListener,
+}
+
+impl Pool {
+    /// Begins to listen on these channels.
+    pub async fn listen(&self, channels: &[&str]) -> sqlx::Result<Listener> {
+        let mut inner = PgListener::connect_with(&self.plain()).await?;
+        inner.eager_reconnect(false);
+        let listening = inner.listen_all(channels.iter().copied());
+        let listening = Limit::QUICK.keep(self.silence(), listening).await.flatten();
+        let pool = self.clone();
+        let mut listener = Listener { pool, inner };
+        if let Err(error) = listening {
+            listener.abandon(&error).await;
+            return Err(error);
+        }
+        Ok(listener)
+    }
+}
+
+impl Listener {
+    /// The next notification, unless the connection is lost; then this is of no more use.
+    pub async fn next(&mut self) -> sqlx::Result<PgNotification> {
+        loop {
+            match tokio::time::timeout(QUIET, self.inner.try_recv()).await {
+                Ok(Ok(Some(note))) => return Ok(note),
+                Ok(Ok(None)) => return Err(lost()),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => self.prove_alive().await?,
+            }
+        }
+    }
+
+    /// What comes meanwhile is kept for the next look.
+    async fn prove_alive(&mut self) -> sqlx::Result<()> {
+        let connection = self.inner.acquire().await?;
+        let alive = ping(connection, PING_LIMIT, self.pool.silence()).await;
+        if let Err(error) = &alive {
+            self.abandon(error).await;
+        }
+        alive
+    }
+
+    /// Closes a silent connection. `PgListener` sends UNLISTEN when it is dropped and waits for the
+    /// answer without a limit, so it is given another connection to do that on.
+    async fn abandon(&mut self, because: &sqlx::Error) {
+        if !is_timeout(because) {
+            return;
+        }
+        let spare = self.pool.acquire().await;
+        if let (Ok(mut spare), Ok(silent)) = (spare, self.inner.acquire().await) {
+            std::mem::swap(&mut *spare, silent);
+            close(spare);
+        }
+    }
+}
+
+fn lost() -> sqlx::Error {
+    sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into())
+}

@@ -1,0 +1,70 @@
+//! Where events are kept.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use embedded_postgres::{EmbeddedError, Names, default_data_dir};
+
+/// The names of the embedded Postgres.
+pub const EMBEDDED_NAMES: Names = Names {
+    application: "porchlight",
+    database: "porchlight",
+    data_dir_setting: "PORCHLIGHT_DATA_DIR",
+    bin_dir_setting: "PG_BIN_DIR",
+    url_setting: Some("DATABASE_URL"),
+};
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseSettings {
+    /// Postgres 15 or newer to use; without it, Porchlight keeps a Postgres of its own
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+
+    /// Where the own Postgres and the development secret are kept
+    #[arg(long, env = "PORCHLIGHT_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Where the programs of the own Postgres are; searched for when not set
+    #[arg(long, env = "PG_BIN_DIR", value_name = "DIR")]
+    pub pg_bin_dir: Option<PathBuf>,
+
+    /// Connections to the database for requests; streams need none
+    #[arg(long, env = "PORCHLIGHT_DATABASE_CONNECTIONS", value_name = "N",
+        default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_connections: u32,
+
+    /// How often other instances' events and output are looked for when no hint arrives, in milliseconds
+    #[arg(long, env = "PORCHLIGHT_POLL_MS", value_name = "MS",
+        default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub poll_ms: u64,
+
+    /// How often the outbox of watched tables is looked at while it is empty, in milliseconds
+    #[arg(long, env = "PORCHLIGHT_RELAY_POLL_MS", value_name = "MS",
+        default_value_t = 40, value_parser = clap::value_parser!(u64).range(5..=60_000))]
+    pub relay_poll_ms: u64,
+}
+
+impl DatabaseSettings {
+    /// How often the follower looks without a hint.
+    #[must_use]
+    pub fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms)
+    }
+
+    /// How often the relay looks when there is nothing.
+    #[must_use]
+    pub fn relay_poll(&self) -> Duration {
+        Duration::from_millis(self.relay_poll_ms)
+    }
+
+    /// Where things are kept on this machine.
+    pub fn data_dir(&self) -> Result<PathBuf, EmbeddedError> {
+        match &self.data_dir {
+            Some(dir) => Ok(dir.clone()),
+            None => default_data_dir(EMBEDDED_NAMES),
+        }
+    }
+}

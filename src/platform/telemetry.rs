@@ -1,0 +1,49 @@
+//! Logs: for people on a terminal, JSON for everyone else.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+mod limit;
+pub mod progress;
+
+pub use limit::LineLimit;
+
+/// An error line of actix's for every connection that breaks or sends rubbish would be a flood. What
+/// is refused is logged by `http`; a filter that names this target has it back.
+const QUIET: &str = "actix_http::h1::dispatcher=off";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Says where the service listens; people and programs look for it.
+pub fn announce(addr: std::net::SocketAddr) {
+    tracing::info!("listening on http://{addr}");
+}
+
+/// Starts logging to standard error. A second call in a process changes nothing.
+pub fn start(filter: &str, format: Option<LogFormat>) -> Result<(), String> {
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
+        .map_err(|error| format!("PORCHLIGHT_LOG (--log) is not a log filter: {error}"))?;
+    let format = format.unwrap_or_else(|| {
+        if std::io::stderr().is_terminal() {
+            LogFormat::Human
+        } else {
+            LogFormat::Json
+        }
+    });
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| progress::LogOutput);
+    let started = match format {
+        LogFormat::Human => logs.with_target(false).compact().try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+    };
+    drop(started);
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Progress on a terminal: one line on standard error, which the next one overwrites. Nothing
+//! is shown when standard error is not a terminal.
+
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
+
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// The length of the line that is shown, for whoever writes over it.
+static SHOWN_CHARS: Mutex<usize> = Mutex::new(0);
+
+/// Shows a line in place of the one before.
+pub fn show(line: &str) {
+    if io::stderr().is_terminal() {
+        // Progress that cannot be shown does not matter.
+        let _ = replace(&mut io::stderr(), &mut shown(), line);
+    }
+}
+
+pub fn clear() {
+    let _ = clear_before(&mut io::stderr(), &mut shown());
+}
+
+/// Does `work`, and shows what it is and how long it has taken.
+pub async fn during<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let mut ticks = interval(SHOW_EVERY);
+    let mut work = pin!(work);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = ticks.tick() => show(&format!("{what}: {} s", started.elapsed().as_secs())),
+        }
+    };
+    clear();
+    done
+}
+
+/// Standard error for logs: a log line takes the place of the progress line.
+pub(super) struct LogOutput;
+
+impl Write for LogOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut stderr = io::stderr().lock();
+        clear_before(&mut stderr, &mut shown())?;
+        stderr.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+fn shown() -> MutexGuard<'static, usize> {
+    SHOWN_CHARS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn replace(out: &mut impl Write, shown_chars: &mut usize, line: &str) -> io::Result<()> {
+    let chars = line.chars().count();
+    let rest = shown_chars.saturating_sub(chars);
+    *shown_chars = chars;
+    write!(out, "\r{line}{:rest$}", "")?;
+    out.flush()
+}
+
+fn clear_before(out: &mut impl Write, shown_chars: &mut usize) -> io::Result<()> {
+    if *shown_chars == 0 {
+        return Ok(());
+    }
+    replace(out, shown_chars, "")?;
+    write!(out, "\r")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_covers_the_longer_one_before_it() {
+        let (mut out, mut shown_chars) = (Vec::new(), 0);
+        replace(&mut out, &mut shown_chars, "10 of 20").unwrap();
+        replace(&mut out, &mut shown_chars, "done").unwrap();
+        assert_eq!(out, b"\r10 of 20\rdone    ");
+        assert_eq!(shown_chars, 4);
+    }
+
+    #[test]
+    fn a_log_line_takes_the_place_of_the_progress_line() {
+        let (mut out, mut shown_chars) = (Vec::new(), 0);
+        clear_before(&mut out, &mut shown_chars).unwrap();
+        assert_eq!(out, b"", "nothing is shown, so nothing is removed");
+        replace(&mut out, &mut shown_chars, "abc").unwrap();
+        clear_before(&mut out, &mut shown_chars).unwrap();
+        assert_eq!(out, b"\rabc\r   \r");
+        assert_eq!(shown_chars, 0);
+    }
+}

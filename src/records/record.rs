@@ -1,0 +1,99 @@
+//! A record as one reader sees it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::fields::Kind;
+use super::row::RecordRow;
+use crate::identity::Caller;
+use crate::log::fields;
+use crate::log::{Private, Rights};
+
+/// What stands for a value that is not shown.
+const REDACTED: &str = "\"[REDACTED]\"";
+
+/// A record as one reader sees it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub id: String,
+    /// How often it was written.
+    pub version: i64,
+    pub json: Arc<RawValue>,
+}
+
+/// Whether this caller sees the record at all.
+pub(super) fn is_seen_by(row: &RecordRow, caller: &Caller) -> bool {
+    let Some(team) = &row.team_id else {
+        return true;
+    };
+    caller.teams.iter().any(|mine| mine.as_str() == team)
+}
+
+/// Whether this reader sees what is private of the record.
+pub(super) fn sees_private(row: &RecordRow, reader: &Rights) -> bool {
+    reader.sees_private || row.owner_id.as_deref() == Some(reader.user.as_str())
+}
+
+impl Record {
+    /// The record with its private fields, if the reader may see them.
+    pub(super) fn of(row: &RecordRow, kind: &Kind, reader: &Rights) -> sqlx::Result<Self> {
+        let told = raw(row.told.clone())?;
+        let json = if sees_private(row, reader) {
+            unmasked(row, &told)?
+        } else {
+            masked(kind, &told)?
+        };
+        Ok(Self {
+            id: row.id.clone(),
+            version: row.version,
+            json,
+        })
+    }
+
+    /// The value of one field as it is written; a text without its quotes.
+    pub(super) fn written(&self, name: &str) -> Option<String> {
+        let fields = fields(&self.json)?;
+        let (_, value) = fields.into_iter().find(|(field, _)| field == name)?;
+        match serde_json::from_str(value.get()).ok()? {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            _ => Some(value.get().to_owned()),
+        }
+    }
+}
+
+fn unmasked(row: &RecordRow, told: &Arc<RawValue>) -> sqlx::Result<Arc<RawValue>> {
+    let Some(secrets) = &row.secrets else {
+        return Ok(Arc::clone(told));
+    };
+    let private = Private(raw(secrets.clone())?);
+    Ok(private.put_into(told).unwrap_or_else(|| Arc::clone(told)))
+}
+
+/// The table has masked what its watch says; the configuration may name more.
+fn masked(kind: &Kind, told: &Arc<RawValue>) -> sqlx::Result<Arc<RawValue>> {
+    let fields = fields(told).unwrap_or_default();
+    let is_private = |name: &str| kind.field(name).is_some_and(|field| field.is_private);
+    let is_masked =
+        |(name, value): &(String, &RawValue)| !is_private(name) || value.get() == REDACTED;
+    if fields.iter().all(is_masked) {
+        return Ok(Arc::clone(told));
+    }
+    let shown = fields.into_iter().map(|(name, value)| {
+        let value = if is_private(&name) {
+            REDACTED
+        } else {
+            value.get()
+        };
+        format!("{}:{value}", Value::from(name))
+    });
+    raw(format!("{{{}}}", shown.collect::<Vec<_>>().join(",")))
+}
+
+fn raw(json: String) -> sqlx::Result<Arc<RawValue>> {
+    let raw = RawValue::from_string(json);
+    raw.map(Arc::from)
+        .map_err(|e| sqlx::Error::Decode(e.into()))
+}

@@ -1,0 +1,33 @@
+//! Rows drawn like cards: each once before any comes again.
+
+use crate::platform::Dice;
+
+/// The numbers of the rows that were not drawn yet.
+#[derive(Debug, Default)]
+pub(super) struct Deck(Vec<usize>);
+
+impl Deck {
+    /// The number of a row, where there are so many.
+    pub(super) fn draw(&mut self, dice: &Dice, rows: usize) -> usize {
+        if self.0.is_empty() {
+            self.0 = (0..rows).collect();
+        }
+        let at = usize::try_from(dice.whole(1, i64::try_from(self.0.len()).unwrap_or(1)));
+        self.0.swap_remove(at.unwrap_or(1) - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_comes_once_before_any_comes_again() {
+        let (dice, mut deck) = (Dice::seeded(7), Deck::default());
+        for _ in 0..3 {
+            let mut drawn: Vec<_> = (0..9).map(|_| deck.draw(&dice, 9)).collect();
+            drawn.sort_unstable();
+            assert!(drawn.into_iter().eq(0..9));
+        }
+    }
+}

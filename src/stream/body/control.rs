@@ -1,0 +1,67 @@
+//! What a stream says of itself while it runs, and its last words.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::StreamBody;
+use crate::fanout::CloseReason;
+use crate::log::Cursor;
+use crate::stream::resume::{ResetReason, reset_data};
+use crate::stream::wire;
+
+/// One heartbeat in so many is an event, which moves an idle client's cursor.
+const BEATS_PER_EVENT: u8 = 2;
+
+impl StreamBody {
+    /// The cursor cannot be served: say so, and go on from the newest position.
+    pub(super) fn reset(&mut self, reason: ResetReason, to: &Cursor) -> Bytes {
+        self.services
+            .metrics
+            .resets
+            .get_or_create(&[("reason", reason.as_str())])
+            .inc();
+        let data = reset_data(reason, to, &self.scope);
+        self.cursor = to.position;
+        if let Some(epoch) = &to.epoch {
+            self.epoch = epoch.clone();
+        }
+        self.encoded(&wire::control(self.encoding.named, &data, Some(to)))
+    }
+
+    /// A warning before the token ends, or a heartbeat.
+    pub(super) fn due_words(&mut self, now: Instant) -> Option<Bytes> {
+        let named = self.encoding.named;
+        if self.expiring_at.is_some_and(|at| at <= now) {
+            self.expiring_at = None;
+            let left = self.expires_at - now;
+            let data = serde_json::json!({"type": "stream:expiring", "inSeconds": left.as_secs()});
+            return Some(self.encoded(&wire::control(named, &data, None)));
+        }
+        if self.next_beat > now {
+            return None;
+        }
+        self.next_beat = now + self.services.settings.heartbeat();
+        self.beats = (self.beats + 1) % BEATS_PER_EVENT;
+        Some(if self.beats == 0 {
+            self.encoded(&wire::heartbeat(named, &self.epoch.at(self.cursor)))
+        } else {
+            self.encoded(wire::HEARTBEAT)
+        })
+    }
+
+    pub(super) fn close(&mut self, reason: CloseReason) -> Bytes {
+        self.ended = Some(reason);
+        let metrics = &self.services.metrics;
+        metrics
+            .streams_closed
+            .get_or_create(&[("reason", reason.as_str())])
+            .inc();
+        let dispatcher = self.reader.subscription().dispatcher();
+        let retry = self.services.retry_after_end(dispatcher, reason);
+        self.encoded(&wire::closing(self.encoding.named, reason, retry))
+    }
+
+    fn encoded(&self, text: &str) -> Bytes {
+        wire::encoded(self.encoding, text)
+    }
+}
