@@ -1,11 +1,11 @@
 # syntax=docker/dockerfile:1
 #
 #   docker build -t porchlight .                       needs DATABASE_URL
-#   docker build -t porchlight --target embedded .     keeps a Postgres of its own in /data
+#   docker build -t porchlight --target embedded .     runs its own Postgres in /data
 #
-# Both need JWT_SECRET, since they listen on all addresses. There is no HEALTHCHECK: let the
-# orchestrator ask GET /health/live and GET /health/ready, which needs no client in the image.
-# On SIGTERM streams are told to come back elsewhere and are drained: give it time to
+# Both need JWT_SECRET, because they listen on all addresses. There is no HEALTHCHECK: let the
+# orchestrator request GET /health/live and GET /health/ready, so that the image needs no client.
+# On SIGTERM the service ends its streams, and clients reconnect elsewhere: give it time for that
 # (`docker stop --time 30`).
 
 ARG DEBIAN=trixie
@@ -23,7 +23,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && strip --strip-debug /usr/local/bin/porchlight
 
 FROM debian:${DEBIAN}-slim AS base
-# The user has an entry in passwd, which initdb asks for, and owns /data.
+# The user has an entry in passwd, which initdb needs, and owns /data.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
@@ -38,8 +38,8 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["porchlight"]
 CMD ["serve"]
 
-# With a Postgres for the service to keep: one machine, one volume, no other parts.
-# `docker run --init` reaps what Postgres leaves behind.
+# With an embedded Postgres: one machine, one volume, no other parts.
+# `docker run --init` reaps processes that Postgres leaves behind.
 FROM base AS embedded
 RUN mkdir -p /etc/postgresql-common/createcluster.d \
     && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/porchlight.conf \

@@ -4,9 +4,9 @@ PORCHLIGHT_URL=http://127.0.0.1:8080 PORCHLIGHT_TOKEN=... python3 worker.py   (r
 """
 import http.client, json, os, time, urllib.error, urllib.request
 
-BROKEN = (OSError, http.client.HTTPException)  # The service is away, or said no.
+BROKEN = (OSError, http.client.HTTPException)  # The service is not reachable, or refused.
 
-def number(digits):  # Python refuses to read integers of more than 4,300 digits: those stay text.
+def number(digits):  # Python does not parse integers of more than 4,300 digits: keep them as text.
     return int(digits) if len(digits) < 4300 else digits
 
 def post(path, body):
@@ -19,14 +19,14 @@ def post(path, body):
 def work(task, say):
     params = task["params"] if isinstance(task["params"], dict) else {}
     words = str(params.get("text", "")).split()
-    if not words:  # Nothing that another attempt would do better.
+    if not words:  # Another attempt would not help.
         return say("fail", error={"code": "no_text", "message": "params.text is empty.", "retryable": False})
-    offset, summary = 0, words[:10]  # A model would think here.
+    offset, summary = 0, words[:10]  # Call a model here.
     for n, word in enumerate(summary, 1):
-        offset = say("output", offset=offset, text=word + " ")["offset"]  # A stream for the user.
+        offset = say("output", offset=offset, text=word + " ")["offset"]  # The user reads this as a stream.
         percent = n * 100 // len(summary)
         if say("progress", percent=percent, message=f"Word {n} of {len(summary)}")["cancel"]:
-            return say("cancelled")  # The user wants no more of it.
+            return say("cancelled")  # The user has cancelled the task.
     return say("complete", result={"summary": " ".join(summary)})
 
 def work_or_fail(task, fence):
@@ -34,20 +34,20 @@ def work_or_fail(task, fence):
         return post(f"/tasks/{task['id']}/{what}", {"fence": fence, **body})
     try:
         work(task, say)
-    except Exception as error:  # A task that cannot be done fails; the worker goes on with the next one.
+    except Exception as error:  # Fail a task that cannot be done, and continue with the next one.
         if isinstance(error, BROKEN) and getattr(error, "code", None) not in (400, 413):
-            raise  # It is not the task's fault, or the task is not ours any more.
+            raise  # The task is not the cause, or it is no longer ours.
         say("fail", error={"code": "bad_task", "message": ascii(error)[:200], "retryable": False})
 
 while True:
     try:
         claimed = post("/tasks/claim", {"types": ["summarize"], "waitSeconds": 30, "leaseSeconds": 60})
-        if claimed:  # After 30 seconds without a task there is none, and we ask again.
+        if claimed:  # There was no task for 30 seconds: ask again.
             work_or_fail(claimed["task"], claimed["fence"])
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            raise  # The token is not good.
-        if error.code != 409:  # 409: the task is another worker's now, or over. Let go of it.
+            raise  # The token is not valid.
+        if error.code != 409:  # 409: another worker has the task, or it has ended. Drop it.
             time.sleep(float(error.headers.get("Retry-After", 1)))
     except (*BROKEN, ValueError):
-        time.sleep(1)  # Whatever we held is begun again when its lease ends.
+        time.sleep(1)  # Our task starts again when its lease ends.

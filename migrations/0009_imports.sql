@@ -1,12 +1,9 @@
--- Imports: files that users send, and how far the worker has come with the records in them.
-
--- As whom the worker acts: the teams and the role that the user had when asking. Never shown.
-alter table porchlight.tasks add column on_behalf json;
+-- Imports: files that users upload, and how far the worker has imported the records in them.
 
 create table porchlight.uploads (
     broker_id  text not null,
     id         text not null,
-    -- Nobody else can use it.
+    -- Only this user can use it.
     user_id    text not null,
     content    bytea not null,
     created_at timestamptz not null default statement_timestamp(),
@@ -15,12 +12,12 @@ create table porchlight.uploads (
 create index uploads_by_user on porchlight.uploads (broker_id, user_id);
 create index uploads_by_age on porchlight.uploads (created_at);
 
--- How far an import has come. It moves in the transaction that makes the records: whoever goes
--- on, after whatever end of a worker, makes none twice and leaves none out.
+-- How far an import is. The row changes in the transaction that creates the records: a worker that
+-- continues after another one has stopped creates no record twice and leaves none out.
 create table porchlight.imports (
     broker_id text not null,
     task_id   text not null,
-    -- Rows that are done with, whatever came of them.
+    -- The number of rows that have been processed, with or without success.
     next_row  integer not null default 0,
     created   integer not null default 0,
     bad       integer not null default 0,
@@ -31,13 +28,13 @@ create table porchlight.imports (
         created >= 0 and bad >= 0 and created + bad = next_row)
 );
 
--- What was wrong with rows; never a value.
+-- Why rows were not imported. Values are never stored.
 create table porchlight.import_faults (
     broker_id text not null,
     task_id   text not null,
     n         integer generated always as identity,
     line      integer not null,
-    -- As the file calls it; none where the row as a whole is at fault.
+    -- The name in the file; null if the row as a whole is bad.
     "column"  text,
     field     text,
     reason    text not null,
@@ -45,35 +42,3 @@ create table porchlight.import_faults (
     constraint import_faults_go_with_their_import
         foreign key (broker_id, task_id) references porchlight.imports on delete cascade
 );
-
--- Makes records of objects of values by column, with one statement, so that their table tells of
--- them with one, too. What an object leaves out is as the table would have it.
-create function porchlight.insert_records(module text, broker text, given jsonb)
-    returns void
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-    -- As capture writes JSON.
-    set timezone = 'UTC'
-    set datestyle = 'ISO'
-    set extra_float_digits = 1
-as $$
-declare
-    l       record := porchlight.record_list(module);
-    columns text;
-    vals    text;
-begin
-    select string_agg(format(', %I', k.name), '' order by k.name),
-        string_agg(case when d.oid is null then format(', p.%I', k.name)
-            else format(', case when e.fields ? %L then p.%I else %s end', k.name, k.name,
-                pg_get_expr(d.adbin, d.adrelid)) end, '' order by k.name)
-        into columns, vals
-    from (select distinct jsonb_object_keys(r.fields) as name
-          from jsonb_array_elements(given) as r(fields)) k
-    join pg_attribute a on a.attrelid = l.records and a.attname = k.name and a.attnum > 0
-    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum;
-    execute format('insert into %1$s (broker_id%2$s)
-        select $1%3$s from jsonb_array_elements($2) with ordinality as e(fields, place)
-        cross join lateral jsonb_populate_record(null::%1$s, e.fields) p order by e.place',
-        l.records, columns, vals) using broker, given;
-end
-$$;

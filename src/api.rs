@@ -1,4 +1,7 @@
-//! HTTP: handlers extract, call and respond. Everything else happens elsewhere.
+//! HTTP: the table of routes, the extractors, the handlers and the problems.
+//!
+//! A handler takes extractors as arguments, calls one operation of another module, and responds. It
+//! holds no state and runs no SQL.
 
 pub mod access;
 mod activity;
@@ -17,6 +20,7 @@ mod locks;
 mod notifications;
 pub mod openapi;
 mod page;
+mod path;
 mod post_events;
 mod post_signals;
 mod precondition;
@@ -50,21 +54,27 @@ pub use connection::Connection;
 pub use cors::Origins;
 pub use openapi::DOCUMENT;
 pub use problem::Problem;
-pub use services::{Limits, Services};
+pub use services::{RequestLimits, Services};
 
 use crate::fanout::Dispatcher;
 use crate::platform::PageLimit;
 
-/// What handlers work with: the service, and the streams of their own thread.
+/// An argument of handlers: the services, and the streams of the handler's own thread.
 #[derive(Clone)]
 pub struct Context {
     pub services: Arc<Services>,
-    /// The streams of this thread.
     pub dispatcher: Rc<Dispatcher>,
 }
 
 impl Context {
-    /// A page of so many items, and of no more bytes than the service allows.
+    /// Every worker thread has a context: [`routes::configure`] is called with one.
+    fn of(request: &HttpRequest) -> Result<&Self, Problem> {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        let context = request.app_data::<Self>();
+        context.ok_or_else(|| Problem::new(status, Code::Internal, "The service is not wired."))
+    }
+
+    /// A page has at most `items` items, and no more bytes than the settings allow.
     fn page_limit(&self, items: usize) -> PageLimit {
         PageLimit::new(items, self.services.limits.page_bytes)
     }
@@ -75,11 +85,6 @@ impl FromRequest for Context {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        let context = request.app_data::<Self>().cloned();
-        ready(
-            context
-                .ok_or_else(|| Problem::new(status, Code::Internal, "The service is not wired.")),
-        )
+        ready(Self::of(request).cloned())
     }
 }

@@ -27,7 +27,7 @@ mod work;
 
 pub use prepare::prepare;
 pub use seeding::seed;
-use wire::Ground;
+use wire::{Ground, INSTANCE_LEN};
 pub use work::WorkerApplication;
 
 /// Why the service could not start or had to stop.
@@ -106,7 +106,7 @@ impl Application {
             Some(query) => Some(BrokerageQuery::prepare(database.pool.clone(), query).await?),
             None => None,
         };
-        let tasks = BackgroundTasks::default();
+        let tasks = BackgroundTasks::new(environment.dice.tag(INSTANCE_LEN));
         let ground = Ground {
             config: &config,
             environment: &environment,

@@ -32,13 +32,13 @@ pub struct Cli {
 enum Command {
     /// Serve (what happens without a command)
     Serve(Box<Config>),
-    /// Print a token, signed with `JWT_SECRET`, for trying things out
+    /// Print a token for tests, signed with `JWT_SECRET`
     Token(Box<TokenCommand>),
-    /// Do built-in tasks, like imports, in a process of its own, until it is stopped
+    /// Run the built-in worker (imports) in a process of its own
     Worker(Box<Config>),
-    /// Bring the database up to date and stop
+    /// Migrate the database and stop
     Migrate(Box<Config>),
-    /// Fill a broker that has no records with an example brokerage, and print tokens for it
+    /// Create an example brokerage in a broker without records, and print tokens for it
     Seed(Box<seed::SeedCommand>),
     /// Print the `OpenAPI` description as JSON
     Openapi,
@@ -56,7 +56,7 @@ struct TokenCommand {
     database: crate::platform::DatabaseSettings,
 }
 
-/// Parses the command line and the environment, and does what they say.
+/// Runs the command of the command line.
 #[must_use]
 pub fn main() -> ExitCode {
     if let Err(error) = dotenvy::dotenv()
@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return refused(&error),
+        Err(error) => return print_usage_error(&error),
     };
     match cli.command {
         None => run::serve(cli.serve),
@@ -80,8 +80,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong; where a value came from the environment, names the variable too.
-fn refused(error: &clap::Error) -> ExitCode {
+/// Prints the error. If the value came from the environment, the message names the variable.
+fn print_usage_error(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(argument)) => argument.as_str(),

@@ -1,19 +1,22 @@
-//! What people do together: locks, presence, signals.
+//! Locks, presence and signals: what the people of a brokerage do at the same time.
 
 mod locks;
 mod presence;
 mod signals;
 
 pub use locks::expiry::LockSweeper;
-pub use locks::snapshot::{LockSnapshotAnswer, LockSnapshotLoader, PATIENCE, SNAPSHOT};
+pub use locks::snapshot::{
+    LOCK_SNAPSHOT_TIMEOUT, LOCK_SNAPSHOT_TYPE, LockSnapshot, LockSnapshotLoader,
+};
+pub use locks::write_check::{LockConflict, check_write};
 pub use locks::{
-    Barred, InvalidLease, LeaseDuration, Lock, LockClaim, LockError, LockListQuery, Locks,
-    MOST_LISTED, TakeoverRight, guard,
+    InvalidLease, LeaseDuration, Lock, LockClaim, LockError, LockListQuery, Locks, MOST_LISTED,
+    TakeoverRight,
 };
-pub use presence::events::MOST_USERS_LISTED;
 pub use presence::sync::PresenceSyncParts;
+pub use presence::view::MOST_USERS_LISTED;
 pub use presence::{
-    Heartbeat, Presence, PresenceError, PresenceGuard, PresenceParts, PresenceRules, PresenceSync,
-    PresenceTimers, Status, View,
+    Heartbeat, Presence, PresenceError, PresenceGuard, PresenceParts, PresenceRules,
+    PresenceSnapshot, PresenceSync, PresenceTimers, Status, View,
 };
-pub use signals::{About, Signal, SignalError, SignalNames, SignalParts, Signals};
+pub use signals::{About, Signal, SignalAction, SignalError, SignalNames, SignalParts, Signals};

@@ -1,4 +1,4 @@
-//! The configuration: one struct of flags and environment variables per concern.
+//! The settings: one struct of flags and environment variables per concern.
 
 mod demo;
 pub mod identity;
@@ -19,52 +19,39 @@ use crate::log::RetentionSettings;
 use crate::platform::DatabaseSettings;
 use crate::stream::StreamSettings;
 
-/// Everything `porchlight serve` can be told.
+/// The settings of `porchlight serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Where it listens.
     #[command(flatten)]
     pub server: server::ServerSettings,
-    /// Where it keeps things.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// Whom it believes.
     #[command(flatten)]
     pub identity: identity::IdentityArgs,
-    /// How long it remembers.
     #[command(flatten)]
     pub retention: RetentionSettings,
-    /// How it talks.
     #[command(flatten)]
     pub streams: StreamSettings,
-    /// When somebody counts as here.
     #[command(flatten)]
     pub presence: presence::PresenceSettings,
-    /// What it talks of.
     #[command(flatten)]
     pub modules: modules::ModuleSettings,
-    /// Which records it keeps.
     #[command(flatten)]
     pub records: records::RecordSettings,
-    /// What its users can signal.
     #[command(flatten)]
     pub signals: signals::SignalSettings,
-    /// How long work may take.
     #[command(flatten)]
     pub tasks: tasks::TaskSettings,
-    /// How long it keeps what people were told by name.
     #[command(flatten)]
     pub notifications: notifications::NotificationSettings,
-    /// What it does itself.
     #[command(flatten)]
     pub worker: worker::WorkerSettings,
-    /// Whether there is something to see.
     #[command(flatten)]
     pub demo: demo::DemoSettings,
 }
 
 impl Config {
-    /// Whether serving includes working: as asked, and else where nobody else could.
+    /// Whether `serve` runs the built-in worker: as configured, or else where there is no other worker.
     #[must_use]
     pub fn has_worker(&self) -> bool {
         let is_alone = self.demo.demo || self.database.database_url.is_none();
@@ -85,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_works_itself_if_it_is_told_to_or_is_alone() {
+    fn serve_runs_the_worker_if_it_is_configured_or_alone() {
         let has_worker = |flags: &[&str]| {
             let flags = ["porchlight"].iter().chain(flags);
             Flags::parse_from(flags).config.has_worker()

@@ -1,15 +1,15 @@
-//! The CRM's modules, who may see a record, and people.
+//! The CRM's modules, who may see a record, which brokerage a user belongs to, and people's names.
 
 mod brokerages;
 mod modules;
 pub mod people;
-mod record_audiences;
+mod record_visibility;
 pub mod rights;
 
 pub use brokerages::{
-    BrokerageParts, BrokerageQuery, Brokerages, Forget, LookupError, Member, QueryError, StreamAt,
+    BrokerageParts, BrokerageQuery, Brokerages, LookupError, Member, QueryError, StreamAddress,
     StreamWatch,
 };
 pub use modules::{InvalidModules, Module, Modules};
-pub use people::PeopleKeeper;
-pub use record_audiences::{RecordAudiences, RecordError, audience_for, onlookers};
+pub use people::PeopleWriter;
+pub use record_visibility::{RecordAudiences, RecordError, activity_audiences, audience_for};

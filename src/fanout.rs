@@ -1,75 +1,75 @@
-//! The hub: what has just happened, in memory, for the streams of this instance.
+//! The in-memory side of streams: the recent events of each brokerage, and which streams to wake.
 //!
-//! The follower is the only writer of logs; what is not logged is whispered into the air.
-//! Streams read both at their own pace from their own place; nothing is queued for any of
-//! them.
+//! Only the follower writes logged events. Presence and signals are not logged. They go into a
+//! second, short ring. Streams read both rings at their own speed from their own positions; no
+//! stream has a queue.
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::log::Audience;
-use crate::log::Head;
+use crate::log::{Audience, Epoch, Head, Rights};
 use crate::platform::BrokerId;
 
 mod connection_limits;
-mod contact;
 mod dispatcher;
-mod encoded;
 mod ephemeral_ring;
+mod eviction;
 mod follower;
 mod frame;
 pub mod gzip;
-mod mailbox;
+mod log_health;
 mod replay;
 mod ring;
+mod subscription;
 
-pub use connection_limits::{ConnectionLimits, Permit};
-pub use contact::Contact;
-pub use dispatcher::TICK;
-pub use dispatcher::{Dispatcher, Subscription};
-pub use encoded::{Encoded, Encoding, Sight};
+pub use connection_limits::{ConnectionLimits, LimitReached, Permit, StreamUser};
+pub use dispatcher::{Dispatcher, Mailbox, TICK};
 pub use ephemeral_ring::{EphemeralEvent, EphemeralRead, EphemeralReader, EphemeralRing};
 pub use follower::{Follower, FollowerParts, LogHandle, LogUnavailable, head_in_table};
-pub use frame::Frame;
-pub use mailbox::SubscriptionId;
-pub use mailbox::{CloseReason, Mailbox};
-pub use replay::{Missing, Page, ReplayLoader, Replayed};
-pub use ring::{Found, Owners, Ring};
+pub use frame::{EncodedEvent, Frame, StreamEncoding, Visibility};
+pub use log_health::LogHealth;
+pub use replay::{MissingEvents, ReplayLoader, ReplayPage, ReplayResult};
+pub use ring::{RecordOwners, Ring, RingRead};
+pub use subscription::{CloseReason, Subscription, SubscriptionId};
 
-/// When memory is full, it is emptied to this share, so that it is not full again at once.
-const REFILL_PERCENT: usize = 90;
-
-/// One broker's log in memory.
+/// A brokerage in memory.
 #[derive(Debug)]
 pub struct BrokerageFanout {
     pub id: BrokerId,
     ring: Mutex<Ring>,
     ephemeral_ring: Mutex<EphemeralRing>,
     handles: AtomicUsize,
-    /// The hub's count of publishes when this broker last had one.
+    /// The value of `Fanout::publish_count` at this brokerage's last publish.
     used: AtomicU64,
 }
 
 impl BrokerageFanout {
-    /// The ring, for a moment: never across an await.
+    /// Locks the ring. The guard must not be held across an await.
     pub fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The air, for a moment: never across an await.
+    /// Locks the ring. The guard must not be held across an await.
     pub fn ephemeral_ring(&self) -> MutexGuard<'_, EphemeralRing> {
-        self.ephemeral_ring
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let ring = self.ephemeral_ring.lock();
+        ring.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps a broker's log in memory as long as it is held.
+/// Keeps a brokerage in memory while it exists.
 #[derive(Debug)]
 pub struct BrokerageHandle(Arc<BrokerageFanout>);
+
+impl BrokerageHandle {
+    fn new(brokerage: &Arc<BrokerageFanout>) -> Self {
+        brokerage.handles.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(brokerage))
+    }
+}
 
 impl std::ops::Deref for BrokerageHandle {
     type Target = BrokerageFanout;
@@ -80,8 +80,7 @@ impl std::ops::Deref for BrokerageHandle {
 
 impl Clone for BrokerageHandle {
     fn clone(&self) -> Self {
-        self.0.handles.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        Self::new(&self.0)
     }
 }
 
@@ -91,27 +90,28 @@ impl Drop for BrokerageHandle {
     }
 }
 
-/// All logs that are in memory.
+/// All brokerages in memory.
 #[derive(Debug)]
 pub struct Fanout {
-    brokers: RwLock<FxHashMap<BrokerId, Arc<BrokerageFanout>>>,
+    brokerages: RwLock<FxHashMap<BrokerId, Arc<BrokerageFanout>>>,
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
-    /// What all rings together may hold.
+    /// The limit of `bytes`.
     budget_bytes: usize,
+    /// The bytes of all frames in all rings.
     bytes: AtomicUsize,
-    published: AtomicU64,
+    publish_count: AtomicU64,
 }
 
 impl Fanout {
-    /// A hub that keeps at most `budget_bytes` of frames, over all brokers.
+    /// Keeps at most `budget_bytes` of frames over all brokerages.
     #[must_use]
     pub fn new(budget_bytes: usize) -> Self {
         Self {
-            brokers: RwLock::default(),
+            brokerages: RwLock::default(),
             mailboxes: Mutex::default(),
             budget_bytes,
             bytes: AtomicUsize::new(0),
-            published: AtomicU64::new(0),
+            publish_count: AtomicU64::new(0),
         }
     }
 
@@ -122,137 +122,214 @@ impl Fanout {
         mailbox
     }
 
-    /// The broker's log, if it is in memory.
-    pub fn visit(&self, broker: &BrokerId) -> Option<BrokerageHandle> {
-        let brokers = self.brokers.read().unwrap_or_else(PoisonError::into_inner);
-        let log = brokers.get(broker)?;
-        log.handles.fetch_add(1, Ordering::Relaxed);
-        Some(BrokerageHandle(Arc::clone(log)))
+    /// The brokerage, if it is in memory.
+    pub fn get(&self, broker: &BrokerId) -> Option<BrokerageHandle> {
+        let brokerages = self.brokerages.read();
+        let brokerages = brokerages.unwrap_or_else(PoisonError::into_inner);
+        brokerages.get(broker).map(BrokerageHandle::new)
     }
 
-    /// Takes a log into memory, from its head on.
-    pub fn admit(&self, broker: &BrokerId, at: &Head) -> BrokerageHandle {
-        let mut brokers = self.brokers.write().unwrap_or_else(PoisonError::into_inner);
-        let log = brokers.entry(broker.clone()).or_insert_with(|| {
+    /// Takes a brokerage into memory. Its ring starts at `head`.
+    pub fn insert(&self, broker: &BrokerId, head: &Head) -> BrokerageHandle {
+        let brokerages = self.brokerages.write();
+        let mut brokerages = brokerages.unwrap_or_else(PoisonError::into_inner);
+        let brokerage = brokerages.entry(broker.clone()).or_insert_with(|| {
             Arc::new(BrokerageFanout {
                 id: broker.clone(),
-                ring: Mutex::new(Ring::new(at.epoch.clone(), at.head)),
+                ring: Mutex::new(Ring::new(head.epoch.clone(), head.head)),
                 ephemeral_ring: Mutex::default(),
                 handles: AtomicUsize::new(0),
-                used: AtomicU64::new(self.published.load(Ordering::Relaxed)),
+                used: AtomicU64::new(self.publish_count.load(Ordering::Relaxed)),
             })
         });
-        log.handles.fetch_add(1, Ordering::Relaxed);
-        BrokerageHandle(Arc::clone(log))
+        BrokerageHandle::new(brokerage)
     }
 
-    /// Everyone whose log is in memory.
+    /// All brokerages in memory.
     pub fn active(&self) -> Vec<BrokerId> {
-        let brokers = self.brokers.read().unwrap_or_else(PoisonError::into_inner);
-        brokers.keys().cloned().collect()
+        let brokerages = self.brokerages.read();
+        let brokerages = brokerages.unwrap_or_else(PoisonError::into_inner);
+        brokerages.keys().cloned().collect()
     }
 
-    /// Frames in memory, in bytes.
+    /// The bytes of all frames in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Adds the next frames of a log and wakes whoever may see them.
-    pub fn publish(&self, log: &BrokerageFanout, frames: Vec<Arc<Frame>>) {
+    /// Adds the next frames of a log and wakes the streams of their topics.
+    pub fn publish(&self, brokerage: &BrokerageFanout, frames: Vec<Arc<Frame>>) {
         let audiences = frames.iter().map(|frame| frame.audience.clone()).collect();
-        self.change(log, |ring| {
+        self.change(brokerage, |ring| {
             for frame in frames {
                 ring.push(frame);
             }
             ring.shrink_to(self.budget_bytes / 2);
         });
-        log.used.store(
-            self.published.fetch_add(1, Ordering::Relaxed),
-            Ordering::Relaxed,
-        );
-        self.wake(&log.id, &audiences);
+        let count = self.publish_count.fetch_add(1, Ordering::Relaxed);
+        brokerage.used.store(count, Ordering::Relaxed);
+        self.wake(&brokerage.id, &audiences);
         if self.bytes() > self.budget_bytes {
-            self.let_go();
+            self.evict();
         }
     }
 
-    /// Tells of a change of state, and wakes whoever may hear it.
-    pub fn publish_ephemeral(&self, log: &BrokerageFanout, ephemeral: EphemeralEvent) {
-        let audiences = ephemeral.audiences().cloned().collect();
-        let wakes = ephemeral.wakes();
-        log.ephemeral_ring().push(ephemeral);
+    /// Adds an event that is not logged, and wakes the streams of its topics.
+    pub fn publish_ephemeral(&self, brokerage: &BrokerageFanout, event: EphemeralEvent) {
+        let audiences = event.audiences().cloned().collect();
+        let wakes = event.wakes();
+        brokerage.ephemeral_ring().push(event);
         if wakes {
-            self.wake(&log.id, &audiences);
+            self.wake(&brokerage.id, &audiences);
         }
     }
 
-    /// Wakes whoever may have missed whispers that wake nobody.
-    pub fn wake_for_ephemerals(&self, log: &BrokerageFanout, audiences: &FxHashSet<Audience>) {
-        self.wake(&log.id, audiences);
+    /// Wakes streams for events that were published without a wake.
+    pub fn wake_for_ephemerals(
+        &self,
+        brokerage: &BrokerageFanout,
+        audiences: &FxHashSet<Audience>,
+    ) {
+        self.wake(&brokerage.id, audiences);
     }
 
-    /// Goes on at another place of a log, or in another log: whoever lags reads the table.
-    pub fn jump(&self, log: &BrokerageFanout, to: &Head) {
-        let audiences = log.ring().audiences();
-        self.change(log, |ring| ring.jump(to.epoch.clone(), to.head));
-        self.wake(&log.id, &audiences);
+    /// Empties the ring and continues at `head`, of this log or of another one. Streams that are
+    /// behind it read the table.
+    pub fn jump(&self, brokerage: &BrokerageFanout, head: &Head) {
+        let audiences = brokerage.ring().audiences();
+        self.change(brokerage, |ring| ring.jump(head.epoch.clone(), head.head));
+        self.wake(&brokerage.id, &audiences);
     }
 
-    /// Lets logs go that have had no guest now and at the last call.
-    pub fn forget_idle(&self, idle: &mut FxHashSet<BrokerId>) {
-        let mut brokers = self.brokers.write().unwrap_or_else(PoisonError::into_inner);
-        let was_idle = std::mem::take(idle);
-        brokers.retain(|id, log| {
-            if log.handles.load(Ordering::Relaxed) > 0 {
-                return true;
-            }
-            if was_idle.contains(id) {
-                self.bytes.fetch_sub(log.ring().bytes(), Ordering::Relaxed);
-                return false;
-            }
-            idle.insert(id.clone())
-        });
-    }
-
-    /// Tells every stream to end and to come back spread over `spread`.
+    /// Ends every stream. The clients come back spread over `spread`.
     pub fn drain(&self, spread: Duration) {
-        self.mailboxes()
-            .iter()
-            .for_each(|mailbox| mailbox.drain(spread));
+        for mailbox in self.mailboxes().iter() {
+            mailbox.drain(spread);
+        }
     }
 
-    fn change(&self, log: &BrokerageFanout, change: impl FnOnce(&mut Ring)) {
-        let mut ring = log.ring();
+    fn change(&self, brokerage: &BrokerageFanout, change: impl FnOnce(&mut Ring)) {
+        let mut ring = brokerage.ring();
         let before = ring.bytes();
         change(&mut ring);
-        // Wrapping arithmetic makes one addition of both directions.
-        self.bytes
-            .fetch_add(ring.bytes().wrapping_sub(before), Ordering::Relaxed);
+        // The arithmetic wraps, so that one addition works in both directions.
+        let difference = ring.bytes().wrapping_sub(before);
+        self.bytes.fetch_add(difference, Ordering::Relaxed);
     }
 
     fn wake(&self, broker: &BrokerId, audiences: &FxHashSet<Audience>) {
-        self.mailboxes()
-            .iter()
-            .for_each(|mailbox| mailbox.news(broker, audiences));
-    }
-
-    /// Empties the rings that were used longest ago until there is room again.
-    fn let_go(&self) {
-        let brokers = self.brokers.read().unwrap_or_else(PoisonError::into_inner);
-        let mut by_use: Vec<_> = brokers.values().collect();
-        by_use.sort_by_key(|log| log.used.load(Ordering::Relaxed));
-        for log in by_use {
-            if self.bytes() <= self.budget_bytes / 100 * REFILL_PERCENT {
-                return;
-            }
-            self.change(log, |ring| ring.shrink_to(0));
+        for mailbox in self.mailboxes().iter() {
+            mailbox.topics_changed(broker, audiences);
         }
     }
 
     fn mailboxes(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
-        self.mailboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let mailboxes = self.mailboxes.lock();
+        mailboxes.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads a brokerage's rings for one stream, which is woken when one of its topics changes.
+#[derive(Debug)]
+pub struct Reader {
+    handle: BrokerageHandle,
+    subscription: Subscription,
+    audiences: Arc<[Audience]>,
+}
+
+impl Reader {
+    #[must_use]
+    pub fn new(
+        dispatcher: &Rc<Dispatcher>,
+        handle: BrokerageHandle,
+        audiences: Arc<[Audience]>,
+    ) -> Self {
+        handle.ring().subscribe(&audiences);
+        let subscription = dispatcher.subscribe(handle.id.clone(), Arc::clone(&audiences));
+        Self {
+            handle,
+            subscription,
+            audiences,
+        }
+    }
+
+    #[must_use]
+    pub fn broker(&self) -> &BrokerId {
+        &self.handle.id
+    }
+
+    #[must_use]
+    pub fn audiences(&self) -> &Arc<[Audience]> {
+        &self.audiences
+    }
+
+    #[must_use]
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// The log's epoch and newest position.
+    #[must_use]
+    pub fn log_head(&self) -> (Epoch, i64) {
+        let ring = self.handle.ring();
+        (ring.epoch().clone(), ring.head())
+    }
+
+    /// Passes the events after `cursor` to `sink`, until it returns `false`.
+    pub fn read(
+        &self,
+        epoch: &Epoch,
+        cursor: i64,
+        mut sink: impl FnMut(&Frame, &RecordOwners) -> bool,
+    ) -> RingRead {
+        let ring = self.handle.ring();
+        let owners = ring.owners();
+        let sink = |frame: &Arc<Frame>| sink(frame, owners);
+        ring.read(epoch, &self.audiences, cursor, sink)
+    }
+
+    /// The position since which memory knows all changes of owners.
+    #[must_use]
+    pub fn knows_owners_since(&self) -> i64 {
+        self.handle.ring().owners().since()
+    }
+
+    /// The visibility of a frame that was read from the table when the log's head was `as_of`.
+    /// `None` when memory does not know the owners since then.
+    #[must_use]
+    pub fn visibility(&self, frame: &Frame, as_of: i64, rights: &Rights) -> Option<Visibility> {
+        if !frame.encoded.has_private_fields() {
+            return Some(Visibility::Masked);
+        }
+        let ring = self.handle.ring();
+        let owners = ring.owners();
+        (owners.since() <= as_of).then(|| owners.visibility(frame, rights))
+    }
+
+    /// Passes the ephemeral events from the position `from` on to `sink`, until it returns `false`.
+    pub fn read_ephemerals(
+        &self,
+        from: u64,
+        has_records: bool,
+        sink: impl FnMut(&EncodedEvent) -> bool,
+    ) -> EphemeralRead {
+        let reader = EphemeralReader {
+            audiences: &self.audiences,
+            has_records,
+        };
+        self.handle.ephemeral_ring().read(reader, from, sink)
+    }
+
+    /// The position of the next ephemeral event.
+    #[must_use]
+    pub fn next_ephemeral(&self) -> u64 {
+        self.handle.ephemeral_ring().next()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.handle.ring().unsubscribe(&self.audiences);
     }
 }

@@ -1,7 +1,7 @@
-//! What users are told by name: notifications, and the activity of others in words.
+//! The inbox of a user: notifications for them, and the activity of others as sentences.
 
 mod activity;
 pub mod notifications;
 
-pub use activity::{Activity, ActivityError, Asked};
+pub use activity::{Activity, ActivityError, ActivityListQuery};
 pub use notifications::notifier::Notifier;

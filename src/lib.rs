@@ -1,26 +1,32 @@
 //! Porchlight: the real-time layer of a CRM over plain HTTP.
 //!
-//! The way of an event, module by module:
+//! This is the map: one line for each module, in the order in which an event passes through them.
+//! First the program starts:
 //!
-//! - [`http`] takes a request: extract, call, respond. [`identity`] says who is calling, and
-//!   [`brokerages`] where they belong if their token does not.
-//! - [`event_log`] appends events to the log in Postgres; its writer commits in groups.
-//! - [`hints`] say that a log has grown; the [`follower`] reads on.
-//! - The [`hub`] keeps recent frames in memory and wakes the streams they are for.
-//! - [`signals`] are told to streams and to other instances, and never logged.
-//! - [`locks`] say who is at work on a record, and tell of it by the log.
-//! - [`tasks`] are what users ask for and workers do; [`claiming`] waits for them.
-//! - [`notifications`] tell people by name; [`activity`] says in words what was done, with the
-//!   names of [`people`].
-//! - The [`worker`] is built in, and does the [`imports`] of [`uploads`].
-//! - The [`relay`] moves to the log what transactions on watched tables have written.
-//! - A [`stream`] is a cursor over a log; [`history`] is the same log as pages. [`paging`] limits the pages
-//!   of every list.
+//! - [`cli`]: the commands of the `porchlight` binary.
+//! - [`config`]: the settings, one struct of flags and environment variables per concern.
+//! - [`app`]: the wiring: builds every part, starts the background tasks, stops them in order.
 //!
-//! Around it: [`config`] and [`cli`], [`database`] (embedded or not), [`app`] (the wiring),
-//! [`lifecycle`] (tasks), [`telemetry`] and [`metrics`]. Two crates of their own know nothing of
-//! the service: [`embedded_postgres`], and [`bench`](::bench), a load generator.
-//! `docs/ARCHITECTURE.md` has the map and what must never be.
+//! Then a request comes in, changes something, and its event goes out on the streams:
+//!
+//! - [`api`]: HTTP: handlers extract, call the modules below, and respond.
+//! - [`identity`]: verifies the token of a request; the result is a `Caller`.
+//! - [`directory`]: the modules of the CRM, the audience of a record, the names of people.
+//! - [`records`]: records of customers without tables of their own, and the example brokerage.
+//! - [`tasks`]: tasks, claims, progress, output, uploads, imports, the built-in worker.
+//! - [`collab`]: locks, presence and signals.
+//! - [`inbox`]: notifications and the activity list, both made from events.
+//! - [`log`]: the event log in Postgres: append, commit, read, retention, the outbox relay.
+//! - [`fanout`]: the recent events in memory, encoded once; wakes the streams of a topic.
+//! - [`stream`]: one open stream: a cursor over a log; also the log as pages and by long-polling.
+//!
+//! All of them stand on:
+//!
+//! - [`platform`]: the database, background tasks, telemetry, metrics, the clock, ids.
+//!
+//! Three crates know nothing of the service: [`embedded_postgres`], [`jwt_ring`] (the cryptography
+//! of tokens) and [`bench`](::bench) (the load generator). `docs/ARCHITECTURE.md` follows three
+//! journeys through the code and lists the invariants.
 
 pub mod api;
 pub mod app;

@@ -1,9 +1,10 @@
-//! The log in Postgres: the one truth of what happened, in which order.
+//! The event log in Postgres: append, commit, read, retention, the relay of the outbox, and
+//! notices between instances.
 //!
-//! Free functions over a connection; who calls decides the transaction.
+//! Reads are free functions over a connection. Writes go through [`EventCommitter`].
 
 pub mod acts;
-pub mod append;
+mod append;
 mod committer;
 mod event;
 pub mod heads;
@@ -21,25 +22,25 @@ mod settings;
 mod writer;
 
 pub use acts::ActsQuery;
-pub use append::{Appended, Batch, append};
-pub use committer::EventCommitter;
+pub use append::{Appended, EventBatch, append};
+pub use committer::{
+    CommitNotifier, CommitObserver, CommittedBatch, EventCommitter, LogObserver, PendingEvents,
+};
 pub use event::json::{
     DEEPEST, EventJson, depth, field_at_fault, named_field, on_one_line, timestamp,
 };
 pub use event::private::fields;
 pub use event::{
-    Audience, Cursor, Epoch, Event, NewEvent, Private, Rights, Shown, json, set_aside,
+    Audience, Cursor, Epoch, Event, NewEvent, Private, RecordAudience, Rights, json, set_aside,
 };
 pub use heads::Head;
 pub use hints::{
-    ChangeHints, Changes, CommitNotifier, CommitObserver, CommittedBatch, LogObserver,
-    PeerNotifier, TaskChanges, TaskHints, TaskKey, TaskListener, TaskNotices,
+    ChangeHints, Changes, PeerNotifier, TaskChanges, TaskHints, TaskKey, TaskListener, TaskNotices,
 };
-pub use idempotency::{IdempotencyKey, IdempotencyKeyId, Operation};
-pub use labels::{Question, Told};
+pub use idempotency::{IdempotencyKey, IdempotencyKeyId, KeyAnswer, Operation};
+pub use labels::{LabelCandidates, LabelQuery};
 pub use peers::listen::{MembershipListener, PeerListener};
-pub use read::{Direction, LastEvents, Page, Want};
+pub use read::{Direction, LastEvents, LogPage, PageQuery};
 pub use relay::{PrivateFields, Relay, RelayRules, RelayWaker, SignalTypes};
 pub use settings::RetentionSettings;
-pub use writer::WriterParts;
-pub use writer::{Publication, PublishError, Writer};
+pub use writer::{Publication, PublishError, Published, Writer, WriterParts};

@@ -1,4 +1,4 @@
-//! What everything stands on: the database, background tasks, telemetry, metrics, time, ids.
+//! The parts that all modules use: the database, background tasks, telemetry, metrics, the clock, ids.
 
 mod background;
 mod batcher;

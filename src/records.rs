@@ -1,8 +1,8 @@
-//! Records for those who have no tables of their own: read, written, and told of by the very
-//! triggers that watch the tables of others.
+//! Records for users without tables of their own. The triggers that watch a CRM's tables publish
+//! changes of these records, too.
 //!
-//! A change takes the row of the lock first and the record's second, in one transaction. Which
-//! fields there are is read from the database: nothing here knows a module by its name.
+//! A change locks the row of the lock first, and then the row of the record, in one transaction. The
+//! fields are read from the database: no module is named here.
 
 use sqlx::PgConnection;
 use tokio::sync::OnceCell;
@@ -18,36 +18,36 @@ use crate::platform::Pool;
 use crate::platform::{BrokerId, ModuleName, RecordPath};
 
 mod catalogue;
+mod cursor;
 mod error;
 mod fields;
 mod fill;
 mod id;
-mod line;
 mod list;
-mod marker;
 mod parse;
 mod record;
 mod row;
 pub mod seed;
 mod stale;
 mod value;
+mod wait;
 mod write;
 
 pub use error::{RecordsError, Stale};
-pub use fields::{Catalogue, Field, FieldType, Kind, Writer};
-pub use fill::Draft;
+pub use fields::{Catalogue, Field, FieldType, FieldWriter, RecordKind};
+pub use fill::RecordDraft;
 pub use id::{IdRule, UnknownIdRule};
-use line::Line;
-pub use list::{LIMIT_DEFAULT, LIMIT_MOST, Listed, RecordListQuery};
-pub use parse::{Fault, FieldError, Fields, Given, Parsed, Purpose};
+pub use list::{LIMIT_DEFAULT, LIMIT_MOST, RecordListQuery, RecordPage};
+pub use parse::{FieldError, FieldFault, InputValue, Parsed, Purpose, RecordFields};
 pub use record::Record;
-pub use seed::{Brokerage, Filled, Person, SeedError};
+pub use seed::{Brokerage, SeedError, SeedOutcome, SeedPerson};
+use wait::WaitLimiter;
 pub use write::RecordChange;
 
 #[derive(Debug)]
 pub struct Records {
     pool: Pool,
-    line: Line,
+    waits: WaitLimiter,
     modules: Modules,
     dice: Dice,
     waker: RelayWaker,
@@ -56,11 +56,11 @@ pub struct Records {
 }
 
 impl Records {
-    /// The records of those of these modules that have a table. Whoever changes one rings.
+    /// The records of the modules that have a table. A change wakes the relay.
     #[must_use]
-    pub fn new(pool: Pool, modules: Modules, (dice, waker): (Dice, RelayWaker)) -> Self {
+    pub fn new(pool: Pool, modules: Modules, dice: Dice, waker: RelayWaker) -> Self {
         Self {
-            line: Line::before(&pool),
+            waits: WaitLimiter::new(&pool),
             pool,
             modules,
             dice,
@@ -70,13 +70,13 @@ impl Records {
         }
     }
 
-    /// The same, with this rule for the ids that agents choose.
+    /// The same records, with this rule for the ids that agents choose.
     #[must_use]
     pub fn with_ids(self, ids: IdRule) -> Self {
         Self { ids, ..self }
     }
 
-    /// Which records are kept here, with which fields; read from the database once.
+    /// The modules that have a table, with their fields. Read from the database once.
     pub async fn catalogue(&self) -> Result<&Catalogue, RecordsError> {
         let read = || async {
             let mut connection = self.pool.acquire().await?;
@@ -85,13 +85,13 @@ impl Records {
         Ok(self.catalogue.get_or_try_init(read).await?)
     }
 
-    /// The records of a module, which are kept here.
-    pub async fn kind(&self, module: &ModuleName) -> Result<&Kind, RecordsError> {
+    /// Fails when the module has no table.
+    pub async fn kind(&self, module: &ModuleName) -> Result<&RecordKind, RecordsError> {
         let kind = self.catalogue().await?.kind(module);
         kind.ok_or_else(|| RecordsError::NoRecords(module.clone()))
     }
 
-    /// A record, and where the log stood when it was so.
+    /// A record, and the position of the log in the same snapshot.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -99,21 +99,21 @@ impl Records {
     ) -> Result<(Record, Cursor), RecordsError> {
         let kind = self.kind(&path.module).await?;
         let mut connection = self.pool.acquire().await?;
-        let which = (&caller.broker, kind, &path.id);
-        let mut seen = row::one(&mut connection, which).await?;
-        if seen.is_none() {
-            self.begin_log(&mut connection, &caller.broker).await?;
-            seen = row::one(&mut connection, which).await?;
+        let broker = &caller.broker;
+        let mut found = row::one(&mut connection, broker, kind, &path.id).await?;
+        if found.is_none() {
+            self.begin_log(&mut connection, broker).await?;
+            found = row::one(&mut connection, broker, kind, &path.id).await?;
         }
-        let seen = seen.ok_or(RecordsError::Busy)?;
-        let row = seen.rows.into_iter().next();
-        let row = row.filter(|row| record::is_seen_by(row, caller));
+        let found = found.ok_or(RecordsError::Busy)?;
+        let row = found.rows.into_iter().next();
+        let row = row.filter(|row| record::may_see(row, caller));
         let row = row.ok_or_else(|| RecordsError::Unknown(path.clone()))?;
         let record = Record::of(&row, kind, &rights::of(caller))?;
-        Ok((record, seen.position))
+        Ok((record, found.position))
     }
 
-    /// A broker whose records were never told of has no log, and so no position.
+    /// A brokerage without events has no log and no position. This creates its log.
     async fn begin_log(
         &self,
         connection: &mut PgConnection,

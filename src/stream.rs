@@ -1,15 +1,14 @@
-//! Streams: a cursor over a log, written out as Server-Sent Events.
+//! Streams: a cursor over a log, written as Server-Sent Events.
 //!
-//! Opening a stream finds out where it starts; from then on replay and live are one
-//! loop in [`body::StreamBody`]: read what comes after the cursor, write it, wait.
+//! [`open`] finds the start of a stream. From then on, replay and live delivery are one loop in
+//! [`StreamBody`]: read the events after the cursor, write them, move the cursor, wait.
 
 mod body;
 mod filter;
 pub mod history;
 mod log;
 mod open;
-mod present;
-mod reader;
+mod presence;
 mod resume;
 mod scope;
 mod settings;
@@ -17,13 +16,9 @@ pub mod wire;
 
 pub use body::StreamBody;
 pub use filter::Filter;
-pub use history::{History, HistoryError, HistoryRange};
+pub use history::{HistoryError, HistoryPage, HistoryQuery, HistoryRange};
 pub use log::{StreamLine, log_refusal};
-pub use open::StreamServices;
-pub use open::{Opening, Refusal, open};
-pub use reader::Look;
-pub use reader::Reader;
+pub use open::{StreamRefusal, StreamRequest, StreamServices, open};
 pub use resume::{ResetReason, Since};
-pub use scope::Scope;
-pub use scope::UnknownScope;
+pub use scope::{Scope, UnknownScope};
 pub use settings::StreamSettings;

@@ -1,68 +1,70 @@
-//! Tasks: what a user asks for and a worker does, with a lease, in attempts, in steps.
+//! Tasks: a user requests them, and a worker carries them out, in attempts, each under a lease.
 //!
-//! Every change is a move of `moves` on a row that is locked, written by `row` and told by
-//! the log in the same transaction. [`Tasks`] is the way in for users and for workers; the
-//! [`keeper`] takes reports of progress, many in one transaction, and the [`sweeper`] does what
-//! nobody asks for: leases end, and queued tasks have rested.
+//! [`Tasks`] has the operations of users and workers. Each locks a row, changes it with
+//! `transitions`, writes it with `row`, and publishes the events in the same transaction. `progress`
+//! writes many reports in one transaction. The [`sweeper`] makes the changes that no request makes:
+//! leases run out, and retry delays end.
 //!
-//! Whoever locks more than one row locks the workflow first, then its children in the order of
-//! their names; the log comes last.
+//! A transaction that locks more than one row locks the workflow first, then its steps by id. The log
+//! comes last.
 
 use crate::log::EventCommitter;
 use crate::log::TaskNotices;
 use crate::platform::Pool;
 
-mod behalf;
 mod builtin_worker;
 mod check;
 mod claim;
-pub mod claiming;
+pub mod claim_wait;
 mod create;
 mod error;
 mod events;
-mod family;
-mod hold;
 pub mod imports;
-mod keeper;
+mod lease;
 mod list;
-mod moves;
 pub mod output;
 mod percent;
+mod progress;
+mod requester;
 pub mod retention;
 mod retry;
+mod round_robin;
 mod row;
 mod rules;
 mod state;
 pub mod sweeper;
 mod task;
 mod text;
-mod turns;
+mod transitions;
 pub mod uploads;
 mod user;
 mod worker;
+mod workflow;
 
 pub use builtin_worker::{Worker, WorkerParts};
 pub use check::{Checking, ParamsCheck, WrongParams};
 pub use claim::{ClaimRequest, Claimed};
-pub use claiming::ClaimError;
-pub use create::{Created, MOST_CHILDREN, NewTask, Order, TaskKey};
+pub use claim_wait::{ClaimError, WaitingClaim};
+pub use create::{Created, MOST_CHILDREN, NewTask, TaskIdempotencyKey, TaskRequest};
 pub use error::{Lost, TaskError};
 pub use events::AVAILABLE;
-pub use hold::HoldOutcome;
 pub use imports::{ImportCheck, Importer};
-pub use keeper::{GoOn, Report, ReportKeeperParts, Reports};
-pub use list::{Found, PageCursor, TaskListQuery, TaskPage};
-pub use output::{LoaderParts, OutputPosition, OutputReader, OutputReads, Step};
+pub use lease::{LeaseClaim, LeaseState};
+pub use list::{FoundTask, TaskCursor, TaskListQuery, TaskPage};
+pub use output::{OutputChunk, OutputLoaderParts, OutputPosition, OutputReader, OutputReads};
+pub use output::{OutputStart, OutputStep};
 pub use percent::Percent;
-pub use row::Fault;
+pub use progress::{ProgressWriterParts, Report, ReportAck, Reports};
+pub use row::{Steps, TaskFault};
 pub use rules::TaskRules;
-pub use state::State;
+pub use state::TaskState;
 pub use task::Task;
-pub use text::{InvalidLine, Line, Message, Title};
-pub use uploads::{Arrival, Full, MOST_UPLOADS, Pace, Upload, UploadError, UploadRules, Uploads};
-pub use worker::{LeaseClaim, Outcome};
+pub use text::{BoundedText, InvalidBoundedText, Message, Title};
+pub use uploads::{IncomingUpload, MOST_UPLOADS, Pace, Upload, UploadError, UploadLimit};
+pub use uploads::{UploadRules, Uploads};
+pub use worker::{Completion, TaskOutcome};
 
-/// The tasks of all brokers.
+/// The tasks of all brokerages.
 #[derive(Clone, Debug)]
 pub struct Tasks {
     pool: Pool,
@@ -70,25 +72,22 @@ pub struct Tasks {
     reports: Reports,
     rules: TaskRules,
     notices: TaskNotices,
-    output_reads: output::OutputReads,
+    output_reads: OutputReads,
     checks: check::Checks,
 }
 
-/// What a task book is made of.
 #[derive(Clone, Debug)]
 pub struct TaskParts {
     pub pool: Pool,
     pub committer: EventCommitter,
     pub reports: Reports,
     pub rules: TaskRules,
-    /// Where readers of output learn that a task has changed.
+    /// Notifies readers of output when a task has changed.
     pub notices: TaskNotices,
-    /// Where readers of output ask.
-    pub output_reads: output::OutputReads,
+    pub output_reads: OutputReads,
 }
 
 impl Tasks {
-    /// A way to the tasks.
     #[must_use]
     pub fn new(parts: TaskParts) -> Self {
         let TaskParts {

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# What watching costs the CRM, and how fast and at what price it is told:
+# What watching costs the CRM, and how fast at what price its changes are published:
 #
-#   benches/capture/run.sh            all of it, about four minutes
-#   benches/capture/run.sh bulk       tables are updated 10,000 rows at a time, beside equal ones
-#                                     that are not watched
-#   benches/capture/run.sh rates      200 rows a second, one at a time, to their place in the log
-#   benches/capture/run.sh receipt    the same to a client's hands
-#   benches/capture/run.sh viewers    what one change is to a viewer, and viewers to the database
+#   benches/capture/run.sh            everything, about four minutes
+#   benches/capture/run.sh bulk       updates of 10,000 rows, compared with equal tables that are
+#                                     not watched
+#   benches/capture/run.sh rates      200 rows a second, one at a time, until they are in the log
+#   benches/capture/run.sh receipt    the same, until a client has received them
+#   benches/capture/run.sh viewers    the bytes of one change for a viewer, and the queries that viewers cause
 #
-# Everything runs on a Postgres of its own with full durability.
+# Everything runs on a separate Postgres with full durability.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -97,7 +97,7 @@ select porchlight.watch('bare', module => 'listings', broker_column => 'broker_i
     archived_column => 'archived_at', private_columns => '{commission}', hidden_columns => '{notes}');
 vacuum analyze unwatched, listings, bare_unwatched, bare"
 
-# Milliseconds that an update of 10,000 rows takes, commit included.
+# Milliseconds of an update of 10,000 rows, commit included.
 update_ms() {
     psql -c '\timing on' -c "update $1 set list_price = list_price + 1, version = version + 1,
         updated_at = clock_timestamp() where id <= 10000" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
@@ -125,7 +125,7 @@ compare() {
         printf "10,000 rows, %s: %.0f ms unwatched, %.0f ms watched, %.2f times\n", what, a, b, b / a }'
 }
 
-# From the statement to its place in the log, by the database's clock.
+# From the statement to the log, by the database's clock.
 rate() {
     local since
     since=$(psql -c 'select clock_timestamp()')
@@ -140,7 +140,7 @@ rate() {
               from porchlight.events where type = 'listing:updated' and created_at > '$since') e"
 }
 
-# One row at a time, stamped in the statement that is committed with it.
+# One row at a time, with a timestamp in the statement itself.
 change_for() {
     echo '\set id random(1, 50000)
 update listings set beds = beds + 1, updated_at = clock_timestamp() where id = :id;' >"$work/one.sql"
@@ -148,7 +148,7 @@ update listings set beds = beds + 1, updated_at = clock_timestamp() where id = :
         -f "$work/one.sql" postgres 2>/dev/null | sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p'
 }
 
-# From the change, its commit included, to the line in a client's hands, by the one clock of this machine.
+# From the change, commit included, until a client has the line, by the clock of this machine.
 receipt() {
     until_told
     curl -sN -H "Authorization: Bearer $token" "$address/stream?types=listing:*&named=false" |
@@ -187,7 +187,7 @@ viewers() {
     echo "$VIEWERS viewers: $(queries)"
 }
 
-# So many more streams of what happens to the teams' records; the first is kept.
+# Opens so many more streams of the teams' records; the output of the first is stored.
 view() {
     local n
     for n in $(seq "$1"); do
@@ -197,7 +197,7 @@ view() {
     readers+=($!)
 }
 
-# Transactions of the database beside the changes themselves; idle sessions report theirs late.
+# Transactions of the database without the changes themselves; idle sessions report theirs late.
 queries() {
     local before after changes
     sleep 2

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Loads of benches/flood/run.sh, and the victims beside them.
 
-    flood.py load KIND    holds a load until it is told to end (SIGTERM), then says what it did
+    flood.py load KIND    holds a load until it ends by SIGTERM, then says what it did
     flood.py victim KIND  one request after the other for --seconds, then says how long they took
     flood.py table DIR    the reports of a run as a table
 
@@ -25,10 +25,10 @@ import sys
 import time
 
 SECRET = "benches-only-secret-of-32-bytes-or-more"
-# A victim's request that takes longer is unfinished: from its start, and beyond the end of the run.
+# A victim's request that takes longer, or beyond the end of the run, counts as unfinished.
 LONGEST_IMPORT_SECONDS = 300.0
 GRACE_SECONDS = 5.0
-# What a victim's request ends with when all is well.
+# The expected status of a victim's request.
 GOOD = (200, 201, "completed")
 ATTACKER, VICTIM = "flood", "quiet"
 GOOD_CSV = "Address,Purchase Price\n1 Oak St,395000\n"
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
 
 
 class Client:
-    """A connection that is opened again when it breaks."""
+    """A connection that is reopened when it breaks."""
 
     def __init__(self, address):
         self.address, self.connection = address, None
@@ -140,7 +140,7 @@ class Report:
         if seconds is not None:
             self.took.append(seconds)
 
-    def told(self, **more):
+    def with_cpu(self, **more):
         elapsed = time.monotonic() - self.began
         cpu = (time.process_time() - self.cpu_before) / elapsed * 100
         return {"seconds": elapsed, "cpuPercent": cpu, "statuses": self.statuses,
@@ -245,17 +245,17 @@ async def load(args):
     ready = asyncio.Event()
     seconds_to_ready = []
 
-    def tell_ready():
+    def signal_ready():
         seconds_to_ready.append(time.monotonic() - report.began)
         ready.set()
         pathlib.Path(args.ready).touch()
 
-    running = asyncio.ensure_future(LOADS[args.kind](args, report, tell_ready))
+    running = asyncio.ensure_future(LOADS[args.kind](args, report, signal_ready))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
-    told = report.told(readySeconds=seconds_to_ready[0] if seconds_to_ready else None)
+    result = report.with_cpu(readySeconds=seconds_to_ready[0] if seconds_to_ready else None)
     running.cancel()
-    return told
+    return result
 
 
 # ---- victims --------------------------------------------------------------------------------
@@ -309,12 +309,12 @@ async def victim(args):
             status, took = await asyncio.wait_for(VICTIMS[args.kind](client, n), left)
             report.count(status, took if status in GOOD else None)
         except asyncio.TimeoutError:
-            # It counts with the time that it waited: the true one is longer.
+            # It counts with the time until now; the real time is longer.
             report.took.append(time.monotonic() - began)
             unfinished += 1
         n += 1
         await asyncio.sleep(max(0.0, began + args.pause - time.monotonic()))
-    return report.told(unfinished=unfinished)
+    return report.with_cpu(unfinished=unfinished)
 
 
 # ---- the table ------------------------------------------------------------------------------
@@ -357,21 +357,21 @@ def main():
     parser.add_argument("what", choices=["load", "victim", "table"])
     parser.add_argument("kind", help="which load or victim, or the directory of reports")
     parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--connections", type=int, default=50, help="of a load")
+    parser.add_argument("--connections", type=int, default=50, help="connections of a load")
     parser.add_argument("--count", type=int, default=6_165, help="streams or tasks of a load")
-    parser.add_argument("--valid", action="store_true", help="imports that are good")
-    parser.add_argument("--drip", type=int, default=0, help="bytes of each upload in a second")
-    parser.add_argument("--ready", default="/dev/null", help="a file that is made when the load is on")
-    parser.add_argument("--seconds", type=float, default=60, help="of a victim")
-    parser.add_argument("--pause", type=float, default=0.05, help="from the start of one request to that of the next")
+    parser.add_argument("--valid", action="store_true", help="imports without errors")
+    parser.add_argument("--drip", type=int, default=0, help="bytes a second of each upload")
+    parser.add_argument("--ready", default="/dev/null", help="a file that is created when the load runs")
+    parser.add_argument("--seconds", type=float, default=60, help="duration of a victim")
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds from the start of one request to the start of the next")
     args = parser.parse_args()
     args.address = ("127.0.0.1", args.port)
     if args.what == "table":
         return table(args.kind)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    told = asyncio.run(load(args) if args.what == "load" else victim(args))
-    json.dump(told, sys.stdout, indent=1)
+    result = asyncio.run(load(args) if args.what == "load" else victim(args))
+    json.dump(result, sys.stdout, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What one caller's flood costs others. Each load runs beside a victim of another brokerage; the
-# victim's times without and with the load stand side by side, for each binary that is named:
+# Measures what one caller's flood costs others. Each load runs beside a victim of another brokerage. The
+# table has the victim's times without and with the load, for each given binary:
 #
 #   benches/flood/run.sh                                          all loads, target/release/porchlight
 #   benches/flood/run.sh --binary old=PATH --binary new=PATH      two binaries, one after the other
@@ -10,7 +10,7 @@
 #   uploads8        8 connections that begin an upload and send no body; victim: an upload
 #   uploads50       the same with 50
 #   uploads_slow    50 uploads of 100 bytes a second; victim: an upload
-#   output          STREAMS open streams of output on which nothing happens; victim: POST /locks
+#   output          STREAMS open, quiet streams of output; victim: POST /locks
 #   imports_bad     6,165 imports with bad parameters, by 50 connections; victim: an import, from
 #                   POST /tasks to completed
 #   imports_valid   6,165 imports of one good row; the same victim
@@ -69,7 +69,7 @@ prepare() {
     [ -n "$psql" ] || fail "psql is missing: apt-get install postgresql-client"
 }
 
-# Every measurement has a fresh server.
+# Every measurement uses a new server.
 measure() {
     local load=$1 server=$2 report="$out/$1@$2" quiet under
     kind_of "$load" # sets kind, victim and options
@@ -111,7 +111,7 @@ kind_of() {
     esac
 }
 
-# What a load finds in the database.
+# The data in the database before a load.
 fill() {
     case $1 in
     notifications)
@@ -147,7 +147,7 @@ start() {
     local tries
     port=$(free_port)
     rm -rf "$work/data"
-    # One user has all of the load's streams, in a binary that counts them and in one that does not.
+    # All of the load's streams belong to one user, whether or not the binary counts them.
     env -u DATABASE_URL PORCHLIGHT_ADDR="127.0.0.1:$port" JWT_SECRET="$SECRET" PORCHLIGHT_DATA_DIR="$work/data" \
         PORCHLIGHT_STREAMS_PER_USER=1000000 \
         taskset -c "$SERVER_CORE" "$1" serve >"$out/server.log" 2>&1 &

@@ -3,11 +3,11 @@
 # core and the generator to another, and prints a table for docs/PERFORMANCE.md.
 #
 #   benches/peers/run.sh                     all loads, about half an hour
-#   benches/peers/run.sh w2 w4               some of them
-#   SERVERS=" " OUT=dir benches/peers/run.sh the table of reports already there
+#   benches/peers/run.sh w2 w4               some loads
+#   SERVERS=" " OUT=dir benches/peers/run.sh only the table, from existing reports
 #
 # Porchlight keeps its events in its own Postgres, which runs on the server's core with it;
-# nchan keeps them in memory. The CPU of both the process and its tree is told.
+# nchan keeps them in memory. The CPU of both the process and its tree is reported.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -55,7 +55,7 @@ need() {
 
 fail() { echo "$*" >&2; exit 1; }
 
-# Every measurement gets a fresh server: memory once used is not always given back, and a log
+# Every measurement uses a new server: used memory is not always returned, and a log
 # grows.
 measure() {
     local load=$1 server=$2 file="$out/$1.$2.$3.json"
@@ -88,7 +88,7 @@ start() {
     port=$(free_port)
     "start_$1"
     wait_until_up "$1"
-    # nginx's worker does the work; its master would only blur the memory.
+    # nginx's worker does the work; the memory of its master would distort the result.
     watched=$server_pid
     [ "$1" != nchan ] || watched=$(pgrep -P "$server_pid" | head -n 1)
 }
@@ -129,7 +129,7 @@ wait_until_up() {
     fail "$1 does not come up (looked $tries times)"
 }
 
-# Any answer but a 5xx: nginx knows no /health/ready and says so with a 404.
+# Any answer but a 5xx: nginx has no /health/ready and answers with 404.
 answers() {
     local status
     status=$({
@@ -195,7 +195,7 @@ median() {
     jq -rs "[.[] | $3 | numbers] | sort | .[length / 2 | floor] // empty" "${files[@]}"
 }
 
-# What a table of numbers would hide.
+# Losses and errors, which the table does not show.
 faults() {
     local file
     for file in "$out"/*.json; do

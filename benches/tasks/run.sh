@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures what reports of progress cost: TASKS tasks at work, PER_TASK reports a second on each,
-# and every task's user listening.
+# Measures what progress reports cost: TASKS running tasks, PER_TASK reports a second for each,
+# and a stream for the user of every task.
 #
 #   benches/tasks/run.sh
 #
-# Latency is from when a report was due to when the user's stream had it, of those that were told:
+# Latency is from when a report was due to when the user's stream had it, of those that were published:
 # of ten reports a second about three are, the newest each time. The others show as lost here,
-# which they are: a newer one was told instead. The instance and Postgres run on one core (SERVER_CORE;
+# which they are: a newer one was published instead. The instance and Postgres run on one core (SERVER_CORE;
 # "0,1" for both), the generator on another.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -25,8 +25,8 @@ main() {
     psql=$(command -v psql || compgen -G '/usr/lib/postgresql/*/bin/psql' | head -n 1)
     start
     put_to_work
-    local told token
-    told=$(events)
+    local published token
+    published=$(events)
     token=$(JWT_SECRET=$SECRET "$PORCHLIGHT_BIN" token --user bench-worker --broker bench --role worker --ttl 1h)
     taskset -c "$CLIENT_CORE" "$PORCHLIGHT_BIN" bench --secret "$SECRET" --url "$URL" \
         --subscribers "$TASKS" --topics "$TASKS" --rate "$((TASKS * PER_TASK))" \
@@ -34,9 +34,9 @@ main() {
         --subscribe-path '/stream/user?types=ai:task:progress' --publish-path '/tasks/{topic}/progress' \
         --publish-header "Authorization: Bearer $token" --publish-header 'Content-Type: application/json' \
         --publish-body '{"fence":1,"message":"{payload}"}' --pid "$pid" --pid-tree || true
-    told=$(($(events) - told))
-    echo "events in the log: $told in $((SECONDS_OF_LOAD + 2)) s," \
-        "$(awk -v n="$told" -v s="$((SECONDS_OF_LOAD + 2))" -v t="$TASKS" 'BEGIN { printf "%.0f a second, %.2f a second of each task", n / s, n / s / t }')"
+    published=$(($(events) - published))
+    echo "events in the log: $published in $((SECONDS_OF_LOAD + 2)) s," \
+        "$(awk -v n="$published" -v s="$((SECONDS_OF_LOAD + 2))" -v t="$TASKS" 'BEGIN { printf "%.0f a second, %.2f a second of each task", n / s, n / s / t }')"
     echo "updates in place: $(sql "select round(100.0 * n_tup_hot_upd / greatest(n_tup_upd, 1)) || ' %' from pg_stat_user_tables where relname = 'tasks'")"
 }
 
@@ -50,11 +50,11 @@ start() {
         sleep 0.1
     done
     cat "$work/log" >&2
-    echo "no service after $tries looks" >&2
+    echo "the service did not start after $tries checks" >&2
     exit 1
 }
 
-# One task for each subscriber, named like its topic, all of them at the same worker.
+# One task for each subscriber, with the name of its topic, all of them with the same worker.
 put_to_work() {
     sql "insert into porchlight.tasks (broker_id, id, user_id, type, params, max_attempts, created_at)
          select 'bench', 'bench-team-' || n, 'bench-user-' || n, 'import', '{}', 3, now()

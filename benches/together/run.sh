@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measures what working together costs, on two instances around one Postgres:
+# Measures what presence and signals cost, on two instances around one Postgres:
 #
 #   benches/together/run.sh            all of it, about three minutes
-#   benches/together/run.sh beats      10,000 users who beat every 30 seconds
+#   benches/together/run.sh beats      10,000 users that send a heartbeat every 30 seconds
 #   benches/together/run.sh signals    200 signals a second, from one instance to the other
 #
 # The instances and Postgres run on one core, the generator on another.
@@ -42,7 +42,7 @@ start() {
         sleep 0.1
     done
     cat "$work/$port.log" >&2
-    echo "no service after $tries looks" >&2
+    echo "the service did not start after $tries checks" >&2
     exit 1
 }
 
@@ -54,7 +54,7 @@ bench() {
 
 # Since the last call: transactions in the database a second, and CPU of a process in percent.
 begin() { began=$(date +%s%N) transactions=$(committed) ticks=$(cpu "$1"); }
-told() {
+report() {
     local seconds_milli=$((($(date +%s%N) - began) / 1000000))
     awk -v t="$(($(committed) - transactions))" -v c="$(($(cpu "$1") - ticks))" -v ms="$seconds_milli" \
         'BEGIN { printf "%.1f transactions/s, %.2f %% of a core\n", t * 1000 / ms, c * 10 * 100 / ms }'
@@ -67,15 +67,15 @@ committed() {
 
 cpu() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 
-# Each of 10,000 people posts a heartbeat in turn; one stream listens, so that the room is full.
+# Each of 10,000 users sends a heartbeat in turn; one stream receives their presence.
 beats() {
     local pid=${pids[0]}
-    echo "== nobody, both instances"
+    echo "== no users, both instances"
     sleep 5 # Postgres counts late, and the start is not meant
-    begin "$pid" && sleep 10 && told "$pid"
+    begin "$pid" && sleep 10 && report "$pid"
     echo "== 10,000 users coming, one heartbeat each in 30 s"
     heartbeats 30 && echo "== 10,000 users beating every 30 s"
-    begin "$pid" && heartbeats "$SECONDS_OF_BEATS" && told "$pid"
+    begin "$pid" && heartbeats "$SECONDS_OF_BEATS" && report "$pid"
 }
 
 heartbeats() {

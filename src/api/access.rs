@@ -1,7 +1,7 @@
-//! Around every request: a name for it, a line about it, and the refusal of strange origins.
+//! The middleware around every request: gives it an id, logs it, and refuses foreign origins.
 //!
-//! Logs name the path and never the query, which may carry a token. Refusals come in floods: all
-//! are counted, and of each kind only so many are logged.
+//! Log lines have the path and never the query, which may carry a token. Refusals can come in floods:
+//! all of them are counted, but only some of each kind are logged.
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -10,6 +10,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::Services;
@@ -20,42 +21,44 @@ use crate::platform::Metrics;
 use crate::platform::{RecordId, RequestId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The code of a refusal that no problem of ours describes.
+/// The code of a refusal that has no [`Problem`].
 const NO_CODE: &str = "other";
-/// The route of a request that has none.
+/// The route of a request whose path matches none.
 const NO_ROUTE: &str = "none";
-/// The same of what is no request at all.
+/// The route of bytes that are not a request.
 const UNREADABLE: &str = "unreadable";
 
-/// Refusals that are told apart in the log.
+/// The refusals that share a limit of log lines.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RefusalKind {
-    /// The route, with names for what differs: `/records/{module}`.
+    /// The route with variables: `/records/{module}`.
     pub route: String,
     pub status: u16,
 }
 
 impl RefusalKind {
-    /// Says how many lines of this kind were left out.
+    /// Logs how many lines of this kind were left out.
     pub fn sum_up(&self, left_out: u64) {
         let (route, status_code) = (&*self.route, self.status);
-        tracing::info!(route, status_code, left_out, "more was refused");
+        tracing::info!(route, status_code, left_out, "more requests were refused");
     }
 }
 
-/// Names the request, serves it, and logs how it went.
 pub async fn around(
     origins: web::Data<Origins>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let began = Instant::now();
-    let id = named(request.request());
+    let id = new_id(request.request());
     request.extensions_mut().insert(id.clone());
     let refused = origins.refuse(request.head());
-    let mut response = match refused {
-        Some(problem) => request.into_response(HttpResponse::from_error(problem)),
-        None => next.call(request).await?.map_into_boxed_body(),
+    let mut response = if let Some(problem) = refused {
+        request.into_response(HttpResponse::from_error(problem))
+    } else {
+        let span = span(&request, &id);
+        let response = next.call(request).instrument(span).await?;
+        response.map_into_boxed_body()
     };
     let id = id.to_string();
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -65,20 +68,28 @@ pub async fn around(
     Ok(response)
 }
 
-/// The caller's own name for the request, where it has a sane one.
-fn named(request: &HttpRequest) -> RequestId {
-    let theirs = request.headers().get(REQUEST_ID);
-    let theirs = theirs.and_then(|value| value.to_str().ok());
-    match theirs.filter(|id| RecordId::parse(id).is_ok()) {
+/// What every log line about a request contains. The span ends with the head of the response, so a
+/// stream keeps nothing of it.
+fn span(request: &ServiceRequest, id: &RequestId) -> Span {
+    let context = request.app_data::<Context>();
+    let instance = context.map(|context| &*context.services.instance);
+    let method = request.method().as_str();
+    tracing::info_span!("request", %id, method, route = field::Empty, instance)
+}
+
+/// The id in the header if it is valid, or a random one.
+fn new_id(request: &HttpRequest) -> RequestId {
+    let given = request.headers().get(REQUEST_ID);
+    let given = given.and_then(|value| value.to_str().ok());
+    match given.filter(|id| RecordId::parse(id).is_ok()) {
         Some(id) => RequestId::Given(id.into()),
-        None => RequestId::Made(Uuid::new_v4()),
+        None => RequestId::Random(Uuid::new_v4()),
     }
 }
 
-/// The name that a request was given.
 pub(super) fn request_id(request: &HttpRequest) -> RequestId {
     let known = request.extensions().get().cloned();
-    known.unwrap_or_else(|| named(request))
+    known.unwrap_or_else(|| new_id(request))
 }
 
 fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
@@ -91,7 +102,7 @@ fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
         responses.get_or_create(&[("class", class)]).inc();
     }
     let is_refused = status.is_client_error() || status.is_server_error();
-    if is_refused && !context.is_none_or(|context| is_logged(context, response)) {
+    if is_refused && !context.is_none_or(|context| count_and_admit(context, response)) {
         return;
     }
     let extensions = request.extensions();
@@ -109,25 +120,25 @@ fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
     }
 }
 
-/// What is refused before it is a request: nothing is known of it but the answer.
-pub(super) fn unreadable(app: &Services, problem: &Problem) -> RequestId {
-    let (id, status) = (RequestId::Made(Uuid::new_v4()), problem.status_code());
-    let responses = &app.metrics.responses;
+/// Counts and logs the refusal of bytes that are not a request. Only the answer to them is known.
+pub(super) fn refuse_unreadable(services: &Services, problem: &Problem) -> RequestId {
+    let (id, status) = (RequestId::Random(Uuid::new_v4()), problem.status_code());
+    let responses = &services.metrics.responses;
     responses.get_or_create(&[("class", class(status))]).inc();
-    count_refusal(&app.metrics, status, problem.code().as_str());
+    count_refusal(&services.metrics, status, problem.code().as_str());
     let status_code = status.as_u16();
     let kind = RefusalKind {
         route: UNREADABLE.to_owned(),
         status: status_code,
     };
-    if app.refusals.admits(&kind) {
+    if services.refusals.admits(&kind) {
         tracing::info!(%id, status_code, code = %problem, "refused");
     }
     id
 }
 
-/// Counts a refusal, and says whether it is logged.
-fn is_logged(context: &Context, response: &ServiceResponse<BoxBody>) -> bool {
+/// Counts a refusal, and returns whether it is to be logged.
+fn count_and_admit(context: &Context, response: &ServiceResponse<BoxBody>) -> bool {
     let status = response.status();
     let error = response.response().error();
     let problem = error.and_then(|error| error.as_error::<Problem>());

@@ -1,16 +1,16 @@
-//! `GET /activity`: what people did, in words.
+//! `GET /activity`: what people did, as sentences.
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::get_events::number;
+use super::Context;
 use super::page::Page;
 use super::problem::Problem;
-use super::{Context, query};
+use super::query::{Query, number, parsed};
 use crate::identity::Caller;
-use crate::inbox::{ActivityError, Asked};
-use crate::platform::{ModuleName, RecordId, UserId};
+use crate::inbox::{ActivityError, ActivityListQuery};
+use crate::platform::{ModuleName, RecordId};
 use crate::stream::HistoryError;
 use crate::stream::ResetReason;
 
@@ -19,7 +19,7 @@ const LIMIT_MOST: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ActivityQuery {
+pub(super) struct ActivityQuery {
     limit: Option<String>,
     cursor: Option<String>,
     module: Option<String>,
@@ -27,14 +27,13 @@ struct ActivityQuery {
     user: Option<String>,
 }
 
-/// A page of what was done.
-pub async fn list(
-    request: HttpRequest,
+pub(super) async fn list(
     caller: Caller,
     context: Context,
+    Query(query): Query<ActivityQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let asked = context.asked(&query::parse(&request)?)?;
-    let listed = context.services.activity.list(&caller, &asked).await?;
+    let query = context.activity_list_query(&query)?;
+    let listed = context.services.activity.list(&caller, &query).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {
@@ -42,21 +41,21 @@ pub async fn list(
         items: &listed.items,
         fields: json!({"next": listed.next.map(|next| next.to_string())}),
     };
-    Ok(page.answer(response))
+    Ok(page.respond(response))
 }
 
 impl Context {
-    fn asked(&self, query: &ActivityQuery) -> Result<Asked, Problem> {
+    fn activity_list_query(&self, query: &ActivityQuery) -> Result<ActivityListQuery, Problem> {
         let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?;
         let module: Option<ModuleName> = parsed("module", query.module.as_deref())?;
         let record: Option<RecordId> = parsed("recordId", query.record_id.as_deref())?;
-        let user: Option<UserId> = parsed("user", query.user.as_deref())?;
+        let user = parsed("user", query.user.as_deref())?;
         if let Some(module) = &module {
             self.module(module, "module")?;
         } else if record.is_some() {
             return Err(Problem::bad_parameter("recordId", "needs module"));
         }
-        Ok(Asked {
+        Ok(ActivityListQuery {
             before: parsed("cursor", query.cursor.as_deref())?,
             module,
             record,
@@ -66,18 +65,10 @@ impl Context {
     }
 }
 
-fn parsed<T>(field: &str, text: Option<&str>) -> Result<Option<T>, Problem>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    let parsed = text.map(str::parse).transpose();
-    parsed.map_err(|error| Problem::bad_parameter(field, error))
-}
-
 impl From<ActivityError> for Problem {
     fn from(error: ActivityError) -> Self {
         match error {
-            ActivityError::UnknownPlace(position) => {
+            ActivityError::UnknownPosition(position) => {
                 HistoryError::Reset(ResetReason::Unknown, position).into()
             }
             ActivityError::Database(error) => Self::database(&error),

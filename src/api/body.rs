@@ -1,13 +1,16 @@
-//! Bodies: JSON of a bounded size, every field known.
+//! Bodies as arguments of handlers: JSON of a bounded size with known fields, or a file.
 
 use std::fmt;
+use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -16,67 +19,126 @@ use super::Context;
 use super::problem::{Code, Problem};
 use crate::log::field_at_fault;
 
-/// How long a body may take that is read as a whole.
+/// How long a JSON body may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-struct Kind {
+struct BodyKind {
     media_types: &'static [&'static str],
     refusal: &'static str,
 }
 
-const JSON: Kind = Kind {
+const JSON: BodyKind = BodyKind {
     media_types: &["application/json"],
     refusal: "The body must be JSON, sent with Content-Type: application/json.",
 };
-/// What a change of some fields may be sent as: RFC 7396.
-const PATCH: Kind = Kind {
+/// The media types of a change of some fields: RFC 7396.
+const PATCH: BodyKind = BodyKind {
     media_types: &["application/json", "application/merge-patch+json"],
     ..JSON
 };
-const CSV: Kind = Kind {
+const CSV: BodyKind = BodyKind {
     media_types: &["text/csv"],
     refusal: "The body must be a CSV file, sent with Content-Type: text/csv.",
 };
 
-/// Reads a JSON body of at most `limit` bytes.
-pub async fn read(
+/// A JSON body, parsed into `T`.
+pub(super) struct Json<T>(pub(super) T);
+
+/// A JSON body that may be missing: then it is the default.
+pub(super) struct OptionalJson<T>(pub(super) T);
+
+/// A JSON body that changes some fields.
+pub(super) struct MergePatch<T>(pub(super) T);
+
+/// The bytes of a JSON body, for handlers that hash them.
+pub(super) struct JsonBytes(pub(super) Bytes);
+
+/// A CSV file that has not been read yet.
+pub(super) struct CsvBody {
+    /// The value of `Content-Length`.
+    pub(super) length: Option<usize>,
+    pub(super) payload: Payload,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, &JSON);
+        Box::pin(async move { parse(&body.await?).map(Self) })
+    }
+}
+
+impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let headers = request.headers();
+        let length = headers.get(header::CONTENT_LENGTH);
+        let is_empty = length.is_none_or(|length| length == "0");
+        if is_empty && !headers.contains_key(header::TRANSFER_ENCODING) {
+            return Box::pin(ready(Ok(Self(T::default()))));
+        }
+        let body = read(request, payload, &JSON);
+        Box::pin(async move { parse(&body.await?).map(Self) })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for MergePatch<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, &PATCH);
+        Box::pin(async move { parse(&body.await?).map(Self) })
+    }
+}
+
+impl FromRequest for JsonBytes {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, &JSON);
+        Box::pin(async move { body.await.map(Self) })
+    }
+}
+
+impl FromRequest for CsvBody {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let payload = payload.take();
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        ready(expect(request, &CSV).map(|()| Self { length, payload }))
+    }
+}
+
+/// Reads a body, which has at most as many bytes as the settings allow. It reads nothing before
+/// the future is polled.
+fn read(
     request: &HttpRequest,
-    payload: web::Payload,
-    limit: usize,
-) -> Result<Bytes, Problem> {
-    read_as(request, (payload, limit), &JSON).await
+    payload: &mut Payload,
+    kind: &BodyKind,
+) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
+    let limit = Context::of(request).map(|context| context.services.limits.body_bytes);
+    let limit = limit.and_then(|limit| expect(request, kind).map(|()| limit));
+    let mut payload = payload.take();
+    async move {
+        let whole = tokio::time::timeout(TIMEOUT, collect(&mut payload, limit?)).await;
+        whole.unwrap_or_else(|_| {
+            let (status, seconds) = (StatusCode::REQUEST_TIMEOUT, TIMEOUT.as_secs());
+            let detail = format!("The body did not arrive within {seconds} seconds.");
+            Err(Problem::new(status, Code::BodyTimeout, detail))
+        })
+    }
 }
 
-/// Refuses a body that is not sent as a CSV file.
-pub fn expect_csv(request: &HttpRequest) -> Result<(), Problem> {
-    expect(request, &CSV)
-}
-
-/// How long a body says that it is.
-pub fn length(request: &HttpRequest) -> Option<usize> {
-    let length = request.headers().get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
-}
-
-async fn read_as(
-    request: &HttpRequest,
-    (mut payload, limit): (web::Payload, usize),
-    kind: &Kind,
-) -> Result<Bytes, Problem> {
-    expect(request, kind)?;
-    let whole = tokio::time::timeout(TIMEOUT, gathered(&mut payload, limit)).await;
-    whole.unwrap_or_else(|_| {
-        let seconds = TIMEOUT.as_secs();
-        let detail = format!("The body did not arrive within {seconds} seconds.");
-        Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            Code::BodyTimeout,
-            detail,
-        ))
-    })
-}
-
-fn expect(request: &HttpRequest, kind: &Kind) -> Result<(), Problem> {
+fn expect(request: &HttpRequest, kind: &BodyKind) -> Result<(), Problem> {
     let is_known = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -92,50 +154,14 @@ fn expect(request: &HttpRequest, kind: &Kind) -> Result<(), Problem> {
         return Err(problem.at("Content-Type"));
     }
     if request.headers().contains_key(header::CONTENT_ENCODING) {
-        let detail = "A compressed body is not understood here.";
+        let detail = "The body must not be compressed.";
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Problem::new(status, Code::UnsupportedEncoding, detail).at("Content-Encoding"));
     }
     Ok(())
 }
 
-impl Context {
-    /// Reads and parses a body of the usual size.
-    pub async fn body<T: DeserializeOwned>(
-        &self,
-        request: &HttpRequest,
-        payload: web::Payload,
-    ) -> Result<T, Problem> {
-        parse(&read(request, payload, self.services.limits.body_bytes).await?)
-    }
-
-    /// The same, of a request that may come without one: what it says then is nothing.
-    pub async fn body_if_any<T: DeserializeOwned + Default>(
-        &self,
-        request: &HttpRequest,
-        payload: web::Payload,
-    ) -> Result<T, Problem> {
-        let headers = request.headers();
-        let length = headers.get(header::CONTENT_LENGTH);
-        let is_empty = length.is_none_or(|length| length == "0");
-        if is_empty && !headers.contains_key(header::TRANSFER_ENCODING) {
-            return Ok(T::default());
-        }
-        self.body(request, payload).await
-    }
-
-    /// The same, of a change of some fields.
-    pub async fn patch_body<T: DeserializeOwned>(
-        &self,
-        request: &HttpRequest,
-        payload: web::Payload,
-    ) -> Result<T, Problem> {
-        let limit = self.services.limits.body_bytes;
-        parse(&read_as(request, (payload, limit), &PATCH).await?)
-    }
-}
-
-async fn gathered(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Problem> {
+async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
         let part = part.map_err(|_| broken_off())?;
@@ -147,7 +173,7 @@ async fn gathered(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Pro
     Ok(body.freeze())
 }
 
-/// The end of a body did not come.
+/// The connection ended, or a chunk was malformed, before the end of the body.
 pub(super) fn broken_off() -> Problem {
     Problem::bad_request(
         Code::InvalidBody,
@@ -155,14 +181,13 @@ pub(super) fn broken_off() -> Problem {
     )
 }
 
-/// A body has more bytes than it may have.
 pub(super) fn too_large(limit: usize) -> Problem {
     let detail = format!("The body is larger than {limit} bytes.");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BodyTooLarge, detail)
 }
 
-/// Parses a body, naming the field at fault.
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// Parses a body. A problem names the field at fault.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -179,8 +204,8 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     Ok(value.0)
 }
 
-/// A JSON object. Without this, a list of its fields' values would do as well.
-pub struct Object<T>(pub T);
+/// A JSON object. Serde would also take an array of the values of its fields.
+pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,57 +1,129 @@
-//! Who is calling, as an argument: a handler without a [`Caller`] is visibly public.
+//! The caller as an argument of handlers. A handler without one is visibly public.
 
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use futures_util::future::{Either, LocalBoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::{Either, LocalBoxFuture, Map};
 
 use super::Context;
 use super::problem::{Code, Problem};
 use crate::directory::{Brokerages, LookupError, Member};
-use crate::identity::{Caller, Identified, TokenError};
+use crate::identity::{Caller, Identified, Role, TokenError};
 use crate::platform::BrokerId;
+use crate::stream::UnknownScope;
 
 /// The parameter for clients that cannot set headers.
-pub const TOKEN_PARAMETER: &str = "access_token";
+pub(super) const TOKEN_PARAMETER: &str = "access_token";
 
 impl FromRequest for Caller {
     type Error = Problem;
-    /// At once, unless the caller's brokerage must be looked up.
+    /// Ready at once, unless the brokerage of the caller must be looked up.
     type Future =
         Either<Ready<Result<Self, Problem>>, LocalBoxFuture<'static, Result<Self, Problem>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        match identify(request).and_then(Arrival::place) {
-            Ok(Placed::Here(caller)) => Either::Left(ready(Ok(caller))),
-            Ok(Placed::Unknown(lookup)) => Either::Right(Box::pin(lookup.caller())),
+        match identify(request).and_then(VerifiedRequest::find_brokerage) {
+            Ok(Found::Caller(caller)) => Either::Left(ready(Ok(caller))),
+            Ok(Found::Lookup(lookup)) => Either::Right(Box::pin(lookup.caller())),
             Err(problem) => Either::Left(ready(Err(problem))),
         }
     }
 }
 
-/// A request whose token counts.
-struct Arrival {
+/// A caller, or the reason why there is none. A stream that may be opened later answers that with
+/// status 200, so its handler needs the reason.
+pub(super) type StreamCaller = Result<Caller, Problem>;
+
+/// A caller that may publish events.
+pub(super) struct Publisher(pub(super) Caller);
+
+/// A caller that carries out tasks.
+pub(super) struct TaskWorker(pub(super) Caller);
+
+/// A caller that creates tasks.
+pub(super) struct TaskCreator(pub(super) Caller);
+
+/// The future of a caller that is checked further.
+type CheckedCaller<T> = Map<<Caller as FromRequest>::Future, CallerCheck<T>>;
+type CallerCheck<T> = fn(Result<Caller, Problem>) -> Result<T, Problem>;
+
+impl FromRequest for Publisher {
+    type Error = Problem;
+    type Future = CheckedCaller<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let check: CallerCheck<Self> = |caller| {
+            let caller = caller?;
+            let refusal = "Publishing needs a token with the role service.";
+            caller
+                .may_publish()
+                .then_some(Self(caller))
+                .ok_or_else(|| role_needed(refusal))
+        };
+        Caller::from_request(request, payload).map(check)
+    }
+}
+
+impl FromRequest for TaskWorker {
+    type Error = Problem;
+    type Future = CheckedCaller<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let check: CallerCheck<Self> = |caller| {
+            let caller = caller?;
+            caller
+                .may_work()
+                .then_some(Self(caller))
+                .ok_or_else(|| UnknownScope::NoWorker.into())
+        };
+        Caller::from_request(request, payload).map(check)
+    }
+}
+
+impl FromRequest for TaskCreator {
+    type Error = Problem;
+    type Future = CheckedCaller<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let check: CallerCheck<Self> = |caller| {
+            let caller = caller?;
+            let refusal = "Workers carry out tasks; others create them.";
+            (caller.role != Role::Worker)
+                .then_some(Self(caller))
+                .ok_or_else(|| role_needed(refusal))
+        };
+        Caller::from_request(request, payload).map(check)
+    }
+}
+
+fn role_needed(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, Code::RoleNeeded, detail)
+}
+
+/// A request with a valid token.
+struct VerifiedRequest {
     request: HttpRequest,
     context: Context,
     identified: Identified,
 }
 
-/// A request whose caller's brokerage is known, or is to be looked up.
-enum Placed {
-    Here(Caller),
-    Unknown(Lookup),
+/// A caller, or the lookup of their brokerage.
+enum Found {
+    Caller(Caller),
+    Lookup(BrokerageLookup),
 }
 
-/// A brokerage that is to be looked up.
-struct Lookup {
-    arrival: Arrival,
+/// A query for the brokerage of a user whose token does not name it.
+struct BrokerageLookup {
+    request: VerifiedRequest,
     brokerages: Brokerages,
     member: Member,
 }
 
-fn identify(request: &HttpRequest) -> Result<Arrival, Problem> {
+fn identify(request: &HttpRequest) -> Result<VerifiedRequest, Problem> {
     let missing = || {
         let detail = "A token is needed: as Authorization: Bearer …, as the access_token parameter \
                       or as a cookie.";
@@ -59,17 +131,17 @@ fn identify(request: &HttpRequest) -> Result<Arrival, Problem> {
     };
     let context = request.app_data::<Context>().ok_or_else(missing)?;
     let token = token(request, &context.services.token_cookie)?.ok_or_else(missing)?;
-    Ok(Arrival {
+    Ok(VerifiedRequest {
         identified: context.services.verifier.identify(&token)?,
         request: request.clone(),
         context: context.clone(),
     })
 }
 
-impl Arrival {
-    fn place(self) -> Result<Placed, Problem> {
+impl VerifiedRequest {
+    fn find_brokerage(self) -> Result<Found, Problem> {
         if let Some(broker) = self.identified.bearer.broker.clone() {
-            return Ok(Placed::Here(self.caller(broker)));
+            return Ok(Found::Caller(self.caller(broker)));
         }
         let brokerages = self.context.services.brokerages.clone();
         let brokerages = brokerages.ok_or(TokenError::ClaimMissing("broker_id"))?;
@@ -78,13 +150,13 @@ impl Arrival {
             user: bearer.user.clone(),
             team: bearer.teams.first().cloned(),
         };
-        let known = brokerages.known(&member);
-        // For streams, which end when it changes.
+        let known = brokerages.cached(&member);
+        // A stream ends when the brokerage of this member changes.
         self.request.extensions_mut().insert(member.clone());
         match known {
-            Some(answer) => Ok(Placed::Here(self.caller(answer.broker()?))),
-            None => Ok(Placed::Unknown(Lookup {
-                arrival: self,
+            Some(answer) => Ok(Found::Caller(self.caller(answer.broker()?))),
+            None => Ok(Found::Lookup(BrokerageLookup {
+                request: self,
                 brokerages,
                 member,
             })),
@@ -94,21 +166,24 @@ impl Arrival {
     fn caller(self, broker: BrokerId) -> Caller {
         let Identified { bearer, is_new } = self.identified;
         if is_new {
-            self.context.services.verifier.present(&bearer, &broker);
+            self.context
+                .services
+                .verifier
+                .send_profile(&bearer, &broker);
         }
         let caller = bearer.caller(broker);
-        // For the log line of this request.
+        // The log line of this request names the user.
         self.request.extensions_mut().insert(caller.clone());
         caller
     }
 }
 
-impl Lookup {
+impl BrokerageLookup {
     async fn caller(mut self) -> Result<Caller, Problem> {
         let broker = self.brokerages.find(&self.member).await?;
-        // They may be new at this brokerage, also with a token that is known.
-        self.arrival.identified.is_new = true;
-        Ok(self.arrival.caller(broker))
+        // The user may be new at this brokerage although the token is known.
+        self.request.identified.is_new = true;
+        Ok(self.request.caller(broker))
     }
 }
 
@@ -126,7 +201,7 @@ impl From<LookupError> for Problem {
     }
 }
 
-/// The token of a request: header before parameter before cookie.
+/// The token of a request: from the header, or else the parameter, or else the cookie.
 fn token(request: &HttpRequest, cookie: &str) -> Result<Option<String>, Problem> {
     if let Some(value) = request.headers().get(header::AUTHORIZATION) {
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));

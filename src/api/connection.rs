@@ -1,9 +1,9 @@
-//! A connection on which unreadable requests are refused like all others: with a problem, an id,
-//! a count and a line in the log.
+//! A connection that answers malformed requests like all others: with a problem, an id, a count and a
+//! log line.
 //!
-//! Bytes that cannot be parsed never become a request. actix answers them by itself, with a head
-//! and no body, and offers no hook. Such a head is recognised on its way out: it is the only one
-//! without the id that each request of ours gets. Every other write passes after a look at its last
+//! Bytes that cannot be parsed never become a request. actix answers them itself, with a head and no
+//! body, and offers no hook. This type recognises such a head when actix writes it: it is the only
+//! head without the request id that [`access`] sets. For every other write it only compares the last
 //! four bytes.
 
 use std::io;
@@ -20,27 +20,26 @@ use super::Services;
 use super::access;
 use super::problem::{Code, Problem};
 
-/// What ends a head, and few bodies.
+/// The end of every head, and of few bodies.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 const HEAD_BEGINNING: &[u8] = b"HTTP/1.";
-/// Bytes that a head of actix's own has at the most.
+/// The longest head that actix writes itself.
 const MOST_HEAD_BYTES: usize = 512;
 
-/// A client's connection. It is 16 bytes larger than its socket.
+/// It is 16 bytes larger than its socket.
 pub struct Connection {
     socket: TcpStream,
     services: Arc<Services>,
-    /// What is still to be written in place of a head of actix's own.
-    answer: Option<Box<Answer>>,
+    /// The answer that replaces a head of actix, while it is being written.
+    answer: Option<Box<PendingAnswer>>,
 }
 
-struct Answer {
+struct PendingAnswer {
     bytes: Vec<u8>,
     written: usize,
 }
 
 impl Connection {
-    /// A connection to this service.
     #[must_use]
     pub fn new(socket: TcpStream, services: Arc<Services>) -> Self {
         Self {
@@ -50,7 +49,7 @@ impl Connection {
         }
     }
 
-    /// Writes the whole answer, then says that the head has been written.
+    /// Writes the whole answer, then reports that the head of `head` bytes has been written.
     fn poll_answer(&mut self, context: &mut Context<'_>, head: usize) -> Poll<io::Result<usize>> {
         while let Some(answer) = &mut self.answer {
             let left = &answer.bytes[answer.written..];
@@ -85,10 +84,10 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if bytes.ends_with(HEAD_END)
-            && let Some(refusal) = Refusal::at_the_end_of(bytes)
+            && let Some(refusal) = ActixRefusal::at_the_end_of(bytes)
         {
             if refusal.at > 0 {
-                // Answers to requests before it.
+                // The answers to the requests before.
                 let before = &bytes[..refusal.at];
                 return Pin::new(&mut this.socket).poll_write(context, before);
             }
@@ -109,14 +108,14 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// A head of actix's own, which refuses something unreadable.
-struct Refusal<'a> {
+/// A head of actix that refuses a malformed request.
+struct ActixRefusal<'a> {
     at: usize,
     head: &'a str,
     problem: Problem,
 }
 
-impl<'a> Refusal<'a> {
+impl<'a> ActixRefusal<'a> {
     fn at_the_end_of(bytes: &'a [u8]) -> Option<Self> {
         let tail = bytes.len().saturating_sub(MOST_HEAD_BYTES);
         let at = tail + memmem::rfind(&bytes[tail..], HEAD_BEGINNING)?;
@@ -129,8 +128,8 @@ impl<'a> Refusal<'a> {
     }
 
     /// The same head with a body.
-    fn answer(&self, app: &Services) -> Answer {
-        let id = access::unreadable(app, &self.problem);
+    fn answer(&self, services: &Services) -> PendingAnswer {
+        let id = access::refuse_unreadable(services, &self.problem);
         let json = self.problem.json();
         let status_line = self.head.lines().next().unwrap_or_default();
         let date = header(self.head, "date").map(|date| format!("date: {date}\r\n"));
@@ -141,27 +140,26 @@ impl<'a> Refusal<'a> {
             json.len(),
             date.unwrap_or_default()
         );
-        Answer {
+        PendingAnswer {
             bytes: answer.into_bytes(),
             written: 0,
         }
     }
 }
 
-/// The value of a header.
-fn header<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut headers = head.lines().filter_map(|line| line.split_once(':'));
-    let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+    let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     Some(value.trim())
 }
 
-/// What actix means by a status that it answers by itself.
+/// The problem that actix means by a status.
 fn problem(status: StatusCode) -> Option<Problem> {
     let (code, detail) = match status {
         StatusCode::BAD_REQUEST => (
             Code::MalformedRequest,
-            "This is no HTTP/1.1 request: its request line, a header, or the length or a chunk of its \
-             body cannot be read.",
+            "This is not an HTTP/1.1 request: its request line, a header, or the length or a chunk of \
+             its body cannot be parsed.",
         ),
         StatusCode::REQUEST_TIMEOUT => (
             Code::HeadTimeout,
@@ -181,7 +179,7 @@ mod tests {
     use super::*;
 
     fn found(bytes: &str) -> Option<(usize, &'static str)> {
-        let refusal = Refusal::at_the_end_of(bytes.as_bytes())?;
+        let refusal = ActixRefusal::at_the_end_of(bytes.as_bytes())?;
         Some((refusal.at, refusal.problem.code().as_str()))
     }
 

@@ -1,27 +1,24 @@
-//! The console: one page and its files, compiled in.
+//! The console: a page whose files are compiled in.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::problem::Problem;
 use super::routes::no_such_path;
 
-/// What the page may do: speak with this service and nobody else.
+/// The page may load from this service only.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-/// The files of these names.
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
         &[$(($name, include_str!(concat!("../../web/console/", $name)))),+]
     };
 }
 
-/// What the page is made of, besides itself.
 const FILES: &[(&str, &str)] = files![
     "activity.js",
     "api.js",
-    "book.js",
     "console.css",
     "console.js",
     "elements.js",
@@ -36,28 +33,32 @@ const FILES: &[(&str, &str)] = files![
     "people.js",
     "publish.js",
     "record.js",
+    "record_list.js",
     "records.js",
     "tasks.js",
 ];
 
 /// `GET /`.
-pub async fn index() -> HttpResponse {
+pub(super) async fn index() -> HttpResponse {
     let text = include_str!("../../web/console/index.html");
-    answer("text/html; charset=utf-8", text)
+    respond("text/html; charset=utf-8", text)
 }
 
-/// `GET /console/{file}`: a script or the style of the page.
-pub async fn file(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+/// `GET /console/{file}`: a script or the style sheet.
+pub(super) async fn file(
+    request: HttpRequest,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let file = FILES.iter().find(|(known, _)| *known == *name);
     let (name, text) = file.ok_or_else(|| no_such_path(&request))?;
     let content_type = match name.rsplit_once('.') {
         Some((_, "css")) => "text/css; charset=utf-8",
         _ => "text/javascript; charset=utf-8",
     };
-    Ok(answer(content_type, text))
+    Ok(respond(content_type, text))
 }
 
-fn answer(content_type: &'static str, text: &'static str) -> HttpResponse {
+fn respond(content_type: &'static str, text: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(content_type)
         .insert_header(("Content-Security-Policy", CONTENT_SECURITY_POLICY))

@@ -1,7 +1,7 @@
 //! Which web pages may call: our own, and those of configured origins.
 //!
-//! A page elsewhere is refused before its request does anything: by the time a browser
-//! withholds the answer, the request has been carried out.
+//! The service refuses other pages before their requests do anything. CORS alone would not: a browser
+//! withholds the answer after the request has been carried out.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use actix_web::http::header::{self, HeaderName};
 
 use super::problem::{Code, Problem};
 
-/// Browsers may remember the permission for so long.
+/// How long browsers may cache the permission.
 const MAX_AGE_SECONDS: usize = 3_600;
 
-/// Origins that may call beside our own.
+/// The configured origins.
 #[derive(Clone, Debug)]
 pub struct Origins(Arc<[String]>);
 
@@ -25,7 +25,7 @@ impl Origins {
         Self(others.into())
     }
 
-    /// Whether any other may call: without one, browsers have nothing to ask.
+    /// Without a configured origin the service does not answer CORS requests.
     #[must_use]
     pub fn has_others(&self) -> bool {
         !self.0.is_empty()
@@ -45,7 +45,7 @@ impl Origins {
                 .any(|other| other.eq_ignore_ascii_case(origin))
     }
 
-    /// Why a page's request is refused, if it is.
+    /// The reason to refuse the request of a page, if there is one.
     #[must_use]
     pub fn refuse(&self, head: &RequestHead) -> Option<Problem> {
         let origin = head.headers().get(header::ORIGIN)?;
@@ -59,7 +59,6 @@ impl Origins {
         Some(Problem::new(StatusCode::FORBIDDEN, Code::OriginNotAllowed, detail).at("Origin"))
     }
 
-    /// The protocol by which browsers ask.
     pub fn cors(&self) -> Cors {
         let origins = self.clone();
         let headers = [

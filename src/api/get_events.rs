@@ -1,30 +1,31 @@
-//! `GET /events`: the same log as JSON: history in both directions, and long-polling
-//! where streaming is blocked.
+//! `GET /events`: the log as JSON: history in both directions, and long-polling for networks that
+//! block streams.
 
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::Context;
 use super::page::Page;
 use super::problem::{Code, Problem};
-use super::{Context, query};
+use super::query::{Query, number, parsed};
 use crate::identity::Caller;
 use crate::log::Cursor;
-use crate::platform::PageLimit;
+use crate::platform::{PageLimit, TeamId};
 use crate::stream::{Filter, ResetReason, Scope};
-use crate::stream::{History, HistoryError, HistoryRange, history};
+use crate::stream::{HistoryError, HistoryQuery, HistoryRange, history};
 
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MOST: usize = 1_000;
-/// Seconds that an answer may wait for events.
+/// The longest wait for events, in seconds.
 const WAIT_MOST: u64 = 60;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EventsQuery {
+pub(super) struct EventsQuery {
     scope: Option<String>,
     team: Option<String>,
     after: Option<String>,
@@ -35,19 +36,14 @@ struct EventsQuery {
     records: Option<String>,
 }
 
-pub async fn list(
-    request: HttpRequest,
+pub(super) async fn list(
     caller: Caller,
     context: Context,
+    Query(query): Query<EventsQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let asked = context.history(&query::parse(&request)?)?;
-    let listed = history::list(
-        &context.services.streams,
-        &context.dispatcher,
-        &caller,
-        asked,
-    )
-    .await?;
+    let query = context.history(&query)?;
+    let streams = &context.services.streams;
+    let listed = history::list(streams, &context.dispatcher, &caller, query).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {
@@ -55,20 +51,30 @@ pub async fn list(
         items: &listed.events,
         fields: json!({"next": listed.next.map(|next| next.to_string())}),
     };
-    Ok(page.answer(response))
+    Ok(page.respond(response))
 }
 
 impl Context {
-    fn history(&self, query: &EventsQuery) -> Result<History, Problem> {
+    fn history(&self, query: &EventsQuery) -> Result<HistoryQuery, Problem> {
         let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?;
-        asked(query, self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)))
+        history(query, self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)))
     }
 }
 
-fn asked(query: &EventsQuery, limit: PageLimit) -> Result<History, Problem> {
-    let team = query.team.as_deref().map(str::parse).transpose();
-    let team = team.map_err(|e| Problem::bad_parameter("team", e))?;
-    let scope = match (query.scope.as_deref(), team) {
+fn history(query: &EventsQuery, limit: PageLimit) -> Result<HistoryQuery, Problem> {
+    let filter = Filter::parse(query.types.as_deref(), query.records.as_deref());
+    Ok(HistoryQuery {
+        scope: scope(query)?,
+        filter: filter.map_err(|e| Problem::bad_parameter(e.field, e.error))?,
+        range: range(query)?,
+        limit,
+        wait: wait(query)?,
+    })
+}
+
+fn scope(query: &EventsQuery) -> Result<Scope, Problem> {
+    let team: Option<TeamId> = parsed("team", query.team.as_deref())?;
+    Ok(match (query.scope.as_deref(), team) {
         (Some("team"), team) => Scope::Team(team),
         (_, Some(_)) => return Err(Problem::bad_parameter("team", "needs scope=team")),
         (None | Some("all"), None) => Scope::All,
@@ -81,31 +87,32 @@ fn asked(query: &EventsQuery, limit: PageLimit) -> Result<History, Problem> {
                 "must be all, user, team, broker or worker",
             ));
         }
-    };
-    let filter = Filter::parse(query.types.as_deref(), query.records.as_deref())
-        .map_err(|e| Problem::bad_parameter(e.field, e.error))?;
-    let wait = number("wait", query.wait.as_deref(), 0..=WAIT_MOST)?.map(Duration::from_secs);
-    let cursor = |field, text: Option<&str>| -> Result<Option<Cursor>, Problem> {
-        text.map(str::parse)
-            .transpose()
-            .map_err(|e| Problem::bad_parameter(field, e))
-    };
-    let after = cursor("after", query.after.as_deref())?;
-    let place = match (after, cursor("before", query.before.as_deref())?) {
+    })
+}
+
+fn wait(query: &EventsQuery) -> Result<Option<Duration>, Problem> {
+    let seconds = number("wait", query.wait.as_deref(), 0..=WAIT_MOST)?;
+    Ok(seconds.map(Duration::from_secs))
+}
+
+fn range(query: &EventsQuery) -> Result<HistoryRange, Problem> {
+    let after: Option<Cursor> = parsed("after", query.after.as_deref())?;
+    let before: Option<Cursor> = parsed("before", query.before.as_deref())?;
+    Ok(match (after, before) {
         (Some(_), Some(_)) => {
             return Err(Problem::bad_parameter(
                 "before",
-                "cannot be had together with after",
+                "cannot be combined with after",
             ));
         }
-        (None, Some(_)) if wait.is_some() => {
+        (None, Some(_)) if wait(query)?.is_some() => {
             return Err(Problem::bad_parameter(
                 "wait",
                 "needs after: nothing new comes before",
             ));
         }
         (None, Some(before)) => HistoryRange::Before(before),
-        // Everything that is kept, as `since=0` of a stream.
+        // The whole log, like `since=0` of a stream.
         (
             Some(Cursor {
                 position: 0,
@@ -115,27 +122,6 @@ fn asked(query: &EventsQuery, limit: PageLimit) -> Result<History, Problem> {
             None,
         ) => HistoryRange::Oldest,
         (Some(after), None) => HistoryRange::After(after),
-    };
-    Ok(History {
-        scope,
-        filter,
-        place,
-        limit,
-        wait,
-    })
-}
-
-/// A number among the parameters, within a range.
-pub(super) fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
-    field: &str,
-    text: Option<&str>,
-    range: std::ops::RangeInclusive<N>,
-) -> Result<Option<N>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.map(Some).ok_or_else(|| {
-        let reason = format!("must be a number from {} to {}", range.start(), range.end());
-        Problem::bad_parameter(field, reason)
     })
 }
 
@@ -153,14 +139,14 @@ impl From<HistoryError> for Problem {
                     ResetReason::Expired => {
                         (Code::CursorExpired, "events after it have been removed")
                     }
-                    ResetReason::Unknown => (Code::CursorUnknown, "it is of another log"),
+                    ResetReason::Unknown => (Code::CursorUnknown, "it belongs to another log"),
                     ResetReason::Ahead => (Code::CursorAhead, "the log does not reach that far"),
                 };
                 let detail = format!(
-                    "This position cannot be served: {why}. Fetch the current state, then go on \
+                    "This position cannot be served: {why}. Fetch the current state, then continue \
                      after {position}."
                 );
-                Problem::new(StatusCode::GONE, code, detail).with_position(position.to_string())
+                Problem::new(StatusCode::GONE, code, detail).with("position", &position.to_string())
             }
         }
     }

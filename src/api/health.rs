@@ -9,27 +9,27 @@ use serde_json::json;
 use super::Context;
 use super::problem::{Code, Problem};
 
-/// How long the database may take to answer a look.
+/// How long the database may take to answer the readiness check.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub async fn live() -> HttpResponse {
+pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "live"}))
 }
 
-/// The service can do its work: it is not stopping, its database answers and is
-/// migrated, its follower follows.
-pub async fn ready(context: Context) -> Result<HttpResponse, Problem> {
+/// The service is ready when it is not stopping, its database answers and is migrated, and its
+/// follower reads the log.
+pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
     let not_ready = |detail: &'static str| Problem::unavailable(Code::NotReady, detail);
     if context.dispatcher.draining().is_some() {
         return Err(not_ready("The service is stopping."));
     }
-    // Reads a table of ours: it fails without a database and without migrations alike.
-    let look = sqlx::query_scalar!(r#"select count(*) as "n!" from porchlight.origin"#);
-    let look = async {
+    // A table of ours: the query fails without a database and without migrations.
+    let query = sqlx::query_scalar!(r#"select count(*) as "n!" from porchlight.origin"#);
+    let check = async {
         let mut connection = context.services.pool.acquire().await?;
-        look.fetch_one(&mut *connection).await
+        query.fetch_one(&mut *connection).await
     };
-    match tokio::time::timeout(DATABASE_TIMEOUT, look).await {
+    match tokio::time::timeout(DATABASE_TIMEOUT, check).await {
         Ok(Ok(_)) => {}
         _ => {
             return Err(not_ready(
@@ -37,13 +37,19 @@ pub async fn ready(context: Context) -> Result<HttpResponse, Problem> {
             ));
         }
     }
-    if context.services.streams.log_handle.contact().is_lost() {
+    if context
+        .services
+        .streams
+        .log_handle
+        .health()
+        .is_unavailable()
+    {
         return Err(not_ready("The follower does not reach the database."));
     }
     Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
 }
 
-pub async fn metrics(context: Context) -> HttpResponse {
+pub(super) async fn metrics(context: Context) -> HttpResponse {
     let metrics = &context.services.metrics;
     let fanout = &context.services.fanout;
     metrics

@@ -1,17 +1,31 @@
 //! The header `Idempotency-Key`.
 
-use actix_web::HttpRequest;
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use crate::identity::Caller;
 use crate::log::{IdempotencyKey, IdempotencyKeyId, Operation};
 
-/// Characters that a key may have.
+/// The longest key.
 pub(super) const KEY_CHARS: usize = 255;
 
-/// The key that a request comes with, if any.
-pub(super) fn name(request: &HttpRequest) -> Result<Option<String>, Problem> {
+/// The value of the header, if the request has it.
+pub(super) struct KeyHeader(pub(super) Option<String>);
+
+impl FromRequest for KeyHeader {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(name(request).map(Self))
+    }
+}
+
+fn name(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let Some(value) = request.headers().get("Idempotency-Key") else {
         return Ok(None);
     };
@@ -26,7 +40,7 @@ pub(super) fn name(request: &HttpRequest) -> Result<Option<String>, Problem> {
     Ok(Some(key.to_owned()))
 }
 
-/// The key of this caller for this operation, which stands for this body.
+/// The caller's key `name` for an operation with this body.
 pub(super) fn key(
     caller: &Caller,
     operation: Operation,

@@ -1,17 +1,21 @@
-//! Handlers that do not wait for the database without end.
+//! A limit for handlers that wait for the database.
 
 use std::pin::Pin;
 
 use actix_web::{Handler, Responder};
+use tracing::Span;
 
 use super::Problem;
 use crate::platform::Limit;
 use crate::platform::database::limited;
 
-/// A handler whose request is answered, and its connection given back, when the database does
-/// not answer in time.
+/// A handler with a limit. When the database does not answer in time, the request is answered and its
+/// connection closed.
 #[derive(Clone)]
-pub struct Limited<F>(pub F);
+pub struct Limited<F> {
+    pub handler: F,
+    pub route: &'static str,
+}
 
 impl<F, Args> Handler<Args> for Limited<F>
 where
@@ -23,7 +27,8 @@ where
     type Future = Pin<Box<dyn Future<Output = Self::Output>>>;
 
     fn call(&self, args: Args) -> Self::Future {
-        let answer = self.0.call(args);
+        Span::current().record("route", self.route);
+        let answer = self.handler.call(args);
         Box::pin(async move {
             let answer = limited(Limit::REQUEST, async { Ok(answer.await) });
             answer.await.map_err(|error| Problem::database(&error))

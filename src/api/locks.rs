@@ -1,15 +1,15 @@
-//! `/locks`: who is at work on a record.
+//! `/locks`: who edits a record at the moment.
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use serde::de::DeserializeOwned;
+use actix_web::HttpResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, json};
 
-use super::get_events::number;
+use super::Context;
+use super::body::Json;
 use super::page::Page;
+use super::path::KnownRecord;
 use super::problem::Problem;
-use super::record::record_path;
-use super::{Context, query};
+use super::query::{NoQuery, Query, number, parsed};
 use crate::collab::{
     InvalidLease, LeaseDuration, LockClaim, LockListQuery, MOST_LISTED, TakeoverRight,
 };
@@ -18,7 +18,7 @@ use crate::platform::{ModuleName, RecordId, RecordPath, SessionName};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct AcquireBody {
+pub(super) struct AcquireBody {
     module: ModuleName,
     record_id: RecordId,
     session: SessionName,
@@ -27,20 +27,20 @@ struct AcquireBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ClaimBody {
+pub(super) struct LockClaimBody {
     session: SessionName,
     lease_seconds: Option<Number>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RequestBody {
+pub(super) struct LockRequestBody {
     session: Option<SessionName>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ListQuery {
+pub(super) struct LocksQuery {
     module: Option<String>,
     record: Option<String>,
     limit: Option<String>,
@@ -49,7 +49,7 @@ struct ListQuery {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReleaseQuery {
+pub(super) struct ReleaseQuery {
     session: Option<String>,
 }
 
@@ -60,17 +60,13 @@ struct LocksFields {
     truncated: bool,
 }
 
-/// The record of a path.
-type Path = web::Path<(String, String)>;
-
-/// Locks a record, or joins the caller's own lock.
-pub async fn acquire(
-    request: HttpRequest,
+/// Locks a record, or adds a session to the caller's own lock.
+pub(super) async fn acquire(
     caller: Caller,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    Json(body): Json<AcquireBody>,
 ) -> Result<HttpResponse, Problem> {
-    let body: AcquireBody = context.lone_body(&request, payload).await?;
     context.module(&body.module, "module")?;
     let claim = LockClaim {
         record: RecordPath {
@@ -90,44 +86,41 @@ pub async fn acquire(
     Ok(response.json(granted.lock))
 }
 
-/// Lengthens the lease of a session.
-pub async fn renew(
-    request: HttpRequest,
+/// Extends the lease of a session.
+pub(super) async fn renew(
     caller: Caller,
     context: Context,
-    (path, payload): (Path, web::Payload),
+    KnownRecord(record): KnownRecord,
+    _: NoQuery,
+    Json(body): Json<LockClaimBody>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = context.claim(&request, path, payload).await?;
+    let claim = claim(record, body)?;
     context.services.presence.touch(&caller);
     let lock = context.services.locks.renew(&caller, &claim).await?;
     Ok(HttpResponse::Ok().json(lock))
 }
 
-/// Lets a session go, or all of the caller's.
-pub async fn release(
-    request: HttpRequest,
+/// Ends the hold of one session of the caller, or of all.
+pub(super) async fn release(
     caller: Caller,
     context: Context,
-    path: Path,
+    KnownRecord(record): KnownRecord,
+    Query(query): Query<ReleaseQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let record = context.record(path)?;
-    let query: ReleaseQuery = query::parse(&request)?;
-    let session = query.session.as_deref().map(str::parse).transpose();
-    let session = session.map_err(|error| Problem::bad_parameter("session", error))?;
+    let session: Option<SessionName> = parsed("session", query.session.as_deref())?;
     let locks = &context.services.locks;
     locks.release(&caller, &record, session.as_ref()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Asks the holder for the lock.
-pub async fn request(
-    request: HttpRequest,
+pub(super) async fn request(
     caller: Caller,
     context: Context,
-    (path, payload): (Path, web::Payload),
+    KnownRecord(record): KnownRecord,
+    _: NoQuery,
+    Json(body): Json<LockRequestBody>,
 ) -> Result<HttpResponse, Problem> {
-    let record = context.record(path)?;
-    let body: RequestBody = context.lone_body(&request, payload).await?;
     let locks = &context.services.locks;
     let lock = locks
         .request(&caller, &record, body.session.as_ref())
@@ -136,13 +129,14 @@ pub async fn request(
 }
 
 /// Takes the lock from its holder.
-pub async fn take_over(
-    request: HttpRequest,
+pub(super) async fn take_over(
     caller: Caller,
     context: Context,
-    (path, payload): (Path, web::Payload),
+    KnownRecord(record): KnownRecord,
+    _: NoQuery,
+    Json(body): Json<LockClaimBody>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = context.claim(&request, path, payload).await?;
+    let claim = claim(record, body)?;
     let right = takeover_right(&context, &caller, &claim.record).await?;
     let lock = context
         .services
@@ -152,17 +146,16 @@ pub async fn take_over(
     Ok(HttpResponse::Created().json(lock))
 }
 
-/// What is held, as far as the caller may see it.
-pub async fn list(
-    request: HttpRequest,
+/// Lists the locks of records that the caller may see.
+pub(super) async fn list(
     caller: Caller,
     context: Context,
+    Query(query): Query<LocksQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let query: ListQuery = query::parse(&request)?;
     let limit = number("limit", query.limit.as_deref(), 1..=MOST_LISTED)?;
     let limit = context.page_limit(limit.unwrap_or(MOST_LISTED));
-    let wanted = context.wanted(&query)?;
-    let listed = context.services.locks.list(&caller, &wanted, limit).await?;
+    let query = context.lock_list_query(&query)?;
+    let listed = context.services.locks.list(&caller, &query, limit).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {
@@ -173,7 +166,7 @@ pub async fn list(
             next: listed.next.map(|next| next.to_string()),
         },
     };
-    Ok(page.answer(response))
+    Ok(page.respond(response))
 }
 
 async fn takeover_right(
@@ -196,6 +189,14 @@ async fn takeover_right(
     Ok(TakeoverRight::HolderGone { holder, grace })
 }
 
+fn claim(record: RecordPath, body: LockClaimBody) -> Result<LockClaim, Problem> {
+    Ok(LockClaim {
+        record,
+        session: body.session,
+        lease: lease(body.lease_seconds.as_ref())?,
+    })
+}
+
 fn lease(seconds: Option<&Number>) -> Result<Option<LeaseDuration>, Problem> {
     let of_number =
         |seconds: &Number| LeaseDuration::of_seconds(seconds.as_u64().ok_or(InvalidLease)?);
@@ -203,57 +204,19 @@ fn lease(seconds: Option<&Number>) -> Result<Option<LeaseDuration>, Problem> {
 }
 
 impl Context {
-    /// The record of a path, of a module that there is.
-    fn record(&self, path: Path) -> Result<RecordPath, Problem> {
-        let record = record_path(path.into_inner())?;
-        self.module(&record.module, "module")?;
-        Ok(record)
-    }
-
-    /// A body, of a request that has no parameters.
-    async fn lone_body<T: DeserializeOwned>(
-        &self,
-        request: &HttpRequest,
-        payload: web::Payload,
-    ) -> Result<T, Problem> {
-        query::none(request)?;
-        self.body(request, payload).await
-    }
-
-    async fn claim(
-        &self,
-        request: &HttpRequest,
-        path: Path,
-        payload: web::Payload,
-    ) -> Result<LockClaim, Problem> {
-        let record = self.record(path)?;
-        let body: ClaimBody = self.lone_body(request, payload).await?;
-        Ok(LockClaim {
-            record,
-            session: body.session,
-            lease: lease(body.lease_seconds.as_ref())?,
-        })
-    }
-
-    fn wanted(&self, query: &ListQuery) -> Result<LockListQuery, Problem> {
-        let module = query.module.as_deref().map(str::parse::<ModuleName>);
-        let module = module.transpose();
-        let module = module.map_err(|error| Problem::bad_parameter("module", error))?;
-        let record = query.record.as_deref().map(str::parse::<RecordPath>);
-        let record = record.transpose();
-        let record = record.map_err(|error| Problem::bad_parameter("record", error))?;
+    fn lock_list_query(&self, query: &LocksQuery) -> Result<LockListQuery, Problem> {
+        let module: Option<ModuleName> = parsed("module", query.module.as_deref())?;
+        let record: Option<RecordPath> = parsed("record", query.record.as_deref())?;
         if let Some(module) = &module {
             self.module(module, "module")?;
         }
         if let Some(record) = &record {
             self.module(&record.module, "record")?;
         }
-        let after = query.cursor.as_deref().map(str::parse).transpose();
-        let after = after.map_err(|error| Problem::bad_parameter("cursor", error))?;
         Ok(LockListQuery {
             module,
             record,
-            after,
+            after: parsed("cursor", query.cursor.as_deref())?,
         })
     }
 }

@@ -1,19 +1,24 @@
-//! `/notifications`: what people are told by name, and what of it they have read.
+//! `/notifications`: notifications of the caller, which of them are read, and preferences.
 
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::body;
-use super::get_events::number;
+use super::body::{self, Json, JsonBytes, OptionalJson};
+use super::idempotency::{self, KeyHeader};
 use super::page::Page;
 use super::post_events::AudienceBody;
 use super::problem::{Code, Problem};
-use super::{Context, idempotency, query};
+use super::query::{NoFields, NoQuery, Query, number};
+use super::{Context, path};
 use crate::identity::Caller;
 use crate::inbox::notifications::{
-    Asked, Kind, Level, NotificationError, Post, Preferences, System, Text,
+    InvalidText, Level, NewNotification, NotificationError, NotificationKind,
+    NotificationListQuery, NotificationText, Preferences, RecordLink, SystemNotice,
 };
 use crate::log::Audience;
 use crate::log::Operation;
@@ -24,10 +29,10 @@ const LIMIT_MOST: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct PostBody {
+struct NotificationBody {
     audience: AudienceBody,
     level: Level,
-    system: Option<System>,
+    system: Option<SystemNotice>,
     title: String,
     body: Option<String>,
     module: Option<ModuleName>,
@@ -36,18 +41,14 @@ struct PostBody {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ReadAllBody {
+pub(super) struct ReadAllBody {
     up_to: Option<i64>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoFields {}
-
-/// Each of them may be left out: it stays as it is then.
+/// A preference that is left out stays as it is.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct PreferencesBody {
+pub(super) struct PreferencesBody {
     task_ended: Option<bool>,
     lock_taken_over: Option<bool>,
     lock_requested: Option<bool>,
@@ -56,25 +57,23 @@ struct PreferencesBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ListQuery {
+pub(super) struct NotificationsQuery {
     unread: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
 
-pub async fn post(
-    request: HttpRequest,
+pub(super) async fn post(
     caller: Caller,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    KeyHeader(key): KeyHeader,
+    JsonBytes(body): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let key = idempotency::name(&request)?;
-    let body = body::read(&request, payload, context.services.limits.body_bytes).await?;
-    let mut post = context.checked(body::parse(&body)?)?;
+    let mut new = context.new_notification(body::parse(&body)?)?;
     let operation = Operation::PostNotification;
-    post.key = key.map(|name| idempotency::key(&caller, operation, name, &body));
-    let posted = context.services.notifications.post(&caller, post).await?;
+    new.key = key.map(|name| idempotency::key(&caller, operation, name, &body));
+    let posted = context.services.notifications.post(&caller, new).await?;
     let mut response = HttpResponse::Created();
     if posted.is_repeat {
         response.insert_header(("Idempotency-Replayed", "true"));
@@ -82,14 +81,14 @@ pub async fn post(
     Ok(response.json(posted.notification.json()))
 }
 
-/// The caller's notifications, and how many are unread.
-pub async fn list(
-    request: HttpRequest,
+/// Lists the caller's notifications, with the number of unread ones.
+pub(super) async fn list(
     caller: Caller,
     context: Context,
+    Query(query): Query<NotificationsQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let asked = context.notifications_asked(&query::parse(&request)?)?;
-    let listed = context.services.notifications.list(&caller, asked).await?;
+    let query = context.notification_list_query(&query)?;
+    let listed = context.services.notifications.list(&caller, query).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {
@@ -100,32 +99,28 @@ pub async fn list(
             "next": listed.next.map(|next| next.to_string()),
         }),
     };
-    Ok(page.answer(response))
+    Ok(page.respond(response))
 }
 
-/// The caller has read one.
-pub async fn read(
-    request: HttpRequest,
+/// Marks one notification as read.
+pub(super) async fn read(
     caller: Caller,
     context: Context,
-    (path, payload): (web::Path<String>, web::Payload),
+    NotificationId(id): NotificationId,
+    _: NoQuery,
+    _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let id = id("id", &path)?;
-    let NoFields {} = context.body_if_any(&request, payload).await?;
     let unread = context.services.notifications.read(&caller, id).await?;
     Ok(HttpResponse::Ok().json(json!({"unread": unread.0})))
 }
 
-/// The caller has read all of them, or all up to one.
-pub async fn read_all(
-    request: HttpRequest,
+/// Marks all notifications as read, or all up to one.
+pub(super) async fn read_all(
     caller: Caller,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    OptionalJson(body): OptionalJson<ReadAllBody>,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let body: ReadAllBody = context.body_if_any(&request, payload).await?;
     if body.up_to.is_some_and(|up_to| up_to < 1) {
         let detail = "upTo is the id of a notification, 1 or more.";
         return Err(Problem::bad_request(Code::InvalidBody, detail).at("upTo"));
@@ -138,32 +133,29 @@ pub async fn read_all(
     Ok(HttpResponse::Ok().json(json!({"unread": unread.0})))
 }
 
-/// What the caller wants to be told of by itself.
-pub async fn preferences(
-    request: HttpRequest,
+/// The kinds of notifications that the caller wants.
+pub(super) async fn preferences(
     caller: Caller,
     context: Context,
+    _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
     let preferences = context.services.notifications.preferences(&caller).await?;
     Ok(HttpResponse::Ok()
         .insert_header(("Cache-Control", "no-store"))
         .json(preferences))
 }
 
-pub async fn prefer(
-    request: HttpRequest,
+pub(super) async fn set_preferences(
     caller: Caller,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    Json(body): Json<PreferencesBody>,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let body: PreferencesBody = context.body(&request, payload).await?;
     let named = [
-        (Kind::TaskEnded, body.task_ended),
-        (Kind::LockTakenOver, body.lock_taken_over),
-        (Kind::LockRequested, body.lock_requested),
-        (Kind::RecordChanged, body.record_changed),
+        (NotificationKind::TaskEnded, body.task_ended),
+        (NotificationKind::LockTakenOver, body.lock_taken_over),
+        (NotificationKind::LockRequested, body.lock_requested),
+        (NotificationKind::RecordChanged, body.record_changed),
     ];
     let changes = named
         .into_iter()
@@ -172,12 +164,24 @@ pub async fn prefer(
     let preferences = context
         .services
         .notifications
-        .prefer(&caller, &changes)
+        .set_preferences(&caller, &changes)
         .await?;
     Ok(HttpResponse::Ok().json(preferences))
 }
 
-/// The number of a notification, as a parameter has it.
+/// `{id}` in the path of a route.
+pub(super) struct NotificationId(i64);
+
+impl FromRequest for NotificationId {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(path::variables(request).and_then(|text: String| id("id", &text).map(Self)))
+    }
+}
+
+/// The id of a notification in the parameter `field`.
 fn id(field: &str, text: &str) -> Result<i64, Problem> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     let number = text.parse().ok().filter(|id| is_number && *id > 0);
@@ -185,7 +189,10 @@ fn id(field: &str, text: &str) -> Result<i64, Problem> {
 }
 
 impl Context {
-    fn notifications_asked(&self, query: &ListQuery) -> Result<Asked, Problem> {
+    fn notification_list_query(
+        &self,
+        query: &NotificationsQuery,
+    ) -> Result<NotificationListQuery, Problem> {
         let only_unread = match query.unread.as_deref() {
             None | Some("false") => false,
             Some("true") => true,
@@ -193,16 +200,16 @@ impl Context {
         };
         let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?;
         let before = query.cursor.as_deref().map(|cursor| id("cursor", cursor));
-        Ok(Asked {
+        Ok(NotificationListQuery {
             only_unread,
             before: before.transpose()?,
             limit: self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)),
         })
     }
 
-    fn checked(&self, body: PostBody) -> Result<Post, Problem> {
+    fn new_notification(&self, body: NotificationBody) -> Result<NewNotification, Problem> {
         let invalid = |field: &'static str| {
-            move |error: crate::inbox::notifications::InvalidText| {
+            move |error: InvalidText| {
                 let detail = format!("{field} {error}.");
                 Problem::bad_request(Code::InvalidBody, detail).at(field)
             }
@@ -219,14 +226,17 @@ impl Context {
         if let Some(module) = &body.module {
             self.module(module, "module")?;
         }
-        let text = body.body.as_deref().map(Text::body).transpose();
-        Ok(Post {
+        let text = body.body.as_deref().map(NotificationText::body).transpose();
+        Ok(NewNotification {
             audience,
             level: body.level,
             system: body.system,
-            title: Text::title(&body.title).map_err(invalid("title"))?,
+            title: NotificationText::title(&body.title).map_err(invalid("title"))?,
             body: text.map_err(invalid("body"))?,
-            record: body.module.map(|module| (module, body.record_id)),
+            record: body.module.map(|module| RecordLink {
+                module,
+                record: body.record_id,
+            }),
             key: None,
         })
     }
@@ -240,12 +250,12 @@ impl From<NotificationError> for Problem {
                 Self::new(StatusCode::NOT_FOUND, Code::UnknownNotification, detail).at("id")
             }
             NotificationError::NotYourAudience => {
-                let detail = "You may tell yourself and your teams. Others are told by admins and \
-                              services.";
+                let detail = "You may notify yourself and your teams. Only admins and services \
+                              may notify others.";
                 Self::new(StatusCode::FORBIDDEN, Code::AudienceRefused, detail).at("audience")
             }
             NotificationError::NotYourNotice => {
-                let detail = "Notices are given by admins and services.";
+                let detail = "Only admins and services may send notices.";
                 Self::new(StatusCode::FORBIDDEN, Code::RoleNeeded, detail).at("system")
             }
             NotificationError::KeyReused => crate::log::PublishError::KeyReused.into(),

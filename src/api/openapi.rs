@@ -1,4 +1,4 @@
-//! The description of every endpoint, as written in `openapi/openapi.yaml`.
+//! The `OpenAPI` document, from `openapi/openapi.yaml`.
 
 use std::sync::LazyLock;
 

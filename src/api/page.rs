@@ -1,4 +1,4 @@
-//! Lists as answers. A page is held once, and given to its connection piece by piece.
+//! Lists as answers. A page is in memory once; its connection gets it in pieces.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -14,11 +14,11 @@ use serde_json::Value;
 
 use crate::platform::PageItems;
 
-/// Bytes that a connection is given at a time: they fit the buffer that it has anyway. The next
-/// piece is asked for when they are written.
+/// The size of a piece. It fits the buffer that each connection has anyway. The connection asks for the
+/// next piece when it has written the last one.
 const PIECE_BYTES: usize = 7 * 1_024;
 
-/// A list: items under a name, and the fields beside them.
+/// A list: items under a name, and the other fields of the body.
 pub(super) struct Page<'a, F> {
     pub(super) name: &'a str,
     pub(super) items: &'a PageItems,
@@ -26,9 +26,8 @@ pub(super) struct Page<'a, F> {
 }
 
 impl<F: Serialize> Page<'_, F> {
-    /// The answer, which nobody else may keep.
-    pub(super) fn answer(&self, head: HttpResponseBuilder) -> HttpResponse {
-        whole(head, self.json())
+    pub(super) fn respond(&self, head: HttpResponseBuilder) -> HttpResponse {
+        respond_json(head, self.json())
     }
 
     fn json(&self) -> String {
@@ -45,14 +44,14 @@ impl<F: Serialize> Page<'_, F> {
     }
 }
 
-/// The answer with a list that is JSON already.
-pub(super) fn whole(mut head: HttpResponseBuilder, json: String) -> HttpResponse {
+/// Responds with a list that is JSON already. Caches may not store it.
+pub(super) fn respond_json(mut head: HttpResponseBuilder, json: String) -> HttpResponse {
     head.insert_header((header::CACHE_CONTROL, "no-store"));
     head.insert_header(header::ContentType::json());
     head.body(Pieces(Bytes::from(json)))
 }
 
-/// A body that is given away in pieces.
+/// A body that is written in pieces.
 struct Pieces(Bytes);
 
 impl MessageBody for Pieces {
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_given_away_in_pieces_that_join_to_it() {
+    async fn a_body_is_written_in_pieces_that_join_to_it() {
         for length in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES] {
             let whole: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
             let mut body = Pieces(Bytes::from(whole.clone()));

@@ -1,16 +1,19 @@
-//! `POST /events`: publishing, one event or many, all or nothing.
+//! `POST /events`: publishes one event or a batch, all or nothing.
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::body::Object;
+use super::Context;
+use super::body::{self, JsonBytes, Object};
+use super::caller::Publisher;
+use super::idempotency::{self, KeyHeader};
 use super::problem::{Code, Problem};
-use super::{Context, body, idempotency, query};
+use super::query::NoQuery;
 use crate::collab::SignalNames;
 use crate::identity::Caller;
 use crate::log::Operation;
@@ -21,8 +24,8 @@ use crate::log::{Audience, NewEvent, set_aside};
 use crate::log::{DEEPEST, depth, on_one_line};
 use crate::platform::{EventType, ModuleName, RecordId, ReservedFor, TeamId, UserId};
 
-/// Events that one request may publish.
-pub const MOST_EVENTS: usize = 1_000;
+/// The most events of a request.
+const MOST_EVENTS: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -37,7 +40,7 @@ struct EventBody {
     changes: Option<Box<RawValue>>,
 }
 
-/// An audience as bodies name it.
+/// An audience in a body.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) enum AudienceBody {
@@ -69,43 +72,32 @@ fn only_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error>
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Many {
+struct BatchBody {
     events: Vec<Object<EventBody>>,
 }
 
-/// Tells one event from many, whatever else is wrong.
+/// Distinguishes a batch from a single event, whatever else is wrong with the body.
 #[derive(Deserialize)]
-struct Peek {
+struct BatchMarker {
     events: Option<IgnoredAny>,
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct PublishedJson {
     positions: Vec<String>,
 }
 
-/// Publishes; the answer comes when the events are durable.
-pub async fn publish(
-    request: HttpRequest,
-    caller: Caller,
+/// Publishes events, and answers when they are durable.
+pub(super) async fn publish(
+    Publisher(caller): Publisher,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    KeyHeader(key): KeyHeader,
+    JsonBytes(body): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
-    if !caller.may_publish() {
-        let detail = "Publishing needs a token with the role service.";
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            Code::RoleNeeded,
-            detail,
-        ));
-    }
-    let key = idempotency::name(&request)?;
-    let limits = context.services.limits;
-    query::none(&request)?;
-    let body = body::read(&request, payload, limits.body_bytes).await?;
-    let rules = Rules {
+    let rules = EventRules {
         caller: &caller,
-        event_bytes: limits.event_bytes,
+        event_bytes: context.services.limits.event_bytes,
         signals: &context.services.signal_names,
     };
     let mut events = events(&body, &rules)?;
@@ -120,43 +112,43 @@ pub async fn publish(
     }
     let operation = Operation::PublishEvents;
     let key = key.map(|name| idempotency::key(&caller, operation, name, &body));
-    let asked_at = tokio::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let publication = Publication {
         broker: caller.broker,
         events: events.into(),
         key,
     };
-    let place = context.services.writer.publish(publication).await?;
+    let published = context.services.writer.publish(publication).await?;
     let metrics = &context.services.metrics;
     metrics
         .publish_seconds
-        .observe(asked_at.elapsed().as_secs_f64());
-    let positions = place.first..place.first + place.count;
+        .observe(began.elapsed().as_secs_f64());
+    let positions = published.first..published.first + published.count;
     let positions = positions
-        .map(|position| place.epoch.at(position).to_string())
+        .map(|position| published.epoch.at(position).to_string())
         .collect();
     let mut response = HttpResponse::Created();
-    if place.is_repeat {
+    if published.is_repeat {
         response.insert_header(("Idempotency-Replayed", "true"));
     } else {
         metrics
             .published
-            .inc_by(u64::try_from(place.count).unwrap_or(0));
+            .inc_by(u64::try_from(published.count).unwrap_or(0));
     }
-    Ok(response.json(Answer { positions }))
+    Ok(response.json(PublishedJson { positions }))
 }
 
-/// What events must be like.
-struct Rules<'a> {
+/// The rules that events are checked against.
+struct EventRules<'a> {
     caller: &'a Caller,
     event_bytes: usize,
     signals: &'a SignalNames,
 }
 
-fn events(body: &[u8], rules: &Rules<'_>) -> Result<Vec<NewEvent>, Problem> {
-    let is_batch = body::parse::<Peek>(body)?.events.is_some();
+fn events(body: &[u8], rules: &EventRules<'_>) -> Result<Vec<NewEvent>, Problem> {
+    let is_batch = body::parse::<BatchMarker>(body)?.events.is_some();
     let events = if is_batch {
-        body::parse::<Many>(body)?.events
+        body::parse::<BatchBody>(body)?.events
     } else {
         vec![Object(body::parse::<EventBody>(body)?)]
     };
@@ -180,7 +172,7 @@ fn events(body: &[u8], rules: &Rules<'_>) -> Result<Vec<NewEvent>, Problem> {
 
 fn checked(
     event: EventBody,
-    rules: &Rules<'_>,
+    rules: &EventRules<'_>,
     at: impl Fn(&str) -> String,
 ) -> Result<NewEvent, Problem> {
     refuse_reserved(&event.r#type, rules.signals).map_err(|problem| problem.at(at("type")))?;
@@ -197,7 +189,7 @@ fn checked(
     let len = |raw: &Option<Arc<RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
     let limit = rules.event_bytes;
     if len(&data) + len(&changes) > limit {
-        let detail = format!("An event's data and changes have {limit} bytes at the most.");
+        let detail = format!("The data and changes of an event have at most {limit} bytes.");
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         return Err(Problem::new(status, Code::EventTooLarge, detail).at(at("data")));
     }
@@ -217,8 +209,7 @@ fn checked(
     })
 }
 
-/// Refuses the types by which the service tells of its own work: clients rely on it that nobody
-/// else uses them.
+/// Refuses the types of the service's own events: clients rely on the fact that no one else uses them.
 fn refuse_reserved(event_type: &EventType, signals: &SignalNames) -> Result<(), Problem> {
     let of_signal = signals.publish(event_type).then_some(ReservedFor::Signals);
     let Some(owner) = event_type.reserved_for().or(of_signal) else {

@@ -1,15 +1,17 @@
-//! `POST /signals`: what a user is just doing.
+//! `POST /signals`: what a user is doing at the moment, such as typing.
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
+use super::Context;
+use super::body::Json;
 use super::problem::{Code, Problem};
-use super::{Context, query};
+use super::query::NoQuery;
 use crate::collab::{About, Signal, SignalError};
-use crate::directory::onlookers;
+use crate::directory::activity_audiences;
 use crate::identity::Caller;
 use crate::log::Audience;
 use crate::platform::{ModuleName, RecordId, RecordPath, SessionName, TeamId};
@@ -17,7 +19,7 @@ use crate::stream::UnknownScope;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct SignalBody {
+pub(super) struct SignalBody {
     name: String,
     module: Option<ModuleName>,
     record_id: Option<RecordId>,
@@ -27,40 +29,38 @@ struct SignalBody {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct SignalJson {
     ends_in_ms: u128,
 }
 
-/// Takes a signal; it is on its way when the answer is.
-pub async fn send(
-    request: HttpRequest,
+/// Publishes a signal, and answers before the streams have written it.
+pub(super) async fn send(
     caller: Caller,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    Json(body): Json<SignalBody>,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let body: SignalBody = context.body(&request, payload).await?;
     let names = &context.services.signal_names;
-    let (name, word) = names.get(&body.name).ok_or_else(|| {
+    let (name, action) = names.find(&body.name).ok_or_else(|| {
         let detail = format!(
             "There is no signal of this name; there are {}.",
-            names.words()
+            names.accepted()
         );
         Problem::bad_request(Code::UnknownSignal, detail).at("name")
     })?;
     let session = body.session.clone();
     let about = about(body)?;
-    let topics = topics(&context, &caller, &about).await?;
+    let audiences = audiences(&context, &caller, &about).await?;
     let signal = Signal {
         name: name.clone(),
-        word,
+        action,
         about,
         session,
-        topics,
+        audiences,
     };
     context.services.presence.touch(&caller);
     let ends_in_ms = context.services.signals.send(&caller, signal)?.as_millis();
-    Ok(HttpResponse::Accepted().json(Answer { ends_in_ms }))
+    Ok(HttpResponse::Accepted().json(SignalJson { ends_in_ms }))
 }
 
 /// What the signal is about: a record or a team.
@@ -74,7 +74,7 @@ fn about(body: SignalBody) -> Result<About, Problem> {
             "A signal is about a record (module and recordId) or about a team.",
         ),
         (_, _, Some(_)) => refused("team", "A signal is about a record or a team, not both."),
-        (Some(_), None, None) => refused("recordId", "A module needs the recordId that is meant."),
+        (Some(_), None, None) => refused("recordId", "A module needs a recordId."),
         (None, Some(_), None) => {
             let detail = "A recordId needs the module it belongs to.";
             Err(Problem::bad_request(Code::ModuleMissing, detail).at("module"))
@@ -82,8 +82,8 @@ fn about(body: SignalBody) -> Result<About, Problem> {
     }
 }
 
-/// Whoever may hear of it, if the caller is among them.
-async fn topics(
+/// The audiences of a signal. The caller must belong to them.
+async fn audiences(
     context: &Context,
     caller: &Caller,
     about: &About,
@@ -96,7 +96,7 @@ async fn topics(
                 .record_audiences
                 .audience_for(caller, record)
                 .await?;
-            Ok(onlookers(caller, &audience))
+            Ok(activity_audiences(caller, &audience))
         }
         About::Team(team) if caller.is_on(team) => Ok([Audience::Team(team.clone())].into()),
         About::Team(team) => Err(UnknownScope::Team(team.clone()).into()),
@@ -108,11 +108,12 @@ impl From<SignalError> for Problem {
         match error {
             SignalError::TooMany => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
-                let detail = "Too many of your signals go on. Some must end or be stopped first.";
+                let detail =
+                    "Too many of your signals are active. Wait until one ends, or stop one.";
                 Self::new(status, Code::TooManySignals, detail).retry_after(1)
             }
             SignalError::Busy => {
-                Self::unavailable(Code::Busy, "Too many signals go on. Try again.")
+                Self::unavailable(Code::Busy, "Too many signals are active. Try again.")
             }
         }
     }

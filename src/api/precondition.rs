@@ -1,4 +1,5 @@
-//! What a write may depend on: the version of a record, and the fence of its lock.
+//! The conditions of a write: the version of a record (`If-Match`), and the fence of its lock
+//! (`Lock-Fence`).
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
@@ -8,8 +9,24 @@ use super::problem::Problem;
 /// Versions that one `If-Match` may name.
 const MOST_VERSIONS: usize = 20;
 
-/// The versions of `If-Match`; any will do where there is none, or a `*`.
-pub(super) fn versions(request: &HttpRequest) -> Result<Option<Vec<i64>>, Problem> {
+/// The headers of a conditional write.
+pub(super) struct Preconditions {
+    /// The versions of `If-Match`. Without the header, or with `*`, every version will do.
+    pub(super) versions: Option<Vec<i64>>,
+    /// The fence of `Lock-Fence`.
+    pub(super) fence: Option<i64>,
+}
+
+impl Preconditions {
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        Ok(Self {
+            versions: versions(request)?,
+            fence: fence(request)?,
+        })
+    }
+}
+
+fn versions(request: &HttpRequest) -> Result<Option<Vec<i64>>, Problem> {
     let mut versions = Vec::new();
     for value in request.headers().get_all(header::IF_MATCH) {
         let text = value.to_str().unwrap_or_default().trim();
@@ -29,7 +46,7 @@ pub(super) fn versions(request: &HttpRequest) -> Result<Option<Vec<i64>>, Proble
     Ok((!versions.is_empty()).then_some(versions))
 }
 
-/// `"7"`, `W/"7"`, or what a person types: `7`.
+/// The version in `"7"`, in `W/"7"`, or in `7`, as people type it.
 fn version(tag: &str) -> Option<i64> {
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
     let bare = tag
@@ -38,8 +55,7 @@ fn version(tag: &str) -> Option<i64> {
     whole(bare)
 }
 
-/// The fence of `Lock-Fence`.
-pub(super) fn fence(request: &HttpRequest) -> Result<Option<i64>, Problem> {
+fn fence(request: &HttpRequest) -> Result<Option<i64>, Problem> {
     let Some(value) = request.headers().get("lock-fence") else {
         return Ok(None);
     };

@@ -1,14 +1,15 @@
 //! `POST /presence/heartbeat`, `POST /presence/leave`, `GET /presence`.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::get_events::number;
+use super::body::{Json, Object};
 use super::problem::{Code, Problem};
+use super::query::{NoQuery, Query, number, parsed};
 use super::record::RecordBody;
-use super::{Context, body, page, query};
+use super::{Context, page};
 use crate::collab::MOST_USERS_LISTED;
 use crate::collab::{Heartbeat, PresenceError, Status, View};
 use crate::identity::Caller;
@@ -18,12 +19,12 @@ use crate::stream::Scope;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HeartbeatBody {
+pub(super) struct HeartbeatBody {
     session: SessionName,
     #[serde(default)]
     status: StatusBody,
-    viewing: Option<body::Object<RecordBody>>,
-    editing: Option<body::Object<RecordBody>>,
+    viewing: Option<Object<RecordBody>>,
+    editing: Option<Object<RecordBody>>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -34,23 +35,21 @@ enum StatusBody {
     Away,
 }
 
-/// Somebody is here, and says what they have open.
-pub async fn heartbeat(
-    request: HttpRequest,
+/// A session of the caller is in use, and has these records open.
+pub(super) async fn heartbeat(
     caller: Caller,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    Json(body): Json<HeartbeatBody>,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let body: HeartbeatBody = context.body(&request, payload).await?;
     let heartbeat = Heartbeat {
         session: body.session,
         status: match body.status {
             StatusBody::Online => Status::Online,
             StatusBody::Away => Status::Away,
         },
-        viewing: opened(&context, body.viewing, "viewing")?,
-        editing: opened(&context, body.editing, "editing")?,
+        viewing: open_record(&context, body.viewing, "viewing")?,
+        editing: open_record(&context, body.editing, "editing")?,
     };
     context
         .services
@@ -61,12 +60,12 @@ pub async fn heartbeat(
     Ok(HttpResponse::Ok().json(json!({"countsForSeconds": seconds})))
 }
 
-fn opened(
+fn open_record(
     context: &Context,
-    record: Option<body::Object<RecordBody>>,
+    record: Option<Object<RecordBody>>,
     field: &str,
 ) -> Result<Option<RecordPath>, Problem> {
-    let Some(body::Object(record)) = record else {
+    let Some(Object(record)) = record else {
         return Ok(None);
     };
     context.module(&record.module, &format!("{field}.module"))?;
@@ -75,19 +74,17 @@ fn opened(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LeaveBody {
+pub(super) struct LeaveBody {
     session: SessionName,
 }
 
-/// A device or tab says goodbye.
-pub async fn leave(
-    request: HttpRequest,
+/// Ends a session of the caller.
+pub(super) async fn leave(
     caller: Caller,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    Json(body): Json<LeaveBody>,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let body: LeaveBody = context.body(&request, payload).await?;
     context
         .services
         .presence
@@ -98,24 +95,20 @@ pub async fn leave(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PresenceQuery {
+pub(super) struct PresenceQuery {
     record: Option<String>,
     team: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
 
-/// Who is here, as far as the caller may see it.
-pub async fn list(
-    request: HttpRequest,
+/// Lists the users who are online or away, as far as the caller may see them.
+pub(super) async fn list(
     caller: Caller,
     context: Context,
+    Query(query): Query<PresenceQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let query: PresenceQuery = query::parse(&request)?;
-    let record: Option<RecordPath> = match query.record.as_deref().map(str::parse).transpose() {
-        Ok(record) => record,
-        Err(error) => return Err(Problem::bad_parameter("record", error)),
-    };
+    let record: Option<RecordPath> = parsed("record", query.record.as_deref())?;
     if let Some(record) = &record {
         context.module(&record.module, "record")?;
         let seen = context
@@ -127,8 +120,7 @@ pub async fn list(
     }
     let audiences = audiences(&caller, query.team.as_deref())?;
     let limit = number("limit", query.limit.as_deref(), 1..=MOST_USERS_LISTED)?;
-    let after = query.cursor.as_deref().map(str::parse).transpose();
-    let after = after.map_err(|error| Problem::bad_parameter("cursor", error))?;
+    let after = parsed("cursor", query.cursor.as_deref())?;
     let records = record.map(|record| [record].into_iter().collect());
     let view = View {
         audiences: &audiences,
@@ -140,19 +132,15 @@ pub async fn list(
     let people = context
         .services
         .presence
-        .look(&caller.broker, &view)
+        .list(&caller.broker, &view)
         .await?;
-    Ok(page::whole(HttpResponse::Ok(), people.to_string()))
+    Ok(page::respond_json(HttpResponse::Ok(), people.to_string()))
 }
 
 fn audiences(caller: &Caller, team: Option<&str>) -> Result<std::sync::Arc<[Audience]>, Problem> {
-    let Some(team) = team else {
-        return Ok(Scope::All.audiences(caller)?);
-    };
-    let team: TeamId = team
-        .parse()
-        .map_err(|error| Problem::bad_parameter("team", error))?;
-    Ok(Scope::Team(Some(team)).audiences(caller)?)
+    let team: Option<TeamId> = parsed("team", team)?;
+    let scope = team.map_or(Scope::All, |team| Scope::Team(Some(team)));
+    Ok(scope.audiences(caller)?)
 }
 
 impl From<PresenceError> for Problem {

@@ -1,5 +1,5 @@
-//! What goes wrong, as `application/problem+json`: a stable code, a sentence that helps,
-//! and the field at fault.
+//! Error answers as `application/problem+json`: a stable code, a sentence that helps, and the field at
+//! fault.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,19 +16,17 @@ use crate::log::PublishError;
 use crate::stream::UnknownScope;
 
 #[derive(Debug, Clone)]
-pub struct Problem(Box<Parts>);
+pub struct Problem(Box<ProblemParts>);
 
 #[derive(Debug, Clone)]
-struct Parts {
+struct ProblemParts {
     status: StatusCode,
     code: Code,
     detail: Cow<'static, str>,
     field: Option<String>,
     retry_after_seconds: Option<u32>,
-    position: Option<String>,
-    lock: Option<serde_json::Value>,
     allow: Option<String>,
-    shown: BTreeMap<&'static str, Box<RawValue>>,
+    extensions: BTreeMap<&'static str, Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -41,65 +39,55 @@ struct ProblemJson<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lock: Option<&'a serde_json::Value>,
     #[serde(flatten)]
-    shown: &'a BTreeMap<&'static str, Box<RawValue>>,
+    extensions: &'a BTreeMap<&'static str, Box<RawValue>>,
 }
 
 impl Problem {
-    /// A problem with a code and a sentence.
     pub fn new(status: StatusCode, code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        Self(Box::new(Parts {
+        Self(Box::new(ProblemParts {
             status,
             code,
             detail,
             field: None,
             retry_after_seconds: None,
-            position: None,
-            lock: None,
             allow: None,
-            shown: BTreeMap::new(),
+            extensions: BTreeMap::new(),
         }))
     }
 
-    /// The request is not what it should be.
     pub fn bad_request(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// One parameter is not what it should be; the sentence begins with its name.
+    /// The sentence begins with the name of the parameter.
     pub fn bad_parameter(field: &str, reason: impl std::fmt::Display) -> Self {
         Self::bad_request(Code::InvalidParameter, format!("{field} {reason}")).at(field)
     }
 
-    /// Not now; later it may work.
+    /// The same request may work later.
     pub fn unavailable(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         problem.0.retry_after_seconds = Some(1);
         problem
     }
 
-    /// Whether the same request may work later.
     #[must_use]
-    pub fn is_for_later(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         self.0.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// The database did not answer.
     #[must_use]
     pub fn database(error: &sqlx::Error) -> Self {
-        tracing::warn!(%error, "a request could not be served by the database");
+        tracing::warn!(%error, "the database did not serve a request");
         Self::unavailable(
             Code::DatabaseUnavailable,
             "The database did not answer. Try again.",
         )
     }
 
-    /// What it is, for programs.
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
@@ -112,40 +100,26 @@ impl Problem {
         self
     }
 
-    /// Says after how many seconds it may work.
+    /// Sets `Retry-After`.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.0.retry_after_seconds = Some(seconds);
         self
     }
 
-    /// Names the methods that would do.
+    /// Sets `Allow`.
     #[must_use]
-    pub fn allowing(mut self, methods: String) -> Self {
+    pub fn with_allowed(mut self, methods: String) -> Self {
         self.0.allow = Some(methods);
         self
     }
 
-    /// Shows the lock that is in the way.
+    /// Adds a field to the body.
     #[must_use]
-    pub fn with_lock(mut self, lock: serde_json::Value) -> Self {
-        self.0.lock = Some(lock);
-        self
-    }
-
-    /// Shows something more, by the name that it has in the body.
-    #[must_use]
-    pub fn showing(mut self, name: &'static str, value: &impl Serialize) -> Self {
+    pub fn with(mut self, name: &'static str, value: &impl Serialize) -> Self {
         if let Ok(value) = serde_json::value::to_raw_value(value) {
-            self.0.shown.insert(name, value);
+            self.0.extensions.insert(name, value);
         }
-        self
-    }
-
-    /// Says where the log stands.
-    #[must_use]
-    pub fn with_position(mut self, position: String) -> Self {
-        self.0.position = Some(position);
         self
     }
 }
@@ -180,7 +154,7 @@ impl ResponseError for Problem {
 }
 
 impl Problem {
-    /// What bodies say of it.
+    /// The body.
     pub(super) fn json(&self) -> String {
         let json = ProblemJson {
             r#type: format!("urn:porchlight:problem:{}", self.0.code.as_str()),
@@ -189,9 +163,7 @@ impl Problem {
             code: self.0.code,
             detail: &self.0.detail,
             field: self.0.field.as_deref(),
-            position: self.0.position.as_deref(),
-            lock: self.0.lock.as_ref(),
-            shown: &self.0.shown,
+            extensions: &self.0.extensions,
         };
         serde_json::to_string(&json).unwrap_or_default()
     }
@@ -237,12 +209,12 @@ impl From<PublishError> for Problem {
         match error {
             PublishError::Busy => Self::unavailable(
                 Code::Busy,
-                "Too many requests wait to be written. Nothing of this one was.",
+                "Too many requests wait to be written. Nothing of this one was written.",
             ),
             PublishError::Unconfirmed => Self::unavailable(
                 Code::Unconfirmed,
                 "The database did not confirm the write in time: it may have happened or not. \
-                 Send the request again with the same Idempotency-Key to be sure it happens once.",
+                 Send the request again with the same Idempotency-Key: then it happens once.",
             ),
             PublishError::KeyReused => Self::new(
                 StatusCode::CONFLICT,

@@ -1,8 +1,13 @@
-//! Query parameters: each known by name, each at most once.
+//! Query parameters as arguments of handlers: each known by name, each at most once.
 
 use std::borrow::Cow;
+use std::fmt::Display;
+use std::future::{Ready, ready};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
-use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -10,15 +15,33 @@ use super::caller::TOKEN_PARAMETER;
 use super::problem::{Code, Problem};
 use crate::log::named_field;
 
+/// The parameters of a request, as a struct that names each and takes text.
+pub(super) struct Query<T>(pub(super) T);
+
+/// The request has no parameters.
+pub(super) type NoQuery = Query<NoFields>;
+
+/// An object without fields.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoFields {}
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(parse(request.query_string()).map(Self))
+    }
+}
+
 /// The pairs of a query string, decoded.
-pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     form_urlencoded::parse(query.as_bytes())
 }
 
-/// Parses the parameters into `T`, which names every one it knows and takes text.
-pub fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
-    let query = request.query_string();
-    // Replacing what is no UTF-8 would change what was meant.
+fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    // Replacing what is not UTF-8 would change the meaning.
     let decoded = percent_encoding::percent_decode_str(query).decode_utf8();
     decoded.map_err(|_| Problem::bad_request(Code::InvalidParameter, "the query is not UTF-8"))?;
     let mut seen = serde_json::Map::new();
@@ -34,9 +57,25 @@ pub fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
     })
 }
 
-pub fn none(request: &HttpRequest) -> Result<(), Problem> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct None {}
-    parse(request).map(|None {}| ())
+/// Parses the value of the parameter `field`.
+pub(super) fn parsed<T>(field: &str, text: Option<&str>) -> Result<Option<T>, Problem>
+where
+    T: FromStr<Err: Display>,
+{
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|error| Problem::bad_parameter(field, error))
+}
+
+/// Parses the number in the parameter `field`, which must be in `range`.
+pub(super) fn number<N: FromStr + PartialOrd + Display>(
+    field: &str,
+    text: Option<&str>,
+    range: RangeInclusive<N>,
+) -> Result<Option<N>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.map(Some).ok_or_else(|| {
+        let reason = format!("must be a number from {} to {}", range.start(), range.end());
+        Problem::bad_parameter(field, reason)
+    })
 }

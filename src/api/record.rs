@@ -1,4 +1,4 @@
-//! Records as paths and bodies name them.
+//! Modules and records in bodies.
 
 use actix_web::http::StatusCode;
 
@@ -8,19 +8,9 @@ use crate::directory::Module;
 use crate::directory::RecordError;
 use crate::platform::{ModuleName, RecordId, RecordPath};
 
-/// The record of a path's `{module}/{id}`.
-pub fn record_path((module, id): (String, String)) -> Result<RecordPath, Problem> {
-    Ok(RecordPath {
-        module: module
-            .parse()
-            .map_err(|e| Problem::bad_parameter("module", e))?,
-        id: id.parse().map_err(|e| Problem::bad_parameter("id", e))?,
-    })
-}
-
 impl Context {
-    /// The module of this name, which a body or a path has in `field`.
-    pub fn module(&self, name: &ModuleName, field: &str) -> Result<&Module, Problem> {
+    /// The module `name`; a problem names `field`, which has the name.
+    pub(super) fn module(&self, name: &ModuleName, field: &str) -> Result<&Module, Problem> {
         self.services.modules.get(name).ok_or_else(|| {
             let detail = format!(
                 "There is no module {name}; there are {}.",
@@ -31,12 +21,12 @@ impl Context {
     }
 }
 
-/// A record as bodies name it.
+/// A record in a body.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct RecordBody {
-    pub module: ModuleName,
-    pub record_id: RecordId,
+pub(super) struct RecordBody {
+    pub(super) module: ModuleName,
+    pub(super) record_id: RecordId,
 }
 
 impl From<RecordBody> for RecordPath {

@@ -1,4 +1,4 @@
-//! The fields of a record as a body has them.
+//! The fields of a record in a body.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,16 +7,15 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::records::Given;
+use crate::records::InputValue;
 
-/// Fields by name, each once, with values that are still as they were sent.
+/// Fields by name, each once, with unparsed values.
 pub(super) struct FieldsBody(Vec<(String, Box<RawValue>)>);
 
 impl FieldsBody {
-    /// Each name with its value.
-    pub(super) fn given(&self) -> impl Iterator<Item = (&str, Given<'_>)> {
+    pub(super) fn given(&self) -> impl Iterator<Item = (&str, InputValue<'_>)> {
         let fields = self.0.iter();
-        fields.map(|(name, value)| (name.as_str(), Given::Json(value)))
+        fields.map(|(name, value)| (name.as_str(), InputValue::Json(value)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a record is refused, as clients are told it, and what can be done.
+//! The problems of records: why a request is refused, and what the client can do.
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
@@ -7,10 +7,10 @@ use super::problem::{Code, Problem};
 use crate::collab::Lock;
 use crate::directory::RecordError;
 use crate::log::timestamp;
-use crate::records::{Fault, FieldError, RecordsError, Stale};
+use crate::records::{FieldError, FieldFault, RecordsError, Stale};
 use crate::stream::UnknownScope;
 
-/// A field that was refused, as bodies show it.
+/// A refused field in the body of a problem.
 #[derive(Serialize)]
 struct ErrorJson<'a> {
     field: &'a str,
@@ -22,8 +22,9 @@ impl From<RecordsError> for Problem {
     fn from(error: RecordsError) -> Self {
         match error {
             RecordsError::NoRecords(module) => {
-                let detail =
-                    format!("Records of {module} are not kept here. GET /records lists what is.");
+                let detail = format!(
+                    "Records of {module} are not stored here. GET /records lists the modules that are."
+                );
                 Self::new(StatusCode::NOT_FOUND, Code::NoRecords, detail).at("module")
             }
             RecordsError::Unknown(record) => RecordError::Unknown(record).into(),
@@ -31,17 +32,18 @@ impl From<RecordsError> for Problem {
             RecordsError::Invalid(errors) => invalid(&errors),
             RecordsError::Parameter { field, reason } => Self::bad_parameter(field, reason),
             RecordsError::IdTaken => {
-                // The same whether the caller sees the record that has it or not.
-                let detail = "This id cannot be used. Choose another, or leave `id` out to have one \
-                              made.";
+                // It does not say whether the caller may see the record that has the id.
+                let detail = "This id cannot be used. Choose another one, or leave out `id`: then the \
+                              service makes one.";
                 Self::new(StatusCode::CONFLICT, Code::IdTaken, detail).at("id")
             }
             RecordsError::NotYourTeam(team) => {
-                let detail = format!("You are not on the team {team}; admins may give it records.");
+                let detail = format!("You are not on the team {team}. Admins may give it records.");
                 Self::new(StatusCode::FORBIDDEN, Code::NotYourTeam, detail).at("teamId")
             }
             RecordsError::NotOwner => {
-                let detail = "Only the owner of the record and admins may give it to another.";
+                let detail =
+                    "Only the owner of the record and admins may give it to another owner.";
                 Self::new(StatusCode::FORBIDDEN, Code::NotOwner, detail).at("ownerId")
             }
             RecordsError::PrivateField(field) => {
@@ -60,34 +62,33 @@ impl From<RecordsError> for Problem {
             RecordsError::FenceLost(lock) => fence_lost(lock.as_deref()),
             RecordsError::Busy => Self::unavailable(
                 Code::Busy,
-                "Somebody else is changing this record or its lock. Nothing was changed. Try \
-                 again.",
+                "Another request is changing this record or its lock. Nothing was changed. Try again.",
             ),
             RecordsError::Database(error) => Self::database(&error),
         }
     }
 }
 
-/// The first field at fault is named as always; all of them are shown.
+/// `field` names the first field at fault; `errors` has all of them.
 fn invalid(errors: &[FieldError]) -> Problem {
-    let shown: Vec<_> = errors.iter().map(shown).collect();
-    let detail = shown.first().map_or(String::new(), |first| {
+    let errors_json: Vec<_> = errors.iter().map(error_json).collect();
+    let detail = errors_json.first().map_or(String::new(), |first| {
         format!("{} {}.", first.field, first.reason)
     });
     let problem = match errors.first().map(|error| error.fault) {
-        Some(Fault::Unknown) => Problem::bad_request(Code::UnknownField, detail),
-        Some(Fault::ReadOnly) => Problem::bad_request(Code::ReadOnlyField, detail),
-        Some(Fault::Invalid) | None => Problem::bad_request(Code::InvalidField, detail),
+        Some(FieldFault::Unknown) => Problem::bad_request(Code::UnknownField, detail),
+        Some(FieldFault::ReadOnly) => Problem::bad_request(Code::ReadOnlyField, detail),
+        Some(FieldFault::Invalid) | None => Problem::bad_request(Code::InvalidField, detail),
     };
-    let first = shown.first().map_or("body", |first| first.field);
-    problem.at(first).showing("errors", &shown)
+    let first = errors_json.first().map_or("body", |first| first.field);
+    problem.at(first).with("errors", &errors_json)
 }
 
-fn shown(error: &FieldError) -> ErrorJson<'_> {
+fn error_json(error: &FieldError) -> ErrorJson<'_> {
     let code = match error.fault {
-        Fault::Unknown => Code::UnknownField,
-        Fault::ReadOnly => Code::ReadOnlyField,
-        Fault::Invalid => Code::InvalidField,
+        FieldFault::Unknown => Code::UnknownField,
+        FieldFault::ReadOnly => Code::ReadOnlyField,
+        FieldFault::Invalid => Code::InvalidField,
     };
     ErrorJson {
         field: &error.field,
@@ -99,22 +100,22 @@ fn shown(error: &FieldError) -> ErrorJson<'_> {
 fn conflict(stale: &Stale) -> Problem {
     let asked = stale.asked;
     let why = if asked > stale.version {
-        format!("The record is not of version {asked} yet.")
+        format!("The record has not reached version {asked} yet.")
     } else if stale.fields.is_empty() {
         format!(
-            "The record has changed since version {asked}. None of your fields were changed by \
-             others: ?merge=fields would apply a PATCH."
+            "The record has changed since version {asked}. Others changed none of your fields: \
+             ?merge=fields would apply a PATCH."
         )
     } else {
         let fields = stale.fields.join(", ");
-        format!("The record has changed since version {asked}. Others have changed {fields}, too.")
+        format!("The record has changed since version {asked}. Others also changed {fields}.")
     };
-    let detail = format!("{why} Nothing was changed; `record` is how it is now.");
+    let detail = format!("{why} Nothing was changed. `record` is the current record.");
     Problem::new(StatusCode::CONFLICT, Code::Stale, detail)
         .at("If-Match")
-        .showing("version", &stale.asked)
-        .showing("record", &stale.record)
-        .showing("fields", &stale.fields)
+        .with("version", &stale.asked)
+        .with("record", &stale.record)
+        .with("fields", &stale.fields)
 }
 
 fn locked(lock: &Lock) -> Problem {
@@ -126,15 +127,15 @@ fn locked(lock: &Lock) -> Problem {
         lock.module,
         lock.record_id,
     );
-    Problem::new(StatusCode::LOCKED, Code::Locked, detail).showing("lock", lock)
+    Problem::new(StatusCode::LOCKED, Code::Locked, detail).with("lock", lock)
 }
 
 fn fence_lost(lock: Option<&Lock>) -> Problem {
-    let detail = "The lock is not held with this Lock-Fence any more. Nothing was changed. Lock \
-                  the record again, and look at it before you write.";
+    let detail = "This Lock-Fence is no longer that of the lock. Nothing was changed. Lock the \
+                  record again, and read it before you write.";
     let problem = Problem::new(StatusCode::LOCKED, Code::FenceLost, detail).at("Lock-Fence");
     match lock {
-        Some(lock) => problem.showing("lock", lock),
+        Some(lock) => problem.with("lock", lock),
         None => problem,
     }
 }

@@ -1,35 +1,33 @@
-//! `/records`: the records of those who have no tables of their own.
+//! `/records`: records for customers without tables of their own.
 
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::get_events::number;
+use super::Context;
+use super::body::{Json, MergePatch};
 use super::page::Page;
-use super::precondition::{fence, versions};
+use super::precondition::Preconditions;
 use super::problem::Problem;
-use super::record::record_path;
+use super::query::{NoQuery, Query, number, parsed};
 use super::record_fields::FieldsBody;
-use super::{Context, query};
 use crate::identity::Caller;
 use crate::platform::{ModuleName, RecordPath};
 use crate::records::{Field, LIMIT_DEFAULT, LIMIT_MOST, Record, RecordChange, RecordListQuery};
 
-/// The module of a path.
-type Module = web::Path<String>;
-/// The record of a path.
-type Path = web::Path<(String, String)>;
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PatchQuery {
+pub(super) struct PatchQuery {
     merge: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ListQuery {
+pub(super) struct RecordsQuery {
     status: Option<String>,
     q: Option<String>,
     owner: Option<String>,
@@ -42,11 +40,11 @@ struct ListQuery {
 
 #[derive(Serialize)]
 struct CatalogueJson<'a> {
-    modules: Vec<KindJson<'a>>,
+    modules: Vec<ModuleJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct KindJson<'a> {
+struct ModuleJson<'a> {
     name: &'a ModuleName,
     singular: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,18 +52,17 @@ struct KindJson<'a> {
     fields: &'a [Field],
 }
 
-/// Which records there are, and their fields.
-pub async fn catalogue(
-    request: HttpRequest,
-    _caller: Caller,
+/// Lists the modules whose records are stored here, with their fields.
+pub(super) async fn catalogue(
+    _: Caller,
     context: Context,
+    _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
     let modules = &context.services.modules;
     let kinds = context.services.records.catalogue().await?.kinds();
     let kinds = kinds.filter_map(|kind| {
         let module = modules.get(&kind.module)?;
-        Some(KindJson {
+        Some(ModuleJson {
             name: &kind.module,
             singular: module.singular(),
             label: module.label.as_deref(),
@@ -76,23 +73,16 @@ pub async fn catalogue(
     Ok(HttpResponse::Ok().json(CatalogueJson { modules }))
 }
 
-pub async fn list(
-    request: HttpRequest,
+pub(super) async fn list(
     caller: Caller,
     context: Context,
-    module: Module,
+    module: ModuleName,
+    Query(query): Query<RecordsQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let kind = context
-        .services
-        .records
-        .kind(&module_name(&module)?)
-        .await?;
-    let wanted = context.records_wanted(query::parse(&request)?)?;
-    let listed = context
-        .services
-        .records
-        .list(&caller, kind, &wanted)
-        .await?;
+    let records = &context.services.records;
+    let kind = records.kind(&module).await?;
+    let query = context.record_list_query(query)?;
+    let listed = records.list(&caller, kind, &query).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {
@@ -100,142 +90,129 @@ pub async fn list(
         items: &listed.records,
         fields: json!({"next": listed.next}),
     };
-    Ok(page.answer(response))
+    Ok(page.respond(response))
 }
 
-pub async fn get(
-    request: HttpRequest,
+pub(super) async fn get(
     caller: Caller,
     context: Context,
-    path: Path,
+    path: RecordPath,
+    _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let path = record_path(path.into_inner())?;
     let (record, position) = context.services.records.get(&caller, &path).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", position.to_string()));
-    Ok(answer(response, &record))
+    Ok(respond(response, &record))
 }
 
-pub async fn create(
-    request: HttpRequest,
+pub(super) async fn create(
     caller: Caller,
     context: Context,
-    (module, payload): (Module, web::Payload),
+    module: ModuleName,
+    _: NoQuery,
+    Json(body): Json<FieldsBody>,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let kind = context
-        .services
-        .records
-        .kind(&module_name(&module)?)
-        .await?;
-    let body: FieldsBody = context.body(&request, payload).await?;
+    let records = &context.services.records;
+    let kind = records.kind(&module).await?;
     context.services.presence.touch(&caller);
-    let record = context
-        .services
-        .records
-        .create(&caller, kind, body.given())
-        .await?;
+    let record = records.create(&caller, kind, body.given()).await?;
     let mut response = HttpResponse::Created();
     let location = format!("/records/{}/{}", kind.module, record.id);
     response.insert_header((header::LOCATION, location));
-    Ok(answer(response, &record))
+    Ok(respond(response, &record))
 }
 
 /// Writes some fields of a record.
-pub async fn patch(
-    request: HttpRequest,
+pub(super) async fn patch(
     caller: Caller,
     context: Context,
-    (path, payload): (Path, web::Payload),
+    mut change: RecordChange,
+    Query(query): Query<PatchQuery>,
+    MergePatch(body): MergePatch<FieldsBody>,
 ) -> Result<HttpResponse, Problem> {
-    let query: PatchQuery = query::parse(&request)?;
-    let mut change = change(&request, path)?;
     change.may_merge = match query.merge.as_deref() {
         None => false,
         Some("fields") => true,
         Some(_) => return Err(Problem::bad_parameter("merge", "must be fields")),
     };
-    let body: FieldsBody = context.patch_body(&request, payload).await?;
     context.services.presence.touch(&caller);
     let records = &context.services.records;
     let record = records.patch(&caller, &change, body.given()).await?;
-    Ok(answer(HttpResponse::Ok(), &record))
+    Ok(respond(HttpResponse::Ok(), &record))
 }
 
-pub async fn delete(
-    request: HttpRequest,
+pub(super) async fn delete(
     caller: Caller,
     context: Context,
-    path: Path,
+    change: RecordChange,
+    _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let change = change(&request, path)?;
     context.services.presence.touch(&caller);
     context.services.records.delete(&caller, &change).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-pub async fn archive(
-    request: HttpRequest,
+pub(super) async fn archive(
     caller: Caller,
     context: Context,
-    path: Path,
+    change: RecordChange,
+    _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    put_away(request, (caller, context, path), true).await
+    set_archived(&caller, &context, &change, true).await
 }
 
-pub async fn restore(
-    request: HttpRequest,
+pub(super) async fn restore(
     caller: Caller,
     context: Context,
-    path: Path,
+    change: RecordChange,
+    _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    put_away(request, (caller, context, path), false).await
+    set_archived(&caller, &context, &change, false).await
 }
 
-async fn put_away(
-    request: HttpRequest,
-    (caller, context, path): (Caller, Context, Path),
-    is_away: bool,
+async fn set_archived(
+    caller: &Caller,
+    context: &Context,
+    change: &RecordChange,
+    is_archived: bool,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let change = change(&request, path)?;
-    context.services.presence.touch(&caller);
-    let record = context
-        .services
-        .records
-        .archive(&caller, &change, is_away)
-        .await?;
-    Ok(answer(HttpResponse::Ok(), &record))
+    context.services.presence.touch(caller);
+    let records = &context.services.records;
+    let record = records.archive(caller, change, is_archived).await?;
+    Ok(respond(HttpResponse::Ok(), &record))
 }
 
-fn answer(mut response: HttpResponseBuilder, record: &Record) -> HttpResponse {
+fn respond(mut response: HttpResponseBuilder, record: &Record) -> HttpResponse {
     response
         .insert_header((header::ETAG, format!("\"{}\"", record.version)))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(&record.json)
 }
 
-fn module_name(module: &Module) -> Result<ModuleName, Problem> {
-    let name = module.parse();
-    name.map_err(|error| Problem::bad_parameter("module", error))
-}
+/// The path of a record and the conditions of its change.
+impl FromRequest for RecordChange {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
 
-fn change(request: &HttpRequest, path: Path) -> Result<RecordChange, Problem> {
-    let record: RecordPath = record_path(path.into_inner())?;
-    Ok(RecordChange {
-        record,
-        versions: versions(request)?,
-        fence: fence(request)?,
-        may_merge: false,
-    })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(
+            RecordPath::extract(request)
+                .into_inner()
+                .and_then(|record| {
+                    let conditions = Preconditions::of(request)?;
+                    Ok(Self {
+                        record,
+                        versions: conditions.versions,
+                        fence: conditions.fence,
+                        may_merge: false,
+                    })
+                }),
+        )
+    }
 }
 
 impl Context {
-    fn records_wanted(&self, query: ListQuery) -> Result<RecordListQuery, Problem> {
-        let owner = query.owner.as_deref().map(str::parse).transpose();
-        let team = query.team.as_deref().map(str::parse).transpose();
+    fn record_list_query(&self, query: RecordsQuery) -> Result<RecordListQuery, Problem> {
         let is_archived = match query.archived.as_deref() {
             None | Some("false") => Some(false),
             Some("true") => Some(true),
@@ -249,8 +226,8 @@ impl Context {
         Ok(RecordListQuery {
             status: query.status,
             search: query.q,
-            owner: owner.map_err(|error| Problem::bad_parameter("owner", error))?,
-            team: team.map_err(|error| Problem::bad_parameter("team", error))?,
+            owner: parsed("owner", query.owner.as_deref())?,
+            team: parsed("team", query.team.as_deref())?,
             is_archived,
             sort: query.sort,
             limit: self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)),

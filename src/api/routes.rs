@@ -1,4 +1,4 @@
-//! Every endpoint, once: what is served and what `openapi.yaml` is held against.
+//! The table of routes. A test compares `openapi.yaml` with it.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -13,17 +13,17 @@ use super::{
     post_signals, presence, records, streams, task_output, tasks, tasks_worker, uploads,
 };
 
-/// A method and a path, and who answers.
+/// A method and a path with their handler.
 pub struct Endpoint {
     pub method: Method,
-    /// The path, with `{names}` for its parts.
+    /// The path with variables: `/records/{module}`.
     pub path: &'static str,
-    /// Whether HEAD is answered as well, as GET is but for the body.
+    /// Whether HEAD is answered like GET, without the body.
     has_head: bool,
     route: Route,
 }
 
-/// A function per method, named like it.
+/// Defines one function per method.
 macro_rules! methods {
     ($($name:ident: $method:ident),+) => {$(
         fn $name<F, Args>(path: &'static str, handler: F) -> Endpoint
@@ -32,7 +32,7 @@ macro_rules! methods {
             Args: FromRequest + 'static,
             F::Output: Responder + 'static,
         {
-            let route = web::method(Method::$method).to(Limited(handler));
+            let route = web::method(Method::$method).to(Limited { handler, route: path });
             Endpoint { method: Method::$method, path, has_head: false, route }
         }
     )+};
@@ -40,7 +40,7 @@ macro_rules! methods {
 
 methods!(stream: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE);
 
-/// What has an end can be asked for its headers alone.
+/// Answers HEAD too. Streams do not: they have no end.
 fn get<F, Args>(path: &'static str, handler: F) -> Endpoint
 where
     F: Handler<Args>,
@@ -52,7 +52,10 @@ where
         method: Method::GET,
         path,
         has_head: true,
-        route: web::route().guard(either).to(Limited(handler)),
+        route: web::route().guard(either).to(Limited {
+            handler,
+            route: path,
+        }),
     }
 }
 
@@ -96,7 +99,7 @@ pub fn all() -> Vec<Endpoint> {
         post("/notifications/{id}/read", notifications::read),
         post("/notifications/read-all", notifications::read_all),
         get("/notifications/preferences", notifications::preferences),
-        put("/notifications/preferences", notifications::prefer),
+        put("/notifications/preferences", notifications::set_preferences),
         get("/activity", activity::list),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
@@ -114,13 +117,13 @@ pub fn all() -> Vec<Endpoint> {
     ]
 }
 
-/// Registers all endpoints, and answers for what is none.
+/// Registers all endpoints, and the answers for unknown paths and methods.
 pub fn configure(service: &mut web::ServiceConfig) {
     let mut paths: BTreeMap<_, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in all() {
-        // Paths are tried in order, and those with names in them take long to compare.
-        let has_names = endpoint.path.contains('{');
-        let paths = paths.entry((has_names, endpoint.path));
+        // actix tries paths in order, and paths with variables take long to compare.
+        let has_variables = endpoint.path.contains('{');
+        let paths = paths.entry((has_variables, endpoint.path));
         paths.or_default().push(endpoint);
     }
     for ((_, path), endpoints) in paths {
@@ -147,7 +150,7 @@ fn other_method(allowed: &str) -> Problem {
         Code::MethodNotAllowed,
         detail,
     )
-    .allowing(allowed.to_owned())
+    .with_allowed(allowed.to_owned())
 }
 
 pub(super) fn no_such_path(request: &HttpRequest) -> Problem {

@@ -1,4 +1,4 @@
-//! What handlers work with.
+//! The services that handlers call.
 
 use super::access::RefusalKind;
 use crate::collab::Locks;
@@ -21,48 +21,39 @@ use crate::tasks::Tasks;
 use crate::tasks::Uploads;
 use std::sync::Arc;
 
-/// Limits that handlers hold requests to.
+/// The limits of requests and answers.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_field_names, reason = "all of them limit bytes so far")]
-pub struct Limits {
-    /// Bytes of a body.
+pub struct RequestLimits {
     pub body_bytes: usize,
-    /// Bytes of an event.
     pub event_bytes: usize,
-    /// Bytes of a page of a list.
     pub page_bytes: usize,
 }
 
 pub struct Services {
+    /// The name of this instance in the log.
+    pub instance: Arc<str>,
     pub pool: Pool,
     pub verifier: Verifier,
-    /// Where callers belong whose tokens do not say it, if that is to be looked up.
+    /// Looks up the brokerage of a user whose token does not name it, if a query is configured.
     pub brokerages: Option<Brokerages>,
-    /// The cookie a token may come in.
+    /// The name of the cookie that may carry a token.
     pub token_cookie: String,
     pub writer: Writer,
     pub fanout: Arc<Fanout>,
     pub modules: Modules,
     pub record_audiences: RecordAudiences,
     pub presence: Presence,
-    /// What users are just doing.
     pub signals: Signals,
     pub signal_names: SignalNames,
-    /// Who is at work on them.
     pub locks: Locks,
-    /// What is asked for and done.
     pub tasks: Tasks,
-    /// What people are told by name.
     pub notifications: Notifications,
     pub activity: Activity,
-    /// What streams need.
     pub streams: Arc<StreamServices>,
     pub metrics: Arc<Metrics>,
-    /// Decides which refusals are logged.
     pub refusals: Arc<LineLimit<RefusalKind>>,
-    pub limits: Limits,
-    /// The records of those who have no tables of their own.
+    pub limits: RequestLimits,
     pub records: Arc<Records>,
-    /// The files that users have sent.
     pub uploads: Uploads,
 }

@@ -1,28 +1,25 @@
-//! `GET /stream…`: the streams.
+//! `GET /stream` and its variants: the event streams.
 
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Deserialize;
 
+use super::caller::StreamCaller;
 use super::problem::Problem;
-use super::record::record_path;
-use super::{Context, access, query};
+use super::query::{Query, parsed};
+use super::{Context, access};
 use crate::directory::Member;
-use crate::fanout::{CloseReason, Encoding};
-use crate::identity::Caller;
+use crate::fanout::{CloseReason, StreamEncoding};
 use crate::log::Cursor;
-use crate::platform::TeamId;
+use crate::platform::{RecordPath, TeamId};
 use crate::stream;
-use crate::stream::{Filter, Opening, Refusal, Scope, Since, wire};
-
-/// The caller, or why there is none: a stream that may be had later is told so with a 200.
-pub(super) type Asker = Result<Caller, Problem>;
+use crate::stream::{Filter, Scope, Since, StreamRefusal, StreamRequest, wire};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StreamQuery {
+pub(super) struct StreamQuery {
     types: Option<String>,
     records: Option<String>,
     since: Option<String>,
@@ -30,73 +27,65 @@ struct StreamQuery {
     team: Option<String>,
 }
 
-/// Everything the caller may see.
-pub async fn all(
+pub(super) async fn all(
     request: HttpRequest,
-    caller: Asker,
+    caller: StreamCaller,
     context: Context,
+    query: Result<Query<StreamQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    stream(&request, caller, &context, |team| {
-        only(team.as_ref(), Scope::All)
-    })
-    .await
+    let scope = |team: Option<TeamId>| only(team.as_ref(), Scope::All);
+    open(&request, caller, &context, query, scope).await
 }
 
-/// What is told to the caller alone.
-pub async fn user(
+pub(super) async fn user(
     request: HttpRequest,
-    caller: Asker,
+    caller: StreamCaller,
     context: Context,
+    query: Result<Query<StreamQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    stream(&request, caller, &context, |team| {
-        only(team.as_ref(), Scope::User)
-    })
-    .await
+    let scope = |team: Option<TeamId>| only(team.as_ref(), Scope::User);
+    open(&request, caller, &context, query, scope).await
 }
 
-/// The caller's teams, or one of them.
-pub async fn team(
+pub(super) async fn team(
     request: HttpRequest,
-    caller: Asker,
+    caller: StreamCaller,
     context: Context,
+    query: Result<Query<StreamQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    stream(&request, caller, &context, |team| Ok(Scope::Team(team))).await
+    let scope = |team| Ok(Scope::Team(team));
+    open(&request, caller, &context, query, scope).await
 }
 
-/// What is told to the whole broker.
-pub async fn broker(
+pub(super) async fn broker(
     request: HttpRequest,
-    caller: Asker,
+    caller: StreamCaller,
     context: Context,
+    query: Result<Query<StreamQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    stream(&request, caller, &context, |team| {
-        only(team.as_ref(), Scope::Broker)
-    })
-    .await
+    let scope = |team: Option<TeamId>| only(team.as_ref(), Scope::Broker);
+    open(&request, caller, &context, query, scope).await
 }
 
-pub async fn worker(
+pub(super) async fn worker(
     request: HttpRequest,
-    caller: Asker,
+    caller: StreamCaller,
     context: Context,
+    query: Result<Query<StreamQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    stream(&request, caller, &context, |team| {
-        only(team.as_ref(), Scope::Worker)
-    })
-    .await
+    let scope = |team: Option<TeamId>| only(team.as_ref(), Scope::Worker);
+    open(&request, caller, &context, query, scope).await
 }
 
-pub async fn record(
+pub(super) async fn record(
     request: HttpRequest,
-    caller: Asker,
+    caller: StreamCaller,
     context: Context,
-    path: web::Path<(String, String)>,
+    record: RecordPath,
+    query: Result<Query<StreamQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let record = record_path(path.into_inner())?;
-    stream(&request, caller, &context, |team| {
-        only(team.as_ref(), Scope::Record(record))
-    })
-    .await
+    let scope = |team: Option<TeamId>| only(team.as_ref(), Scope::Record(record));
+    open(&request, caller, &context, query, scope).await
 }
 
 fn only(team: Option<&TeamId>, scope: Scope) -> Result<Scope, Problem> {
@@ -109,20 +98,20 @@ fn only(team: Option<&TeamId>, scope: Scope) -> Result<Scope, Problem> {
     }
 }
 
-async fn stream(
+async fn open(
     request: &HttpRequest,
-    caller: Asker,
+    caller: StreamCaller,
     context: &Context,
+    query: Result<Query<StreamQuery>, Problem>,
     scope: impl FnOnce(Option<TeamId>) -> Result<Scope, Problem>,
 ) -> Result<HttpResponse, Problem> {
     if let Err(problem) = &caller
-        && !problem.is_for_later()
+        && !problem.is_temporary()
     {
         return Err(problem.clone());
     }
-    let query: StreamQuery = query::parse(request)?;
-    let team = query.team.as_deref().map(str::parse).transpose();
-    let scope = scope(team.map_err(|e| Problem::bad_parameter("team", e))?)?;
+    let Query(query) = query?;
+    let scope = scope(parsed("team", query.team.as_deref())?)?;
     let is_record = matches!(scope, Scope::Record(..));
     if is_record && query.records.is_some() {
         return Err(Problem::bad_parameter(
@@ -133,7 +122,7 @@ async fn stream(
     let filter = Filter::parse(query.types.as_deref(), query.records.as_deref())
         .map_err(|e| Problem::bad_parameter(e.field, e.error))?;
     let since = since(request.headers(), query.since.as_deref())?;
-    let encoding = Encoding {
+    let encoding = StreamEncoding {
         gzip: accepts_gzip(request.headers()),
         named: named(&query)?,
     };
@@ -141,7 +130,7 @@ async fn stream(
         return Ok(later(context, encoding, CloseReason::Unavailable));
     };
     let id = access::request_id(request);
-    let opening = Opening {
+    let opening = StreamRequest {
         request: id.clone(),
         caller,
         member: request.extensions().get::<Member>().cloned(),
@@ -152,9 +141,9 @@ async fn stream(
     };
     match stream::open(&context.services.streams, &context.dispatcher, opening).await {
         Ok(body) => Ok(head(encoding).body(body)),
-        Err(Refusal::Scope(error)) => Err(error.into()),
-        Err(Refusal::Later(reason)) => {
-            stream::log_refusal(&context.services.streams.lines, &id, reason);
+        Err(StreamRefusal::Scope(error)) => Err(error.into()),
+        Err(StreamRefusal::Later(reason)) => {
+            stream::log_refusal(&context.services.streams.line_limit, &id, reason);
             Ok(later(context, encoding, reason))
         }
     }
@@ -168,12 +157,11 @@ fn named(query: &StreamQuery) -> Result<bool, Problem> {
     }
 }
 
-/// Where to start. The header wins: it is newer than the parameter, which a browser
-/// sends again and again. A header that makes no sense is answered with a reset and not
-/// with an error, which would end a browser's stream for good.
+/// Where the stream starts. The header wins: it is newer than the parameter, which a browser repeats
+/// with each reconnect. A header that cannot be read leads to a reset and not to an error: an error
+/// would end a browser's stream for good.
 fn since(headers: &HeaderMap, parameter: Option<&str>) -> Result<Since, Problem> {
-    let parameter = parameter.map(str::parse).transpose();
-    let parameter: Option<Since> = parameter.map_err(|e| Problem::bad_parameter("since", e))?;
+    let parameter: Option<Since> = parsed("since", parameter)?;
     let header = headers
         .get("Last-Event-ID")
         .filter(|value| !value.is_empty());
@@ -200,8 +188,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The head of every stream, also of those that end at once.
-pub(super) fn head(encoding: Encoding) -> actix_web::HttpResponseBuilder {
+/// The head of every stream, including those that end at once.
+pub(super) fn head(encoding: StreamEncoding) -> actix_web::HttpResponseBuilder {
     let mut head = HttpResponse::Ok();
     head.insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
@@ -213,8 +201,13 @@ pub(super) fn head(encoding: Encoding) -> actix_web::HttpResponseBuilder {
     head
 }
 
-/// Not now: said with a 200, because any other status ends a browser's stream for good.
-pub(super) fn later(context: &Context, encoding: Encoding, reason: CloseReason) -> HttpResponse {
+/// A stream that ends at once and asks the client to reconnect. The status is 200: any other ends a
+/// browser's stream for good.
+pub(super) fn later(
+    context: &Context,
+    encoding: StreamEncoding,
+    reason: CloseReason,
+) -> HttpResponse {
     let services: &Arc<stream::StreamServices> = &context.services.streams;
     services
         .metrics
@@ -224,7 +217,7 @@ pub(super) fn later(context: &Context, encoding: Encoding, reason: CloseReason) 
     let spread = services.retry_spread();
     let retry = services.dice.between(wire::RETRY_FLOOR, spread);
     let text = wire::closing(encoding.named, reason, retry);
-    let encoding = Encoding {
+    let encoding = StreamEncoding {
         gzip: false,
         ..encoding
     };
@@ -238,8 +231,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_taken_where_it_is_accepted() {
-        for (value, taken) in [
+    fn gzip_is_used_if_the_client_accepts_it() {
+        for (value, is_accepted) in [
             ("gzip", true),
             ("br, GZIP;q=0.5", true),
             ("gzip;q=0", false),
@@ -249,14 +242,14 @@ mod tests {
             let request = TestRequest::default().insert_header(("Accept-Encoding", value));
             assert_eq!(
                 accepts_gzip(request.to_http_request().headers()),
-                taken,
+                is_accepted,
                 "{value:?}"
             );
         }
     }
 
     #[test]
-    fn the_header_wins_and_an_empty_one_is_none() {
+    fn the_header_wins_and_an_empty_one_is_ignored() {
         let since = |header: &str, parameter| {
             let request = TestRequest::default().insert_header(("Last-Event-ID", header));
             since(request.to_http_request().headers(), parameter).unwrap()

@@ -1,32 +1,39 @@
-//! `/tasks/{id}/output`: what a model writes, chunk by chunk, and the stream of it.
+//! `/tasks/{id}/output`: workers append the output of a task; users read it as a stream.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::body::Json;
+use super::caller::{StreamCaller, TaskWorker};
 use super::problem::{Code, Problem};
-use super::streams::Asker;
-use super::tasks::task_id;
-use super::tasks_worker::holding;
-use super::{Context, query, streams};
+use super::query::{NoQuery, Query};
+use super::tasks_worker::lease_claim;
+use super::{Context, streams};
 use crate::directory::Member;
-use crate::fanout::{CloseReason, Encoding};
-use crate::identity::Caller;
+use crate::fanout::{CloseReason, StreamEncoding};
 use crate::log::timestamp;
-use crate::tasks::OutputPosition;
+use crate::platform::TaskId;
 use crate::tasks::output::stream::OutputOpening;
+use crate::tasks::{OutputChunk, OutputPosition, OutputStart};
 use crate::tasks::{TaskError, output};
 
-/// Output is neither compressed nor without names.
-const ENCODING: Encoding = Encoding {
+/// Output is never compressed, and its events always have names.
+const ENCODING: StreamEncoding = StreamEncoding {
     gzip: false,
     named: true,
 };
 
+/// A position that no output has: attempts are numbered from 1.
+const NO_POSITION: OutputPosition = OutputPosition {
+    attempt: -1,
+    byte: 0,
+};
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OutputBody {
+pub(super) struct OutputBody {
     fence: i32,
     offset: i32,
     text: String,
@@ -34,68 +41,71 @@ struct OutputBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OutputQuery {
+pub(super) struct OutputQuery {
     offset: Option<String>,
 }
 
-pub async fn write(
-    request: HttpRequest,
-    caller: Caller,
+pub(super) async fn write(
+    TaskWorker(caller): TaskWorker,
     context: Context,
-    (path, payload): (web::Path<String>, web::Payload),
+    id: TaskId,
+    _: NoQuery,
+    Json(body): Json<OutputBody>,
 ) -> Result<HttpResponse, Problem> {
-    let body: OutputBody = context.worker_body(&caller, &request, payload).await?;
-    let holding = holding(&caller, &path, body.fence)?;
+    let claim = lease_claim(&caller, id, body.fence);
     let bad = |field: &str, detail| Problem::bad_request(Code::InvalidBody, detail).at(field);
     if body.offset < 0 {
         return Err(bad("offset", "An offset is 0 or more."));
     }
-    // Postgres keeps no NUL in a text.
+    // Postgres cannot store NUL in a text.
     if body.text.is_empty() || body.text.contains('\0') {
         return Err(bad(
             "text",
             "The text has at least one character, and no NUL.",
         ));
     }
-    let chunk = (body.offset, &*body.text);
-    let kept = context.services.tasks.write_output(&holding, chunk).await?;
+    let chunk = OutputChunk {
+        offset: body.offset,
+        text: &body.text,
+    };
+    let written = context.services.tasks.write_output(&claim, chunk).await?;
     Ok(HttpResponse::Ok().json(json!({
-        "offset": kept.offset,
-        "cancel": kept.cancel,
-        "leaseUntil": timestamp(kept.lease_until),
+        "offset": written.offset,
+        "cancel": written.cancel,
+        "leaseUntil": timestamp(written.lease_until),
     })))
 }
 
-/// Streams the output from a byte on, to the end of the task.
-pub async fn read(
+/// Streams the output from a byte offset to the end of the task.
+pub(super) async fn read(
     request: HttpRequest,
-    caller: Asker,
+    caller: StreamCaller,
     context: Context,
-    path: web::Path<String>,
+    id: Result<TaskId, Problem>,
+    query: Result<Query<OutputQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let later = |reason| Ok(streams::later(&context, ENCODING, reason));
     let caller = match caller {
         Ok(caller) => caller,
-        Err(problem) if problem.is_for_later() => return later(CloseReason::Unavailable),
+        Err(problem) if problem.is_temporary() => return later(CloseReason::Unavailable),
         Err(problem) => return Err(problem),
     };
-    let id = task_id(&path)?;
-    let query: OutputQuery = query::parse(&request)?;
-    let byte = offset(query.offset.as_deref())?;
-    let stood = stood(&request);
+    let id = id?;
+    let byte = offset(query?.0.offset.as_deref())?;
+    let start = last_position(&request).map_or(OutputStart::Byte(byte), OutputStart::Resume);
     let services = &context.services.streams;
     if let Some(reason) = output::stream::must_wait(services, &context.dispatcher) {
         return later(reason);
     }
     let tasks = &context.services.tasks;
-    let reader = match tasks.read_output((&caller, &id), byte, stood).await {
+    let reader = match tasks.read_output(&caller, &id, start).await {
         Ok(reader) => reader,
         Err(TaskError::Database(error)) => {
             tracing::warn!(%error, "a stream of output could not be opened");
             return later(CloseReason::Unavailable);
         }
         Err(TaskError::Busy) => return later(CloseReason::Unavailable),
-        Err(TaskError::WrongOffset(end)) => return Err(beyond(end)),
+        Err(TaskError::WrongOffset(end)) => return Err(offset_beyond(end)),
         Err(error) => return Err(error.into()),
     };
     let opening = OutputOpening {
@@ -109,12 +119,12 @@ pub async fn read(
     }
 }
 
-fn beyond(end: i32) -> Problem {
+fn offset_beyond(end: i32) -> Problem {
     let status = StatusCode::RANGE_NOT_SATISFIABLE;
     let detail = format!("There are {end} bytes of output so far.");
     Problem::new(status, Code::WrongOffset, detail)
         .at("offset")
-        .showing("offset", &end)
+        .with("offset", &end)
 }
 
 fn offset(text: Option<&str>) -> Result<i32, Problem> {
@@ -127,18 +137,17 @@ fn offset(text: Option<&str>) -> Result<i32, Problem> {
     })
 }
 
-/// Where a client that comes back stood. One that makes no sense stood nowhere, and is told to
-/// begin again: an error would end a browser's stream for good.
-fn stood(request: &HttpRequest) -> Option<OutputPosition> {
+/// The position that a reconnecting client has reached. An id that cannot be read becomes a position
+/// that no output has, so that the stream starts again: an error would end a browser's stream for good.
+fn last_position(request: &HttpRequest) -> Option<OutputPosition> {
     let id = request.headers().get("Last-Event-ID")?;
     if id.is_empty() {
         return None;
     }
-    let place = id.to_str().ok().and_then(|id| {
+    let position = id.to_str().ok().and_then(|id| {
         let (attempt, byte) = id.split_once('-')?;
         let (attempt, byte) = (attempt.parse().ok()?, byte.parse().ok()?);
         (byte >= 0).then_some(OutputPosition { attempt, byte })
     });
-    let (attempt, byte) = (-1, 0);
-    Some(place.unwrap_or(OutputPosition { attempt, byte }))
+    Some(position.unwrap_or(NO_POSITION))
 }

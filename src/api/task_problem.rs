@@ -1,11 +1,11 @@
-//! Why a task is refused, as clients are told it, and what can be done.
+//! The problems of tasks: why a request is refused, and what the client can do.
 
 use actix_web::http::StatusCode;
 
 use super::problem::{Code, Problem};
 use crate::stream::UnknownScope;
 use crate::tasks::ClaimError;
-use crate::tasks::{Lost, MOST_CHILDREN, State, TaskError, WrongParams, output};
+use crate::tasks::{Lost, MOST_CHILDREN, TaskError, TaskState, WrongParams, output};
 
 impl From<TaskError> for Problem {
     fn from(error: TaskError) -> Self {
@@ -15,14 +15,14 @@ impl From<TaskError> for Problem {
                 Self::new(StatusCode::NOT_FOUND, Code::UnknownTask, detail)
             }
             TaskError::NotYours(id) => {
-                let detail = format!("The task {id} is another user's: you may see it, no more.");
+                let detail = format!("The task {id} is another user's: you may only see it.");
                 Self::new(StatusCode::FORBIDDEN, Code::NotYourTask, detail)
             }
             TaskError::UnknownTeam(team) => UnknownScope::Team(team).into(),
             TaskError::WrongParams(wrong) => wrong_params(*wrong),
             TaskError::WrongState(state) => wrong_state(state),
             TaskError::AlreadyRetried => {
-                let detail = "The task was retried before. Retry its successor, if need be.";
+                let detail = "The task was retried before. Retry its successor instead.";
                 Self::new(StatusCode::CONFLICT, Code::AlreadyRetried, detail)
             }
             TaskError::KeyReused => {
@@ -33,10 +33,10 @@ impl From<TaskError> for Problem {
             }
             TaskError::LeaseLost(lost) => lease_lost(lost),
             TaskError::WrongOffset(offset) => {
-                let detail = format!("The output goes on at byte {offset}, or differs there.");
+                let detail = format!("The output continues at byte {offset}, or differs there.");
                 Self::new(StatusCode::CONFLICT, Code::WrongOffset, detail)
                     .at("offset")
-                    .showing("offset", &offset)
+                    .with("offset", &offset)
             }
             TaskError::OutputTooLarge => {
                 let most = output::MOST_BYTES;
@@ -45,7 +45,7 @@ impl From<TaskError> for Problem {
             }
             TaskError::Busy => Self::unavailable(
                 Code::Busy,
-                "Somebody else is changing this task, or too many reports wait. Nothing was \
+                "Another request is changing this task, or too many reports wait. Nothing was \
                  changed. Try again.",
             ),
             TaskError::Unconfirmed => Self::unavailable(
@@ -61,22 +61,23 @@ impl From<TaskError> for Problem {
 fn parent_problem(error: &TaskError) -> Problem {
     match error {
         TaskError::ParentIsChild(id) => {
-            let detail = format!("The task {id} is a step of a workflow itself, and has none.");
+            let detail =
+                format!("The task {id} is a step of a workflow and has no steps of its own.");
             Problem::bad_request(Code::ParentIsChild, detail)
         }
         TaskError::ParentBusy(state) => {
             let detail = format!(
-                "The parent is {state}: steps are added while it is queued, or a workflow that runs."
+                "The parent is {state}. Steps can be added to a queued task or to a running workflow."
             );
             Problem::new(StatusCode::CONFLICT, Code::WrongState, detail)
-                .showing("state", &state.as_str())
+                .with("state", &state.as_str())
         }
         TaskError::TooManyChildren => {
             let detail = format!("A workflow has {MOST_CHILDREN} steps at the most.");
             Problem::new(StatusCode::CONFLICT, Code::TooManyChildren, detail)
         }
         _ => {
-            let detail = "There is no such task among yours.";
+            let detail = "You have no such task.";
             Problem::new(StatusCode::NOT_FOUND, Code::UnknownTask, detail)
         }
     }
@@ -84,23 +85,23 @@ fn parent_problem(error: &TaskError) -> Problem {
 
 fn wrong_params(wrong: WrongParams) -> Problem {
     let problem = Problem::bad_request(Code::InvalidParams, wrong.detail).at(wrong.field);
-    problem.showing("reason", &wrong.reason)
+    problem.with("reason", &wrong.reason)
 }
 
-fn wrong_state(state: State) -> Problem {
-    let detail = format!("The task is {state}: that cannot be done with it now.");
-    Problem::new(StatusCode::CONFLICT, Code::WrongState, detail).showing("state", &state.as_str())
+fn wrong_state(state: TaskState) -> Problem {
+    let detail = format!("The task is {state}: its state does not allow this.");
+    Problem::new(StatusCode::CONFLICT, Code::WrongState, detail).with("state", &state.as_str())
 }
 
 fn lease_lost(lost: Lost) -> Problem {
     let why = match lost {
         Lost::Cancelled => "The task was cancelled.",
         Lost::Ended => "The task has ended.",
-        Lost::Expired => "The lease ran out, and the task waits for another attempt.",
-        Lost::Claimed => "The task is at another claim.",
+        Lost::Expired => "The lease expired, and the task waits for its next attempt.",
+        Lost::Claimed => "Another worker has claimed the task.",
     };
-    let detail = format!("{why} Stop working on it: nothing that you report counts any more.");
-    Problem::new(StatusCode::CONFLICT, Code::LeaseLost, detail).showing("reason", &lost.as_str())
+    let detail = format!("{why} Stop working on it: your reports are no longer accepted.");
+    Problem::new(StatusCode::CONFLICT, Code::LeaseLost, detail).with("reason", &lost.as_str())
 }
 
 impl From<ClaimError> for Problem {

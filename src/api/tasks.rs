@@ -1,26 +1,26 @@
-//! `/tasks`, as users see them: ask for work, look at it, end it, do it again.
+//! `/tasks` for users: create, look up, list, cancel and retry tasks.
 
-use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::HttpResponse;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::body::Object;
-use super::get_events::number;
-use super::idempotency::KEY_CHARS;
+use super::Context;
+use super::body::{self, JsonBytes, Object, OptionalJson};
+use super::caller::TaskCreator;
+use super::idempotency::{KEY_CHARS, KeyHeader};
 use super::page::Page;
 use super::problem::{Code, Problem};
-use super::{Context, body, idempotency, query};
-use crate::identity::{Caller, Role};
+use super::query::{NoFields, NoQuery, Query, number, parsed};
+use crate::identity::Caller;
 use crate::log::{DEEPEST, depth, on_one_line};
 use crate::platform::{TaskId, TaskType, TeamId};
 use crate::tasks::imports;
-use crate::tasks::{MOST_CHILDREN, NewTask, Order, TaskKey, TaskListQuery, Title};
+use crate::tasks::{MOST_CHILDREN, NewTask, TaskIdempotencyKey, TaskListQuery, TaskRequest, Title};
 
-/// Attempts that a task has unless its creator says otherwise, and how many those may be. An
-/// import goes on where the attempt before has ended, and so has as many as there are.
+/// The default and the maximum of `maxAttempts`. An import continues where its last attempt ended, so
+/// its default is the maximum.
 const USUAL_ATTEMPTS: i32 = 3;
 const MOST_ATTEMPTS: i32 = 10;
 const LIMIT_DEFAULT: usize = 50;
@@ -48,13 +48,9 @@ struct ChildBody {
     max_attempts: Option<i32>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Empty {}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ListQuery {
+pub(super) struct TasksQuery {
     state: Option<String>,
     r#type: Option<String>,
     parent: Option<String>,
@@ -63,24 +59,14 @@ struct ListQuery {
     cursor: Option<String>,
 }
 
-pub async fn create(
-    request: HttpRequest,
-    caller: Caller,
+pub(super) async fn create(
+    TaskCreator(caller): TaskCreator,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    KeyHeader(key): KeyHeader,
+    JsonBytes(body): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
-    if caller.role == Role::Worker {
-        let detail = "Workers carry out tasks; others ask for them.";
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            Code::RoleNeeded,
-            detail,
-        ));
-    }
-    let Empty {} = query::parse(&request)?;
-    let header = idempotency::name(&request)?;
-    let body = body::read(&request, payload, context.services.limits.body_bytes).await?;
-    let order = order(body::parse(&body)?, header, &body)?;
+    let order = order(body::parse(&body)?, key, &body)?;
     let created = context.services.tasks.create(&caller, order).await?;
     let mut response = if created.is_repeat {
         HttpResponse::Ok()
@@ -93,14 +79,14 @@ pub async fn create(
     Ok(response.json(created.task))
 }
 
-/// A page of the caller's tasks, from new to old.
-pub async fn list(
-    request: HttpRequest,
+/// Lists the caller's tasks, from new to old.
+pub(super) async fn list(
     caller: Caller,
     context: Context,
+    Query(query): Query<TasksQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let question = context.tasks_question(&query::parse(&request)?)?;
-    let listed = context.services.tasks.list(&caller, &question).await?;
+    let query = context.task_list_query(&query)?;
+    let listed = context.services.tasks.list(&caller, &query).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {
@@ -108,69 +94,48 @@ pub async fn list(
         items: &listed.tasks,
         fields: json!({"next": listed.next.map(|next| next.to_string())}),
     };
-    Ok(page.answer(response))
+    Ok(page.respond(response))
 }
 
-pub async fn find(
-    request: HttpRequest,
+pub(super) async fn find(
     caller: Caller,
     context: Context,
-    path: web::Path<String>,
+    id: TaskId,
+    _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let Empty {} = query::parse(&request)?;
-    let found = context
-        .services
-        .tasks
-        .find(&caller, &task_id(&path)?)
-        .await?;
+    let found = context.services.tasks.find(&caller, &id).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", found.position.to_string()));
     response.insert_header(("Cache-Control", "no-store"));
     Ok(response.json(found.task))
 }
 
-pub async fn cancel(
-    request: HttpRequest,
+pub(super) async fn cancel(
     caller: Caller,
     context: Context,
-    (path, payload): (web::Path<String>, web::Payload),
+    id: TaskId,
+    _: NoQuery,
+    _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
-    let id = task_id(&path)?;
-    context.nothing(&request, payload).await?;
     let task = context.services.tasks.cancel(&caller, &id).await?;
     Ok(HttpResponse::Ok().json(task))
 }
 
-pub async fn retry(
-    request: HttpRequest,
+pub(super) async fn retry(
     caller: Caller,
     context: Context,
-    (path, payload): (web::Path<String>, web::Payload),
+    id: TaskId,
+    _: NoQuery,
+    _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
-    let id = task_id(&path)?;
-    context.nothing(&request, payload).await?;
     let task = context.services.tasks.retry(&caller, &id).await?;
     Ok(HttpResponse::Created().json(task))
 }
 
-/// The task of a path.
-pub(super) fn task_id(path: &str) -> Result<TaskId, Problem> {
-    path.parse().map_err(|e| Problem::bad_parameter("id", e))
-}
-
-impl Context {
-    /// Nothing, or an empty object, of a request that has no parameters.
-    async fn nothing(&self, request: &HttpRequest, payload: web::Payload) -> Result<(), Problem> {
-        let Empty {} = query::parse(request)?;
-        let Empty {} = self.body_if_any(request, payload).await?;
-        Ok(())
-    }
-}
-
-fn order(body: OrderBody, header: Option<String>, text: &[u8]) -> Result<Order, Problem> {
-    let key = key(header, body.idempotency_key)?.map(|name| TaskKey {
+fn order(body: OrderBody, header: Option<String>, bytes: &[u8]) -> Result<TaskRequest, Problem> {
+    let key = key(header, body.idempotency_key)?.map(|name| TaskIdempotencyKey {
         name,
-        body_hash: Sha256::digest(text).to_vec(),
+        body_hash: Sha256::digest(bytes).to_vec(),
     });
     if body.parent.is_some() && body.children.is_some() {
         let detail = "A step of a workflow has no children itself.";
@@ -183,7 +148,7 @@ fn order(body: OrderBody, header: Option<String>, text: &[u8]) -> Result<Order, 
         params: body.params,
         max_attempts: body.max_attempts,
     };
-    Ok(Order {
+    Ok(TaskRequest {
         task: new_task(task, str::to_owned)?,
         team: body.team,
         parent: body.parent,
@@ -212,7 +177,7 @@ fn new_task(body: ChildBody, at: impl Fn(&str) -> String) -> Result<NewTask, Pro
         return Err(Problem::bad_request(Code::InvalidBody, detail).at(at("maxAttempts")));
     }
     let params = match body.params {
-        Some(params) => kept_json(&params, &at("params"))?,
+        Some(params) => storable_json(&params, &at("params"))?,
         None => RawValue::from_string("{}".to_owned()).unwrap_or_default(),
     };
     Ok(NewTask {
@@ -223,8 +188,8 @@ fn new_task(body: ChildBody, at: impl Fn(&str) -> String) -> Result<NewTask, Pro
     })
 }
 
-/// JSON that can be kept and told: on one line, and not too deep.
-pub(super) fn kept_json(raw: &RawValue, field: &str) -> Result<Box<RawValue>, Problem> {
+/// JSON that can be stored and published: on one line, and not too deep.
+pub(super) fn storable_json(raw: &RawValue, field: &str) -> Result<Box<RawValue>, Problem> {
     if depth(raw) > DEEPEST {
         let detail = format!("{field} is nested more than {DEEPEST} deep.");
         return Err(Problem::bad_request(Code::InvalidBody, detail).at(field));
@@ -251,7 +216,7 @@ fn key(header: Option<String>, body: Option<String>) -> Result<Option<String>, P
 }
 
 impl Context {
-    fn tasks_question(&self, query: &ListQuery) -> Result<TaskListQuery, Problem> {
+    fn task_list_query(&self, query: &TasksQuery) -> Result<TaskListQuery, Problem> {
         let limit = number("limit", query.limit.as_deref(), 1..=LIMIT_MOST)?;
         Ok(TaskListQuery {
             state: parsed("state", query.state.as_deref())?,
@@ -262,12 +227,4 @@ impl Context {
             limit: self.page_limit(limit.unwrap_or(LIMIT_DEFAULT)),
         })
     }
-}
-
-fn parsed<T>(field: &str, text: Option<&str>) -> Result<Option<T>, Problem>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    let parsed = text.map(str::parse).transpose();
-    parsed.map_err(|error| Problem::bad_parameter(field, error))
 }

@@ -1,34 +1,35 @@
-//! `/tasks`, as workers see them: claim, report, end.
+//! `/tasks` for workers: claim a task, report progress, finish it.
 
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::Context;
+use super::body::Json;
+use super::caller::TaskWorker;
 use super::problem::{Code, Problem};
-use super::tasks::{kept_json, task_id};
-use super::{Context, query};
+use super::query::NoQuery;
+use super::tasks::storable_json;
 use crate::identity::Caller;
 use crate::log::timestamp;
-use crate::platform::TaskType;
-use crate::stream::UnknownScope;
-use crate::tasks::claiming;
-use crate::tasks::{ClaimRequest, Fault, LeaseClaim, Message, Outcome, Percent, Report, Task};
+use crate::platform::{TaskId, TaskType};
+use crate::tasks::{ClaimRequest, Completion, LeaseClaim, Message, Percent, Report, Steps};
+use crate::tasks::{Task, TaskFault, TaskOutcome, WaitingClaim};
 
-/// Types that one claim may name.
+/// The most types of a claim.
 const MOST_TYPES: usize = 100;
-/// Seconds that a claim may wait.
+/// The longest wait of a claim, in seconds.
 const WAIT_MOST: u64 = 60;
-/// Steps that a task may have.
+/// The most steps of a task.
 const MOST_STEPS: i32 = 1_000_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ClaimBody {
+pub(super) struct TaskClaimBody {
     types: Vec<TaskType>,
     #[serde(default)]
     wait_seconds: u64,
@@ -37,7 +38,7 @@ struct ClaimBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ProgressBody {
+pub(super) struct ProgressBody {
     fence: i32,
     percent: Option<Percent>,
     step: Option<i32>,
@@ -48,7 +49,7 @@ struct ProgressBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CompleteBody {
+pub(super) struct CompleteBody {
     fence: i32,
     result: Option<Box<RawValue>>,
     message: Option<Message>,
@@ -56,14 +57,14 @@ struct CompleteBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FailBody {
+pub(super) struct FailBody {
     fence: i32,
-    error: Fault,
+    error: TaskFault,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FenceBody {
+pub(super) struct FenceBody {
     fence: i32,
 }
 
@@ -76,17 +77,23 @@ struct ClaimedJson {
 }
 
 /// Claims a task, or waits for one.
-pub async fn claim(
-    request: HttpRequest,
-    caller: Caller,
+pub(super) async fn claim(
+    TaskWorker(caller): TaskWorker,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    Json(body): Json<TaskClaimBody>,
 ) -> Result<HttpResponse, Problem> {
-    let body: ClaimBody = context.worker_body(&caller, &request, payload).await?;
-    let (wanted, wait) = context.wanted_tasks(&caller, body)?;
+    let (wanted, wait) = context.claim_request(&caller, body)?;
     let app = &context.services;
-    let place = (&app.streams, &context.dispatcher);
-    let claimed = claiming::claim(place, &app.tasks, (&caller, &wanted), wait).await?;
+    let claim = WaitingClaim {
+        services: &app.streams,
+        dispatcher: &context.dispatcher,
+        tasks: &app.tasks,
+        caller: &caller,
+        request: &wanted,
+        wait,
+    };
+    let claimed = claim.run().await?;
     Ok(match claimed {
         None => HttpResponse::NoContent().finish(),
         Some(claimed) => HttpResponse::Ok().json(ClaimedJson {
@@ -97,90 +104,77 @@ pub async fn claim(
     })
 }
 
-/// Takes a report of progress.
-pub async fn progress(
-    request: HttpRequest,
-    caller: Caller,
+pub(super) async fn progress(
+    TaskWorker(caller): TaskWorker,
     context: Context,
-    (path, payload): (web::Path<String>, web::Payload),
+    id: TaskId,
+    _: NoQuery,
+    Json(body): Json<ProgressBody>,
 ) -> Result<HttpResponse, Problem> {
-    let body: ProgressBody = context.worker_body(&caller, &request, payload).await?;
-    let holding = holding(&caller, &path, body.fence)?;
+    let claim = lease_claim(&caller, id, body.fence);
     let report = context.report(body)?;
-    let go_on = context.services.tasks.report(&holding, report).await?;
+    let lease = context.services.tasks.report(&claim, report).await?;
     Ok(HttpResponse::Ok().json(json!({
-        "cancel": go_on.cancel,
-        "leaseUntil": timestamp(go_on.lease_until),
+        "cancel": lease.cancel,
+        "leaseUntil": timestamp(lease.lease_until),
     })))
 }
 
-pub async fn complete(
-    request: HttpRequest,
-    caller: Caller,
+pub(super) async fn complete(
+    TaskWorker(caller): TaskWorker,
     context: Context,
-    (path, payload): (web::Path<String>, web::Payload),
+    id: TaskId,
+    _: NoQuery,
+    Json(body): Json<CompleteBody>,
 ) -> Result<HttpResponse, Problem> {
-    let body: CompleteBody = context.worker_body(&caller, &request, payload).await?;
-    let holding = holding(&caller, &path, body.fence)?;
-    let result = context.findings(body.result.as_deref(), "result")?;
+    let claim = lease_claim(&caller, id, body.fence);
+    let result = context.event_json(body.result.as_deref(), "result")?;
     let message = body.message;
-    let outcome = Outcome::Completed { result, message };
-    context.finish(&holding, outcome).await
+    let outcome = TaskOutcome::Completed(Completion { result, message });
+    context.finish(&claim, outcome).await
 }
 
-/// The task could not be done.
-pub async fn fail(
-    request: HttpRequest,
-    caller: Caller,
+pub(super) async fn fail(
+    TaskWorker(caller): TaskWorker,
     context: Context,
-    (path, payload): (web::Path<String>, web::Payload),
+    id: TaskId,
+    _: NoQuery,
+    Json(body): Json<FailBody>,
 ) -> Result<HttpResponse, Problem> {
-    let body: FailBody = context.worker_body(&caller, &request, payload).await?;
-    let holding = holding(&caller, &path, body.fence)?;
-    context.finish(&holding, Outcome::Failed(body.error)).await
+    let claim = lease_claim(&caller, id, body.fence);
+    context
+        .finish(&claim, TaskOutcome::Failed(body.error))
+        .await
 }
 
-/// The worker has stopped, as it was asked to.
-pub async fn cancelled(
-    request: HttpRequest,
-    caller: Caller,
+/// Ends a task whose cancellation was requested: the worker has stopped.
+pub(super) async fn cancelled(
+    TaskWorker(caller): TaskWorker,
     context: Context,
-    (path, payload): (web::Path<String>, web::Payload),
+    id: TaskId,
+    _: NoQuery,
+    Json(body): Json<FenceBody>,
 ) -> Result<HttpResponse, Problem> {
-    let body: FenceBody = context.worker_body(&caller, &request, payload).await?;
-    let holding = holding(&caller, &path, body.fence)?;
-    context.finish(&holding, Outcome::Cancelled).await
+    let claim = lease_claim(&caller, id, body.fence);
+    context.finish(&claim, TaskOutcome::Cancelled).await
 }
 
-/// The caller's hold on the task of a path.
-pub(super) fn holding(caller: &Caller, path: &str, fence: i32) -> Result<LeaseClaim, Problem> {
-    Ok(LeaseClaim {
+/// What the caller claims to hold: the lease of a task under a fence.
+pub(super) fn lease_claim(caller: &Caller, task: TaskId, fence: i32) -> LeaseClaim {
+    LeaseClaim {
         broker: caller.broker.clone(),
-        task: task_id(path)?,
+        task,
         worker: caller.user.clone(),
         fence,
-    })
+    }
 }
 
 impl Context {
-    /// A body that only workers send.
-    pub(super) async fn worker_body<T: DeserializeOwned>(
+    /// The request for a task, and how long it waits.
+    fn claim_request(
         &self,
         caller: &Caller,
-        request: &HttpRequest,
-        payload: web::Payload,
-    ) -> Result<T, Problem> {
-        if !caller.may_work() {
-            return Err(UnknownScope::NoWorker.into());
-        }
-        query::none(request)?;
-        self.body(request, payload).await
-    }
-
-    fn wanted_tasks(
-        &self,
-        caller: &Caller,
-        body: ClaimBody,
+        body: TaskClaimBody,
     ) -> Result<(ClaimRequest, Duration), Problem> {
         let bad =
             |field: &str, detail: String| Problem::bad_request(Code::InvalidBody, detail).at(field);
@@ -216,10 +210,10 @@ impl Context {
     }
 
     fn report(&self, body: ProgressBody) -> Result<Report, Problem> {
-        let step = match (body.step, body.steps) {
+        let steps = match (body.step, body.steps) {
             (None, None) => None,
-            (Some(step), Some(steps)) if (0..=steps).contains(&step) && steps <= MOST_STEPS => {
-                Some((step, steps))
+            (Some(step), Some(total)) if (0..=total).contains(&step) && total <= MOST_STEPS => {
+                Some(Steps { step, total })
             }
             _ => {
                 let detail = format!("step and steps come together: 0 to steps of {MOST_STEPS}.");
@@ -228,35 +222,34 @@ impl Context {
         };
         Ok(Report {
             percent: body.percent,
-            step,
+            steps,
             message: body.message,
-            partial: self.findings(body.partial.as_deref(), "partial")?,
+            partial: self.event_json(body.partial.as_deref(), "partial")?,
         })
     }
 
-    /// What was found, if an event can carry it.
-    fn findings(
+    /// JSON that is small enough for an event.
+    fn event_json(
         &self,
         raw: Option<&RawValue>,
         field: &str,
     ) -> Result<Option<Box<RawValue>>, Problem> {
-        let kept = raw.map(|raw| kept_json(raw, field)).transpose()?;
+        let json = raw.map(|raw| storable_json(raw, field)).transpose()?;
         let most = self.services.tasks.rules().event_bytes;
-        if kept.as_ref().is_some_and(|kept| kept.get().len() > most) {
+        if json.as_ref().is_some_and(|json| json.get().len() > most) {
             let detail = format!("{field} has {most} bytes at the most, to fit an event.");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             return Err(Problem::new(status, Code::EventTooLarge, detail).at(field));
         }
-        Ok(kept)
+        Ok(json)
     }
 
     async fn finish(
         &self,
-        holding: &LeaseClaim,
-        outcome: Outcome,
+        claim: &LeaseClaim,
+        outcome: TaskOutcome,
     ) -> Result<HttpResponse, Problem> {
-        let state = self.services.tasks.finish(holding, outcome).await?;
-        let answer = json!({"taskId": holding.task, "state": state});
-        Ok(HttpResponse::Ok().json(answer))
+        let state = self.services.tasks.finish(claim, outcome).await?;
+        Ok(HttpResponse::Ok().json(json!({"taskId": claim.task, "state": state})))
     }
 }

@@ -1,18 +1,20 @@
-//! `/uploads`: files that a worker reads.
+//! `/uploads`: files that users send for tasks, such as imports.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
+use super::Context;
+use super::body::{self, CsvBody};
 use super::problem::{Code, Problem};
-use super::{Context, body, query};
+use super::query::NoQuery;
 use crate::identity::Caller;
 use crate::platform::UploadId;
-use crate::tasks::{Arrival, Full, MOST_UPLOADS, Pace, Upload, UploadError};
+use crate::tasks::{IncomingUpload, MOST_UPLOADS, Pace, Upload, UploadError, UploadLimit};
 
-/// Until an upload of before is gone, in seconds: it may be soon, and it may be a day.
-const KEPT_RETRY_AFTER_SECONDS: u32 = 3_600;
-/// Until one that is on its way in is there, in seconds.
+/// When to retry after too many stored uploads. One may be removed at any time, or after a day.
+const STORED_RETRY_AFTER_SECONDS: u32 = 3_600;
+/// When to retry after too many uploads at once.
 const ARRIVING_RETRY_AFTER_SECONDS: u32 = 5;
 
 #[derive(Serialize)]
@@ -21,17 +23,15 @@ struct UploadJson {
     bytes: usize,
 }
 
-pub async fn create(
-    request: HttpRequest,
+pub(super) async fn create(
     caller: Caller,
     context: Context,
-    payload: web::Payload,
+    _: NoQuery,
+    file: CsvBody,
 ) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    body::expect_csv(&request)?;
-    let arrival = Arrival {
-        length: body::length(&request),
-        body: payload,
+    let arrival = IncomingUpload {
+        length: file.length,
+        body: file.payload,
     };
     let Upload { id, bytes } = context.services.uploads.receive(&caller, arrival).await?;
     Ok(HttpResponse::Created().json(UploadJson { id, bytes }))
@@ -46,19 +46,19 @@ impl From<UploadError> for Problem {
             }
             UploadError::TooMany => {
                 let detail = format!(
-                    "You have {MOST_UPLOADS} uploads whose imports have not ended. One goes when its \
-                     import has completed, and after 24 hours."
+                    "You have {MOST_UPLOADS} uploads whose imports have not ended. An upload is removed \
+                     when its import has completed, or after 24 hours."
                 );
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 Self::new(status, Code::TooManyUploads, detail)
-                    .retry_after(KEPT_RETRY_AFTER_SECONDS)
+                    .retry_after(STORED_RETRY_AFTER_SECONDS)
             }
             UploadError::TooLarge(most) => body::too_large(most),
             UploadError::TooSlow(pace) => too_slow(pace),
             UploadError::BrokenOff => body::broken_off(),
-            UploadError::Full(full) => no_room(full),
+            UploadError::Full(full) => no_memory(full),
             UploadError::Busy => {
-                let detail = "Too many uploads are being stored just now. Send this one again.";
+                let detail = "Too many uploads are being stored. Send this file again.";
                 Self::unavailable(Code::Busy, detail).retry_after(ARRIVING_RETRY_AFTER_SECONDS)
             }
             UploadError::Database(error) => Self::database(&error),
@@ -69,28 +69,27 @@ impl From<UploadError> for Problem {
 fn too_slow(pace: Pace) -> Problem {
     let (bytes, seconds) = (pace.bytes_per_second, pace.window.as_secs());
     let detail = format!(
-        "The file came too slowly. It must begin within {seconds} seconds and then bring at least \
-         {bytes} bytes a second, measured over {seconds} seconds. Send it again on a faster line, \
-         or in smaller parts."
+        "The file arrived too slowly. It must begin within {seconds} seconds and then bring at least \
+         {bytes} bytes a second, measured over {seconds} seconds. Send it again over a faster \
+         connection, or in smaller parts."
     );
     Problem::new(StatusCode::REQUEST_TIMEOUT, Code::BodyTooSlow, detail)
 }
 
-/// Nothing of the file was kept. What the caller can change is a 429, what others are at is a 503.
-fn no_room(full: Full) -> Problem {
-    let many = |whose: &str| {
+/// 429 if the caller or their brokerage sends too much; 503 if all together do.
+fn no_memory(full: UploadLimit) -> Problem {
+    let too_many = |limit: &str| {
         let detail = format!(
-            "{whose} Nothing of this file was kept: send it again when another one has arrived."
+            "{limit} This file was not stored. Send it again when another one has arrived."
         );
         let status = StatusCode::TOO_MANY_REQUESTS;
         Problem::new(status, Code::TooManyUploadsAtOnce, detail)
     };
     let problem = match full {
-        Full::User => many("You are sending as much at once as one user may."),
-        Full::Brokerage => many("Your brokerage is sending as much at once as it may."),
-        Full::Total => {
-            let detail = "Too many uploads arrive just now. Nothing of this file was kept: send it \
-                          again.";
+        UploadLimit::User => too_many("You are sending as much at once as one user may."),
+        UploadLimit::Brokerage => too_many("Your brokerage is sending as much at once as it may."),
+        UploadLimit::Total => {
+            let detail = "Too many uploads are arriving. This file was not stored. Send it again.";
             Problem::unavailable(Code::Busy, detail)
         }
     };

@@ -22,22 +22,22 @@ impl std::fmt::Debug for Moves {
 
 impl LogObserver for Moves {
     fn saw(&self, broker: &BrokerId, events: &[Event]) {
-        let shown = self.records.saw(broker, events);
+        let shown = self.records.apply_events(broker, events);
         if !shown.is_empty() {
-            self.presence.show(broker, &shown);
-            self.signals.show(broker, &shown);
+            self.presence.update_audiences(broker, &shown);
+            self.signals.update_audiences(broker, &shown);
         }
     }
 
     fn missed(&self, broker: &BrokerId) {
-        self.records.missed(broker);
-        self.presence.missed(broker);
-        self.signals.missed(Some(broker));
+        self.records.forget_brokerage(broker);
+        self.presence.verify_audiences(broker);
+        self.signals.forget_audiences(Some(broker));
     }
 
     fn missed_any(&self) {
-        self.records.missed_any();
-        self.presence.missed_any();
-        self.signals.missed(None);
+        self.records.forget_all();
+        self.presence.verify_all_audiences();
+        self.signals.forget_audiences(None);
     }
 }

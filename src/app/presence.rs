@@ -31,7 +31,7 @@ impl Ground<'_> {
             modules: self.config.modules.modules(),
             records: records.clone(),
             rules: settings.rules(),
-            most_told: settings.crowd(),
+            crowd_limit: settings.crowd(),
             clock: self.environment.clock.clone(),
             metrics: Arc::clone(metrics),
         }
@@ -46,7 +46,7 @@ impl Ground<'_> {
         PresenceSyncParts {
             database: DedicatedConnection::new(self.database.core.clone()),
             instance: instance.to_owned(),
-            heard: Arc::clone(heard),
+            peer_changes: Arc::clone(heard),
             peer_notifier: elsewhere.clone(),
             stop: self.tasks.stop_last(),
         }
@@ -57,7 +57,7 @@ impl Ground<'_> {
         self.tasks.spawn("the keeper of presence", keeper.run());
         let rounds = PresenceTimers::new(presence.clone()).run(self.tasks.stop_last());
         self.tasks.spawn("the rounds of presence", rounds);
-        let asking = presence.clone().ask_again(self.tasks.stop_last());
+        let asking = presence.clone().run_verification(self.tasks.stop_last());
         self.tasks.spawn("the rights of presence", asking);
         presence
     }

@@ -143,8 +143,8 @@ impl Application {
         let stopping = builder.graceful_shutdown_signal();
         let builder = builder.listen("http", self.listener.try_clone()?, move || {
             let (services, stopping) = (Arc::clone(&services), stopping.clone());
-            let contact = Arc::clone(services.streams.log_handle.contact());
-            let dispatcher = Dispatcher::new(services.fanout.add_worker(), contact);
+            let health = Arc::clone(services.streams.log_handle.health());
+            let dispatcher = Dispatcher::new(services.fanout.add_worker(), health);
             actix_web::rt::spawn(dispatcher.clone().run(tasks.stop_last()));
             let context = Context {
                 services: Arc::clone(&services),

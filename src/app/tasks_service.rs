@@ -9,7 +9,7 @@ use crate::platform::DedicatedConnection;
 use crate::platform::Metrics;
 use crate::tasks;
 use crate::tasks::Tasks;
-use crate::tasks::{LoaderParts, OutputReads};
+use crate::tasks::{OutputLoaderParts, OutputReads};
 
 /// How changes of tasks are told.
 pub(super) struct TaskTelling {
@@ -37,7 +37,7 @@ impl Ground<'_> {
     /// Requests change tasks, the keeper takes reports on them, a task reads output for streams,
     /// and another one ends what is over.
     pub(super) fn tasks_service(&self, pending: TaskTelling) -> Tasks {
-        let parts = tasks::ReportKeeperParts {
+        let parts = tasks::ProgressWriterParts {
             database: DedicatedConnection::new(self.database.core.clone()),
             committer: pending.committer.clone(),
             stop: self.tasks.stop_last(),
@@ -65,7 +65,7 @@ impl Ground<'_> {
     }
 
     fn output_reads(&self, pending: &TaskTelling) -> OutputReads {
-        let (reads, loading) = OutputReads::new(LoaderParts {
+        let (reads, loading) = OutputReads::new(OutputLoaderParts {
             database: DedicatedConnection::new(self.database.core.clone()),
             hints: pending.notices.here.clone(),
             poll: self.config.database.poll(),

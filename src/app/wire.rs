@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::Environment;
 use super::moves::Moves;
 use super::tasks_service::TaskTelling;
-use crate::api::{Limits, RefusalKind, Services};
+use crate::api::{RefusalKind, RequestLimits, Services};
 use crate::collab::LockSnapshotLoader;
 use crate::collab::LockSweeper;
 use crate::collab::Locks;
@@ -15,10 +15,10 @@ use crate::collab::Presence;
 use crate::collab::{SignalParts, Signals};
 use crate::config::Config;
 use crate::directory::{BrokerageParts, BrokerageQuery, Brokerages};
-use crate::directory::{PeopleKeeper, people};
+use crate::directory::{PeopleWriter, people};
 use crate::fanout::ConnectionLimits;
 use crate::fanout::ReplayLoader;
-use crate::fanout::{Contact, Fanout};
+use crate::fanout::{Fanout, LogHealth};
 use crate::fanout::{Follower, FollowerParts, LogHandle};
 use crate::identity::Verifier;
 use crate::inbox::Activity;
@@ -41,7 +41,7 @@ use crate::records::Records;
 use crate::stream::StreamLine;
 use crate::stream::StreamServices;
 
-/// Letters of an instance's name in hints.
+/// Letters of an instance's name, which it has in notices to other instances and in the log.
 pub(super) const INSTANCE_LEN: usize = 12;
 /// Signals of other instances that may wait to be passed on.
 const WAITING_SIGNALS: usize = 4_096;
@@ -67,11 +67,11 @@ impl Ground<'_> {
         let notices = TaskNotices::with(&elsewhere);
         let brokerages = broker_query.map(|query| self.brokerages(query, &metrics));
         let (peer_listener, signals_heard) = peer_listener(&here, &notices, brokerages.clone());
-        let instance = dice.tag(INSTANCE_LEN);
+        let instance = self.tasks.instance();
         let record_audiences = self.record_audiences();
         let presence = self.presence(
             self.presence_parts((&fanout, &metrics), &record_audiences),
-            self.presence_sync(&instance, &peer_listener.presence, &elsewhere),
+            self.presence_sync(instance, &peer_listener.presence, &elsewhere),
         );
         let signals = self.signals((&fanout, &elsewhere, &metrics), signals_heard);
         let observer: Arc<dyn LogObserver> = Arc::new(Moves {
@@ -80,12 +80,12 @@ impl Ground<'_> {
             signals: signals.clone(),
         });
         let (notifier, batches) = committed((&here, &elsewhere), &notable, &observer);
-        let committer = EventCommitter::new(dice.clone(), notifier.clone());
+        let committer = EventCommitter::new(dice.clone(), notifier);
         self.people(&verifier);
-        let waker = self.relay(notifier.clone(), &metrics);
+        let waker = self.relay(committer.clone(), &metrics);
         let pending = TaskTelling::new(committer.clone(), notices, &metrics);
         let (tasks, records, uploads) = self.work_place(pending, waker);
-        let writer = self.writer(notifier);
+        let writer = self.writer(committer.clone());
         let log_handle = self.follower(FollowerParts {
             database: DedicatedConnection::new(self.database.core.clone()),
             fanout: Arc::clone(&fanout),
@@ -95,10 +95,10 @@ impl Ground<'_> {
             poll: config.database.poll(),
             metrics: Arc::clone(&metrics),
             dice: self.environment.dice.clone(),
-            contact: self.contact(),
+            health: self.log_health(),
             stop: self.tasks.stop_last(),
         });
-        self.exchange_hints(&instance, peer_listener, elsewhere);
+        self.exchange_hints(instance, peer_listener, elsewhere);
         self.keep_house(&metrics);
         let streams = self.streams(
             log_handle,
@@ -106,6 +106,7 @@ impl Ground<'_> {
             (&metrics, brokerages.as_ref()),
         );
         Services {
+            instance: Arc::clone(instance),
             pool: self.database.pool.clone(),
             verifier,
             brokerages,
@@ -133,15 +134,14 @@ impl Ground<'_> {
     pub(super) fn records(&self, waker: RelayWaker) -> Records {
         let modules = self.config.modules.modules();
         let dice = self.environment.dice.clone();
-        Records::new(self.database.pool.clone(), modules, (dice, waker))
+        Records::new(self.database.pool.clone(), modules, dice, waker)
             .with_ids(self.config.records.record_ids)
     }
 
-    fn writer(&self, notifier: CommitNotifier) -> Writer {
+    fn writer(&self, committer: EventCommitter) -> Writer {
         let (writer, writing) = Writer::new(WriterParts {
             database: DedicatedConnection::new(self.database.core.clone()),
-            dice: self.environment.dice.clone(),
-            committed: notifier,
+            committer,
             stop: self.tasks.stop_last(),
         });
         self.tasks.spawn("the writer", writing);
@@ -149,12 +149,11 @@ impl Ground<'_> {
     }
 
     /// The bell is for those who write to tables that are watched.
-    fn relay(&self, notifier: CommitNotifier, metrics: &Arc<Metrics>) -> RelayWaker {
+    fn relay(&self, committer: EventCommitter, metrics: &Arc<Metrics>) -> RelayWaker {
         let waker = RelayWaker::default();
         let relay = Relay {
             database: DedicatedConnection::new(self.database.core.clone()),
-            dice: self.environment.dice.clone(),
-            committed: notifier,
+            committer,
             waker: waker.clone(),
             metrics: Arc::clone(metrics),
             poll: self.config.database.relay_poll(),
@@ -176,7 +175,7 @@ impl Ground<'_> {
     ) -> Signals {
         let signals = Signals::new(SignalParts {
             fanout: Arc::clone(fanout),
-            elsewhere: elsewhere.clone(),
+            peer_notifier: elsewhere.clone(),
             clock: self.environment.clock.clone(),
             metrics: Arc::clone(metrics),
         });
@@ -229,21 +228,21 @@ impl Ground<'_> {
             ttl: self.config.identity.broker_ttl(),
             metrics: Arc::clone(metrics),
         });
-        let checking = brokerages.clone().run(self.tasks.stop_last());
+        let checking = brokerages.clone().run_checks(self.tasks.stop_last());
         self.tasks.spawn("the check of brokerages", checking);
         brokerages
     }
 
     /// Tokens say what people are called, and a task keeps it.
     fn people(&self, verifier: &Verifier) {
-        let (introducing, introductions) = mpsc::channel(people::WAITING);
-        verifier.introduce(introducing);
-        let keeper = PeopleKeeper {
+        let (sender, profiles) = mpsc::channel(people::WAITING);
+        verifier.send_profiles_to(sender);
+        let writer = PeopleWriter {
             database: DedicatedConnection::new(self.database.core.clone()),
-            introductions,
+            profiles,
             stop: self.tasks.stop_last(),
         };
-        self.tasks.spawn("the keeper of names", keeper.run());
+        self.tasks.spawn("the writer of names", writer.run());
     }
 
     fn lock_snapshot_loader(&self) -> LockSnapshotLoader {
@@ -253,10 +252,12 @@ impl Ground<'_> {
         desk
     }
 
-    /// A follower that looks seldom is not out of touch when it has missed a look.
-    fn contact(&self) -> Arc<Contact> {
+    /// A follower with a long poll interval may miss one poll.
+    fn log_health(&self) -> Arc<LogHealth> {
         let patience = self.config.streams.unavailable_after();
-        Arc::new(Contact::new(patience.max(3 * self.config.database.poll())))
+        Arc::new(LogHealth::new(
+            patience.max(3 * self.config.database.poll()),
+        ))
     }
 
     fn follower(&self, parts: FollowerParts) -> LogHandle {
@@ -288,29 +289,30 @@ impl Ground<'_> {
         (metrics, brokerages): (&Arc<Metrics>, Option<&Brokerages>),
     ) -> StreamServices {
         let core = self.database.core.clone();
-        let (desk, replaying) =
+        let (replay_loader, replaying) =
             ReplayLoader::new(core, Arc::clone(metrics), self.tasks.stop_last());
-        self.tasks.spawn("the replay desk", replaying);
+        self.tasks.spawn("the replay loader", replaying);
         let settings = self.config.streams.clone();
         let most = (size(settings.max_streams), size(settings.streams_per_user));
         StreamServices {
             log_handle,
             brokerages: brokerages.cloned(),
             presence,
-            desk,
+            replay_loader,
             locks: self.lock_snapshot_loader(),
             pool: self.database.pool.clone(),
-            tickets: ConnectionLimits::new(most.0, most.1),
+            connection_limits: ConnectionLimits::new(most.0, most.1),
             metrics: Arc::clone(metrics),
             dice: self.environment.dice.clone(),
             clock: self.environment.clock.clone(),
-            lines: self.line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),
+            line_limit: self
+                .line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),
             settings,
         }
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
+    pub(super) fn limits(&self) -> RequestLimits {
+        RequestLimits {
             body_bytes: size(self.config.server.body_bytes),
             event_bytes: size(self.config.server.event_bytes),
             page_bytes: size(self.config.server.page_bytes),
@@ -326,12 +328,12 @@ fn committed(
 ) -> (CommitNotifier, mpsc::Receiver<CommittedBatch>) {
     let (notifier, batches) = CommitNotifier::new(here.clone(), elsewhere.clone());
     let observed = CommitObserver {
-        dispatcher: notable.clone(),
-        minds: notifier::may_matter,
+        hints: notable.clone(),
+        matters: notifier::may_notify,
     };
     let notifier = notifier
-        .beside(observed)
-        .observed_by(Arc::clone(log_observer));
+        .with_commit_observer(observed)
+        .with_log_observer(Arc::clone(log_observer));
     (notifier, batches)
 }
 

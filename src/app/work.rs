@@ -78,7 +78,7 @@ impl Ground<'_> {
         let announcing = notify::run(
             DedicatedConnection::new(self.database.core.clone()),
             elsewhere,
-            dice.tag(INSTANCE_LEN),
+            self.tasks.instance().to_string(),
             self.tasks.stop_last(),
         );
         self.tasks.spawn("the announcer", announcing);
@@ -98,7 +98,7 @@ impl WorkerApplication {
     pub async fn build(config: &Config, environment: &Environment) -> Result<Self, AppError> {
         let database = Database::open(&config.database).await?;
         prepare(&database).await?;
-        let tasks = BackgroundTasks::default();
+        let tasks = BackgroundTasks::new(environment.dice.tag(INSTANCE_LEN));
         let ground = Ground {
             config,
             environment,

@@ -20,7 +20,7 @@ pub(super) struct BenchCommand {
     #[command(flatten)]
     load: BenchArgs,
 
-    /// Secret that signs the tokens (HS256); the server's own
+    /// Secret of the server, which signs the tokens (HS256)
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
     secret: Option<String>,
 
@@ -52,7 +52,7 @@ pub(super) fn run(command: BenchCommand) -> ExitCode {
     }
 }
 
-/// Tokens of one broker. A topic is a team.
+/// Tokens of one brokerage. A topic is a team.
 struct ServerTokens {
     secret: Option<Secret>,
     broker: BrokerId,

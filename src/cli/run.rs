@@ -1,4 +1,4 @@
-//! Running the commands.
+//! Runs the commands.
 
 use std::future::Future;
 use std::io::{IsTerminal, Write};
@@ -19,7 +19,7 @@ use crate::platform::telemetry;
 use crate::platform::telemetry::progress;
 use crate::platform::{Clock, Dice};
 
-/// Exit code after a second signal: 128 and the signal's number, as shells have it.
+/// The exit code after a second signal: 128 plus the number of the signal, as in shells.
 const EXIT_AT_ONCE: i32 = 130;
 
 pub(super) fn fail(message: &str) -> ExitCode {
@@ -34,8 +34,8 @@ pub(super) fn print(text: &str) -> ExitCode {
     }
 }
 
-/// The service's own tasks share this thread: they hand work to each other all the time,
-/// and a hand-over within a thread costs nothing. Connections have threads of their own.
+/// All background tasks share this thread: they pass work to each other all the time, and that costs
+/// little within a thread. Connections have threads of their own.
 fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
@@ -60,7 +60,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
     allow_many_files();
     use_small_pages();
     block_on(async {
-        // Heard from the first moment: a signal during start stops too.
+        // From the first moment, so that a signal during the start stops the service too.
         let stop = stop_signal().map_err(|error| error.to_string())?;
         let mut stop = std::pin::pin!(stop);
         let built = tokio::select! {
@@ -69,10 +69,10 @@ pub(super) fn serve(config: Config) -> ExitCode {
         };
         let application = built.map_err(|error| error.to_string())?;
         let addr = application.addr().map_err(|error| error.to_string())?;
-        telemetry::announce(addr);
+        telemetry::log_address(addr);
         if let Some(secret) = application.development_secret()
             && std::io::stdout().is_terminal()
-            && let Ok(text) = welcome::text(secret, addr, (application.demo(), &Clock::system()))
+            && let Ok(text) = welcome::text(secret, addr, application.demo(), &Clock::system())
         {
             print(&text);
         }
@@ -101,35 +101,35 @@ pub(super) fn work(config: &Config) -> ExitCode {
     })
 }
 
-/// Each stream is an open file: take as many as the system allows.
+/// Each stream is an open file. This raises the limit as far as the system allows.
 fn allow_many_files() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Less than hoped for is still what there is.
+        // A lower limit still works.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
 
-/// A connection's buffers are mostly empty: with huge pages the empty part would be
-/// memory too, 8 KiB of it per stream.
+/// The buffers of a connection are mostly empty. With huge pages the empty part would use memory too,
+/// 8 KiB for each stream.
 fn use_small_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
-        tracing::debug!(%error, "huge pages stay as they are");
+        tracing::debug!(%error, "huge pages could not be disabled");
     }
 }
 
-/// Done at the first SIGTERM or SIGINT; a second one ends the process at once.
+/// Ends at the first SIGTERM or SIGINT. A second one ends the process at once.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
-        let first = async |t: &mut tokio::signal::unix::Signal,
-                           i: &mut tokio::signal::unix::Signal| {
+        let either = async |t: &mut tokio::signal::unix::Signal,
+                            i: &mut tokio::signal::unix::Signal| {
             tokio::select! { _ = t.recv() => {}, _ = i.recv() => {} }
         };
-        first(&mut terminate, &mut interrupt).await;
+        either(&mut terminate, &mut interrupt).await;
         tokio::spawn(async move {
-            first(&mut terminate, &mut interrupt).await;
+            either(&mut terminate, &mut interrupt).await;
             std::process::exit(EXIT_AT_ONCE);
         });
     })
@@ -149,8 +149,9 @@ pub(super) fn migrate(config: &Config) -> ExitCode {
     })
 }
 
-/// The secret that a service without `JWT_SECRET` has made, or will use.
-pub(super) fn kept_secret(database: &DatabaseSettings) -> Result<Secret, String> {
+/// The secret in the data directory, which a service without `JWT_SECRET` uses. Makes one if there is
+/// none.
+pub(super) fn stored_secret(database: &DatabaseSettings) -> Result<Secret, String> {
     let data_dir = database.data_dir().map_err(|error| error.to_string())?;
     development_secret(&data_dir).map_err(|error| error.to_string())
 }
@@ -158,7 +159,7 @@ pub(super) fn kept_secret(database: &DatabaseSettings) -> Result<Secret, String>
 pub(super) fn token(command: &TokenCommand) -> ExitCode {
     let mut settings = command.identity.settings();
     if settings.secret.is_none() {
-        match kept_secret(&command.database) {
+        match stored_secret(&command.database) {
             Ok(secret) => settings.secret = Some(secret),
             Err(error) => return fail(&error),
         }

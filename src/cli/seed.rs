@@ -1,10 +1,10 @@
-//! `porchlight seed`: a brokerage to try things out with.
+//! `porchlight seed`: creates an example brokerage.
 
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::run::{block_on, fail, kept_secret, print};
+use super::run::{block_on, fail, print, stored_secret};
 use super::token::TokenArgs;
 use crate::app;
 use crate::app::Environment;
@@ -13,9 +13,8 @@ use crate::identity::IdentitySettings;
 use crate::platform::telemetry;
 use crate::platform::telemetry::progress;
 use crate::platform::{BrokerId, TeamId};
-use crate::records::{Brokerage, Filled, Person};
+use crate::records::{Brokerage, SeedOutcome, SeedPerson};
 
-/// How long the tokens last.
 const TTL: Duration = Duration::from_hours(12);
 
 #[derive(clap::Args, Debug)]
@@ -27,7 +26,6 @@ pub(super) struct SeedCommand {
     config: Config,
 }
 
-/// Fills the broker, and says who works there.
 pub(super) fn run(command: &SeedCommand) -> ExitCode {
     if let Err(error) =
         telemetry::start(&command.config.server.log, command.config.server.log_format)
@@ -44,7 +42,7 @@ pub(super) fn run(command: &SeedCommand) -> ExitCode {
         print(&outcome(broker, &filled));
         if let Some(settings) = signing(&command.config)? {
             for person in &brokerage.people {
-                let token = token(person, (broker, &settings), &environment)?;
+                let token = token(person, broker, &settings, &environment)?;
                 print(&line(person, &token));
             }
         }
@@ -52,13 +50,12 @@ pub(super) fn run(command: &SeedCommand) -> ExitCode {
     })
 }
 
-/// What was made, or why nothing was.
-fn outcome(broker: &BrokerId, filled: &Filled) -> String {
-    let Filled::Made(made) = filled else {
-        return format!("{broker} has records already: nothing was changed.");
+fn outcome(broker: &BrokerId, filled: &SeedOutcome) -> String {
+    let SeedOutcome::Made(made) = filled else {
+        return format!("{broker} already has records: nothing was changed.");
     };
     if made.is_empty() {
-        return "None of the modules has its records here: nothing was made.".to_owned();
+        return "No module has its records here: nothing was created.".to_owned();
     }
     let counts = made
         .iter()
@@ -67,21 +64,22 @@ fn outcome(broker: &BrokerId, filled: &Filled) -> String {
     format!("{broker} has {counts} now.")
 }
 
-/// What tokens are signed with; none where the service knows public keys alone.
+/// The settings that sign tokens; none if the service has public keys only.
 fn signing(config: &Config) -> Result<Option<IdentitySettings>, String> {
     let mut settings = config.identity.settings();
     if !settings.has_keys() {
-        settings.secret = Some(kept_secret(&config.database)?);
+        settings.secret = Some(stored_secret(&config.database)?);
     }
     Ok(settings.secret.is_some().then_some(settings))
 }
 
 fn token(
-    person: &Person,
-    (broker, settings): (&BrokerId, &IdentitySettings),
+    person: &SeedPerson,
+    broker: &BrokerId,
+    settings: &IdentitySettings,
     environment: &Environment,
 ) -> Result<String, String> {
-    let asked = TokenArgs {
+    let args = TokenArgs {
         user: person.user.clone(),
         broker: broker.clone(),
         teams: person.teams.clone(),
@@ -89,12 +87,12 @@ fn token(
         name: Some(person.name.clone()),
         ttl: TTL,
     };
-    let token = asked.token(settings, &environment.clock, &environment.dice);
+    let token = args.token(settings, &environment.clock, &environment.dice);
     token.map_err(|error| error.to_string())
 }
 
-/// A line that a shell takes: a variable with the token.
-fn line(person: &Person, token: &str) -> String {
+/// A line for a shell: a variable with the token.
+fn line(person: &SeedPerson, token: &str) -> String {
     let mut line = format!("{}={token}", person.user.as_str().to_uppercase());
     let teams: Vec<_> = person.teams.iter().map(TeamId::as_str).collect();
     let (name, role, teams) = (&person.name, person.role, teams.join(" and "));

@@ -1,4 +1,4 @@
-//! `porchlight token`: a token for trying things out.
+//! `porchlight token`: prints a token for tests.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ const TOKEN_ID_CHARS: usize = 20;
 /// Prints a JWT signed with `JWT_SECRET`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct TokenArgs {
-    /// The user the token is for
+    /// User of the token
     #[arg(long, value_name = "U")]
     pub user: UserId,
 
-    /// The user's broker
+    /// Broker of the user
     #[arg(long, value_name = "B")]
     pub broker: BrokerId,
 
-    /// The user's teams, comma separated
+    /// Teams of the user, comma separated
     #[arg(long = "team", value_name = "T", value_delimiter = ',')]
     pub teams: Vec<TeamId>,
 
@@ -30,7 +30,7 @@ pub struct TokenArgs {
     #[arg(long, value_name = "R", default_value_t = Role::Agent)]
     pub role: Role,
 
-    /// What the user is called
+    /// Name of the user
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
@@ -39,12 +39,10 @@ pub struct TokenArgs {
     pub ttl: Duration,
 }
 
-/// Why no token was made.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenCommandError {
     #[error("no JWT_SECRET to sign the token with")]
     NoSecret,
-    /// The secret cannot be used.
     #[error(transparent)]
     Secret(#[from] IdentityError),
     /// The service would refuse the token.
@@ -53,7 +51,7 @@ pub enum TokenCommandError {
 }
 
 impl TokenArgs {
-    /// The token, made such that a service with the same `settings` accepts it.
+    /// A token that a service with the same `settings` accepts.
     pub fn token(
         &self,
         settings: &IdentitySettings,
@@ -190,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_roles_are_checked_where_they_come_in() {
+    fn ids_and_roles_are_checked_when_they_are_parsed() {
         assert!(parse(&["--user=u", "--broker=b"]).is_ok());
         assert!(parse(&["--user=auth0|5f7c", "--broker=b"]).is_ok());
         assert!(parse(&["--user=a ", "--broker=b"]).is_err());

@@ -1,4 +1,4 @@
-//! The first words to somebody who tries Porchlight on a terminal: lines to paste.
+//! What `serve` prints on a terminal with a development secret: links and commands to paste.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -7,18 +7,16 @@ use std::time::Duration;
 use crate::identity::{MintRequest, Role, Secret, mint};
 use crate::platform::Clock;
 use crate::platform::InvalidId;
-use crate::records::{Brokerage, Person};
+use crate::records::{Brokerage, SeedPerson};
 
-/// How long the tokens in the greeting last.
 const TTL: Duration = Duration::from_hours(12);
 
-/// Where to look and what to paste, with tokens of a development secret.
-///
-/// It goes to a person's terminal and never to a log.
+/// It has tokens, so it goes to a terminal and never to a log.
 pub(super) fn text(
     secret: &Secret,
     addr: SocketAddr,
-    (demo, clock): (Option<&Brokerage>, &Clock),
+    demo: Option<&Brokerage>,
+    clock: &Clock,
 ) -> Result<String, InvalidId> {
     let request = MintRequest {
         user: "ann".parse()?,
@@ -50,8 +48,8 @@ pub(super) fn text(
     Ok(text)
 }
 
-/// The console as somebody of each role sees it.
-fn consoles(demo: &Brokerage, link: impl Fn(&Person) -> String) -> String {
+/// Links to the console for an agent and for an admin.
+fn consoles(demo: &Brokerage, link: impl Fn(&SeedPerson) -> String) -> String {
     let mut text = String::new();
     for role in [Role::Agent, Role::Admin] {
         let person = demo.people.iter().find(|person| person.role == role);
@@ -63,7 +61,7 @@ fn consoles(demo: &Brokerage, link: impl Fn(&Person) -> String) -> String {
     text
 }
 
-fn of(person: &Person, demo: &Brokerage, request: MintRequest) -> MintRequest {
+fn of(person: &SeedPerson, demo: &Brokerage, request: MintRequest) -> MintRequest {
     MintRequest {
         user: person.user.clone(),
         broker: demo.broker.clone(),
@@ -81,7 +79,7 @@ mod tests {
     fn welcome(demo: Option<&Brokerage>) -> String {
         let addr = "127.0.0.1:8080".parse().unwrap();
         let secret = Secret::new(&"x".repeat(32));
-        text(&secret, addr, (demo, &Clock::system())).unwrap()
+        text(&secret, addr, demo, &Clock::system()).unwrap()
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Locks: who is at work on a record. A lease on the database's clock, shared by the
-//! holder's devices, with a fence that grows with every grant.
+//! Locks: who works on a record. A lock is a lease on the database's clock. All devices of the
+//! holder share it. Its fence grows with every grant.
 //!
-//! The row of a lock is locked first and the log last, in one transaction; whoever is to
-//! know is told by the log. [`Locks`] is the way in for requests, [`expiry`] ends what
-//! nobody renews, and the [`desk`] says what is held to streams that open.
+//! A change takes the lock's row first and the brokerage's log last, in one transaction, and
+//! appends its events there. [`Locks`] serves requests. [`expiry`] ends leases that nobody renews.
+//! [`snapshot`] reads the locks for streams that open.
 
 use crate::directory::Modules;
 use crate::identity::Caller;
@@ -15,7 +15,6 @@ mod acquire;
 mod error;
 mod events;
 pub mod expiry;
-pub mod guard;
 mod holder;
 mod lease;
 mod list;
@@ -27,16 +26,15 @@ mod row;
 mod sessions;
 pub mod snapshot;
 mod takeover;
-mod waiting;
+mod waiting_users;
+pub mod write_check;
 
 pub use error::LockError;
-pub use guard::Barred;
 pub use lease::{InvalidLease, LeaseDuration};
 pub use list::{LockListQuery, MOST_LISTED};
 pub use lock::{Holder, Lock};
 pub use takeover::TakeoverRight;
 
-/// The locks of all records, for requests.
 #[derive(Clone, Debug)]
 pub struct Locks {
     pool: Pool,
@@ -44,18 +42,17 @@ pub struct Locks {
     committer: EventCommitter,
 }
 
-/// What a caller wants to hold, or goes on holding.
+/// What a caller wants to lock, or to keep locked.
 #[derive(Clone, Debug)]
 pub struct LockClaim {
     pub record: RecordPath,
-    /// On which of the caller's devices.
+    /// The caller's device or tab.
     pub session: SessionName,
-    /// For how long; as long as before, or as usual, where it is left open.
+    /// Without it, the session's last lease counts again, or the default one.
     pub lease: Option<LeaseDuration>,
 }
 
 impl Locks {
-    /// A way to the locks of these modules.
     #[must_use]
     pub fn new(pool: Pool, modules: Modules, committer: EventCommitter) -> Self {
         Self {
@@ -65,7 +62,7 @@ impl Locks {
         }
     }
 
-    /// The lock on a record that the caller may see, if it is held.
+    /// The lock on a record that the caller may see, if somebody holds it.
     pub async fn find(
         &self,
         caller: &Caller,
@@ -74,7 +71,7 @@ impl Locks {
         let mut connection = self.pool.acquire().await?;
         crate::directory::audience_for(&mut connection, caller, record).await?;
         let key = row::LockKey::of(caller, record);
-        let row = row::peek(&mut connection, key).await?;
+        let row = row::read(&mut connection, key).await?;
         Ok(row.and_then(|row| row.lock()))
     }
 }

@@ -1,159 +1,162 @@
-//! Presence: who is here, whether they are at it, and which record they have open.
+//! Presence: who is online or away, and which record each of them has open.
 //!
-//! Signs of life (an open stream, a heartbeat) come to some instance. It writes them to the
-//! table in batches, and all instances work out the same from them: a person is here while any
-//! of their signs lasts, and a grace longer. So nobody flickers when they reconnect, and when
-//! an instance dies its people last as long as its lease. Nothing here is ever logged: streams
-//! are told the state as a whole and then its changes, as whispers.
+//! An open stream or a heartbeat is a sign of life, and reaches some instance. The instance writes
+//! it to the table with others. Every instance reads all signs and computes the same state from
+//! them: a person is present while any sign lasts, and for a grace period after it. So a person who
+//! reconnects does not appear to leave, and when an instance dies, its streams count until its lease
+//! ends. Presence is not logged. A stream gets a snapshot, and then the changes as ephemeral events.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde_json::Value;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::directory::Modules;
 use crate::directory::{RecordAudiences, RecordError};
-use crate::fanout::{BrokerageHandle, Fanout};
-use crate::identity::{Caller, Role};
+use crate::fanout::Fanout;
 use crate::platform::Clock;
 use crate::platform::Metrics;
+use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, SessionName, UserId};
 
+mod crowds;
 pub mod events;
 pub mod group;
 pub mod heartbeat;
 pub mod moment;
-pub mod moves;
 pub mod person;
-pub mod sign;
-mod stale;
+pub mod record_moves;
+pub mod sign_of_life;
+mod snapshot;
+mod staleness;
 pub mod store;
+mod streams;
 pub mod sync;
 pub mod timers;
+pub mod view;
 
-pub use events::View;
 pub use heartbeat::Heartbeat;
 pub use person::PresenceRules;
-pub use sign::Status;
+pub use sign_of_life::Status;
+pub use snapshot::PresenceSnapshot;
+pub use streams::PresenceGuard;
 pub use sync::PresenceSync;
 pub use timers::PresenceTimers;
+pub use view::View;
 
 use group::{Now, PresenceGroup};
 use moment::{Moment, Stopwatch};
-use person::{Horizon, Person};
-use sign::{Origin, Session, SignOfLife};
+use person::PeerLiveness;
+use sign_of_life::{Session, SignOfLife, SignOrigin, SignSource};
 use store::PresenceKey;
 
-/// Brokers whose rooms may wait to be filled.
-const WAITING_JOINS: usize = 16_384;
-/// How long one waits for a room.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Sessions of one user that are remembered.
+/// Requests for brokerages whose presence is not in memory yet.
+const LOAD_LIMITS: BatchLimits = BatchLimits {
+    queue: 16_384,
+    batch: 1_024,
+    interval: Duration::ZERO,
+    answer_timeout: Duration::from_secs(5),
+};
+/// Sessions that are known of one user.
 const MOST_SESSIONS: usize = 64;
 
-/// Why presence cannot be told or taken.
 #[derive(Debug, thiserror::Error)]
 pub enum PresenceError {
     /// The database did not answer.
-    #[error("presence cannot be told at the moment")]
+    #[error("presence is not available at the moment")]
     Unavailable,
-    /// The user has no such session.
     #[error("you have no session {0}")]
     UnknownSession(SessionName),
-    /// The user has more sessions than anybody needs.
     #[error("you have {MOST_SESSIONS} sessions already")]
     TooManySessions,
-    /// The record is none of the user's.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
-/// One broker's room, and when it was last entered.
 #[derive(Debug)]
 struct BrokeragePresence {
     broker: BrokerId,
     group: Mutex<PresenceGroup>,
+    /// In milliseconds since the start of the instance.
     used_at: AtomicI64,
-    /// Whispers in it that woke nobody yet.
-    unheard: AtomicU64,
+    /// Events for large crowds that woke no stream yet.
+    silent_events: AtomicU64,
 }
 
 impl BrokeragePresence {
-    fn enter(&self) -> PresenceSession<'_> {
+    fn lock(&self) -> LockedGroup<'_> {
         let group = locked(&self.group);
-        PresenceSession {
+        LockedGroup {
             brokerage: self,
             group,
         }
     }
 }
 
-/// A moment alone in a room: never across an await.
-struct PresenceSession<'a> {
+/// A brokerage's group while its mutex is locked. Never held across an await.
+struct LockedGroup<'a> {
     brokerage: &'a BrokeragePresence,
     group: MutexGuard<'a, PresenceGroup>,
 }
 
-/// Signs that the table does not have yet.
+/// Signs that are not in the table yet.
 #[derive(Debug, Default)]
 struct Outbox {
     signs: FxHashMap<PresenceKey, SignOfLife>,
-    /// Others would see a change.
+    /// One of them changes what others see.
     is_urgent: bool,
 }
 
-struct Join {
-    broker: BrokerId,
-    answer: oneshot::Sender<Arc<BrokeragePresence>>,
-}
+type PendingLoad = Pending<BrokerId, Arc<BrokeragePresence>>;
+type PendingLoads = Batches<BrokerId, Arc<BrokeragePresence>>;
 
 pub struct PresenceParts {
     pub fanout: Arc<Fanout>,
     pub modules: Modules,
     pub records: RecordAudiences,
     pub rules: PresenceRules,
-    /// A larger crowd is told of by its number.
-    pub most_told: usize,
+    /// Of a larger crowd, streams get counts instead of each person.
+    pub crowd_limit: usize,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
 }
 
-struct Shared {
+struct PresenceShared {
     parts: PresenceParts,
     stopwatch: Stopwatch,
     brokerages: Mutex<FxHashMap<BrokerId, Arc<BrokeragePresence>>>,
-    horizon: Mutex<Arc<Horizon>>,
+    peers: Mutex<Arc<PeerLiveness>>,
     outbox: Mutex<Outbox>,
-    /// Brokers in whose logs something happened that may have changed who sees what is open.
-    doubted: Mutex<FxHashSet<BrokerId>>,
-    doubts: Notify,
-    joins: mpsc::Sender<Join>,
-    /// When the table was last looked at, in milliseconds.
+    /// Brokerages of whose log this instance has missed events: the audiences of records in use may
+    /// have changed.
+    unverified: Mutex<FxHashSet<BrokerId>>,
+    verify: Notify,
+    loads: Batcher<BrokerId, Arc<BrokeragePresence>>,
+    /// When the table was last read, in milliseconds since the start of the instance.
     read_at: AtomicI64,
 }
 
 #[derive(Clone)]
-pub struct Presence(Arc<Shared>);
+pub struct Presence(Arc<PresenceShared>);
 
 impl Presence {
-    /// The handle, and what its keeper takes.
-    fn new(parts: PresenceParts) -> (Self, mpsc::Receiver<Join>) {
-        let (joins, waiting) = mpsc::channel(WAITING_JOINS);
-        let shared = Shared {
+    fn new(parts: PresenceParts, stop: CancellationToken) -> (Self, PendingLoads) {
+        let (loads, pending) = Batcher::new(LOAD_LIMITS, stop);
+        let shared = PresenceShared {
             parts,
             stopwatch: Stopwatch::start(),
             brokerages: Mutex::default(),
-            horizon: Mutex::default(),
+            peers: Mutex::default(),
             outbox: Mutex::default(),
-            doubted: Mutex::default(),
-            doubts: Notify::new(),
-            joins,
+            unverified: Mutex::default(),
+            verify: Notify::new(),
+            loads,
             read_at: AtomicI64::new(0),
         };
-        (Self(Arc::new(shared)), waiting)
+        (Self(Arc::new(shared)), pending)
     }
 
     #[must_use]
@@ -161,100 +164,32 @@ impl Presence {
         self.0.parts.rules
     }
 
-    /// What `view` sees of a broker's people.
-    pub async fn look(&self, broker: &BrokerId, view: &View<'_>) -> Result<Value, PresenceError> {
-        let brokerage = self.brokerage(broker).await?;
-        Ok(self.dated(view.of(&brokerage.enter().group)))
-    }
-
-    /// The same, and the place in the air from which on changes of it are told.
-    pub async fn look_and_listen(
-        &self,
-        broker: &BrokerId,
-        view: &View<'_>,
-    ) -> Result<(Value, u64), PresenceError> {
-        let brokerage = self.brokerage(broker).await?;
-        Ok(self.seen_in(&brokerage, view))
-    }
-
-    /// The same without waiting, where the room is filled already.
-    #[must_use]
-    pub fn look_now(&self, broker: &BrokerId, view: &View<'_>) -> Option<(Value, u64)> {
-        let brokerage = self.filled(broker)?;
-        Some(self.seen_in(&brokerage, view))
-    }
-
-    /// Changes are whispered while the room is held, so nothing is between the two.
-    fn seen_in(&self, brokerage: &BrokeragePresence, view: &View<'_>) -> (Value, u64) {
-        let visit = brokerage.enter();
-        let next = |log: BrokerageHandle| log.ephemeral_ring().next();
-        let next = self.0.parts.fanout.visit(&brokerage.broker).map_or(0, next);
-        (self.dated(view.of(&visit.group)), next)
-    }
-
-    /// Whether somebody is not here, at any instance.
+    /// Whether a user is present at no instance.
     pub async fn is_offline(
         &self,
         broker: &BrokerId,
         user: &UserId,
     ) -> Result<bool, PresenceError> {
         let brokerage = self.brokerage(broker).await?;
-        Ok(brokerage.enter().group.find(user).is_none())
+        Ok(brokerage.lock().group.find(user).is_none())
     }
 
-    /// A stream has opened: its user is here until what this returns is dropped.
-    pub async fn attend(&self, caller: &Caller) -> Result<Option<PresenceGuard>, PresenceError> {
-        if !matches!(caller.role, Role::Agent | Role::Admin) {
-            return Ok(None);
-        }
-        let brokerage = self.brokerage(&caller.broker).await?;
-        let sign = SignOfLife::of_stream(Arc::clone(&caller.teams), self.now().moment);
-        let mut visit = brokerage.enter();
-        visit.group.stream_opened(&caller.user);
-        self.take(&mut visit, (&caller.user, Session::Streams), sign);
-        // They may have just left another instance, which should know before the grace is over.
-        let person = visit.group.person(&caller.user);
-        if person.is_some_and(Person::has_others) {
-            self.outbox().is_urgent = true;
-        }
-        drop(visit);
-        Ok(Some(PresenceGuard {
-            presence: self.clone(),
-            brokerage,
-            user: caller.user.clone(),
-            back_within: Duration::ZERO,
-        }))
-    }
-
-    fn left(&self, brokerage: &BrokeragePresence, user: &UserId, back_within: Duration) {
-        let now = self.now().moment;
-        let mut visit = brokerage.enter();
-        if !visit.group.stream_closed(user) {
-            return;
-        }
-        let person = visit.group.person(user);
-        if let Some(sign) = person.and_then(Person::open_streams).cloned() {
-            let ends_at = Some(now.plus(back_within));
-            let sign = SignOfLife {
-                ends_at,
-                ..sign.over(now)
-            };
-            self.take(&mut visit, (user, Session::Streams), sign);
-        }
-    }
-
-    /// Takes a sign that was noticed here: into the room, and on its way to the table.
-    fn take(
+    /// Records a sign that this instance noticed: in the group, and in the outbox for the table.
+    fn record(
         &self,
-        visit: &mut PresenceSession<'_>,
-        (user, session): (&UserId, Session),
+        locked: &mut LockedGroup<'_>,
+        user: &UserId,
+        session: Session,
         sign: SignOfLife,
     ) {
-        let source = (session.clone(), Origin::Here);
-        let is_news = visit.group.put(user, source, sign.clone());
-        let has_changed = is_news && self.judge(visit, user);
+        let source = SignSource {
+            session: session.clone(),
+            origin: SignOrigin::Here,
+        };
+        let matters = locked.group.put(user, source, sign.clone());
+        let has_changed = matters && self.evaluate(locked, user);
         let key = PresenceKey {
-            broker: visit.brokerage.broker.clone(),
+            broker: locked.brokerage.broker.clone(),
             user: user.clone(),
             session,
         };
@@ -263,43 +198,39 @@ impl Presence {
         outbox.is_urgent |= has_changed;
     }
 
-    /// Judges a person again, and whispers what has changed.
-    fn judge(&self, visit: &mut PresenceSession<'_>, user: &UserId) -> bool {
-        let (now, horizon) = (self.now(), self.horizon());
-        let Some(change) = visit.group.judge(user, now, &horizon) else {
+    /// Computes a person's state again, publishes what has changed, and returns whether it has.
+    fn evaluate(&self, locked: &mut LockedGroup<'_>, user: &UserId) -> bool {
+        let (now, peers) = (self.now(), self.peers());
+        let Some(change) = locked.group.evaluate(user, now, &peers) else {
             return false;
         };
         let parts = &self.0.parts;
         parts.metrics.presence_changes.inc();
-        if let Some(log) = parts.fanout.visit(&visit.brokerage.broker) {
-            let environment = (&parts.modules, now.time);
-            for ephemeral in events::ephemerals(&visit.group, &change, environment) {
-                let unheard = u64::from(!ephemeral.wakes());
-                visit
-                    .brokerage
-                    .unheard
-                    .fetch_add(unheard, Ordering::Relaxed);
-                parts.fanout.publish_ephemeral(&log, ephemeral);
+        let brokerage = locked.brokerage;
+        if let Some(log) = parts.fanout.get(&brokerage.broker) {
+            let events = events::ChangeEvents {
+                group: &locked.group,
+                change: &change,
+                at: now.time,
+            };
+            for event in events.all(&parts.modules) {
+                let silent = u64::from(!event.wakes());
+                brokerage.silent_events.fetch_add(silent, Ordering::Relaxed);
+                parts.fanout.publish_ephemeral(&log, event);
             }
         }
         true
     }
 
     async fn brokerage(&self, broker: &BrokerId) -> Result<Arc<BrokeragePresence>, PresenceError> {
-        if let Some(brokerage) = self.filled(broker) {
+        if let Some(brokerage) = self.loaded(broker) {
             return Ok(brokerage);
         }
-        let (answer, answered) = oneshot::channel();
-        let broker = broker.clone();
-        let asked = self.0.joins.try_send(Join { broker, answer });
-        asked.map_err(|_| PresenceError::Unavailable)?;
-        match tokio::time::timeout(JOIN_TIMEOUT, answered).await {
-            Ok(Ok(brokerage)) => Ok(brokerage),
-            _ => Err(PresenceError::Unavailable),
-        }
+        let loaded = self.0.loads.ask(broker.clone()).await;
+        loaded.map_err(|_| PresenceError::Unavailable)
     }
 
-    fn filled(&self, broker: &BrokerId) -> Option<Arc<BrokeragePresence>> {
+    fn loaded(&self, broker: &BrokerId) -> Option<Arc<BrokeragePresence>> {
         let brokerages = self.brokerages();
         let brokerage = brokerages.get(broker)?;
         brokerage.used_at.store(self.now_ms(), Ordering::Relaxed);
@@ -321,25 +252,25 @@ impl Presence {
         self.brokerages().values().cloned().collect()
     }
 
-    fn settle_everybody(&self) {
+    fn evaluate_everybody(&self) {
         for brokerage in self.all_brokerages() {
-            let mut visit = brokerage.enter();
-            for user in visit.group.everybody() {
-                self.judge(&mut visit, &user);
+            let mut locked = brokerage.lock();
+            for user in locked.group.users() {
+                self.evaluate(&mut locked, &user);
             }
         }
     }
 
-    /// No sign of another instance is taken to end before `moment`.
-    fn doubt_until(&self, moment: Moment) {
-        let mut horizon = locked(&self.0.horizon);
-        if horizon.trusted_from != moment {
-            Arc::make_mut(&mut horizon).trusted_from = moment;
+    /// Until `moment`, no sign of another instance counts as ended.
+    fn distrust_ends_until(&self, moment: Moment) {
+        let mut peers = locked(&self.0.peers);
+        if peers.trusted_from != moment {
+            Arc::make_mut(&mut peers).trusted_from = moment;
         }
     }
 
-    fn horizon(&self) -> Arc<Horizon> {
-        Arc::clone(&locked(&self.0.horizon))
+    fn peers(&self) -> Arc<PeerLiveness> {
+        Arc::clone(&locked(&self.0.peers))
     }
 
     fn brokerages(&self) -> MutexGuard<'_, FxHashMap<BrokerId, Arc<BrokeragePresence>>> {
@@ -353,28 +284,6 @@ impl Presence {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An open stream, as presence sees it: its user is here until it is dropped.
-pub struct PresenceGuard {
-    presence: Presence,
-    brokerage: Arc<BrokeragePresence>,
-    user: UserId,
-    back_within: Duration,
-}
-
-impl PresenceGuard {
-    /// The client was told to come back within so long, which counts as here.
-    pub fn back_within(&mut self, duration: Duration) {
-        self.back_within = duration;
-    }
-}
-
-impl Drop for PresenceGuard {
-    fn drop(&mut self) {
-        self.presence
-            .left(&self.brokerage, &self.user, self.back_within);
-    }
 }
 
 #[cfg(test)]

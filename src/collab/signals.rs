@@ -1,9 +1,9 @@
-//! Signals: what a user is just doing, for whoever is looking. They are told at once, end
-//! by themselves, reach the streams of all instances, and are never logged.
+//! Signals: short-lived activity of a user, such as typing. A signal is published at once, ends by
+//! itself, reaches streams of all instances, and is never logged.
 //!
-//! Every instance keeps the same table of what goes on: from what is said to it, and from
-//! what the others say. So a signal ends everywhere, whatever has become of the instance
-//! it was said to.
+//! Every instance keeps a table of all active signals: those that it received from clients and
+//! those that the other instances received. So a signal ends everywhere, even if the instance that
+//! received it is gone.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fanout::{EphemeralEvent, Fanout};
 use crate::identity::Caller;
 use crate::log::PeerNotifier;
-use crate::log::{Audience, Shown};
+use crate::log::{Audience, RecordAudience};
 use crate::platform::Clock;
 use crate::platform::Metrics;
 use crate::platform::{BrokerId, RecordPath, SessionName};
@@ -27,64 +27,61 @@ pub mod events;
 pub mod name;
 pub mod peer_signal;
 
-pub use active_signal::LASTS;
+pub use active_signal::SIGNAL_TTL;
 pub use active_signals::{About, SignalError};
-pub use name::{SignalName, SignalNames, Word};
+pub use name::{SignalAction, SignalName, SignalNames};
 
-use active_signal::{Said, SignalOrigin, SignalStart};
-use active_signals::{ActiveSignals, SignalKey, SignalUpdate};
-use peer_signal::PeerUpdate;
+use active_signal::{SignalDetails, SignalOrigin, SignalStart};
+use active_signals::{ActiveSignals, SignalKey, SignalRecord, SignalUpdate};
+use peer_signal::{PeerUpdate, ReceivedSignal};
 
-/// How often ends, and what was held back, are looked for.
+/// The precision of ends and of delayed renewals.
 const TICK: Duration = Duration::from_millis(25);
-/// Signals that are looked at before others get a turn.
-const MOST_A_TICK: usize = 500;
+/// Signals that are processed before other tasks get a turn.
+const MOST_PER_TURN: usize = 500;
 
 #[derive(Clone, Debug)]
 pub struct Signal {
     pub name: SignalName,
-    /// Whether it goes on or is over.
-    pub word: Word,
+    pub action: SignalAction,
     pub about: About,
-    /// The device or tab it comes from.
+    /// The device or tab that sends it.
     pub session: Option<SessionName>,
-    pub topics: Arc<[Audience]>,
+    pub audiences: Arc<[Audience]>,
 }
 
 #[derive(Debug)]
 pub struct SignalParts {
-    /// Whose streams are told.
     pub fanout: Arc<Fanout>,
-    /// Where the other instances are told.
-    pub elsewhere: PeerNotifier,
-    /// The time that events carry.
+    pub peer_notifier: PeerNotifier,
+    /// The clock of the events.
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
 }
 
-/// All signals that go on.
 #[derive(Clone, Debug)]
-pub struct Signals(Arc<Shared>);
+pub struct Signals(Arc<SignalsShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct SignalsShared {
     parts: SignalParts,
     active: Mutex<ActiveSignals>,
-    awake: Notify,
+    /// Notified when the table is not empty any more.
+    has_signals: Notify,
 }
 
 impl Signals {
     #[must_use]
     pub fn new(parts: SignalParts) -> Self {
-        let (active, awake) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared {
+        let (active, has_signals) = (Mutex::default(), Notify::new());
+        Self(Arc::new(SignalsShared {
             parts,
             active,
-            awake,
+            has_signals,
         }))
     }
 
-    /// Takes what a caller says; gives when it ends by itself.
+    /// Starts, renews or stops a signal, and returns how long it lasts.
     pub fn send(&self, caller: &Caller, signal: Signal) -> Result<Duration, SignalError> {
         let key = SignalKey {
             broker: caller.broker.clone(),
@@ -92,90 +89,95 @@ impl Signals {
             about: signal.about,
             name: signal.name,
         };
-        let (session, topics) = (signal.session, signal.topics);
+        let (session, audiences) = (signal.session, signal.audiences);
         let mut active = self.active();
         if active.is_empty() {
-            self.0.awake.notify_one();
+            self.0.has_signals.notify_one();
         }
         let now = Instant::now();
-        let (tellings, ends_in) = match signal.word {
-            Word::Goes => {
+        let (updates, ends_in) = match signal.action {
+            SignalAction::Start => {
                 let start = SignalStart {
-                    said: Said { session, topics },
+                    details: SignalDetails { session, audiences },
                     at: now,
-                    place: SignalOrigin::Here,
+                    origin: SignalOrigin::Here,
                 };
-                (active.start(now, key, start)?, LASTS)
+                (active.start(now, key, start)?, SIGNAL_TTL)
             }
-            Word::Stopped => (
-                active.stop(now, key, (session, SignalOrigin::Here)),
-                Duration::ZERO,
-            ),
+            SignalAction::Stop => {
+                let updates = active.stop(now, key, session, SignalOrigin::Here);
+                (updates, Duration::ZERO)
+            }
         };
-        self.tell(&active, &tellings);
+        self.publish(&active, &updates);
         drop(active);
         self.0.parts.metrics.signals.inc();
         Ok(ends_in)
     }
 
-    /// Ends what is over, and passes on what the other instances say.
-    pub async fn run(self, mut heard: mpsc::Receiver<String>, stop: CancellationToken) {
+    /// Ends signals, and receives those of the other instances.
+    pub async fn run(self, mut received: mpsc::Receiver<String>, stop: CancellationToken) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                // Nothing goes on most of the time.
-                () = self.0.awake.notified(), if self.active().is_empty() => {}
-                _ = ticks.tick(), if !self.active().is_empty() => while !self.tick() {
+                // Most of the time no signal is active, and the timer need not run.
+                () = self.0.has_signals.notified(), if self.active().is_empty() => {}
+                _ = ticks.tick(), if !self.active().is_empty() => while !self.publish_due() {
                     tokio::task::yield_now().await;
                 },
-                Some(line) = heard.recv() => self.hear(&line),
+                Some(text) = received.recv() => self.receive(&text),
             }
         }
     }
 
-    /// Tells what is due; whether that was all.
-    fn tick(&self) -> bool {
+    /// Publishes some of what is due, and returns whether that was all.
+    fn publish_due(&self) -> bool {
         let mut active = self.active();
-        let (tellings, was_all) = active.tick(Instant::now(), MOST_A_TICK);
-        self.tell(&active, &tellings);
-        was_all
+        let due = active.due_updates(Instant::now(), MOST_PER_TURN);
+        self.publish(&active, &due.updates);
+        due.is_all
     }
 
-    /// These records of a broker are shown like this from now on.
-    pub fn show(&self, broker: &BrokerId, shown: &FxHashMap<RecordPath, Shown>) {
+    /// Applies new audiences of a brokerage's records.
+    pub fn update_audiences(
+        &self,
+        broker: &BrokerId,
+        shown: &FxHashMap<RecordPath, RecordAudience>,
+    ) {
         let (mut active, now) = (self.active(), Instant::now());
         if active.is_empty() {
             return;
         }
         for (record, shown) in shown {
-            let record = (broker.clone(), record.clone());
-            let tellings = active.show(now, record, shown);
-            self.tell(&active, &tellings);
+            let record = SignalRecord {
+                broker: broker.clone(),
+                record: record.clone(),
+            };
+            let updates = active.update_audience(now, record, shown);
+            self.publish(&active, &updates);
         }
     }
 
-    /// Who sees the records of a broker, or of all of them, may have changed unheard.
-    pub fn missed(&self, broker: Option<&BrokerId>) {
-        self.active().forget_shown(broker);
+    /// This instance may have missed new audiences of a brokerage's records, or of all records.
+    pub fn forget_audiences(&self, broker: Option<&BrokerId>) {
+        self.active().forget_audiences(broker);
     }
 
-    fn hear(&self, line: &str) {
+    fn receive(&self, text: &str) {
         let now = Instant::now();
-        let Some((key, heard)) = peer_signal::heard(line, now) else {
-            tracing::debug!(line, "another instance said something strange");
+        let Some(ReceivedSignal { key, update }) = peer_signal::decode(text, now) else {
+            tracing::debug!(text, "a signal of another instance could not be read");
             return;
         };
         let mut active = self.active();
-        let tellings = match heard {
-            PeerUpdate::SignalStart(start) => active.start(now, key, start),
-            PeerUpdate::Stop(session) => {
-                Ok(active.stop(now, key, (session, SignalOrigin::Elsewhere)))
-            }
+        let updates = match update {
+            PeerUpdate::Start(start) => active.start(now, key, start),
+            PeerUpdate::Stop(session) => Ok(active.stop(now, key, session, SignalOrigin::Peer)),
         };
-        match tellings {
-            Ok(tellings) => self.tell(&active, &tellings),
+        match updates {
+            Ok(updates) => self.publish(&active, &updates),
             Err(error) => {
                 self.0.parts.metrics.signals_dropped.inc();
                 tracing::debug!(%error, "a signal of another instance was dropped");
@@ -183,20 +185,20 @@ impl Signals {
         }
     }
 
-    /// Tells the streams here and the other instances. The table stays locked meanwhile, so
-    /// that everybody is told in the order in which things happened.
-    fn tell(&self, _in_order: &MutexGuard<'_, ActiveSignals>, tellings: &[SignalUpdate]) {
+    /// Publishes to the streams of this instance and to the other instances. The table must be
+    /// locked, so that everybody gets the updates in the same order.
+    fn publish(&self, _locked: &MutexGuard<'_, ActiveSignals>, updates: &[SignalUpdate]) {
         let parts = &self.0.parts;
-        for pending in tellings {
-            let topics = &pending.change.said.topics;
-            let log = parts.fanout.visit(&pending.key.broker);
-            if let Some(log) = log.filter(|_| !topics.is_empty()) {
-                let event = events::event(pending, parts.clock.now());
-                parts
-                    .fanout
-                    .publish_ephemeral(&log, EphemeralEvent::of(&event, topics));
+        for update in updates {
+            let audiences = &update.change.details.audiences;
+            let log = parts.fanout.get(&update.key.broker);
+            if let Some(log) = log.filter(|_| !audiences.is_empty()) {
+                let event = events::event(update, parts.clock.now());
+                let ephemeral = EphemeralEvent::of(&event, audiences);
+                parts.fanout.publish_ephemeral(&log, ephemeral);
             }
-            if pending.change.is_spoken && !parts.elsewhere.signal(peer_signal::spoken(pending)) {
+            let for_peers = update.change.for_peers;
+            if for_peers && !parts.peer_notifier.signal(peer_signal::encode(update)) {
                 parts.metrics.signals_dropped.inc();
             }
         }

@@ -1,4 +1,4 @@
-//! What decides who a caller is: keys, expectations and claim names.
+//! How tokens are verified: keys, expected values and names of claims.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,8 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use crate::identity::{ClaimNames, IdentitySettings, Secret};
 
-/// Keys that tokens are checked with, and how their claims are read. Every key
-/// source that is given is active.
+/// All configured sources of keys are active.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Identity")]
 pub struct IdentityArgs {
@@ -57,7 +56,7 @@ pub struct IdentityArgs {
     #[arg(long, env = "PORCHLIGHT_CLAIM_ROLE", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub claim_role: Vec<String>,
 
-    /// Claims to look for what the user is called in before `name`
+    /// Claims to look for the name of the user in before `name`
     #[arg(long, env = "PORCHLIGHT_CLAIM_NAME", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub claim_name: Vec<String>,
 
@@ -67,25 +66,23 @@ pub struct IdentityArgs {
     #[arg(long, env = "PORCHLIGHT_BROKER_QUERY", value_name = "SQL", value_parser = NonEmptyStringValueParser::new())]
     pub broker_query: Option<String>,
 
-    /// Seconds that an answer of this query counts. A change that nobody announces with
-    /// `porchlight.forget_broker` takes effect after this time
+    /// Seconds that an answer of this query is cached. A change takes effect after this time,
+    /// or at once with `porchlight.forget_broker`
     #[arg(long, env = "PORCHLIGHT_BROKER_CACHE_SECONDS", value_name = "SECONDS",
         default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub broker_cache_seconds: u64,
 
-    /// Cookie that a token may come in
+    /// Name of the cookie that may carry a token
     #[arg(long, env = "PORCHLIGHT_TOKEN_COOKIE", value_name = "NAME", default_value = "access_token", value_parser = cookie_name)]
     pub token_cookie: String,
 }
 
 impl IdentityArgs {
-    /// How long the brokerage of a user counts before it is looked up again.
     #[must_use]
     pub fn broker_ttl(&self) -> Duration {
         Duration::from_secs(self.broker_cache_seconds)
     }
 
-    /// What the verifier needs of it.
     #[must_use]
     pub fn settings(&self) -> IdentitySettings {
         IdentitySettings {
@@ -157,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_shows_neither_in_debug_nor_in_help() {
+    fn the_secret_is_shown_neither_in_debug_nor_in_help() {
         let args = parse(&["--jwt-secret", SECRET]).unwrap();
         assert!(!format!("{args:?} {:?}", args.settings()).contains(SECRET));
         let command = Cli::command();

@@ -1,4 +1,4 @@
-//! Which modules the CRM has.
+//! The modules of the CRM.
 
 use std::path::Path;
 
@@ -6,12 +6,11 @@ use clap::Args;
 
 use crate::directory::{InvalidModules, Modules};
 
-/// Which modules the CRM has.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Modules")]
 pub struct ModuleSettings {
-    /// TOML file that names the modules, their verbs and private fields; without one, those of a
-    /// real-estate CRM. It looks like src/modules/default.toml
+    /// TOML file with the modules, their verbs and private fields; without one, those of a
+    /// real-estate CRM. Example: src/directory/modules/default.toml
     #[arg(long = "modules", env = "PORCHLIGHT_MODULES", value_name = "FILE", value_parser = file)]
     modules: Option<Modules>,
 }

@@ -1,10 +1,9 @@
-//! How long notifications are kept.
+//! The retention of notifications.
 
 use std::time::Duration;
 
 use clap::Args;
 
-/// How long notifications are kept.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Notifications")]
 pub struct NotificationSettings {

@@ -1,4 +1,4 @@
-//! Where the service listens, and what it takes.
+//! The HTTP server and its logs.
 
 use std::net::SocketAddr;
 
@@ -6,11 +6,10 @@ use clap::Args;
 
 use crate::platform::LogFormat;
 
-/// Where the service listens, and what it takes.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Server")]
 pub struct ServerSettings {
-    /// Address and port to listen on; port 0 takes a free one
+    /// Address and port to listen on; port 0 chooses a free one
     #[arg(
         long,
         env = "PORCHLIGHT_ADDR",
@@ -24,36 +23,36 @@ pub struct ServerSettings {
         default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: u16,
 
-    /// Web origins beside our own that may call, comma separated: <https://crm.example.com>
+    /// Further web origins that may call, comma separated: <https://crm.example.com>
     #[arg(long, env = "PORCHLIGHT_CORS_ORIGINS", value_name = "ORIGINS",
         value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
 
-    /// Bytes that the body of a request may have
+    /// Most bytes of the body of a request
     #[arg(long, env = "PORCHLIGHT_BODY_BYTES", value_name = "BYTES",
         default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
     pub body_bytes: u32,
 
-    /// Bytes that one event may have
+    /// Most bytes of an event
     #[arg(long, env = "PORCHLIGHT_EVENT_BYTES", value_name = "BYTES",
         default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
     pub event_bytes: u32,
 
-    /// Bytes that a page of a list may have, unless it is one item; `next` continues it
+    /// Most bytes of a page of a list, unless it has one item only; `next` continues it
     #[arg(long, env = "PORCHLIGHT_PAGE_BYTES", value_name = "BYTES",
         default_value_t = 1_048_576, value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
     pub page_bytes: u32,
 
-    /// Connections that one thread holds at the most
+    /// Most connections of one thread
     #[arg(long, env = "PORCHLIGHT_CONNECTIONS_PER_WORKER", value_name = "N",
         default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     pub connections_per_worker: u32,
 
-    /// How logs look: for people, or JSON; by default people on a terminal, else JSON
+    /// Format of the logs; by default `human` on a terminal, else `json`
     #[arg(long, env = "PORCHLIGHT_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// What is logged: a level, or levels by module as in `info,porchlight::follower=debug`
+    /// Filter of the logs: a level, or levels by module as in `info,porchlight::fanout=debug`
     #[arg(
         long,
         env = "PORCHLIGHT_LOG",
@@ -62,8 +61,8 @@ pub struct ServerSettings {
     )]
     pub log: String,
 
-    /// Lines of one kind that are logged in a second: of refusals by route and status, of streams that open or
-    /// end; the others are counted and summed up every 10 seconds
+    /// Most log lines of one kind in a second: of refusals by route and status, of streams that
+    /// open or end. The others are counted and summed up every 10 seconds
     #[arg(long, env = "PORCHLIGHT_LOG_LINES_PER_SECOND", value_name = "N",
         default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub log_lines_per_second: u32,
@@ -80,7 +79,7 @@ fn origin(text: &str) -> Result<String, String> {
         Ok(text.to_ascii_lowercase())
     } else {
         Err(
-            "an origin is a scheme, a host and a port if need be: https://crm.example.com"
+            "an origin is a scheme, a host and optionally a port: https://crm.example.com"
                 .to_owned(),
         )
     }

@@ -1,4 +1,4 @@
-//! Which signals there are.
+//! The names of signals.
 
 use clap::Args;
 
@@ -7,7 +7,7 @@ use crate::collab::SignalNames;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Signals")]
 pub struct SignalSettings {
-    /// Signals that users can give; each has another one that ends it, with `stopped_` before its name
+    /// Signals that users can send. Each can be ended by another one, named `stopped_` and its name
     #[arg(
         long,
         env = "PORCHLIGHT_SIGNALS",

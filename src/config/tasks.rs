@@ -1,15 +1,14 @@
-//! How long tasks, their workers and their traces last.
+//! Leases, pauses and retention of tasks.
 
 use std::time::Duration;
 
 use clap::Args;
 
-/// How long tasks, their workers and their traces last.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Tasks")]
 #[expect(clippy::struct_field_names, reason = "they are the names of flags")]
 pub struct TaskSettings {
-    /// Seconds that a worker may be silent, unless it asks for others
+    /// Seconds of the lease of a task, unless the worker asks for another length
     #[arg(long, env = "PORCHLIGHT_TASK_LEASE_SECONDS", value_name = "SECONDS",
         default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub task_lease_seconds: u32,
@@ -29,7 +28,7 @@ pub struct TaskSettings {
         default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub task_cancel_seconds: u32,
 
-    /// Milliseconds that a task rests after its first attempt; they double with each
+    /// Milliseconds before the second attempt of a task; they double with each attempt
     #[arg(long, env = "PORCHLIGHT_TASK_BACKOFF_MS", value_name = "MS",
         default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(0..=300_000))]
     pub task_backoff_ms: u32,
@@ -41,7 +40,6 @@ pub struct TaskSettings {
 }
 
 impl TaskSettings {
-    /// How long things last, where an event has so many bytes.
     #[must_use]
     pub fn rules(&self, event_bytes: usize) -> crate::tasks::TaskRules {
         let shortest = self.task_lease_min_seconds.min(self.task_lease_max_seconds);

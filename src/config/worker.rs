@@ -1,4 +1,4 @@
-//! The worker that is built in, and the files it is sent.
+//! The built-in worker and uploads.
 
 use std::time::Duration;
 
@@ -6,44 +6,43 @@ use clap::Args;
 
 use crate::tasks::{Pace, UploadRules};
 
-/// The worker that is built in, and the files it is sent.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Worker")]
 pub struct WorkerSettings {
-    /// Whether `serve` does built-in tasks itself; by default where it keeps a Postgres of its own, and in a demo
+    /// Whether `serve` runs the built-in worker; by default with the embedded Postgres and in a demo
     #[arg(long, env = "PORCHLIGHT_WITH_WORKER", value_name = "BOOL", num_args = 0..=1,
         require_equals = true, default_missing_value = "true")]
     pub with_worker: Option<bool>,
 
-    /// Tasks that the worker does at a time
+    /// Most tasks that the worker does at the same time
     #[arg(long, env = "PORCHLIGHT_WORKER_TASKS", value_name = "N",
         default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub worker_tasks: u32,
 
-    /// Bytes that an uploaded file may have
+    /// Most bytes of an uploaded file
     #[arg(long, env = "PORCHLIGHT_UPLOAD_BYTES", value_name = "BYTES",
         default_value_t = 16_777_216,
         value_parser = clap::value_parser!(u32).range(1_024..=134_217_728))]
     pub upload_bytes: u32,
 
-    /// Files of the largest size that may be on their way in at once, in memory; a brokerage has half of them, a user a quarter
+    /// Memory for uploads in progress, in files of the largest size; a brokerage may use half of
+    /// it, a user a quarter
     #[arg(long, env = "PORCHLIGHT_UPLOADS_AT_ONCE", value_name = "N",
         default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=1_024))]
     pub uploads_at_once: u32,
 
-    /// Bytes a second that an upload must bring at the least
+    /// Least bytes a second of an upload
     #[arg(long, env = "PORCHLIGHT_UPLOAD_MIN_BYTES_PER_SECOND", value_name = "BYTES",
         default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub upload_min_bytes_per_second: u32,
 
-    /// Seconds that this rate is measured over, and that an upload has to begin
+    /// Seconds over which this rate is measured, and within which an upload must begin
     #[arg(long, env = "PORCHLIGHT_UPLOAD_WINDOW_SECONDS", value_name = "SECONDS",
         default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub upload_window_seconds: u32,
 }
 
 impl WorkerSettings {
-    /// How files are taken in.
     #[must_use]
     pub fn uploads(&self) -> UploadRules {
         UploadRules {

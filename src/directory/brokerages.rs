@@ -1,9 +1,9 @@
-//! Which brokerage a user belongs to, where the token does not say it.
+//! Which brokerage a user belongs to, if the token does not name it.
 //!
-//! The operator configures one SQL query. Its answers are cached for a configured time, and lookups
-//! of the same user at the same moment share one query. `porchlight.forget_broker(…)` makes all
-//! instances forget answers. Streams that were opened with a looked-up brokerage are checked again
-//! when their answer is too old, and end when it has changed.
+//! The operator configures one SQL query. Its answers are cached for a configured time, and
+//! simultaneous lookups of the same user share one query. `porchlight.forget_broker(…)` makes all
+//! instances forget answers. A stream whose brokerage was looked up is checked again when the answer
+//! expires, and ends when the answer has changed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,45 +17,42 @@ use crate::platform::Metrics;
 use crate::platform::{BrokerId, TeamId, UserId};
 
 mod cache;
-mod flights;
 mod forget;
 mod query;
-mod streams;
+mod shared_lookups;
+mod watched_streams;
 
-pub use forget::Forget;
+pub use forget::ForgetRequest;
 pub use query::{BrokerageQuery, QueryError};
-pub use streams::{StreamAt, StreamWatch};
+pub use watched_streams::{StreamAddress, StreamWatch};
 
 use cache::AnswerCache;
-use flights::Flights;
-use streams::WatchedStreams;
+use shared_lookups::SharedLookups;
+use watched_streams::WatchedStreams;
 
-/// How long a request waits for an answer, the wait for a connection included.
+/// How long a request waits for an answer, including the wait for a connection.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Queries that one instance runs at a time: most connections stay free for requests.
+/// Queries that one instance runs at a time, so that most connections stay free for requests.
 const MOST_AT_ONCE: usize = 4;
-/// An answer that there is no brokerage is cached for no longer than this.
+/// The longest time that the answer "no brokerage" is cached.
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 
-/// Whose brokerage is looked up.
+/// A user whose brokerage is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
-    /// The user of a token.
     pub user: UserId,
-    /// The first team that the token names.
+    /// The first team of the token.
     pub team: Option<TeamId>,
 }
 
-/// An answer, and how long it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct BrokerageAnswer {
     /// The brokerage, if the user has one.
     pub broker: Option<BrokerId>,
-    /// From then on the query is asked again.
+    /// When the answer expires.
     pub until: Instant,
 }
 
-/// Why a brokerage is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     #[error("your token names no brokerage (claim broker_id), and none is known for its user")]
@@ -67,31 +64,31 @@ pub enum LookupError {
 
 pub struct BrokerageParts {
     pub query: BrokerageQuery,
-    /// How long an answer counts.
+    /// How long an answer is cached.
     pub ttl: Duration,
     pub metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
-struct State {
+struct LookupState {
     cache: AnswerCache,
-    flights: Flights,
+    lookups: SharedLookups,
     streams: WatchedStreams,
-    /// How often something was forgotten: what was asked before is not cached after it.
-    forgotten: u64,
+    /// How often something was forgotten. An answer to a query that began before is not cached.
+    forget_count: u64,
 }
 
-struct Shared {
+struct BrokeragesShared {
     parts: BrokerageParts,
-    state: Mutex<State>,
-    slots: Semaphore,
-    /// Something was forgotten: streams are checked at once.
-    changed: Notify,
+    state: Mutex<LookupState>,
+    query_permits: Semaphore,
+    /// Notified when something was forgotten: streams are checked at once.
+    forgotten: Notify,
 }
 
 /// The brokerages of users whose tokens name none. Cheap to clone.
 #[derive(Clone)]
-pub struct Brokerages(Arc<Shared>);
+pub struct Brokerages(Arc<BrokeragesShared>);
 
 impl fmt::Debug for Brokerages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,17 +99,16 @@ impl fmt::Debug for Brokerages {
 impl Brokerages {
     #[must_use]
     pub fn new(parts: BrokerageParts) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(BrokeragesShared {
             parts,
             state: Mutex::default(),
-            slots: Semaphore::new(MOST_AT_ONCE),
-            changed: Notify::new(),
+            query_permits: Semaphore::new(MOST_AT_ONCE),
+            forgotten: Notify::new(),
         }))
     }
 
-    /// The answer that is cached, if any.
     #[must_use]
-    pub fn known(&self, member: &Member) -> Option<Answer> {
+    pub fn cached(&self, member: &Member) -> Option<BrokerageAnswer> {
         self.state().cache.get(member, Instant::now())
     }
 
@@ -121,26 +117,26 @@ impl Brokerages {
         self.answer(member).await?.broker()
     }
 
-    async fn answer(&self, member: &Member) -> Result<Answer, LookupError> {
-        if let Some(answer) = self.known(member) {
+    async fn answer(&self, member: &Member) -> Result<BrokerageAnswer, LookupError> {
+        if let Some(answer) = self.cached(member) {
             return Ok(answer);
         }
-        let flight = self.board(member).ok_or(LookupError::Unavailable)?;
-        let outcome = flight.outcome(|| self.ask(member)).await;
-        flight.land(&outcome);
-        outcome.map(|found| found.answer)
+        let lookup = self.join_lookup(member);
+        let lookup = lookup.ok_or(LookupError::Unavailable)?;
+        let result = lookup.run(|| self.query(member)).await;
+        lookup.finish(&result);
+        result.map(|found| found.answer)
     }
 
-    async fn ask(&self, member: &Member) -> Result<Found, LookupError> {
-        let forgotten = self.state().forgotten;
-        // The answer may be as old as the question.
+    async fn query(&self, member: &Member) -> Result<BrokerageFound, LookupError> {
+        let forget_count = self.state().forget_count;
+        // The answer may be as old as the start of the query.
         let at = Instant::now();
-        let asked = async {
-            let _slot = self.0.slots.acquire().await;
-            self.0.parts.query.ask(member).await
+        let query = async {
+            let _permit = self.0.query_permits.acquire().await;
+            self.0.parts.query.run(member).await
         };
-        let asked = timeout(LOOKUP_TIMEOUT, asked).await;
-        let (outcome, answered) = match asked {
+        let (outcome, found) = match timeout(LOOKUP_TIMEOUT, query).await {
             Ok(Ok(Some(broker))) => ("found", Some(Some(broker))),
             Ok(Ok(None)) => ("none", Some(None)),
             Ok(Err(error)) => {
@@ -154,10 +150,12 @@ impl Brokerages {
         };
         let lookups = &self.0.parts.metrics.broker_lookups;
         lookups.get_or_create(&[("outcome", outcome)]).inc();
-        let broker = answered.ok_or(LookupError::Unavailable)?;
+        let broker = found.ok_or(LookupError::Unavailable)?;
         let until = at + self.ttl(broker.is_some());
-        let answer = Answer { broker, until };
-        Ok(Found { answer, forgotten })
+        Ok(BrokerageFound {
+            answer: BrokerageAnswer { broker, until },
+            forget_count,
+        })
     }
 
     fn ttl(&self, is_known: bool) -> Duration {
@@ -165,44 +163,43 @@ impl Brokerages {
         if is_known { ttl } else { ttl.min(NEGATIVE_TTL) }
     }
 
-    /// These answers may be wrong now.
-    pub fn forget(&self, what: &Forget) {
+    /// Forgets answers that may be wrong now.
+    pub fn forget(&self, what: &ForgetRequest) {
         let mut state = self.state();
-        state.forgotten += 1;
+        state.forget_count += 1;
         state.cache.forget(what);
-        state.flights.forget(what);
+        state.lookups.forget(what);
         state.streams.forget(what, Instant::now());
         drop(state);
-        self.0.changed.notify_one();
+        self.0.forgotten.notify_one();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LookupState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl MembershipListener for Brokerages {
     fn changed(&self, notice: &str) {
-        self.forget(&Forget::parse(notice));
+        self.forget(&ForgetRequest::parse(notice));
     }
 
     fn missed(&self) {
-        self.forget(&Forget::everything());
+        self.forget(&ForgetRequest::everything());
     }
 }
 
-impl Answer {
-    /// The brokerage, or that there is none.
+impl BrokerageAnswer {
     pub fn broker(self) -> Result<BrokerId, LookupError> {
         self.broker.ok_or(LookupError::Unknown)
     }
 }
 
 #[derive(Clone, Debug)]
-struct Found {
-    answer: Answer,
-    /// How often something had been forgotten when it was asked.
-    forgotten: u64,
+struct BrokerageFound {
+    answer: BrokerageAnswer,
+    /// The count when the query began.
+    forget_count: u64,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The modules of the CRM: whose records there are, and how one speaks of them.
+//! The modules of the CRM: the kinds of records, their private fields, and the verbs of their events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,12 +10,12 @@ use serde::Deserialize;
 use crate::log::PrivateFields;
 use crate::platform::{EventType, ModuleName};
 
-/// Characters of a singular, a verb or a field; together they must still be a type of an event.
+/// Characters of a singular, a verb or a field. Together they must still be a valid event type.
 const WORD_CHARS: usize = 32;
-/// Modules that a file may name, and words of one of them.
 const MOST_MODULES: usize = 64;
+/// Verbs of a module, or fields of one kind.
 const MOST_WORDS: usize = 64;
-/// What happens to the records of every module, and how people say it.
+/// The verbs of every module, each with the word for people.
 const USUAL_VERBS: [(&str, &str); 5] = [
     ("created", "created"),
     ("updated", "changed"),
@@ -27,45 +27,44 @@ const USUAL_VERBS: [(&str, &str); 5] = [
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Module {
-    /// What it is called: `escrows`.
+    /// For example `escrows`.
     pub name: ModuleName,
-    /// What one record of it is called: `escrow`.
+    /// The name of one record, for example `escrow`.
     singular: EventType,
-    /// The field that people know a record by.
+    /// The field by which people know a record.
     pub label: Option<String>,
-    /// Fields that reach the record's owner and broker admins alone.
+    /// Fields that only the record's owner and the brokerage's admins get.
     #[serde(default)]
     pub private: BTreeSet<String>,
-    /// Fields that are sums of money.
+    /// Fields that are amounts of money.
     #[serde(default)]
     pub money: BTreeSet<String>,
-    /// What else happens to a record, and how people say it.
+    /// Further verbs, each with the word for people.
     #[serde(default)]
     verbs: BTreeMap<String, String>,
 }
 
 impl Module {
-    /// What one record of it is called.
     #[must_use]
     pub fn singular(&self) -> &str {
         self.singular.as_str()
     }
 
-    /// The type of the event that this happened to a record: `escrow:locked`.
+    /// The type of an event about a record: `escrow:locked`.
     #[must_use]
-    pub fn told(&self, verb: &str) -> EventType {
+    pub fn event_type(&self, verb: &str) -> EventType {
         Self::joined(self.singular.as_str(), verb)
     }
 
-    /// The type of the event that a user does this with a record: `user:viewing:escrow`.
+    /// The type of an event about a user and a record: `user:viewing:escrow`.
     #[must_use]
-    pub fn done_by_user(&self, verb: &str) -> EventType {
+    pub fn user_event_type(&self, verb: &str) -> EventType {
         Self::joined(&format!("user:{verb}"), self.singular.as_str())
     }
 
-    /// All that happens to its records, each with how people say it: `updated`, `changed`.
+    /// All verbs, each with the word for people: `updated`, `changed`.
     pub fn verbs(&self) -> impl Iterator<Item = (&str, &str)> {
-        let own = self.verbs.iter().map(|(verb, said)| (&**verb, &**said));
+        let own = self.verbs.iter().map(|(verb, word)| (&**verb, &**word));
         USUAL_VERBS.into_iter().chain(own)
     }
 
@@ -96,7 +95,6 @@ impl Module {
     }
 }
 
-/// A text that names no modules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidModules(String);
@@ -105,7 +103,7 @@ pub struct InvalidModules(String);
 pub struct Modules(Arc<[Module]>);
 
 impl PrivateFields for Modules {
-    /// The module that the event names, or else the one that its type begins with.
+    /// The fields of the event's module. Without one, the type's first part decides.
     fn of(&self, module: Option<&ModuleName>, event_type: &EventType) -> Option<&BTreeSet<String>> {
         let singular = event_type.as_str().split(':').next()?;
         let named = module.and_then(|name| self.get(name));
@@ -115,25 +113,23 @@ impl PrivateFields for Modules {
 }
 
 impl Modules {
-    /// The modules that a file names.
     pub fn read(file: &Path) -> Result<Self, InvalidModules> {
         let text = std::fs::read_to_string(file);
         text.map_err(|error| InvalidModules(format!("{}: {error}", file.display())))?
             .parse()
     }
 
-    /// The module of this name.
     #[must_use]
     pub fn get(&self, name: &ModuleName) -> Option<&Module> {
         self.0.iter().find(|module| module.name == *name)
     }
 
-    /// All of them, in the file's order.
+    /// In the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Module> {
         self.0.iter()
     }
 
-    /// Their names, for whoever has to choose one.
+    /// Their names, for error messages.
     #[must_use]
     pub fn names(&self) -> String {
         let names: Vec<_> = self.0.iter().map(|module| module.name.as_str()).collect();
@@ -142,7 +138,7 @@ impl Modules {
 }
 
 impl Default for Modules {
-    /// Those of a real-estate CRM.
+    /// The modules of a real-estate CRM.
     fn default() -> Self {
         let text = include_str!("modules/default.toml");
         text.parse()
@@ -164,7 +160,7 @@ impl FromStr for Modules {
         for module in &file.module {
             let invalid = |why: &str| InvalidModules(format!("module {}: {why}", module.name));
             module.check().map_err(|why| invalid(&why))?;
-            if let Some(owner) = module.told("created").reserved_for() {
+            if let Some(owner) = module.event_type("created").reserved_for() {
                 return Err(invalid(&format!(
                     "types that begin with its singular are reserved for {owner}"
                 )));
@@ -187,12 +183,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_says_what_happens_to_one_of_its_records() {
+    fn a_module_makes_the_types_of_its_events() {
         let modules = Modules::default();
         let escrows = modules.get(&"escrows".parse().unwrap()).unwrap();
-        assert_eq!(escrows.told("locked").as_str(), "escrow:locked");
+        assert_eq!(escrows.event_type("locked").as_str(), "escrow:locked");
         assert_eq!(
-            escrows.done_by_user("viewing").as_str(),
+            escrows.user_event_type("viewing").as_str(),
             "user:viewing:escrow"
         );
         assert!(escrows.verbs().any(|verb| verb == ("updated", "changed")));
@@ -217,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_module_is_private_by_its_type() {
+    fn the_type_of_an_event_without_module_decides_what_is_private() {
         let modules = Modules::default();
         let leads = "leads".parse().unwrap();
-        for (name, told, field) in [
+        for (name, event_type, field) in [
             (None, "escrow:closed", Some("commission")),
             (Some(&leads), "escrow:closed", Some("notes")),
             (
@@ -231,7 +227,7 @@ mod tests {
             (None, "boat:sunk", None),
             (None, "user:viewing:escrow", None),
         ] {
-            let fields = modules.of(name, &EventType::parse(told).unwrap());
+            let fields = modules.of(name, &EventType::parse(event_type).unwrap());
             assert_eq!(
                 fields.map(|all| all.contains(field.unwrap())),
                 field.map(|_| true)
@@ -240,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_names_no_modules_and_says_why() {
+    fn invalid_files_are_refused_with_the_reason() {
         let long = format!("name = 'a'\nsingular = '{}'", "x".repeat(33));
         let twice = "name = 'a'\nsingular = 'b'\n[[module]]\nname = 'a'\nsingular = 'c'";
         for (bad, word) in [

@@ -1,6 +1,8 @@
-//! What users are called, and whom they work with. Their tokens say it; it is kept, because those
-//! who read of somebody, and those who count for them, are not those whose token says it.
+//! The names and teams of users. They come from tokens, and are stored because others need them: the
+//! readers of activity and notifications, and the instances that count unread notifications.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -8,43 +10,44 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::Introduction;
+use crate::identity::UserProfile;
 use crate::platform::DedicatedConnection;
 use crate::platform::{BrokerId, UserId};
 
-/// Introductions that may wait; one more is lost, and comes again with the next look at its token.
+/// Profiles that can wait. Further ones are dropped, and come again when their token is verified
+/// again.
 pub const WAITING: usize = 1_024;
 const MOST_AT_ONCE: usize = 256;
-/// From one write to the next.
+/// The time between two writes.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Names that are remembered as written; then all of them are forgotten.
+/// Users that are remembered as written. When there are more, all of them are forgotten.
 const MOST_WRITTEN: usize = 50_000;
 
-/// Writes down who has come.
+/// Writes the profiles that the verifier sends.
 #[derive(Debug)]
-pub struct PeopleKeeper {
+pub struct PeopleWriter {
     pub database: DedicatedConnection,
-    pub introductions: mpsc::Receiver<Introduction>,
+    pub profiles: mpsc::Receiver<UserProfile>,
     pub stop: CancellationToken,
 }
 
-type Written = FxHashMap<(BrokerId, UserId), Option<std::sync::Arc<str>>>;
+/// The last written name of each user.
+type WrittenNames = FxHashMap<(BrokerId, UserId), Option<Arc<str>>>;
 
-impl PeopleKeeper {
-    /// Writes until it is stopped.
+impl PeopleWriter {
     pub async fn run(mut self) {
-        let (mut written, mut waiting) = (Written::default(), Vec::new());
+        let (mut written, mut waiting) = (WrittenNames::default(), Vec::new());
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                n = self.introductions.recv_many(&mut waiting, MOST_AT_ONCE) => if n == 0 {
-                    // Nobody will ever be introduced; the task ends when the service does.
+                n = self.profiles.recv_many(&mut waiting, MOST_AT_ONCE) => if n == 0 {
+                    // No verifier is left. A background task must not end before the service.
                     return self.stop.cancelled().await;
                 },
             }
             let new = unwritten(&mut written, waiting.drain(..));
             if let Err(error) = self.write(&new).await {
-                tracing::warn!(%error, "names of people could not be kept");
+                tracing::warn!(%error, "names of users could not be written");
                 written.clear();
             }
             tokio::select! {
@@ -54,49 +57,49 @@ impl PeopleKeeper {
         }
     }
 
-    async fn write(&mut self, people: &[Introduction]) -> sqlx::Result<()> {
+    async fn write(&mut self, people: &[UserProfile]) -> sqlx::Result<()> {
         if people.is_empty() {
             return Ok(());
         }
-        let keep = async |connection: &mut PgConnection| {
-            // These may be waited for: whoever has come may be told something at once.
-            keep_teams(connection, people).await?;
-            keep_names(connection, people).await
+        let write = async |connection: &mut PgConnection| {
+            // The teams first: a notification for the user may be counted at once.
+            write_teams(connection, people).await?;
+            write_names(connection, people).await
         };
-        self.database.run(keep).await
+        self.database.run(write).await
     }
 }
 
-/// Those whom this instance has not written yet, or not by that name, each with the last name, in
-/// order.
+/// The users that this instance has not written with this name, each with the last profile. They are
+/// in order, so that transactions do not deadlock.
 fn unwritten(
-    written: &mut Written,
-    waiting: impl Iterator<Item = Introduction>,
-) -> Vec<Introduction> {
+    written: &mut WrittenNames,
+    waiting: impl Iterator<Item = UserProfile>,
+) -> Vec<UserProfile> {
     if written.len() >= MOST_WRITTEN {
         written.clear();
     }
-    let mut new = std::collections::BTreeMap::new();
-    for one in waiting {
-        let key = (one.broker.clone(), one.user.clone());
+    let mut new = BTreeMap::new();
+    for profile in waiting {
+        let key = (profile.broker.clone(), profile.user.clone());
         let known = written.get(&key);
-        if known.is_none_or(|known| one.name.is_some() && *known != one.name) {
-            written.insert(key.clone(), one.name.clone());
-            new.insert(key, one);
+        if known.is_none_or(|known| profile.name.is_some() && *known != profile.name) {
+            written.insert(key.clone(), profile.name.clone());
+            new.insert(key, profile);
         }
     }
     new.into_values().collect()
 }
 
-/// Writes down what these people are called; each of them once.
-pub async fn keep_names(
+/// Writes the names of users. Each user must be in `people` once.
+pub async fn write_names(
     connection: &mut PgConnection,
-    people: &[Introduction],
+    people: &[UserProfile],
 ) -> sqlx::Result<()> {
-    let called = || people.iter().filter(|one| one.name.is_some());
-    let brokers: Vec<_> = called().map(|one| one.broker.as_str()).collect();
-    let users: Vec<_> = called().map(|one| one.user.as_str()).collect();
-    let names: Vec<_> = called().filter_map(|one| one.name.as_deref()).collect();
+    let with_name = || people.iter().filter(|one| one.name.is_some());
+    let brokers: Vec<_> = with_name().map(|one| one.broker.as_str()).collect();
+    let users: Vec<_> = with_name().map(|one| one.user.as_str()).collect();
+    let names: Vec<_> = with_name().filter_map(|one| one.name.as_deref()).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -115,12 +118,12 @@ pub async fn keep_names(
     .map(drop)
 }
 
-/// Whose unread notifications are counted for these people, until they ask themselves: what is told
-/// to one user is told by somebody who does not know the teams.
-async fn keep_teams(connection: &mut PgConnection, people: &[Introduction]) -> sqlx::Result<()> {
+/// Writes the teams of users who have none yet. An event with the number of a user's unread
+/// notifications is made by an instance that does not know the user's teams.
+async fn write_teams(connection: &mut PgConnection, people: &[UserProfile]) -> sqlx::Result<()> {
     let brokers: Vec<_> = people.iter().map(|one| one.broker.as_str()).collect();
     let users: Vec<_> = people.iter().map(|one| one.user.as_str()).collect();
-    let audiences = |one: &Introduction| {
+    let audiences = |one: &UserProfile| {
         let mut teams: Vec<_> = one
             .teams
             .iter()
@@ -146,7 +149,7 @@ async fn keep_teams(connection: &mut PgConnection, people: &[Introduction]) -> s
     .map(drop)
 }
 
-/// What these users are called, as far as anybody knows.
+/// The known names of these users.
 pub async fn names(
     connection: &mut PgConnection,
     broker: &BrokerId,
@@ -160,38 +163,40 @@ pub async fn names(
     )
     .fetch_all(connection)
     .await?;
-    let parsed = |(id, name): (String, String)| Some((UserId::parse(&id).ok()?, name));
-    let rows = rows.into_iter().map(|row| (row.user_id, row.name));
-    Ok(rows.filter_map(parsed).collect())
+    let named = rows.into_iter().filter_map(|row| {
+        let user = UserId::parse(&row.user_id).ok()?;
+        Some((user, row.name))
+    });
+    Ok(named.collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn called(user: &str, name: &str) -> Introduction {
-        Introduction {
+    fn profile(user: &str, name: &str) -> UserProfile {
+        UserProfile {
             broker: "b".parse().unwrap(),
             user: user.parse().unwrap(),
-            teams: std::sync::Arc::from([]),
+            teams: Arc::from([]),
             name: (!name.is_empty()).then(|| name.into()),
         }
     }
 
     #[test]
     fn only_what_is_new_is_written_and_the_last_name_counts() {
-        let mut written = Written::default();
-        let mut names = |introductions: &[(&str, &str)]| -> Vec<String> {
-            let introductions = introductions.iter().map(|(user, name)| called(user, name));
-            let new = unwritten(&mut written, introductions);
-            let name = |one: &Introduction| one.name.as_deref().unwrap_or_default().to_owned();
+        let mut written = WrittenNames::default();
+        let mut names = |profiles: &[(&str, &str)]| -> Vec<String> {
+            let profiles = profiles.iter().map(|(user, name)| profile(user, name));
+            let new = unwritten(&mut written, profiles);
+            let name = |one: &UserProfile| one.name.as_deref().unwrap_or_default().to_owned();
             new.iter().map(name).collect()
         };
         let many = [("u", "Al"), ("v", "Bo"), ("u", "Ann")];
         assert_eq!(names(&many), ["Ann", "Bo"]);
         assert_eq!(names(&[("v", "Bo"), ("u", "Ann")]), [""; 0]);
         assert_eq!(names(&[("v", "Bob")]), ["Bob"]);
-        // Who says no name has come all the same, and has not lost theirs.
+        // A profile without a name is written once, and does not replace a name.
         assert_eq!(names(&[("w", ""), ("w", ""), ("v", "")]), [""]);
         assert_eq!(names(&[("w", ""), ("w", "Cy"), ("w", "")]), ["Cy"]);
     }

@@ -1,9 +1,8 @@
-//! What of an event a caller may see.
+//! Which parts of an event a caller may see.
 
 use crate::identity::Caller;
 use crate::log::Rights;
 
-/// The rights of a caller: those of the token, at this moment.
 #[must_use]
 pub fn of(caller: &Caller) -> Rights {
     Rights {

@@ -1,4 +1,4 @@
-//! How many streams there are: in all, and per user.
+//! Limits on the number of streams: in total, and per user.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,35 +6,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 
-use super::mailbox::{CloseReason, Mailbox, SubscriptionId};
+use super::dispatcher::Mailbox;
+use super::subscription::{CloseReason, Subscription, SubscriptionId};
 use crate::platform::{BrokerId, UserId};
 
-type Person = (BrokerId, UserId);
-type Streams = VecDeque<(Arc<Mailbox>, SubscriptionId)>;
+/// A user of a brokerage.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamUser {
+    pub broker: BrokerId,
+    pub user: UserId,
+}
 
-/// Counts streams and holds them to their limits.
+#[derive(Debug)]
+struct OpenStream {
+    mailbox: Arc<Mailbox>,
+    id: SubscriptionId,
+}
+
+/// Counts streams and enforces their limits.
 #[derive(Debug)]
 pub struct ConnectionLimits {
     most: usize,
     most_per_user: usize,
     open: AtomicUsize,
-    people: Mutex<FxHashMap<Person, Streams>>,
+    /// The streams of each user, the oldest first.
+    users: Mutex<FxHashMap<StreamUser, VecDeque<OpenStream>>>,
 }
 
-/// No room for one more stream.
+/// The limit of all streams is reached.
 #[derive(Debug)]
-pub struct Full;
+pub struct LimitReached;
 
 impl ConnectionLimits {
-    /// An office for `most` streams in all and `most_per_user` of one user.
     #[must_use]
     pub fn new(most: usize, most_per_user: usize) -> Arc<Self> {
-        let (open, people) = (AtomicUsize::new(0), Mutex::default());
         Arc::new(Self {
             most,
             most_per_user,
-            open,
-            people,
+            open: AtomicUsize::new(0),
+            users: Mutex::default(),
         })
     }
 
@@ -48,58 +58,62 @@ impl ConnectionLimits {
         self.open() >= self.most
     }
 
-    /// Admits a stream; when the user has too many, the oldest gives way.
+    /// Admits a stream. When the user has too many, the oldest is closed.
     pub fn admit(
         self: &Arc<Self>,
-        person: Person,
-        mailbox: &Arc<Mailbox>,
-        subscription: SubscriptionId,
-    ) -> Result<Permit, Full> {
+        user: StreamUser,
+        subscription: &Subscription,
+    ) -> Result<Permit, LimitReached> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.most {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(Full);
+            return Err(LimitReached);
         }
-        let mut people = self.people();
-        let streams = people.entry(person.clone()).or_default();
-        streams.push_back((Arc::clone(mailbox), subscription));
-        if streams.len() > self.most_per_user
-            && let Some((mailbox, oldest)) = streams.pop_front()
-        {
-            mailbox.close(oldest, CloseReason::Evicted);
-        }
-        drop(people);
-        Ok(Permit {
-            office: Arc::clone(self),
-            person,
+        let mailbox = subscription.dispatcher().mailbox();
+        let id = subscription.id();
+        let mut users = self.users();
+        let streams = users.entry(user.clone()).or_default();
+        streams.push_back(OpenStream {
             mailbox: Arc::clone(mailbox),
-            subscription,
+            id,
+        });
+        if streams.len() > self.most_per_user
+            && let Some(oldest) = streams.pop_front()
+        {
+            oldest.mailbox.close(oldest.id, CloseReason::Evicted);
+        }
+        drop(users);
+        Ok(Permit {
+            limits: Arc::clone(self),
+            user,
+            mailbox: Arc::clone(mailbox),
+            id,
         })
     }
 
-    fn people(&self) -> MutexGuard<'_, FxHashMap<Person, Streams>> {
-        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    fn users(&self) -> MutexGuard<'_, FxHashMap<StreamUser, VecDeque<OpenStream>>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One stream's admission; given back when dropped.
+/// The admission of one stream. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Permit {
-    office: Arc<ConnectionLimits>,
-    person: Person,
+    limits: Arc<ConnectionLimits>,
+    user: StreamUser,
     mailbox: Arc<Mailbox>,
-    subscription: SubscriptionId,
+    id: SubscriptionId,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.office.open.fetch_sub(1, Ordering::Relaxed);
-        let mut people = self.office.people();
-        if let Some(streams) = people.get_mut(&self.person) {
-            streams.retain(|(mailbox, subscription)| {
-                *subscription != self.subscription || !Arc::ptr_eq(mailbox, &self.mailbox)
+        self.limits.open.fetch_sub(1, Ordering::Relaxed);
+        let mut users = self.limits.users();
+        if let Some(streams) = users.get_mut(&self.user) {
+            streams.retain(|stream| {
+                stream.id != self.id || !Arc::ptr_eq(&stream.mailbox, &self.mailbox)
             });
             if streams.is_empty() {
-                people.remove(&self.person);
+                users.remove(&self.user);
             }
         }
     }

@@ -1,29 +1,98 @@
-//! One worker thread's streams: who waits for which lane, and when each is due.
+//! The streams of one worker thread: which topics each of them subscribes to, and when each is due.
 //!
-//! Everything here stays on its thread. Mail is delivered in rounds: all streams with
-//! news are woken, they write, and only then is the next mail taken. So under load a
-//! round gathers many events and a stream writes them at once, while a quiet service
-//! wakes within the same turn of its loop.
+//! The follower writes changed topics into the thread's mailbox. The dispatcher, which never leaves
+//! its thread, takes them and wakes the streams. It takes the next mail only after the streams have
+//! written. So under load a stream writes many events at once, while without load it is woken in
+//! the same turn of the event loop.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::contact::Contact;
-use super::mailbox::{CloseReason, Mail, Mailbox, SubscriptionId};
+use super::log_health::LogHealth;
+use super::subscription::{CloseReason, Subscription, SubscriptionId};
 use crate::log::Audience;
 use crate::platform::BrokerId;
 
-/// How exactly deadlines are kept; a stream ends this much before its token at the most.
+/// The accuracy of deadlines. A stream ends up to this long before its token expires.
 pub const TICK: Duration = Duration::from_millis(250);
 
+#[derive(Debug, Default)]
+struct Mail {
+    topics: FxHashMap<BrokerId, FxHashSet<Audience>>,
+    closings: Vec<Closing>,
+    /// All streams must end. Their clients come back spread over this window.
+    drain: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Closing {
+    id: SubscriptionId,
+    reason: CloseReason,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        self.topics.is_empty() && self.closings.is_empty() && self.drain.is_none()
+    }
+}
+
+/// Takes notices for the streams of one worker thread, from any thread.
+///
+/// It keeps a set of topics and no queue. So its size is bounded by the number of topics and
+/// streams, however long the worker thread is busy.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    mail: Mutex<Mail>,
+    arrived: Notify,
+}
+
+impl Mailbox {
+    pub(super) fn topics_changed(&self, broker: &BrokerId, audiences: &FxHashSet<Audience>) {
+        let mut mail = self.mail();
+        match mail.topics.get_mut(broker) {
+            Some(topics) => topics.extend(audiences.iter().cloned()),
+            None => drop(mail.topics.insert(broker.clone(), audiences.clone())),
+        }
+        drop(mail);
+        self.arrived.notify_one();
+    }
+
+    /// Ends one stream.
+    pub fn close(&self, id: SubscriptionId, reason: CloseReason) {
+        self.mail().closings.push(Closing { id, reason });
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn drain(&self, spread: Duration) {
+        self.mail().drain = Some(spread);
+        self.arrived.notify_one();
+    }
+
+    async fn take(&self) -> Mail {
+        loop {
+            let mail = std::mem::take(&mut *self.mail());
+            if !mail.is_empty() {
+                return mail;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One stream.
 #[derive(Debug)]
 struct Slot {
     number: u64,
@@ -32,9 +101,17 @@ struct Slot {
     closing: Option<CloseReason>,
 }
 
+impl Slot {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The slots that subscribe to each topic.
 type Topics = FxHashMap<BrokerId, FxHashMap<Audience, Vec<usize>>>;
 
-/// The streams of one worker thread.
 #[derive(Debug)]
 pub struct Dispatcher {
     mailbox: Arc<Mailbox>,
@@ -43,14 +120,13 @@ pub struct Dispatcher {
     next_number: Cell<u64>,
     now: Cell<Instant>,
     drain: Cell<Option<Duration>>,
-    contact: Arc<Contact>,
-    is_cut_off: Cell<bool>,
+    health: Arc<LogHealth>,
+    is_log_unavailable: Cell<bool>,
 }
 
 impl Dispatcher {
-    /// A switchboard that listens to `mailbox`, and ends its streams when `contact` is lost.
     #[must_use]
-    pub fn new(mailbox: Arc<Mailbox>, contact: Arc<Contact>) -> Rc<Self> {
+    pub fn new(mailbox: Arc<Mailbox>, health: Arc<LogHealth>) -> Rc<Self> {
         Rc::new(Self {
             mailbox,
             slots: RefCell::default(),
@@ -58,8 +134,8 @@ impl Dispatcher {
             next_number: Cell::new(0),
             now: Cell::new(Instant::now()),
             drain: Cell::new(None),
-            contact,
-            is_cut_off: Cell::new(false),
+            health,
+            is_log_unavailable: Cell::new(false),
         })
     }
 
@@ -74,63 +150,103 @@ impl Dispatcher {
                 _ = ticks.tick() => self.tick(),
                 mail = self.mailbox.take() => {
                     self.deliver(mail);
-                    // Behind every stream that was just woken.
+                    // Lets the streams that were woken run first.
                     tokio::task::yield_now().await;
                 }
             }
         }
     }
 
-    /// The time at the last tick: fresh enough for heartbeats, and free.
+    /// The time at the last tick. It is exact enough for heartbeats and costs no system call.
     pub fn now(&self) -> Instant {
         self.now.get()
     }
 
-    /// Where this thread is told things.
     pub fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
     }
 
-    /// Whether all streams are to end, and over which window they come back.
+    /// The window over which clients come back, if all streams must end.
     pub fn draining(&self) -> Option<Duration> {
         self.drain.get()
     }
 
-    /// A seat that is woken when any of `audiences` has news.
+    /// The subscription wakes its stream when the topic of any of `audiences` changes.
     pub fn subscribe(
         self: &Rc<Self>,
         broker: BrokerId,
         audiences: Arc<[Audience]>,
     ) -> Subscription {
         let number = self.next_number.replace(self.next_number.get() + 1);
-        let slot = Slot {
+        let slot = self.slots.borrow_mut().insert(Slot {
             number,
             waker: None,
             due: self.now() + TICK,
             closing: None,
-        };
-        let place = self.slots.borrow_mut().insert(slot);
+        });
         let mut topics = self.topics.borrow_mut();
         let topics = topics.entry(broker.clone()).or_default();
         for audience in audiences.iter() {
-            topics.entry(audience.clone()).or_default().push(place);
+            topics.entry(audience.clone()).or_default().push(slot);
         }
         Subscription {
             dispatcher: Rc::clone(self),
-            id: SubscriptionId { place, number },
+            id: SubscriptionId { slot, number },
             broker,
             audiences,
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, subscription: &Subscription) {
+        let slot = subscription.id.slot;
+        self.slots.borrow_mut().remove(slot);
+        let mut topics = self.topics.borrow_mut();
+        let Some(of_broker) = topics.get_mut(&subscription.broker) else {
+            return;
+        };
+        for audience in subscription.audiences.iter() {
+            let Some(slots) = of_broker.get_mut(audience) else {
+                continue;
+            };
+            if let Some(at) = slots.iter().position(|other| *other == slot) {
+                slots.swap_remove(at);
+            }
+            if slots.is_empty() {
+                of_broker.remove(audience);
+            }
+        }
+        if of_broker.is_empty() {
+            topics.remove(&subscription.broker);
+        }
+    }
+
+    pub(super) fn closing(&self, id: SubscriptionId) -> Option<CloseReason> {
+        let drain = self.drain.get().map(|_| CloseReason::Drain);
+        let unavailable = self.is_log_unavailable.get();
+        let unavailable = unavailable.then_some(CloseReason::Unavailable);
+        let slots = self.slots.borrow();
+        let closing = slots.get(id.slot).and_then(|slot| slot.closing);
+        closing.or(drain).or(unavailable)
+    }
+
+    pub(super) fn wait(&self, id: SubscriptionId, context: &Context<'_>, due: Instant) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(id.slot) {
+            slot.due = due;
+            match &mut slot.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
         }
     }
 
     fn tick(&self) {
         let now = Instant::now();
         self.now.set(now);
-        let is_cut_off = self.contact.is_lost();
-        self.is_cut_off.set(is_cut_off);
+        let is_log_unavailable = self.health.is_unavailable();
+        self.is_log_unavailable.set(is_log_unavailable);
         for (_, slot) in self.slots.borrow_mut().iter_mut() {
-            if slot.due <= now || is_cut_off {
-                wake(slot);
+            if slot.due <= now || is_log_unavailable {
+                slot.wake();
             }
         }
     }
@@ -142,113 +258,23 @@ impl Dispatcher {
             let Some(topics) = topics.get(broker) else {
                 continue;
             };
-            let places = audiences
-                .iter()
-                .filter_map(|audience| topics.get(audience))
-                .flatten();
-            places
-                .filter_map(|place| {
-                    wake(slots.get_mut(*place)?);
-                    Some(())
-                })
-                .for_each(drop);
+            let subscribers = audiences.iter().filter_map(|audience| topics.get(audience));
+            for subscriber in subscribers.flatten() {
+                if let Some(slot) = slots.get_mut(*subscriber) {
+                    slot.wake();
+                }
+            }
         }
-        for (subscription, reason) in mail.closings {
-            if let Some(slot) = slots
-                .get_mut(subscription.place)
-                .filter(|s| s.number == subscription.number)
-            {
+        for Closing { id, reason } in mail.closings {
+            let slot = slots.get_mut(id.slot);
+            if let Some(slot) = slot.filter(|slot| slot.number == id.number) {
                 slot.closing = Some(reason);
-                wake(slot);
+                slot.wake();
             }
         }
         if mail.drain.is_some() {
             self.drain.set(mail.drain);
-            slots.iter_mut().for_each(|(_, slot)| wake(slot));
+            slots.iter_mut().for_each(|(_, slot)| slot.wake());
         }
-    }
-
-    fn leave(&self, subscription: &Subscription) {
-        self.slots.borrow_mut().remove(subscription.id.place);
-        let mut topics = self.topics.borrow_mut();
-        let Some(of_broker) = topics.get_mut(&subscription.broker) else {
-            return;
-        };
-        for audience in subscription.audiences.iter() {
-            let Some(places) = of_broker.get_mut(audience) else {
-                continue;
-            };
-            if let Some(at) = places
-                .iter()
-                .position(|place| *place == subscription.id.place)
-            {
-                places.swap_remove(at);
-            }
-            if places.is_empty() {
-                of_broker.remove(audience);
-            }
-        }
-        if of_broker.is_empty() {
-            topics.remove(&subscription.broker);
-        }
-    }
-}
-
-fn wake(slot: &mut Slot) {
-    if let Some(waker) = slot.waker.take() {
-        waker.wake();
-    }
-}
-
-/// A stream's place at the switchboard; it is given up when dropped.
-#[derive(Debug)]
-pub struct Subscription {
-    dispatcher: Rc<Dispatcher>,
-    id: SubscriptionId,
-    broker: BrokerId,
-    audiences: Arc<[Audience]>,
-}
-
-impl Subscription {
-    #[must_use]
-    pub fn id(&self) -> SubscriptionId {
-        self.id
-    }
-
-    /// The switchboard it is at.
-    #[must_use]
-    pub fn dispatcher(&self) -> &Dispatcher {
-        &self.dispatcher
-    }
-
-    /// Whether this stream was told to end.
-    #[must_use]
-    pub fn closing(&self) -> Option<CloseReason> {
-        let drained = self.dispatcher.draining().map(|_| CloseReason::Drain);
-        let cut_off = self.dispatcher.is_cut_off.get();
-        let cut_off = cut_off.then_some(CloseReason::Unavailable);
-        let slots = self.dispatcher.slots.borrow();
-        slots
-            .get(self.id.place)
-            .and_then(|slot| slot.closing)
-            .or(drained)
-            .or(cut_off)
-    }
-
-    /// Asks to be woken by news, and at `due` at the latest.
-    pub fn wait(&self, context: &Context<'_>, due: Instant) {
-        if let Some(slot) = self.dispatcher.slots.borrow_mut().get_mut(self.id.place) {
-            slot.due = due;
-            match &mut slot.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                none => *none = Some(context.waker().clone()),
-            }
-        }
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.dispatcher.clone().leave(self);
     }
 }

@@ -1,63 +1,73 @@
-//! What is in the air of one broker: whispers, which are told once and never kept.
+//! Events that are not logged: changes of presence, and signals.
 //!
-//! A whisper says how a state has changed (who is online, who is typing). Streams hear
-//! them from their own place in a short ring, as they read the log; one that falls out
-//! of it is told, and asks for the state as a whole instead.
+//! Each brokerage has a short ring of them. A stream reads it from its own position, as it reads the
+//! log. A stream that falls behind the ring gets a fresh snapshot instead.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Encoded;
+use super::EncodedEvent;
 use crate::log::{Audience, Event};
 
-/// Whispers that are in the air of one broker at the most, and their bytes.
-const MOST_WHISPERS: usize = 2_048;
+/// The limits of one ring.
+const MOST_EVENTS: usize = 2_048;
 const MOST_BYTES: usize = 1 << 20;
-/// A whisper's share of memory beside its bytes.
-const WHISPER_OVERHEAD_BYTES: usize = 128;
+/// The memory that an event uses besides its bytes.
+const OVERHEAD_BYTES: usize = 128;
 
-/// A change of state, ready to be written.
+/// An event that is not logged, ready to be written.
 #[derive(Debug)]
 pub struct EphemeralEvent {
-    told: Vec<(Audience, Option<Arc<Encoded>>)>,
-    /// Only for streams that look at certain records.
+    parts: Vec<EphemeralPart>,
+    /// Only for streams with a filter of records.
     for_records_only: bool,
 }
 
+/// What one audience gets. Without an event, it gets a fresh snapshot.
+#[derive(Debug)]
+struct EphemeralPart {
+    audience: Audience,
+    encoded: Option<Arc<EncodedEvent>>,
+}
+
 impl EphemeralEvent {
-    /// The same words for all of these audiences.
+    /// The same event for all of these audiences.
     #[must_use]
     pub fn of(event: &Event, audiences: &[Audience]) -> Self {
-        let encoded = Arc::new(Encoded::of(event, None));
-        let told = |audience: &Audience| (audience.clone(), Some(Arc::clone(&encoded)));
-        Self::new(audiences.iter().map(told))
+        let encoded = Arc::new(EncodedEvent::of(event, None));
+        Self::new(audiences.iter().map(|audience| EphemeralPart {
+            audience: audience.clone(),
+            encoded: Some(Arc::clone(&encoded)),
+        }))
     }
 
-    /// Words of its own for each audience; who is in several hears the first.
+    /// An event of its own for each audience. A stream with several audiences gets the first.
     #[must_use]
     pub fn each(events: impl IntoIterator<Item = Event>) -> Self {
-        let told = |event: Event| {
-            let encoded = Encoded::of(&event, None);
-            (event.told.audience, Some(Arc::new(encoded)))
-        };
-        Self::new(events.into_iter().map(told))
+        Self::new(events.into_iter().map(|event| EphemeralPart {
+            encoded: Some(Arc::new(EncodedEvent::of(&event, None))),
+            audience: event.body.audience,
+        }))
     }
 
-    /// Lets streams of these audiences tell the state as a whole again.
+    /// Streams of these audiences write a fresh snapshot.
     #[must_use]
-    pub fn look_again(audiences: impl IntoIterator<Item = Audience>) -> Self {
-        Self::new(audiences.into_iter().map(|a| (a, None)))
+    pub fn new_snapshot(audiences: impl IntoIterator<Item = Audience>) -> Self {
+        Self::new(audiences.into_iter().map(|audience| EphemeralPart {
+            audience,
+            encoded: None,
+        }))
     }
 
-    fn new(told: impl Iterator<Item = (Audience, Option<Arc<Encoded>>)>) -> Self {
+    fn new(parts: impl Iterator<Item = EphemeralPart>) -> Self {
         Self {
-            told: told.collect(),
+            parts: parts.collect(),
             for_records_only: false,
         }
     }
 
-    /// The same, but nobody is woken by it, and only streams that look at certain records
-    /// hear it: for what would be a flood to everybody else.
+    /// Only streams with a filter of records get the event, and it wakes no stream. This is for
+    /// events that are too many for all other streams.
     #[must_use]
     pub fn for_records_only(self) -> Self {
         Self {
@@ -66,108 +76,95 @@ impl EphemeralEvent {
         }
     }
 
-    /// Whether somebody is woken by it.
+    /// Whether it wakes streams.
     #[must_use]
     pub fn wakes(&self) -> bool {
         !self.for_records_only
     }
 
     pub fn audiences(&self) -> impl Iterator<Item = &Audience> {
-        self.told.iter().map(|(audience, _)| audience)
+        self.parts.iter().map(|part| &part.audience)
     }
 
-    /// What a listener hears, if it is for them at all.
-    fn heard_by(&self, listener: EphemeralReader<'_>) -> Option<EphemeralText<'_>> {
-        if self.for_records_only && !listener.has_records {
+    fn part_for(&self, reader: EphemeralReader<'_>) -> Option<&EphemeralPart> {
+        if self.for_records_only && !reader.has_records {
             return None;
         }
-        let audiences = listener.audiences;
-        let mine = self.told.iter().find(|(a, _)| audiences.contains(a))?;
-        Some(
-            mine.1
-                .as_deref()
-                .map_or(EphemeralText::LookAgain, EphemeralText::Say),
-        )
+        let mut parts = self.parts.iter();
+        parts.find(|part| reader.audiences.contains(&part.audience))
     }
 
     fn size(&self) -> usize {
-        let sizes = self
-            .told
-            .iter()
-            .filter_map(|(_, e)| Some(e.as_ref()?.size()));
-        sizes.sum::<usize>() + WHISPER_OVERHEAD_BYTES
+        let encoded = self.parts.iter().filter_map(|part| part.encoded.as_ref());
+        encoded.map(|encoded| encoded.size()).sum::<usize>() + OVERHEAD_BYTES
     }
-}
-
-/// What a whisper is to a listener.
-enum EphemeralText<'a> {
-    LookAgain,
-    Say(&'a Encoded),
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct EphemeralReader<'a> {
     pub audiences: &'a [Audience],
-    /// Whether they look at certain records only.
+    /// Whether its stream has a filter of records.
     pub has_records: bool,
 }
 
-/// What a look into the air gave.
+/// The outcome of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EphemeralRead {
-    /// All there was up to this place has been handed out.
+    /// All events before this position were passed on.
     UpTo(u64),
-    /// Something was missed, or the state is to be told again: look at it as a whole.
-    LookAgain,
+    /// The stream has missed events, or an event asks for it: it must write a fresh snapshot.
+    SnapshotNeeded,
 }
 
-/// The whispers of one broker.
+/// The last ephemeral events of one brokerage.
 #[derive(Debug, Default)]
 pub struct EphemeralRing {
-    /// The place of the next whisper; places count from 0.
+    /// The position of the next event. Positions count from 0.
     next: u64,
-    ephemerals: VecDeque<EphemeralEvent>,
+    events: VecDeque<EphemeralEvent>,
     bytes: usize,
 }
 
 impl EphemeralRing {
-    /// The place from which on nothing has been said yet.
+    /// The position of the next event.
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// Adds a whisper; the oldest go where there are too many.
-    pub fn push(&mut self, ephemeral: EphemeralEvent) {
+    /// Adds an event and drops the oldest of too many.
+    pub fn push(&mut self, event: EphemeralEvent) {
         self.next += 1;
-        self.bytes += ephemeral.size();
-        self.ephemerals.push_back(ephemeral);
-        while self.ephemerals.len() > MOST_WHISPERS || self.bytes > MOST_BYTES {
-            let oldest = self.ephemerals.pop_front();
-            self.bytes -= oldest.map_or(0, |ephemeral| ephemeral.size());
+        self.bytes += event.size();
+        self.events.push_back(event);
+        while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
+            let oldest = self.events.pop_front();
+            self.bytes -= oldest.map_or(0, |event| event.size());
         }
     }
 
-    /// Hands out the whispers for `listener` from the place `from` on, until `sink` will not
-    /// take one and says `false`.
-    pub fn hear(
+    /// Passes the events for `reader` from the position `from` on to `sink`, until it returns
+    /// `false` for one that it does not take.
+    pub fn read(
         &self,
-        listener: EphemeralReader<'_>,
+        reader: EphemeralReader<'_>,
         from: u64,
-        mut sink: impl FnMut(&Encoded) -> bool,
+        mut sink: impl FnMut(&EncodedEvent) -> bool,
     ) -> EphemeralRead {
-        let oldest = self.next - self.ephemerals.len() as u64;
-        let Some(missed) = from.checked_sub(oldest) else {
-            return EphemeralRead::LookAgain;
+        let oldest = self.next - self.events.len() as u64;
+        let Some(skipped) = from.checked_sub(oldest) else {
+            return EphemeralRead::SnapshotNeeded;
         };
-        let skip = usize::try_from(missed).unwrap_or(usize::MAX);
-        for (place, ephemeral) in (from..).zip(self.ephemerals.iter().skip(skip)) {
-            match ephemeral.heard_by(listener) {
-                Some(EphemeralText::LookAgain) => return EphemeralRead::LookAgain,
-                Some(EphemeralText::Say(encoded)) if !sink(encoded) => {
-                    return EphemeralRead::UpTo(place);
-                }
-                _ => {}
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        for (position, event) in (from..).zip(self.events.iter().skip(skipped)) {
+            let Some(part) = event.part_for(reader) else {
+                continue;
+            };
+            let Some(encoded) = &part.encoded else {
+                return EphemeralRead::SnapshotNeeded;
+            };
+            if !sink(encoded) {
+                return EphemeralRead::UpTo(position);
             }
         }
         EphemeralRead::UpTo(self.next)
@@ -182,16 +179,16 @@ mod tests {
     use crate::log::NewEvent;
 
     fn ephemeral(name: &str, audience: Audience) -> EphemeralEvent {
-        let told = NewEvent::new(Audience::Broker, name.parse().unwrap());
+        let body = NewEvent::new(Audience::Broker, name.parse().unwrap());
         let event = Event {
             position: 0,
             created_at: OffsetDateTime::UNIX_EPOCH,
-            told,
+            body,
         };
         EphemeralEvent::of(&event, &[audience])
     }
 
-    fn peer_listener(audiences: &[Audience]) -> EphemeralReader<'_> {
+    fn reader(audiences: &[Audience]) -> EphemeralReader<'_> {
         let has_records = false;
         EphemeralReader {
             audiences,
@@ -199,9 +196,9 @@ mod tests {
         }
     }
 
-    fn heard(ephemeral_ring: &EphemeralRing, from: u64) -> (Vec<String>, EphemeralRead) {
+    fn read(ring: &EphemeralRing, from: u64) -> (Vec<String>, EphemeralRead) {
         let mut names = Vec::new();
-        let end = ephemeral_ring.hear(peer_listener(&[Audience::Broker]), from, |encoded| {
+        let end = ring.read(reader(&[Audience::Broker]), from, |encoded| {
             names.push(encoded.event_type.to_string());
             true
         });
@@ -209,42 +206,39 @@ mod tests {
     }
 
     #[test]
-    fn a_whisper_is_heard_by_whom_it_is_for_from_their_place_on() {
-        let mut ephemeral_ring = EphemeralRing::default();
-        ephemeral_ring.push(ephemeral("a", Audience::Broker));
-        ephemeral_ring.push(ephemeral("b", Audience::User("u".parse().unwrap())));
-        ephemeral_ring.push(ephemeral("c", Audience::Broker));
+    fn a_stream_reads_the_events_of_its_audiences_from_its_position_on() {
+        let mut ring = EphemeralRing::default();
+        ring.push(ephemeral("a", Audience::Broker));
+        ring.push(ephemeral("b", Audience::User("u".parse().unwrap())));
+        ring.push(ephemeral("c", Audience::Broker));
         assert_eq!(
-            heard(&ephemeral_ring, 0),
+            read(&ring, 0),
             (vec!["a".into(), "c".into()], EphemeralRead::UpTo(3))
         );
-        assert_eq!(
-            heard(&ephemeral_ring, 1),
-            (vec!["c".into()], EphemeralRead::UpTo(3))
-        );
-        assert_eq!(heard(&ephemeral_ring, 3), (vec![], EphemeralRead::UpTo(3)));
-        let full = ephemeral_ring.hear(peer_listener(&[Audience::Broker]), 0, |e| {
+        assert_eq!(read(&ring, 1), (vec!["c".into()], EphemeralRead::UpTo(3)));
+        assert_eq!(read(&ring, 3), (vec![], EphemeralRead::UpTo(3)));
+        let full = ring.read(reader(&[Audience::Broker]), 0, |e| {
             e.event_type.as_str() == "a"
         });
         assert_eq!(full, EphemeralRead::UpTo(2));
     }
 
     #[test]
-    fn who_is_in_several_audiences_hears_the_first_words() {
+    fn a_stream_with_several_audiences_gets_the_first_event() {
         let user = Audience::User("u".parse().unwrap());
         let event = |name: &str, audience: &Audience| Event {
             position: 0,
             created_at: OffsetDateTime::UNIX_EPOCH,
-            told: NewEvent::new(audience.clone(), name.parse().unwrap()),
+            body: NewEvent::new(audience.clone(), name.parse().unwrap()),
         };
-        let mut ephemeral_ring = EphemeralRing::default();
-        ephemeral_ring.push(EphemeralEvent::each([
+        let mut ring = EphemeralRing::default();
+        ring.push(EphemeralEvent::each([
             event("all", &Audience::Broker),
             event("one", &user),
         ]));
         let mut names = Vec::new();
         for audiences in [vec![user.clone(), Audience::Broker], vec![user]] {
-            ephemeral_ring.hear(peer_listener(&audiences), 0, |e| {
+            ring.read(reader(&audiences), 0, |e| {
                 names.push(e.event_type.to_string());
                 true
             });
@@ -253,22 +247,16 @@ mod tests {
     }
 
     #[test]
-    fn who_missed_a_whisper_or_is_asked_to_looks_again() {
-        let mut ephemeral_ring = EphemeralRing::default();
-        for _ in 0..=MOST_WHISPERS {
-            ephemeral_ring.push(ephemeral("a", Audience::Broker));
+    fn a_stream_that_missed_events_or_is_asked_to_needs_a_snapshot() {
+        let mut ring = EphemeralRing::default();
+        for _ in 0..=MOST_EVENTS {
+            ring.push(ephemeral("a", Audience::Broker));
         }
-        assert_eq!(heard(&ephemeral_ring, 0).1, EphemeralRead::LookAgain);
-        assert_eq!(
-            heard(&ephemeral_ring, 1).1,
-            EphemeralRead::UpTo(ephemeral_ring.next())
-        );
-        let place = ephemeral_ring.next();
-        ephemeral_ring.push(EphemeralEvent::look_again([Audience::Broker]));
-        assert_eq!(heard(&ephemeral_ring, place).1, EphemeralRead::LookAgain);
-        assert_eq!(
-            heard(&ephemeral_ring, ephemeral_ring.next()).1,
-            EphemeralRead::UpTo(ephemeral_ring.next())
-        );
+        assert_eq!(read(&ring, 0).1, EphemeralRead::SnapshotNeeded);
+        assert_eq!(read(&ring, 1).1, EphemeralRead::UpTo(ring.next()));
+        let position = ring.next();
+        ring.push(EphemeralEvent::new_snapshot([Audience::Broker]));
+        assert_eq!(read(&ring, position).1, EphemeralRead::SnapshotNeeded);
+        assert_eq!(read(&ring, ring.next()).1, EphemeralRead::UpTo(ring.next()));
     }
 }

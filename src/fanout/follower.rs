@@ -1,7 +1,7 @@
-//! The follower: reads on in the logs of the brokers that have streams here.
+//! The follower reads the logs of the brokerages that have streams on this instance.
 //!
-//! One task per instance and the only writer of the hub. What this instance committed
-//! comes to it whole; for everything else it is told to look, or looks by itself.
+//! It is one task per instance and the only writer of the rings. It receives the events that this
+//! instance commits. It reads those of other instances from the table, after a hint or a poll.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,82 +9,63 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 use sqlx::PgConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::fanout::{BrokerageFanout, BrokerageHandle, Contact, Fanout, Frame};
+use crate::fanout::{BrokerageFanout, BrokerageHandle, Fanout, Frame, LogHealth};
 use crate::log::Event;
 use crate::log::{ChangeHints, Changes, CommittedBatch, LogObserver};
 use crate::log::{Head, heads, read};
-use crate::platform::BrokerId;
-use crate::platform::Dice;
-use crate::platform::Metrics;
-use crate::platform::{DedicatedConnection, Pool};
+use crate::platform::{BatchLimits, Batcher, Batches, Pending};
+use crate::platform::{BrokerId, DedicatedConnection, Dice, Metrics, Pool};
 
-/// Brokers that may wait to be taken into memory.
-const WAITING_JOINS: usize = 16_384;
-/// Batches and joins that one turn takes.
-const TURN: usize = 1_024;
-/// Events that one query reads of one log.
+/// Committed batches that the follower takes at once.
+const MOST_BATCHES: usize = 1_024;
+/// The first streams of brokerages wait for the brokerage to be in memory.
+const JOINS: BatchLimits = BatchLimits {
+    queue: 16_384,
+    batch: 1_024,
+    interval: Duration::ZERO,
+    answer_timeout: Duration::from_secs(5),
+};
+/// Events that one query reads.
 const READ_EVENTS: i64 = 500;
-/// A log that is further behind is not read through: its streams read the table.
+/// When the ring is further behind the table, the follower skips the events, and streams read them
+/// from the table.
 const MOST_BEHIND: i64 = 2_000;
-/// How often logs without streams are looked for, to let them go.
+/// How often brokerages without streams are removed from memory.
 const IDLE_SWEEP: Duration = Duration::from_secs(30);
-/// How long a stream waits for its broker's log.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-struct Join {
-    broker: BrokerId,
-    answer: oneshot::Sender<BrokerageHandle>,
-}
-
-/// The log of a broker cannot be had now.
 #[derive(Debug, thiserror::Error)]
 #[error("the log cannot be read at the moment")]
 pub struct LogUnavailable;
 
-/// Where streams join a broker's log.
+/// Streams get their brokerage's log through this.
 #[derive(Clone, Debug)]
 pub struct LogHandle {
     fanout: Arc<Fanout>,
-    joins: mpsc::Sender<Join>,
-    contact: Arc<Contact>,
-}
-
-impl std::fmt::Debug for Join {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Join({})", self.broker)
-    }
+    joins: Batcher<BrokerId, BrokerageHandle>,
+    health: Arc<LogHealth>,
 }
 
 impl LogHandle {
-    /// The broker's log in memory. A query only for the first stream of a broker. Nobody may
-    /// join while the log cannot be followed.
+    /// The brokerage in memory. Only the first stream of a brokerage costs a query. While the
+    /// database cannot be reached, all streams are refused.
     pub async fn join(&self, broker: &BrokerId) -> Result<BrokerageHandle, LogUnavailable> {
-        if self.contact.is_lost() {
+        if self.health.is_unavailable() {
             return Err(LogUnavailable);
         }
-        if let Some(handle) = self.fanout.visit(broker) {
+        if let Some(handle) = self.fanout.get(broker) {
             return Ok(handle);
         }
-        let (answer, answered) = oneshot::channel();
-        let join = Join {
-            broker: broker.clone(),
-            answer,
-        };
-        self.joins.try_send(join).map_err(|_| LogUnavailable)?;
-        match tokio::time::timeout(JOIN_TIMEOUT, answered).await {
-            Ok(Ok(handle)) => Ok(handle),
-            _ => Err(LogUnavailable),
-        }
+        let handle = self.joins.ask(broker.clone()).await;
+        handle.map_err(|_| LogUnavailable)
     }
 
-    /// Whether the follower sees the database.
     #[must_use]
-    pub fn contact(&self) -> &Arc<Contact> {
-        &self.contact
+    pub fn health(&self) -> &Arc<LogHealth> {
+        &self.health
     }
 }
 
@@ -93,70 +74,59 @@ pub struct FollowerParts {
     pub database: DedicatedConnection,
     pub fanout: Arc<Fanout>,
     pub committed: mpsc::Receiver<CommittedBatch>,
-    /// What others say they committed.
+    /// Commits of other instances, and of this one when `committed` was full.
     pub hints: ChangeHints,
-    /// Who is told what it reads, and what it does not.
     pub observer: Arc<dyn LogObserver>,
-    /// How often it looks without a hint.
+    /// How often it compares all heads with the table.
     pub poll: Duration,
     pub metrics: Arc<Metrics>,
     /// For epochs of new logs.
     pub dice: Dice,
-    /// Is told when it sees the database.
-    pub contact: Arc<Contact>,
+    pub health: Arc<LogHealth>,
     pub stop: CancellationToken,
 }
 
 #[derive(Debug)]
 pub struct Follower {
     parts: FollowerParts,
-    joins: mpsc::Receiver<Join>,
+    joins: Batches<BrokerId, BrokerageHandle>,
 }
 
 impl Follower {
-    /// The follower, and the way to its logs.
     #[must_use]
     pub fn new(parts: FollowerParts) -> (LogHandle, Self) {
-        let (joins, waiting) = mpsc::channel(WAITING_JOINS);
+        let (handle, joins) = Batcher::new(JOINS, parts.stop.clone());
         let log_handle = LogHandle {
             fanout: Arc::clone(&parts.fanout),
-            joins,
-            contact: Arc::clone(&parts.contact),
+            joins: handle,
+            health: Arc::clone(&parts.health),
         };
-        (
-            log_handle,
-            Self {
-                parts,
-                joins: waiting,
-            },
-        )
+        (log_handle, Self { parts, joins })
     }
 
     /// Follows until it is stopped.
     pub async fn run(mut self) {
         let mut polls = tokio::time::interval(self.parts.poll);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut batches, mut joins) = (Vec::new(), Vec::new());
+        let mut batches = Vec::new();
         let (mut idle, mut swept) = (FxHashSet::default(), Instant::now());
         let stop = self.parts.stop.clone();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                1.. = self.parts.committed.recv_many(&mut batches, TURN) => {
-                    self.take_over(std::mem::take(&mut batches)).await;
+                1.. = self.parts.committed.recv_many(&mut batches, MOST_BATCHES) => {
+                    self.publish_own(std::mem::take(&mut batches)).await;
                 }
-                1.. = self.joins.recv_many(&mut joins, TURN) => {
-                    let joins = std::mem::take(&mut joins);
-                    self.admit(joins).await;
-                }
-                news = self.parts.hints.take() => {
-                    if news.everywhere {
+                Some(joins) = self.joins.next() => self.admit(joins).await,
+                changes = self.parts.hints.take() => {
+                    if changes.everywhere {
                         self.parts.observer.missed_any();
                     }
-                    self.look(news).await;
+                    self.read_changes(changes).await;
                 }
                 _ = polls.tick() => {
-                    self.look(Changes { everywhere: true, ..Changes::default() }).await;
+                    let outcome = self.compare_all_heads().await;
+                    self.report(outcome);
                     if swept.elapsed() >= IDLE_SWEEP {
                         swept = Instant::now();
                         self.parts.fanout.forget_idle(&mut idle);
@@ -166,10 +136,10 @@ impl Follower {
         }
     }
 
-    /// Own commits: they go straight to the hub where they fit without a gap.
-    async fn take_over(&mut self, batches: Vec<CommittedBatch>) {
+    /// Publishes this instance's commits without a query, unless one of them leaves a gap.
+    async fn publish_own(&mut self, batches: Vec<CommittedBatch>) {
         for batch in batches {
-            let Some(log) = self.parts.fanout.visit(&batch.broker) else {
+            let Some(log) = self.parts.fanout.get(&batch.broker) else {
                 continue;
             };
             let (known, is_same) = {
@@ -186,23 +156,21 @@ impl Follower {
         }
     }
 
-    /// Streams of brokers that are not in memory yet: one query for all of them.
-    async fn admit(&mut self, joins: Vec<Join>) {
-        let brokers: FxHashSet<_> = joins.iter().map(|join| join.broker.clone()).collect();
+    /// Takes brokerages into memory, with one query for all of them.
+    async fn admit(&mut self, joins: Vec<Pending<BrokerId, BrokerageHandle>>) {
+        let brokers: FxHashSet<_> = joins.iter().map(|join| join.request.clone()).collect();
         let brokers: Vec<_> = brokers.into_iter().collect();
         let heads: HashMap<_, _> = match self.heads_of(&brokers).await {
             Ok(heads) => heads.into_iter().collect(),
             Err(error) => return self.report(Err(error)),
         };
         for join in joins {
-            if let Some(head) = heads.get(&join.broker) {
-                // Nobody may be waiting any more.
-                let _ = join
-                    .answer
-                    .send(self.parts.fanout.admit(&join.broker, head));
+            if let Some(head) = heads.get(&join.request) {
+                let handle = self.parts.fanout.insert(&join.request, head);
+                join.answer(handle);
             }
         }
-        // What is before the head is not read here any more.
+        // The follower does not read events before the head.
         for broker in heads.keys() {
             self.parts.observer.missed(broker);
         }
@@ -216,14 +184,13 @@ impl Follower {
             .await
     }
 
-    /// Follows hints; with `everywhere`, compares every head with the table's.
-    async fn look(&mut self, news: Changes) {
-        if news.everywhere {
-            let outcome = self.look_everywhere().await;
+    async fn read_changes(&mut self, changes: Changes) {
+        if changes.everywhere {
+            let outcome = self.compare_all_heads().await;
             return self.report(outcome);
         }
-        for (broker, head) in news.heads {
-            let Some(log) = self.parts.fanout.visit(&broker) else {
+        for (broker, head) in changes.heads {
+            let Some(log) = self.parts.fanout.get(&broker) else {
                 self.parts.observer.missed(&broker);
                 continue;
             };
@@ -235,11 +202,11 @@ impl Follower {
         }
     }
 
-    async fn look_everywhere(&mut self) -> sqlx::Result<()> {
+    async fn compare_all_heads(&mut self) -> sqlx::Result<()> {
         let active = self.parts.fanout.active();
         self.parts.metrics.follower_queries.inc();
         for (broker, head) in self.read_heads(&active).await? {
-            let Some(log) = self.parts.fanout.visit(&broker) else {
+            let Some(log) = self.parts.fanout.get(&broker) else {
                 continue;
             };
             let (known, is_same) = {
@@ -247,7 +214,7 @@ impl Follower {
                 (ring.head(), *ring.epoch() == head.epoch)
             };
             if !is_same || head.head < known || head.head - known > MOST_BEHIND {
-                tracing::debug!(%broker, known, head = head.head, "going on at another place");
+                tracing::debug!(%broker, known, head = head.head, "the ring jumps to another head");
                 self.parts.fanout.jump(&log, &head);
                 self.parts.observer.missed(&broker);
             } else if head.head > known {
@@ -257,11 +224,11 @@ impl Follower {
         Ok(())
     }
 
-    /// Reads a log on until `head` is in memory.
+    /// Reads a log up to `head`.
     async fn catch_up(&mut self, log: &BrokerageFanout, head: i64) -> sqlx::Result<()> {
         let mut known = log.ring().head();
         if head - known > MOST_BEHIND {
-            return self.look_again(log).await;
+            return self.jump_to_head(log).await;
         }
         while known < head {
             self.parts.metrics.follower_queries.inc();
@@ -269,9 +236,9 @@ impl Follower {
                 read::after(connection, &log.id, known, READ_EVENTS).await
             };
             let events = self.parts.database.run(next).await?;
-            // Not where it should continue: retention, or another log.
+            // There is a gap: retention has removed events, or this is another log.
             if events.first().is_none_or(|e| e.position != known + 1) {
-                return self.look_again(log).await;
+                return self.jump_to_head(log).await;
             }
             self.publish(log, &events);
             self.parts.observer.saw(&log.id, &events);
@@ -280,7 +247,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn look_again(&mut self, log: &BrokerageFanout) -> sqlx::Result<()> {
+    async fn jump_to_head(&mut self, log: &BrokerageFanout) -> sqlx::Result<()> {
         let heads = self.read_heads(std::slice::from_ref(&log.id)).await?;
         if let Some((_, head)) = heads.first() {
             self.parts.fanout.jump(log, head);
@@ -305,16 +272,16 @@ impl Follower {
 
     fn report(&self, outcome: sqlx::Result<()>) {
         match outcome {
-            Ok(()) => self.parts.contact.seen(),
+            Ok(()) => self.parts.health.record_success(),
             Err(error) => {
                 self.parts.metrics.follower_failures.inc();
-                tracing::warn!(%error, "the follower could not read; it looks again soon");
+                tracing::warn!(%error, "the follower could not read the log and tries again");
             }
         }
     }
 }
 
-/// Where one log stands in memory and in the table: for a cursor that seems too new.
+/// A log's head in the table, which may be newer than the ring's.
 pub async fn head_in_table(pool: &Pool, broker: &BrokerId) -> sqlx::Result<Option<Head>> {
     let mut connection = pool.acquire().await?;
     let heads = heads::read(&mut connection, std::slice::from_ref(broker)).await?;

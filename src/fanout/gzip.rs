@@ -1,26 +1,26 @@
-//! Gzip whose blocks are independent, so that one compressed frame serves every stream.
+//! Gzip with independent blocks, so that all streams share one compressed frame.
 //!
-//! A stream is a gzip header, then blocks that refer to nothing before them, in any
-//! number and order, and never a trailer: the stream does not end, it is cut.
+//! A stream is a gzip header and then blocks in any number and order. No block refers to an earlier
+//! one. There is no trailer, because a stream has no regular end.
 
 use std::cell::RefCell;
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress};
 
-/// What a gzip stream begins with.
+/// The first bytes of a gzip stream.
 pub const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-/// Deflate may grow what does not compress by a few bytes a block.
+/// Data that does not compress grows by a few bytes for each block.
 const ROOM_BYTES: usize = 128;
-/// What one stored block holds at the most.
+/// The limit of one stored block.
 const STORED_MAX_BYTES: usize = 65_535;
 
 thread_local! {
-    // Its tables are large and clean to reuse; one a thread is enough.
+    // Its tables are large, so that each thread reuses one.
     static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(6), false));
 }
 
-/// `plain` as blocks that stand alone, ended by a full flush.
+/// `plain` as independent blocks, with a full flush at the end.
 #[must_use]
 pub fn deflated(plain: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(plain.len() + ROOM_BYTES);
@@ -37,7 +37,7 @@ pub fn deflated(plain: &[u8]) -> Bytes {
     }
 }
 
-/// `plain` as stored blocks: for what is short or written once.
+/// `plain` as stored blocks, for text that is short or written once.
 #[must_use]
 pub fn stored(plain: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(plain.len() + 5);
@@ -59,13 +59,13 @@ mod tests {
 
     fn unzipped(bytes: &[u8]) -> String {
         let mut text = String::new();
-        // The missing trailer is an error at the end, after every byte was read.
+        // The missing trailer is an error after the last byte.
         let _ = flate2::read::GzDecoder::new(bytes).read_to_string(&mut text);
         text
     }
 
     #[test]
-    fn blocks_read_right_in_any_order_and_number() {
+    fn blocks_can_be_read_in_any_order_and_number() {
         let long = "the same words again and again ".repeat(9_000);
         let (a, b) = (
             "event: a\ndata: {\"a\":\"aaaaaaaa\"}\n\n",
@@ -73,15 +73,15 @@ mod tests {
         );
         for order in [vec![a, b], vec![b, a, a], vec![b], vec![a, &long, b]] {
             let mut stream = HEADER.to_vec();
-            let mut told = String::new();
+            let mut expected = String::new();
             for (i, part) in order.iter().enumerate() {
-                let beat = format!(":{i}\n");
+                let heartbeat = format!(":{i}\n");
                 stream.extend_from_slice(&deflated(part.as_bytes()));
-                stream.extend(stored(beat.as_bytes()));
-                told.push_str(part);
-                told.push_str(&beat);
+                stream.extend(stored(heartbeat.as_bytes()));
+                expected.push_str(part);
+                expected.push_str(&heartbeat);
             }
-            assert_eq!(unzipped(&stream), told);
+            assert_eq!(unzipped(&stream), expected);
         }
     }
 

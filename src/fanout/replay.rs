@@ -1,80 +1,77 @@
-//! The replay desk: what has left memory is read from the table, for many at once.
+//! Reads events that are no longer in memory from the table, for many streams at once.
 //!
-//! Streams that miss events of the same log stand in one line. One query reads on from
-//! the oldest cursor in it, for everyone whose cursor is on that page; the page then
-//! stays on the shelf for those who come a moment later. So 5,000 clients that return
-//! at once cost a few queries, and none holds more than a weak hand on a page.
+//! One query serves all streams that miss events of the same log: it starts at the oldest of their
+//! cursors and reads one page. The page is cached for streams that ask a moment later. So 5,000
+//! clients that reconnect at once cost a few queries. A stream holds only a weak reference to a
+//! page.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::frame::Frame;
-use crate::log::{Audience, Epoch};
-use crate::log::{Head, read};
-use crate::platform::BrokerId;
-use crate::platform::Metrics;
+use crate::log::{Audience, Epoch, Head, read};
 use crate::platform::database::limited;
-use crate::platform::{Limit, Pool};
+use crate::platform::{BatchLimits, Batcher, Batches, Pending};
+use crate::platform::{BrokerId, Limit, Metrics, Pool};
 
-/// Streams that may stand in line; one more is told to come back.
-const LINE_REQUESTS: usize = 65_536;
-/// Queries under way at once.
+const LIMITS: BatchLimits = BatchLimits {
+    queue: 65_536,
+    batch: 1_024,
+    interval: Duration::ZERO,
+    // Streams poll for their answers, and `Limit::REQUEST` limits the queries.
+    answer_timeout: Duration::MAX,
+};
+/// Queries that run at once.
 const QUERIES: usize = 4;
-/// What all pages on the shelf may hold.
-const SHELF_BYTES: usize = 16 << 20;
-/// A page's share of memory beside its frames.
+/// The bytes of all cached pages.
+const CACHE_BYTES: usize = 16 << 20;
+/// The memory that a page uses besides its frames.
 const PAGE_OVERHEAD_BYTES: usize = 1_024;
 
-/// A stretch of a log for some audiences: all of their events in `(after, upto]`.
+/// All events of some audiences in `(after, upto]`.
 #[derive(Debug)]
-pub struct Page {
-    /// Where the log stood when this was read.
+pub struct ReplayPage {
+    /// The log's head when the page was read.
     pub head: Head,
-    /// Everything after this is here…
     pub after: i64,
     pub upto: i64,
     pub frames: Vec<Arc<Frame>>,
     audiences: FxHashSet<Audience>,
 }
 
-/// Why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    /// The line is too long.
     #[error("too many streams wait for replay")]
     Busy,
-    /// The database did not answer.
     #[error("the log could not be read")]
     Unavailable,
 }
 
+/// The events that a stream misses.
 #[derive(Clone, Debug)]
-pub struct Missing {
+pub struct MissingEvents {
     pub broker: BrokerId,
     pub epoch: Epoch,
     pub audiences: Arc<[Audience]>,
     pub after: i64,
-    /// Pages that were read when the log was shorter may name former owners.
+    /// The log's head must have been at least here when the page was read. An older page may have
+    /// former owners of records.
     pub as_of: i64,
 }
 
-/// An answer from the desk.
-pub type Replayed = Result<Arc<Page>, ReplayError>;
+pub type ReplayResult = Result<Arc<ReplayPage>, ReplayError>;
+type ReplayRequest = Pending<MissingEvents, ReplayResult>;
 
-struct ReplayRequest {
-    missing: Missing,
-    answer: oneshot::Sender<Replayed>,
-}
-
-/// A handle to the desk's task.
+/// A handle to the loader's task.
 #[derive(Clone)]
 pub struct ReplayLoader {
-    requests_in: mpsc::Sender<ReplayRequest>,
+    requests: Batcher<MissingEvents, ReplayResult>,
     cache: Arc<Mutex<ReplayCache>>,
 }
 
@@ -85,26 +82,31 @@ impl ReplayLoader {
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
-        let (requests_in, requests) = mpsc::channel(LINE_REQUESTS);
+        let (requests, batches) = Batcher::new(LIMITS, stop);
         let cache = Arc::<Mutex<ReplayCache>>::default();
-        let clerk = ReplayTask {
+        let task = ReplayTask {
             pool,
             metrics,
             cache: Arc::clone(&cache),
             waiting: FxHashMap::default(),
+            queue: VecDeque::new(),
         };
-        (Self { requests_in, cache }, clerk.run(requests, stop))
+        (Self { requests, cache }, task.run(batches))
     }
 
-    /// Asks for a page that begins at what is missing, or a little before.
+    /// Loads a page that starts at the missing events or a little before.
     #[must_use]
-    pub fn ask(&self, missing: Missing) -> oneshot::Receiver<Replayed> {
+    pub fn load(&self, missing: MissingEvents) -> oneshot::Receiver<ReplayResult> {
+        let cached = lock(&self.cache).find(&missing);
+        let result = match cached {
+            Some(page) => Ok(page),
+            None => match self.requests.send(missing) {
+                Ok(answer) => return answer,
+                Err(_) => Err(ReplayError::Busy),
+            },
+        };
         let (answer, answered) = oneshot::channel();
-        if let Some(page) = cache(&self.cache).find(&missing) {
-            let _ = answer.send(Ok(page));
-        } else if let Err(refused) = self.requests_in.try_send(ReplayRequest { missing, answer }) {
-            let _ = refused.into_inner().answer.send(Err(ReplayError::Busy));
-        }
+        let _ = answer.send(result);
         answered
     }
 }
@@ -113,93 +115,87 @@ struct ReplayTask {
     pool: Pool,
     metrics: Arc<Metrics>,
     cache: Arc<Mutex<ReplayCache>>,
-    /// Who waits, by log; a log with an entry is being read.
+    /// The requests for each log. A log with requests is in `queue`, or it is being read.
     waiting: FxHashMap<BrokerId, Vec<ReplayRequest>>,
+    /// The logs that wait for a query.
+    queue: VecDeque<BrokerId>,
+}
+
+/// A page of one log, or why there is none.
+struct LoadedPage {
+    broker: BrokerId,
+    result: ReplayResult,
 }
 
 impl ReplayTask {
-    async fn run(
-        mut self,
-        mut requests_in: mpsc::Receiver<ReplayRequest>,
-        stop: CancellationToken,
-    ) {
+    async fn run(mut self, mut batches: Batches<MissingEvents, ReplayResult>) {
         let mut reads = JoinSet::new();
-        let mut queue = VecDeque::new();
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
-                Some(done) = reads.join_next() => match done {
-                    Ok((broker, page)) => self.hand_out(broker, &page, &mut queue),
+                Some(read) = reads.join_next() => match read {
+                    Ok(page) => self.answer(page),
                     Err(_) => return,
                 },
-                request = requests_in.recv() => match request {
+                batch = batches.next() => match batch {
                     None => return,
-                    Some(request) => self.stand_in_line(request, &mut queue),
+                    Some(batch) => batch.into_iter().for_each(|request| self.add(request)),
                 }
             }
             while reads.len() < QUERIES
-                && let Some(broker) = queue.pop_front()
+                && let Some(broker) = self.queue.pop_front()
             {
                 reads.spawn(self.read(broker));
             }
         }
     }
 
-    fn stand_in_line(&mut self, request: ReplayRequest, queue: &mut VecDeque<BrokerId>) {
-        if let Some(page) = cache(&self.cache).find(&request.missing) {
-            let _ = request.answer.send(Ok(page));
-            return;
+    fn add(&mut self, request: ReplayRequest) {
+        let cached = lock(&self.cache).find(&request.request);
+        if let Some(page) = cached {
+            return request.answer(Ok(page));
         }
-        let requests_in = self
-            .waiting
-            .entry(request.missing.broker.clone())
-            .or_default();
-        if requests_in.is_empty() {
-            queue.push_back(request.missing.broker.clone());
+        let broker = &request.request.broker;
+        let requests = self.waiting.entry(broker.clone()).or_default();
+        if requests.is_empty() {
+            self.queue.push_back(broker.clone());
         }
-        requests_in.push(request);
+        requests.push(request);
     }
 
-    /// Reads on from the oldest cursor in a log's line, for all who stand in it now.
-    fn read(&self, broker: BrokerId) -> impl Future<Output = (BrokerId, Replayed)> + use<> {
-        let requests_in = self.waiting.get(&broker).map_or(&[][..], Vec::as_slice);
-        let after = requests_in
-            .iter()
-            .map(|r| r.missing.after)
-            .min()
-            .unwrap_or(0);
-        let audiences: FxHashSet<_> = requests_in
-            .iter()
-            .flat_map(|r| r.missing.audiences.iter().cloned())
-            .collect();
+    /// Reads a page for all requests that wait for this log now.
+    fn read(&self, broker: BrokerId) -> impl Future<Output = LoadedPage> + use<> {
+        let requests = self.waiting.get(&broker).map_or(&[][..], Vec::as_slice);
+        let missing = requests.iter().map(|pending| &pending.request);
+        let after = missing.clone().map(|missing| missing.after).min();
+        let audiences = missing.flat_map(|missing| missing.audiences.iter().cloned());
+        let audiences: FxHashSet<_> = audiences.collect();
         let (pool, metrics) = (self.pool.clone(), Arc::clone(&self.metrics));
         async move {
             metrics.replay_queries.inc();
-            let page = read_page(&pool, &broker, audiences, after).await;
-            (broker, page)
+            let result = read_page(&pool, &broker, audiences, after.unwrap_or(0)).await;
+            LoadedPage { broker, result }
         }
     }
 
-    fn hand_out(&mut self, broker: BrokerId, page: &Replayed, queue: &mut VecDeque<BrokerId>) {
-        if let Ok(page) = page {
-            cache(&self.cache).put(broker.clone(), Arc::clone(page));
+    fn answer(&mut self, LoadedPage { broker, result }: LoadedPage) {
+        if let Ok(page) = &result {
+            lock(&self.cache).put(broker.clone(), Arc::clone(page));
         }
-        let requests_in = self.waiting.remove(&broker).unwrap_or_default();
         let mut left = Vec::new();
-        for request in requests_in {
-            match page {
-                // Another log stands in its place now; the follower will notice too.
-                Ok(page) if page.head.epoch != request.missing.epoch => {
-                    drop(request.answer.send(Err(ReplayError::Unavailable)));
+        for request in self.waiting.remove(&broker).unwrap_or_default() {
+            match &result {
+                // The brokerage has another log now, which the follower will notice too.
+                Ok(page) if page.head.epoch != request.request.epoch => {
+                    request.answer(Err(ReplayError::Unavailable));
                 }
-                Ok(page) if !page.serves(&request.missing) => left.push(request),
-                answer => drop(request.answer.send(answer.clone())),
+                Ok(page) if !page.serves(&request.request) => left.push(request),
+                result => request.answer((*result).clone()),
             }
         }
         if !left.is_empty() {
             self.waiting.insert(broker.clone(), left);
-            queue.push_back(broker);
+            self.queue.push_back(broker);
         }
     }
 }
@@ -209,42 +205,37 @@ async fn read_page(
     broker: &BrokerId,
     audiences: FxHashSet<Audience>,
     after: i64,
-) -> Replayed {
+) -> ReplayResult {
     let unavailable = |error: sqlx::Error| {
         tracing::warn!(%error, %broker, "replay could not read the log");
         ReplayError::Unavailable
     };
-    let eyes: Vec<_> = audiences.iter().cloned().collect();
-    let page = limited(Limit::REQUEST, async {
+    let wanted: Vec<_> = audiences.iter().cloned().collect();
+    let events = limited(Limit::REQUEST, async {
         let mut connection = pool.acquire().await?;
-        read::replay(&mut connection, broker, &eyes, after).await
+        read::replay(&mut connection, broker, &wanted, after).await
     });
-    let page = page.await.map_err(unavailable)?;
-    let page = page.ok_or(ReplayError::Unavailable)?;
-    let frames = page
-        .events
-        .iter()
-        .map(|e| Arc::new(Frame::of(e, &page.head.epoch)))
-        .collect();
-    Ok(Arc::new(Page {
-        head: page.head,
+    let events = events.await.map_err(unavailable)?;
+    let events = events.ok_or(ReplayError::Unavailable)?;
+    let frame = |event| Arc::new(Frame::of(event, &events.head.epoch));
+    let frames = events.events.iter().map(frame).collect();
+    Ok(Arc::new(ReplayPage {
+        head: events.head,
         after,
-        upto: page.upto,
+        upto: events.upto,
         frames,
         audiences,
     }))
 }
 
-impl Page {
-    fn serves(&self, missing: &Missing) -> bool {
-        let is_this_log = self.head.epoch == missing.epoch;
-        let begins_here = self.after <= missing.after
+impl ReplayPage {
+    fn serves(&self, missing: &MissingEvents) -> bool {
+        let is_same_log = self.head.epoch == missing.epoch;
+        let has_start = self.after <= missing.after
             && (missing.after < self.upto || self.after == missing.after);
         let is_fresh = missing.as_of <= self.head.head;
-        is_this_log
-            && is_fresh
-            && begins_here
-            && missing.audiences.iter().all(|a| self.audiences.contains(a))
+        let mut audiences = missing.audiences.iter();
+        is_same_log && is_fresh && has_start && audiences.all(|a| self.audiences.contains(a))
     }
 
     fn bytes(&self) -> usize {
@@ -252,39 +243,39 @@ impl Page {
     }
 }
 
-/// The last pages that were read. The log does not change, so they stay true, except for who
-/// owns the records, which memory knows better.
+/// The last pages. The log does not change, so pages stay valid, except for the owners of records:
+/// the ring has the current ones.
 #[derive(Debug, Default)]
 struct ReplayCache {
-    pages: FxHashMap<BrokerId, Vec<Arc<Page>>>,
-    order: VecDeque<(BrokerId, Arc<Page>)>,
+    pages: FxHashMap<BrokerId, Vec<Arc<ReplayPage>>>,
+    order: VecDeque<CachedPage>,
     bytes: usize,
 }
 
+#[derive(Debug)]
+struct CachedPage {
+    broker: BrokerId,
+    page: Arc<ReplayPage>,
+}
+
 impl ReplayCache {
-    fn find(&self, missing: &Missing) -> Option<Arc<Page>> {
-        let is_useful = |page: &&Arc<Page>| missing.after < page.upto && page.serves(missing);
-        self.pages
-            .get(&missing.broker)?
-            .iter()
-            .rev()
-            .find(is_useful)
-            .cloned()
+    fn find(&self, missing: &MissingEvents) -> Option<Arc<ReplayPage>> {
+        let is_useful = |page: &&Arc<ReplayPage>| missing.after < page.upto && page.serves(missing);
+        let pages = self.pages.get(&missing.broker)?;
+        pages.iter().rev().find(is_useful).cloned()
     }
 
-    fn put(&mut self, broker: BrokerId, page: Arc<Page>) {
+    fn put(&mut self, broker: BrokerId, page: Arc<ReplayPage>) {
         self.bytes += page.bytes();
-        self.pages
-            .entry(broker.clone())
-            .or_default()
-            .push(Arc::clone(&page));
-        self.order.push_back((broker, page));
-        while self.bytes > SHELF_BYTES
-            && let Some((broker, oldest)) = self.order.pop_front()
+        let pages = self.pages.entry(broker.clone()).or_default();
+        pages.push(Arc::clone(&page));
+        self.order.push_back(CachedPage { broker, page });
+        while self.bytes > CACHE_BYTES
+            && let Some(CachedPage { broker, page }) = self.order.pop_front()
         {
-            self.bytes -= oldest.bytes();
+            self.bytes -= page.bytes();
             if let Some(pages) = self.pages.get_mut(&broker) {
-                pages.retain(|page| !Arc::ptr_eq(page, &oldest));
+                pages.retain(|other| !Arc::ptr_eq(other, &page));
                 if pages.is_empty() {
                     self.pages.remove(&broker);
                 }
@@ -293,6 +284,6 @@ impl ReplayCache {
     }
 }
 
-fn cache(cache: &Mutex<ReplayCache>) -> MutexGuard<'_, ReplayCache> {
+fn lock(cache: &Mutex<ReplayCache>) -> MutexGuard<'_, ReplayCache> {
     cache.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
-//! The newest frames of one broker, a lane per audience.
+//! The newest frames of one brokerage, with one topic for each audience.
 //!
-//! A lane's floor says how far back it is whole: whoever has everything up to there
-//! can be served from memory, however long ago that was.
+//! A topic is complete after its floor. A stream whose cursor is not below the floors of its
+//! topics is served from memory, however old the cursor is.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,37 +13,38 @@ use crate::log::{Audience, Epoch};
 
 mod owners;
 
-pub use owners::Owners;
+pub use owners::RecordOwners;
 
 #[derive(Debug, Default)]
 struct Topic {
-    /// Every frame of this audience after this position is here.
+    /// Every frame of this audience after this position is in `frames`.
     floor: i64,
     frames: VecDeque<Arc<Frame>>,
-    /// Streams that read it: a lane with readers is kept, however quiet it is.
+    /// The number of streams that read it. A topic with readers is kept without frames too.
     readers: usize,
 }
 
-/// What memory had to say.
+/// The outcome of a read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
-    /// All there is up to this position has been handed out.
+pub enum RingRead {
+    /// All frames up to this position were passed on.
     UpTo(i64),
-    /// What comes after the cursor has left memory.
+    /// Frames after the cursor are no longer in memory.
     Gone,
+    /// The ring has another log, with this head.
+    OtherLog { epoch: Epoch, head: i64 },
 }
 
-/// The newest frames of one broker.
 #[derive(Debug)]
 pub struct Ring {
     epoch: Epoch,
     head: i64,
-    /// The floor of every audience that has no lane.
+    /// The floor of every audience without a topic.
     base: i64,
     topics: FxHashMap<Audience, Topic>,
     order: VecDeque<Arc<Frame>>,
     bytes: usize,
-    owners: Owners,
+    owners: RecordOwners,
 }
 
 impl Ring {
@@ -58,7 +59,7 @@ impl Ring {
             topics,
             order,
             bytes: 0,
-            owners: Owners::new(head),
+            owners: RecordOwners::new(head),
         }
     }
 
@@ -77,13 +78,13 @@ impl Ring {
         self.bytes
     }
 
-    /// Who owns the records that its frames are about.
+    /// The owners of the records that the frames are about.
     #[must_use]
-    pub fn owners(&self) -> &Owners {
+    pub fn owners(&self) -> &RecordOwners {
         &self.owners
     }
 
-    /// Adds the next frame; frames come in order and without a gap.
+    /// Adds the next frame. Frames come in order and without a gap.
     pub fn push(&mut self, frame: Arc<Frame>) {
         debug_assert_eq!(frame.position, self.head + 1);
         self.head = frame.position;
@@ -100,10 +101,10 @@ impl Ring {
             self.owners.change(frame.position, record, owner);
         }
         self.order.push_back(frame);
-        self.let_go_of_what_cannot_be_judged();
+        self.drop_frames_with_unknown_owners();
     }
 
-    fn let_go_of_what_cannot_be_judged(&mut self) {
+    fn drop_frames_with_unknown_owners(&mut self) {
         let since = self.owners.since();
         while self
             .order
@@ -114,7 +115,7 @@ impl Ring {
         }
     }
 
-    /// Lets the oldest frames go until at most `bytes` are kept.
+    /// Drops the oldest frames until at most `bytes` are left.
     pub fn shrink_to(&mut self, bytes: usize) {
         while self.bytes > bytes && !self.order.is_empty() {
             self.pop();
@@ -136,11 +137,11 @@ impl Ring {
         }
     }
 
-    /// Forgets every frame and goes on at `head`, of this log or another one.
+    /// Drops every frame and continues at `head`, of this log or of another one.
     pub fn jump(&mut self, epoch: Epoch, head: i64) {
         self.order = VecDeque::new();
         self.bytes = 0;
-        self.owners = Owners::new(head);
+        self.owners = RecordOwners::new(head);
         (self.epoch, self.head, self.base) = (epoch, head, head);
         self.topics.retain(|_, topic| {
             topic.frames = VecDeque::new();
@@ -149,13 +150,13 @@ impl Ring {
         });
     }
 
-    /// Every audience that has readers or frames.
+    /// The audiences with readers or frames.
     #[must_use]
     pub fn audiences(&self) -> FxHashSet<Audience> {
         self.topics.keys().cloned().collect()
     }
 
-    /// Keeps these lanes for one more reader.
+    /// Adds a reader to these topics.
     pub fn subscribe(&mut self, audiences: &[Audience]) {
         let base = self.base;
         for audience in audiences {
@@ -188,37 +189,44 @@ impl Ring {
         }
     }
 
-    /// Hands out the frames of `audiences` after `cursor`, in order, until `sink` will
-    /// not take one and says `false`.
+    /// Passes the frames of `audiences` after `cursor` to `sink`, in order, until it returns `false`
+    /// for one that it does not take.
     pub fn read(
         &self,
+        epoch: &Epoch,
         audiences: &[Audience],
         cursor: i64,
         mut sink: impl FnMut(&Arc<Frame>) -> bool,
-    ) -> Found {
+    ) -> RingRead {
+        if self.epoch != *epoch {
+            return RingRead::OtherLog {
+                epoch: self.epoch.clone(),
+                head: self.head,
+            };
+        }
         let floor = |audience| {
             self.topics
                 .get(audience)
                 .map_or(self.base, |topic| topic.floor)
         };
         if audiences.iter().any(|audience| floor(audience) > cursor) {
-            return Found::Gone;
+            return RingRead::Gone;
         }
         let mut upto = cursor;
         while let Some(frame) = self.next(audiences, upto) {
             if !sink(frame) {
-                return Found::UpTo(upto);
+                return RingRead::UpTo(upto);
             }
             upto = frame.position;
         }
-        Found::UpTo(self.head.max(cursor))
+        RingRead::UpTo(self.head.max(cursor))
     }
 
     /// The first frame of any of `audiences` after `cursor`.
     fn next(&self, audiences: &[Audience], cursor: i64) -> Option<&Arc<Frame>> {
         let first = |audience| {
             let frames = &self.topics.get(audience)?.frames;
-            // Mostly the newest frame is the only new one.
+            // Most often there is no new frame in this topic.
             if frames.back()?.position <= cursor {
                 return None;
             }

@@ -1,4 +1,4 @@
-//! Whoever holds a valid token, by what the token says.
+//! The holder of a valid token.
 
 use std::sync::Arc;
 
@@ -7,26 +7,23 @@ use time::OffsetDateTime;
 use super::caller::{Caller, Role};
 use crate::platform::{BrokerId, TeamId, UserId};
 
-/// Whoever holds a valid token. A token may leave the broker to be looked up.
+/// The holder of a valid token. If the token names no brokerage, it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
     pub user: UserId,
-    /// The tenant, where the token names one.
+    /// The brokerage, if the token names it.
     pub broker: Option<BrokerId>,
-    /// The user's teams: distinct, in the token's order, possibly none.
+    /// Distinct, in the token's order.
     pub teams: Arc<[TeamId]>,
-    /// What the user may do.
     pub role: Role,
-    /// When the token stops being valid.
     pub expires_at: OffsetDateTime,
-    /// The token's own name (`jti`).
+    /// The claim `jti`.
     pub token_id: Option<Arc<str>>,
-    /// What the user is called, where the token says it.
+    /// The user's name, if the token has it.
     pub name: Option<Arc<str>>,
 }
 
 impl Bearer {
-    /// The caller, at this broker.
     #[must_use]
     pub fn caller(self, broker: BrokerId) -> Caller {
         Caller {
@@ -40,10 +37,9 @@ impl Bearer {
     }
 }
 
-/// The bearer of a token that counts.
 #[derive(Clone, Debug)]
 pub struct Identified {
     pub bearer: Bearer,
-    /// The token was looked at closely, and not known from before.
+    /// Whether the token was verified now. Otherwise it was known already.
     pub is_new: bool,
 }

@@ -1,4 +1,4 @@
-//! The caller as everything behind the edge sees it.
+//! The caller of a request, as all other modules see it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,34 +9,31 @@ use time::OffsetDateTime;
 
 use crate::platform::{BrokerId, Principal, TeamId, UserId};
 
-/// The most teams one caller may be on: each is an audience of every stream.
+/// Teams that a user can have. Each is an audience of the user's streams.
 pub const MAX_TEAMS: usize = 64;
 
-/// Whoever holds a valid token.
+/// The holder of a valid token, with their brokerage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The user, within the broker.
     pub user: UserId,
-    /// The tenant. Nothing of another one exists for this caller.
+    /// Other brokerages do not exist for this caller.
     pub broker: BrokerId,
-    /// The user's teams: distinct, in the token's order, possibly none.
+    /// Distinct, in the token's order.
     pub teams: Arc<[TeamId]>,
-    /// What the caller may do.
     pub role: Role,
-    /// When the token stops being valid; streams end then.
+    /// Streams end at this time.
     pub expires_at: OffsetDateTime,
-    /// The token's own name (`jti`), by which it can be revoked.
+    /// The claim `jti`.
     pub token_id: Option<Arc<str>>,
 }
 
 impl Caller {
-    /// Whether the caller is on `team`.
     #[must_use]
     pub fn is_on(&self, team: &TeamId) -> bool {
         self.teams.contains(team)
     }
 
-    /// Whether the caller may publish events of any type to any audience of its broker.
+    /// Whether the caller may publish events of any type to any audience of the brokerage.
     #[must_use]
     pub fn may_publish(&self) -> bool {
         self.role == Role::Service
@@ -48,29 +45,28 @@ impl Caller {
         self.role == Role::Worker
     }
 
-    /// Whether the caller may overrule others: take over locks, see private fields.
+    /// Whether the caller may take over locks and see private fields.
     #[must_use]
     pub fn may_administer(&self) -> bool {
         self.role == Role::Admin
     }
 }
 
-/// What a caller may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// A person at work; the role of a token that names none.
+    /// A person. It is the role of a token without one.
     #[default]
     Agent,
-    /// A person who runs the brokerage.
+    /// A person who administers the brokerage.
     Admin,
     Service,
-    /// A process that carries out tasks.
+    /// A process that runs tasks.
     Worker,
 }
 
 impl Role {
-    /// What kind of caller has this role. An agent who becomes an admin is the same person.
+    /// The kind of caller. An agent who becomes an admin stays the same person.
     #[must_use]
     pub fn principal(self) -> Principal {
         match self {
@@ -80,7 +76,7 @@ impl Role {
         }
     }
 
-    /// The role as tokens write it.
+    /// The role as tokens have it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -98,7 +94,6 @@ impl fmt::Display for Role {
     }
 }
 
-/// A role that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be agent, admin, service or worker")]
 pub struct UnknownRole;

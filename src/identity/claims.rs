@@ -1,4 +1,4 @@
-//! Reading claims: the spellings that exist in the wild, and those configured.
+//! Reads claims, by their usual names and by configured ones.
 
 use std::sync::Arc;
 
@@ -17,20 +17,22 @@ const TEAMS: &[&str] = &["teams", "team_ids", "teamIds", "team_id", "teamId"];
 const ROLE: &[&str] = &["role"];
 const NAME: &[&str] = &["name"];
 
-/// The longest `jti`: it is kept for as long as the token is revoked.
 const MAX_TOKEN_ID_CHARS: usize = 128;
 
-/// Characters of what a user is called; more are cut off.
+/// The rest of a longer name is cut off.
 const MAX_NAME_CHARS: usize = 100;
 
-/// Claims and the names to read them by.
 pub(super) struct Claims<'a> {
     claims: &'a Map<String, Value>,
     names: &'a ClaimNames,
 }
 
-/// A claim and the name it was found by.
-type Found<'a> = (&'a str, &'a Value);
+/// A claim, and the name under which it was found.
+#[derive(Clone, Copy)]
+struct FoundClaim<'a> {
+    name: &'a str,
+    value: &'a Value,
+}
 
 impl<'a> Claims<'a> {
     pub(super) fn new(claims: &'a Map<String, Value>, names: &'a ClaimNames) -> Self {
@@ -51,47 +53,53 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// What the user is called. Nothing depends on it, so whatever is no name is none.
+    /// The user's name. Nothing depends on it, so an invalid one is ignored.
     pub(super) fn name(&self) -> Option<Arc<str>> {
-        let (_, value) = self.first(&self.names.name, NAME)?;
-        let visible = value.as_str()?.split(|c: char| c.is_control());
+        let claim = self.first(&self.names.name, NAME)?;
+        let visible = claim.value.as_str()?.split(|c: char| c.is_control());
         let words = visible.flat_map(str::split_whitespace);
         let name = words.collect::<Vec<_>>().join(" ");
         let name: String = name.chars().take(MAX_NAME_CHARS).collect();
         Some(name.trim_end().into()).filter(|name: &Arc<str>| !name.is_empty())
     }
 
-    fn mapped(&self, names: &'a [String]) -> impl Iterator<Item = Found<'a>> {
-        let value = |name: &'a String| lookup(self.claims, name).map(|value| (&**name, value));
-        names.iter().filter_map(value)
+    fn mapped(&self, names: &'a [String]) -> impl Iterator<Item = FoundClaim<'a>> {
+        let claim = |name: &'a String| {
+            let value = lookup(self.claims, name)?;
+            Some(FoundClaim { name, value })
+        };
+        names.iter().filter_map(claim)
     }
 
-    fn built_in(&self, names: &'a [&'a str]) -> impl Iterator<Item = Found<'a>> {
-        let value = |name: &&'a str| present(self.claims, name).map(|value| (*name, value));
-        names.iter().filter_map(value)
+    fn built_in(&self, names: &'a [&'a str]) -> impl Iterator<Item = FoundClaim<'a>> {
+        let claim = |name: &&'a str| {
+            let value = present(self.claims, name)?;
+            Some(FoundClaim { name, value })
+        };
+        names.iter().filter_map(claim)
     }
 
-    fn first(&self, mapped: &'a [String], built_in: &'a [&'a str]) -> Option<Found<'a>> {
+    fn first(&self, mapped: &'a [String], built_in: &'a [&'a str]) -> Option<FoundClaim<'a>> {
         let found = self.mapped(mapped).next();
         found.or_else(|| self.built_in(built_in).next())
     }
 
-    /// All teams under all spellings. A mapped name replaces the built-in ones, since
-    /// those may mean something else to whoever chose another name.
+    /// The teams of all claims. Configured names replace the built-in ones, which may mean something
+    /// else in such tokens.
     fn teams(&self) -> Result<Arc<[TeamId]>, TokenError> {
-        let mut found: Vec<Found<'_>> = self.mapped(&self.names.teams).collect();
+        let mut found: Vec<FoundClaim<'_>> = self.mapped(&self.names.teams).collect();
         if found.is_empty() {
             found = self.built_in(TEAMS).collect();
         }
         let mut teams = Vec::new();
-        for (name, value) in found {
-            add_teams(&mut teams, (name, value))?;
+        for claim in found {
+            add_teams(&mut teams, claim)?;
         }
         Ok(teams.into())
     }
 
     fn role(&self) -> Result<Role, TokenError> {
-        let Some((name, value)) = self.first(&self.names.role, ROLE) else {
+        let Some(FoundClaim { name, value }) = self.first(&self.names.role, ROLE) else {
             return Ok(Role::default());
         };
         let role = value.as_str();
@@ -113,8 +121,8 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// A name from the configuration: a key as it stands, else a path into objects,
-/// whose keys may themselves contain dots (`https://example.com/claims.team`).
+/// Finds a configured name: as a key, or else as a path into objects. The keys themselves can contain
+/// dots (`https://example.com/claims.team`).
 fn lookup<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let nested = |(dot, _)| {
         let inner = claims.get(&name[..dot])?.as_object()?;
@@ -123,12 +131,12 @@ fn lookup<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     present(claims, name).or_else(|| name.match_indices('.').find_map(nested))
 }
 
-/// A claim that is there; `null` is not.
+/// A claim that is not `null`.
 fn present<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claims.get(name).filter(|value| !value.is_null())
 }
 
-/// A string or a whole number as text.
+/// The text of a string or of a whole number.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -137,36 +145,39 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn id<T: std::str::FromStr<Err = InvalidId>>((name, value): Found<'_>) -> Result<T, TokenError> {
+fn id<T: std::str::FromStr<Err = InvalidId>>(claim: FoundClaim<'_>) -> Result<T, TokenError> {
+    let FoundClaim { name, value } = claim;
     let text = text(value)
         .ok_or_else(|| TokenError::invalid(name, "must be a string or a whole number"))?;
     text.parse()
         .map_err(|e: InvalidId| TokenError::invalid(name, e.to_string()))
 }
 
-/// Teams come as an array, as one id, or as ids with commas between them.
-fn add_teams(teams: &mut Vec<TeamId>, (name, value): Found<'_>) -> Result<(), TokenError> {
-    match value {
-        Value::Array(values) => values
-            .iter()
-            .try_for_each(|value| add_team(teams, (name, value))),
+/// Teams are an array, one id, or ids with commas between them.
+fn add_teams(teams: &mut Vec<TeamId>, claim: FoundClaim<'_>) -> Result<(), TokenError> {
+    let mut add = |value: &Value| {
+        let FoundClaim { name, .. } = claim;
+        add_team(teams, FoundClaim { name, value })
+    };
+    match claim.value {
+        Value::Array(values) => values.iter().try_for_each(add),
         Value::String(list) => list
             .split(',')
             .map(str::trim)
             .filter(|team| !team.is_empty())
-            .try_for_each(|team| add_team(teams, (name, &team.into()))),
-        one => add_team(teams, (name, one)),
+            .try_for_each(|team| add(&team.into())),
+        one => add(one),
     }
 }
 
-fn add_team(teams: &mut Vec<TeamId>, found: Found<'_>) -> Result<(), TokenError> {
-    let team = id(found)?;
+fn add_team(teams: &mut Vec<TeamId>, claim: FoundClaim<'_>) -> Result<(), TokenError> {
+    let team = id(claim)?;
     if teams.contains(&team) {
         return Ok(());
     }
     if teams.len() == MAX_TEAMS {
         let problem = format!("names more than {MAX_TEAMS} teams");
-        return Err(TokenError::invalid(found.0, problem));
+        return Err(TokenError::invalid(claim.name, problem));
     }
     teams.push(team);
     Ok(())
@@ -179,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_what_can_be_read_aloud() {
+    fn a_name_has_only_visible_characters_and_single_spaces() {
         let long = "x".repeat(MAX_NAME_CHARS + 1);
         let names = ClaimNames {
             name: vec!["profile.full".to_owned()],

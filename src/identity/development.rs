@@ -1,4 +1,4 @@
-//! The secret of a service that was given none, on a loopback address.
+//! The secret of a service without a configured one, on a loopback address.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions, Permissions};
@@ -16,17 +16,17 @@ const FILE: &str = "development.secret";
 const SECRET_BYTES: usize = 32;
 const OWNER_ONLY: u32 = 0o600;
 
-/// The development secret kept in `data_dir`; made there if there is none yet.
-/// However many processes ask at once, all get the same.
+/// The development secret in `data_dir`, which is created if there is none. Processes that call this
+/// at the same time get the same one.
 pub fn development_secret(data_dir: &Path) -> Result<Secret, IdentityError> {
     let path = data_dir.join(FILE);
-    read_or_make(&path).map_err(|source| IdentityError::DevelopmentSecret { path, source })
+    read_or_create(&path).map_err(|source| IdentityError::DevelopmentSecret { path, source })
 }
 
-fn read_or_make(path: &Path) -> io::Result<Secret> {
+fn read_or_create(path: &Path) -> io::Result<Secret> {
     match read(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            make(path)?;
+            create(path)?;
             read(path)
         }
         read => read,
@@ -37,7 +37,7 @@ fn read(path: &Path) -> io::Result<Secret> {
     let secret = fs::read_to_string(path)?;
     let secret = secret.trim();
     if secret.len() < SECRET_BYTES {
-        let damaged = "is damaged; delete it and a new one is made";
+        let damaged = "is damaged; delete it, and a new one is created";
         return Err(io::Error::new(ErrorKind::InvalidData, damaged));
     }
     if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
@@ -46,12 +46,12 @@ fn read(path: &Path) -> io::Result<Secret> {
     Ok(Secret::new(secret))
 }
 
-/// Writes a whole file under a name of its own and links it into place: a link,
-/// unlike a rename, never replaces what another process put there first.
-fn make(path: &Path) -> io::Result<()> {
-    let own = path.with_extension(format!("secret.{}", random_hex(8)?));
-    let linked = write(&own).and_then(|()| fs::hard_link(&own, path));
-    let _ = fs::remove_file(&own);
+/// Writes the file under a temporary name, and links it to its own name. Unlike a rename, a link
+/// never replaces the file of another process.
+fn create(path: &Path) -> io::Result<()> {
+    let temporary = path.with_extension(format!("secret.{}", random_hex(8)?));
+    let linked = write(&temporary).and_then(|()| fs::hard_link(&temporary, path));
+    let _ = fs::remove_file(&temporary);
     match linked {
         Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
         _ => Ok(()),
@@ -68,7 +68,7 @@ fn write(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Randomness for a secret: from the operating system, never from the dice.
+/// Secrets use the randomness of the operating system.
 fn random_hex(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     SysRng
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_made_once_and_for_its_owner_alone() {
+    fn a_secret_is_created_once_and_only_its_owner_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let first = development_secret(dir.path()).unwrap();
         let again = development_secret(dir.path()).unwrap();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_that_start_at_once_agree() {
+    fn processes_that_start_at_the_same_time_get_the_same_secret() {
         let dir = tempfile::tempdir().unwrap();
         let secrets: Vec<String> = std::thread::scope(|scope| {
             let ask = || development_secret(dir.path()).unwrap().reveal().to_owned();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_secret_is_refused_and_a_readable_one_is_closed() {
+    fn a_damaged_secret_is_refused_and_wrong_permissions_are_corrected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
         fs::write(&path, "short").unwrap();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_directory_is_an_error_in_words() {
+    fn the_error_of_a_missing_directory_names_the_path() {
         let dir = tempfile::tempdir().unwrap();
         let error = development_secret(&dir.path().join("absent")).unwrap_err();
         assert!(error.to_string().contains("absent/development.secret"));

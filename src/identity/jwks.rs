@@ -1,4 +1,4 @@
-//! Public keys in a JWKS file that may change under the running service.
+//! Public keys in a JWKS file, which can change while the service runs.
 
 mod file;
 
@@ -15,17 +15,17 @@ use tracing::warn;
 use super::error::{KeyProblem, quoted};
 use super::keys::VerificationKey;
 
-/// The most keys a set may have: a token without `kid` is tried against all that fit.
+/// A token without `kid` is checked with every key that fits, so their number is limited.
 const MAX_KEYS: usize = 64;
 
 #[derive(Deserialize)]
-struct Set {
+struct KeySetFields {
     keys: Vec<Value>,
 }
 
-/// A key as the file writes it. Fields that do not matter here are not looked at.
+/// The fields of a key that matter here.
 #[derive(Deserialize)]
-struct Jwk {
+struct JwkFields {
     kty: String,
     kid: Option<String>,
     alg: Option<String>,
@@ -39,9 +39,9 @@ struct Jwk {
     y: Option<String>,
 }
 
-/// The usable keys of a set; the others are skipped with a warning.
+/// The usable keys of a set. The others are logged and skipped.
 pub(super) fn parse(content: &[u8]) -> Result<Arc<[VerificationKey]>, KeyProblem> {
-    let set: Set = serde_json::from_slice(content).map_err(|_| KeyProblem::NotJwks)?;
+    let set: KeySetFields = serde_json::from_slice(content).map_err(|_| KeyProblem::NotJwks)?;
     if set.keys.len() > MAX_KEYS {
         return Err(KeyProblem::TooManyKeys(MAX_KEYS));
     }
@@ -54,8 +54,8 @@ pub(super) fn parse(content: &[u8]) -> Result<Arc<[VerificationKey]>, KeyProblem
 
 fn usable(key: Value) -> Option<VerificationKey> {
     let kid = key.get("kid").and_then(Value::as_str).map(quoted);
-    // The parser's own words could repeat key material.
-    let read = serde_json::from_value::<Jwk>(key).map_err(|_| KeyProblem::UnsupportedKey);
+    // The parser's error is dropped: it could contain key material.
+    let read = serde_json::from_value::<JwkFields>(key).map_err(|_| KeyProblem::UnsupportedKey);
     match read.and_then(|jwk| jwk.key()) {
         Ok(key) => Some(key),
         Err(problem) => {
@@ -65,7 +65,7 @@ fn usable(key: Value) -> Option<VerificationKey> {
     }
 }
 
-impl Jwk {
+impl JwkFields {
     fn key(&self) -> Result<VerificationKey, KeyProblem> {
         self.refuse_other_uses()?;
         let key = VerificationKey::public(&self.decoding_key()?)?.named(self.kid.as_deref());
@@ -100,7 +100,7 @@ impl Jwk {
     }
 }
 
-/// The algorithm of that name. `Ed25519` is the newer name of what `EdDSA` is here.
+/// The algorithm with this name. `Ed25519` is the newer name of `EdDSA`.
 pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
     match name {
         "Ed25519" => Some(Algorithm::EdDSA),

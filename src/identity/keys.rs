@@ -1,4 +1,4 @@
-//! Keys, and which of them may check which token.
+//! Keys, and which of them check which token.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, crypto};
@@ -7,8 +7,8 @@ use super::error::KeyProblem;
 
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// A key and the only algorithms it is ever used with. A public key never lists
-/// an HS algorithm, so that it cannot be taken for a secret.
+/// A key, and the only algorithms that it is used with. A public key never has an HS algorithm, so
+/// that it is never used as a secret.
 #[derive(Clone, Debug)]
 pub(super) struct VerificationKey {
     id: Option<Box<str>>,
@@ -25,7 +25,7 @@ impl VerificationKey {
         }
     }
 
-    /// A public key, if it is of a kind that can be used safely.
+    /// A public key, if it is of a safe kind.
     pub(super) fn public(key: &DecodingKey) -> Result<Self, KeyProblem> {
         let jwk = Jwk::from_decoding_key(key, None).map_err(|_| KeyProblem::UnsupportedKey)?;
         let material = DecodingKey::from_jwk(&jwk).map_err(|_| KeyProblem::UnsupportedKey)?;
@@ -47,7 +47,6 @@ impl VerificationKey {
         })
     }
 
-    /// The same key under the name `id`.
     pub(super) fn named(self, id: Option<&str>) -> Self {
         Self {
             id: id.map(Into::into),
@@ -55,7 +54,7 @@ impl VerificationKey {
         }
     }
 
-    /// The same key for `algorithm` alone, if it is for it at all.
+    /// The same key, restricted to `algorithm`.
     pub(super) fn only_for(self, algorithm: Algorithm) -> Result<Self, KeyProblem> {
         if !self.fits(algorithm) {
             return Err(KeyProblem::WrongAlgorithm);
@@ -78,7 +77,7 @@ impl VerificationKey {
         self.id.is_some()
     }
 
-    fn signed(&self, signed: &Signed<'_>) -> bool {
+    fn verifies(&self, signed: &SignedMessage<'_>) -> bool {
         crypto::verify(
             signed.signature,
             signed.message.as_bytes(),
@@ -89,52 +88,48 @@ impl VerificationKey {
     }
 }
 
-/// What a signature is checked of.
 #[derive(Clone, Copy)]
-pub(super) struct Signed<'a> {
+pub(super) struct SignedMessage<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<&'a str>,
     pub(super) message: &'a str,
     pub(super) signature: &'a str,
 }
 
-/// What came of checking a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum SignatureCheck {
     Good,
-    /// The right key says no.
     Bad,
-    /// There are keys for the algorithm, but none of that name.
+    /// There are keys for the algorithm, but none with the token's `kid`.
     NoSuchKey,
-    /// There is no key for the algorithm.
     NoKeyForAlgorithm,
 }
 
-/// Checks a signature with the keys that may: those with the token's `kid`; where
-/// none has it, those without a name; where the token names none, all that fit.
+/// Checks a signature with the keys that have the token's `kid`. If no key has it, those without a
+/// name are used. For a token without `kid`, all keys that fit are used.
 pub(super) fn check<'k>(
-    signed: &Signed<'_>,
+    signed: &SignedMessage<'_>,
     keys: impl Iterator<Item = &'k VerificationKey>,
-) -> Outcome {
+) -> SignatureCheck {
     let fitting: Vec<&VerificationKey> = keys.filter(|key| key.fits(signed.algorithm)).collect();
     if fitting.is_empty() {
-        return Outcome::NoKeyForAlgorithm;
+        return SignatureCheck::NoKeyForAlgorithm;
     }
     let named = |key: &VerificationKey| signed.key_id.is_some_and(|id| key.is_named(id));
     let any_named = fitting.iter().any(|key| named(key));
-    let may = |key: &&&VerificationKey| match signed.key_id {
+    let is_candidate = |key: &&&VerificationKey| match signed.key_id {
         None => true,
         Some(_) if any_named => named(key),
         Some(_) => !key.has_name(),
     };
-    let mut candidates = fitting.iter().filter(may).peekable();
+    let mut candidates = fitting.iter().filter(is_candidate).peekable();
     if candidates.peek().is_none() {
-        return Outcome::NoSuchKey;
+        return SignatureCheck::NoSuchKey;
     }
-    if candidates.any(|key| key.signed(signed)) {
-        Outcome::Good
+    if candidates.any(|key| key.verifies(signed)) {
+        SignatureCheck::Good
     } else {
-        Outcome::Bad
+        SignatureCheck::Bad
     }
 }
 

@@ -1,4 +1,4 @@
-//! Making tokens, for development and for services that hold the secret.
+//! Creates tokens, for development and for services that have the secret.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::caller::Role;
 use super::settings::Secret;
 use crate::platform::{BrokerId, TeamId, UserId};
 
-/// What a new token shall say.
+/// The content of a new token.
 #[derive(Clone, Debug)]
 pub struct MintRequest {
     /// `sub`
@@ -21,7 +21,7 @@ pub struct MintRequest {
     pub teams: Vec<TeamId>,
     /// `role`
     pub role: Role,
-    /// How long it is valid, from `now`.
+    /// How long the token is valid, from `now` on.
     pub ttl: Duration,
     /// `iat`
     pub now: OffsetDateTime,
@@ -53,7 +53,7 @@ struct NewClaims<'a> {
     aud: Option<&'a str>,
 }
 
-/// A token that says what is asked, signed with HS256.
+/// A token that is signed with HS256.
 #[must_use]
 pub fn mint(secret: &Secret, request: &MintRequest) -> String {
     let iat = request.now.unix_timestamp();

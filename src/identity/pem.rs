@@ -1,4 +1,4 @@
-//! A public key in a PEM file, and the careful reading of key files.
+//! Reads key files, and a public key in PEM.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,10 +9,9 @@ use jsonwebtoken::DecodingKey;
 use super::error::KeyProblem;
 use super::keys::VerificationKey;
 
-/// Far more than any honest file of keys.
 const MAX_KEY_FILE_BYTES: u64 = 256 * 1024;
 
-/// Reads a file of keys whole. Pipes and devices are refused: they could block.
+/// Reads a whole file of keys. It must be a regular file, because pipes and devices can block.
 pub(super) fn read_key_file(path: &Path) -> Result<Vec<u8>, KeyProblem> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(KeyProblem::NotAFile);

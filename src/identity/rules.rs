@@ -1,4 +1,4 @@
-//! When a genuine token counts: its times, its issuer, its audience.
+//! When a token with a correct signature is valid: its times, its issuer, its audience.
 
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
@@ -8,11 +8,10 @@ use super::claims::Claims;
 use super::error::TokenError;
 use super::settings::{ClaimNames, IdentitySettings};
 
-/// How far the issuer's clock may run ahead of ours. It serves `nbf` alone: a
-/// token is never used past its `exp`.
+/// How far the issuer's clock may be ahead. It is for `nbf` alone: a token is never valid after its
+/// `exp`.
 const NBF_LEEWAY: Duration = Duration::seconds(30);
 
-/// What is expected of a genuine token.
 pub(super) struct TokenRules {
     issuers: Vec<String>,
     audiences: Vec<String>,
@@ -28,7 +27,7 @@ impl TokenRules {
         }
     }
 
-    /// The bearer of these claims, if they count now.
+    /// The bearer, if the token is valid now.
     pub(super) fn bearer(
         &self,
         claims: &Map<String, Value>,

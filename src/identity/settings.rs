@@ -1,4 +1,4 @@
-//! What identity is told by the configuration.
+//! Settings.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::error::IdentityError;
 
-/// What identity is told by the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct IdentitySettings {
     /// The secret of HS tokens.
@@ -17,11 +16,10 @@ pub struct IdentitySettings {
     pub public_key_file: Option<PathBuf>,
     /// A JWKS file with public keys, read again when it changes.
     pub jwks_file: Option<PathBuf>,
-    /// Accepted values of `iss`; empty: not checked.
+    /// Accepted values of `iss`. Without any, it is not checked.
     pub issuers: Vec<String>,
-    /// Accepted values of `aud`; empty: not checked.
+    /// Accepted values of `aud`. Without any, it is not checked.
     pub audiences: Vec<String>,
-    /// Claims to look at before the built-in spellings.
     pub claims: ClaimNames,
 }
 
@@ -33,25 +31,24 @@ impl IdentitySettings {
     }
 }
 
-/// Names of claims that are tried before the built-in spellings. A name is first
-/// taken literally, then as a dotted path into nested objects.
+/// Names of claims that are tried before the built-in ones. Each is tried as a key, and then as a
+/// dotted path into nested objects.
 #[derive(Clone, Debug, Default)]
 pub struct ClaimNames {
     pub user: Vec<String>,
     pub broker: Vec<String>,
-    /// Names for the teams. A token that has one of them is not searched for others.
+    /// In a token that has one of these, the built-in names are not used.
     pub teams: Vec<String>,
     pub role: Vec<String>,
-    /// Names for what the user is called.
+    /// For the user's name.
     pub name: Vec<String>,
 }
 
-/// A shared secret that does not show itself.
+/// A shared secret. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// Wraps `secret`.
     #[must_use]
     pub fn new(secret: &str) -> Self {
         Self(secret.into())
@@ -62,7 +59,7 @@ impl Secret {
         &self.0
     }
 
-    /// Says in words why nothing must be signed or checked with it, if so.
+    /// An error if nothing must be signed or checked with it.
     pub fn refuse_unusable(&self) -> Result<(), IdentityError> {
         if self.0.is_empty() {
             return Err(IdentityError::SecretEmpty);
@@ -75,8 +72,7 @@ impl Secret {
 }
 
 impl FromStr for Secret {
-    // An empty one is refused where the verifier is set up: an error of the
-    // flag parser would repeat the value.
+    // An unusable secret is refused later: an error of the flag parser would contain it.
     type Err = Infallible;
 
     fn from_str(secret: &str) -> Result<Self, Infallible> {

@@ -1,9 +1,9 @@
-//! Identity from the outside: settings and tokens in, callers and errors out.
+//! Tests with settings and tokens as input, and callers and errors as output.
 
 mod algorithms;
 mod claims;
 mod hostile;
-mod known;
+mod known_tokens;
 mod rotation;
 
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn jwks(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-/// Claims that are in order, with `changes`; `null` takes one away.
+/// Valid claims with `changes`. `null` removes a claim.
 fn claims(changes: &Value) -> Value {
     let mut claims = json!({ "sub": "u-1", "broker_id": "b-1", "exp": NOW.unix_timestamp() + 60 });
     for (name, value) in changes.as_object().unwrap() {
@@ -93,7 +93,7 @@ fn verifier(settings: &IdentitySettings) -> Verifier {
     Verifier::new(settings, Clock::of(|| NOW)).unwrap()
 }
 
-/// What a verifier with a secret says to these claims, rightly signed.
+/// The result for these claims with a correct signature.
 fn verify_claims(changes: &Value) -> Result<Caller, TokenError> {
     verify_claims_with(&with_secret(), changes)
 }
@@ -106,11 +106,11 @@ fn code(result: Result<Caller, TokenError>) -> &'static str {
     result.expect_err("the token is refused").code()
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that moves only with `forward`.
 #[derive(Clone)]
-struct Hand(Arc<AtomicI64>);
+struct ManualClock(Arc<AtomicI64>);
 
-impl Hand {
+impl ManualClock {
     fn new() -> Self {
         Self(Arc::new(AtomicI64::new(0)))
     }
@@ -120,8 +120,8 @@ impl Hand {
     }
 
     fn clock(&self) -> Clock {
-        let hand = Arc::clone(&self.0);
-        Clock::of(move || NOW + time::Duration::milliseconds(hand.load(Ordering::SeqCst)))
+        let millis = Arc::clone(&self.0);
+        Clock::of(move || NOW + time::Duration::milliseconds(millis.load(Ordering::SeqCst)))
     }
 }
 

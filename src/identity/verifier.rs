@@ -1,4 +1,4 @@
-//! The way from a token to a caller.
+//! Verifies a token.
 
 use std::fmt;
 use std::path::Path;
@@ -15,47 +15,47 @@ use tracing::warn;
 use super::bearer::{Bearer, Identified};
 use super::caller::Caller;
 use super::error::{IdentityError, TokenError, quoted};
-use super::introduction::Introduction;
 use super::jwks::{JwksFile, algorithm};
-use super::keys::{Outcome, Signed, VerificationKey, check};
-use super::known::{KnownTokens, fingerprint};
+use super::keys::{SignatureCheck, SignedMessage, VerificationKey, check};
+use super::known_tokens::{KnownTokens, fingerprint};
 use super::pem::{public_key, read_key_file};
+use super::profile::UserProfile;
 use super::rules::TokenRules;
 use super::settings::{IdentitySettings, Secret};
 use crate::platform::BrokerId;
 use crate::platform::Clock;
 
-/// The longest token that is looked at. Servers and proxies cut headers at 8 KiB.
+/// Servers and proxies limit headers to 8 KiB, too.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// A shorter secret than the hash it feeds can be guessed offline from one token.
+/// A secret that is shorter than the hash can be guessed from one token.
 const MIN_STRONG_SECRET_BYTES: usize = 32;
 
 const NOT_THREE_PARTS: TokenError = TokenError::Malformed("it has not three parts");
 
-/// Checks tokens. Cheap to clone.
+/// Verifies tokens. Cheap to clone.
 #[derive(Clone)]
-pub struct Verifier(Arc<Inner>);
+pub struct Verifier(Arc<VerifierParts>);
 
-struct Inner {
-    /// The secret and the PEM key, which do not change.
+struct VerifierParts {
+    /// The secret and the PEM key. They do not change.
     fixed: Vec<VerificationKey>,
     jwks: Option<JwksFile>,
     rules: TokenRules,
     clock: Clock,
     known: KnownTokens,
-    introductions: OnceLock<mpsc::Sender<Introduction>>,
+    profiles: OnceLock<mpsc::Sender<UserProfile>>,
 }
 
 #[derive(Deserialize)]
-struct Header {
+struct TokenHeader {
     alg: String,
     kid: Option<String>,
     crit: Option<Value>,
 }
 
 impl Verifier {
-    /// Reads the keys, or says in words why they cannot be used.
+    /// Reads the keys.
     pub fn new(settings: &IdentitySettings, clock: Clock) -> Result<Self, IdentityError> {
         jwt_ring::install();
         let fixed = fixed_keys(settings)?;
@@ -65,37 +65,38 @@ impl Verifier {
             return Err(IdentityError::NoKeys);
         }
         let rules = TokenRules::new(settings);
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(VerifierParts {
             fixed,
             jwks,
             rules,
             clock,
             known: KnownTokens::default(),
-            introductions: OnceLock::new(),
+            profiles: OnceLock::new(),
         })))
     }
 
-    /// Whoever comes with a name is introduced here from now on. What does not fit is lost.
-    pub fn introduce(&self, to: mpsc::Sender<Introduction>) {
-        // The first one to ask for introductions gets them.
-        let _ = self.0.introductions.set(to);
+    /// Sends the profiles of users to this channel from now on. A profile is dropped if the channel is
+    /// full.
+    pub fn send_profiles_to(&self, profiles: mpsc::Sender<UserProfile>) {
+        // Only the first channel gets profiles.
+        let _ = self.0.profiles.set(profiles);
     }
 
-    /// The caller who holds `token`, if it is genuine, valid now, and names a broker.
+    /// The caller with this token, if it is valid and names a brokerage.
     pub fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let Identified { bearer, is_new } = self.identify(token)?;
         let broker = bearer.broker.clone();
         let broker = broker.ok_or(TokenError::ClaimMissing("broker_id"))?;
         if is_new {
-            self.present(&bearer, &broker);
+            self.send_profile(&bearer, &broker);
         }
         Ok(bearer.caller(broker))
     }
 
-    /// Tells whoever keeps names that this bearer is here.
-    pub fn present(&self, bearer: &Bearer, broker: &BrokerId) {
-        if let Some(to) = self.0.introductions.get() {
-            let _ = to.try_send(Introduction {
+    /// Sends the profile of a user whose brokerage is known.
+    pub fn send_profile(&self, bearer: &Bearer, broker: &BrokerId) {
+        if let Some(profiles) = self.0.profiles.get() {
+            let _ = profiles.try_send(UserProfile {
                 broker: broker.clone(),
                 user: bearer.user.clone(),
                 teams: Arc::clone(&bearer.teams),
@@ -104,7 +105,7 @@ impl Verifier {
         }
     }
 
-    /// Whoever holds `token`, if it is genuine and valid now.
+    /// The holder of a token, if it is valid.
     pub fn identify(&self, token: &str) -> Result<Identified, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
@@ -116,44 +117,44 @@ impl Verifier {
             let is_new = false;
             return Ok(Identified { bearer, is_new });
         }
-        let bearer = self.look_closely(token)?;
-        known.keep(fingerprint, (keys, now), &bearer);
+        let bearer = self.verify_fully(token)?;
+        known.insert(fingerprint, keys, now, &bearer);
         let is_new = true;
         Ok(Identified { bearer, is_new })
     }
 
-    fn look_closely(&self, token: &str) -> Result<Bearer, TokenError> {
+    fn verify_fully(&self, token: &str) -> Result<Bearer, TokenError> {
         let (message, signature) = token.rsplit_once('.').ok_or(NOT_THREE_PARTS)?;
         let (header, claims) = message.split_once('.').ok_or(NOT_THREE_PARTS)?;
         if claims.contains('.') {
             return Err(NOT_THREE_PARTS);
         }
-        let header: Header = decode_part(header).ok_or(TokenError::Malformed("its header"))?;
+        let header: TokenHeader = decode_part(header).ok_or(TokenError::Malformed("its header"))?;
         self.check_signature(&header.signed(message, signature)?)?;
         let claims = decode_part(claims).ok_or(TokenError::Malformed("its claims"))?;
         self.0.rules.bearer(&claims, self.0.clock.now())
     }
 
-    fn check_signature(&self, signed: &Signed<'_>) -> Result<(), TokenError> {
-        let outcome = match &self.0.jwks {
+    fn check_signature(&self, signed: &SignedMessage<'_>) -> Result<(), TokenError> {
+        let check = match &self.0.jwks {
             Some(jwks) => self.check_with(jwks, signed),
             None => check(signed, self.0.fixed.iter()),
         };
-        match outcome {
-            Outcome::Good => Ok(()),
-            Outcome::Bad => Err(TokenError::SignatureInvalid),
-            Outcome::NoSuchKey => Err(TokenError::KeyUnknown),
-            Outcome::NoKeyForAlgorithm => Err(refused(&format!("{:?}", signed.algorithm))),
+        match check {
+            SignatureCheck::Good => Ok(()),
+            SignatureCheck::Bad => Err(TokenError::SignatureInvalid),
+            SignatureCheck::NoSuchKey => Err(TokenError::KeyUnknown),
+            SignatureCheck::NoKeyForAlgorithm => Err(refused(&format!("{:?}", signed.algorithm))),
         }
     }
 
-    fn check_with(&self, jwks: &JwksFile, signed: &Signed<'_>) -> Outcome {
+    fn check_with(&self, jwks: &JwksFile, signed: &SignedMessage<'_>) -> SignatureCheck {
         let now = self.0.clock.now();
         let mut keys = jwks.keys(now);
         let unknown = |id| !keys.iter().any(|key| key.is_named(id));
         if signed.algorithm.family() != AlgorithmFamily::Hmac && signed.key_id.is_some_and(unknown)
         {
-            keys = jwks.keys_looked_for(now);
+            keys = jwks.keys_after_check(now);
         }
         check(signed, self.0.fixed.iter().chain(keys.iter()))
     }
@@ -165,18 +166,18 @@ impl fmt::Debug for Verifier {
     }
 }
 
-impl Header {
+impl TokenHeader {
     fn signed<'a>(
         &'a self,
         message: &'a str,
         signature: &'a str,
-    ) -> Result<Signed<'a>, TokenError> {
+    ) -> Result<SignedMessage<'a>, TokenError> {
         if self.crit.is_some() {
             return Err(TokenError::Malformed(
                 "its header needs an extension (crit)",
             ));
         }
-        Ok(Signed {
+        Ok(SignedMessage {
             algorithm: algorithm(&self.alg).ok_or_else(|| refused(&self.alg))?,
             key_id: self.kid.as_deref(),
             message,
@@ -189,8 +190,8 @@ fn refused(algorithm: &str) -> TokenError {
     TokenError::AlgorithmRefused(quoted(algorithm))
 }
 
-/// Base64 and JSON. The library's decoder of claims does both; given a part
-/// between two dots, it decodes that part and looks at nothing else.
+/// Decodes Base64 and JSON. The library's decoder of claims does both, for the part between two dots,
+/// and reads nothing else.
 fn decode_part<T: DeserializeOwned>(part: &str) -> Option<T> {
     insecure_decode_claims(format!(".{part}.")).ok()
 }

@@ -1,7 +1,7 @@
-//! What people did, in words, from the log: "Josh changed the list price of 12 Oak St".
+//! The activity list: sentences about events, such as "Josh changed the list price of 12 Oak St".
 //!
-//! The log says what happened, [`names`] what people and records are called, and [`words`] how
-//! one says it. Nothing is kept: a page is made when it is asked for.
+//! [`action`] finds out what an event did, [`names`] looks up the names of people and records, and
+//! [`text`] makes the sentence. Nothing is stored: each request makes its page from the log.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -17,17 +17,16 @@ use crate::platform::Pool;
 use crate::platform::{ModuleName, RecordId, UserId};
 use crate::platform::{PageItems, PageLimit};
 
-mod doing;
+mod action;
 pub mod names;
 pub mod text;
 mod values;
 
 pub use names::Names;
 
-/// Words for what happens to tasks.
+/// The events of tasks that are activity.
 const TASK_TYPES: [&str; 3] = ["ai:task:completed", "ai:task:failed", "ai:task:cancelled"];
 
-/// What was done, for those who ask.
 #[derive(Clone, Debug)]
 pub struct Activity {
     pool: Pool,
@@ -35,47 +34,38 @@ pub struct Activity {
     dice: crate::platform::Dice,
 }
 
-/// Which part of it is asked for.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    /// Only before this place.
+pub struct ActivityListQuery {
     pub before: Option<Cursor>,
-    /// Only of this module.
     pub module: Option<ModuleName>,
-    /// Only of this record of the module.
     pub record: Option<RecordId>,
-    /// Only by this user.
     pub user: Option<UserId>,
-    /// How long the page may be.
     pub limit: PageLimit,
 }
 
-/// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivityError {
-    /// The place is in another log; this one stands here.
-    #[error("the place is in another log")]
-    UnknownPlace(Cursor),
-    /// The database did not answer.
+    /// With the head of this log.
+    #[error("the position belongs to another log")]
+    UnknownPosition(Cursor),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// A page, true at a position.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ActivityPage {
+    /// The head of the log when the page was read.
     pub position: Cursor,
-    /// What was done, from new to old.
+    /// From new to old.
     pub items: PageItems,
-    /// Where the next page begins; none at the beginning of the log.
+    /// The cursor of the next page; none at the beginning of the log.
     pub next: Option<Cursor>,
 }
 
-/// Something that was done. Written as it is: JSON that was told to the letter need not be a value
-/// to others.
+/// An item as JSON. `changes` is copied as published: not every parser accepts all of it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+struct ActivityItem {
     position: String,
     at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +86,6 @@ struct Item {
 }
 
 impl Activity {
-    /// The activity in the log of this database.
     #[must_use]
     pub fn new(pool: Pool, modules: Modules, dice: crate::platform::Dice) -> Self {
         Self {
@@ -106,66 +95,70 @@ impl Activity {
         }
     }
 
-    /// A page of what the caller may know of.
-    pub async fn list(&self, caller: &Caller, asked: &Asked) -> Result<Listed, ActivityError> {
+    /// A page of the activity that the caller may see.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        query: &ActivityListQuery,
+    ) -> Result<ActivityPage, ActivityError> {
         let audiences = audiences(caller);
-        let wanted = ActsQuery {
+        let events = ActsQuery {
             broker: &caller.broker,
             audiences: &audiences,
-            before: asked.before.as_ref().map_or(i64::MAX, |at| at.position),
+            before: query.before.as_ref().map_or(i64::MAX, |at| at.position),
             types: &self.types(),
-            module: asked.module.as_ref(),
-            record: asked.record.as_ref(),
-            user: asked.user.as_ref(),
-            limit: asked.limit.rows(),
-            most_bytes: asked.limit.bytes(),
+            module: query.module.as_ref(),
+            record: query.record.as_ref(),
+            user: query.user.as_ref(),
+            limit: query.limit.rows(),
+            most_bytes: query.limit.bytes(),
         };
         let mut connection = self.pool.acquire().await?;
-        let Some(page) = acts::list(&mut connection, &wanted).await? else {
+        let Some(page) = acts::list(&mut connection, &events).await? else {
             let brokers = std::slice::from_ref(&caller.broker);
             let known = heads::ensure(&mut connection, &self.dice, brokers).await?;
             let (_, head) = known.first().ok_or(sqlx::Error::RowNotFound)?;
-            return Ok(Listed {
+            return Ok(ActivityPage {
                 position: head.epoch.at(head.head),
-                items: PageItems::new(asked.limit),
+                items: PageItems::new(query.limit),
                 next: None,
             });
         };
         let epoch = &page.head.epoch;
         let position = epoch.at(page.head.head);
-        let theirs = asked.before.as_ref().and_then(|at| at.epoch.as_ref());
-        if theirs.is_some_and(|theirs| theirs != epoch) {
-            return Err(ActivityError::UnknownPlace(position));
+        let given = query.before.as_ref().and_then(|at| at.epoch.as_ref());
+        if given.is_some_and(|given| given != epoch) {
+            return Err(ActivityError::UnknownPosition(position));
         }
         let names = Names::of(&page.events, &self.modules);
-        let seen_by = Some(&audiences[..]);
-        let names = names
-            .looked_up(&mut connection, (&caller.broker, seen_by))
-            .await?;
+        let visible_to = Some(&audiences[..]);
+        let names = names.look_up(&mut connection, &caller.broker, visible_to);
+        let names = names.await?;
         let rights = Rights {
             user: caller.user.clone(),
             sees_private: caller.may_administer(),
         };
-        let mut items = PageItems::new(asked.limit);
-        let filled = items.fill(&page.events, |act| {
-            let item = self.item(act, (&names, &rights), &epoch.at(act.position));
+        let mut items = PageItems::new(query.limit);
+        let filled = items.fill(&page.events, |event| {
+            let cursor = epoch.at(event.position);
+            let item = self.item(&event.seen_with(&rights), &names, &cursor);
             serde_json::to_string(&item).unwrap_or_default()
         });
         let has_more = filled.has_more || page.has_more;
-        let last = filled.last.map(|act| epoch.at(act.position));
-        Ok(Listed {
+        let last = filled.last.map(|event| epoch.at(event.position));
+        Ok(ActivityPage {
             items,
             next: last.filter(|_| has_more),
             position,
         })
     }
 
-    fn item(&self, act: &Event, (names, rights): (&Names, &Rights), at: &Cursor) -> Item {
-        let event = act.seen_with(rights);
-        let told = &event.told;
+    /// The item of an event as the reader sees it.
+    fn item(&self, event: &Event, names: &Names, cursor: &Cursor) -> ActivityItem {
+        let told = &event.body;
         let record = told.record_path();
-        Item {
-            position: at.to_string(),
+        ActivityItem {
+            position: cursor.to_string(),
             at: timestamp(event.created_at),
             user_id: told.user.clone(),
             user_name: names.user(told.user.as_ref()).to_owned(),
@@ -173,18 +166,17 @@ impl Activity {
             module: told.module().cloned(),
             record_id: told.record_id().cloned(),
             label: record.and_then(|record| names.label(&record).map(ToOwned::to_owned)),
-            text: names.text(&event, &self.modules),
+            text: names.text(event, &self.modules),
             version: told.version,
             changes: told.changes.clone(),
         }
     }
 
-    /// What counts as done: all that modules say happens to records, locks that were taken over,
-    /// and tasks that ended.
+    /// The types of events that are activity: the verbs of all modules, lost locks, and ended tasks.
     fn types(&self) -> Vec<String> {
         let of_modules = self.modules.iter().flat_map(|module| {
             let verbs = module.verbs().map(|(verb, _)| verb).chain(["unlocked"]);
-            verbs.map(|verb| module.told(verb).to_string())
+            verbs.map(|verb| module.event_type(verb).to_string())
         });
         let of_tasks = TASK_TYPES.iter().map(ToString::to_string);
         of_modules.chain(of_tasks).collect()

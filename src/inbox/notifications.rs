@@ -1,10 +1,10 @@
-//! Notifications: what people are told by name, on every device, until one of them reads it.
+//! Notifications: messages to a user, a team or a brokerage, and which of them each user has read.
 //!
-//! A notification is a row and the event that tells of it, made in one transaction. `book` has
-//! that order of things: the broker's book first, the readers next, the log last. So a number
-//! of unread ones in an event is the number at the event's place, and whoever folds the events
-//! knows what a fresh list says. [`Notifications`] is the way in for requests; the [`notifier`]
-//! makes those that nobody posts.
+//! A notification is a row and an event, written in one transaction. The transaction locks first the
+//! `sequence` of the brokerage, then the rows of the readers, and last the log. So the number of
+//! unread notifications in an event is true at the position of the event, and a client that follows
+//! the events has the same state as a fresh list. [`Notifications`] serves requests; the [`notifier`]
+//! makes notifications from events.
 
 use crate::log::EventCommitter;
 use crate::platform::Pool;
@@ -21,11 +21,11 @@ mod sequence;
 mod unread;
 
 pub use error::NotificationError;
-pub use list::{Asked, Listed};
-pub use notification::{Kind, Level, Notification, System};
-pub use post::{InvalidText, Post, Posted, Text};
+pub use list::{NotificationListQuery, NotificationPage};
+pub use notification::{Level, Notification, NotificationKind, RecordLink, SystemNotice};
+pub use post::{InvalidText, NewNotification, NotificationText, PostedNotification};
 pub use preferences::Preferences;
-pub use read::Unread;
+pub use read::UnreadCount;
 
 #[derive(Clone, Debug)]
 pub struct Notifications {
@@ -34,7 +34,6 @@ pub struct Notifications {
 }
 
 impl Notifications {
-    /// A way to the notifications of this database.
     #[must_use]
     pub fn new(pool: Pool, committer: EventCommitter) -> Self {
         Self { pool, committer }

@@ -1,5 +1,5 @@
-//! Events as those read them who tell people what was done: with what was there before, which no
-//! stream is sent.
+//! Reads events for notifications and activity. They include the previous values of the changed
+//! fields, which no stream gets.
 
 use std::sync::Arc;
 
@@ -11,24 +11,24 @@ use super::read::EventRow;
 use crate::log::event::{Audience, Epoch, Event};
 use crate::platform::{BrokerId, ModuleName, RecordId, UserId};
 
-struct TellingRow {
+struct ActRow {
     row: EventRow,
     previous: Option<String>,
 }
 
-impl TellingRow {
+impl ActRow {
     fn event(self) -> Option<Event> {
         let mut event = self.row.event()?;
         let previous = self.previous.and_then(|p| RawValue::from_string(p).ok());
-        event.told.previous = previous.map(Arc::from);
+        event.body.previous = previous.map(Arc::from);
         Some(event)
     }
 }
 
-/// A record of any query below; each query has a record type of its own.
-macro_rules! telling_row {
+/// Converts a row of either query below; each query has a row type of its own.
+macro_rules! act_row {
     ($r:ident) => {
-        TellingRow {
+        ActRow {
             previous: $r.previous,
             row: EventRow {
                 position: $r.position,
@@ -50,12 +50,13 @@ macro_rules! telling_row {
     };
 }
 
-/// What somebody may want to be told of in `(after, upto]`: ends of tasks, what becomes of locks,
-/// and what others do to somebody's records.
+/// The events in `(after, upto]` that may become notifications: ends of tasks, ends and requests of
+/// locks, and changes of a record by another user than its owner.
 pub async fn notable(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    (after, upto): (i64, i64),
+    after: i64,
+    upto: i64,
 ) -> sqlx::Result<Vec<Event>> {
     let rows = sqlx::query!(
         r#"select position as "position?", audience as "audience?", type as "type?", module, record_id,
@@ -71,32 +72,27 @@ pub async fn notable(
         after,
         upto,
     )
-    .map(|r| telling_row!(r))
+    .map(|r| act_row!(r))
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(TellingRow::event).collect())
+    Ok(rows.into_iter().filter_map(ActRow::event).collect())
 }
 
 #[derive(Clone, Debug)]
 pub struct ActsQuery<'a> {
     pub broker: &'a BrokerId,
     pub audiences: &'a [Audience],
-    /// Only before this position.
     pub before: i64,
     pub types: &'a [String],
-    /// Only of this module.
     pub module: Option<&'a ModuleName>,
-    /// Only of this record of the module.
     pub record: Option<&'a RecordId>,
-    /// Only by this user.
     pub user: Option<&'a UserId>,
-    /// How many at the most.
     pub limit: i64,
-    /// How many bytes at the most, unless it is one act.
+    /// A page has fewer bytes, unless it is a single event.
     pub most_bytes: i64,
 }
 
-/// Acts, from new to old, all of one database snapshot.
+/// Events from new to old, from one database snapshot.
 #[derive(Debug)]
 pub struct Acts {
     pub head: Head,
@@ -104,12 +100,12 @@ pub struct Acts {
     pub has_more: bool,
 }
 
-/// What was done, as far as `wanted.audiences` were told of it; `None` where there is no log.
+/// `None` when the brokerage has no log.
 pub async fn list(
     connection: &mut PgConnection,
-    wanted: &ActsQuery<'_>,
+    query: &ActsQuery<'_>,
 ) -> sqlx::Result<Option<Acts>> {
-    let ids: Vec<_> = wanted.audiences.iter().map(ToString::to_string).collect();
+    let ids: Vec<_> = query.audiences.iter().map(ToString::to_string).collect();
     let rows = sqlx::query!(
         r#"select b.epoch, b.head, b.horizon, e.position as "position?",
                e.audience as "audience?", e.type as "type?", e.module as "module?",
@@ -121,15 +117,15 @@ pub async fn list(
            left join lateral porchlight.acts_page(b.broker_id, $2, $3, $4, $5, $6, $7, $8, $9)
                with ordinality e on true
            where b.broker_id = $1 order by e.ordinality"#,
-        wanted.broker.as_str(),
+        query.broker.as_str(),
         &ids,
-        wanted.before,
-        wanted.types,
-        wanted.module.map(ModuleName::as_str),
-        wanted.record.map(RecordId::as_str),
-        wanted.user.map(UserId::as_str),
-        wanted.limit,
-        wanted.most_bytes,
+        query.before,
+        query.types,
+        query.module.map(ModuleName::as_str),
+        query.record.map(RecordId::as_str),
+        query.user.map(UserId::as_str),
+        query.limit,
+        query.most_bytes,
     )
     .map(|r| {
         let head = Head {
@@ -137,7 +133,7 @@ pub async fn list(
             head: r.head,
             horizon: r.horizon,
         };
-        (head, telling_row!(r))
+        (head, act_row!(r))
     })
     .fetch_all(connection)
     .await?;

@@ -1,36 +1,35 @@
-//! Appending: the last statement of a transaction that changes something.
+//! Appending events: the last statement of a transaction that changes something.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::owners;
 use crate::log::event::{Epoch, Event, NewEvent};
-use crate::platform::BrokerId;
-use crate::platform::Dice;
+use crate::platform::{BrokerId, Dice, ModuleName, RecordId, UserId};
 
-/// What one broker is to be told.
+/// Events for one log.
 #[derive(Debug)]
-pub struct Batch<'a> {
+pub struct EventBatch<'a> {
     pub broker: &'a BrokerId,
-    pub events: Vec<&'a NewEvent>,
+    pub events: &'a [NewEvent],
 }
 
-impl Batch<'_> {
-    /// Whether records have other owners with it.
+impl EventBatch<'_> {
+    /// Whether an event changes the owner of its record.
     #[must_use]
     pub fn has_new_owners(&self) -> bool {
         self.events.iter().any(|event| event.is_new_owner)
     }
 }
 
-/// Where a batch went. It counts only once the transaction is committed.
+/// The positions of a batch. They are valid once the transaction is committed.
 #[derive(Debug, Clone)]
 pub struct Appended {
     pub broker: BrokerId,
     pub epoch: Epoch,
     /// The position of the first event; the others follow without a gap.
     pub first: i64,
-    /// When, on the database's clock.
+    /// The time of the append, on the database's clock.
     pub at: OffsetDateTime,
     pub count: i64,
 }
@@ -42,31 +41,31 @@ impl Appended {
         self.first + self.count - 1
     }
 
-    /// The batch as the log now holds it.
+    /// The batch's events, with their positions.
     pub fn events<'a>(
         &'a self,
-        told: impl IntoIterator<Item = NewEvent> + 'a,
+        bodies: impl IntoIterator<Item = NewEvent> + 'a,
     ) -> impl Iterator<Item = Event> + 'a {
         let positions = self.first..;
-        positions.zip(told).map(|(position, told)| Event {
+        positions.zip(bodies).map(|(position, body)| Event {
             position,
             created_at: self.at,
-            told,
+            body,
         })
     }
 }
 
-/// Appends every batch (one per broker) at the next positions of its log.
+/// Appends every batch (one per brokerage) at the next positions of its log.
 ///
-/// Brokers are locked in the order of their names, so that two appends never wait
-/// for each other; the locks last until the caller's transaction ends.
+/// It locks the brokerages in the order of their ids, so that two appends never wait for each
+/// other. The locks last until the caller's transaction ends.
 pub async fn append(
     connection: &mut PgConnection,
     dice: &Dice,
-    batches: &[Batch<'_>],
+    batches: &[EventBatch<'_>],
 ) -> sqlx::Result<Vec<Appended>> {
     let appended = insert(connection, dice, batches).await?;
-    if batches.iter().any(Batch::has_new_owners) {
+    if batches.iter().any(EventBatch::has_new_owners) {
         owners::pass_on(connection, batches, &appended).await?;
     }
     Ok(appended)
@@ -75,12 +74,12 @@ pub async fn append(
 async fn insert(
     connection: &mut PgConnection,
     dice: &Dice,
-    batches: &[Batch<'_>],
+    batches: &[EventBatch<'_>],
 ) -> sqlx::Result<Vec<Appended>> {
-    let rows = Columns::of(batches);
+    let rows = EventColumns::of(batches);
     let brokers: Vec<_> = batches.iter().map(|b| b.broker.as_str()).collect();
     let epochs: Vec<_> = batches.iter().map(|_| dice.tag(Epoch::LEN)).collect();
-    let counts: Vec<_> = batches.iter().map(|b| len(&b.events)).collect();
+    let counts: Vec<_> = batches.iter().map(|b| len(b.events)).collect();
     let appended = sqlx::query!(
         r#"with wanted as (
                select * from unnest($1::text[], $2::text[], $3::bigint[]) as w(broker_id, epoch, n)
@@ -129,11 +128,11 @@ async fn insert(
     )
     .fetch_all(connection)
     .await?;
-    let named = |id: &str| batches.iter().find(|b| b.broker.as_str() == id);
+    let batch = |id: &str| batches.iter().find(|b| b.broker.as_str() == id);
     Ok(appended
         .into_iter()
         .filter_map(|row| {
-            let broker = named(&row.broker_id)?.broker.clone();
+            let broker = batch(&row.broker_id)?.broker.clone();
             let epoch = Epoch::stored(&row.epoch);
             Some(Appended {
                 broker,
@@ -150,9 +149,9 @@ fn len<T>(items: &[T]) -> i64 {
     i64::try_from(items.len()).unwrap_or(i64::MAX)
 }
 
-/// The events of all batches, a column each, as `unnest` takes them.
+/// The events of all batches as columns, which `unnest` takes.
 #[derive(Default)]
-struct Columns<'a> {
+struct EventColumns<'a> {
     broker: Vec<&'a str>,
     ord: Vec<i64>,
     audience: Vec<String>,
@@ -170,11 +169,11 @@ struct Columns<'a> {
     is_truncated: Vec<bool>,
 }
 
-impl<'a> Columns<'a> {
-    fn of(batches: &'a [Batch<'a>]) -> Self {
+impl<'a> EventColumns<'a> {
+    fn of(batches: &'a [EventBatch<'a>]) -> Self {
         let mut columns = Self::default();
         for batch in batches {
-            for (ord, event) in (1..).zip(&batch.events) {
+            for (ord, event) in (1..).zip(batch.events) {
                 columns.push(batch.broker, ord, event);
             }
         }
@@ -186,12 +185,9 @@ impl<'a> Columns<'a> {
         self.ord.push(ord);
         self.audience.push(event.audience.to_string());
         self.event_type.push(event.event_type.as_str());
-        self.module
-            .push(event.module().map(crate::platform::ModuleName::as_str));
-        self.record
-            .push(event.record_id().map(crate::platform::RecordId::as_str));
-        self.user
-            .push(event.user.as_ref().map(crate::platform::UserId::as_str));
+        self.module.push(event.module().map(ModuleName::as_str));
+        self.record.push(event.record_id().map(RecordId::as_str));
+        self.user.push(event.user.as_ref().map(UserId::as_str));
         self.version.push(event.version);
         self.data
             .push(event.data.as_deref().map(sqlx::types::JsonRawValue::get));
@@ -199,7 +195,7 @@ impl<'a> Columns<'a> {
             .push(event.changes.as_deref().map(sqlx::types::JsonRawValue::get));
         self.private.push(event.private.as_ref().map(|p| p.0.get()));
         let owner = event.owner.as_ref();
-        self.owner.push(owner.map(crate::platform::UserId::as_str));
+        self.owner.push(owner.map(UserId::as_str));
         self.is_new_owner.push(event.is_new_owner);
         let previous = event.previous.as_deref();
         self.previous

@@ -1,102 +1,99 @@
-//! The end of a change: the log is appended to, the change is committed, and told.
+//! The one commit path: append events, commit, notify.
+//!
+//! An event belongs to the transaction of its change. Streams and other instances are notified
+//! after the commit, and only then.
 
-use rustc_hash::FxHashMap;
-use sqlx::{Postgres, Transaction};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Appended, Batch, append};
-use crate::log::event::NewEvent;
-use crate::log::hints::{CommitNotifier, CommittedBatch};
-use crate::platform::BrokerId;
-use crate::platform::Dice;
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use tokio::sync::mpsc;
 
-/// Commits changes and tells of them.
+use super::append::{Appended, EventBatch, append};
+use super::event::{Epoch, Event, NewEvent};
+use super::hints::{ChangeHints, PeerNotifier};
+use crate::platform::{BrokerId, Dice};
+
+/// Committed batches that may wait for the follower. When this many wait, a further commit becomes
+/// a hint.
+const WAITING_BATCHES: usize = 1_024;
+
+/// Appends events to logs, commits them and notifies.
 #[derive(Clone, Debug)]
 pub struct EventCommitter {
     dice: Dice,
-    committed: CommitNotifier,
+    notifier: CommitNotifier,
 }
 
-/// What a transaction has appended, and tells once it is committed.
-#[derive(Debug)]
+/// Events that a transaction has appended and not yet committed.
+#[derive(Debug, Default)]
 pub struct PendingEvents {
-    told: Vec<(Appended, Vec<NewEvent>)>,
+    logs: Vec<PendingLog>,
+}
+
+#[derive(Debug)]
+struct PendingLog {
+    appended: Appended,
+    events: Vec<NewEvent>,
 }
 
 impl PendingEvents {
-    /// The log that was appended to, if anything was.
+    /// The first log that was appended to, if there is one.
     #[must_use]
     pub fn log(&self) -> Option<&Appended> {
-        self.told.first().map(|(log, _)| log)
+        self.logs.first().map(|log| &log.appended)
+    }
+
+    pub(super) fn logs(&self) -> Vec<Appended> {
+        self.logs.iter().map(|log| log.appended.clone()).collect()
     }
 }
 
 impl EventCommitter {
-    /// One who tells as `committed` does.
     #[must_use]
-    pub fn new(dice: Dice, committed: CommitNotifier) -> Self {
-        Self { dice, committed }
+    pub fn new(dice: Dice, notifier: CommitNotifier) -> Self {
+        Self { dice, notifier }
     }
 
-    /// For names of new logs.
+    /// The source of epochs for new logs.
     #[must_use]
     pub fn dice(&self) -> &Dice {
         &self.dice
     }
 
-    /// Appends events, possibly none, to a broker's log, which is the transaction's to its end.
+    /// Appends events, possibly none. The transaction holds the lock on the brokerage's log from
+    /// here to its end.
     pub async fn append(
         &self,
         transaction: &mut Transaction<'_, Postgres>,
         broker: &BrokerId,
         events: Vec<NewEvent>,
     ) -> sqlx::Result<PendingEvents> {
-        let one = (broker.clone(), events);
-        self.append_all(transaction, vec![one]).await
+        let events = BTreeMap::from([(broker.clone(), events)]);
+        self.append_all(transaction, events).await
     }
 
-    /// Appends to many logs; each broker's events in one list.
+    /// Appends to the logs of many brokerages with one statement.
     pub async fn append_all(
         &self,
         transaction: &mut Transaction<'_, Postgres>,
-        mut told: Vec<(BrokerId, Vec<NewEvent>)>,
+        events: BTreeMap<BrokerId, Vec<NewEvent>>,
     ) -> sqlx::Result<PendingEvents> {
-        told.retain(|(_, events)| !events.is_empty());
-        if told.is_empty() {
-            return Ok(PendingEvents { told: Vec::new() });
-        }
-        let batches = told.iter().map(|(broker, events)| Batch {
-            broker,
-            events: events.iter().collect(),
-        });
-        let batches: Vec<_> = batches.collect();
-        let logs = append(transaction, &self.dice, &batches).await?;
-        let mut events: FxHashMap<_, _> = told.into_iter().collect();
-        let of_log = |log: Appended| {
-            let events = events.remove(&log.broker).unwrap_or_default();
-            (log, events)
-        };
-        let told = logs.into_iter().map(of_log).collect();
-        Ok(PendingEvents { told })
+        self.append_on(transaction, events).await
     }
 
-    /// Commits, and tells of what was appended.
+    /// Commits the change with its events, then notifies.
     pub async fn commit(
         &self,
         transaction: Transaction<'_, Postgres>,
         pending: PendingEvents,
     ) -> sqlx::Result<()> {
         transaction.commit().await?;
-        for (log, events) in pending.told {
-            self.committed.tell(CommittedBatch {
-                head: log.head(),
-                epoch: log.epoch.clone(),
-                events: log.events(events).collect(),
-                broker: log.broker,
-            });
-        }
+        self.notify(pending);
         Ok(())
     }
 
+    /// Appends to one log, commits and notifies.
     pub async fn conclude(
         &self,
         mut transaction: Transaction<'_, Postgres>,
@@ -105,5 +102,154 @@ impl EventCommitter {
     ) -> sqlx::Result<()> {
         let pending = self.append(&mut transaction, broker, events).await?;
         self.commit(transaction, pending).await
+    }
+
+    /// Appends events that belong to no other change, commits and notifies.
+    ///
+    /// One statement is a transaction by itself. This saves the round trips of `begin` and
+    /// `commit`. A change of owners needs a second statement and therefore a transaction.
+    pub(super) async fn publish(
+        &self,
+        connection: &mut PgConnection,
+        events: BTreeMap<BrokerId, Vec<NewEvent>>,
+    ) -> sqlx::Result<Vec<Appended>> {
+        let mut all_events = events.values().flatten();
+        if all_events.any(|event| event.is_new_owner) {
+            let mut transaction = connection.begin().await?;
+            let pending = self.append_all(&mut transaction, events).await?;
+            let logs = pending.logs();
+            self.commit(transaction, pending).await?;
+            return Ok(logs);
+        }
+        let pending = self.append_on(connection, events).await?;
+        let logs = pending.logs();
+        self.notify(pending);
+        Ok(logs)
+    }
+
+    async fn append_on(
+        &self,
+        connection: &mut PgConnection,
+        mut events: BTreeMap<BrokerId, Vec<NewEvent>>,
+    ) -> sqlx::Result<PendingEvents> {
+        events.retain(|_, events| !events.is_empty());
+        if events.is_empty() {
+            return Ok(PendingEvents::default());
+        }
+        let batches = events.iter();
+        let batches = batches.map(|(broker, events)| EventBatch { broker, events });
+        let batches: Vec<_> = batches.collect();
+        let appended = append(connection, &self.dice, &batches).await?;
+        let logs = appended.into_iter().map(|appended| PendingLog {
+            events: events.remove(&appended.broker).unwrap_or_default(),
+            appended,
+        });
+        let logs = logs.collect();
+        Ok(PendingEvents { logs })
+    }
+
+    fn notify(&self, pending: PendingEvents) {
+        for PendingLog { appended, events } in pending.logs {
+            self.notifier.notify(CommittedBatch {
+                head: appended.head(),
+                epoch: appended.epoch.clone(),
+                events: appended.events(events).collect(),
+                broker: appended.broker,
+            });
+        }
+    }
+}
+
+/// Events that a transaction of this instance has committed to one log.
+#[derive(Debug)]
+pub struct CommittedBatch {
+    pub broker: BrokerId,
+    pub epoch: Epoch,
+    /// The newest position after these events.
+    pub head: i64,
+    /// Contiguous; the last event is at `head`.
+    pub events: Vec<Event>,
+}
+
+/// Hints for a part of this instance that reads the logs beside the follower.
+#[derive(Clone, Debug)]
+pub struct CommitObserver {
+    pub hints: ChangeHints,
+    /// Commits without an event for which this is true give no hint.
+    pub matters: fn(&Event) -> bool,
+}
+
+/// A part of this instance that needs the events of all logs: the instance's own commits at once,
+/// those of other instances when the follower reads them.
+pub trait LogObserver: std::fmt::Debug + Send + Sync {
+    /// These events are in a brokerage's log. They may come late and more than once.
+    fn saw(&self, broker: &BrokerId, events: &[Event]);
+    /// A brokerage's log has grown by events that this instance does not read.
+    fn missed(&self, broker: &BrokerId);
+    /// Any log may have grown by events that this instance does not read.
+    fn missed_any(&self);
+}
+
+/// Passes committed events to this instance's follower and to the other instances.
+#[derive(Clone, Debug)]
+pub struct CommitNotifier {
+    batches: mpsc::Sender<CommittedBatch>,
+    follower_hints: ChangeHints,
+    peers: PeerNotifier,
+    commit_observer: Option<CommitObserver>,
+    log_observer: Option<Arc<dyn LogObserver>>,
+}
+
+impl CommitNotifier {
+    /// The notifier, and the batches that the follower receives.
+    #[must_use]
+    pub fn new(
+        follower_hints: ChangeHints,
+        peers: PeerNotifier,
+    ) -> (Self, mpsc::Receiver<CommittedBatch>) {
+        let (batches, committed) = mpsc::channel(WAITING_BATCHES);
+        let notifier = Self {
+            batches,
+            follower_hints,
+            peers,
+            commit_observer: None,
+            log_observer: None,
+        };
+        (notifier, committed)
+    }
+
+    #[must_use]
+    pub fn with_commit_observer(self, observer: CommitObserver) -> Self {
+        let commit_observer = Some(observer);
+        Self {
+            commit_observer,
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub fn with_log_observer(self, observer: Arc<dyn LogObserver>) -> Self {
+        let log_observer = Some(observer);
+        Self {
+            log_observer,
+            ..self
+        }
+    }
+
+    /// Never waits: a batch that does not fit into the follower's queue becomes a hint.
+    fn notify(&self, batch: CommittedBatch) {
+        if let Some(observer) = &self.log_observer {
+            observer.saw(&batch.broker, &batch.events);
+        }
+        self.peers.grown(&batch.broker, batch.head);
+        if let Some(CommitObserver { hints, matters }) = &self.commit_observer
+            && batch.events.iter().any(matters)
+        {
+            hints.grown(&batch.broker, batch.head);
+        }
+        if let Err(refused) = self.batches.try_send(batch) {
+            let batch = refused.into_inner();
+            self.follower_hints.grown(&batch.broker, batch.head);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! An event: something that happened, told to one audience, at one position of its broker's log.
+//! An event: something that happened, for one audience, at one position of a brokerage's log.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,14 +17,14 @@ pub mod private;
 pub use cursor::{Cursor, Epoch};
 pub use private::{Private, Rights, set_aside};
 
-/// Who may see an event.
+/// The receivers of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Audience {
     Broker,
     /// The members of one team.
     Team(TeamId),
     User(UserId),
-    /// Those who carry out tasks.
+    /// The brokerage's workers, which carry out tasks.
     Workers,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Audience {
     }
 }
 
-/// A stored audience that no version of this service wrote.
+/// A stored audience that this version cannot read.
 #[derive(Debug, thiserror::Error)]
 #[error("not an audience: {0:?}")]
 pub struct UnknownAudience(String);
@@ -58,35 +58,34 @@ impl FromStr for Audience {
     }
 }
 
-/// What is to be told: an event before it has a place in the log.
+/// The content of an event. In the log it gets a position and a time.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub audience: Audience,
-    /// What kind of event it is.
     pub event_type: EventType,
-    /// The record it is about.
     pub record: Option<(ModuleName, Option<RecordId>)>,
     pub user: Option<UserId>,
     /// The record's version after it.
     pub version: Option<i64>,
-    /// The whole of what is told, on one line.
+    /// JSON on one line.
     pub data: Option<Arc<RawValue>>,
-    /// Only what changed, on one line.
+    /// Only the changed fields, on one line.
     pub changes: Option<Arc<RawValue>>,
-    /// What stands behind each `"[REDACTED]"` in them.
+    /// The values behind each `"[REDACTED]"` in `data` and `changes`.
     pub private: Option<Private>,
-    /// Who owns the record, and may see what is private.
+    /// The record's owner, who may see the private fields.
     pub owner: Option<UserId>,
-    /// From now on they own it, and see what was private in its earlier events too.
+    /// The record has another owner from now on, who also sees the private fields of its earlier
+    /// events.
     pub is_new_owner: bool,
-    /// What changed as it was before, on one line. It is kept in the log, and sent to nobody.
+    /// The previous values of the changed fields, on one line. The log has them; no stream gets
+    /// them.
     pub previous: Option<Arc<RawValue>>,
-    /// It was too large to be told with its data.
+    /// It was too large, so that its data was removed.
     pub is_truncated: bool,
 }
 
 impl NewEvent {
-    /// An event of this type, of which nothing more is known yet.
     #[must_use]
     pub fn new(audience: Audience, event_type: EventType) -> Self {
         Self {
@@ -105,14 +104,12 @@ impl NewEvent {
         }
     }
 
-    /// The same, about this record.
     #[must_use]
     pub fn about(self, record: &RecordPath) -> Self {
         let record = Some((record.module.clone(), Some(record.id.clone())));
         Self { record, ..self }
     }
 
-    /// The same, done by this user.
     #[must_use]
     pub fn by(self, user: &UserId) -> Self {
         let user = Some(user.clone());
@@ -125,20 +122,17 @@ impl NewEvent {
         Self { data, ..self }
     }
 
-    /// The record, if it is about one.
     #[must_use]
     pub fn record_path(&self) -> Option<RecordPath> {
         let (module, id) = self.record.clone()?;
         Some(RecordPath { module, id: id? })
     }
 
-    /// The record's module, if it is about one.
     #[must_use]
     pub fn module(&self) -> Option<&ModuleName> {
         self.record.as_ref().map(|(module, _)| module)
     }
 
-    /// The record's id, if it is about one.
     #[must_use]
     pub fn record_id(&self) -> Option<&RecordId> {
         self.record.as_ref().and_then(|(_, id)| id.as_ref())
@@ -148,54 +142,51 @@ impl NewEvent {
 /// An event in the log.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Its place in its broker's log, from 1.
+    /// Counts from 1 in each log.
     pub position: i64,
-    /// When it was appended, on the database's clock.
+    /// The time of the append, on the database's clock.
     pub created_at: OffsetDateTime,
-    pub told: NewEvent,
+    pub body: NewEvent,
 }
 
-/// Who sees a record, and since which event.
+/// The audience of a record, and the event that set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct RecordAudience {
     pub audience: Audience,
-    /// The position of the event that says so; 0 where the log knows nothing of the record.
+    /// The position of the event; 0 when the log has no event of the record.
     pub position: i64,
 }
 
 impl Event {
-    /// What it says of who sees its record. Who is told of the end of a lock was told of its
-    /// beginning, which says nothing of who sees the record by then.
+    /// The audience that this event sets for its record. An event for one user does not set it,
+    /// and the end of a lock does not either: its audience is that of the lock's beginning.
     #[must_use]
-    pub fn shows(&self) -> Option<(RecordPath, Shown)> {
-        let record = self.told.record_path()?;
-        let audience = &self.told.audience;
-        let is_end_of_lock = self.told.event_type.as_str().ends_with(":unlocked");
-        let says = !is_end_of_lock && !matches!(audience, Audience::User(_));
-        says.then(|| {
-            let shown = Shown {
-                audience: audience.clone(),
-                position: self.position,
-            };
-            (record, shown)
-        })
+    pub fn record_audience(&self) -> Option<(RecordPath, RecordAudience)> {
+        let record = self.body.record_path()?;
+        let audience = self.body.audience.clone();
+        let is_end_of_lock = self.body.event_type.as_str().ends_with(":unlocked");
+        if is_end_of_lock || matches!(audience, Audience::User(_)) {
+            return None;
+        }
+        let position = self.position;
+        Some((record, RecordAudience { audience, position }))
     }
 
-    /// The event as this reader sees it.
+    /// The event as a reader with these rights sees it.
     #[must_use]
     pub fn seen_with(&self, rights: &Rights) -> Cow<'_, Self> {
-        match &self.told.private {
-            Some(_) if rights.reach(self.told.owner.as_ref()) => Cow::Owned(self.unmasked()),
+        match &self.body.private {
+            Some(_) if rights.allow(self.body.owner.as_ref()) => Cow::Owned(self.unmasked()),
             _ => Cow::Borrowed(self),
         }
     }
 
-    /// The event with its private fields, for those who may see them.
+    /// The event with its private fields.
     #[must_use]
     pub fn unmasked(&self) -> Self {
         let mut event = self.clone();
-        if let Some(private) = event.told.private.take() {
-            for object in [&mut event.told.data, &mut event.told.changes] {
+        if let Some(private) = event.body.private.take() {
+            for object in [&mut event.body.data, &mut event.body.changes] {
                 *object = object.take().map(|o| private.put_into(&o).unwrap_or(o));
             }
         }
@@ -227,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_no_other_audience_whatever_they_are_called() {
+    fn a_user_is_no_other_audience_whatever_the_id_is() {
         for id in ["broker", "workers", "team:a", "user:a", "a|team:b", ":"] {
             let user = Audience::User(id.parse().unwrap());
             assert_eq!(user.to_string().parse::<Audience>().unwrap(), user, "{id}");

@@ -1,4 +1,4 @@
-//! Where the logs of brokers stand.
+//! The head of each brokerage's log.
 
 use sqlx::PgConnection;
 
@@ -6,20 +6,20 @@ use crate::log::event::Epoch;
 use crate::platform::BrokerId;
 use crate::platform::Dice;
 
-/// Where one broker's log stands.
+/// The ends of one log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_field_names,
-    reason = "the head of a log is what everyone calls it"
+    reason = "head is the usual name of the newest position"
 )]
 pub struct Head {
     pub epoch: Epoch,
     pub head: i64,
-    /// Positions up to here are gone.
+    /// Retention has removed the positions up to here.
     pub horizon: i64,
 }
 
-/// The heads of those of `brokers` that have a log.
+/// The heads of the logs. A brokerage without a log is left out.
 pub async fn read(
     connection: &mut PgConnection,
     brokers: &[BrokerId],
@@ -45,7 +45,7 @@ pub async fn read(
         .collect())
 }
 
-/// The heads of `brokers`, with a new, empty log for each that had none.
+/// The heads of the logs. A brokerage without a log gets an empty one.
 pub async fn ensure(
     connection: &mut PgConnection,
     dice: &Dice,

@@ -1,18 +1,15 @@
-//! Keys of requests: the same key and body gets the first answer again.
+//! Idempotency keys: a request with the same key and body gets the first answer again.
 //!
-//! A key belongs to one caller and one operation. All that it depends on are columns of their own,
-//! so that no two keys can be written alike.
+//! A key belongs to one caller and one operation. Each part of it has its own column, so that no
+//! two keys have the same text.
 
 use sqlx::PgConnection;
 
-use super::Appended;
 use crate::log::event::Epoch;
 use crate::platform::{BrokerId, Principal, UserId};
 
-/// How long a key is remembered.
 pub const REMEMBERED_HOURS: i32 = 24;
 
-/// What a key is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     PublishEvents,
@@ -20,7 +17,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The operation as the table has it.
+    /// The operation's text in the table.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,20 +27,18 @@ impl Operation {
     }
 }
 
-/// What makes a key unique.
+/// The parts that make a key unique.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IdempotencyKeyId {
     pub broker: BrokerId,
-    /// What kind of caller it is.
     pub principal: Principal,
     pub user: UserId,
-    /// What the caller asked for.
     pub operation: Operation,
-    /// What the caller calls the request.
+    /// The caller's name for the request.
     pub name: String,
 }
 
-/// A caller's key and the fingerprint of what it stands for.
+/// A key and the hash of its request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IdempotencyKey {
     pub id: IdempotencyKeyId,
@@ -51,9 +46,9 @@ pub struct IdempotencyKey {
     pub body_hash: Vec<u8>,
 }
 
-/// What a key that was taken before stands for.
+/// The stored answer to a key that was used before.
 #[derive(Debug)]
-pub struct Taken {
+pub struct StoredAnswer {
     /// SHA-256 of the first request.
     pub body_hash: Vec<u8>,
     pub epoch: Epoch,
@@ -61,8 +56,17 @@ pub struct Taken {
     pub count: i64,
 }
 
-/// What makes keys unique, a column each, as `unnest` takes them.
-struct Columns<'a> {
+/// The answer to a claimed key.
+#[derive(Debug)]
+pub struct KeyAnswer<'a> {
+    pub key: &'a IdempotencyKey,
+    pub epoch: &'a Epoch,
+    pub first: i64,
+    pub count: i64,
+}
+
+/// Keys as columns, which `unnest` takes.
+struct KeyColumns<'a> {
     brokers: Vec<&'a str>,
     principals: Vec<&'a str>,
     users: Vec<&'a str>,
@@ -70,7 +74,7 @@ struct Columns<'a> {
     names: Vec<&'a str>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> KeyColumns<'a> {
     fn of(keys: &[&'a IdempotencyKeyId]) -> Self {
         let column =
             |value: fn(&'a IdempotencyKeyId) -> &'a str| keys.iter().copied().map(value).collect();
@@ -84,15 +88,15 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Claims keys (sorted, distinct) for this transaction and says which were free.
+/// Claims keys (sorted, distinct) for this transaction and returns which were free.
 ///
-/// Waits for a transaction that is about to take the same key: its outcome decides.
+/// Waits when another transaction has claimed one of them and has not ended.
 pub async fn claim(
     connection: &mut PgConnection,
     keys: &[&IdempotencyKey],
 ) -> sqlx::Result<Vec<bool>> {
     let ids: Vec<_> = keys.iter().map(|key| &key.id).collect();
-    let columns = Columns::of(&ids);
+    let columns = KeyColumns::of(&ids);
     let hashes: Vec<_> = keys.iter().map(|k| k.body_hash.clone()).collect();
     let claimed = sqlx::query!(
         r#"with claimed as (
@@ -128,11 +132,11 @@ pub async fn claim(
     Ok(claimed.into_iter().map(|key| key.is_ours).collect())
 }
 
-/// What a key stands for that could not be claimed.
+/// The answer to a key that was not free.
 pub async fn taken(
     connection: &mut PgConnection,
     key: &IdempotencyKeyId,
-) -> sqlx::Result<Option<Taken>> {
+) -> sqlx::Result<Option<StoredAnswer>> {
     let row = sqlx::query!(
         "select body_hash, epoch, first_position, event_count from porchlight.idempotency_keys
          where broker_id = $1 and principal = $2 and user_id = $3 and operation = $4 and key = $5",
@@ -144,7 +148,7 @@ pub async fn taken(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| Taken {
+    Ok(row.map(|row| StoredAnswer {
         body_hash: row.body_hash,
         epoch: Epoch::stored(&row.epoch),
         first: row.first_position,
@@ -152,16 +156,16 @@ pub async fn taken(
     }))
 }
 
-/// Keeps the answer to a claimed key, in the transaction that claimed it.
-pub async fn keep(
-    connection: &mut PgConnection,
-    answers: &[(&IdempotencyKey, Appended)],
-) -> sqlx::Result<()> {
-    let ids: Vec<_> = answers.iter().map(|(key, _)| &key.id).collect();
-    let columns = Columns::of(&ids);
-    let epochs: Vec<_> = answers.iter().map(|(_, a)| a.epoch.as_str()).collect();
-    let firsts: Vec<_> = answers.iter().map(|(_, a)| a.first).collect();
-    let counts: Vec<_> = answers.iter().map(|(_, a)| a.count).collect();
+/// Stores the answers to claimed keys, in the transaction that claimed them.
+pub async fn keep(connection: &mut PgConnection, answers: &[KeyAnswer<'_>]) -> sqlx::Result<()> {
+    if answers.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = answers.iter().map(|answer| &answer.key.id).collect();
+    let columns = KeyColumns::of(&ids);
+    let epochs: Vec<_> = answers.iter().map(|a| a.epoch.as_str()).collect();
+    let firsts: Vec<_> = answers.iter().map(|a| a.first).collect();
+    let counts: Vec<_> = answers.iter().map(|a| a.count).collect();
     sqlx::query!(
         "update porchlight.idempotency_keys k
          set epoch = a.epoch, first_position = a.first, event_count = a.n
@@ -184,7 +188,7 @@ pub async fn keep(
     Ok(())
 }
 
-/// Forgets keys that are past their time, a few at once; says how many.
+/// Deletes up to `limit` expired keys and returns how many.
 pub async fn forget_old(connection: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "delete from porchlight.idempotency_keys

@@ -1,4 +1,4 @@
-//! What the log last said in one field of a record, which people know the record by.
+//! The last value of a record's label field in the log.
 
 use futures_util::TryStreamExt;
 use serde_json::value::RawValue;
@@ -7,44 +7,43 @@ use sqlx::PgConnection;
 use crate::log::event::Audience;
 use crate::platform::{BrokerId, RecordPath};
 
-/// Events of a record that are looked at: its newest, and its first, which told all of it.
+/// Events of a record that are searched: its newest, and its first, which had all fields.
 const NEWEST: i64 = 200;
 const FIRST: i64 = 5;
-/// Candidates of a record: the field may stand in another object than the outermost.
+/// Candidates of a record. The field may be in a nested object, which does not count.
 const CANDIDATES: i64 = 3;
 
 #[derive(Debug)]
-pub struct Question<'a> {
+pub struct LabelQuery<'a> {
     pub broker: &'a BrokerId,
-    /// As far as these were told of it; none: everybody.
+    /// Only events for these audiences; `None`: all events.
     pub seen_by: Option<&'a [Audience]>,
-    /// Records, and the field of each.
+    /// The records, and the label field of each.
     pub records: &'a [(&'a RecordPath, &'a str)],
 }
 
-/// What an event said of a record: objects that have the field somewhere.
+/// The objects of one event that contain the field at any depth.
 #[derive(Debug)]
-pub struct Told {
-    /// Which of the records that were asked for.
-    pub of: usize,
+pub struct LabelCandidates {
+    /// The index of the record in the query.
+    pub record: usize,
     pub objects: Vec<Box<RawValue>>,
 }
 
-/// Candidates for every record, the newest first. Each is shown to `see` and let go of before the
-/// next one is read: all together can be large.
+/// Passes the candidates of every record to `see`, the newest first. It keeps one at a time in
+/// memory, because all of them together can be large.
 ///
-/// The text is searched, not the JSON: what was published is kept to the letter, and Postgres
-/// refuses to look into some of it.
+/// It searches text instead of JSON, because Postgres cannot parse all JSON that the log accepts.
 pub async fn find(
     connection: &mut PgConnection,
-    question: &Question<'_>,
-    mut see: impl FnMut(Told),
+    query: &LabelQuery<'_>,
+    mut see: impl FnMut(LabelCandidates),
 ) -> sqlx::Result<()> {
-    let records = question.records.iter();
+    let records = query.records.iter();
     let modules: Vec<_> = records.clone().map(|(r, _)| r.module.as_str()).collect();
     let ids: Vec<_> = records.clone().map(|(r, _)| r.id.as_str()).collect();
     let keys: Vec<_> = records.map(|(_, field)| format!("\"{field}\":")).collect();
-    let seen_by = question.seen_by;
+    let seen_by = query.seen_by;
     let seen_by: Option<Vec<_>> = seen_by.map(|by| by.iter().map(ToString::to_string).collect());
     let mut rows = sqlx::query!(
         r#"select r.ord as "ord!", e.changes, e.data
@@ -66,7 +65,7 @@ pub async fn find(
                order by e.position desc limit $8
            ) e
            order by r.ord, e.position desc"#,
-        question.broker.as_str(),
+        query.broker.as_str(),
         &modules as &[&str],
         &ids as &[&str],
         &keys,
@@ -79,8 +78,8 @@ pub async fn find(
     let raw = |json: Option<String>| json.and_then(|json| RawValue::from_string(json).ok());
     while let Some(row) = rows.try_next().await? {
         let objects = [row.changes, row.data].into_iter().filter_map(raw);
-        see(Told {
-            of: usize::try_from(row.ord - 1).unwrap_or_default(),
+        see(LabelCandidates {
+            record: usize::try_from(row.ord - 1).unwrap_or_default(),
             objects: objects.collect(),
         });
     }

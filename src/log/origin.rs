@@ -1,11 +1,11 @@
-//! Recognising a copy: a log restored from a backup gets new epochs, so that a
-//! cursor from the lost future is answered with a reset and not with silence.
+//! Detects a restored database. Its logs get new epochs, so that a cursor from after the backup
+//! gets a reset instead of silence.
 
 use sqlx::PgConnection;
 
 use crate::platform::Pool;
 
-/// Renews every epoch when the database is a copy. Run at start, before anyone reads.
+/// Renews every epoch when the database is a copy. Runs at start, before anything reads the log.
 pub async fn renew_epochs_of_copy(pool: &Pool) -> sqlx::Result<()> {
     let mut connection = pool.acquire().await?;
     match renew_epochs_of_a_copy(&mut connection).await {
@@ -14,17 +14,15 @@ pub async fn renew_epochs_of_copy(pool: &Pool) -> sqlx::Result<()> {
              failover): cursors from before get a reset"
         ),
         Ok(false) => {}
-        // Some hosted databases do not let anyone ask.
+        // Some hosted databases do not allow the query.
         Err(error) => {
-            tracing::warn!(%error, "cannot tell a restored database from its original");
+            tracing::warn!(%error, "it is unknown whether this database is a restored copy");
         }
     }
     Ok(())
 }
 
-/// Renews every epoch when this database is not the one that wrote the log.
-///
-/// Says whether it did.
+/// Returns whether epochs were renewed.
 async fn renew_epochs_of_a_copy(connection: &mut PgConnection) -> sqlx::Result<bool> {
     let renewed = sqlx::query_scalar!(
         r#"with here as (

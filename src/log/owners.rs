@@ -1,15 +1,16 @@
-//! Whose the private fields of earlier events are, when a record gets another owner.
+//! A record gets another owner: the new owner sees the private fields of its earlier events.
 
 use sqlx::PgConnection;
 
-use super::{Appended, Batch};
+use super::{Appended, EventBatch};
+use crate::platform::UserId;
 
-/// Gives what is private in the earlier events of records to those who own them from now on.
+/// Sets the new owner in the earlier events of the records.
 ///
-/// It is part of appending: whoever reads the log at its new head finds no former owner in it.
+/// This is a part of appending, so that no reader of the log at its new head sees a former owner.
 pub(super) async fn pass_on(
     connection: &mut PgConnection,
-    batches: &[Batch<'_>],
+    batches: &[EventBatch<'_>],
     appended: &[Appended],
 ) -> sqlx::Result<()> {
     let changes = OwnerChanges::of(batches, appended);
@@ -38,7 +39,7 @@ pub(super) async fn pass_on(
     .map(drop)
 }
 
-/// The events that tell of another owner, a column each, as `unnest` takes them.
+/// The events that change an owner, as columns, which `unnest` takes.
 #[derive(Default)]
 struct OwnerChanges<'a> {
     broker: Vec<&'a str>,
@@ -49,11 +50,11 @@ struct OwnerChanges<'a> {
 }
 
 impl<'a> OwnerChanges<'a> {
-    fn of(batches: &'a [Batch<'_>], appended: &'a [Appended]) -> Self {
+    fn of(batches: &'a [EventBatch<'_>], appended: &'a [Appended]) -> Self {
         let mut changes = Self::default();
         for batch in batches.iter().filter(|batch| batch.has_new_owners()) {
-            let place = appended.iter().find(|log| log.broker == *batch.broker);
-            for (position, event) in (place.map_or(0, |log| log.first)..).zip(&batch.events) {
+            let log = appended.iter().find(|log| log.broker == *batch.broker);
+            for (position, event) in (log.map_or(0, |log| log.first)..).zip(batch.events) {
                 let (Some(module), Some(record)) = (event.module(), event.record_id()) else {
                     continue;
                 };
@@ -62,9 +63,7 @@ impl<'a> OwnerChanges<'a> {
                     changes.module.push(module.as_str());
                     changes.record.push(record.as_str());
                     let owner = event.owner.as_ref();
-                    changes
-                        .owner
-                        .push(owner.map(crate::platform::UserId::as_str));
+                    changes.owner.push(owner.map(UserId::as_str));
                     changes.position.push(position);
                 }
             }

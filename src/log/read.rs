@@ -1,4 +1,4 @@
-//! Reading the log back: for the follower, for replay and for history.
+//! Reads the log for the follower, for replay and for history.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use super::Head;
 use crate::log::event::{Audience, Epoch, Event, NewEvent, Private};
 use crate::platform::{BrokerId, EventType, ModuleName, RecordId, UserId};
 
-/// How many events a page for few audiences has.
+/// Events of a page for few audiences.
 const PAGE_EVENTS: i64 = 256;
-/// How many bytes of events a page for replay has, or one event, and a step of the follower.
+/// Bytes of a page for replay or of a step of the follower, unless it is a single event.
 const PAGE_BYTES: i64 = 1 << 20;
-/// How many positions a page for many audiences spans.
+/// Positions that a page for many audiences spans.
 const WIDE_PAGE_POSITIONS: i64 = 1_024;
-/// Up to here each audience is looked up by itself; beyond, the log is read in order.
+/// Up to this many audiences, each is looked up in an index. For more, the log is read in order.
 const FEW_AUDIENCES: usize = 8;
 
-/// A row of the log; beside a broker without matching events, all of it is null.
+/// A row of the log. A brokerage without matching events has one row with only nulls.
 #[derive(Default)]
 pub(super) struct EventRow {
     pub(super) position: Option<i64>,
@@ -45,7 +45,7 @@ impl EventRow {
                 .map(Arc::from)
         };
         let record = self.record_id.and_then(|id| RecordId::parse(&id).ok());
-        let told = NewEvent {
+        let body = NewEvent {
             audience: self.audience?.parse().ok()?,
             event_type: EventType::parse(&self.r#type?).ok()?,
             record: self
@@ -64,12 +64,12 @@ impl EventRow {
         Some(Event {
             position: self.position?,
             created_at: self.created_at?,
-            told,
+            body,
         })
     }
 }
 
-/// Everything of `broker` after `position`, up to `limit` events, or fewer that are large.
+/// The events after `position`, at most `limit`, or fewer when they are large.
 pub async fn after(
     connection: &mut PgConnection,
     broker: &BrokerId,
@@ -93,38 +93,36 @@ pub async fn after(
     Ok(rows.into_iter().filter_map(EventRow::event).collect())
 }
 
-/// Which way a page goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     Forward,
     Backward,
 }
 
-/// What a page is to hold.
+/// The events that a page is to have.
 #[derive(Clone, Debug)]
-pub struct Want<'a> {
+pub struct PageQuery<'a> {
     pub broker: &'a BrokerId,
     pub audiences: &'a [Audience],
-    /// Only events beyond this position: after it, or before it.
+    /// Only events after this position (forward) or before it (backward).
     pub beyond: i64,
     pub direction: Direction,
-    /// `like` patterns of types; none: all.
+    /// `like` patterns of types; `None`: all types.
     pub types: Option<&'a [String]>,
-    /// `module/record` pairs; none: all.
+    /// `module/record` pairs; `None`: all records.
     pub records: Option<&'a [String]>,
-    /// How many events at the most.
     pub limit: i64,
-    /// How many bytes at the most, unless it is one event.
+    /// A page has fewer bytes, unless it is a single event.
     pub most_bytes: i64,
 }
 
-/// A page of the log, all of one database snapshot.
+/// A page of the log, from one database snapshot.
 #[derive(Debug)]
-pub struct Page {
+pub struct LogPage {
     pub head: Head,
-    /// The events, in the order asked for.
+    /// In the order of the query.
     pub events: Vec<Event>,
-    /// Whether there was no more to find.
+    /// Whether no more events match.
     pub is_last: bool,
 }
 
@@ -135,7 +133,7 @@ struct PageRow {
     row: EventRow,
 }
 
-/// A record of either page query; each query has a record type of its own.
+/// Converts a row of either page query; each query has a row type of its own.
 macro_rules! page_row {
     ($r:ident) => {
         PageRow {
@@ -162,7 +160,7 @@ macro_rules! page_row {
     };
 }
 
-/// The pages differ in the function that reads them, which has the broker's log as `b`.
+/// The queries differ in the function that reads the page.
 macro_rules! page_query {
     ($connection:expr, $from:literal, $broker:expr, $($argument:expr),+ $(,)?) => {
         sqlx::query!(
@@ -184,38 +182,41 @@ macro_rules! page_query {
     };
 }
 
-/// A page of a few audiences' events; `None` when the broker has no log.
-pub async fn page(connection: &mut PgConnection, want: &Want<'_>) -> sqlx::Result<Option<Page>> {
-    let ids: Vec<_> = want.audiences.iter().map(ToString::to_string).collect();
+/// A page for few audiences. `None` when the brokerage has no log.
+pub async fn page(
+    connection: &mut PgConnection,
+    query: &PageQuery<'_>,
+) -> sqlx::Result<Option<LogPage>> {
+    let ids: Vec<_> = query.audiences.iter().map(ToString::to_string).collect();
     let rows = page_query!(
         connection,
         "porchlight.events_page(b.broker_id, $2, $3, $4, $5, $6, $7, $8)",
-        want.broker.as_str(),
+        query.broker.as_str(),
         &ids,
-        want.beyond,
-        want.direction == Direction::Backward,
-        want.types as Option<&[String]>,
-        want.records as Option<&[String]>,
-        want.limit,
-        want.most_bytes,
+        query.beyond,
+        query.direction == Direction::Backward,
+        query.types as Option<&[String]>,
+        query.records as Option<&[String]>,
+        query.limit,
+        query.most_bytes,
     );
-    Ok(gathered(rows, want.limit))
+    Ok(log_page(rows, query.limit))
 }
 
-/// The last events that somebody would be told.
+/// The last events that a stream would carry.
 #[derive(Clone, Copy, Debug)]
 pub struct LastEvents<'a> {
     pub broker: &'a BrokerId,
     pub audiences: &'a [Audience],
-    /// `like` patterns of types; none: all.
+    /// `like` patterns of types; `None`: all types.
     pub types: Option<&'a [String]>,
-    /// `module/record` pairs; none: all.
+    /// `module/record` pairs; `None`: all records.
     pub records: Option<&'a [String]>,
     pub count: i64,
 }
 
-/// The position before the first of the last events; the head where there are none. Only
-/// positions are read: their number is bounded, and the bytes of so many events are not.
+/// The position before the first of the last events, or the head when there are none. It reads
+/// only positions, because the bytes of so many events have no limit.
 pub async fn before_last(
     connection: &mut PgConnection,
     last: &LastEvents<'_>,
@@ -235,7 +236,7 @@ pub async fn before_last(
     Ok(position.fetch_optional(connection).await?.unwrap_or(0))
 }
 
-fn gathered(rows: Vec<PageRow>, limit: i64) -> Option<Page> {
+fn log_page(rows: Vec<PageRow>, limit: i64) -> Option<LogPage> {
     let first = rows.first()?;
     let epoch = Epoch::stored(&first.epoch);
     let head = Head {
@@ -246,7 +247,7 @@ fn gathered(rows: Vec<PageRow>, limit: i64) -> Option<Page> {
     let is_cut = rows.len() > 1 && rows.last().is_some_and(|last| last.row.position.is_none());
     let events: Vec<_> = rows.into_iter().filter_map(|r| r.row.event()).collect();
     let is_full = i64::try_from(events.len()).unwrap_or(i64::MAX) >= limit;
-    Some(Page {
+    Some(LogPage {
         head,
         events,
         is_last: !is_full && !is_cut,
@@ -255,25 +256,25 @@ fn gathered(rows: Vec<PageRow>, limit: i64) -> Option<Page> {
 
 /// A page for replay: events of `audiences` in `(after, upto]`.
 #[derive(Debug)]
-pub struct ReplayPage {
+pub struct ReplayEvents {
     pub head: Head,
-    /// Everything of these audiences up to here is in `events`.
+    /// `events` has every event of the audiences up to here.
     pub upto: i64,
     pub events: Vec<Event>,
 }
 
-/// What any of `audiences` missed after a position; `None` when the broker has no log.
+/// The events of any of `audiences` after a position. `None` when the brokerage has no log.
 pub async fn replay(
     connection: &mut PgConnection,
     broker: &BrokerId,
     audiences: &[Audience],
     after: i64,
-) -> sqlx::Result<Option<ReplayPage>> {
+) -> sqlx::Result<Option<ReplayEvents>> {
     if audiences.len() > FEW_AUDIENCES {
         return replay_wide(connection, broker, audiences, after).await;
     }
     let direction = Direction::Forward;
-    let want = Want {
+    let query = PageQuery {
         broker,
         audiences,
         beyond: after,
@@ -283,15 +284,15 @@ pub async fn replay(
         limit: PAGE_EVENTS,
         most_bytes: PAGE_BYTES,
     };
-    Ok(page(connection, &want).await?.map(
-        |Page {
+    Ok(page(connection, &query).await?.map(
+        |LogPage {
              head,
              events,
              is_last,
          }| {
             let last = events.last().map_or(after, |e| e.position);
             let upto = if is_last { head.head.max(last) } else { last };
-            ReplayPage { head, upto, events }
+            ReplayEvents { head, upto, events }
         },
     ))
 }
@@ -301,7 +302,7 @@ async fn replay_wide(
     broker: &BrokerId,
     audiences: &[Audience],
     after: i64,
-) -> sqlx::Result<Option<ReplayPage>> {
+) -> sqlx::Result<Option<ReplayEvents>> {
     let ids: Vec<_> = audiences.iter().map(ToString::to_string).collect();
     let end = after.saturating_add(WIDE_PAGE_POSITIONS);
     let rows = page_query!(
@@ -314,16 +315,16 @@ async fn replay_wide(
         WIDE_PAGE_POSITIONS,
         PAGE_BYTES,
     );
-    let page = gathered(rows, i64::MAX);
+    let page = log_page(rows, i64::MAX);
     Ok(page.map(
-        |Page {
+        |LogPage {
              head,
              events,
              is_last,
          }| {
             let last = events.last().map_or(after, |event| event.position);
             let upto = if is_last { end.min(head.head) } else { last };
-            ReplayPage {
+            ReplayEvents {
                 upto: upto.max(after),
                 head,
                 events,

@@ -1,11 +1,12 @@
-//! Whom the log tells of a record. [`crate::log::event::Event::shows`] has the same rule for one event.
+//! The audience of a record, as its last event has it. [`crate::log::Event::record_audience`] has
+//! the same rule for one event.
 
 use sqlx::PgConnection;
 
-use crate::log::event::{Audience, Shown};
+use crate::log::event::{Audience, RecordAudience};
 use crate::platform::{BrokerId, RecordPath};
 
-/// Who was told of a record last, users by themselves aside; `None` where the log knows nothing.
+/// The audience of a record's last event that is not for one user. `None` when there is none.
 pub async fn audience(
     connection: &mut PgConnection,
     broker: &BrokerId,
@@ -16,8 +17,7 @@ pub async fn audience(
 
 /// The same before a position.
 ///
-/// The end of a lock is told to those who were told of its beginning, which says nothing
-/// about who may see the record by then.
+/// The end of a lock does not count: its audience is that of the lock's beginning.
 pub async fn audience_before(
     connection: &mut PgConnection,
     broker: &BrokerId,
@@ -39,11 +39,11 @@ pub async fn audience_before(
     Ok(audience.and_then(|audience| audience.parse().ok()))
 }
 
-/// Who was told last of many records, in their order; all of the broker where nobody was.
+/// The audiences of many records, in their order. A record without events has the brokerage.
 pub async fn audiences(
     connection: &mut PgConnection,
     records: &[(BrokerId, RecordPath)],
-) -> sqlx::Result<Vec<Shown>> {
+) -> sqlx::Result<Vec<RecordAudience>> {
     let brokers: Vec<_> = records.iter().map(|(broker, _)| broker.as_str()).collect();
     let modules: Vec<_> = records.iter().map(|(_, r)| r.module.as_str()).collect();
     let ids: Vec<_> = records.iter().map(|(_, r)| r.id.as_str()).collect();
@@ -65,12 +65,12 @@ pub async fn audiences(
     )
     .fetch_all(connection)
     .await?;
-    let shown = rows.into_iter().map(|row| Shown {
+    let audiences = rows.into_iter().map(|row| RecordAudience {
         audience: row
             .audience
             .and_then(|text| text.parse().ok())
             .unwrap_or(Audience::Broker),
         position: row.position,
     });
-    Ok(shown.collect())
+    Ok(audiences.collect())
 }

@@ -1,11 +1,11 @@
-//! The relay: what transactions on watched tables have put into the outbox goes to the log.
+//! The relay moves the outbox to the log. Triggers on watched tables write the outbox.
 //!
-//! Any instance may do it, one at a time. It takes what it sees, in the order of ids, and
-//! appends it in the same transaction: nothing is lost and nothing told twice, and what a
-//! long transaction has written comes when it commits, holding nobody up.
+//! Any instance may relay, one at a time. It deletes visible rows in the order of their ids and
+//! appends their events in the same transaction, so that no event is lost or published twice. The
+//! rows of a long transaction come when it commits, and nothing waits for them.
 //!
-//! The outbox is looked at, not listened to: a NOTIFY in the transactions of the CRM would
-//! make all of their commits stand in one line.
+//! The relay polls the outbox. It does not listen for notices, because a NOTIFY in the CRM's
+//! transactions would serialise their commits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,56 +14,48 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::log::append;
-use crate::log::hints::{CommitNotifier, CommittedBatch};
-use crate::platform::Dice;
+use super::committer::EventCommitter;
 use crate::platform::Metrics;
-use crate::platform::database::{is_for_later, is_refusal};
+use crate::platform::database::{is_refusal, is_transient};
 use crate::platform::{DedicatedConnection, Limit};
 
 mod batch;
 mod outbox;
 mod waker;
 
-use batch::{Load, Poison};
+use batch::{Poison, RelayBatch};
 pub use batch::{PrivateFields, RelayRules, SignalTypes};
-use outbox::Choice;
+use outbox::RowSelection;
 pub use waker::RelayWaker;
 
 /// Rows that one transaction moves.
 const BATCH: i64 = 400;
-/// Brokers that are served by themselves in one round, when they cannot be served together.
+/// Brokerages that one round moves one by one, when they cannot be moved together.
 const MOST_BROKERS: i64 = 64;
-/// The next look after one that found something.
-const BUSY_REST: Duration = Duration::from_millis(10);
-/// The next look where no table is watched and nothing came for a while.
-const IDLE_REST: Duration = Duration::from_secs(1);
-/// After something came, more is expected for so long.
-const WAKEFUL: Duration = Duration::from_mins(1);
-/// The next look after the database could not be asked.
-const FAILED_REST: Duration = Duration::from_secs(1);
-/// Between looks at whether watched tables have other columns by now.
-const RENEWAL_REST: Duration = Duration::from_mins(1);
+/// Pause after a round that moved rows.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// Pause when no table is watched and no row has come for a while.
+const IDLE_PAUSE: Duration = Duration::from_secs(1);
+/// After rows have come, the relay expects more for this long.
+const ALERT: Duration = Duration::from_mins(1);
+/// Pause after a failure of the database.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
+/// How often the relay checks whether the columns of watched tables have changed.
+const RENEWAL_INTERVAL: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 pub struct Relay {
     pub database: DedicatedConnection,
-    /// For names of new logs, and so that instances do not all look at once.
-    pub dice: Dice,
-    /// Who is told of what was committed.
-    pub committed: CommitNotifier,
+    pub committer: EventCommitter,
     pub metrics: Arc<Metrics>,
-    /// Rung by those who know that there is something.
     pub waker: RelayWaker,
-    /// How often it looks when there is nothing.
+    /// How often it looks at an empty outbox.
     pub poll: Duration,
-    /// What events must be like.
     pub rules: RelayRules,
     pub stop: CancellationToken,
 }
 
-/// What a round has done, and whether more is to be expected.
-struct Round {
+struct RoundResult {
     moved: i64,
     is_watching: bool,
 }
@@ -71,98 +63,100 @@ struct Round {
 impl Relay {
     /// Relays until it is stopped.
     pub async fn run(mut self) {
-        let mut wakeful_until = Instant::now();
-        let mut renewal_at = wakeful_until;
+        let mut alert_until = Instant::now();
+        let mut renewal_at = alert_until;
         loop {
             let began = Instant::now();
             if renewal_at <= began {
-                renewal_at = began + RENEWAL_REST;
+                renewal_at = began + RENEWAL_INTERVAL;
                 if let Err(error) = self.renew().await {
-                    tracing::warn!(%error, "what watched tables tell could not be renewed");
+                    tracing::warn!(%error, "the triggers of watched tables could not be renewed");
                 }
             }
             let outcome = self.round().await;
             let is_quiet = outcome.as_ref().is_ok_and(|round| round.moved == 0);
-            let rest = match outcome {
-                Ok(Round { moved: BATCH.., .. }) => Duration::ZERO,
-                Ok(Round { moved: 1.., .. }) => {
-                    wakeful_until = Instant::now() + WAKEFUL;
-                    // Many dead rows make a look expensive: half of the time is the CRM's.
-                    BUSY_REST.max(began.elapsed())
+            let pause = match outcome {
+                Ok(RoundResult { moved: BATCH.., .. }) => Duration::ZERO,
+                Ok(RoundResult { moved: 1.., .. }) => {
+                    alert_until = Instant::now() + ALERT;
+                    // Many dead rows make a round slow. Half of the time stays for the CRM.
+                    BUSY_PAUSE.max(began.elapsed())
                 }
-                Ok(round) if round.is_watching || began < wakeful_until => {
+                Ok(round) if round.is_watching || began < alert_until => {
                     self.poll.max(began.elapsed())
                 }
-                Ok(_) => self.poll.max(IDLE_REST),
+                Ok(_) => self.poll.max(IDLE_PAUSE),
                 Err(error) => {
                     tracing::warn!(%error, "the outbox could not be relayed");
-                    FAILED_REST
+                    FAILED_PAUSE
                 }
             };
+            // The jitter keeps instances from looking at the same moment.
+            let pause = self.committer.dice().between(pause, pause + pause / 8);
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = self.waker.rung(), if is_quiet => {}
-                () = tokio::time::sleep(self.dice.between(rest, rest + rest / 8)) => {}
+                () = self.waker.woken(), if is_quiet => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Writers to a table that has changed do it for themselves until then, at a price.
+    /// Until this is done, writers to a table whose columns have changed do slower work.
     async fn renew(&mut self) -> sqlx::Result<()> {
         let renew = async |c: &mut PgConnection| outbox::renew_watches(c).await;
         self.database.run_within(Limit::PATIENT, renew).await
     }
 
-    /// Moves what there is, up to a batch.
-    async fn round(&mut self) -> sqlx::Result<Round> {
-        let look = async |c: &mut PgConnection| outbox::look(c).await;
-        let look = self.database.run(look).await?;
-        if look.is_bundled {
+    /// Moves up to one batch.
+    async fn round(&mut self) -> sqlx::Result<RoundResult> {
+        let state = async |c: &mut PgConnection| outbox::state(c).await;
+        let state = self.database.run(state).await?;
+        if state.is_bundled {
             let unpack = async |c: &mut PgConnection| unpack(c).await;
             self.database.run_within(Limit::PATIENT, unpack).await?;
         }
-        let is_watching = look.is_watching;
-        let moved = if look.is_waiting {
-            self.move_on().await?
+        let is_watching = state.is_watching;
+        let moved = if state.is_waiting {
+            self.move_batch().await?
         } else {
             0
         };
-        Ok(Round { moved, is_watching })
+        Ok(RoundResult { moved, is_watching })
     }
 
-    async fn move_on(&mut self) -> sqlx::Result<i64> {
-        match self.carry(Choice::all(BATCH), None).await {
+    async fn move_batch(&mut self) -> sqlx::Result<i64> {
+        match self.move_rows(RowSelection::all(BATCH), None).await {
             Err(error) if is_refusal(&error) => {
-                tracing::debug!(%error, "the outbox is relayed broker by broker");
-                self.one_by_one().await
+                tracing::debug!(%error, "the outbox is relayed brokerage by brokerage");
+                self.move_by_brokerage().await
             }
             moved => moved,
         }
     }
 
-    /// A log that somebody holds, or a row that cannot be appended, does not hold up others.
-    async fn one_by_one(&mut self) -> sqlx::Result<i64> {
+    /// A locked log or a row that cannot be appended does not delay the other brokerages.
+    async fn move_by_brokerage(&mut self) -> sqlx::Result<i64> {
         let brokers = async |c: &mut PgConnection| outbox::brokers(c, MOST_BROKERS).await;
         let mut moved = 0;
         for broker in self.database.run(brokers).await? {
             let broker = broker.as_deref();
-            moved += match self.carry(Choice::of(broker, BATCH), None).await {
-                Err(error) if is_for_later(&error) => 0,
-                Err(error) if is_refusal(&error) => self.row_by_row(broker).await?,
+            moved += match self.move_rows(RowSelection::of(broker, BATCH), None).await {
+                Err(error) if is_transient(&error) => 0,
+                Err(error) if is_refusal(&error) => self.move_by_row(broker).await?,
                 outcome => outcome?,
             };
         }
         Ok(moved)
     }
 
-    async fn row_by_row(&mut self, broker: Option<&str>) -> sqlx::Result<i64> {
+    async fn move_by_row(&mut self, broker: Option<&str>) -> sqlx::Result<i64> {
         let mut moved = 0;
         while moved < BATCH {
-            let one = Choice::of(broker, 1);
-            let outcome = match self.carry(one, None).await {
-                Err(error) if is_for_later(&error) => return Ok(moved),
+            let one = RowSelection::of(broker, 1);
+            let outcome = match self.move_rows(one, None).await {
+                Err(error) if is_transient(&error) => return Ok(moved),
                 Err(error) if is_refusal(&error) => {
-                    self.carry(one, Some(&error.to_string())).await?
+                    self.move_rows(one, Some(&error.to_string())).await?
                 }
                 outcome => outcome?,
             };
@@ -174,13 +168,18 @@ impl Relay {
         Ok(moved)
     }
 
-    /// Moves the rows of a choice in one transaction; says how many. With `refused`, it sets
-    /// them aside.
-    async fn carry(&mut self, choice: Choice<'_>, refused: Option<&str>) -> sqlx::Result<i64> {
-        let with = (&self.dice, &self.rules);
-        let carried = async |c: &mut PgConnection| carry(c, with, choice, refused).await;
-        let (load, told) = self.database.run_within(Limit::PATIENT, carried).await?;
-        for Poison { id, module, .. } in &load.poison {
+    /// Moves the selected rows in one transaction and returns how many. With `refusal`, it sets
+    /// them aside as poison.
+    async fn move_rows(
+        &mut self,
+        selection: RowSelection<'_>,
+        refusal: Option<&str>,
+    ) -> sqlx::Result<i64> {
+        let (committer, rules) = (&self.committer, &self.rules);
+        let moved =
+            async |c: &mut PgConnection| move_rows(c, committer, rules, selection, refusal).await;
+        let batch = self.database.run_within(Limit::PATIENT, moved).await?;
+        for Poison { id, module, .. } in &batch.poison {
             self.metrics.relay_poisoned.inc();
             tracing::warn!(
                 id,
@@ -188,15 +187,12 @@ impl Relay {
                 "an event was set aside; porchlight.poison says why"
             );
         }
-        self.metrics.relayed.inc_by(load.len());
-        for batch in told {
-            self.committed.tell(batch);
-        }
-        Ok(load.rows)
+        self.metrics.relayed.inc_by(batch.event_count);
+        Ok(batch.rows)
     }
 }
 
-/// A transaction of its own: what is unpacked stays so, whatever becomes of it.
+/// A transaction of its own: the rows stay unpacked, whatever happens to them later.
 async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     if outbox::is_mine(&mut transaction).await? {
@@ -205,27 +201,22 @@ async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
     transaction.commit().await
 }
 
-async fn carry(
+async fn move_rows(
     connection: &mut PgConnection,
-    (dice, rules): (&Dice, &RelayRules),
-    choice: Choice<'_>,
-    refused: Option<&str>,
-) -> sqlx::Result<(Load, Vec<CommittedBatch>)> {
+    committer: &EventCommitter,
+    rules: &RelayRules,
+    selection: RowSelection<'_>,
+    refusal: Option<&str>,
+) -> sqlx::Result<RelayBatch> {
     let mut transaction = connection.begin().await?;
     if !outbox::is_mine(&mut transaction).await? {
-        return Ok(Default::default());
+        return Ok(RelayBatch::default());
     }
-    let rows = outbox::take(&mut transaction, choice).await?;
-    let load = Load::of(rows, rules, refused);
-    outbox::set_aside(&mut transaction, &load.poison).await?;
-    let appended = append(&mut transaction, dice, &load.batches()).await?;
-    transaction.commit().await?;
-    let told = appended.into_iter().map(|log| CommittedBatch {
-        head: log.head(),
-        epoch: log.epoch.clone(),
-        events: log.events(load.events(&log.broker)).collect(),
-        broker: log.broker.clone(),
-    });
-    let told = told.collect();
-    Ok((load, told))
+    let rows = outbox::take(&mut transaction, selection).await?;
+    let mut batch = RelayBatch::of(rows, rules, refusal);
+    outbox::set_aside(&mut transaction, &batch.poison).await?;
+    let events = std::mem::take(&mut batch.events);
+    let pending = committer.append_all(&mut transaction, events).await?;
+    committer.commit(transaction, pending).await?;
+    Ok(batch)
 }

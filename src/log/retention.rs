@@ -1,4 +1,4 @@
-//! Retention: old events go, in small steps, and the horizon moves with them.
+//! Retention: deletes old events in small steps and moves the horizon.
 
 use sqlx::{Connection, PgConnection};
 
@@ -6,16 +6,16 @@ use crate::log::RetentionSettings;
 use crate::platform::BrokerId;
 use crate::platform::{DedicatedConnection, Limit, Pool};
 
-/// How many events one transaction removes.
+/// Events that one transaction deletes.
 const STEP: i64 = 1_000;
-/// One instance at a time does this, over all instances.
+/// Held by the instance that deletes.
 const ADVISORY_LOCK: i64 = 0x706f_7263_6801;
 
-/// Removes what is past its time in every log; says how many events went.
+/// Deletes old events of every log and returns how many.
 ///
-/// Returns at once when another instance is at it.
+/// Returns at once when another instance does it.
 pub async fn run(pool: &Pool, settings: &RetentionSettings) -> sqlx::Result<u64> {
-    // A connection that is given up in between is closed, and the lock goes with it.
+    // A connection that fails is closed, which releases the lock.
     let mut database = DedicatedConnection::new(pool.clone());
     let sweep = async |connection: &mut PgConnection| sweep_alone(connection, settings).await;
     database.run_within(Limit::HOUSEKEEPING, sweep).await
@@ -56,7 +56,7 @@ async fn sweep(connection: &mut PgConnection, settings: &RetentionSettings) -> s
     Ok(removed)
 }
 
-/// Which logs have something to remove, and up to which position.
+/// The logs with old events, and up to which position they are old.
 async fn due(
     connection: &mut PgConnection,
     settings: &RetentionSettings,
@@ -85,7 +85,7 @@ async fn due(
         .collect())
 }
 
-/// Moves the horizon by one step and removes what it passes, in one transaction.
+/// Moves the horizon by one step and deletes the events before it, in one transaction.
 async fn remove_step(
     connection: &mut PgConnection,
     broker: &BrokerId,

@@ -1,10 +1,9 @@
-//! How long events are kept.
+//! The settings of retention.
 
 use std::time::Duration;
 
 use clap::Args;
 
-/// How long events are kept.
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::struct_field_names, reason = "the flags are named after them")]
 #[command(next_help_heading = "Event log")]
@@ -14,12 +13,12 @@ pub struct RetentionSettings {
         default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..))]
     pub retention_hours: u32,
 
-    /// Events that are kept per broker at the most
+    /// The most events that are kept per broker
     #[arg(long, env = "PORCHLIGHT_RETENTION_EVENTS", value_name = "N",
         default_value_t = 10_000_000, value_parser = clap::value_parser!(i64).range(1..))]
     pub retention_events: i64,
 
-    /// Seconds between two looks for events that are past their time
+    /// Seconds between two deletions of old events
     #[arg(long, env = "PORCHLIGHT_RETENTION_INTERVAL_SECONDS", value_name = "SECONDS",
         default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub retention_interval_seconds: u64,
@@ -31,13 +30,12 @@ impl RetentionSettings {
         Duration::from_secs(u64::from(self.retention_hours) * 3_600)
     }
 
-    /// More events than this per broker: the oldest go.
+    /// When a log has more events, the oldest are deleted.
     #[must_use]
     pub fn max_events(&self) -> i64 {
         self.retention_events
     }
 
-    /// How often it is done.
     #[must_use]
     pub fn interval(&self) -> Duration {
         Duration::from_secs(self.retention_interval_seconds)

@@ -1,156 +1,263 @@
 //! Publishing: requests that arrive together are committed together.
 //!
-//! One commit costs a sync of the disk whether it carries one event or hundreds, so
-//! the writer takes all that waits, commits it, and answers every request with its
-//! positions. Nothing is answered before it is durable.
+//! A commit costs one sync of the disk, whether it carries one event or hundreds. So the writer
+//! commits all requests that wait as one group. A request is answered when its events are durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::idempotency::IdempotencyKey;
-use crate::log::event::{Epoch, Event, NewEvent};
-use crate::log::hints::CommitNotifier;
-use crate::platform::BrokerId;
-use crate::platform::DedicatedConnection;
-use crate::platform::Dice;
+use super::Appended;
+use super::committer::EventCommitter;
+use super::event::{Epoch, NewEvent};
+use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
+use crate::platform::database::is_refusal;
+use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending};
+use crate::platform::{BrokerId, DedicatedConnection};
 
-mod group;
-
-/// Requests that may wait for the writer; one more is refused.
-const QUEUE_REQUESTS: usize = 4_096;
-/// Requests and events that one commit takes at the most.
-const GROUP_REQUESTS: usize = 512;
+const LIMITS: BatchLimits = BatchLimits {
+    queue: 4_096,
+    batch: 512,
+    interval: Duration::from_millis(3),
+    answer_timeout: Duration::from_secs(8),
+};
+/// Events that one commit takes, unless a single request has more.
 const GROUP_EVENTS: usize = 2_000;
-/// From the beginning of one commit to that of the next, while requests keep coming.
-const GROUP_INTERVAL: Duration = Duration::from_millis(3);
-/// How long a request waits for its answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// One request to publish: all of its events, or none.
 #[derive(Clone, Debug)]
 pub struct Publication {
     pub broker: BrokerId,
-    /// What to tell, in order.
+    /// In order.
     pub events: Arc<[NewEvent]>,
     pub key: Option<IdempotencyKey>,
 }
 
-/// Where the events of a request are.
+/// The positions of a request's events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     pub epoch: Epoch,
-    /// The position of the first event.
+    /// The position of the first event. The others follow without a gap.
     pub first: i64,
-    /// How many there are, without a gap.
     pub count: i64,
-    /// An earlier request with the same key made them.
+    /// An earlier request with the same key published them.
     pub is_repeat: bool,
 }
 
-/// Why nothing can be said to be published.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// More requests wait than the writer will hold.
+    /// The writer's queue is full.
     #[error("too many requests wait to be written")]
     Busy,
-    /// The database did not answer: published or not, nobody knows.
+    /// The database did not answer. Whether the events are published is unknown.
     #[error("the database did not confirm the write")]
     Unconfirmed,
-    /// The key stands for another body.
+    /// An earlier request used the key with another body.
     #[error("this idempotency key was used with another body")]
     KeyReused,
 }
 
-struct Job {
-    publication: Publication,
-    answer: oneshot::Sender<Result<Published, PublishError>>,
-}
+type PublishResult = Result<Published, PublishError>;
+type PublishRequest = Pending<Publication, PublishResult>;
 
 /// A handle to the writer's task.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    queue: mpsc::Sender<Job>,
+    queue: Batcher<Publication, PublishResult>,
 }
 
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.publication.fmt(f)
-    }
-}
-
-/// What the writer's task needs.
 pub struct WriterParts {
     pub database: DedicatedConnection,
-    /// For epochs of new logs.
-    pub dice: Dice,
-    /// Who is told of what was committed.
-    pub committed: CommitNotifier,
-    /// Ends the task, after what is queued.
+    pub committer: EventCommitter,
+    /// Ends the task once it has served the requests in the queue.
     pub stop: CancellationToken,
 }
 
 impl Writer {
     /// The handle, and the task behind it.
     pub fn new(parts: WriterParts) -> (Self, impl Future<Output = ()>) {
-        let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
-        (Self { queue }, run(parts, jobs))
+        let (queue, batches) = Batcher::new(LIMITS, parts.stop.clone());
+        (Self { queue }, run(parts, batches))
     }
 
-    /// Publishes, and returns when it is durable.
-    pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
-        let (answer, answered) = oneshot::channel();
-        self.queue
-            .try_send(Job {
-                publication,
-                answer,
-            })
-            .map_err(|_| PublishError::Busy)?;
-        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
-            Ok(Ok(result)) => result,
-            _ => Err(PublishError::Unconfirmed),
+    /// Publishes, and returns when the events are durable.
+    pub async fn publish(&self, publication: Publication) -> PublishResult {
+        match self.queue.ask(publication).await {
+            Ok(result) => result,
+            Err(BatchError::Busy) => Err(PublishError::Busy),
+            Err(BatchError::Unanswered) => Err(PublishError::Unconfirmed),
         }
     }
 }
 
-async fn run(mut parts: WriterParts, mut jobs: mpsc::Receiver<Job>) {
-    let mut waiting = Vec::new();
-    let mut next_group = Instant::now();
-    loop {
-        tokio::select! {
-            biased;
-            n = jobs.recv_many(&mut waiting, GROUP_REQUESTS) => if n == 0 { return },
-            () = parts.stop.cancelled() => { jobs.close(); }
-        }
-        // Under load, commits are few and large; a request that comes alone finds this
-        // moment long past. Nobody is woken for what comes meanwhile.
-        tokio::time::sleep_until(next_group).await;
-        let room = GROUP_REQUESTS.saturating_sub(waiting.len());
-        waiting.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(room));
-        next_group = Instant::now() + GROUP_INTERVAL;
+async fn run(mut parts: WriterParts, mut batches: Batches<Publication, PublishResult>) {
+    while let Some(mut waiting) = batches.next().await {
         while !waiting.is_empty() {
-            let group = group::take(&mut waiting, GROUP_EVENTS);
-            group::settle(&mut parts, group).await;
+            let group = next_group(&mut waiting);
+            serve(&mut parts, group).await;
         }
     }
 }
 
-impl Job {
-    fn answer(self, result: Result<Published, PublishError>) {
-        // A caller that went away has nobody to tell.
-        let _ = self.answer.send(result);
+/// Takes the next group, in order. It has a limited number of events, and no key twice.
+fn next_group(waiting: &mut Vec<PublishRequest>) -> Vec<PublishRequest> {
+    let mut keys: Vec<&IdempotencyKeyId> = Vec::new();
+    let (mut events, mut taken) = (0, 0);
+    for Pending { request, .. } in waiting.iter() {
+        events += request.events.len();
+        let key = request.key.as_ref().map(|key| &key.id);
+        if taken > 0 && (events > GROUP_EVENTS || key.is_some_and(|key| keys.contains(&key))) {
+            break;
+        }
+        keys.extend(key);
+        taken += 1;
     }
+    waiting.drain(..taken).collect()
+}
 
-    fn events(&self, first: i64, at: time::OffsetDateTime) -> Vec<Event> {
-        let told = self.publication.events.iter().cloned();
-        let event = |(position, told)| Event {
-            position,
-            created_at: at,
-            told,
-        };
-        (first..).zip(told).map(event).collect()
+/// Commits a group and answers it. When the database refuses a group of several requests, each
+/// of them is tried alone, so that one bad request does not fail the others.
+async fn serve(parts: &mut WriterParts, group: Vec<PublishRequest>) {
+    let committer = &parts.committer;
+    let commit = async |c: &mut PgConnection| commit(c, committer, &group).await;
+    let outcome = parts.database.run(commit).await;
+    match outcome {
+        Ok(results) => {
+            for (request, result) in group.into_iter().zip(results) {
+                request.answer(result);
+            }
+        }
+        Err(error) if is_refusal(&error) && group.len() > 1 => {
+            tracing::debug!(%error, "a group was refused; each request is tried alone");
+            for request in group {
+                Box::pin(serve(parts, vec![request])).await;
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, requests = group.len(), "publishing failed");
+            for request in group {
+                request.answer(Err(PublishError::Unconfirmed));
+            }
+        }
     }
+}
+
+/// Commits a group in one transaction.
+async fn commit(
+    connection: &mut PgConnection,
+    committer: &EventCommitter,
+    group: &[PublishRequest],
+) -> sqlx::Result<Vec<PublishResult>> {
+    let mut results = vec![None; group.len()];
+    if group.iter().all(|pending| pending.request.key.is_none()) {
+        let events = events_to_append(group, &results);
+        let appended = committer.publish(connection, events).await?;
+        assign_positions(&mut results, group, &appended);
+    } else {
+        let mut transaction = connection.begin().await?;
+        find_repeats(&mut transaction, group, &mut results).await?;
+        let events = events_to_append(group, &results);
+        let pending = committer.append_all(&mut transaction, events).await?;
+        assign_positions(&mut results, group, &pending.logs());
+        idempotency::keep(&mut transaction, &key_answers(group, &results)).await?;
+        committer.commit(transaction, pending).await?;
+    }
+    let result = |result: Option<_>| result.unwrap_or(Err(PublishError::Unconfirmed));
+    Ok(results.into_iter().map(result).collect())
+}
+
+/// Claims the keys of the group, and sets the results of requests whose key was used before.
+async fn find_repeats(
+    connection: &mut PgConnection,
+    group: &[PublishRequest],
+    results: &mut [Option<PublishResult>],
+) -> sqlx::Result<()> {
+    let requests = group.iter().map(|pending| &pending.request);
+    let mut keyed: Vec<_> = requests
+        .zip(results)
+        .filter_map(|(request, result)| Some((request.key.as_ref()?, result)))
+        .collect();
+    keyed.sort_by_key(|(key, _)| *key);
+    let keys: Vec<_> = keyed.iter().map(|(key, _)| *key).collect();
+    let is_free = idempotency::claim(connection, &keys).await?;
+    let used = keyed.into_iter().zip(is_free);
+    for ((key, result), _) in used.filter(|(_, is_free)| !is_free) {
+        *result = Some(earlier_result(connection, key).await?);
+    }
+    Ok(())
+}
+
+async fn earlier_result(
+    connection: &mut PgConnection,
+    key: &IdempotencyKey,
+) -> sqlx::Result<PublishResult> {
+    Ok(match idempotency::taken(connection, &key.id).await? {
+        Some(taken) if taken.body_hash == key.body_hash => Ok(Published {
+            epoch: taken.epoch,
+            first: taken.first,
+            count: taken.count,
+            is_repeat: true,
+        }),
+        Some(_) => Err(PublishError::KeyReused),
+        None => Err(PublishError::Unconfirmed),
+    })
+}
+
+/// The events of all requests that have no result yet.
+fn events_to_append(
+    group: &[PublishRequest],
+    results: &[Option<PublishResult>],
+) -> BTreeMap<BrokerId, Vec<NewEvent>> {
+    let mut events: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (Pending { request, .. }, result) in group.iter().zip(results) {
+        if result.is_none() {
+            let of_broker = events.entry(request.broker.clone()).or_default();
+            of_broker.extend(request.events.iter().cloned());
+        }
+    }
+    events
+}
+
+/// Gives every request without a result the next positions of its log.
+fn assign_positions(
+    results: &mut [Option<PublishResult>],
+    group: &[PublishRequest],
+    appended: &[Appended],
+) {
+    let log = |log: &Appended| (log.broker.clone(), log.clone());
+    let mut logs: BTreeMap<_, _> = appended.iter().map(log).collect();
+    for (Pending { request, .. }, result) in group.iter().zip(results) {
+        let Some(log) = logs.get_mut(&request.broker).filter(|_| result.is_none()) else {
+            continue;
+        };
+        let count = i64::try_from(request.events.len()).unwrap_or(i64::MAX);
+        *result = Some(Ok(Published {
+            epoch: log.epoch.clone(),
+            first: log.first,
+            count,
+            is_repeat: false,
+        }));
+        log.first += count;
+    }
+}
+
+/// What the claimed keys stand for from now on.
+fn key_answers<'a>(
+    group: &'a [PublishRequest],
+    results: &'a [Option<PublishResult>],
+) -> Vec<KeyAnswer<'a>> {
+    let answer = |(pending, result): (&'a PublishRequest, &'a Option<PublishResult>)| {
+        let key = pending.request.key.as_ref()?;
+        let published = result.as_ref()?.as_ref().ok()?;
+        (!published.is_repeat).then_some(KeyAnswer {
+            key,
+            epoch: &published.epoch,
+            first: published.first,
+            count: published.count,
+        })
+    };
+    group.iter().zip(results).filter_map(answer).collect()
 }

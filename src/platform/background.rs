@@ -1,42 +1,34 @@
-//! Tasks: each has a name, is tracked, and is told when to end. One that ends by itself
-//! takes the service with it: half a service is worse than none.
+//! Background tasks. Each has a name, is tracked, and ends when it is told to. A task that ends by
+//! itself stops the service: half a service is worse than none.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
-/// How long tasks have to end.
+/// How long `stop` waits for the tasks.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The tasks of one service.
 #[derive(Clone, Debug)]
 pub struct BackgroundTasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     ended: watch::Sender<Option<&'static str>>,
+    instance: Arc<str>,
 }
 
-impl Default for BackgroundTasks {
-    fn default() -> Self {
-        Self {
-            tracker: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            ended: watch::Sender::new(None),
-        }
-    }
-}
-
-/// Says so when a task ends, also by a panic.
-struct Watched {
+/// Reports the end of a task when it is dropped, even by a panic.
+struct EndGuard {
     name: &'static str,
     stop: CancellationToken,
     ended: watch::Sender<Option<&'static str>>,
 }
 
-impl Drop for Watched {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         if !self.stop.is_cancelled() {
             self.ended.send_replace(Some(self.name));
@@ -45,6 +37,23 @@ impl Drop for Watched {
 }
 
 impl BackgroundTasks {
+    /// No tasks yet. Their log lines name the instance.
+    #[must_use]
+    pub fn new(instance: impl Into<Arc<str>>) -> Self {
+        Self {
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            ended: watch::Sender::new(None),
+            instance: instance.into(),
+        }
+    }
+
+    /// The name of this instance of the service.
+    #[must_use]
+    pub fn instance(&self) -> &Arc<str> {
+        &self.instance
+    }
+
     /// Cancelled after every request has been served.
     #[must_use]
     pub fn stop_last(&self) -> CancellationToken {
@@ -52,18 +61,20 @@ impl BackgroundTasks {
     }
 
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let watched = Watched {
+        let guard = EndGuard {
             name,
             stop: self.stop.clone(),
             ended: self.ended.clone(),
         };
-        self.tracker.spawn(async move {
-            let _watched = watched;
+        let span = tracing::info_span!(parent: None, "background", task = name, instance = &*self.instance);
+        let task = async move {
+            let _guard = guard;
             task.await;
-        });
+        };
+        self.tracker.spawn(task.instrument(span));
     }
 
-    /// Waits for a task to end by itself, and names it.
+    /// Waits until a task ends by itself, and returns its name.
     pub async fn unexpected_end(&self) -> &'static str {
         let mut ended = self.ended.subscribe();
         match ended.wait_for(Option::is_some).await {
@@ -72,7 +83,7 @@ impl BackgroundTasks {
         }
     }
 
-    /// Tells every task to end and waits for it, for a while.
+    /// Signals all tasks to stop, and waits for them with a limit.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tracker.close();
@@ -80,7 +91,10 @@ impl BackgroundTasks {
             .await
             .is_err()
         {
-            tracing::warn!(left = self.tracker.len(), "tasks did not end in time");
+            tracing::warn!(
+                left = self.tracker.len(),
+                "background tasks did not end in time"
+            );
         }
     }
 }

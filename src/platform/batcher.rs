@@ -1,8 +1,8 @@
-//! Requests that arrive together are served together.
+//! Serves requests that arrive together in one batch.
 //!
-//! Callers send requests over a bounded queue and wait for their answers. One task takes all that
-//! wait, as a batch, and answers each. Under load, batches are few and large; a request that comes
-//! alone is served at once.
+//! Callers send requests over a bounded queue and wait for their answers. One task takes all waiting
+//! requests as a batch, and answers each. Under load the batches are few and large. A single request
+//! is served at once.
 
 use std::time::Duration;
 
@@ -11,13 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How many requests may wait, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLimits {
-    /// Requests that may wait; one more is refused.
+    /// The most requests that may wait; further ones are refused.
     pub queue: usize,
     pub batch: usize,
-    /// From the beginning of one batch to that of the next.
+    /// The least time from the start of one batch to the start of the next.
     pub interval: Duration,
     /// How long a caller waits for an answer.
     pub answer_timeout: Duration,
@@ -26,10 +25,10 @@ pub struct BatchLimits {
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// The queue is full: the request was not taken.
+    /// The queue is full, or the task has stopped: the request will not be served.
     #[error("too many requests wait")]
     Busy,
-    /// The request was taken. Whether it was served, nobody knows.
+    /// The request was taken. It may have been served or not.
     #[error("the request was not answered in time")]
     Unanswered,
 }
@@ -42,18 +41,18 @@ pub struct Pending<Request, Answer> {
 }
 
 impl<Request, Answer> Pending<Request, Answer> {
-    /// Answers. A caller that went away is ignored.
+    /// Sends the answer. It does not matter whether the caller still waits.
     pub fn answer(self, answer: Answer) {
         let _ = self.answer.send(answer);
     }
 
-    /// The request, and the way to its caller.
+    /// The request, and the channel for its answer.
     pub fn into_parts(self) -> (Request, oneshot::Sender<Answer>) {
         (self.request, self.answer)
     }
 }
 
-/// The callers' end. Cheap to clone.
+/// The end for callers. Cheap to clone.
 #[derive(Debug)]
 pub struct Batcher<Request, Answer> {
     queue: mpsc::Sender<Pending<Request, Answer>>,
@@ -70,7 +69,7 @@ impl<Request, Answer> Clone for Batcher<Request, Answer> {
 }
 
 impl<Request, Answer> Batcher<Request, Answer> {
-    /// Both ends. After `stop`, the task serves what is in the queue, and takes no more.
+    /// Makes both ends. After `stop`, the task serves the queued requests and takes no more.
     #[must_use]
     pub fn new(limits: BatchLimits, stop: CancellationToken) -> (Self, Batches<Request, Answer>) {
         let (queue, requests) = mpsc::channel(limits.queue);
@@ -91,14 +90,26 @@ impl<Request, Answer> Batcher<Request, Answer> {
         )
     }
 
-    /// Sends a request. Its answer comes through the channel; when the channel closes without
-    /// one, there is none.
+    /// Sends a request. The channel has the answer; it closes without one if there is none.
     pub fn send(&self, request: Request) -> Result<oneshot::Receiver<Answer>, BatchError> {
         let (answer, answered) = oneshot::channel();
         let sent = self.queue.try_send(Pending { request, answer });
         match sent {
             Ok(()) => Ok(answered),
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => Err(BatchError::Busy),
+        }
+    }
+
+    /// Like [`Self::send`], but waits while the queue is full. Fails when the task has ended.
+    pub async fn send_when_room(
+        &self,
+        request: Request,
+    ) -> Result<oneshot::Receiver<Answer>, BatchError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.queue.send(Pending { request, answer }).await;
+        match sent {
+            Ok(()) => Ok(answered),
+            Err(_) => Err(BatchError::Busy),
         }
     }
 
@@ -122,7 +133,7 @@ pub struct Batches<Request, Answer> {
 }
 
 impl<Request, Answer> Batches<Request, Answer> {
-    /// The next batch, or none when the work is over. Nothing is lost when this is cancelled.
+    /// The next batch, or none after the stop. Cancelling this future loses no request.
     pub async fn next(&mut self) -> Option<Vec<Pending<Request, Answer>>> {
         while self.waiting.is_empty() {
             tokio::select! {
@@ -133,8 +144,11 @@ impl<Request, Answer> Batches<Request, Answer> {
                 () = self.stop.cancelled(), if !self.requests.is_closed() => self.requests.close(),
             }
         }
-        // Nobody is woken for what comes meanwhile.
-        sleep_until(self.next_at).await;
+        // Nobody is woken for what comes meanwhile. A timer is only as exact as a millisecond, so
+        // that a moment that has passed needs none.
+        if Instant::now() < self.next_at {
+            sleep_until(self.next_at).await;
+        }
         let room = self.limits.batch.saturating_sub(self.waiting.len());
         let more = std::iter::from_fn(|| self.requests.try_recv().ok());
         self.waiting.extend(more.take(room));
@@ -207,6 +221,27 @@ mod tests {
         assert_eq!(asking.ask(2).await, Err(BatchError::Busy));
         drop(batches);
         assert_eq!(asking.ask(3).await, Err(BatchError::Busy));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_for_room_is_served_when_there_is_some() {
+        let (asking, batches) = batcher(LIMITS);
+        let queued: Vec<_> = (0..LIMITS.queue).map(|_| asking.send(1).unwrap()).collect();
+        let mut late = std::pin::pin!(asking.send_when_room(2));
+        let soon = timeout(Duration::from_millis(5), late.as_mut());
+        assert!(soon.await.is_err());
+        let serving = tokio::spawn(serve(batches));
+        assert!(late.await.unwrap().await.is_ok());
+        assert!(
+            join_all(queued)
+                .await
+                .into_iter()
+                .all(|answer| answer.is_ok())
+        );
+        serving.abort();
+        let _ = serving.await;
+        let refused = asking.send_when_room(3).await;
+        assert_eq!(refused.unwrap_err(), BatchError::Busy);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The time and the dice, handed to whoever needs them, so that tests can set both.
+//! Time and randomness. They are passed in, so that tests can set them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,12 +12,15 @@ pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
 
 impl Clock {
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the system's clock"
+    )]
     pub fn system() -> Self {
         Self(Arc::new(OffsetDateTime::now_utc))
     }
 
-    /// A clock that answers what `now` answers.
+    /// A clock that returns what `now` returns.
     pub fn of(now: impl Fn() -> OffsetDateTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
@@ -39,27 +42,30 @@ impl std::fmt::Debug for Clock {
 pub struct Dice(Arc<Mutex<StdRng>>);
 
 impl Dice {
-    /// Dice thrown by the operating system.
+    /// Seeded by the operating system.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that seeds them")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the system's randomness"
+    )]
     pub fn system() -> Self {
         Self(Arc::new(Mutex::new(StdRng::from_rng(&mut rand::rng()))))
     }
 
-    /// Dice that fall the same way for the same seed.
+    /// The same seed leads to the same values.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
-    /// A duration between `from` and `to`, evenly.
+    /// A duration from `from` to `to`, uniformly distributed.
     #[must_use]
     pub fn between(&self, from: Duration, to: Duration) -> Duration {
         let spread = to.saturating_sub(from);
         from + spread.mul_f64(self.with(RngExt::random::<f64>))
     }
 
-    /// A short tag of `len` characters that read well aloud.
+    /// A tag of `len` characters, without those that look alike.
     #[must_use]
     pub fn tag(&self, len: usize) -> String {
         const LETTERS: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
@@ -67,7 +73,7 @@ impl Dice {
         self.with(|rng| (0..len).map(|_| letter(rng)).collect())
     }
 
-    /// A whole number from `least` to `most`, evenly.
+    /// A whole number from `least` to `most`, uniformly distributed.
     #[must_use]
     pub fn whole(&self, least: i64, most: i64) -> i64 {
         self.with(|rng| rng.random_range(least..=most.max(least)))

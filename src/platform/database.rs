@@ -1,10 +1,9 @@
-//! The database: somebody's Postgres, or one of our own, migrated and pooled.
+//! The database: the configured Postgres or an embedded one, migrated, with connection pools.
 
 use std::future::Future;
 use std::time::Duration;
 
 use embedded_postgres::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor};
 
@@ -12,37 +11,30 @@ mod dedicated;
 mod limit;
 mod listener;
 mod pool;
+mod schema;
 mod settings;
 mod silence;
 
-pub use dedicated::{DedicatedConnection, is_for_later, is_refusal};
+pub use dedicated::{DedicatedConnection, is_refusal, is_transient};
 pub use limit::{Limit, limited};
 pub use listener::Listener;
 pub use pool::Pool;
+pub use schema::{FUNCTIONS, SqlFunction};
 pub use settings::{DatabaseSettings, EMBEDDED_NAMES};
 
 use silence::Silence;
 
-/// The migrations, with their own book-keeping inside our schema.
-fn migrations() -> Migrator {
-    let mut migrations = sqlx::migrate!();
-    migrations.create_schema("porchlight");
-    migrations.dangerous_set_table_name("porchlight.migrations");
-    migrations
-}
-
-/// Connections of the service's own tasks: writer, follower, listener, announcer, replay (4),
-/// presence, locks (2), relay, notifier, names of people, tasks (2), output.
+/// Connections of the background tasks: writer, follower, listener, peer notifier, replay (4), presence,
+/// locks (2), relay, notifier, names of people, tasks (2), output.
 const CORE_CONNECTIONS: u32 = 18;
-/// How long one waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// No statement runs longer, and none waits longer for a lock: a log that somebody holds
-/// must not hold up the others. Nor must an instance that stands still in a transaction.
-/// What the CRM prefers for its own transactions in this database is not for ours.
+/// The settings of every session. Statements, waits for locks and idle transactions have limits: one
+/// blocked log, or an instance that hangs in a transaction, must not block the others. The defaults of
+/// the CRM's database for transactions do not apply to ours.
 ///
-/// The server probes an idle connection, so that no router forgets it, and ends the session of
-/// an instance that acknowledges nothing for 20 s. It looks for that also while a statement
-/// runs, where it can: not every system lets it.
+/// The server probes idle connections, so that no router drops them, and ends the session of an
+/// instance that acknowledges nothing for 20 s. Where the system allows it, it also checks while a
+/// statement runs.
 const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'; \
                        set idle_in_transaction_session_timeout = '5s'; \
                        set default_transaction_isolation = 'read committed'; \
@@ -52,9 +44,9 @@ const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'; \
                        do $$ begin
                            perform set_config('client_connection_check_interval', '5s', false);
                        exception when others then null; end $$";
-/// The oldest Postgres that will do.
+/// The oldest version of Postgres that works.
 const OLDEST_MAJOR: u32 = 15;
-/// The same, as the server counts.
+/// The same as `server_version_num`.
 const OLDEST_VERSION: i32 = 150_000;
 
 /// Why there is no database.
@@ -62,18 +54,28 @@ const OLDEST_VERSION: i32 = 150_000;
 pub enum DatabaseError {
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    /// `DATABASE_URL` makes no sense.
     #[error("DATABASE_URL is not a Postgres URL like postgres://user:password@host/name: {0}")]
     Url(sqlx::Error),
-    /// It does not answer.
     #[error("the database does not answer: {0}")]
     Connect(sqlx::Error),
     #[error("the database is Postgres {0}; Porchlight needs 15 or newer")]
     TooOld(String),
-    /// It could not be migrated.
     #[error("the database could not be migrated: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// It could not be read after migrating.
+    #[error("the SQL functions could not be applied to the database: {0}")]
+    Functions(sqlx::Error),
+    #[error(
+        "an unreleased build of Porchlight made this database (its migration {0} is not that of this \
+         version), and it cannot be migrated. Remove the data directory, or drop the schema with \
+         `drop schema porchlight cascade`, or run the build that made it. From 0.2.0 on, migrations are \
+         permanent."
+    )]
+    UnreleasedBuild(i64),
+    #[error(
+        "a newer version of Porchlight has migrated this database (it has the unknown migration {0}). \
+         Run that version or a newer one."
+    )]
+    NewerVersion(i64),
     #[error("the database could not be prepared: {0}")]
     Prepare(sqlx::Error),
 }
@@ -81,13 +83,13 @@ pub enum DatabaseError {
 #[derive(Debug)]
 pub struct Database {
     pub pool: Pool,
-    /// For the service's own tasks, which must not stand in line behind requests.
+    /// For the background tasks, which must not wait behind requests.
     pub core: Pool,
     embedded: Option<EmbeddedPostgres>,
 }
 
 impl Database {
-    /// Connects to the configured Postgres, or starts the own one.
+    /// Connects to the configured Postgres, or starts the embedded one.
     pub async fn open(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let (options, embedded) = if let Some(url) = &settings.database_url {
             (
@@ -105,7 +107,7 @@ impl Database {
         let options = options
             .application_name("porchlight")
             .disable_statement_logging();
-        // What is silent for one is silent for the other.
+        // Both pools connect to the same server.
         let silence = Silence::default();
         let core = pool(options.clone(), CORE_CONNECTIONS, &silence).await?;
         let pool = pool(options, settings.database_connections, &silence).await?;
@@ -117,16 +119,24 @@ impl Database {
         })
     }
 
-    /// Brings the schema up to date; instances that start together take turns.
+    /// Migrates the schema. Instances that start together take turns.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        self.migrate_with(FUNCTIONS).await
+    }
+
+    /// Like `migrate`, with the functions of another version.
+    pub async fn migrate_with(&self, functions: &[SqlFunction]) -> Result<(), DatabaseError> {
         let mut connection = self.core.acquire().await.map_err(DatabaseError::Connect)?;
-        // A migration may take its time, and waits for another instance's.
-        let patient = "set statement_timeout = 0; set lock_timeout = 0";
+        // A migration may take long, and it waits for the one of another instance.
+        let no_limits = "set statement_timeout = 0; set lock_timeout = 0";
         connection
-            .execute(patient)
+            .execute(no_limits)
             .await
             .map_err(DatabaseError::Prepare)?;
-        migrations().run(&mut *connection).await?;
+        if let Err(error) = schema::update(&mut connection, functions).await {
+            connection.close_on_drop();
+            return Err(error);
+        }
         connection
             .execute(SESSION)
             .await
@@ -134,7 +144,7 @@ impl Database {
         Ok(())
     }
 
-    /// Ends when the own Postgres cannot be kept alive.
+    /// Ends when the embedded Postgres cannot be restarted.
     pub fn gave_up(&self) -> impl Future<Output = ()> + use<> {
         let crashed = self.embedded.as_ref().map(EmbeddedPostgres::crashed);
         async {
@@ -148,10 +158,10 @@ impl Database {
         }
     }
 
-    /// Lets go of every connection, and stops the own Postgres.
+    /// Closes all connections, and stops the embedded Postgres.
     pub async fn close(self) {
         let close = async { tokio::join!(self.pool.close(), self.core.close()) };
-        // A connection that hangs must not hang the end.
+        // A connection that hangs must not block the stop.
         let _ = tokio::time::timeout(Duration::from_secs(1), close).await;
         if let Some(embedded) = self.embedded {
             embedded.stop().await;

@@ -1,4 +1,4 @@
-//! Names that come from outside, parsed once at the edge: whoever holds one holds a valid one.
+//! Ids and names from outside. They are parsed once, so that a value of these types is always valid.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,26 +11,24 @@ mod reserved;
 pub use request::RequestId;
 pub use reserved::ReservedFor;
 
-/// Why a name was refused: what it must be.
+/// With the rule that the text breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidId(&'static str);
 
-/// What names must be, except those of users.
+/// The rule for all ids but those of users.
 pub const NAME_FORM: &str = "must be 1 to 64 characters from A-Z a-z 0-9 _ - . :";
-/// What names of users must be. Identity providers choose them: `auth0|5f7c`, `ann@example.com`.
+/// The rule for ids of users. Identity providers choose them: `auth0|5f7c`, `ann@example.com`.
 pub const USER_FORM: &str =
     "must be 1 to 128 printable ASCII characters, without a space at either end";
-/// Characters of a user's name.
+/// The longest id of a user.
 pub const USER_CHARS: usize = 128;
 
-/// Whether a text is a name.
 pub(crate) fn is_name(id: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
     (1..=64).contains(&id.len()) && id.bytes().all(allowed)
 }
 
-/// Whether a text is the name of a user.
 pub(crate) fn is_user_name(id: &str) -> bool {
     let allowed = |b: u8| b == b' ' || b.is_ascii_graphic();
     let has_edges = !id.starts_with(' ') && !id.ends_with(' ');
@@ -48,7 +46,6 @@ macro_rules! id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Parses a name from outside.
             pub fn parse(id: &str) -> Result<Self, InvalidId> {
                 if $is_valid(id) { Ok(Self(id.into())) } else { Err(InvalidId($form)) }
             }
@@ -89,28 +86,28 @@ macro_rules! id {
 
 id!(/// The tenant: a brokerage.
     BrokerId);
-id!(/// A team within a broker.
+id!(/// A team of a brokerage.
     TeamId);
-id!(/// A user within a broker, as its identity provider calls them.
+id!(/// A user of a brokerage, with the id from the identity provider.
     UserId, is_user_name, USER_FORM);
 id!(/// A module of the CRM: `escrows`, `listings`, …
     ModuleName);
 id!(/// A record of a module.
     RecordId);
-id!(/// One device or tab of a user, named by itself.
+id!(/// One device or tab of a user; the client chooses the name.
     SessionName);
 id!(/// The type of an event: `escrow:updated`.
     EventType);
-id!(/// A task of a broker.
+id!(/// A task of a brokerage.
     TaskId);
-id!(/// The type of a task, by which workers choose: `import_csv`.
+id!(/// The type of a task, by which workers claim: `import_csv`.
     TaskType);
-id!(/// Why a task failed, for programs: `rate_limited`.
+id!(/// The code of a task's failure: `rate_limited`.
     FaultCode);
 id!(/// A file that a user has sent.
     UploadId);
 
-/// What kind of caller a user id belongs to: a person and a service may have the same one.
+/// The kind of caller that an id belongs to: a person and a service may have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Principal {
     Person,
@@ -120,7 +117,7 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// The kind as tables have it.
+    /// The value in tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -131,7 +128,7 @@ impl Principal {
     }
 }
 
-/// One record of one module, as paths write it: `escrows/e-1`.
+/// A record of a module, in the form `escrows/e-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordPath {
     pub module: ModuleName,
@@ -144,7 +141,6 @@ impl fmt::Display for RecordPath {
     }
 }
 
-/// Text that is not a module, a slash and a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a record like escrows/123")]
 pub struct InvalidRecordPath;
@@ -161,7 +157,7 @@ impl std::str::FromStr for RecordPath {
 }
 
 impl EventType {
-    /// What happened: the part after the last colon.
+    /// The part after the last colon.
     #[must_use]
     pub fn action(&self) -> &str {
         self.0.rsplit(':').next().unwrap_or(&self.0)
@@ -189,7 +185,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_user_is_whatever_an_identity_provider_calls_one() {
+    fn ids_of_users_have_the_forms_of_identity_providers() {
         let longest = "|".repeat(USER_CHARS);
         for good in [
             "auth0|5f7c8ec7c33c6c004bbafe82",
@@ -214,7 +210,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn no_two_records_are_written_alike(
+        fn no_two_records_have_the_same_form(
             (module, id) in (any_name::<ModuleName>(), any_name::<RecordId>())
         ) {
             let record = RecordPath { module, id };
@@ -233,7 +229,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_action_is_what_stands_after_the_last_colon() {
+    fn the_action_is_the_part_after_the_last_colon() {
         assert_eq!(
             EventType::parse("ai:task:progress").unwrap().action(),
             "progress"

@@ -1,4 +1,4 @@
-//! What Prometheus is told.
+//! The metrics of an instance, for Prometheus.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,58 +12,41 @@ use prometheus_client::registry::Registry;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-/// Counters and gauges of one instance.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Streams that are open.
     pub streams_open: Gauge,
-    /// Claims that wait for a task.
     pub claims_waiting: Gauge,
-    /// Streams that were opened.
     pub streams_opened: Counter,
-    /// Streams the service ended, by reason.
+    /// By reason.
     pub streams_closed: Family<Labels<1>, Counter>,
-    /// Cursors that could not be served, by reason.
+    /// By reason.
     pub resets: Family<Labels<1>, Counter>,
-    /// Events written to streams.
+    /// Events that were written to streams.
     pub delivered: Counter,
-    /// Writes to streams that carried events.
+    /// Writes of events to streams.
     pub deliveries: Counter,
-    /// Events committed by this instance.
     pub published: Counter,
-    /// From a request's arrival to its events being durable.
     pub publish_seconds: Histogram,
     pub signals: Counter,
-    /// Signals that did not reach everybody because too many were about.
     pub signals_dropped: Counter,
-    /// Queries for events that had left memory.
     pub replay_queries: Counter,
-    /// Queries the follower made to read on.
     pub follower_queries: Counter,
-    /// Queries for output that streams wait for.
     pub output_reads: Counter,
-    /// Queries that looked for changes of tasks whose output streams wait for.
     pub output_checks: Counter,
-    /// Times the follower lost the database.
     pub follower_failures: Counter,
-    /// Events that the relay moved from the outbox to the log.
     pub relayed: Counter,
-    /// Rows of the outbox that could not be told.
     pub relay_poisoned: Counter,
     pub removed: Counter,
-    /// Heartbeats of devices and tabs.
     pub heartbeats: Counter,
-    /// Changes of who is here, and where.
     pub presence_changes: Counter,
     pub memory_bytes: Gauge,
-    /// Room that files on their way in have.
     pub upload_memory_bytes: Gauge,
     pub brokers_active: Gauge,
-    /// Queries for the brokerage of a user, by outcome.
+    /// By outcome.
     pub broker_lookups: Family<Labels<1>, Counter>,
     pub responses: Family<Labels<1>, Counter<u64, AtomicU64>>,
-    /// Refusals, by status class and code.
+    /// By status class and code.
     pub refusals: Family<Labels<2>, Counter>,
 }
 
@@ -106,12 +89,8 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register(
-            "streams_open",
-            "Streams that are open",
-            self.streams_open.clone(),
-        );
-        let help = "Claims that wait for a task";
+        r.register("streams_open", "Open streams", self.streams_open.clone());
+        let help = "Claims that are waiting for a task";
         r.register("claims_waiting", help, self.claims_waiting.clone());
         r.register(
             "streams_opened",
@@ -122,7 +101,7 @@ impl Metrics {
         r.register("streams_closed", help, self.streams_closed.clone());
         r.register(
             "resets",
-            "Cursors that could not be served, by reason",
+            "Resets of streams because a cursor could not be served, by reason",
             self.resets.clone(),
         );
         r.register(
@@ -130,21 +109,21 @@ impl Metrics {
             "Events written to streams",
             self.delivered.clone(),
         );
-        let help = "Writes to streams that carried events";
+        let help = "Writes of events to streams";
         r.register("stream_writes", help, self.deliveries.clone());
         let help = "Events that this instance committed";
         r.register("events_published", help, self.published.clone());
-        let help = "From a request to publish to its events being durable";
+        let help = "Seconds from a request to publish until its events are durable";
         r.register("publish_seconds", help, self.publish_seconds.clone());
-        let help = "Signals that were taken";
+        let help = "Accepted signals";
         r.register("signals", help, self.signals.clone());
-        let help = "Signals that did not reach everybody because too many were about";
+        let help = "Signals that were dropped because too many were active";
         r.register("signals_dropped", help, self.signals_dropped.clone());
         self.register_queries();
         let r = &mut self.registry;
         let help = "Events that this instance moved from the outbox to the log";
         r.register("events_relayed", help, self.relayed.clone());
-        let help = "Rows of the outbox that could not be told and were set aside";
+        let help = "Rows of the outbox that could not become events and were set aside";
         r.register("relay_poisoned", help, self.relay_poisoned.clone());
         r.register(
             "events_removed",
@@ -153,7 +132,7 @@ impl Metrics {
         );
         let help = "Heartbeats of devices and tabs";
         r.register("heartbeats", help, self.heartbeats.clone());
-        let help = "Changes of who is here, and where";
+        let help = "Changes of who is online and what they have open";
         r.register("presence_changes", help, self.presence_changes.clone());
         self.register_memory();
     }
@@ -162,10 +141,10 @@ impl Metrics {
         let r = &mut self.registry;
         r.register(
             "memory_bytes",
-            "Frames in memory",
+            "Bytes of frames in memory",
             self.memory_bytes.clone(),
         );
-        let help = "Memory set aside for files that are arriving";
+        let help = "Bytes of memory reserved for files that are being uploaded";
         r.register(
             "upload_memory_bytes",
             help,
@@ -173,7 +152,7 @@ impl Metrics {
         );
         r.register(
             "brokers_active",
-            "Brokers in memory",
+            "Brokerages whose recent events are in memory",
             self.brokers_active.clone(),
         );
         self.register_answers();
@@ -181,15 +160,15 @@ impl Metrics {
 
     fn register_queries(&mut self) {
         let r = &mut self.registry;
-        let help = "Queries for events that had left memory";
+        let help = "Queries for events that are no longer in memory";
         r.register("replay_queries", help, self.replay_queries.clone());
-        let help = "Queries by which the follower read on";
+        let help = "Queries of the follower for new events";
         r.register("follower_queries", help, self.follower_queries.clone());
-        let help = "Queries for output that streams wait for";
+        let help = "Queries for the output of tasks that streams wait for";
         r.register("output_reads", help, self.output_reads.clone());
-        let help = "Queries for changes of tasks whose output streams wait for";
+        let help = "Queries for the state of tasks whose output streams wait for";
         r.register("output_checks", help, self.output_checks.clone());
-        let help = "Times the follower could not reach the database";
+        let help = "Failures of the follower to reach the database";
         r.register("follower_failures", help, self.follower_failures.clone());
         let help = "Queries for the brokerage of a user, by outcome";
         r.register("broker_lookups", help, self.broker_lookups.clone());
@@ -197,9 +176,9 @@ impl Metrics {
 
     fn register_answers(&mut self) {
         let r = &mut self.registry;
-        let help = "Answers by class of status";
+        let help = "Responses by class of status";
         r.register("responses", help, self.responses.clone());
-        let help = "Refusals by class of status and code";
+        let help = "Refused requests by class of status and code";
         r.register("refusals", help, self.refusals.clone());
     }
 

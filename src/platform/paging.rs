@@ -1,9 +1,8 @@
-//! Pages of lists: no more items than were asked for, and no more bytes than the service allows.
+//! Pages of lists, limited in items and in bytes.
 
-/// Bytes of a page beside its items: its other fields, and what stands around them.
+/// Space for the other fields of a page.
 const ENVELOPE_BYTES: usize = 512;
 
-/// How long a page may be.
 #[derive(Clone, Copy, Debug)]
 pub struct PageLimit {
     items: usize,
@@ -11,7 +10,7 @@ pub struct PageLimit {
 }
 
 impl PageLimit {
-    /// At most so many items, one at least, and so many bytes of JSON, unless it is one item.
+    /// At least one item may be on a page, even if it has more bytes.
     #[must_use]
     pub fn new(items: usize, bytes: usize) -> Self {
         Self {
@@ -20,13 +19,13 @@ impl PageLimit {
         }
     }
 
-    /// How many items, as SQL takes it.
+    /// The most items, for SQL.
     #[must_use]
     pub fn rows(self) -> i64 {
         i64::try_from(self.items).unwrap_or(i64::MAX)
     }
 
-    /// How many bytes all items may have, as SQL takes it.
+    /// The most bytes of all items, for SQL.
     #[must_use]
     pub fn bytes(self) -> i64 {
         i64::try_from(self.bytes).unwrap_or(i64::MAX)
@@ -51,12 +50,12 @@ impl PageItems {
         }
     }
 
-    /// Adds an item if there is room for it. There always is for the first one.
+    /// Adds an item if there is space for it. There always is for the first one.
     #[must_use = "an item that was not added belongs to the next page"]
     pub fn push(&mut self, item: &str) -> bool {
         let bytes = self.json.len() + 1 + item.len();
-        let has_room = self.count < self.limit.items && bytes <= self.limit.bytes;
-        if self.count > 0 && !has_room {
+        let has_space = self.count < self.limit.items && bytes <= self.limit.bytes;
+        if self.count > 0 && !has_space {
             return false;
         }
         if self.count > 0 {
@@ -67,8 +66,7 @@ impl PageItems {
         true
     }
 
-    /// Adds items from the beginning of a list while there is room. Gives the last one that was
-    /// added, and whether some were not.
+    /// Adds items while there is space.
     pub fn fill<T>(
         &mut self,
         items: impl IntoIterator<Item = T>,
@@ -103,17 +101,16 @@ impl PageItems {
     }
 }
 
-/// How a page was filled.
 #[derive(Debug)]
 pub struct Filled<T> {
     /// The last item of the page.
     pub last: Option<T>,
-    /// Whether there were items that had no room.
+    /// Whether some items were left out.
     pub has_more: bool,
 }
 
 impl<T> Filled<T> {
-    /// The last item, where the next page goes on after it.
+    /// The item after which the next page starts, if there is a next page.
     pub fn goes_on_after(self) -> Option<T> {
         self.last.filter(|_| self.has_more)
     }

@@ -9,24 +9,23 @@ pub mod progress;
 
 pub use limit::LineLimit;
 
-/// An error line of actix's for every connection that breaks or sends rubbish would be a flood. What
-/// is refused is logged by `http`; a filter that names this target has it back.
+/// actix logs an error for every connection that breaks or sends malformed bytes. `api` logs refusals, so
+/// these lines are off. A filter that names this target turns them on again.
 const QUIET: &str = "actix_http::h1::dispatcher=off";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
     Human,
     /// One JSON object a line.
     Json,
 }
 
-/// Says where the service listens; people and programs look for it.
-pub fn announce(addr: std::net::SocketAddr) {
+/// Logs the address. People and programs look for this line.
+pub fn log_address(addr: std::net::SocketAddr) {
     tracing::info!("listening on http://{addr}");
 }
 
-/// Starts logging to standard error. A second call in a process changes nothing.
+/// Starts logging to standard error. A second call has no effect.
 pub fn start(filter: &str, format: Option<LogFormat>) -> Result<(), String> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .map_err(|error| format!("PORCHLIGHT_LOG (--log) is not a log filter: {error}"))?;
@@ -42,7 +41,11 @@ pub fn start(filter: &str, format: Option<LogFormat>) -> Result<(), String> {
         .with_writer(|| progress::LogOutput);
     let started = match format {
         LogFormat::Human => logs.with_target(false).compact().try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+        LogFormat::Json => logs
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
     };
     drop(started);
     Ok(())

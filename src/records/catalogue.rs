@@ -1,13 +1,13 @@
-//! What the database says of the tables of records. Nothing here knows one by its name.
+//! Reads the tables of records from the database. No table is named here.
 
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use super::fields::{Catalogue, Field, FieldType, Kind, Rule, Writer};
+use super::fields::{Catalogue, Field, FieldType, FieldWriter, RecordKind, TableRule};
 use crate::directory::{Module, Modules};
 
-/// Reads the fields of those modules that are configured and have a table.
+/// Reads the fields of the configured modules that have a table.
 pub(super) async fn read(
     connection: &mut PgConnection,
     modules: &Modules,
@@ -19,7 +19,7 @@ pub(super) async fn read(
     for module in modules.iter() {
         let fields = fields(connection, module).await?;
         if !fields.is_empty() {
-            kinds.push(Kind {
+            kinds.push(RecordKind {
                 module: module.name.clone(),
                 rules: rules(connection, module).await?,
                 fields,
@@ -29,8 +29,7 @@ pub(super) async fn read(
     Ok(Catalogue(kinds))
 }
 
-/// A field as the view has it.
-struct Stored {
+struct FieldRow {
     column: String,
     name: String,
     of_type: Option<String>,
@@ -44,19 +43,19 @@ struct Stored {
     scale: Option<i32>,
 }
 
-impl Stored {
-    /// A column of a type that nobody can write here is left alone.
+impl FieldRow {
+    /// None for a column whose type is not supported.
     fn field(self, module: &Module) -> Option<Field> {
         let writer = match &*self.writer {
-            "creator" => Writer::Creator,
-            "database" => Writer::Database,
-            _ => Writer::Anybody,
+            "creator" => FieldWriter::Creator,
+            "database" => FieldWriter::Database,
+            _ => FieldWriter::Anybody,
         };
         Some(Field {
-            // What the table's watch says, and what the configuration of modules says.
+            // The table's watch or the configuration may make a field private.
             is_private: self.is_private || module.private.contains(&self.name),
             of_type: field_type(&self.of_type?)?,
-            is_required: self.is_required && writer == Writer::Anybody,
+            is_required: self.is_required && writer == FieldWriter::Anybody,
             column: self.column,
             name: self.name,
             writer,
@@ -83,22 +82,22 @@ fn field_type(name: &str) -> Option<FieldType> {
 }
 
 async fn fields(connection: &mut PgConnection, module: &Module) -> sqlx::Result<Vec<Field>> {
-    let stored = sqlx::query_as!(
-        Stored,
+    let rows = sqlx::query_as!(
+        FieldRow,
         r#"select "column" as "column!", name as "name!", type as of_type, writer as "writer!",
                is_kept as "is_kept!", is_required as "is_required!", is_private as "is_private!",
                allowed, least, most, scale
            from porchlight.record_fields where module = $1 order by place"#,
         module.name.as_str(),
     );
-    let stored = stored.fetch_all(connection).await?.into_iter();
-    Ok(stored.filter_map(|stored| stored.field(module)).collect())
+    let rows = rows.fetch_all(connection).await?.into_iter();
+    Ok(rows.filter_map(|row| row.field(module)).collect())
 }
 
 async fn rules(
     connection: &mut PgConnection,
     module: &Module,
-) -> sqlx::Result<HashMap<String, Rule>> {
+) -> sqlx::Result<HashMap<String, TableRule>> {
     let rows = sqlx::query!(
         r#"select rule as "rule!", name as "name!", reason
            from porchlight.record_rules where module = $1"#,
@@ -107,7 +106,7 @@ async fn rules(
     let rules = rows.fetch_all(connection).await?.into_iter().map(|row| {
         let reason = row.reason.unwrap_or_else(|| "is not allowed".to_owned());
         let field = row.name;
-        (row.rule, Rule { field, reason })
+        (row.rule, TableRule { field, reason })
     });
     Ok(rules.collect())
 }

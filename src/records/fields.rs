@@ -1,4 +1,4 @@
-//! The fields of records, as the database says they are.
+//! The fields of records, as the database defines them.
 
 use std::collections::HashMap;
 
@@ -6,26 +6,25 @@ use serde::Serialize;
 
 use crate::platform::ModuleName;
 
-/// What the values of a field are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldType {
     Text,
     Texts,
-    /// A decimal number, kept as it is written.
+    /// A decimal number, stored as it is written.
     Number,
     Integer,
     Boolean,
-    /// A day, like 2025-11-02.
+    /// Like 2025-11-02.
     Date,
-    /// A moment, like 2025-11-02T12:00:00Z.
+    /// Like 2025-11-02T12:00:00Z.
     Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Writer {
-    /// Whoever may write the record.
+pub enum FieldWriter {
+    /// Everybody who may write the record.
     Anybody,
     Creator,
     Database,
@@ -34,30 +33,30 @@ pub enum Writer {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Field {
-    /// What clients call it: `listPrice`.
+    /// The name in JSON: `listPrice`.
     pub name: String,
-    /// What the table calls it: `list_price`.
+    /// The column in the table: `list_price`.
     #[serde(skip)]
     pub column: String,
     #[serde(rename = "type")]
     pub of_type: FieldType,
-    pub writer: Writer,
+    pub writer: FieldWriter,
     /// Whether a new record needs it.
     #[serde(rename = "required")]
     pub is_required: bool,
-    /// Whether it always has a value.
+    /// Whether a value cannot be removed.
     #[serde(skip)]
     pub is_kept: bool,
-    /// Whether only the owner and admins see it.
+    /// Whether only the owner and admins may see it.
     #[serde(rename = "private")]
     pub is_private: bool,
-    /// All values that it can have, where they are few.
+    /// The allowed values, if only some are.
     #[serde(rename = "values", skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Vec<String>>,
-    /// The least value, or characters of a text.
+    /// The lowest number, or the fewest characters of a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub least: Option<i64>,
-    /// The greatest value, or characters of a text, or texts of a list.
+    /// The highest number, the most characters of a text, or the most texts of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<i64>,
     #[serde(rename = "decimals", skip_serializing_if = "Option::is_none")]
@@ -65,12 +64,12 @@ pub struct Field {
 }
 
 impl Field {
-    /// Whether a search looks into it: text that people write, and everybody may read.
+    /// Whether a search includes it: text that people write and everybody may read.
     #[must_use]
     pub fn is_searched(&self) -> bool {
         let is_text = matches!(self.of_type, FieldType::Text | FieldType::Texts);
-        let is_a_name = matches!(&*self.column, "id" | "team_id" | "owner_id");
-        is_text && !is_a_name && !self.is_private && self.allowed.is_none()
+        let is_id = matches!(&*self.column, "id" | "team_id" | "owner_id");
+        is_text && !is_id && !self.is_private && self.allowed.is_none()
     }
 
     /// Whether a list can be sorted by it.
@@ -80,36 +79,35 @@ impl Field {
     }
 }
 
-/// A rule of the table, which a write may break.
+/// A constraint of the table.
 #[derive(Clone, Debug)]
-pub(super) struct Rule {
+pub(super) struct TableRule {
     pub(super) field: String,
     pub(super) reason: String,
 }
 
-/// The records of one module: their fields, and the rules they obey.
+/// The records of one module: their fields and constraints.
 #[derive(Clone, Debug)]
-pub struct Kind {
+pub struct RecordKind {
     pub module: ModuleName,
-    /// The fields, in the order of the table.
+    /// In the order of the table.
     pub fields: Vec<Field>,
     /// By the names of constraints.
-    pub(super) rules: HashMap<String, Rule>,
+    pub(super) rules: HashMap<String, TableRule>,
 }
 
-impl Kind {
-    /// The field that clients call so.
+impl RecordKind {
+    /// The field with this name in JSON.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// The field of this column.
     pub(super) fn of_column(&self, column: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.column == column)
     }
 
-    /// The names of those that `which` picks, for a sentence.
+    /// The names of the fields for which `which` is true, for a sentence.
     #[must_use]
     pub fn names(&self, which: impl Fn(&Field) -> bool) -> String {
         let names: Vec<_> = self.fields.iter().filter(|field| which(field)).collect();
@@ -118,19 +116,18 @@ impl Kind {
     }
 }
 
-/// The modules whose records are kept here.
+/// The modules that have a table.
 #[derive(Clone, Debug)]
-pub struct Catalogue(pub(super) Vec<Kind>);
+pub struct Catalogue(pub(super) Vec<RecordKind>);
 
 impl Catalogue {
-    /// The records of a module, if they are kept here.
     #[must_use]
-    pub fn kind(&self, module: &ModuleName) -> Option<&Kind> {
+    pub fn kind(&self, module: &ModuleName) -> Option<&RecordKind> {
         self.0.iter().find(|kind| kind.module == *module)
     }
 
-    /// All of them, in the order of the configuration.
-    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+    /// In the order of the configuration.
+    pub fn kinds(&self) -> impl Iterator<Item = &RecordKind> {
         self.0.iter()
     }
 }

@@ -1,8 +1,8 @@
 //! Which ids clients may choose for new records.
 //!
-//! A brokerage has one record of an id, so a collision must be refused, and the refusal says that
-//! the id exists: maybe of a record of another team, which is to look like none. That tells nothing
-//! only where nobody can guess an id. So who sees only their teams chooses random UUIDs.
+//! An id is unique in a brokerage, so a second record with it is refused. The refusal shows that the
+//! id exists, maybe of a record that the caller may not see. This is safe only if nobody can guess an
+//! id. Therefore users who see only the records of their teams must choose random UUIDs.
 
 use std::str::FromStr;
 
@@ -10,35 +10,33 @@ use uuid::{Uuid, Version};
 
 use crate::identity::{Caller, Role};
 
-/// Characters of a UUID as everybody writes it.
+/// The usual form of a UUID has so many characters.
 const UUID_CHARS: usize = 36;
 
 /// Which ids agents may choose for new records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IdRule {
-    /// Random UUIDs, which nobody can guess.
+    /// Random UUIDs.
     #[default]
     Uuid,
-    /// Whatever they like: for brokerages whose agents may know which records there are.
+    /// Any ids: for brokerages whose agents may know which records exist.
     Any,
 }
 
 impl IdRule {
-    /// Whether a new record of the caller's may have this id.
     pub(super) fn allows(self, caller: &Caller, id: &str) -> bool {
         let is_trusted = matches!(caller.role, Role::Admin | Role::Service);
         self == Self::Any || is_trusted || is_random_uuid(id)
     }
 }
 
-/// Version 4 is random, version 7 is a time and random.
+/// Version 4 is random. Version 7 has a time and a random part.
 fn is_random_uuid(id: &str) -> bool {
     let uuid = Uuid::try_parse(id).ok();
     let version = uuid.and_then(|uuid| uuid.get_version());
     id.len() == UUID_CHARS && matches!(version, Some(Version::Random | Version::SortRand))
 }
 
-/// A text that names no rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be uuid or any")]
 pub struct UnknownIdRule;
@@ -73,7 +71,7 @@ mod tests {
             ("6f1c2b7e-9d4a-4c55-a1f6-f3a0f8f9a001", true),
             ("6F1C2B7E-9D4A-4C55-A1F6-F3A0F8F9A001", true),
             ("018f3a0f-8f9a-7001-a1f6-f3a0f8f9a001", true),
-            // A time and a machine; a name.
+            // Version 1 (a time and a machine) and version 5 (a hash of a name).
             ("6f1c2b7e-9d4a-1c55-a1f6-f3a0f8f9a001", false),
             ("6f1c2b7e-9d4a-5c55-a1f6-f3a0f8f9a001", false),
             ("00000000-0000-0000-0000-000000000000", false),

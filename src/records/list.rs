@@ -1,16 +1,16 @@
-//! Lists of records: a page at a time, true at one position of the log.
+//! Pages of records, each with the position of the log in the same snapshot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
 
+use super::cursor::RecordCursor;
 use super::error::RecordsError;
-use super::fields::{Field, Kind};
-use super::marker::Marker;
-use super::parse::Given;
+use super::fields::{Field, RecordKind};
+use super::parse::InputValue;
 use super::record::Record;
-use super::row::{self, Page};
+use super::row::{self, RecordPageQuery};
 use super::{Records, value};
 use crate::directory::rights;
 use crate::identity::Caller;
@@ -19,48 +19,45 @@ use crate::platform::{PageItems, PageLimit};
 use crate::platform::{TeamId, UserId};
 
 pub const LIMIT_DEFAULT: usize = 50;
-/// Records that a page can have.
+/// The most records of a page.
 pub const LIMIT_MOST: usize = 200;
-/// Characters and words of a search.
+/// The most characters and words of a search.
 const MOST_SEARCHED_CHARS: usize = 200;
 const MOST_WORDS: usize = 20;
-/// How lists are sorted where nobody says: the newest first.
-const SORT: &str = "-createdAt";
+/// The default order: the newest first.
+const DEFAULT_SORT: &str = "-createdAt";
 
-/// Which records are wanted, in which order.
+/// Filters, the order, and where the page begins.
 #[derive(Clone, Debug)]
 pub struct RecordListQuery {
-    /// Only those of this status.
     pub status: Option<String>,
-    /// Only those with all of these words.
+    /// Words that a record must have.
     pub search: Option<String>,
-    /// Only those of this owner.
     pub owner: Option<UserId>,
-    /// Only those of this team of the caller's.
+    /// One of the caller's teams.
     pub team: Option<TeamId>,
-    /// Only those that are put away, or are not; none: both.
+    /// Only archived records, or only others. None for both.
     pub is_archived: Option<bool>,
-    /// A field; with a `-` before it from the greatest to the least.
+    /// A field. With a `-` before it, the highest value comes first.
     pub sort: Option<String>,
-    /// How long the page may be.
     pub limit: PageLimit,
     /// Where the page before ended.
     pub cursor: Option<String>,
 }
 
 #[derive(Debug)]
-pub struct Listed {
-    /// Where the log stood when they were so.
+pub struct RecordPage {
+    /// The position of the log in the same snapshot.
     pub position: Cursor,
     pub records: PageItems,
-    /// What to ask for the next page with, if there is more.
+    /// The cursor of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// How a list is sorted.
-struct Order<'a> {
-    text: &'a str,
-    field: &'a Field,
+pub(super) struct SortOrder<'a> {
+    /// As the request has it.
+    pub(super) text: &'a str,
+    pub(super) field: &'a Field,
     descending: bool,
 }
 
@@ -69,46 +66,46 @@ impl Records {
     pub async fn list(
         &self,
         caller: &Caller,
-        kind: &Kind,
-        wanted: &RecordListQuery,
-    ) -> Result<Listed, RecordsError> {
-        let order = order(kind, wanted.sort.as_deref().unwrap_or(SORT))?;
-        let page = Page {
+        kind: &RecordKind,
+        query: &RecordListQuery,
+    ) -> Result<RecordPage, RecordsError> {
+        let order = order(kind, query.sort.as_deref().unwrap_or(DEFAULT_SORT))?;
+        let page = RecordPageQuery {
             broker: &caller.broker,
             kind,
             teams: &caller.teams,
-            wanted: asked(kind, (caller, wanted), &order)?,
-            limit: wanted.limit,
+            conditions: conditions(caller, kind, query, &order)?,
+            limit: query.limit,
         };
         let mut connection = self.pool.acquire().await?;
-        let mut seen = row::page(&mut connection, &page).await?;
-        if seen.is_none() {
+        let mut found = row::page(&mut connection, &page).await?;
+        if found.is_none() {
             self.begin_log(&mut connection, &caller.broker).await?;
-            seen = row::page(&mut connection, &page).await?;
+            found = row::page(&mut connection, &page).await?;
         }
-        let seen = seen.ok_or(RecordsError::Busy)?;
+        let found = found.ok_or(RecordsError::Busy)?;
         let reader = rights::of(caller);
-        let records = seen.rows.iter().map(|row| Record::of(row, kind, &reader));
+        let records = found.rows.iter().map(|row| Record::of(row, kind, &reader));
         let records = records.collect::<sqlx::Result<Vec<_>>>()?;
-        let mut page = PageItems::new(wanted.limit);
+        let mut page = PageItems::new(query.limit);
         let filled = page.fill(&records, |record| record.json.get().to_owned());
-        let has_more = filled.has_more || seen.has_more;
+        let has_more = filled.has_more || found.has_more;
         let last = filled.last.filter(|_| has_more);
-        Ok(Listed {
-            position: seen.position,
+        Ok(RecordPage {
+            position: found.position,
             next: last.and_then(|last| next(kind, &order, last)),
             records: page,
         })
     }
 }
 
-fn next(kind: &Kind, order: &Order<'_>, last: &Record) -> Option<String> {
-    let value = last.written(&order.field.name);
-    let marker = Marker::new((kind, order.text), last.id.parse().ok()?, value);
-    Some(marker.text())
+fn next(kind: &RecordKind, order: &SortOrder<'_>, last: &Record) -> Option<String> {
+    let value = last.plain_value(&order.field.name);
+    let cursor = RecordCursor::new(kind, order, last.id.parse().ok()?, value);
+    Some(cursor.text())
 }
 
-fn order<'a>(kind: &'a Kind, text: &'a str) -> Result<Order<'a>, RecordsError> {
+fn order<'a>(kind: &'a RecordKind, text: &'a str) -> Result<SortOrder<'a>, RecordsError> {
     let name = text.strip_prefix('-');
     let field = kind
         .field(name.unwrap_or(text))
@@ -120,18 +117,19 @@ fn order<'a>(kind: &'a Kind, text: &'a str) -> Result<Order<'a>, RecordsError> {
             kind.names(Field::is_sorted)
         ),
     })?;
-    Ok(Order {
+    Ok(SortOrder {
         text,
         field,
         descending: name.is_some(),
     })
 }
 
-/// What the database is asked for.
-fn asked(
-    kind: &Kind,
-    (caller, wanted): (&Caller, &RecordListQuery),
-    order: &Order<'_>,
+/// The conditions as the SQL function expects them.
+fn conditions(
+    caller: &Caller,
+    kind: &RecordKind,
+    query: &RecordListQuery,
+    order: &SortOrder<'_>,
 ) -> Result<String, RecordsError> {
     let searched: Vec<_> = kind
         .fields
@@ -139,47 +137,49 @@ fn asked(
         .filter(|field| field.is_searched())
         .collect();
     let searched: Vec<_> = searched.iter().map(|field| &field.column).collect();
-    let mut asked = json!({
-        "equal": equal(kind, (caller, wanted))?,
-        "words": words(wanted.search.as_deref().unwrap_or_default())?,
+    let mut conditions = json!({
+        "equal": equal(caller, kind, query)?,
+        "words": words(query.search.as_deref().unwrap_or_default())?,
         "searched": searched,
         "sort": order.field.column,
         "descending": order.descending,
     });
-    if let Some(is_archived) = wanted.is_archived {
-        asked["is_away"] = json!(is_archived);
+    if let Some(is_archived) = query.is_archived {
+        conditions["is_away"] = json!(is_archived);
     }
-    if let Some(cursor) = &wanted.cursor {
-        let marker = Marker::read(cursor, (kind, order.text), order.field);
-        let marker = marker.ok_or_else(|| RecordsError::Parameter {
+    if let Some(text) = &query.cursor {
+        let cursor = RecordCursor::read(text, kind, order);
+        let cursor = cursor.ok_or_else(|| RecordsError::Parameter {
             field: "cursor",
             reason: "must be the `next` of a page of this list, sorted alike".to_owned(),
         })?;
-        asked["after"] = json!(marker.value);
-        asked["after_id"] = json!(marker.id);
+        conditions["after"] = json!(cursor.value);
+        conditions["after_id"] = json!(cursor.id);
     }
-    Ok(asked.to_string())
+    Ok(conditions.to_string())
 }
 
+/// Columns that must have these values.
 fn equal<'a>(
-    kind: &'a Kind,
-    (caller, wanted): (&Caller, &'a RecordListQuery),
+    caller: &Caller,
+    kind: &'a RecordKind,
+    query: &'a RecordListQuery,
 ) -> Result<BTreeMap<&'a str, &'a str>, RecordsError> {
     let mut equal = BTreeMap::new();
-    if let Some(status) = &wanted.status {
+    if let Some(status) = &query.status {
         let field = kind.field("status").filter(|field| !field.is_private);
         let parsed = field.ok_or("is not a field of these".to_owned());
-        let parsed = parsed.and_then(|field| value::parse(field, Given::Text(status)));
+        let parsed = parsed.and_then(|field| value::parse(field, InputValue::Text(status)));
         parsed.map_err(|reason| RecordsError::Parameter {
             field: "status",
             reason,
         })?;
         equal.insert("status", status.as_str());
     }
-    if let Some(owner) = &wanted.owner {
+    if let Some(owner) = &query.owner {
         equal.insert("owner_id", owner.as_str());
     }
-    if let Some(team) = &wanted.team {
+    if let Some(team) = &query.team {
         if !caller.is_on(team) {
             return Err(RecordsError::UnknownTeam(team.clone()));
         }
@@ -188,7 +188,7 @@ fn equal<'a>(
     Ok(equal)
 }
 
-/// The words of a search, as patterns that mean them and no more.
+/// A pattern for each word of a search.
 fn words(search: &str) -> Result<Vec<String>, RecordsError> {
     let refused = |reason: String| Err(RecordsError::Parameter { field: "q", reason });
     if search.chars().count() > MOST_SEARCHED_CHARS || search.contains('\0') {
@@ -203,8 +203,8 @@ fn words(search: &str) -> Result<Vec<String>, RecordsError> {
     Ok(words)
 }
 
-/// A regular expression that means this word, in small or large letters. It names both, because
-/// what letters are depends on the database's locale.
+/// A regular expression that matches exactly this word in any case. It lists both cases, because
+/// case folding in the database depends on its locale.
 fn pattern(word: &str) -> String {
     let mut pattern = String::new();
     for letter in word.chars() {
@@ -223,7 +223,7 @@ fn pattern(word: &str) -> String {
     pattern
 }
 
-/// The letter, where it is one.
+/// The letter, if it is a single one.
 fn one(mut letters: impl ExactSizeIterator<Item = char>) -> Option<char> {
     letters.next().filter(|_| letters.len() == 0)
 }
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_means_its_word_and_no_more() {
+    fn a_pattern_matches_its_word_only() {
         for (word, expected) in [
             ("Ab", "[Aa][bB]"),
             ("äß", "[äÄ]ß"),

@@ -1,59 +1,55 @@
-//! Values from outside: each checked by the type of its field, so that a wrong one is refused
-//! by its name, and all wrong ones together.
+//! Parses the fields of a record. Each value is checked by the type of its field, and all wrong fields
+//! are reported together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
-use super::fields::{Field, Kind, Writer};
+use super::fields::{Field, FieldWriter, RecordKind};
 use super::value;
 
-/// Fields that one record is given.
+/// The most fields of one request.
 const MOST_FIELDS: usize = 200;
 
-/// A value as somebody gives it.
+/// A value from outside.
 #[derive(Clone, Copy, Debug)]
-pub enum Given<'a> {
-    /// As a line of a file has it; nothing where it is empty.
+pub enum InputValue<'a> {
+    /// From a line of a file. An empty text is no value.
     Text(&'a str),
-    /// As a body has it.
+    /// From a body.
     Json(&'a RawValue),
 }
 
-/// What the values are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A new record, which needs all that is required.
+    /// A new record needs all required fields.
     Create,
-    /// A record that is there.
-    RecordChange,
+    Update,
 }
 
 /// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// There is no such field.
+pub enum FieldFault {
     Unknown,
-    /// It is not for clients to write.
+    /// Clients cannot write it.
     ReadOnly,
-    /// Its value cannot be.
+    /// The field does not allow the value.
     Invalid,
 }
 
-/// A field that was refused, and why, in words that follow its name.
+/// A refused field. The reason is a text that follows its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     pub field: String,
-    pub fault: Fault,
+    pub fault: FieldFault,
     pub reason: String,
 }
 
-/// Values that the table takes, by column.
+/// The values of columns, as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(BTreeMap<String, String>);
+pub struct RecordFields(BTreeMap<String, String>);
 
-impl Fields {
-    /// The JSON of the value for a column, if there is one.
+impl RecordFields {
     #[must_use]
     pub fn get(&self, column: &str) -> Option<&str> {
         self.0.get(column).map(String::as_str)
@@ -64,7 +60,6 @@ impl Fields {
         self.0.is_empty()
     }
 
-    /// The columns, each with its value.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(column, json)| (&**column, &**json))
     }
@@ -82,20 +77,18 @@ impl Fields {
     }
 }
 
-/// Values, and what was wrong with others.
+/// The valid values, and the errors of others.
 #[derive(Clone, Debug, Default)]
 pub struct Parsed {
-    /// Those that can be written.
-    pub fields: Fields,
-    /// Those that cannot.
+    pub fields: RecordFields,
     pub errors: Vec<FieldError>,
-    /// The private fields that were named, whatever their values.
+    /// The private fields in the request, with valid values or not.
     pub private: BTreeSet<String>,
 }
 
 impl Parsed {
-    /// The values, if none was wrong.
-    pub fn checked(self) -> Result<Fields, Vec<FieldError>> {
+    /// The values, if there is no error.
+    pub fn checked(self) -> Result<RecordFields, Vec<FieldError>> {
         if self.errors.is_empty() {
             Ok(self.fields)
         } else {
@@ -103,13 +96,13 @@ impl Parsed {
         }
     }
 
-    /// Whether something is wrong that may be said to anybody.
-    pub(super) fn is_plainly_wrong(&self) -> bool {
+    /// Whether there is an error that every caller may know.
+    pub(super) fn has_public_error(&self) -> bool {
         let is_private = |error: &FieldError| self.private.contains(&error.field);
         !self.errors.iter().all(is_private)
     }
 
-    fn take(&mut self, kind: &Kind, (name, given): (&str, Given<'_>), purpose: Purpose) {
+    fn add(&mut self, kind: &RecordKind, name: &str, value: InputValue<'_>, purpose: Purpose) {
         let mut refuse = |fault, reason: String| {
             self.errors.push(FieldError {
                 field: name.to_owned(),
@@ -120,13 +113,13 @@ impl Parsed {
         let Some(field) = kind.field(name) else {
             let known = kind.names(|field| may_write(field, purpose));
             let reason = format!("is not a field of {}; there are {known}", kind.module);
-            return refuse(Fault::Unknown, reason);
+            return refuse(FieldFault::Unknown, reason);
         };
         if !may_write(field, purpose) {
-            return refuse(Fault::ReadOnly, "cannot be written".to_owned());
+            return refuse(FieldFault::ReadOnly, "cannot be written".to_owned());
         }
-        match value::parse(field, given) {
-            Err(reason) => refuse(Fault::Invalid, reason),
+        match value::parse(field, value) {
+            Err(reason) => refuse(FieldFault::Invalid, reason),
             Ok(json) => self.fields.set(&field.column, json),
         }
         if field.is_private {
@@ -137,23 +130,23 @@ impl Parsed {
 
 fn may_write(field: &Field, purpose: Purpose) -> bool {
     match field.writer {
-        Writer::Anybody => true,
-        Writer::Creator => purpose == Purpose::Create,
-        Writer::Database => false,
+        FieldWriter::Anybody => true,
+        FieldWriter::Creator => purpose == Purpose::Create,
+        FieldWriter::Database => false,
     }
 }
 
-impl Kind {
-    /// Parses what one record is given, by the names that clients use.
+impl RecordKind {
+    /// Parses fields by their names in JSON.
     #[must_use]
     pub fn parse<'a>(
         &self,
-        given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
+        inputs: impl IntoIterator<Item = (&'a str, InputValue<'a>)>,
         purpose: Purpose,
     ) -> Parsed {
         let mut parsed = Parsed::default();
-        for field in given.into_iter().take(MOST_FIELDS) {
-            parsed.take(self, field, purpose);
+        for (name, value) in inputs.into_iter().take(MOST_FIELDS) {
+            parsed.add(self, name, value, purpose);
         }
         if purpose == Purpose::Create {
             let is_missing = |field: &&Field| {
@@ -166,7 +159,7 @@ impl Kind {
                 .filter(is_missing)
                 .map(|field| FieldError {
                     field: field.name.clone(),
-                    fault: Fault::Invalid,
+                    fault: FieldFault::Invalid,
                     reason: "is required".to_owned(),
                 });
             let missing: Vec<_> = missing.collect();

@@ -1,49 +1,46 @@
-//! A record as one reader sees it.
+//! A record as one reader may see it.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::fields::Kind;
+use super::fields::RecordKind;
 use super::row::RecordRow;
 use crate::identity::Caller;
 use crate::log::fields;
 use crate::log::{Private, Rights};
 
-/// What stands for a value that is not shown.
+/// What a reader without the right gets instead of a private value.
 const REDACTED: &str = "\"[REDACTED]\"";
 
-/// A record as one reader sees it.
+/// A record as one reader may see it.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub id: String,
-    /// How often it was written.
     pub version: i64,
     pub json: Arc<RawValue>,
 }
 
-/// Whether this caller sees the record at all.
-pub(super) fn is_seen_by(row: &RecordRow, caller: &Caller) -> bool {
+pub(super) fn may_see(row: &RecordRow, caller: &Caller) -> bool {
     let Some(team) = &row.team_id else {
         return true;
     };
     caller.teams.iter().any(|mine| mine.as_str() == team)
 }
 
-/// Whether this reader sees what is private of the record.
-pub(super) fn sees_private(row: &RecordRow, reader: &Rights) -> bool {
+pub(super) fn may_see_private(row: &RecordRow, reader: &Rights) -> bool {
     reader.sees_private || row.owner_id.as_deref() == Some(reader.user.as_str())
 }
 
 impl Record {
-    /// The record with its private fields, if the reader may see them.
-    pub(super) fn of(row: &RecordRow, kind: &Kind, reader: &Rights) -> sqlx::Result<Self> {
-        let told = raw(row.told.clone())?;
-        let json = if sees_private(row, reader) {
-            unmasked(row, &told)?
+    /// The record, with its private fields if the reader may see them.
+    pub(super) fn of(row: &RecordRow, kind: &RecordKind, reader: &Rights) -> sqlx::Result<Self> {
+        let public = raw(row.json.clone())?;
+        let json = if may_see_private(row, reader) {
+            unmasked(row, &public)?
         } else {
-            masked(kind, &told)?
+            masked(kind, &public)?
         };
         Ok(Self {
             id: row.id.clone(),
@@ -52,8 +49,8 @@ impl Record {
         })
     }
 
-    /// The value of one field as it is written; a text without its quotes.
-    pub(super) fn written(&self, name: &str) -> Option<String> {
+    /// The value of a field. A text comes without its quotes.
+    pub(super) fn plain_value(&self, name: &str) -> Option<String> {
         let fields = fields(&self.json)?;
         let (_, value) = fields.into_iter().find(|(field, _)| field == name)?;
         match serde_json::from_str(value.get()).ok()? {
@@ -64,22 +61,24 @@ impl Record {
     }
 }
 
-fn unmasked(row: &RecordRow, told: &Arc<RawValue>) -> sqlx::Result<Arc<RawValue>> {
+fn unmasked(row: &RecordRow, public: &Arc<RawValue>) -> sqlx::Result<Arc<RawValue>> {
     let Some(secrets) = &row.secrets else {
-        return Ok(Arc::clone(told));
+        return Ok(Arc::clone(public));
     };
     let private = Private(raw(secrets.clone())?);
-    Ok(private.put_into(told).unwrap_or_else(|| Arc::clone(told)))
+    Ok(private
+        .put_into(public)
+        .unwrap_or_else(|| Arc::clone(public)))
 }
 
-/// The table has masked what its watch says; the configuration may name more.
-fn masked(kind: &Kind, told: &Arc<RawValue>) -> sqlx::Result<Arc<RawValue>> {
-    let fields = fields(told).unwrap_or_default();
+/// The table has masked the private fields of its watch. The configuration may name more.
+fn masked(kind: &RecordKind, public: &Arc<RawValue>) -> sqlx::Result<Arc<RawValue>> {
+    let fields = fields(public).unwrap_or_default();
     let is_private = |name: &str| kind.field(name).is_some_and(|field| field.is_private);
     let is_masked =
         |(name, value): &(String, &RawValue)| !is_private(name) || value.get() == REDACTED;
     if fields.iter().all(is_masked) {
-        return Ok(Arc::clone(told));
+        return Ok(Arc::clone(public));
     }
     let shown = fields.into_iter().map(|(name, value)| {
         let value = if is_private(&name) {

@@ -1,42 +1,41 @@
-//! The SQL of records. Which table a module has is the database's to know.
+//! The SQL of records. The functions find the table of a module.
 
 use sqlx::PgConnection;
 
-use super::fields::Kind;
-use super::parse::Fields;
+use super::fields::RecordKind;
+use super::parse::RecordFields;
 use crate::log::Cursor;
 use crate::log::Epoch;
 use crate::platform::PageLimit;
 use crate::platform::{BrokerId, RecordId, RecordPath, TeamId, UserId};
 
-/// A record as the table has it.
 #[derive(Clone)]
 pub(super) struct RecordRow {
     pub(super) id: String,
-    pub(super) told: String,
-    /// What those with the right see in place of it.
+    /// The record with masked private fields.
+    pub(super) json: String,
+    /// The private fields.
     pub(super) secrets: Option<String>,
     pub(super) team_id: Option<String>,
     pub(super) owner_id: Option<String>,
     pub(super) version: i64,
     pub(super) is_archived: bool,
-    /// By column, the version that changed it last.
+    /// The last version that changed each column.
     pub(super) field_versions: String,
 }
 
-/// Which record, of which broker.
 #[derive(Clone, Copy)]
 pub(super) struct RecordKey<'a> {
     pub(super) broker: &'a BrokerId,
     pub(super) record: &'a RecordPath,
 }
 
-/// The ways to come by one row differ in the function that returns it.
+/// Selects one row from an SQL function.
 macro_rules! row {
     ($connection:expr, $call:literal, $($argument:expr),+) => {
         sqlx::query_as!(
             RecordRow,
-            r#"select id as "id!", told as "told!", secrets, team_id, owner_id,
+            r#"select id as "id!", told as "json!", secrets, team_id, owner_id,
                    version as "version!", is_archived as "is_archived!",
                    field_versions as "field_versions!"
                from porchlight."# + $call,
@@ -47,8 +46,8 @@ macro_rules! row {
     };
 }
 
-/// Takes a record for a change.
-pub(super) async fn take(
+/// Locks a record for a change.
+pub(super) async fn lock(
     connection: &mut PgConnection,
     key: RecordKey<'_>,
 ) -> sqlx::Result<Option<RecordRow>> {
@@ -59,8 +58,9 @@ pub(super) async fn take(
 
 pub(super) async fn insert(
     connection: &mut PgConnection,
-    (broker, kind): (&BrokerId, &Kind),
-    fields: &Fields,
+    broker: &BrokerId,
+    kind: &RecordKind,
+    fields: &RecordFields,
 ) -> sqlx::Result<RecordRow> {
     let (module, broker) = (kind.module.as_str(), broker.as_str());
     let json = fields.json();
@@ -74,28 +74,29 @@ pub(super) async fn insert(
     row?.ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Makes records of a list of objects.
+/// Inserts a JSON list of records.
 pub(super) async fn insert_all(
     connection: &mut PgConnection,
-    (broker, kind): (&BrokerId, &Kind),
-    given: &str,
+    broker: &BrokerId,
+    kind: &RecordKind,
+    records: &str,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "select from porchlight.insert_records($1, $2, $3::text::jsonb)",
         kind.module.as_str(),
         broker.as_str(),
-        given,
+        records,
     )
     .execute(connection)
     .await
     .map(drop)
 }
 
-/// Writes some fields of a record that was taken.
+/// Writes some fields of a locked record.
 pub(super) async fn patch(
     connection: &mut PgConnection,
     key: RecordKey<'_>,
-    fields: &Fields,
+    fields: &RecordFields,
 ) -> sqlx::Result<RecordRow> {
     let (module, id) = (key.record.module.as_str(), key.record.id.as_str());
     let (broker, json) = (key.broker.as_str(), fields.json());
@@ -110,11 +111,11 @@ pub(super) async fn patch(
     row?.ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Puts a record that was taken away, or brings it back.
+/// Archives a locked record, or restores it.
 pub(super) async fn archive(
     connection: &mut PgConnection,
     key: RecordKey<'_>,
-    is_away: bool,
+    is_archived: bool,
 ) -> sqlx::Result<RecordRow> {
     let (module, id) = (key.record.module.as_str(), key.record.id.as_str());
     let broker = key.broker.as_str();
@@ -124,12 +125,12 @@ pub(super) async fn archive(
         module,
         broker,
         id,
-        is_away
+        is_archived
     );
     row?.ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Removes a record that was taken.
+/// Deletes a locked record.
 pub(super) async fn delete(connection: &mut PgConnection, key: RecordKey<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "select from porchlight.delete_record($1, $2, $3)",
@@ -142,8 +143,8 @@ pub(super) async fn delete(connection: &mut PgConnection, key: RecordKey<'_>) ->
     .map(drop)
 }
 
-/// Says who writes, to the end of the transaction: what the table tells names them.
-pub(super) async fn sign(connection: &mut PgConnection, user: &UserId) -> sqlx::Result<()> {
+/// Sets the user of a transaction. The events of its changes name this user.
+pub(super) async fn set_user(connection: &mut PgConnection, user: &UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "select set_config('porchlight.user_id', $1, true) as signed",
         user.as_str()
@@ -153,8 +154,8 @@ pub(super) async fn sign(connection: &mut PgConnection, user: &UserId) -> sqlx::
     .map(drop)
 }
 
-/// The same, and waits for no row longer than ordinary changes take.
-pub(super) async fn sign_in_a_hurry(
+/// Sets the user, and a short timeout for locked rows.
+pub(super) async fn set_user_and_short_timeout(
     connection: &mut PgConnection,
     user: &UserId,
 ) -> sqlx::Result<()> {
@@ -168,8 +169,8 @@ pub(super) async fn sign_in_a_hurry(
     .map(drop)
 }
 
-/// Whether a broker has no records; others who ask wait for the end of the transaction.
-pub(super) async fn take_bare(
+/// Whether a brokerage has no records. Other transactions that call this wait for the end of this one.
+pub(super) async fn lock_if_empty(
     connection: &mut PgConnection,
     broker: &BrokerId,
 ) -> sqlx::Result<bool> {
@@ -181,19 +182,19 @@ pub(super) async fn take_bare(
     .await
 }
 
-/// Rows, and where the log stood at that very moment.
-pub(super) struct Seen {
+/// Rows, and the position of the log in the same snapshot.
+pub(super) struct RowsAtPosition {
     pub(super) position: Cursor,
     pub(super) rows: Vec<RecordRow>,
     pub(super) has_more: bool,
 }
 
-/// A row beside the head of its broker's log.
-struct SeenRow {
+/// A row, with the head of its brokerage's log.
+struct PositionedRow {
     epoch: String,
     head: i64,
     id: Option<String>,
-    told: Option<String>,
+    json: Option<String>,
     secrets: Option<String>,
     team_id: Option<String>,
     owner_id: Option<String>,
@@ -202,11 +203,11 @@ struct SeenRow {
     field_versions: Option<String>,
 }
 
-impl SeenRow {
+impl PositionedRow {
     fn row(self) -> Option<RecordRow> {
         Some(RecordRow {
             id: self.id?,
-            told: self.told?,
+            json: self.json?,
             secrets: self.secrets,
             team_id: self.team_id,
             owner_id: self.owner_id,
@@ -217,53 +218,55 @@ impl SeenRow {
     }
 }
 
-/// The rows, unless the broker has no log yet.
-fn seen(rows: Vec<SeenRow>) -> Option<Seen> {
+/// None when the brokerage has no log yet.
+fn at_position(rows: Vec<PositionedRow>) -> Option<RowsAtPosition> {
     let first = rows.first()?;
-    Some(Seen {
+    Some(RowsAtPosition {
         position: Epoch::stored(&first.epoch).at(first.head),
         has_more: rows.len() > 1 && rows.last().is_some_and(|last| last.id.is_none()),
-        rows: rows.into_iter().filter_map(SeenRow::row).collect(),
+        rows: rows.into_iter().filter_map(PositionedRow::row).collect(),
     })
 }
 
 pub(super) async fn one(
     connection: &mut PgConnection,
-    (broker, module, id): (&BrokerId, &Kind, &RecordId),
-) -> sqlx::Result<Option<Seen>> {
+    broker: &BrokerId,
+    kind: &RecordKind,
+    id: &RecordId,
+) -> sqlx::Result<Option<RowsAtPosition>> {
     let rows = sqlx::query_as!(
-        SeenRow,
-        r#"select b.epoch, b.head, r.id as "id?", r.told as "told?", r.secrets as "secrets?",
+        PositionedRow,
+        r#"select b.epoch, b.head, r.id as "id?", r.told as "json?", r.secrets as "secrets?",
                r.team_id as "team_id?", r.owner_id as "owner_id?", r.version as "version?",
                r.is_archived as "is_archived?", r.field_versions as "field_versions?"
            from porchlight.brokers b
            left join lateral porchlight.read_record($2, b.broker_id, $3) r on true
            where b.broker_id = $1"#,
         broker.as_str(),
-        module.module.as_str(),
+        kind.module.as_str(),
         id.as_str(),
     );
-    Ok(seen(rows.fetch_all(connection).await?))
+    Ok(at_position(rows.fetch_all(connection).await?))
 }
 
-/// What a list asks of the table.
-pub(super) struct Page<'a> {
+/// The query of one page.
+pub(super) struct RecordPageQuery<'a> {
     pub(super) broker: &'a BrokerId,
-    pub(super) kind: &'a Kind,
+    pub(super) kind: &'a RecordKind,
     pub(super) teams: &'a [TeamId],
-    pub(super) wanted: String,
+    /// As JSON.
+    pub(super) conditions: String,
     pub(super) limit: PageLimit,
 }
 
-/// A page of records, in order.
 pub(super) async fn page(
     connection: &mut PgConnection,
-    page: &Page<'_>,
-) -> sqlx::Result<Option<Seen>> {
+    page: &RecordPageQuery<'_>,
+) -> sqlx::Result<Option<RowsAtPosition>> {
     let teams: Vec<_> = page.teams.iter().map(TeamId::as_str).collect();
     let rows = sqlx::query_as!(
-        SeenRow,
-        r#"select b.epoch, b.head, r.id as "id?", r.told as "told?", r.secrets as "secrets?",
+        PositionedRow,
+        r#"select b.epoch, b.head, r.id as "id?", r.told as "json?", r.secrets as "secrets?",
                r.team_id as "team_id?", r.owner_id as "owner_id?", r.version as "version?",
                r.is_archived as "is_archived?", r.field_versions as "field_versions?"
            from porchlight.brokers b
@@ -274,9 +277,9 @@ pub(super) async fn page(
         page.broker.as_str(),
         page.kind.module.as_str(),
         &teams as &[&str],
-        page.wanted,
+        page.conditions,
         page.limit.rows(),
         page.limit.bytes(),
     );
-    Ok(seen(rows.fetch_all(connection).await?))
+    Ok(at_position(rows.fetch_all(connection).await?))
 }

@@ -1,8 +1,8 @@
-//! A brokerage to try things out with: people on two teams, and records of every module that
-//! look like those of a CRM.
+//! An example brokerage: people on two teams, and records of every module that look like those of a
+//! CRM.
 //!
-//! Who works there and what the records look like is data (`seed/*.toml`): nothing here knows
-//! a module by its name. The same day makes the same records.
+//! People and records are defined in `seed/*.toml`: no module is named here. The same day gives the
+//! same records.
 
 use std::collections::BTreeMap;
 
@@ -17,45 +17,44 @@ mod deck;
 mod make;
 mod value;
 
-pub use data::{Brokerage, InvalidSeed, Person};
+pub use data::{Brokerage, InvalidSeed, SeedPerson};
 
-/// What the dice of the example begin with.
+/// The seed of the random numbers.
 const SEED: u64 = 1_908;
 
-/// What became of a broker that was to be filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filled {
-    /// It has records of each of these modules now.
+pub enum SeedOutcome {
+    /// The number of records that were created, by module.
     Made(BTreeMap<ModuleName, usize>),
-    /// It had records: nothing was changed.
+    /// The brokerage had records, so nothing was changed.
     LeftAlone,
 }
 
-/// Why a broker was not filled; nothing was changed then.
+/// Why a brokerage was not filled. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
-    #[error("the example brokerage makes no sense: {0}")]
+    #[error("the data of the example brokerage is wrong: {0}")]
     Data(#[from] InvalidSeed),
-    /// A record was not taken.
-    #[error("the records of the example brokerage could not be made: {0}")]
+    #[error("the records of the example brokerage could not be created: {0}")]
     Records(#[from] RecordsError),
 }
 
-/// Fills a broker that has no records yet with the example's, around this moment.
+/// Creates the records of the example for a brokerage that has none. Dates are around `now`.
 pub async fn fill(
     records: &Records,
-    (brokerage, broker): (&Brokerage, &BrokerId),
+    brokerage: &Brokerage,
+    broker: &BrokerId,
     now: OffsetDateTime,
-) -> Result<Filled, SeedError> {
-    let mut drafts = make::drafts(brokerage, broker, (now, Dice::seeded(SEED)))?;
+) -> Result<SeedOutcome, SeedError> {
+    let mut drafts = make::drafts(brokerage, broker, now, &Dice::seeded(SEED))?;
     let catalogue = records.catalogue().await?;
     drafts.retain(|draft| catalogue.kind(&draft.module).is_some());
     if !records.fill(broker, &drafts).await? {
-        return Ok(Filled::LeftAlone);
+        return Ok(SeedOutcome::LeftAlone);
     }
-    let mut made = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for draft in drafts {
-        *made.entry(draft.module).or_default() += 1;
+        *counts.entry(draft.module).or_default() += 1;
     }
-    Ok(Filled::Made(made))
+    Ok(SeedOutcome::Made(counts))
 }

@@ -1,4 +1,4 @@
-//! One value: from a text or from JSON to the JSON that the table takes.
+//! Converts a text or JSON to the JSON that the table accepts.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -7,22 +7,21 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime, UtcOffset};
 
 use super::fields::{Field, FieldType};
-use super::parse::Given;
+use super::parse::InputValue;
 use crate::platform::ids::{is_name, is_user_name};
 use crate::platform::{NAME_FORM, USER_FORM};
 
-/// Characters of a number: no more are looked at.
+/// The most characters of a number.
 const NUMBER_CHARS: usize = 40;
-/// What stands for no value.
 const NULL: &str = "null";
-/// What stands for a value that its reader may not see.
+/// What a reader without the right gets instead of a private value.
 const REDACTED: &str = "[REDACTED]";
 
-/// The value as JSON, or what would be one.
-pub(super) fn parse(field: &Field, given: Given<'_>) -> Result<String, String> {
-    let is_nothing = match given {
-        Given::Text(text) => text.is_empty(),
-        Given::Json(raw) => raw.get() == NULL,
+/// The value as JSON, or what the field expects.
+pub(super) fn parse(field: &Field, input: InputValue<'_>) -> Result<String, String> {
+    let is_nothing = match input {
+        InputValue::Text(text) => text.is_empty(),
+        InputValue::Json(raw) => raw.get() == NULL,
     };
     if is_nothing && field.is_kept {
         return Err("must have a value".to_owned());
@@ -30,25 +29,25 @@ pub(super) fn parse(field: &Field, given: Given<'_>) -> Result<String, String> {
     if is_nothing {
         return Ok(NULL.to_owned());
     }
-    // Whoever saves a whole record as it was shown does not mean to lose what was not.
-    if field.is_private && string(given).is_some_and(|text| text == REDACTED) {
+    // A client that saves a record as it was shown must not overwrite what was masked.
+    if field.is_private && string(input).is_some_and(|text| text == REDACTED) {
         return Err(format!(
             "cannot be {REDACTED}, which stands for a value that is not shown"
         ));
     }
     let parsed = match field.of_type {
-        FieldType::Text => text(field, given),
-        FieldType::Texts => texts(field, given),
-        FieldType::Number => number(field, given),
-        FieldType::Integer => integer(field, given),
-        FieldType::Boolean => boolean(given),
-        FieldType::Date => string(given).and_then(|text| date(&text)),
-        FieldType::Timestamp => string(given).and_then(|text| timestamp(&text)),
+        FieldType::Text => text(field, input),
+        FieldType::Texts => texts(field, input),
+        FieldType::Number => number(field, input),
+        FieldType::Integer => integer(field, input),
+        FieldType::Boolean => boolean(input),
+        FieldType::Date => string(input).and_then(|text| date(&text)),
+        FieldType::Timestamp => string(input).and_then(|text| timestamp(&text)),
     };
     parsed.ok_or_else(|| expected(field))
 }
 
-/// What a field takes, in words.
+/// A text that says what a field expects.
 fn expected(field: &Field) -> String {
     if let Some(allowed) = &field.allowed {
         return format!("must be one of {}", allowed.join(", "));
@@ -58,8 +57,8 @@ fn expected(field: &Field) -> String {
         _ => String::new(),
     };
     match (field.of_type, field.most) {
-        (FieldType::Text, _) if is_of_user(field) => USER_FORM.to_owned(),
-        (FieldType::Text, _) if is_of_name(field) => NAME_FORM.to_owned(),
+        (FieldType::Text, _) if has_user_ids(field) => USER_FORM.to_owned(),
+        (FieldType::Text, _) if has_ids(field) => NAME_FORM.to_owned(),
         (FieldType::Text, Some(most)) => {
             let least = field.least.unwrap_or(0);
             format!("must be a text of {least} to {most} characters")
@@ -80,42 +79,40 @@ fn expected(field: &Field) -> String {
     }
 }
 
-/// Whether its values are names of ours.
-fn is_of_name(field: &Field) -> bool {
+fn has_ids(field: &Field) -> bool {
     matches!(&*field.column, "id" | "team_id")
 }
 
-/// Whether its values are names of users.
-fn is_of_user(field: &Field) -> bool {
+fn has_user_ids(field: &Field) -> bool {
     &*field.column == "owner_id"
 }
 
-/// The text of a text, or of JSON that is one.
-fn string(given: Given<'_>) -> Option<String> {
-    match given {
-        Given::Text(text) => Some(text.to_owned()),
-        Given::Json(raw) => serde_json::from_str(raw.get()).ok(),
+/// The text, or the string in the JSON.
+fn string(input: InputValue<'_>) -> Option<String> {
+    match input {
+        InputValue::Text(text) => Some(text.to_owned()),
+        InputValue::Json(raw) => serde_json::from_str(raw.get()).ok(),
     }
 }
 
-fn text(field: &Field, given: Given<'_>) -> Option<String> {
-    let text = string(given)?;
+fn text(field: &Field, input: InputValue<'_>) -> Option<String> {
+    let text = string(input)?;
     let chars = i64::try_from(text.chars().count()).ok()?;
     let is_allowed = field.allowed.as_ref().is_none_or(|all| all.contains(&text));
-    let is_fit = if is_of_user(field) {
+    let is_fit = if has_user_ids(field) {
         is_user_name(&text)
     } else {
-        !is_of_name(field) || is_name(&text)
+        !has_ids(field) || is_name(&text)
     };
     let fits = is_between(field, chars) && is_fit;
-    // Postgres has no NUL in a text.
+    // Postgres cannot store NUL in a text.
     (is_allowed && fits && !text.contains('\0')).then(|| Value::from(text).to_string())
 }
 
-fn texts(field: &Field, given: Given<'_>) -> Option<String> {
-    let texts: Vec<String> = match given {
-        Given::Text(text) => text.split(',').map(|t| t.trim().to_owned()).collect(),
-        Given::Json(raw) => serde_json::from_str(raw.get()).ok()?,
+fn texts(field: &Field, input: InputValue<'_>) -> Option<String> {
+    let texts: Vec<String> = match input {
+        InputValue::Text(text) => text.split(',').map(|t| t.trim().to_owned()).collect(),
+        InputValue::Json(raw) => serde_json::from_str(raw.get()).ok()?,
     };
     let fits = is_between(field, i64::try_from(texts.len()).ok()?);
     let is_plain = texts.iter().all(|text| !text.contains('\0'));
@@ -126,11 +123,11 @@ fn is_between(field: &Field, n: i64) -> bool {
     field.least.is_none_or(|least| n >= least) && field.most.is_none_or(|most| n <= most)
 }
 
-/// The letters of a number as JSON writes one.
-fn digits(given: Given<'_>) -> Option<String> {
-    let text = match given {
-        Given::Text(text) => text.trim(),
-        Given::Json(raw) => raw.get(),
+/// The text of a JSON number.
+fn digits(input: InputValue<'_>) -> Option<String> {
+    let text = match input {
+        InputValue::Text(text) => text.trim(),
+        InputValue::Json(raw) => raw.get(),
     };
     let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
         && text.len() <= NUMBER_CHARS
@@ -140,10 +137,10 @@ fn digits(given: Given<'_>) -> Option<String> {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "the table has the last word on the bounds"
+    reason = "the table checks the bounds exactly"
 )]
-fn number(field: &Field, given: Given<'_>) -> Option<String> {
-    let digits = digits(given)?;
+fn number(field: &Field, input: InputValue<'_>) -> Option<String> {
+    let digits = digits(input)?;
     let value: f64 = digits.parse().ok()?;
     let is_large = field.least.is_none_or(|least| value >= least as f64);
     let is_small = field.most.is_none_or(|most| value <= most as f64);
@@ -151,7 +148,7 @@ fn number(field: &Field, given: Given<'_>) -> Option<String> {
     (fits && decimals(&digits)? <= field.scale?).then_some(digits)
 }
 
-/// Digits after the point, once there is no exponent.
+/// The number of decimals without an exponent.
 fn decimals(number: &str) -> Option<i32> {
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
@@ -161,17 +158,17 @@ fn decimals(number: &str) -> Option<i32> {
     i32::try_from(after).ok()?.checked_sub(exponent)
 }
 
-fn integer(field: &Field, given: Given<'_>) -> Option<String> {
-    let value: i64 = digits(given)?.parse().ok()?;
+fn integer(field: &Field, input: InputValue<'_>) -> Option<String> {
+    let value: i64 = digits(input)?.parse().ok()?;
     is_between(field, value).then(|| value.to_string())
 }
 
-fn boolean(given: Given<'_>) -> Option<String> {
-    let word = match given {
-        Given::Text(text) => text.trim(),
-        Given::Json(raw) => raw.get(),
+fn boolean(input: InputValue<'_>) -> Option<String> {
+    let text = match input {
+        InputValue::Text(text) => text.trim(),
+        InputValue::Json(raw) => raw.get(),
     };
-    matches!(word, "true" | "false").then(|| word.to_owned())
+    matches!(text, "true" | "false").then(|| text.to_owned())
 }
 
 fn date(text: &str) -> Option<String> {
@@ -179,28 +176,28 @@ fn date(text: &str) -> Option<String> {
     ((1..=9_999).contains(&day.year()) && text.len() == 10).then(|| format!("\"{text}\""))
 }
 
-/// In UTC and microseconds, as the table keeps it and tells it.
+/// In UTC, with microseconds, like the table.
 fn timestamp(text: &str) -> Option<String> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     let at = at.checked_to_offset(UtcOffset::UTC)?;
     let at = at
         .replace_nanosecond(at.nanosecond() / 1_000 * 1_000)
         .ok()?;
-    let is_ours = (1..=9_999).contains(&at.year());
-    is_ours.then(|| at.format(&Rfc3339).ok().map(|text| format!("\"{text}\"")))?
+    let is_in_range = (1..=9_999).contains(&at.year());
+    is_in_range.then(|| at.format(&Rfc3339).ok().map(|text| format!("\"{text}\"")))?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::Writer;
+    use crate::records::FieldWriter;
 
     fn field(of_type: FieldType) -> Field {
         Field {
             name: "it".to_owned(),
             column: "it".to_owned(),
             of_type,
-            writer: Writer::Anybody,
+            writer: FieldWriter::Anybody,
             is_required: false,
             is_kept: false,
             is_private: false,
@@ -212,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_a_file_and_a_body_come_to_the_same() {
+    fn a_text_and_json_have_the_same_value() {
         for (of_type, text, json, value) in [
             (FieldType::Text, "a\"b", r#""a\"b""#, r#""a\"b""#),
             (FieldType::Text, "", "null", "null"),
@@ -237,13 +234,13 @@ mod tests {
         ] {
             let field = field(of_type);
             assert_eq!(
-                parse(&field, Given::Text(text)).as_deref(),
+                parse(&field, InputValue::Text(text)).as_deref(),
                 Ok(value),
                 "{text}"
             );
             let raw = RawValue::from_string(json.to_owned()).unwrap();
             assert_eq!(
-                parse(&field, Given::Json(&raw)).as_deref(),
+                parse(&field, InputValue::Json(&raw)).as_deref(),
                 Ok(value),
                 "{json}"
             );
@@ -251,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_type_is_refused_and_nothing_else_is_written() {
+    fn values_of_a_wrong_type_are_refused() {
         for (of_type, text) in [
             (FieldType::Text, "a\0b"),
             (FieldType::Number, "$7"),
@@ -274,28 +271,31 @@ mod tests {
             (FieldType::Timestamp, "2025-11-02"),
             (FieldType::Timestamp, "2025-11-02T24:00:00Z"),
         ] {
-            assert!(parse(&field(of_type), Given::Text(text)).is_err(), "{text}");
+            assert!(
+                parse(&field(of_type), InputValue::Text(text)).is_err(),
+                "{text}"
+            );
         }
     }
 
     #[test]
-    fn what_stands_for_a_private_value_is_none() {
+    fn the_mask_of_a_private_value_is_refused() {
         let notes = Field {
             is_private: true,
             ..field(FieldType::Text)
         };
-        assert!(parse(&notes, Given::Text("[REDACTED]")).is_err());
-        assert!(parse(&notes, Given::Text("[REDACTED], mostly")).is_ok());
-        assert!(parse(&field(FieldType::Text), Given::Text("[REDACTED]")).is_ok());
+        assert!(parse(&notes, InputValue::Text("[REDACTED]")).is_err());
+        assert!(parse(&notes, InputValue::Text("[REDACTED], mostly")).is_ok());
+        assert!(parse(&field(FieldType::Text), InputValue::Text("[REDACTED]")).is_ok());
     }
 
     #[test]
-    fn what_must_have_a_value_is_not_cleared() {
+    fn a_field_that_must_have_a_value_is_not_cleared() {
         let kept = Field {
             is_kept: true,
             ..field(FieldType::Text)
         };
-        assert!(parse(&kept, Given::Text("")).is_err());
-        assert!(parse(&field(FieldType::Text), Given::Text("")).is_ok());
+        assert!(parse(&kept, InputValue::Text("")).is_err());
+        assert!(parse(&field(FieldType::Text), InputValue::Text("")).is_ok());
     }
 }

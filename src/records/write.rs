@@ -4,52 +4,50 @@ use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::error::RecordsError;
-use super::fields::Kind;
-use super::line::{self, Wait};
-use super::parse::{Fault, FieldError, Given, Parsed, Purpose};
-use super::record::{Record, is_seen_by, sees_private};
+use super::fields::RecordKind;
+use super::parse::{FieldError, FieldFault, InputValue, Parsed, Purpose};
+use super::record::{Record, may_see, may_see_private};
 use super::row::{self, RecordKey, RecordRow};
-use super::stale::{Known, refuse_stale};
-use super::{Fields, Records};
-use crate::collab::guard;
+use super::stale::{Precondition, refuse_stale};
+use super::wait::{self, RowWait};
+use super::{RecordFields, Records};
+use crate::collab::check_write;
 use crate::directory::rights;
 use crate::identity::Caller;
 use crate::platform::{RecordPath, TeamId};
 
-/// Letters of the name of a record that was given none.
+/// Characters of an id that the service makes.
 const ID_LEN: usize = 20;
-/// The column that names a record.
 const ID: &str = "id";
-/// Why an agent may not have the id that it chose; the field's name stands before it.
+/// Why an agent may not choose an id. The name of the field stands before it.
 const UUID_NEEDED: &str = "must be a random UUID (version 4 or 7), which nobody can guess; leave it out to have an id made. \
      Admins and services choose any";
-/// The columns that say whose a record is.
 const TEAM: &str = "team_id";
 const OWNER: &str = "owner_id";
 
-/// Which record is to change, and what its writer knows of it.
+/// The record to change, and what the writer requires of it.
 #[derive(Clone, Debug)]
 pub struct RecordChange {
     pub record: RecordPath,
-    /// The versions it may be, where the writer says so.
+    /// The versions that the record may have. None for any.
     pub versions: Option<Vec<i64>>,
-    /// The fence of the lock that the writer holds.
+    /// The fence of the lock that the writer must hold.
     pub fence: Option<i64>,
-    /// Whether what others did to other fields may stand.
+    /// Whether others may have changed other fields.
     pub may_merge: bool,
 }
 
 impl RecordChange {
-    fn known(&self) -> Known<'_> {
-        Known {
+    fn precondition(&self) -> Precondition<'_> {
+        Precondition {
             versions: self.versions.as_deref(),
             may_merge: self.may_merge,
         }
     }
 }
 
-/// A record that is the transaction's.
-struct Taken<'a> {
+/// A record that a transaction has locked.
+struct LockedRecord<'a> {
     transaction: Transaction<'a, Postgres>,
     row: RecordRow,
 }
@@ -58,23 +56,23 @@ impl Records {
     pub async fn create<'a>(
         &self,
         caller: &Caller,
-        kind: &Kind,
-        given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
+        kind: &RecordKind,
+        inputs: impl IntoIterator<Item = (&'a str, InputValue<'a>)>,
     ) -> Result<Record, RecordsError> {
-        let fields = self.new_record(caller, kind, given)?;
-        let Taken { transaction, row } = self.insert(caller, kind, &fields).await?;
-        self.conclude(transaction).await?;
+        let fields = self.new_record(caller, kind, inputs)?;
+        let LockedRecord { transaction, row } = self.insert(caller, kind, &fields).await?;
+        self.commit(transaction).await?;
         Ok(Record::of(&row, kind, &rights::of(caller))?)
     }
 
-    /// All that a new record of the caller's begins with, if it may be.
+    /// The fields of a new record of the caller's, with defaults.
     pub fn new_record<'a>(
         &self,
         caller: &Caller,
-        kind: &Kind,
-        given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
-    ) -> Result<Fields, RecordsError> {
-        let mut parsed = kind.parse(given, Purpose::Create);
+        kind: &RecordKind,
+        inputs: impl IntoIterator<Item = (&'a str, InputValue<'a>)>,
+    ) -> Result<RecordFields, RecordsError> {
+        let mut parsed = kind.parse(inputs, Purpose::Create);
         let id: Option<String> = parsed
             .fields
             .get(ID)
@@ -82,19 +80,23 @@ impl Records {
         if id.is_some_and(|id| !self.ids.allows(caller, &id)) {
             parsed.errors.push(FieldError {
                 field: ID.to_owned(),
-                fault: Fault::Invalid,
+                fault: FieldFault::Invalid,
                 reason: UUID_NEEDED.to_owned(),
             });
         }
-        self.begun(caller, parsed)
+        self.with_defaults(caller, parsed)
     }
 
-    /// The same of values that are known to be good, whoever would have chosen the id.
-    pub(super) fn begun(&self, caller: &Caller, parsed: Parsed) -> Result<Fields, RecordsError> {
+    /// Adds defaults, without the rule for ids.
+    pub(super) fn with_defaults(
+        &self,
+        caller: &Caller,
+        parsed: Parsed,
+    ) -> Result<RecordFields, RecordsError> {
         let mut fields = parsed.checked().map_err(RecordsError::Invalid)?;
         refuse_foreign_team(caller, &fields)?;
         let quoted = |name: &str| Value::from(name).to_string();
-        for (column, usual) in [
+        for (column, default) in [
             (ID, quoted(&self.dice.tag(ID_LEN))),
             (OWNER, quoted(caller.user.as_str())),
             (
@@ -103,28 +105,29 @@ impl Records {
             ),
         ] {
             if fields.get(column).is_none() {
-                fields.set(column, usual);
+                fields.set(column, default);
             }
         }
         Ok(fields)
     }
 
-    /// Makes records of what [`Records::new_record`] gave, in a transaction of the caller's own.
+    /// Inserts records that [`Records::new_record`] has made, in the caller's transaction.
     pub async fn insert_all(
         connection: &mut PgConnection,
-        (caller, kind): (&Caller, &Kind),
-        records: impl IntoIterator<Item = &Fields>,
+        caller: &Caller,
+        kind: &RecordKind,
+        records: impl IntoIterator<Item = &RecordFields>,
     ) -> Result<(), RecordsError> {
-        row::sign(connection, &caller.user).await?;
-        let records: Vec<_> = records.into_iter().map(Fields::json).collect();
-        let given = format!("[{}]", records.join(","));
-        let inserted = row::insert_all(connection, (&caller.broker, kind), &given).await;
+        row::set_user(connection, &caller.user).await?;
+        let records: Vec<_> = records.into_iter().map(RecordFields::json).collect();
+        let records = format!("[{}]", records.join(","));
+        let inserted = row::insert_all(connection, &caller.broker, kind, &records).await;
         inserted.map_err(|error| RecordsError::of_write(error, kind))
     }
 
-    /// Records were made in a transaction that is committed: they are told of at once.
-    pub fn has_changed(&self) {
-        self.waker.ring();
+    /// Publishes at once what another transaction has committed.
+    pub fn notify_changed(&self) {
+        self.waker.wake();
     }
 
     /// Writes some fields of a record.
@@ -132,25 +135,25 @@ impl Records {
         &self,
         caller: &Caller,
         change: &RecordChange,
-        given: impl IntoIterator<Item = (&'a str, Given<'a>)>,
+        inputs: impl IntoIterator<Item = (&'a str, InputValue<'a>)>,
     ) -> Result<Record, RecordsError> {
         let kind = self.kind(&change.record.module).await?;
-        let parsed = kind.parse(given, Purpose::RecordChange);
-        if parsed.is_plainly_wrong() {
+        let parsed = kind.parse(inputs, Purpose::Update);
+        if parsed.has_public_error() {
             return Err(RecordsError::Invalid(parsed.errors));
         }
-        let Taken {
+        let LockedRecord {
             mut transaction,
             mut row,
-        } = self.take(caller, change).await?;
-        refuse_without_right(caller, &row, &parsed)?;
+        } = self.lock(caller, change).await?;
+        refuse_private_fields(caller, &row, &parsed)?;
         let fields = parsed.checked().map_err(RecordsError::Invalid)?;
-        refuse_foreign_owner(caller, &row, &fields)?;
+        refuse_new_owner(caller, &row, &fields)?;
         if fields.get(TEAM) != Some(&*Value::from(row.team_id.as_deref()).to_string()) {
             refuse_foreign_team(caller, &fields)?;
         }
         let reader = rights::of(caller);
-        refuse_stale(&change.known(), (&row, kind, &reader), &fields)?;
+        refuse_stale(&change.precondition(), &row, kind, &reader, &fields)?;
         if row.is_archived {
             return Err(RecordsError::Archived);
         }
@@ -159,118 +162,118 @@ impl Records {
             let patched = row::patch(&mut transaction, key, &fields).await;
             row = patched.map_err(|error| RecordsError::of_write(error, kind))?;
         }
-        self.conclude(transaction).await?;
+        self.commit(transaction).await?;
         Ok(Record::of(&row, kind, &reader)?)
     }
 
-    /// Puts a record away, or brings it back.
+    /// Archives a record, or restores it.
     pub async fn archive(
         &self,
         caller: &Caller,
         change: &RecordChange,
-        is_away: bool,
+        is_archived: bool,
     ) -> Result<Record, RecordsError> {
         let kind = self.kind(&change.record.module).await?;
-        let mut taken = self.take_unchanged(caller, change, kind).await?;
-        if taken.row.is_archived != is_away {
+        let mut locked = self.lock_unchanged(caller, change, kind).await?;
+        if locked.row.is_archived != is_archived {
             let key = key(caller, change);
-            taken.row = row::archive(&mut taken.transaction, key, is_away).await?;
+            locked.row = row::archive(&mut locked.transaction, key, is_archived).await?;
         }
-        self.conclude(taken.transaction).await?;
-        Ok(Record::of(&taken.row, kind, &rights::of(caller))?)
+        self.commit(locked.transaction).await?;
+        Ok(Record::of(&locked.row, kind, &rights::of(caller))?)
     }
 
     pub async fn delete(&self, caller: &Caller, change: &RecordChange) -> Result<(), RecordsError> {
         let kind = self.kind(&change.record.module).await?;
-        let mut taken = self.take_unchanged(caller, change, kind).await?;
-        row::delete(&mut taken.transaction, key(caller, change)).await?;
-        self.conclude(taken.transaction).await
+        let mut locked = self.lock_unchanged(caller, change, kind).await?;
+        row::delete(&mut locked.transaction, key(caller, change)).await?;
+        self.commit(locked.transaction).await
     }
 
-    /// Makes the row, and waits for who is about to make one of this name.
+    /// Inserts a row. It may have to wait for another transaction that inserts the same id.
     async fn insert(
         &self,
         caller: &Caller,
-        kind: &Kind,
-        fields: &Fields,
-    ) -> Result<Taken<'static>, RecordsError> {
-        let of = (kind, fields);
-        match self.try_insert(caller, of, Wait::Moment).await {
+        kind: &RecordKind,
+        fields: &RecordFields,
+    ) -> Result<LockedRecord<'static>, RecordsError> {
+        match self.try_insert(caller, kind, fields, RowWait::Short).await {
             Err(RecordsError::Busy) => {}
             outcome => return outcome,
         }
-        let _turn = self.line.turn().await?;
-        self.try_insert(caller, of, Wait::Turn).await
+        let _permit = self.waits.permit().await?;
+        self.try_insert(caller, kind, fields, RowWait::Full).await
     }
 
     async fn try_insert(
         &self,
         caller: &Caller,
-        (kind, fields): (&Kind, &Fields),
-        wait: Wait,
-    ) -> Result<Taken<'static>, RecordsError> {
+        kind: &RecordKind,
+        fields: &RecordFields,
+        wait: RowWait,
+    ) -> Result<LockedRecord<'static>, RecordsError> {
         let mut transaction = self.pool.begin().await?;
-        line::sign(&mut transaction, &caller.user, wait).await?;
-        let row = row::insert(&mut transaction, (&caller.broker, kind), fields).await;
+        wait::set_user(&mut transaction, &caller.user, wait).await?;
+        let row = row::insert(&mut transaction, &caller.broker, kind, fields).await;
         let row = row.map_err(|error| RecordsError::of_write(error, kind))?;
-        Ok(Taken { transaction, row })
+        Ok(LockedRecord { transaction, row })
     }
 
-    /// Takes a record, and waits for who has it.
-    async fn take(
+    /// Locks a record. It may have to wait for another transaction.
+    async fn lock(
         &self,
         caller: &Caller,
         change: &RecordChange,
-    ) -> Result<Taken<'static>, RecordsError> {
-        match self.try_take(caller, change, Wait::Moment).await {
+    ) -> Result<LockedRecord<'static>, RecordsError> {
+        match self.try_lock(caller, change, RowWait::Short).await {
             Err(RecordsError::Busy) => {}
             outcome => return outcome,
         }
-        let _turn = self.line.turn().await?;
-        self.try_take(caller, change, Wait::Turn).await
+        let _permit = self.waits.permit().await?;
+        self.try_lock(caller, change, RowWait::Full).await
     }
 
-    /// Takes the lock's row first and the record's second. What the lock says is of no
-    /// concern to who does not see the record.
-    async fn try_take(
+    /// Locks the lock's row first, and then the record's. A caller who may not see the record learns
+    /// nothing about the lock.
+    async fn try_lock(
         &self,
         caller: &Caller,
         change: &RecordChange,
-        wait: Wait,
-    ) -> Result<Taken<'static>, RecordsError> {
+        wait: RowWait,
+    ) -> Result<LockedRecord<'static>, RecordsError> {
         let mut transaction = self.pool.begin().await?;
-        line::sign(&mut transaction, &caller.user, wait).await?;
-        let who = (caller, &change.record);
-        let barred = guard::bars(&mut transaction, who, change.fence).await?;
-        let row = row::take(&mut transaction, key(caller, change)).await?;
-        let row = row.filter(|row| is_seen_by(row, caller));
+        wait::set_user(&mut transaction, &caller.user, wait).await?;
+        let (record, fence) = (&change.record, change.fence);
+        let conflict = check_write(&mut transaction, caller, record, fence).await?;
+        let row = row::lock(&mut transaction, key(caller, change)).await?;
+        let row = row.filter(|row| may_see(row, caller));
         let row = row.ok_or_else(|| RecordsError::Unknown(change.record.clone()))?;
-        match barred {
-            Some(barred) => Err(barred.into()),
-            None => Ok(Taken { transaction, row }),
+        match conflict {
+            Some(conflict) => Err(conflict.into()),
+            None => Ok(LockedRecord { transaction, row }),
         }
     }
 
-    /// The same, of a record that is as the writer knows it.
-    async fn take_unchanged(
+    /// Locks a record that has not changed since the writer read it.
+    async fn lock_unchanged(
         &self,
         caller: &Caller,
         change: &RecordChange,
-        kind: &Kind,
-    ) -> Result<Taken<'static>, RecordsError> {
-        let taken = self.take(caller, change).await?;
-        let whose = (&taken.row, kind, &rights::of(caller));
-        refuse_stale(&change.known(), whose, &Fields::default())?;
-        Ok(taken)
+        kind: &RecordKind,
+    ) -> Result<LockedRecord<'static>, RecordsError> {
+        let locked = self.lock(caller, change).await?;
+        let (reader, fields) = (rights::of(caller), RecordFields::default());
+        refuse_stale(&change.precondition(), &locked.row, kind, &reader, &fields)?;
+        Ok(locked)
     }
 
-    /// Commits, and has the outbox looked at.
-    pub(super) async fn conclude(
+    /// Commits, and wakes the relay.
+    pub(super) async fn commit(
         &self,
         transaction: Transaction<'_, Postgres>,
     ) -> Result<(), RecordsError> {
         transaction.commit().await?;
-        self.waker.ring();
+        self.waker.wake();
         Ok(())
     }
 }
@@ -282,34 +285,34 @@ fn key<'a>(caller: &'a Caller, change: &'a RecordChange) -> RecordKey<'a> {
     }
 }
 
-/// What only the owner and admins see, only they write: whatever was meant by it.
-fn refuse_without_right(
+/// Only the owner and admins may write private fields.
+fn refuse_private_fields(
     caller: &Caller,
     row: &RecordRow,
     parsed: &Parsed,
 ) -> Result<(), RecordsError> {
     match parsed.private.first() {
-        Some(field) if !sees_private(row, &rights::of(caller)) => {
+        Some(field) if !may_see_private(row, &rights::of(caller)) => {
             Err(RecordsError::PrivateField(field.clone()))
         }
         _ => Ok(()),
     }
 }
 
-fn refuse_foreign_owner(
+fn refuse_new_owner(
     caller: &Caller,
     row: &RecordRow,
-    fields: &Fields,
+    fields: &RecordFields,
 ) -> Result<(), RecordsError> {
     let owner = Value::from(row.owner_id.as_deref()).to_string();
-    let is_given = fields.get(OWNER).is_some_and(|wished| wished != owner);
-    if is_given && !sees_private(row, &rights::of(caller)) {
+    let is_new = fields.get(OWNER).is_some_and(|given| given != owner);
+    if is_new && !may_see_private(row, &rights::of(caller)) {
         return Err(RecordsError::NotOwner);
     }
     Ok(())
 }
 
-fn refuse_foreign_team(caller: &Caller, fields: &Fields) -> Result<(), RecordsError> {
+fn refuse_foreign_team(caller: &Caller, fields: &RecordFields) -> Result<(), RecordsError> {
     let team = fields
         .get(TEAM)
         .and_then(|json| serde_json::from_str(json).ok());

@@ -1,7 +1,7 @@
-//! The connection loop: read after the cursor, write, wait.
+//! The loop of one stream: read after the cursor, write, wait.
 //!
-//! A stream holds a cursor and no queue. While its client does not read, it is not even
-//! polled: it falls behind in the log, and catches up when there is room again.
+//! A stream has a cursor and no queue. While its client does not read, the stream is not polled. It
+//! catches up when the client reads again.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,93 +14,84 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::log::{Account, Whose};
+use super::log::{StreamIdentity, StreamSummary};
 use super::open::StreamServices;
-use super::resume::Start;
-use super::{Filter, Reader, Scope};
+use super::resume::StreamStart;
+use super::{Filter, Scope};
 use crate::collab::PresenceGuard;
-use crate::collab::{LockSnapshotAnswer, PATIENCE};
+use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot};
 use crate::directory::StreamWatch;
 use crate::directory::rights;
-use crate::fanout::Permit;
-use crate::fanout::TICK;
-use crate::fanout::{CloseReason, Encoding};
-use crate::fanout::{Page, Replayed};
+use crate::fanout::{CloseReason, Permit, Reader, ReplayPage, ReplayResult, StreamEncoding, TICK};
 use crate::identity::Caller;
 use crate::log::{Epoch, Rights};
 
 mod catch_up;
-mod chunk;
 mod control;
-mod ephemeral;
-mod greeting;
-mod locked;
+mod ephemerals;
+mod lock_snapshot;
+mod opening;
 
-/// What a stream is made of.
-pub struct Parts {
+/// The parts of a new stream.
+pub struct StreamParts {
     pub services: Arc<StreamServices>,
-    /// Its place in the log's audience.
     pub reader: Reader,
     pub permit: Permit,
     pub caller: Caller,
     pub scope: Scope,
     pub filter: Filter,
-    /// How they want their bytes.
-    pub encoding: Encoding,
-    pub start: Start,
-    /// Who is here, unless that is filtered out.
-    pub people: Option<serde_json::Value>,
-    /// From where on changes of that are heard.
-    pub heard: u64,
-    /// What is locked, once it is known, unless that is filtered out.
-    pub locks: Option<oneshot::Receiver<LockSnapshotAnswer>>,
+    pub encoding: StreamEncoding,
+    pub start: StreamStart,
+    /// The snapshot of presence, unless the filter leaves it out.
+    pub presence: Option<serde_json::Value>,
+    /// The first ephemeral event after the snapshot.
+    pub next_ephemeral: u64,
+    /// The snapshot of locks, unless the filter leaves it out.
+    pub locks: Option<oneshot::Receiver<Arc<LockSnapshot>>>,
     pub attendance: Option<PresenceGuard>,
-    /// Ends it when its user's brokerage, which was looked up, changes.
+    /// Ends the stream when the user's brokerage changes, if it was looked up.
     pub watch: Option<StreamWatch>,
-    /// What is remembered for its last line in the log.
-    pub account: Account,
+    pub summary: StreamSummary,
 }
 
 pub struct StreamBody {
     services: Arc<StreamServices>,
     reader: Reader,
-    _ticket: Permit,
+    _permit: Permit,
     attendance: Option<PresenceGuard>,
     _watch: Option<Box<StreamWatch>>,
     scope: Box<Scope>,
     filter: Option<Box<Filter>>,
-    /// What of it they may see: those of the token it was opened with.
+    /// The rights of the token that opened the stream.
     rights: Rights,
-    encoding: Encoding,
+    encoding: StreamEncoding,
     epoch: Epoch,
     cursor: i64,
-    /// The place in the air up to which whispers were heard.
-    heard: u64,
-    /// States to be written before anything else.
-    greeting: Bytes,
-    /// What is locked is told before anything that happens.
-    locks: Option<oneshot::Receiver<LockSnapshotAnswer>>,
+    next_ephemeral: u64,
+    /// Text that is written before any event.
+    unsent: Bytes,
+    /// The snapshot of locks, which is written before any event.
+    locks: Option<oneshot::Receiver<Arc<LockSnapshot>>>,
     locks_until: Instant,
-    /// Replay that was asked for.
-    asked: Option<oneshot::Receiver<Replayed>>,
-    /// The page that is being written; it stays only while others want it too.
-    page: Weak<Page>,
-    /// The table could not be read; it is not asked again before this.
+    /// A page that was requested and has not come yet.
+    replay: Option<oneshot::Receiver<ReplayResult>>,
+    /// The page that is being written, as long as the cache has it.
+    page: Weak<ReplayPage>,
+    /// After a failure to read the table, it is not read before this.
     not_before: Option<Instant>,
-    next_beat: Instant,
-    beats: u8,
+    next_heartbeat: Instant,
+    heartbeats: u8,
     expiring_at: Option<Instant>,
     expires_at: Instant,
     ended: Option<CloseReason>,
-    account: Account,
+    summary: StreamSummary,
 }
 
 impl StreamBody {
-    /// A stream that will first say where it starts.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let greeting = greeting::of(&parts);
-        let Parts {
+    pub fn new(parts: StreamParts) -> Self {
+        let unsent = opening::text(&parts);
+        let StreamParts {
             services,
             reader,
             permit,
@@ -109,11 +100,11 @@ impl StreamBody {
             filter,
             encoding,
             start,
-            heard,
+            next_ephemeral,
             locks,
             attendance,
             watch,
-            account,
+            summary,
             ..
         } = parts;
         let now = Instant::now();
@@ -123,15 +114,16 @@ impl StreamBody {
             .settings
             .expiring_notice()
             .min((expires_at - now) / 2);
-        // The first beat comes early by chance, so that streams opened together spread out.
-        let beat = services.settings.heartbeat();
-        let next_beat = now + services.dice.between(beat / 2, beat);
+        // The first heartbeat comes at a random time, so that streams that were opened together
+        // spread out.
+        let interval = services.settings.heartbeat();
+        let next_heartbeat = now + services.dice.between(interval / 2, interval);
         services.metrics.streams_open.inc();
         services.metrics.streams_opened.inc();
         let stream = Self {
             services,
             reader,
-            _ticket: permit,
+            _permit: permit,
             attendance,
             _watch: watch.map(Box::new),
             scope: Box::new(scope),
@@ -140,28 +132,27 @@ impl StreamBody {
             encoding,
             epoch: start.epoch,
             cursor: start.position,
-            heard,
-            greeting,
+            next_ephemeral,
+            unsent,
             locks,
-            locks_until: now + PATIENCE,
-            asked: None,
+            locks_until: now + LOCK_SNAPSHOT_TIMEOUT,
+            replay: None,
             page: Weak::new(),
             not_before: None,
-            next_beat,
-            beats: 0,
+            next_heartbeat,
+            heartbeats: 0,
             expiring_at: expires_at.checked_sub(notice),
             expires_at,
             ended: None,
-            account,
+            summary,
         };
-        stream
-            .account
-            .log_open(&stream.services.lines, stream.whose());
+        let limit = &stream.services.line_limit;
+        stream.summary.log_open(limit, stream.identity());
         stream
     }
 
-    fn whose(&self) -> Whose<'_> {
-        Whose {
+    fn identity(&self) -> StreamIdentity<'_> {
+        StreamIdentity {
             broker: self.reader.broker(),
             user: &self.rights.user,
             scope: &self.scope,
@@ -169,8 +160,8 @@ impl StreamBody {
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(words) = self.next_of_greeting() {
-            return Poll::Ready(Some(words));
+        if let Some(text) = self.next_unsent() {
+            return Poll::Ready(Some(text));
         }
         if self.ended.is_some() {
             return Poll::Ready(None);
@@ -182,45 +173,42 @@ impl StreamBody {
         if let Some(locks) = self.poll_locks(context, now) {
             return locks.map(Some);
         }
-        if let Some(bytes) = self.catch_up(context, now).or_else(|| self.hear()) {
-            self.next_beat = now + self.services.settings.heartbeat();
+        let events = self.catch_up(context, now);
+        if let Some(bytes) = events.or_else(|| self.read_ephemerals()) {
+            self.next_heartbeat = now + self.services.settings.heartbeat();
             return Poll::Ready(Some(bytes));
         }
-        if let Some(words) = self.due_words(now) {
-            return Poll::Ready(Some(words));
+        if let Some(text) = self.due_text(now) {
+            return Poll::Ready(Some(text));
         }
         self.reader.subscription().wait(context, self.next_due());
         Poll::Pending
     }
 
-    /// As much of the greeting as one write carries.
-    fn next_of_greeting(&mut self) -> Option<Bytes> {
-        let len = self.greeting.len().min(chunk::CHUNK_BYTES);
-        let words = self.greeting.split_to(len);
-        if self.greeting.is_empty() {
-            // What is left of it would keep all of it in memory.
-            self.greeting = Bytes::new();
+    /// As much of the unsent text as fits one write.
+    fn next_unsent(&mut self) -> Option<Bytes> {
+        let len = self.unsent.len().min(catch_up::CHUNK_BYTES);
+        let text = self.unsent.split_to(len);
+        if self.unsent.is_empty() {
+            // The empty rest would keep the whole buffer in memory.
+            self.unsent = Bytes::new();
         }
-        (len > 0).then_some(words)
+        (len > 0).then_some(text)
     }
 
     fn must_close(&self, now: Instant) -> Option<CloseReason> {
-        // The next tick would come too late.
-        let is_over = now + TICK >= self.expires_at;
-        self.reader
-            .subscription()
-            .closing()
-            .or(is_over.then_some(CloseReason::Expired))
+        // The next tick would be too late.
+        let is_expired = now + TICK >= self.expires_at;
+        let expired = is_expired.then_some(CloseReason::Expired);
+        self.reader.subscription().closing().or(expired)
     }
 
     fn next_due(&self) -> Instant {
         let end = self.expires_at.checked_sub(TICK).unwrap_or(self.expires_at);
-        let patience = self.locks.is_some().then_some(self.locks_until);
-        let others = [self.expiring_at, self.not_before, patience];
-        others
-            .into_iter()
-            .flatten()
-            .fold(self.next_beat.min(end), Instant::min)
+        let locks_until = self.locks.is_some().then_some(self.locks_until);
+        let others = [self.expiring_at, self.not_before, locks_until];
+        let others = others.into_iter().flatten();
+        others.fold(self.next_heartbeat.min(end), Instant::min)
     }
 }
 
@@ -238,7 +226,7 @@ impl MessageBody for StreamBody {
         let stream = self.get_mut();
         let chunk = stream.poll_chunk(context);
         if let Poll::Ready(Some(bytes)) = &chunk {
-            stream.account.bytes += bytes.len() as u64;
+            stream.summary.bytes += bytes.len() as u64;
         }
         chunk.map(|chunk| chunk.map(Ok))
     }
@@ -253,7 +241,7 @@ impl Drop for StreamBody {
             attendance.back_within(spread);
         }
         self.services.metrics.streams_open.dec();
-        self.account
-            .log_end(&self.services.lines, self.whose(), self.ended);
+        let limit = &self.services.line_limit;
+        self.summary.log_end(limit, self.identity(), self.ended);
     }
 }

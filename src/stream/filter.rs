@@ -1,30 +1,27 @@
-//! What a stream leaves out. Filters never change positions.
+//! Filters of a stream: by type and by record. Positions stay the same with a filter.
 
 use std::str::FromStr;
 
 use rustc_hash::FxHashSet;
 
-use crate::fanout::Encoded;
+use crate::fanout::EncodedEvent;
 use crate::platform::{EventType, RecordPath};
 
 pub const MOST_PARTS: usize = 100;
 
-/// One type, or all that begin alike.
+/// One type, or all types with the same beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypePattern {
     /// `escrow:updated`.
     Exactly(EventType),
-    /// `escrow:*`: everything with this beginning.
+    /// `escrow:*`.
     Beginning(String),
 }
 
-/// Why a filter was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
-    /// Not a type, nor the beginning of one.
     #[error("{0:?} is not an event type like escrow:updated or escrow:*")]
     Type(String),
-    /// Not a record.
     #[error("{0:?} is not a record like escrows/123")]
     Record(String),
     #[error("has more than {MOST_PARTS} parts")]
@@ -46,7 +43,7 @@ impl FromStr for TypePattern {
     }
 }
 
-/// Which events a stream carries; empty lists carry all.
+/// The events that a stream carries. An empty list means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     types: Vec<TypePattern>,
@@ -57,7 +54,7 @@ impl Filter {
     /// Parses `types=escrow:*,ai:*` and `records=escrows/123,…`.
     pub fn parse(types: Option<&str>, records: Option<&str>) -> Result<Self, FilterError> {
         for (field, list) in [("types", types), ("records", records)] {
-            // Before anything is parsed, and repetitions count.
+            // The limit counts repetitions and comes before any parsing.
             if parts(list).nth(MOST_PARTS).is_some() {
                 let error = InvalidFilter::TooMany;
                 return Err(FilterError { field, error });
@@ -72,7 +69,7 @@ impl Filter {
         })
     }
 
-    /// The same filter, for one record only.
+    /// The same types, of one record only.
     #[must_use]
     pub fn of_record(mut self, record: &RecordPath) -> Self {
         self.records = [record.clone()].into_iter().collect();
@@ -84,15 +81,13 @@ impl Filter {
         self.types.is_empty() && self.records.is_empty()
     }
 
-    /// Whether this event is to be written.
     #[must_use]
-    pub fn passes(&self, event: &Encoded) -> bool {
+    pub fn passes(&self, event: &EncodedEvent) -> bool {
         let is_mine = |record| self.records.contains(record);
         self.passes_type(event.event_type.as_str())
             && (self.records.is_empty() || event.record.as_ref().is_some_and(is_mine))
     }
 
-    /// Whether events of this type are to be written.
     #[must_use]
     pub fn passes_type(&self, name: &str) -> bool {
         let of_type = |pattern: &TypePattern| match pattern {
@@ -102,7 +97,7 @@ impl Filter {
         self.types.is_empty() || self.types.iter().any(of_type)
     }
 
-    /// The only records that are wanted, if not all are.
+    /// `None` means all records.
     #[must_use]
     pub fn records(&self) -> Option<&FxHashSet<RecordPath>> {
         (!self.records.is_empty()).then_some(&self.records)
@@ -127,11 +122,9 @@ impl Filter {
     }
 }
 
-/// Which filter is wrong, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterError {
     pub field: &'static str,
-    /// What is wrong with it.
     pub error: InvalidFilter,
 }
 
@@ -163,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_filter_is_refused_by_its_name() {
+    fn a_bad_filter_is_refused_with_its_name() {
         for bad in ["", "escrow:*:x", "a,,b", "é", "**", "a b"] {
             assert_eq!(
                 Filter::parse(Some(bad), None).unwrap_err().field,

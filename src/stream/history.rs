@@ -1,4 +1,4 @@
-//! History: pages of the log as JSON, and waiting for the next one.
+//! History: pages of the log as JSON, and long-polling for the next page.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -9,34 +9,32 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::directory::rights;
-use crate::fanout::LogUnavailable;
-use crate::fanout::TICK;
-use crate::fanout::{Dispatcher, Found};
+use crate::fanout::{Dispatcher, LogUnavailable, Reader, RingRead, TICK};
 use crate::identity::Caller;
 use crate::log::read::page;
 use crate::log::{Audience, Cursor, Rights};
-use crate::log::{Direction, Page, Want};
+use crate::log::{Direction, LogPage, PageQuery};
 use crate::log::{EventJson, json};
+use crate::platform::BrokerId;
 use crate::platform::Limit;
 use crate::platform::database::limited;
 use crate::platform::{PageItems, PageLimit};
 use crate::stream::open::StreamServices;
-use crate::stream::reader::Look;
 use crate::stream::scope::UnknownScope;
-use crate::stream::{Filter, Reader, ResetReason, Scope};
+use crate::stream::{Filter, ResetReason, Scope};
 
 #[derive(Clone, Debug)]
 pub enum HistoryRange {
-    /// At the oldest event that is kept.
+    /// From the oldest event on.
     Oldest,
-    /// After this, from old to new.
+    /// From old to new.
     After(Cursor),
-    /// Before this, from new to old.
+    /// From new to old.
     Before(Cursor),
 }
 
 impl HistoryRange {
-    /// Which way a page goes from here, and beyond which position.
+    /// The direction, and the position after or before which the page starts.
     fn direction(&self) -> (Direction, i64) {
         match self {
             Self::Oldest => (Direction::Forward, 0),
@@ -47,31 +45,24 @@ impl HistoryRange {
 }
 
 #[derive(Debug)]
-pub struct History {
-    /// What part of the caller's world.
+pub struct HistoryQuery {
     pub scope: Scope,
-    /// What of it is left out.
     pub filter: Filter,
-    pub place: HistoryRange,
-    /// How long the page may be.
+    pub range: HistoryRange,
     pub limit: PageLimit,
-    /// How long to wait where there are none.
+    /// How long to wait when the page is empty.
     pub wait: Option<Duration>,
 }
 
-/// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// Not the caller's.
     #[error(transparent)]
     Scope(#[from] UnknownScope),
-    /// The database did not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// The log is not to be had now.
     #[error("the log is unavailable")]
     Unavailable,
-    /// The cursor cannot be served; the log stands here.
+    /// The cursor cannot be served. The log's head is here.
     #[error("the cursor cannot be served")]
     Reset(ResetReason, Cursor),
 }
@@ -82,91 +73,93 @@ impl From<LogUnavailable> for HistoryError {
     }
 }
 
-struct Eyes {
+/// The audiences and the rights of the caller.
+struct HistoryReader {
     audiences: Arc<[Audience]>,
     rights: Rights,
 }
 
 #[derive(Debug)]
-pub struct Listed {
-    /// Where the log stands; the page is true there.
+pub struct HistoryPage {
+    /// The log's head when the page was read.
     pub position: Cursor,
-    /// The events, each with its position.
+    /// Each event has its position.
     pub events: PageItems,
-    /// What to ask for next; none at the beginning of the log.
+    /// The start of the next page; `None` at the beginning of the log.
     pub next: Option<Cursor>,
 }
 
-/// Lists a page; where it is empty and the caller wants to wait, waits for events.
+/// Lists a page. If it is empty and the query has `wait`, waits for events.
 pub async fn list(
     services: &Arc<StreamServices>,
     dispatcher: &Rc<Dispatcher>,
     caller: &Caller,
-    asked: History,
-) -> Result<Listed, HistoryError> {
-    let audiences = asked.scope.audiences(caller)?;
+    query: HistoryQuery,
+) -> Result<HistoryPage, HistoryError> {
+    let audiences = query.scope.audiences(caller)?;
     let handle = services.log_handle.join(&caller.broker).await?;
-    let eyes = Eyes {
+    let history_reader = HistoryReader {
         audiences,
         rights: rights::of(caller),
     };
-    let Some(wait) = asked.wait else {
-        return read(services, &caller.broker, &eyes, &asked).await;
+    let Some(wait) = query.wait else {
+        return read(services, &caller.broker, &history_reader, &query).await;
     };
-    // Listening begins before reading, so that nothing falls between.
-    let reader = Reader::new(dispatcher, handle, Arc::clone(&eyes.audiences));
+    // The subscription comes before the read, so that no event is missed between them.
+    let reader = Reader::new(dispatcher, handle, Arc::clone(&history_reader.audiences));
+    let rights = &history_reader.rights;
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     let until = Instant::now() + wait.min(until_end.unwrap_or_default());
-    if let Some(listed) = next_in_memory((&reader, &eyes.rights), &asked, until, false).await {
-        return Ok(listed);
+    if let Some(page) = next_in_memory(&reader, rights, &query, until, false).await {
+        return Ok(page);
     }
-    let listed = read(services, &caller.broker, &eyes, &asked).await?;
-    let Some(next) = listed.next.clone().filter(|_| listed.events.is_empty()) else {
-        return Ok(listed);
+    let page = read(services, &caller.broker, &history_reader, &query).await?;
+    let Some(next) = page.next.clone().filter(|_| page.events.is_empty()) else {
+        return Ok(page);
     };
-    let asked = History {
-        place: HistoryRange::After(next),
-        ..asked
+    let query = HistoryQuery {
+        range: HistoryRange::After(next),
+        ..query
     };
-    Ok(next_in_memory((&reader, &eyes.rights), &asked, until, true)
-        .await
-        .unwrap_or(listed))
+    let next = next_in_memory(&reader, rights, &query, until, true).await;
+    Ok(next.unwrap_or(page))
 }
 
-/// Waits for the next page from memory; `None` where memory cannot say. A cursor beyond
-/// what memory knows may be wrong or merely newer: only the table can judge it.
+/// Waits for the next page from memory. `None` when memory does not have it, or when the cursor is
+/// after the ring's head and has not been checked: only the table shows whether it is valid.
 async fn next_in_memory(
-    (reader, rights): (&Reader, &Rights),
-    asked: &History,
+    reader: &Reader,
+    rights: &Rights,
+    query: &HistoryQuery,
     until: Instant,
-    is_judged: bool,
-) -> Option<Listed> {
-    let HistoryRange::After(cursor) = &asked.place else {
+    is_checked: bool,
+) -> Option<HistoryPage> {
+    let HistoryRange::After(cursor) = &query.range else {
         return None;
     };
     let epoch = cursor.epoch.clone().unwrap_or_else(|| reader.log_head().0);
     let mut position = cursor.position;
     poll_fn(|context| {
-        let mut events = PageItems::new(asked.limit);
-        let look = reader.look(&epoch, position, |frame, owners| {
-            if !asked.filter.passes(&frame.encoded) {
+        let mut events = PageItems::new(query.limit);
+        let read = reader.read(&epoch, position, |frame, owners| {
+            if !query.filter.passes(&frame.encoded) {
                 return true;
             }
-            let json = frame.encoded.json(owners.sight(frame, rights));
+            let json = frame.encoded.json(owners.visibility(frame, rights));
             events.push(&json::listed(json, &epoch.at(frame.position)))
         });
-        let Look::Found(Found::UpTo(upto)) = look else {
+        let RingRead::UpTo(upto) = read else {
             return Poll::Ready(None);
         };
         let (_, head) = reader.log_head();
-        if upto > head && !is_judged {
+        if upto > head && !is_checked {
             return Poll::Ready(None);
         }
         position = upto;
         let is_over = reader.subscription().dispatcher().now() + TICK >= until;
         if !events.is_empty() || is_over || reader.subscription().closing().is_some() {
             let next = Some(epoch.at(upto));
-            return Poll::Ready(Some(Listed {
+            return Poll::Ready(Some(HistoryPage {
                 position: epoch.at(head.max(upto)),
                 events,
                 next,
@@ -182,36 +175,36 @@ async fn next_in_memory(
 
 async fn read(
     services: &StreamServices,
-    broker: &crate::platform::BrokerId,
-    eyes: &Eyes,
-    asked: &History,
-) -> Result<Listed, HistoryError> {
-    let (types, records) = (asked.filter.like_patterns(), asked.filter.record_paths());
-    let (direction, beyond) = asked.place.direction();
-    let want = Want {
+    broker: &BrokerId,
+    reader: &HistoryReader,
+    query: &HistoryQuery,
+) -> Result<HistoryPage, HistoryError> {
+    let (types, records) = (query.filter.like_patterns(), query.filter.record_paths());
+    let (direction, beyond) = query.range.direction();
+    let page_query = PageQuery {
         broker,
-        audiences: &eyes.audiences,
+        audiences: &reader.audiences,
         beyond,
         direction,
         types: types.as_deref(),
         records: records.as_deref(),
-        limit: asked.limit.rows(),
-        most_bytes: asked.limit.bytes(),
+        limit: query.limit.rows(),
+        most_bytes: query.limit.bytes(),
     };
-    // Whoever waits for events may wait for longer than a request may take.
+    // The query has its own limit, because a request that waits for events has none.
     let page = limited(Limit::REQUEST, async {
         let mut connection = services.pool.acquire().await?;
-        page(&mut connection, &want).await
+        page(&mut connection, &page_query).await
     });
     let page = page.await?.ok_or(HistoryError::Unavailable)?;
-    refuse_lost(&page, &asked.place)?;
-    Ok(listed(page, asked, &eyes.rights))
+    check_cursor(&page, &query.range)?;
+    Ok(history_page(page, query, &reader.rights))
 }
 
-fn refuse_lost(page: &Page, place: &HistoryRange) -> Result<(), HistoryError> {
+fn check_cursor(page: &LogPage, range: &HistoryRange) -> Result<(), HistoryError> {
     let head = &page.head;
     let reset = |reason| Err(HistoryError::Reset(reason, head.epoch.at(head.head)));
-    let (HistoryRange::After(cursor) | HistoryRange::Before(cursor)) = place else {
+    let (HistoryRange::After(cursor) | HistoryRange::Before(cursor)) = range else {
         return Ok(());
     };
     if cursor
@@ -221,7 +214,7 @@ fn refuse_lost(page: &Page, place: &HistoryRange) -> Result<(), HistoryError> {
     {
         return reset(ResetReason::Unknown);
     }
-    match place {
+    match range {
         HistoryRange::After(cursor) if cursor.position > head.head => reset(ResetReason::Ahead),
         HistoryRange::After(cursor) if cursor.position < head.horizon => {
             reset(ResetReason::Expired)
@@ -230,28 +223,28 @@ fn refuse_lost(page: &Page, place: &HistoryRange) -> Result<(), HistoryError> {
     }
 }
 
-fn listed(page: Page, asked: &History, rights: &Rights) -> Listed {
-    let Page {
+fn history_page(page: LogPage, query: &HistoryQuery, rights: &Rights) -> HistoryPage {
+    let LogPage {
         head,
         events,
         is_last,
     } = page;
-    let mut items = PageItems::new(asked.limit);
+    let mut items = PageItems::new(query.limit);
     let filled = items.fill(&events, |event| {
         let seen = event.seen_with(rights);
         let json = serde_json::to_string(&EventJson::of(&seen)).unwrap_or_default();
         json::listed(&json, &head.epoch.at(event.position))
     });
     let is_last = is_last && !filled.has_more;
-    let (direction, beyond) = asked.place.direction();
+    let (direction, beyond) = query.range.direction();
     let last = filled.last.map_or(beyond, |event| event.position);
     let next = match direction {
-        // Past what the filters left out, so that it is not looked through again.
+        // The next page starts after the events that the filter left out.
         Direction::Forward if is_last => Some(head.head.max(last)),
         Direction::Forward => Some(last),
         Direction::Backward => (!is_last).then_some(last),
     };
-    Listed {
+    HistoryPage {
         position: head.epoch.at(head.head),
         events: items,
         next: next.map(|position| head.epoch.at(position)),

@@ -1,4 +1,4 @@
-//! What is logged of a stream: a line when it opens, and one when it ends.
+//! The log lines of streams: one when a stream opens, and one when it ends.
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -8,18 +8,18 @@ use crate::fanout::CloseReason;
 use crate::platform::LineLimit;
 use crate::platform::{BrokerId, RequestId, UserId};
 
-/// Kinds of lines, of which so many are logged in a second.
+/// The kinds of lines. Each kind has a limit of lines in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StreamLine {
     Opened,
-    /// A stream could not be opened at the moment.
+    /// A stream could not be opened for now.
     Refused(CloseReason),
-    /// A stream ended: the service said why, or the client went away.
+    /// Without a reason, the client has disconnected.
     Ended(Option<CloseReason>),
 }
 
 impl StreamLine {
-    /// Says how many lines of this kind were left out.
+    /// Logs how many lines of this kind were left out.
     pub fn sum_up(self, left_out: u64) {
         match self {
             Self::Opened => tracing::info!(left_out, "more streams opened"),
@@ -37,33 +37,31 @@ impl StreamLine {
     }
 }
 
-/// Why a stream ended, as logs have it.
 fn name(reason: Option<CloseReason>) -> &'static str {
     reason.map_or("disconnected", CloseReason::as_str)
 }
 
-/// Whose stream a line is about.
+/// The user and the scope of a stream.
 #[derive(Clone, Copy, Debug)]
-pub struct Whose<'a> {
+pub struct StreamIdentity<'a> {
     pub broker: &'a BrokerId,
     pub user: &'a UserId,
     pub scope: &'a Scope,
 }
 
-/// What is remembered of a stream for its last line: 72 bytes.
+/// The data of a stream's last line: 72 bytes.
 #[derive(Debug)]
-pub struct Account {
-    /// The stream's name, which its client is told.
+pub struct StreamSummary {
+    /// The stream's id, which the client gets in `stream:ready`.
     pub stream: Uuid,
     request: RequestId,
     opened_at: Instant,
     pub events: u64,
-    /// Bytes that were written, without those of HTTP itself.
+    /// Bytes of the body.
     pub bytes: u64,
 }
 
-impl Account {
-    /// The account of a stream that opens now.
+impl StreamSummary {
     #[must_use]
     pub fn open(request: RequestId) -> Self {
         Self {
@@ -75,15 +73,15 @@ impl Account {
         }
     }
 
-    pub fn log_open(&self, limit: &LineLimit<StreamLine>, whose: Whose<'_>) {
+    pub fn log_open(&self, limit: &LineLimit<StreamLine>, identity: StreamIdentity<'_>) {
         if !limit.admits(&StreamLine::Opened) {
             return;
         }
-        let Whose {
+        let StreamIdentity {
             broker,
             user,
             scope,
-        } = whose;
+        } = identity;
         let (stream, id) = (self.stream.simple(), &self.request);
         tracing::info!(%stream, %id, %broker, %user, %scope, "a stream opened");
     }
@@ -91,17 +89,17 @@ impl Account {
     pub fn log_end(
         &self,
         limit: &LineLimit<StreamLine>,
-        whose: Whose<'_>,
+        identity: StreamIdentity<'_>,
         reason: Option<CloseReason>,
     ) {
         if !limit.admits(&StreamLine::Ended(reason)) {
             return;
         }
-        let Whose {
+        let StreamIdentity {
             broker,
             user,
             scope,
-        } = whose;
+        } = identity;
         let (stream, id) = (self.stream.simple(), &self.request);
         let ms = u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (events, bytes, reason) = (self.events, self.bytes, name(reason));
@@ -109,7 +107,7 @@ impl Account {
     }
 }
 
-/// A stream could not be opened at the moment.
+/// Logs that a stream could not be opened for now.
 pub fn log_refusal(limit: &LineLimit<StreamLine>, id: &RequestId, reason: CloseReason) {
     if limit.admits(&StreamLine::Refused(reason)) {
         tracing::info!(%id, reason = reason.as_str(), "a stream was refused");
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_small() {
-        assert_eq!(std::mem::size_of::<Account>(), 72);
+    fn a_summary_is_small() {
+        assert_eq!(std::mem::size_of::<StreamSummary>(), 72);
     }
 }

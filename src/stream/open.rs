@@ -1,22 +1,22 @@
-//! Opening a stream.
+//! Opens a stream.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::Parts;
-use super::log::{Account, StreamLine};
+use super::body::StreamParts;
+use super::log::{StreamLine, StreamSummary};
 use super::resume::start;
 use super::scope::UnknownScope;
 use super::wire::{RETRY_FLOOR, RETRY_USUAL};
-use super::{Filter, Reader, Scope, Since, StreamBody, present};
+use super::{Filter, Scope, Since, StreamBody, presence};
 use crate::collab::Presence;
-use crate::collab::{LockSnapshotLoader, SNAPSHOT as LOCKS};
-use crate::directory::{Brokerages, Member, StreamAt, StreamWatch};
-use crate::fanout::ConnectionLimits;
-use crate::fanout::LogHandle;
-use crate::fanout::ReplayLoader;
-use crate::fanout::{CloseReason, Dispatcher, Encoding, Subscription};
+use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotLoader};
+use crate::directory::{Brokerages, Member, StreamAddress, StreamWatch};
+use crate::fanout::{
+    CloseReason, ConnectionLimits, Dispatcher, LogHandle, Reader, ReplayLoader, StreamEncoding,
+    StreamUser, Subscription,
+};
 use crate::identity::Caller;
 use crate::platform::LineLimit;
 use crate::platform::Metrics;
@@ -26,32 +26,28 @@ use crate::platform::{Clock, Dice};
 use crate::platform::{Limit, Pool};
 use crate::stream::StreamSettings;
 
-/// What streams need of the service.
+/// The parts of the service that streams use.
 pub struct StreamServices {
-    /// The way into brokers' logs.
     pub log_handle: LogHandle,
-    /// Where callers belong, if that is looked up.
+    /// Looks up the callers' brokerages, if the service is configured to.
     pub brokerages: Option<Brokerages>,
     pub presence: Presence,
-    /// For what has left memory.
-    pub desk: ReplayLoader,
+    pub replay_loader: ReplayLoader,
     pub locks: LockSnapshotLoader,
-    /// For cursors that memory knows nothing of.
+    /// For cursors that are not in memory.
     pub pool: Pool,
-    /// Counts and limits streams.
-    pub tickets: Arc<ConnectionLimits>,
+    pub connection_limits: Arc<ConnectionLimits>,
     pub metrics: Arc<Metrics>,
     pub dice: Dice,
-    /// For the end of tokens.
+    /// For the expiry of tokens.
     pub clock: Clock,
-    /// Decides which lines about streams are logged.
-    pub lines: Arc<LineLimit<StreamLine>>,
-    /// Limits and rhythms.
+    /// Limits the log lines about streams.
+    pub line_limit: Arc<LineLimit<StreamLine>>,
     pub settings: StreamSettings,
 }
 
 impl StreamServices {
-    /// Ends the stream at `seat` when the brokerage that was looked up for its user changes.
+    /// Ends the stream when the user's brokerage changes, if it was looked up.
     #[must_use]
     pub fn watch(
         &self,
@@ -59,7 +55,7 @@ impl StreamServices {
         broker: &BrokerId,
         subscription: &Subscription,
     ) -> Option<StreamWatch> {
-        let at = StreamAt {
+        let at = StreamAddress {
             mailbox: Arc::clone(subscription.dispatcher().mailbox()),
             subscription: subscription.id(),
         };
@@ -67,7 +63,7 @@ impl StreamServices {
         Some(brokerages.watch(member?, broker.clone(), at))
     }
 
-    /// Clients that cannot be served now come back spread over this.
+    /// Clients that cannot be served now come back spread over this window.
     #[must_use]
     pub fn retry_spread(&self) -> Duration {
         self.settings.drain_spread().max(RETRY_USUAL)
@@ -78,7 +74,7 @@ impl StreamServices {
     pub fn retry_after_end(&self, dispatcher: &Dispatcher, reason: CloseReason) -> Duration {
         let spread = match (dispatcher.draining(), reason) {
             (Some(spread), _) => spread.max(RETRY_FLOOR),
-            // Everybody is told at once, and is not to come back at once.
+            // All streams end at once, and their clients must not come back at once.
             (None, CloseReason::Unavailable) => self.retry_spread(),
             (None, _) => RETRY_USUAL,
         };
@@ -86,42 +82,38 @@ impl StreamServices {
     }
 }
 
-/// What a client asks for.
 #[derive(Debug)]
-pub struct Opening {
+pub struct StreamRequest {
     pub request: RequestId,
     pub caller: Caller,
-    /// Whose brokerage was looked up, where the token did not say it.
+    /// The user whose brokerage was looked up, because the token has none.
     pub member: Option<Member>,
-    /// What they want to see.
     pub scope: Scope,
-    /// What of it they do not want.
     pub filter: Filter,
-    /// Where they want to start.
     pub since: Since,
-    /// How they want their bytes.
-    pub encoding: Encoding,
+    pub encoding: StreamEncoding,
 }
 
-/// Why there is no stream.
+/// Why a stream was not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Asking again will not help.
+pub enum StreamRefusal {
+    /// Another try will fail too.
     Scope(UnknownScope),
+    /// The client may try again later.
     Later(CloseReason),
 }
 
-/// Opens a stream for a worker's switchboard.
+/// Opens a stream on a worker thread.
 pub async fn open(
     services: &Arc<StreamServices>,
     dispatcher: &Rc<Dispatcher>,
-    opening: Opening,
-) -> Result<StreamBody, Refusal> {
-    let later = |reason| move |()| Refusal::Later(reason);
+    request: StreamRequest,
+) -> Result<StreamBody, StreamRefusal> {
+    let later = |reason| move |()| StreamRefusal::Later(reason);
     if dispatcher.draining().is_some() {
-        return Err(Refusal::Later(CloseReason::Drain));
+        return Err(StreamRefusal::Later(CloseReason::Drain));
     }
-    let Opening {
+    let StreamRequest {
         request,
         caller,
         member,
@@ -129,40 +121,42 @@ pub async fn open(
         mut filter,
         since,
         encoding,
-    } = opening;
-    let audiences = scope.audiences(&caller).map_err(Refusal::Scope)?;
+    } = request;
+    let audiences = scope.audiences(&caller).map_err(StreamRefusal::Scope)?;
     let handle = services.log_handle.join(&caller.broker).await.map_err(drop);
     let handle = handle.map_err(later(CloseReason::Unavailable))?;
-    // From here on nothing new is missed: the reader is woken by it.
+    // From here on the reader is woken by new events, so that none is missed.
     let reader = Reader::new(dispatcher, handle, audiences);
     let watch = services.watch(member, &caller.broker, reader.subscription());
-    let person = (caller.broker.clone(), caller.user.clone());
+    let user = StreamUser {
+        broker: caller.broker.clone(),
+        user: caller.user.clone(),
+    };
     let permit = services
-        .tickets
-        .admit(person, dispatcher.mailbox(), reader.subscription().id());
-    let permit = permit
-        .map_err(drop)
-        .map_err(later(CloseReason::Overloaded))?;
+        .connection_limits
+        .admit(user, reader.subscription());
+    let permit = permit.map_err(drop);
+    let permit = permit.map_err(later(CloseReason::Overloaded))?;
     if let Scope::Record(record) = &scope {
         filter = filter.of_record(record);
     }
-    // With a limit of its own: a request that reaches its limit is not answered with a stream.
+    // This has its own limit, so that a refusal comes before the limit of the request.
     let start = start(&services.pool, &reader, &filter, &since);
     let start = limited(Limit::REQUEST, start).await.map_err(|error| {
-        tracing::warn!(%error, "a stream could not find its start");
-        Refusal::Later(CloseReason::Unavailable)
+        tracing::warn!(%error, "the start of a stream could not be read");
+        StreamRefusal::Later(CloseReason::Unavailable)
     })?;
-    let unavailable = || Refusal::Later(CloseReason::Unavailable);
-    let attendance = services.presence.attend(&caller).await;
+    let unavailable = || StreamRefusal::Later(CloseReason::Unavailable);
+    let attendance = services.presence.stream_opened(&caller).await;
     let attendance = attendance.map_err(|_| unavailable())?;
-    let view = present::view(&reader, &filter);
-    let seen = services.presence.look_and_listen(reader.broker(), &view);
-    let (people, heard) = seen.await.map_err(|_| unavailable())?;
-    // Asked for after the start was found: what a snapshot does not know yet is told.
-    let asks_for_locks = filter.passes_type(LOCKS);
-    let locks = asks_for_locks.then(|| services.locks.ask(reader.broker().clone()));
+    let view = presence::view(&reader, &filter);
+    let snapshot = services.presence.snapshot(reader.broker(), &view);
+    let snapshot = snapshot.await.map_err(|_| unavailable())?;
+    // The snapshot is requested after the start is known. Changes after the snapshot are events.
+    let asks_for_locks = filter.passes_type(LOCK_SNAPSHOT_TYPE);
+    let locks = asks_for_locks.then(|| services.locks.load(reader.broker().clone()));
     let services = Arc::clone(services);
-    Ok(StreamBody::new(Parts {
+    Ok(StreamBody::new(StreamParts {
         services,
         reader,
         permit,
@@ -170,12 +164,12 @@ pub async fn open(
         scope,
         encoding,
         start,
-        people: present::snapshot(people, &filter),
+        presence: presence::snapshot(snapshot.people, &filter),
         locks,
-        heard,
+        next_ephemeral: snapshot.next,
         attendance,
         filter,
         watch,
-        account: Account::open(request),
+        summary: StreamSummary::open(request),
     }))
 }

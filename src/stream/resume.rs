@@ -1,32 +1,29 @@
-//! Where a stream starts: now, or after what the client has.
+//! Where a stream starts: now, or after the client's cursor.
 
 use std::str::FromStr;
 
-use super::reader::Reader;
 use super::{Filter, Scope};
-use crate::fanout::head_in_table;
+use crate::fanout::{Reader, head_in_table};
 use crate::log::{Cursor, Epoch};
 use crate::log::{LastEvents, read};
 use crate::platform::Pool;
 
-/// How many events `since=-N` may ask for.
+/// The limit of `since=-N`.
 pub const MOST_RECENT: i64 = 10_000;
 
-/// What the client says it has.
+/// Where the client wants to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// Nothing, and it wants nothing old.
     Now,
-    /// Nothing, and it wants all that is kept.
+    /// With the oldest event in the log.
     Everything,
-    /// Nothing, and it wants the last so many.
+    /// With the last events, this many.
     Last(i64),
     After(Cursor),
-    /// A cursor that is none of ours.
+    /// The client has sent a cursor that is not one of this service.
     Unreadable,
 }
 
-/// Text that names no place to start from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not a place to start from: expected a position like 1042-k7q2mw, -20 for the last 20, or 0 for all"
@@ -51,14 +48,14 @@ impl FromStr for Since {
     }
 }
 
-/// Why a cursor cannot be served: the client starts afresh.
+/// Why a cursor cannot be served. The client must load its data again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetReason {
-    /// What follows it has been removed.
+    /// Events after it have been deleted.
     Expired,
-    /// It is of another log, or no cursor at all.
+    /// It is of another log, or it is no cursor.
     Unknown,
-    /// The log does not reach that far.
+    /// It is after the log's head.
     Ahead,
 }
 
@@ -75,22 +72,21 @@ impl ResetReason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct StreamStart {
     pub epoch: Epoch,
     pub position: i64,
-    /// The client's cursor could not be served.
     pub reset: Option<ResetReason>,
 }
 
-/// Finds where to start. Only what is not in memory costs a query.
+/// Finds the start. A cursor that is in memory costs no query.
 pub async fn start(
     pool: &Pool,
     reader: &Reader,
     filter: &Filter,
     since: &Since,
-) -> sqlx::Result<Start> {
+) -> sqlx::Result<StreamStart> {
     let (epoch, head) = reader.log_head();
-    let at = |position, reset| Start {
+    let at = |position, reset| StreamStart {
         epoch: epoch.clone(),
         position,
         reset,
@@ -110,7 +106,7 @@ pub async fn start(
     if cursor.epoch.as_ref().is_some_and(|theirs| *theirs != epoch) {
         return Ok(at(head, Some(ResetReason::Unknown)));
     }
-    // It may be newer than our memory: another instance may have served it.
+    // It may be newer than the ring, because another instance may have served the client.
     let is_ahead = cursor.position > head
         && head_in_table(pool, reader.broker())
             .await?
@@ -135,7 +131,7 @@ async fn before_last(pool: &Pool, reader: &Reader, filter: &Filter, n: i64) -> s
     read::before_last(&mut *pool.acquire().await?, &last).await
 }
 
-/// The scope's own words for a reset: why, from where on, and where to look.
+/// The data of `stream:reset`, with the path where a client finds the events of the scope.
 #[must_use]
 pub fn reset_data(reason: ResetReason, position: &Cursor, scope: &Scope) -> serde_json::Value {
     serde_json::json!({

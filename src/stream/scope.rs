@@ -1,4 +1,4 @@
-//! Which part of a caller's world a stream carries.
+//! The scope of a stream: the part of the caller's events that it carries.
 
 use std::sync::Arc;
 
@@ -10,28 +10,25 @@ use crate::platform::{RecordPath, TeamId};
 pub enum Scope {
     /// Everything the caller may see.
     All,
-    /// What is told to the caller alone.
+    /// Events for the caller alone.
     User,
     /// One of the caller's teams, or all of them.
     Team(Option<TeamId>),
-    /// What is told to the whole broker.
+    /// Events for the whole brokerage.
     Broker,
-    /// One record, as far as the caller may see it.
+    /// Events of one record that the caller may see.
     Record(RecordPath),
-    /// What workers are told: of tasks that wait, and of the end of their own.
+    /// Events for workers: tasks that wait, and the end of their own tasks.
     Worker,
 }
 
-/// The caller is in no such team, or there is none: the same to them.
+/// The scope is not one of the caller's. It does not tell whether the team exists.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownScope {
-    /// Not a team of the caller.
     #[error("there is no team {0} among yours")]
     Team(TeamId),
-    /// The token names no team.
     #[error("your token names no team")]
     NoTeam,
-    /// Not a worker.
     #[error("this needs a token with the role worker")]
     NoWorker,
 }
@@ -51,7 +48,7 @@ impl std::fmt::Display for Scope {
 }
 
 impl Scope {
-    /// Whose events this scope has for `caller`.
+    /// The audiences of this scope for `caller`.
     pub fn audiences(&self, caller: &Caller) -> Result<Arc<[Audience]>, UnknownScope> {
         let teams = || caller.teams.iter().cloned().map(Audience::Team);
         let user = Audience::User(caller.user.clone());
@@ -71,7 +68,7 @@ impl Scope {
         }
     }
 
-    /// Where the same events are to be had as a list, for a client that starts afresh.
+    /// The path of the same events as a list.
     #[must_use]
     pub fn history_path(&self) -> String {
         match self {

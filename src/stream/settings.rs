@@ -1,34 +1,33 @@
-//! The rhythms and limits of streams.
+//! The settings of streams.
 
 use std::time::Duration;
 
 use clap::Args;
 
-/// The rhythms and limits of streams.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Streams")]
 pub struct StreamSettings {
-    /// Streams that one user may have open; a further one ends the oldest
+    /// Streams that one user may have open; one more ends the oldest
     #[arg(long, env = "PORCHLIGHT_STREAMS_PER_USER", value_name = "N",
         default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub streams_per_user: u32,
 
-    /// Streams that this instance holds; a further one is told to come back
+    /// Streams that this instance holds; one more is refused and tried again later
     #[arg(long, env = "PORCHLIGHT_MAX_STREAMS", value_name = "N",
         default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub max_streams: u32,
 
-    /// Seconds after which a quiet stream says that it is alive
+    /// Seconds without an event after which a stream sends a heartbeat
     #[arg(long, env = "PORCHLIGHT_HEARTBEAT_SECONDS", value_name = "SECONDS",
         default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub heartbeat_seconds: u64,
 
-    /// Seconds before the end of a token that its streams are warned
+    /// Seconds before a token expires when its streams get a warning
     #[arg(long, env = "PORCHLIGHT_EXPIRING_SECONDS", value_name = "SECONDS",
         default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub expiring_seconds: u64,
 
-    /// Seconds over which clients come back after this instance has told them to go
+    /// Seconds over which clients come back after this instance stops
     #[arg(long, env = "PORCHLIGHT_DRAIN_SPREAD_SECONDS", value_name = "SECONDS",
         default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub drain_spread_seconds: u64,
@@ -39,7 +38,7 @@ pub struct StreamSettings {
         default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub unavailable_seconds: u64,
 
-    /// Seconds that a client may leave what it is sent unacknowledged before it is let go
+    /// Seconds without an acknowledgement after which a connection is closed
     #[arg(long, env = "PORCHLIGHT_WRITE_TIMEOUT_SECONDS", value_name = "SECONDS",
         default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub write_timeout_seconds: u64,
@@ -51,37 +50,37 @@ pub struct StreamSettings {
 }
 
 impl StreamSettings {
-    /// After this much silence, a stream says that it is alive.
+    /// After this long without an event, a stream sends a heartbeat.
     #[must_use]
     pub fn heartbeat(&self) -> Duration {
         Duration::from_secs(self.heartbeat_seconds)
     }
 
-    /// This much before the end of a token, its streams are warned.
+    /// This long before a token expires, its streams get a warning.
     #[must_use]
     pub fn expiring_notice(&self) -> Duration {
         Duration::from_secs(self.expiring_seconds)
     }
 
-    /// Clients of a draining instance come back spread over this.
+    /// The clients of an instance that stops come back spread over this window.
     #[must_use]
     pub fn drain_spread(&self) -> Duration {
         Duration::from_secs(self.drain_spread_seconds)
     }
 
-    /// Without the database for this long, streams are ended.
+    /// After this long without the database, streams are ended.
     #[must_use]
     pub fn unavailable_after(&self) -> Duration {
         Duration::from_secs(self.unavailable_seconds)
     }
 
-    /// A peer that acknowledges nothing for this long is gone.
+    /// After this long without an acknowledgement, a connection is closed.
     #[must_use]
     pub fn write_timeout(&self) -> Duration {
         Duration::from_secs(self.write_timeout_seconds)
     }
 
-    /// What recent events may take of memory.
+    /// The memory limit of recent events.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         usize::try_from(self.memory_mb)

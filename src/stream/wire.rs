@@ -1,19 +1,19 @@
-//! The text of a stream beside its events, exactly as real clients need it.
+//! The text of a stream besides its logged events.
 //!
-//! `retry:` never stands in a block of its own and a heartbeat never ends one: several
-//! clients would make empty messages of them.
+//! `retry:` is never in a block of its own, and a heartbeat never ends a block. Several clients
+//! would make an empty message of either.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::fanout::{CloseReason, Encoding, gzip};
+use crate::fanout::{CloseReason, StreamEncoding, gzip};
 use crate::log::Cursor;
 
-/// Clients are not told to come back sooner; one browser would not anyway.
+/// The shortest time after which a client comes back. One browser uses no shorter one.
 pub const RETRY_FLOOR: Duration = Duration::from_millis(500);
-/// After a broken line, clients come back within this.
+/// After a broken connection, clients come back within this time.
 pub const RETRY_USUAL: Duration = Duration::from_secs(3);
 
 /// The first bytes of a stream.
@@ -22,7 +22,7 @@ pub fn hello(retry: Duration) -> String {
     format!("retry: {}\n:ok\n", retry.as_millis())
 }
 
-/// An event of the stream's own; with an id, it moves the client's cursor.
+/// An event of the stream itself. With an id, it moves the client's cursor.
 #[must_use]
 pub fn control(named: bool, data: &Value, id: Option<&Cursor>) -> String {
     let name = match &data["type"] {
@@ -33,7 +33,7 @@ pub fn control(named: bool, data: &Value, id: Option<&Cursor>) -> String {
     format!("{name}data: {data}\n{id}\n")
 }
 
-/// The last words of a stream: why, and when to come back.
+/// The last text of a stream: why it ends, and when the client may come back.
 #[must_use]
 pub fn closing(named: bool, reason: CloseReason, retry: Duration) -> String {
     let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
@@ -43,10 +43,10 @@ pub fn closing(named: bool, reason: CloseReason, retry: Duration) -> String {
     format!("retry: {retry_ms}\n{}", control(named, &data, None))
 }
 
-/// "I am alive", for whoever reads bytes.
+/// A heartbeat as a comment, which clients do not see as an event.
 pub const HEARTBEAT: &str = ":hb\n";
 
-/// "I am alive, and you have everything up to here", for whoever reads events.
+/// A heartbeat as an event, which moves the client's cursor.
 #[must_use]
 pub fn heartbeat(named: bool, cursor: &Cursor) -> String {
     if named {
@@ -56,9 +56,9 @@ pub fn heartbeat(named: bool, cursor: &Cursor) -> String {
     }
 }
 
-/// Text that is written once, as this stream wants its bytes.
+/// Text of one stream only, in its encoding.
 #[must_use]
-pub fn encoded(encoding: Encoding, text: &str) -> Bytes {
+pub fn encoded(encoding: StreamEncoding, text: &str) -> Bytes {
     if encoding.gzip {
         gzip::stored(text.as_bytes()).into()
     } else {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_stands_within_a_block() {
+    fn retry_is_part_of_a_block() {
         assert_eq!(hello(Duration::from_millis(1234)), "retry: 1234\n:ok\n");
         let text = closing(true, CloseReason::Drain, Duration::from_millis(700));
         assert!(

@@ -1,8 +1,7 @@
-//! The worker that is built in: claims tasks of the types it has a handler for, of any broker,
-//! a few at a time.
+//! The built-in worker: claims tasks of all brokerages for the types that it has handlers for.
 //!
-//! Each runs by itself: one that panics has failed, and takes nothing with it. When the worker
-//! is stopped, handlers end where they can go on later, and their tasks are given back.
+//! It runs a limited number of jobs at a time. A job that panics fails alone. When the worker stops,
+//! handlers end where another worker can go on, and their tasks are released.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,21 +19,21 @@ use crate::tasks::{ClaimRequest, Claimed, LeaseClaim, TaskError, Tasks};
 mod ending;
 mod handler;
 
-pub use handler::{End, Handler, Job, fault};
+pub use handler::{Handler, Job, JobEnd, fault};
 
-/// How often an idle worker looks for tasks.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// And how long it leaves a database alone that does not answer.
-const REST: Duration = Duration::from_secs(2);
-/// Seconds of a lease, where the rules allow them.
+/// How often an idle worker tries to claim.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// How long it waits when the database does not answer.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// Seconds of a lease, if the rules allow them.
 const LEASE_SECONDS: u32 = 10;
-/// Letters of a worker's name.
+/// Random characters in the name of a worker.
 const NAME_LEN: usize = 12;
 
 pub struct WorkerParts {
     pub tasks: Tasks,
     pub handlers: Vec<Box<dyn Handler>>,
-    /// How many it does at a time.
+    /// The most jobs at a time.
     pub most: usize,
     pub dice: Dice,
     pub stop: CancellationToken,
@@ -43,17 +42,20 @@ pub struct WorkerParts {
 pub struct Worker {
     tasks: Tasks,
     handlers: HashMap<TaskType, Arc<dyn Handler>>,
-    wanted: ClaimRequest,
+    claim: ClaimRequest,
     most: usize,
     dice: Dice,
     stop: CancellationToken,
 }
 
-/// The jobs at work, and by which task of the runtime.
-type AtWork = (JoinSet<End>, HashMap<Id, LeaseClaim>);
+/// The jobs that run, and their leases by the id of the runtime's task.
+#[derive(Default)]
+struct RunningJobs {
+    jobs: JoinSet<JobEnd>,
+    leases: HashMap<Id, LeaseClaim>,
+}
 
 impl Worker {
-    /// A worker that does what there are handlers for.
     #[must_use]
     pub fn new(parts: WorkerParts) -> Self {
         let named = |handler: Box<dyn Handler>| (handler.task_type(), Arc::from(handler));
@@ -61,51 +63,50 @@ impl Worker {
         let leases = &parts.tasks.rules().lease_seconds;
         let lease_seconds = LEASE_SECONDS.clamp(*leases.start(), *leases.end());
         let name = format!("porchlight:{}", parts.dice.tag(NAME_LEN));
-        let wanted = ClaimRequest {
-            worker: name.parse().expect("a tag is part of a name"),
+        let claim = ClaimRequest {
+            worker: name.parse().expect("a tag is part of a valid name"),
             types: handlers.keys().cloned().collect(),
             lease_seconds,
         };
         Self {
             tasks: parts.tasks,
             handlers,
-            wanted,
+            claim,
             most: parts.most,
             dice: parts.dice,
             stop: parts.stop,
         }
     }
 
-    /// Works until it is stopped, and ends what it has begun.
+    /// Works until it is stopped, and then waits for its jobs.
     pub async fn run(self) {
-        let mut at_work = AtWork::default();
+        let mut running = RunningJobs::default();
         while !self.stop.is_cancelled() {
-            let pause = match self.begin(&mut at_work).await {
-                Ok(()) => LOOK_EVERY,
+            let pause = match self.begin(&mut running).await {
+                Ok(()) => POLL_INTERVAL,
                 Err(error) => {
                     tracing::warn!(%error, "the worker cannot claim tasks");
-                    REST
+                    RETRY_DELAY
                 }
             };
-            // Many workers do not look at the same moment.
+            // Workers must not all claim at the same moment.
             let pause = self.dice.between(pause, pause + pause / 4);
-            let (jobs, _) = &mut at_work;
             let ended = tokio::select! {
                 () = self.stop.cancelled() => break,
-                Some(ended) = jobs.join_next_with_id() => ended,
+                Some(ended) = running.jobs.join_next_with_id() => ended,
                 () = tokio::time::sleep(pause) => continue,
             };
-            self.ended(&mut at_work, ended).await;
+            self.ended(&mut running, ended).await;
         }
-        while let Some(ended) = at_work.0.join_next_with_id().await {
-            self.ended(&mut at_work, ended).await;
+        while let Some(ended) = running.jobs.join_next_with_id().await {
+            self.ended(&mut running, ended).await;
         }
     }
 
-    /// Claims as many tasks as there are, and room for.
-    async fn begin(&self, at_work: &mut AtWork) -> Result<(), TaskError> {
-        while at_work.0.len() < self.most {
-            let claim = self.tasks.claim_anywhere(&self.wanted);
+    /// Claims tasks until there are none, or until enough jobs run.
+    async fn begin(&self, running: &mut RunningJobs) -> Result<(), TaskError> {
+        while running.jobs.len() < self.most {
+            let claim = self.tasks.claim_anywhere(&self.claim);
             let Some(claimed) = limited(Limit::REQUEST, claim).await? else {
                 break;
             };
@@ -113,39 +114,39 @@ impl Worker {
                 break;
             };
             let job = self.job(&claimed).await?;
-            let holding = job.holding.clone();
-            tracing::info!(broker = %holding.broker, task = %holding.task, "a task has begun");
+            let lease = job.lease.clone();
+            tracing::info!(broker = %lease.broker, task = %lease.task, "a task has begun");
             let handler = Arc::clone(handler);
-            let running = async move { handler.run(job).await };
-            let id = at_work.0.spawn(running).id();
-            at_work.1.insert(id, holding);
+            let job = async move { handler.run(job).await };
+            let id = running.jobs.spawn(job).id();
+            running.leases.insert(id, lease);
         }
         Ok(())
     }
 
     async fn job(&self, claimed: &Claimed) -> Result<Job, TaskError> {
-        let holding = LeaseClaim {
+        let lease = LeaseClaim {
             broker: claimed.broker.clone(),
             task: claimed.task.id().clone(),
-            worker: self.wanted.worker.clone(),
+            worker: self.claim.worker.clone(),
             fence: claimed.fence,
         };
         Ok(Job {
-            holding,
-            caller: limited(Limit::REQUEST, self.tasks.on_behalf(claimed)).await?,
+            lease,
+            caller: limited(Limit::REQUEST, self.tasks.requester(claimed)).await?,
             params: claimed.task.params().map(ToOwned::to_owned),
             stop: self.stop.clone(),
         })
     }
 
-    async fn ended(&self, at_work: &mut AtWork, ended: Result<(Id, End), JoinError>) {
+    async fn ended(&self, running: &mut RunningJobs, ended: Result<(Id, JobEnd), JoinError>) {
         let (id, end) = match ended {
             Ok((id, end)) => (id, end),
-            // The message of a panic may have a value in it, and stays in the log of panics.
+            // The message of a panic may contain data, so only the log of panics has it.
             Err(error) => (error.id(), ending::panicked()),
         };
-        if let Some(holding) = at_work.1.remove(&id) {
-            ending::settle(&self.tasks, &holding, end).await;
+        if let Some(lease) = running.leases.remove(&id) {
+            ending::settle(&self.tasks, &lease, end).await;
         }
     }
 }

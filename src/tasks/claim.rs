@@ -1,54 +1,51 @@
-//! Claims: a worker takes the oldest task of its types that nobody has.
+//! Claims: a worker takes the oldest free task of its types.
 
 use std::time::Duration;
 
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 
-use super::row::{At, Lease, TaskRow, look, params, peek, take_free, write};
-use super::{State, Task, TaskError, Tasks, moves, turns};
+use super::row::{self, Lease, TaskRef, TaskRow, select_tasks, try_lock, write};
+use super::{Task, TaskError, TaskState, Tasks, output, round_robin, transitions};
 use crate::log::NewEvent;
 use crate::platform::{BrokerId, TaskType, UserId};
 
-/// Tasks that a claim looks at: as many others may be claiming at the same moment.
+/// Tasks that a claim considers. As many claims may run at the same moment.
 const CANDIDATES: i64 = 32;
-/// Brokerages that one claim over all of them tries, where others are quicker each time.
-const MOST_TURNS: usize = 16;
-/// How often a claim tries again when a sibling is begun at the same moment.
+/// Brokerages that one claim tries when other workers are faster each time.
+const MOST_BROKERAGES: usize = 16;
+/// How often a claim is tried when another worker begins the same workflow.
 const TRIES: u32 = 10;
-/// And what it waits for.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What a worker wants to do.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
     pub worker: UserId,
     pub types: Vec<TaskType>,
-    /// For how long it may be silent.
     pub lease_seconds: u32,
 }
 
-/// A task that the worker holds.
+/// A task whose lease the worker has.
 #[derive(Clone, Debug)]
 pub struct Claimed {
     pub broker: BrokerId,
-    /// It, with what it was given.
+    /// The task with its parameters.
     pub task: Task,
-    /// The number of this attempt, which comes with every report on it.
+    /// The number of this attempt. Every report names it.
     pub fence: i32,
-    /// Until when the worker holds it without another sign.
+    /// When the lease ends unless the worker renews it.
     pub lease_until: OffsetDateTime,
 }
 
 impl Tasks {
-    /// Claims a task of a broker, if there is one.
+    /// Claims a task of a brokerage, if there is one.
     pub async fn claim(
         &self,
         broker: &BrokerId,
-        wanted: &ClaimRequest,
+        request: &ClaimRequest,
     ) -> Result<Option<Claimed>, TaskError> {
         for _ in 0..TRIES {
-            match self.try_claim(broker, wanted).await {
+            match self.try_claim(broker, request).await {
                 Err(TaskError::Busy) => tokio::time::sleep(PAUSE).await,
                 claimed => return claimed,
             }
@@ -56,25 +53,25 @@ impl Tasks {
         Ok(None)
     }
 
-    /// Claims a task of any brokerage: each that has one has its turn, and then its oldest task is
-    /// taken.
+    /// Claims a task of any brokerage. Brokerages take turns. The oldest task of the brokerage is
+    /// claimed.
     pub async fn claim_anywhere(
         &self,
-        wanted: &ClaimRequest,
+        request: &ClaimRequest,
     ) -> Result<Option<Claimed>, TaskError> {
         let (mut tried, mut failed) = (Vec::new(), None);
-        while tried.len() < MOST_TURNS {
+        while tried.len() < MOST_BROKERAGES {
             let mut connection = self.pool.acquire().await?;
-            let broker = turns::next(&mut connection, &wanted.types).await?;
+            let broker = round_robin::next(&mut connection, &request.types).await?;
             drop(connection);
             let Some(broker) = broker.filter(|broker| !tried.contains(broker)) else {
                 break;
             };
-            match self.try_claim(&broker, wanted).await {
+            match self.try_claim(&broker, request).await {
                 Ok(Some(claimed)) => return Ok(Some(claimed)),
-                // Others are taking what it has. Its next turn comes soon.
+                // Other workers took its tasks. Its next turn comes soon.
                 Ok(None) | Err(TaskError::Busy) => {}
-                // What is wrong with the tasks of one brokerage must not stop the others'.
+                // A failure in one brokerage must not stop the others.
                 Err(error) => {
                     tracing::warn!(%error, %broker, "a task could not be claimed");
                     failed = Some(error);
@@ -88,30 +85,30 @@ impl Tasks {
     async fn try_claim(
         &self,
         broker: &BrokerId,
-        wanted: &ClaimRequest,
+        request: &ClaimRequest,
     ) -> Result<Option<Claimed>, TaskError> {
         let mut transaction = self.pool.begin().await?;
-        let row = take_oldest(&mut transaction, broker, &wanted.types).await?;
+        let row = lock_oldest(&mut transaction, broker, &request.types).await?;
         let Some(mut row) = row else {
             return Ok(None);
         };
-        let lease_until = row.now + Duration::from_secs(u64::from(wanted.lease_seconds));
-        let held = Lease {
-            worker: wanted.worker.clone(),
-            seconds: i32::try_from(wanted.lease_seconds).unwrap_or(i32::MAX),
+        let lease_until = row.now + Duration::from_secs(u64::from(request.lease_seconds));
+        let lease = Lease {
+            worker: request.worker.clone(),
+            seconds: i32::try_from(request.lease_seconds).unwrap_or(i32::MAX),
             until: lease_until,
         };
         let mut events = begin_parent(&mut transaction, broker, &row).await?;
-        events.extend(moves::claim(&mut row, held)?);
+        events.extend(transitions::claim(&mut row, lease)?);
         write(&mut transaction, broker, &row).await?;
         if row.attempt > 1 {
-            super::output::forget(&mut transaction, broker, &row).await?;
+            output::remove_old(&mut transaction, broker, &row).await?;
         }
-        let at = At {
+        let at = TaskRef {
             broker,
             id: &row.id,
         };
-        let params = params(&mut transaction, at).await?;
+        let params = row::params(&mut transaction, at).await?;
         self.committer.conclude(transaction, broker, events).await?;
         self.notices.changed(broker, &row.id);
         Ok(Some(Claimed {
@@ -123,8 +120,8 @@ impl Tasks {
     }
 }
 
-/// A workflow runs from its first child on. Whoever is at it may be waiting for the child that
-/// is ours: it is not waited for.
+/// A workflow runs from its first step on. Its lock is not waited for: the transaction that has it
+/// may wait for the step that is locked here.
 async fn begin_parent(
     transaction: &mut Transaction<'_, Postgres>,
     broker: &BrokerId,
@@ -133,29 +130,30 @@ async fn begin_parent(
     let Some(id) = &row.parent else {
         return Ok(Vec::new());
     };
-    let seen = peek(transaction, At { broker, id }).await?;
-    if seen.is_none_or(|parent| parent.state != State::Queued) {
+    let at = TaskRef { broker, id };
+    let found = row::read(transaction, at).await?;
+    if found.is_none_or(|parent| parent.state != TaskState::Queued) {
         return Ok(Vec::new());
     }
-    let parent = take_free(transaction, At { broker, id }).await?;
+    let parent = try_lock(transaction, at).await?;
     let mut parent = parent.ok_or(TaskError::Busy)?;
-    if parent.state != State::Queued {
+    if parent.state != TaskState::Queued {
         return Ok(Vec::new());
     }
-    let events = moves::begin(&mut parent)?;
+    let events = transitions::begin_workflow(&mut parent)?;
     write(transaction, broker, &parent).await?;
     Ok(events)
 }
 
-/// Those that others are just claiming are passed over, and so are those that rest: the sweeper
-/// ends a rest when it is over.
-async fn take_oldest(
+/// Skips tasks that other claims have locked, and tasks whose retry delay is not over: the sweeper
+/// ends the delays.
+async fn lock_oldest(
     connection: &mut PgConnection,
     broker: &BrokerId,
     types: &[TaskType],
 ) -> sqlx::Result<Option<TaskRow>> {
     let types: Vec<_> = types.iter().map(TaskType::as_str).collect();
-    let found = look!(
+    let found = select_tasks!(
         "select t.* from porchlight.tasks t join (
              select c.id, c.created_at from unnest($2::text[]) as wanted(type)
              cross join lateral (

@@ -1,130 +1,154 @@
-//! New tasks: alone, as a step of a workflow, or a workflow with its steps.
+//! New tasks: single tasks, steps of a workflow, and workflows with their steps.
 
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 
-use super::behalf;
-use super::family::settle;
-use super::row::{At, Progress, TaskRow, peek, take, write};
-use super::{Percent, State, Task, TaskError, Tasks, Title, moves};
+use super::row::{self, TaskProgress, TaskRef, TaskRow, write};
+use super::{Percent, Steps, Task, TaskError, TaskState, Tasks, Title};
+use super::{requester, transitions, workflow};
 use crate::identity::Caller;
-use crate::platform::{BrokerId, TaskId, TaskType, TeamId};
+use crate::platform::{TaskId, TaskType, TeamId};
 
 pub const MOST_CHILDREN: usize = 100;
-/// Letters of a task's name.
+/// Characters of a task's id.
 const ID_LEN: usize = 20;
 
-/// What is to be done.
 #[derive(Clone, Debug)]
 pub struct NewTask {
-    /// What kind of task it is: workers choose by it.
+    /// Workers choose tasks by their type.
     pub task_type: TaskType,
     pub title: Option<Title>,
-    /// What the worker is given, on one line.
+    /// On one line.
     pub params: Box<RawValue>,
-    /// How often it is tried.
     pub max_attempts: i32,
 }
 
-/// What a caller calls a request, and its fingerprint.
+/// The idempotency key of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskKey {
+pub struct TaskIdempotencyKey {
     pub name: String,
     /// SHA-256 of the request.
     pub body_hash: Vec<u8>,
 }
 
-/// What a caller asks for.
+/// The tasks that a caller asks for.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct TaskRequest {
     pub task: NewTask,
-    /// A team of the caller's that is told of it, too.
+    /// A team of the caller's that receives the events, too.
     pub team: Option<TeamId>,
-    /// The workflow that it is a step of.
+    /// The workflow that the task is a step of.
     pub parent: Option<TaskId>,
-    /// The steps that it has.
+    /// The steps of the task, which is a workflow then.
     pub children: Vec<NewTask>,
-    /// Makes a retry of the request safe.
-    pub key: Option<TaskKey>,
+    /// With a key, the request can be repeated safely.
+    pub key: Option<TaskIdempotencyKey>,
 }
 
-/// A task that there is now.
 #[derive(Clone, Debug)]
 pub struct Created {
     pub task: Task,
-    /// An earlier request with the same key made it.
+    /// An earlier request with the same key created the task.
     pub is_repeat: bool,
 }
 
+/// A row to insert, with the parameters of its task.
+#[derive(Debug)]
+pub(super) struct NewRow {
+    pub(super) row: TaskRow,
+    pub(super) params: Box<RawValue>,
+}
+
 impl Tasks {
-    /// Makes a task of the caller's, and tells its user and the workers.
-    pub async fn create(&self, caller: &Caller, order: Order) -> Result<Created, TaskError> {
-        if let Some(team) = order.team.iter().find(|team| !caller.is_on(team)) {
+    /// Creates a task of the caller's, and notifies its user and the workers.
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        request: TaskRequest,
+    ) -> Result<Created, TaskError> {
+        if let Some(team) = request.team.iter().find(|team| !caller.is_on(team)) {
             return Err(TaskError::UnknownTeam(team.clone()));
         }
-        if let Some(made) = self.made_before(caller, order.key.as_ref()).await? {
-            return Ok(made);
+        let key = request.key.as_ref();
+        if let Some(created) = self.created_before(caller, key).await? {
+            return Ok(created);
         }
-        self.checks.order(caller, &order).await?;
-        match self.make(caller, &order).await {
-            // The same request came twice at once.
+        self.checks.request(caller, &request).await?;
+        match self.insert(caller, &request).await {
+            // The same request came twice at the same moment.
             Err(TaskError::Database(error)) if is_key_taken(&error) => {
-                let made = self.made_before(caller, order.key.as_ref()).await?;
-                made.ok_or(TaskError::Busy)
+                let created = self.created_before(caller, key).await?;
+                created.ok_or(TaskError::Busy)
             }
-            made => {
-                let (task, is_repeat) = (made?, false);
-                Ok(Created { task, is_repeat })
-            }
+            created => Ok(Created {
+                task: created?,
+                is_repeat: false,
+            }),
         }
     }
 
-    async fn make(&self, caller: &Caller, order: &Order) -> Result<Task, TaskError> {
+    async fn insert(&self, caller: &Caller, request: &TaskRequest) -> Result<Task, TaskError> {
         let mut transaction = self.pool.begin().await?;
         let broker = &caller.broker;
-        let mut parent = match &order.parent {
-            Some(id) => Some(take_parent(&mut transaction, caller, id).await?),
+        let mut parent = match &request.parent {
+            Some(id) => Some(lock_parent(&mut transaction, caller, id).await?),
             None => None,
         };
         let now = now(&mut transaction).await?;
-        let mut row = self.fresh(caller, &order.task, now);
-        row.team.clone_from(&order.team);
-        row.parent.clone_from(&order.parent);
-        row.make_workflow_of(order.children.len());
-        let mut events = moves::create(&mut row);
-        let mut rows = vec![(row, &*order.task.params)];
-        for (child, n) in order.children.iter().zip(1..) {
-            // Their order is that of the request.
-            let mut step = self.fresh(caller, child, now + time::Duration::microseconds(n));
-            step.team.clone_from(&order.team);
-            step.parent = Some(rows[0].0.id.clone());
-            events.extend(moves::create(&mut step));
-            rows.push((step, &child.params));
-        }
+        let mut rows = self.new_rows(caller, request, now);
+        let created = rows.iter_mut();
+        let mut events: Vec<_> = created
+            .flat_map(|new| transitions::create(&mut new.row))
+            .collect();
         insert(&mut transaction, caller, &rows).await?;
-        if let Some(key) = &order.key {
-            keep_key(&mut transaction, (broker, &rows[0].0.id), key).await?;
+        if let Some(key) = &request.key {
+            let id = &rows[0].row.id;
+            store_key(&mut transaction, TaskRef { broker, id }, key).await?;
         }
-        let family = parent.as_mut().or_else(|| {
-            let first = rows.first_mut().map(|(row, _)| row);
+        let changed = parent.as_mut().or_else(|| {
+            let first = rows.first_mut().map(|new| &mut new.row);
             first.filter(|row| row.is_workflow)
         });
-        if let Some(parent) = family {
-            parent.is_workflow = true;
-            write(&mut transaction, broker, parent).await?;
-            events.extend(settle(&mut transaction, broker, parent).await?);
+        if let Some(changed) = changed {
+            changed.is_workflow = true;
+            write(&mut transaction, broker, changed).await?;
+            events.extend(workflow::update(&mut transaction, broker, changed).await?);
         }
         self.committer.conclude(transaction, broker, events).await?;
-        let (row, params) = rows.swap_remove(0);
-        Ok(Task::whole(row, Some(params.to_owned())))
+        let NewRow { row, params } = rows.swap_remove(0);
+        Ok(Task::whole(row, Some(params)))
     }
 
-    /// A task that waits from now on.
-    pub(super) fn fresh(&self, caller: &Caller, task: &NewTask, now: OffsetDateTime) -> TaskRow {
+    /// The task, and then its steps.
+    fn new_rows(&self, caller: &Caller, request: &TaskRequest, now: OffsetDateTime) -> Vec<NewRow> {
+        let mut row = self.queued(caller, &request.task, now);
+        row.team.clone_from(&request.team);
+        row.parent.clone_from(&request.parent);
+        row.make_workflow_of(request.children.len());
+        let parent = row.id.clone();
+        let mut rows = vec![NewRow {
+            row,
+            params: request.task.params.clone(),
+        }];
+        for (child, n) in request.children.iter().zip(1..) {
+            // Steps are created, and listed, in the order of the request.
+            let mut row = self.queued(caller, child, now + time::Duration::microseconds(n));
+            row.team.clone_from(&request.team);
+            row.parent = Some(parent.clone());
+            rows.push(NewRow {
+                row,
+                params: child.params.clone(),
+            });
+        }
+        rows
+    }
+
+    /// A queued task.
+    pub(super) fn queued(&self, caller: &Caller, task: &NewTask, now: OffsetDateTime) -> TaskRow {
         let id = self.committer.dice().tag(ID_LEN);
         TaskRow {
-            id: id.parse().expect("a tag is a name"),
+            id: id.parse().expect("a tag is a valid id"),
             user: caller.user.clone(),
             team: None,
             task_type: task.task_type.clone(),
@@ -132,19 +156,19 @@ impl Tasks {
             parent: None,
             is_workflow: false,
             retry_of: None,
-            state: State::Queued,
-            progress: Progress::default(),
+            state: TaskState::Queued,
+            progress: TaskProgress::default(),
             result: None,
             error: None,
             attempt: 0,
             max_attempts: task.max_attempts,
-            held: None,
+            lease: None,
             run_after: None,
             cancel_requested_at: None,
             cancel_requested_by: None,
             reported_at: None,
-            told_at: None,
-            is_untold: false,
+            published_at: None,
+            has_unpublished: false,
             output_bytes: 0,
             version: 0,
             created_at: now,
@@ -154,15 +178,15 @@ impl Tasks {
         }
     }
 
-    /// What an earlier request with this key has made.
-    async fn made_before(
+    /// The task that an earlier request with this key created.
+    async fn created_before(
         &self,
         caller: &Caller,
-        key: Option<&TaskKey>,
+        key: Option<&TaskIdempotencyKey>,
     ) -> Result<Option<Created>, TaskError> {
         let Some(key) = key else { return Ok(None) };
         let mut connection = self.pool.acquire().await?;
-        let made = sqlx::query!(
+        let created = sqlx::query!(
             r#"select id, body_hash as "body_hash!" from porchlight.tasks
                where broker_id = $1 and user_id = $2 and asked_as = $3 and idempotency_key = $4"#,
             caller.broker.as_str(),
@@ -170,16 +194,19 @@ impl Tasks {
             caller.role.principal().as_str(),
             key.name,
         );
-        let Some(made) = made.fetch_optional(&mut *connection).await? else {
+        let Some(created) = created.fetch_optional(&mut *connection).await? else {
             return Ok(None);
         };
-        if made.body_hash != key.body_hash {
+        if created.body_hash != key.body_hash {
             return Err(TaskError::KeyReused);
         }
-        let id = made.id.parse().map_err(|_| TaskError::Busy)?;
-        let (broker, id) = (&caller.broker, &id);
-        let row = peek(&mut connection, At { broker, id }).await?;
-        let params = super::row::params(&mut connection, At { broker, id }).await?;
+        let id = created.id.parse().map_err(|_| TaskError::Busy)?;
+        let at = TaskRef {
+            broker: &caller.broker,
+            id: &id,
+        };
+        let row = row::read(&mut connection, at).await?;
+        let params = row::params(&mut connection, at).await?;
         Ok(row.map(|row| Created {
             task: Task::whole(row, params),
             is_repeat: true,
@@ -187,22 +214,22 @@ impl Tasks {
     }
 }
 
-/// A parent that may have another step: the caller's own, waiting or a workflow already.
-pub(super) async fn take_parent(
+/// Locks a parent for another step. It must be the caller's own, and queued or a workflow.
+async fn lock_parent(
     connection: &mut PgConnection,
     caller: &Caller,
     id: &TaskId,
 ) -> Result<TaskRow, TaskError> {
     let broker = &caller.broker;
-    let parent = take(connection, At { broker, id }).await?;
+    let parent = row::lock(connection, TaskRef { broker, id }).await?;
     let parent = parent.filter(|parent| parent.user == caller.user);
     let parent = parent.ok_or_else(|| TaskError::UnknownParent(id.clone()))?;
     if parent.parent.is_some() {
         return Err(TaskError::ParentIsChild(id.clone()));
     }
     let is_open = match parent.state {
-        State::Queued => parent.attempt == 0,
-        State::Running => parent.is_workflow,
+        TaskState::Queued => parent.attempt == 0,
+        TaskState::Running => parent.is_workflow,
         _ => false,
     };
     if !is_open {
@@ -221,12 +248,13 @@ pub(super) async fn take_parent(
 }
 
 impl TaskRow {
-    /// A workflow of so many steps, none of them done; of none, it is an ordinary task.
+    /// Makes the task a workflow of so many steps. Without steps it is an ordinary task.
     pub(super) fn make_workflow_of(&mut self, steps: usize) {
         self.is_workflow = steps > 0;
         if self.is_workflow {
             self.progress.percent = Percent::of_permille(0).ok();
-            self.progress.step = i32::try_from(steps).ok().map(|steps| (0, steps));
+            let total = i32::try_from(steps).ok();
+            self.progress.steps = total.map(|total| Steps { step: 0, total });
         }
     }
 }
@@ -239,14 +267,14 @@ pub(super) async fn now(
         .await
 }
 
-/// Inserts tasks of the caller's with what they are given, parents before their children.
+/// Inserts tasks of the caller's, parents before their children.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     caller: &Caller,
-    rows: &[(TaskRow, &RawValue)],
+    rows: &[NewRow],
 ) -> sqlx::Result<()> {
     let text = |of: fn(&TaskRow) -> Option<&str>| -> Vec<Option<&str>> {
-        rows.iter().map(|(row, _)| of(row)).collect()
+        rows.iter().map(|new| of(&new.row)).collect()
     };
     let ids = text(|row| Some(row.id.as_str()));
     let users = text(|row| Some(row.user.as_str()));
@@ -255,11 +283,11 @@ pub(super) async fn insert(
     let titles = text(|row| row.title.as_ref().map(Title::as_str));
     let parents = text(|row| row.parent.as_ref().map(TaskId::as_str));
     let retried = text(|row| row.retry_of.as_ref().map(TaskId::as_str));
-    let params: Vec<_> = rows.iter().map(|(_, params)| params.get()).collect();
-    let workflows: Vec<_> = rows.iter().map(|(row, _)| row.is_workflow).collect();
-    let attempts: Vec<_> = rows.iter().map(|(row, _)| row.max_attempts).collect();
-    let versions: Vec<_> = rows.iter().map(|(row, _)| row.version).collect();
-    let created: Vec<_> = rows.iter().map(|(row, _)| row.created_at).collect();
+    let params: Vec<_> = rows.iter().map(|new| new.params.get()).collect();
+    let workflows: Vec<_> = rows.iter().map(|new| new.row.is_workflow).collect();
+    let attempts: Vec<_> = rows.iter().map(|new| new.row.max_attempts).collect();
+    let versions: Vec<_> = rows.iter().map(|new| new.row.version).collect();
+    let created: Vec<_> = rows.iter().map(|new| new.row.created_at).collect();
     sqlx::query!(
         "insert into porchlight.tasks (broker_id, id, user_id, team_id, type, title, params,
              parent_id, retry_of, is_workflow, max_attempts, version, created_at, on_behalf,
@@ -284,7 +312,7 @@ pub(super) async fn insert(
         &attempts,
         &versions,
         &created,
-        behalf::written(caller),
+        requester::stored(caller),
         caller.role.principal().as_str(),
     )
     .execute(connection)
@@ -292,16 +320,16 @@ pub(super) async fn insert(
     .map(drop)
 }
 
-async fn keep_key(
+async fn store_key(
     connection: &mut PgConnection,
-    (broker, id): (&BrokerId, &TaskId),
-    key: &TaskKey,
+    at: TaskRef<'_>,
+    key: &TaskIdempotencyKey,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update porchlight.tasks set idempotency_key = $3, body_hash = $4
          where broker_id = $1 and id = $2",
-        broker.as_str(),
-        id.as_str(),
+        at.broker.as_str(),
+        at.id.as_str(),
         key.name,
         key.body_hash,
     )

@@ -1,26 +1,26 @@
-//! Why a task is not had, changed or reported on.
+//! Errors of tasks.
 
 use sqlx::error::DatabaseError;
 
-use super::{State, WrongParams};
+use super::{TaskState, WrongParams};
 use crate::platform::{TaskId, TeamId};
 
-/// Lock timeout and deadlock: somebody else was quicker, and is still at it.
+/// Lock timeout and deadlock: another transaction has the row.
 const BUSY: [&str; 2] = ["55P03", "40P01"];
 
-/// Why a worker has lost its task, and must stop.
+/// Why a worker has lost its lease and must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     Cancelled,
-    /// The task has ended otherwise.
+    /// The task has completed or failed.
     Ended,
-    /// The lease ran out, or the attempt was given up; the task is queued again.
+    /// The lease ran out or was released, and the task is queued again.
     Expired,
+    /// Another attempt has the task.
     Claimed,
 }
 
 impl Lost {
-    /// The reason as it is written.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,58 +32,48 @@ impl Lost {
     }
 }
 
-/// Why a task is not had, changed or reported on.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// There is none that the caller may see.
+    /// There is no such task, or the caller may not see it.
     #[error("there is no task {0} that you may see")]
     Unknown(TaskId),
-    /// The caller may see it, and no more.
+    /// The caller may see the task but not change it.
     #[error("the task {0} is another user's")]
     NotYours(TaskId),
-    /// The caller is not on the team that is to be told.
-    #[error("there is no team {0} among yours")]
+    /// The caller is not on the team of the task.
+    #[error("you are not on the team {0}")]
     UnknownTeam(TeamId),
-    /// There is no such parent among the caller's tasks.
     #[error("there is no task {0} of yours")]
     UnknownParent(TaskId),
-    /// Children have no children.
     #[error("{0} is a step of a workflow itself")]
     ParentIsChild(TaskId),
-    /// The parent has ended, is about to, or is at a worker.
+    /// Steps cannot be added to the parent in its state.
     #[error("the parent is {0}")]
-    ParentBusy(State),
-    /// More children than a workflow has.
+    ParentBusy(TaskState),
     #[error("a workflow has {} children at the most", super::MOST_CHILDREN)]
     TooManyChildren,
-    /// A worker could not do it with what it is given.
+    /// No worker could carry out a task with these parameters.
     #[error("{}", .0.detail)]
     WrongParams(Box<WrongParams>),
-    /// The task is not where it would have to be.
+    /// The transition is not allowed.
     #[error("the task is {0}")]
-    WrongState(State),
-    /// It is done again already.
+    WrongState(TaskState),
     #[error("the task was retried before")]
     AlreadyRetried,
-    /// The key stands for another body.
     #[error("this idempotency key was used with another body")]
     KeyReused,
-    /// The worker does not hold it any more.
     #[error("the lease is lost: {}", .0.as_str())]
     LeaseLost(Lost),
-    /// Output begins where it ended before.
-    #[error("the output goes on at byte {0}")]
+    /// A chunk does not begin where the output ends.
+    #[error("the output continues at byte {0}")]
     WrongOffset(i32),
-    /// More output than a task may have.
     #[error("a task has {} bytes of output at the most", super::output::MOST_BYTES)]
     OutputTooLarge,
-    /// Somebody is at it, or too many reports wait; nothing was changed.
-    #[error("somebody else is changing the task")]
+    /// Another transaction has the task, or too many reports wait. Nothing was changed.
+    #[error("another request is changing the task")]
     Busy,
-    /// The database did not confirm a report in time.
     #[error("the database did not confirm the report")]
     Unconfirmed,
-    /// The database did not answer.
     #[error(transparent)]
     Database(sqlx::Error),
 }
@@ -100,7 +90,7 @@ impl From<sqlx::Error> for TaskError {
         }
         match refusal.and_then(DatabaseError::constraint) {
             Some("task_retried_once") => Self::AlreadyRetried,
-            // Held by the database should a row ever be moved without being looked at.
+            // The trigger refuses a transition that was decided from an outdated row.
             Some("task_moves_legally") => Self::Busy,
             _ => Self::Database(error),
         }

@@ -1,4 +1,4 @@
-//! What is told of a task.
+//! The events of a task.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::row::{Lease, Progress, TaskRow};
-use super::{Fault, Message, Percent, State, Title};
+use super::row::{Lease, TaskProgress, TaskRow};
+use super::{Message, Percent, TaskFault, TaskState, Title};
 use crate::log::{Audience, NewEvent};
 use crate::platform::{EventType, TaskId, TaskType, TeamId, UserId};
 
-/// What waiting workers are told.
+/// The event that waiting workers receive.
 pub const AVAILABLE: &str = "ai:task:available";
 
-/// A change of state, with all there is to know of it.
+/// A change of state, with all that is known about the task.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StateData<'a> {
@@ -22,32 +22,31 @@ struct StateData<'a> {
     task_type: &'a TaskType,
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a Title>,
-    state: State,
+    state: TaskState,
     attempt: i32,
     #[serde(flatten)]
     progress: ProgressData<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a Fault>,
+    error: Option<&'a TaskFault>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_id: Option<&'a TaskId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_of: Option<&'a TaskId>,
 }
 
-/// How far a task has come, for those who know the rest.
+/// The progress of a task that the receiver knows already.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ReportData<'a> {
     task_id: &'a TaskId,
-    state: State,
+    state: TaskState,
     attempt: i32,
     #[serde(flatten)]
     progress: ProgressData<'a>,
 }
 
-/// How far a task has come.
 #[derive(Serialize)]
 pub(super) struct ProgressData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,32 +61,32 @@ pub(super) struct ProgressData<'a> {
     partial: Option<&'a RawValue>,
 }
 
-impl<'a> From<&'a Progress> for ProgressData<'a> {
-    fn from(progress: &'a Progress) -> Self {
+impl<'a> From<&'a TaskProgress> for ProgressData<'a> {
+    fn from(progress: &'a TaskProgress) -> Self {
         Self {
             percent: progress.percent,
-            step: progress.step.map(|(step, _)| step),
-            steps: progress.step.map(|(_, steps)| steps),
+            step: progress.steps.map(|steps| steps.step),
+            steps: progress.steps.map(|steps| steps.total),
             message: progress.message.as_ref(),
             partial: progress.partial.as_deref(),
         }
     }
 }
 
-/// A report on a task, as it is told.
-pub(super) struct Reported<'a> {
+/// What the event of a report is made of.
+pub(super) struct ProgressEvent<'a> {
     pub(super) id: &'a TaskId,
     pub(super) user: &'a UserId,
     pub(super) team: Option<&'a TeamId>,
-    pub(super) state: State,
+    pub(super) state: TaskState,
     pub(super) attempt: i32,
     pub(super) version: i64,
-    pub(super) progress: &'a Progress,
+    pub(super) progress: &'a TaskProgress,
 }
 
-impl Reported<'_> {
-    /// The events that tell of it.
-    pub(super) fn told(&self) -> impl Iterator<Item = NewEvent> + use<> {
+impl ProgressEvent<'_> {
+    /// The event for the user, and the same for the team.
+    pub(super) fn new_events(&self) -> impl Iterator<Item = NewEvent> + use<> {
         let data = to_raw_value(&ReportData {
             task_id: self.id,
             state: self.state,
@@ -103,8 +102,8 @@ impl Reported<'_> {
     }
 }
 
-/// The task is in its state now, as its user and maybe a team are told.
-pub(super) fn entered(
+/// The events of a change of state, for the user and the team.
+pub(super) fn state_changed(
     row: &TaskRow,
     verb: &str,
     by: Option<&UserId>,
@@ -130,9 +129,8 @@ pub(super) fn entered(
     to_both(event, row.team.as_ref())
 }
 
-/// How far it has come.
 pub(super) fn progress(row: &TaskRow) -> impl Iterator<Item = NewEvent> + use<> {
-    Reported {
+    ProgressEvent {
         id: &row.id,
         user: &row.user,
         team: row.team.as_ref(),
@@ -141,7 +139,7 @@ pub(super) fn progress(row: &TaskRow) -> impl Iterator<Item = NewEvent> + use<> 
         version: row.version,
         progress: &row.progress,
     }
-    .told()
+    .new_events()
 }
 
 pub(super) fn available(row: &TaskRow) -> NewEvent {
@@ -149,10 +147,10 @@ pub(super) fn available(row: &TaskRow) -> NewEvent {
     NewEvent::new(Audience::Workers, event_type("available")).with(&data)
 }
 
-/// Whoever does it is to stop.
-pub(super) fn stop_working(row: &TaskRow, held: &Lease, verb: &str) -> NewEvent {
+/// Tells the worker to stop.
+pub(super) fn stop_working(row: &TaskRow, lease: &Lease, verb: &str) -> NewEvent {
     let data = json!({"taskId": row.id, "taskType": row.task_type, "fence": row.attempt});
-    NewEvent::new(Audience::User(held.worker.clone()), event_type(verb)).with(&data)
+    NewEvent::new(Audience::User(lease.worker.clone()), event_type(verb)).with(&data)
 }
 
 fn to_both(event: NewEvent, team: Option<&TeamId>) -> impl Iterator<Item = NewEvent> + use<> {
@@ -164,5 +162,5 @@ fn to_both(event: NewEvent, team: Option<&TeamId>) -> impl Iterator<Item = NewEv
 }
 
 fn event_type(verb: &str) -> EventType {
-    EventType::parse(&format!("ai:task:{verb}")).expect("verbs are short")
+    EventType::parse(&format!("ai:task:{verb}")).expect("a verb makes a valid event type")
 }

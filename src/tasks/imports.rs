@@ -1,10 +1,9 @@
-//! Imports: the rows of a CSV file become records of a module, by the worker that is built in.
+//! Imports: the rows of a CSV file become records of a module. The built-in worker runs them.
 //!
-//! The way of a file: `text` decodes it, `rows` cuts it into rows without ever holding more
-//! than one, `columns` says which column is which field, `cell` takes what spreadsheets
-//! write, `sheet` is all of that together. `check` says what cannot be done before a file is read. `keep` and `all` are the two ways to create the
-//! records, over the transactions of `batch`; how far an import has come stands in
-//! `checkpoint`.
+//! `decode` makes text of a file. `rows` splits it into rows, and holds one at a time. `columns` maps
+//! columns to fields, and `cell` reads what spreadsheets write. `sheet` combines them. `check` refuses
+//! what cannot succeed before a file is read. `good_rows` and `all_or_nothing` are the two ways to
+//! create the records, with the transactions of `batch`. `checkpoint` stores how far an import is.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,36 +11,36 @@ use std::sync::Arc;
 use crate::platform::TaskType;
 use crate::platform::database::limited;
 use crate::platform::{Limit, Pool};
-use crate::records::{Kind, Records};
-use crate::tasks::builtin_worker::{End, Handler, Job};
+use crate::records::{RecordKind, Records};
+use crate::tasks::builtin_worker::{Handler, Job, JobEnd};
 use crate::tasks::uploads::Uploads;
-use crate::tasks::{Outcome, Tasks};
+use crate::tasks::{TaskOutcome, Tasks};
 
-mod all;
+mod all_or_nothing;
 mod batch;
 mod cell;
 mod check;
 mod checkpoint;
 mod columns;
-mod keep;
-mod output;
+mod decode;
+mod fault_output;
+mod good_rows;
 mod params;
 mod progress;
 mod refusal;
 mod rows;
 mod sheet;
 mod stop;
-mod text;
-mod text_output;
+mod summary;
 
 pub use check::ImportCheck;
 use checkpoint::Checkpoint;
-use params::{Mode, Params, Source};
-use progress::Progress;
+use params::{CsvSource, ImportMode, ImportParams};
+use progress::ImportProgress;
 use sheet::Sheet;
 use stop::Stop;
 
-/// The type of the tasks.
+/// The type of import tasks.
 pub const TASK_TYPE: &str = "import_csv";
 
 #[derive(Debug)]
@@ -55,19 +54,19 @@ pub struct Importer {
 struct Import<'a> {
     importer: &'a Importer,
     job: &'a Job,
-    kind: &'a Kind,
+    kind: &'a RecordKind,
     sheet: Sheet,
 }
 
 impl Handler for Importer {
     fn task_type(&self) -> TaskType {
-        TASK_TYPE.parse().expect("a short word")
+        TASK_TYPE.parse().expect("a valid type")
     }
 
-    fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = End> + Send + '_>> {
+    fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = JobEnd> + Send + '_>> {
         Box::pin(async move {
             match limited(Limit::IMPORT, self.import(&job)).await {
-                Ok(outcome) => End::With(outcome),
+                Ok(outcome) => JobEnd::With(outcome),
                 Err(stop) => stop.into(),
             }
         })
@@ -75,15 +74,15 @@ impl Handler for Importer {
 }
 
 impl Importer {
-    async fn import(&self, job: &Job) -> Result<Outcome, Stop> {
+    async fn import(&self, job: &Job) -> Result<TaskOutcome, Stop> {
         let given = job.params.as_deref();
-        let (params, kind) = check::understand(&self.records, &job.caller, given).await?;
+        let (params, kind) = check::parse(&self.records, &job.caller, given).await?;
         let content = self.content(job, &params).await?;
-        let begun = checkpoint::begin(&self.pool, &job.holding).await?;
-        let (kind_of_sheet, given) = (kind.clone(), params.clone());
-        // A large file would hold up whatever else this thread does.
+        let begun = checkpoint::begin(&self.pool, &job.lease).await?;
+        let (sheet_kind, sheet_params) = (kind.clone(), params.clone());
+        // Opening a large file would block this thread.
         let opened = tokio::task::spawn_blocking(move || {
-            Sheet::open(content, (&kind_of_sheet, &given), begun.next_row)
+            Sheet::open(content, &sheet_kind, &sheet_params, begun.next_row)
         });
         let sheet = opened.await.map_err(Stop::broken)??;
         let import = Import {
@@ -93,19 +92,19 @@ impl Importer {
             sheet,
         };
         let outcome = import.run(params.mode, begun).await?;
-        if let Source::Upload(upload) = &params.source
-            && let Err(error) = self.uploads.remove(&job.holding.broker, upload).await
+        if let CsvSource::Upload(upload) = &params.source
+            && let Err(error) = self.uploads.remove(&job.lease.broker, upload).await
         {
-            // Housekeeping removes it later.
-            tracing::warn!(%error, "an upload that was imported could not be removed");
+            // Housekeeping will remove it.
+            tracing::warn!(%error, "an imported upload could not be removed");
         }
         Ok(outcome)
     }
 
-    async fn content(&self, job: &Job, params: &Params) -> Result<Vec<u8>, Stop> {
+    async fn content(&self, job: &Job, params: &ImportParams) -> Result<Vec<u8>, Stop> {
         match &params.source {
-            Source::Inline(csv) => Ok(csv.clone().into_bytes()),
-            Source::Upload(id) => {
+            CsvSource::Inline(csv) => Ok(csv.clone().into_bytes()),
+            CsvSource::Upload(id) => {
                 let content = self.uploads.read(&job.caller, id).await?;
                 content.ok_or_else(|| check::no_such_upload(id).into())
             }
@@ -114,17 +113,17 @@ impl Importer {
 }
 
 impl Import<'_> {
-    async fn run(&self, mode: Mode, begun: Checkpoint) -> Result<Outcome, Stop> {
-        let to = (&self.importer.tasks, &self.job.holding);
-        let mut progress = Progress::new(to, self.kind, self.sheet.rows);
+    async fn run(&self, mode: ImportMode, begun: Checkpoint) -> Result<TaskOutcome, Stop> {
+        let (tasks, lease) = (&self.importer.tasks, &self.job.lease);
+        let mut progress = ImportProgress::new(tasks, lease, self.kind, self.sheet.rows);
         let done = match mode {
-            // Only its end was not told.
+            // All rows are done; only the end was not reported.
             _ if begun.next_row == self.sheet.rows => self.recall(&mut progress, begun).await,
-            Mode::Keep => self.keep_good(&mut progress, begun).await,
-            Mode::AllOrNothing => self.all_or_nothing(&mut progress).await,
+            ImportMode::Keep => self.create_good(&mut progress, begun).await,
+            ImportMode::AllOrNothing => self.all_or_nothing(&mut progress).await,
         };
         if let Err(Stop::Cancelled) = &done {
-            progress.tell_partial().await?;
+            progress.report_partial().await?;
         }
         done?;
         let most = self.importer.tasks.rules().event_bytes;

@@ -1,4 +1,4 @@
-//! The history of tasks, from new to old, page by page.
+//! Pages of tasks, from new to old.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,87 +6,81 @@ use std::str::FromStr;
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 
-use super::row::{TaskRow, look};
-use super::user::seen;
-use super::{State, Task, TaskError, Tasks};
+use super::row::{TaskRow, select_tasks};
+use super::user::find_visible;
+use super::{Task, TaskError, TaskState, Tasks};
 use crate::identity::Caller;
 use crate::log::Cursor;
 use crate::log::heads;
 use crate::platform::{BrokerId, TaskId, TaskType, TeamId, UserId};
 use crate::platform::{PageItems, PageLimit};
 
-/// A snapshot is one moment of everything.
+/// All reads of one answer see the same state.
 const SNAPSHOT: &str = "begin transaction isolation level repeatable read, read only";
 
-/// A task, and where the log stood.
+/// A task, and the position of the log in the same snapshot.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundTask {
     pub task: Task,
     pub position: Cursor,
 }
 
+/// Filters, and where the page begins.
 #[derive(Clone, Debug)]
 pub struct TaskListQuery {
-    /// Only those that are there.
-    pub state: Option<State>,
-    /// Only of this type.
+    pub state: Option<TaskState>,
     pub task_type: Option<TaskType>,
-    /// Only the steps of this workflow.
+    /// The workflow whose steps are listed.
     pub parent: Option<TaskId>,
-    /// Only this user's.
     pub user: Option<UserId>,
-    /// Only those that are older than this.
-    pub before: Option<PageCursor>,
-    /// How long the page may be.
+    /// Where the page before ended.
+    pub before: Option<TaskCursor>,
     pub limit: PageLimit,
 }
 
-/// Tasks, true at a position.
+/// A page of tasks, and the position of the log in the same snapshot.
 #[derive(Debug)]
 pub struct TaskPage {
     pub position: Cursor,
-    /// The tasks, from new to old.
     pub tasks: PageItems,
     /// Where the next page begins, if there may be one.
-    pub next: Option<PageCursor>,
+    pub next: Option<TaskCursor>,
 }
 
-/// A place between two tasks, as clients keep it.
+/// The last task of a page. Clients send it back for the next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PageCursor {
+pub struct TaskCursor {
     created_at: OffsetDateTime,
     id: TaskId,
 }
 
-/// Text that is no such place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be what `next` of a page was")]
-pub struct InvalidPageCursor;
+pub struct InvalidTaskCursor;
 
-impl fmt::Display for PageCursor {
+impl fmt::Display for TaskCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.created_at.unix_timestamp_nanos() / 1_000;
         write!(f, "{micros}-{}", self.id)
     }
 }
 
-impl FromStr for PageCursor {
-    type Err = InvalidPageCursor;
-    fn from_str(text: &str) -> Result<Self, InvalidPageCursor> {
-        let (micros, id) = text.split_once('-').ok_or(InvalidPageCursor)?;
-        let nanos = micros.parse::<i64>().map_err(|_| InvalidPageCursor)?;
+impl FromStr for TaskCursor {
+    type Err = InvalidTaskCursor;
+    fn from_str(text: &str) -> Result<Self, InvalidTaskCursor> {
+        let (micros, id) = text.split_once('-').ok_or(InvalidTaskCursor)?;
+        let nanos = micros.parse::<i64>().map_err(|_| InvalidTaskCursor)?;
         let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos) * 1_000);
         Ok(Self {
-            created_at: at.map_err(|_| InvalidPageCursor)?,
-            id: id.parse().map_err(|_| InvalidPageCursor)?,
+            created_at: at.map_err(|_| InvalidTaskCursor)?,
+            id: id.parse().map_err(|_| InvalidTaskCursor)?,
         })
     }
 }
 
 impl Task {
-    /// Where it stands in lists.
-    fn place(&self) -> PageCursor {
-        PageCursor {
+    fn cursor(&self) -> TaskCursor {
+        TaskCursor {
             created_at: self.row.created_at,
             id: self.row.id.clone(),
         }
@@ -94,18 +88,18 @@ impl Task {
 }
 
 impl Tasks {
-    /// The tasks that the caller may see.
+    /// Lists tasks that the caller may see.
     pub async fn list(
         &self,
         caller: &Caller,
-        question: &TaskListQuery,
+        query: &TaskListQuery,
     ) -> Result<TaskPage, TaskError> {
         let (mut snapshot, position) = self.snapshot(&caller.broker).await?;
-        if let Some(parent) = &question.parent {
-            seen(&mut snapshot, caller, parent).await?;
+        if let Some(parent) = &query.parent {
+            find_visible(&mut snapshot, caller, parent).await?;
         }
-        let rows = page(&mut snapshot, caller, question).await?;
-        let mut tasks = PageItems::new(question.limit);
+        let rows = page(&mut snapshot, caller, query).await?;
+        let mut tasks = PageItems::new(query.limit);
         let listed = rows.into_iter().map(Task::listed);
         let filled = tasks.fill(listed, |task| {
             serde_json::to_string(task).unwrap_or_default()
@@ -113,11 +107,11 @@ impl Tasks {
         Ok(TaskPage {
             position,
             tasks,
-            next: filled.goes_on_after().map(|last| last.place()),
+            next: filled.goes_on_after().map(|last| last.cursor()),
         })
     }
 
-    /// One moment of the database, and where the broker's log stood in it.
+    /// A snapshot of the database, and the position of the brokerage's log in it.
     pub(super) async fn snapshot(
         &self,
         broker: &BrokerId,
@@ -126,7 +120,7 @@ impl Tasks {
         let mut snapshot = self.pool.begin_with(SNAPSHOT).await?;
         let mut known = heads::read(&mut snapshot, broker).await?;
         if known.is_empty() {
-            // Nothing was ever told at this broker.
+            // The brokerage has no log yet.
             snapshot.rollback().await?;
             let mut connection = self.pool.acquire().await?;
             heads::ensure(&mut connection, self.committer.dice(), broker).await?;
@@ -139,17 +133,17 @@ impl Tasks {
     }
 }
 
-/// The caller's own, those that their teams are told of, for admins all, or the steps of one workflow:
-/// each from an index of its own, so that a page costs a page. Where a page begins is not optional
-/// in the query: in a plan for any page it would be a filter, and not a place in the index.
+/// The caller's own tasks and those of their teams, all tasks for administrators, or the steps of one
+/// workflow. Each part uses its own index, so the cost of a page does not depend on the number of
+/// tasks. The page always has a beginning: an optional one would be a filter, not an index condition.
 async fn page(
     snapshot: &mut Transaction<'_, Postgres>,
     caller: &Caller,
-    question: &TaskListQuery,
+    query: &TaskListQuery,
 ) -> sqlx::Result<Vec<TaskRow>> {
     let teams: Vec<_> = caller.teams.iter().map(TeamId::as_str).collect();
-    let before = question.before.as_ref();
-    let found = look!(
+    let before = query.before.as_ref();
+    let found = select_tasks!(
         "null::text as partial, null::text as result",
         of "select t.* from (select * from (
              (select id, created_at from porchlight.tasks
@@ -191,11 +185,11 @@ async fn page(
         caller.may_administer(),
         before.map(|before| before.created_at),
         before.map(|before| before.id.as_str()),
-        question.state.map(State::as_str),
-        question.task_type.as_ref().map(TaskType::as_str),
-        question.parent.as_ref().map(TaskId::as_str),
-        question.user.as_ref().map(UserId::as_str),
-        question.limit.rows() + 1,
+        query.state.map(TaskState::as_str),
+        query.task_type.as_ref().map(TaskType::as_str),
+        query.parent.as_ref().map(TaskId::as_str),
+        query.user.as_ref().map(UserId::as_str),
+        query.limit.rows() + 1,
     );
     let rows = found.fetch_all(&mut **snapshot).await?;
     rows.into_iter().map(TaskRow::try_from).collect()
@@ -206,11 +200,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_between_pages_reads_back_as_it_was_written() {
+    fn a_cursor_reads_back_as_it_was_written() {
         let text = "1762084800123456-a-b.c:d";
-        assert_eq!(text.parse::<PageCursor>().unwrap().to_string(), text);
-        for rubbish in ["", "1", "-", "1-", "x-a", "99999999999999999999-a", "1-a b"] {
-            assert!(rubbish.parse::<PageCursor>().is_err(), "{rubbish:?}");
+        assert_eq!(text.parse::<TaskCursor>().unwrap().to_string(), text);
+        for invalid in ["", "1", "-", "1-", "x-a", "99999999999999999999-a", "1-a b"] {
+            assert!(invalid.parse::<TaskCursor>().is_err(), "{invalid:?}");
         }
     }
 }

@@ -1,12 +1,10 @@
-//! How far a task has come: 0 to 100, to a tenth.
+//! Progress from 0 to 100 percent, in steps of a tenth.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// How far a task has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(i16);
 
-/// Not a number from 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a number from 0 to 100")]
 pub struct InvalidPercent;
@@ -14,7 +12,6 @@ pub struct InvalidPercent;
 impl Percent {
     pub const WHOLE: Self = Self(1_000);
 
-    /// So many tenths of a percent.
     pub fn of_permille(permille: i16) -> Result<Self, InvalidPercent> {
         let is_valid = (0..=1_000).contains(&permille);
         is_valid.then_some(Self(permille)).ok_or(InvalidPercent)
@@ -25,7 +22,7 @@ impl Percent {
         self.0
     }
 
-    /// Reads a number as programs work it out, and keeps its tenths.
+    /// Rounds to tenths.
     pub fn of_number(percent: f64) -> Result<Self, InvalidPercent> {
         if !(0.0..=100.0).contains(&percent) {
             return Err(InvalidPercent);

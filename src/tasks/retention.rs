@@ -1,14 +1,14 @@
-//! Retention: tasks that ended long ago go, in small steps, a workflow with its steps.
+//! Removes tasks that ended long ago, in small steps. A workflow goes with its steps.
 
 use std::time::Duration;
 
 use crate::platform::Pool;
 
-/// How many tasks (and workflows with all of their steps) one statement removes.
+/// Tasks that one statement removes. A workflow counts as one.
 const STEP: i64 = 100;
 
-/// Removes what ended longer ago than `age`; says how many went. Instances do not wait for
-/// each other.
+/// Removes tasks that ended longer ago than `age`, and returns their number. Instances do not wait
+/// for each other.
 pub async fn run(pool: &Pool, age: Duration) -> sqlx::Result<u64> {
     let mut connection = pool.acquire().await?;
     let mut removed = 0;

@@ -1,34 +1,47 @@
-//! The row of a task. All SQL that reads a whole one or writes one.
+//! The row of a task, and the SQL that reads and writes it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::{Message, Percent, State, Title};
+use super::{Message, Percent, TaskState, Title};
 use crate::platform::{BrokerId, FaultCode, TaskId, TaskType, TeamId, UserId};
 
 mod stored;
 
-pub(super) use stored::Stored;
+pub(super) use stored::StoredTask;
 
-/// Why a task failed, or was begun again.
+/// Why a task failed, or why it is tried again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// For programs.
+pub struct TaskFault {
     pub code: FaultCode,
     pub message: Message,
-    /// Whether it may well go better another time.
+    /// Whether another attempt may succeed.
     #[serde(default)]
     pub retryable: bool,
 }
 
-/// How far a task has come.
+/// Which step a task has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    pub step: i32,
+    pub total: i32,
+}
+
+impl Steps {
+    /// The columns of a row: both or neither have a value.
+    pub(super) fn stored(step: Option<i32>, total: Option<i32>) -> Option<Self> {
+        let columns = step.zip(total);
+        columns.map(|(step, total)| Self { step, total })
+    }
+}
+
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct TaskProgress {
     pub(super) percent: Option<Percent>,
-    pub(super) step: Option<(i32, i32)>,
+    pub(super) steps: Option<Steps>,
     pub(super) message: Option<Message>,
     pub(super) partial: Option<Box<RawValue>>,
 }
@@ -40,7 +53,7 @@ pub(super) struct Lease {
     pub(super) until: OffsetDateTime,
 }
 
-/// A task as the table has it, without its parameters.
+/// A task without its parameters.
 #[derive(Clone, Debug)]
 pub(super) struct TaskRow {
     pub(super) id: TaskId,
@@ -51,43 +64,46 @@ pub(super) struct TaskRow {
     pub(super) parent: Option<TaskId>,
     pub(super) is_workflow: bool,
     pub(super) retry_of: Option<TaskId>,
-    pub(super) state: State,
-    pub(super) progress: Progress,
+    pub(super) state: TaskState,
+    pub(super) progress: TaskProgress,
     pub(super) result: Option<Box<RawValue>>,
-    pub(super) error: Option<Fault>,
+    pub(super) error: Option<TaskFault>,
     pub(super) attempt: i32,
     pub(super) max_attempts: i32,
-    pub(super) held: Option<Lease>,
+    pub(super) lease: Option<Lease>,
     pub(super) run_after: Option<OffsetDateTime>,
     pub(super) cancel_requested_at: Option<OffsetDateTime>,
     pub(super) cancel_requested_by: Option<UserId>,
     pub(super) reported_at: Option<OffsetDateTime>,
-    pub(super) told_at: Option<OffsetDateTime>,
-    pub(super) is_untold: bool,
+    /// When progress was last published.
+    pub(super) published_at: Option<OffsetDateTime>,
+    /// There is newer progress than what was published.
+    pub(super) has_unpublished: bool,
     pub(super) output_bytes: i32,
     pub(super) version: i64,
     pub(super) created_at: OffsetDateTime,
     pub(super) started_at: Option<OffsetDateTime>,
     pub(super) ended_at: Option<OffsetDateTime>,
-    /// The database's time once the row was ours.
+    /// The database's time after the row was locked.
     pub(super) now: OffsetDateTime,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct At<'a> {
+pub(super) struct TaskRef<'a> {
     pub(super) broker: &'a BrokerId,
     pub(super) id: &'a TaskId,
 }
 
-/// Rows that `$mine` finds, from new to old; with `$large`, what stands for their large columns. The time is taken once they are ours: a select
-/// list by itself would be evaluated before the wait.
-macro_rules! look {
+/// Selects the rows that `$mine` finds, from new to old. `$large` replaces their large columns.
+/// The time is taken after the rows are locked: a plain select list would be evaluated before the
+/// wait for the lock.
+macro_rules! select_tasks {
     ($mine:literal, $($argument:expr),+ $(,)?) => {
-        $crate::tasks::row::look!("partial::text, result::text", of $mine, $($argument),+)
+        $crate::tasks::row::select_tasks!("partial::text, result::text", of $mine, $($argument),+)
     };
     ($large:literal, of $mine:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
-            $crate::tasks::row::Stored,
+            $crate::tasks::row::StoredTask,
             r#"with mine as materialized ("# + $mine + r#")
                select id as "id!", user_id as "user_id!", team_id, type as "type!", title,
                    parent_id, is_workflow as "is_workflow!", retry_of, state as "state!",
@@ -102,14 +118,14 @@ macro_rules! look {
         )
     };
 }
-pub(super) use look;
+pub(super) use select_tasks;
 
-/// Looks without waiting for anyone.
-pub(super) async fn peek(
+/// Reads a row without a lock.
+pub(super) async fn read(
     connection: &mut PgConnection,
-    at: At<'_>,
+    at: TaskRef<'_>,
 ) -> sqlx::Result<Option<TaskRow>> {
-    let found = look!(
+    let found = select_tasks!(
         "select * from porchlight.tasks where broker_id = $1 and id = $2",
         at.broker.as_str(),
         at.id.as_str(),
@@ -121,12 +137,12 @@ pub(super) async fn peek(
         .transpose()
 }
 
-/// Takes the row for a change.
-pub(super) async fn take(
+/// Locks a row for a change.
+pub(super) async fn lock(
     connection: &mut PgConnection,
-    at: At<'_>,
+    at: TaskRef<'_>,
 ) -> sqlx::Result<Option<TaskRow>> {
-    let found = look!(
+    let found = select_tasks!(
         "select * from porchlight.tasks where broker_id = $1 and id = $2 for update",
         at.broker.as_str(),
         at.id.as_str(),
@@ -138,12 +154,12 @@ pub(super) async fn take(
         .transpose()
 }
 
-/// Takes the row for a change, unless somebody is at it.
-pub(super) async fn take_free(
+/// Locks a row for a change. None when another transaction has it.
+pub(super) async fn try_lock(
     connection: &mut PgConnection,
-    at: At<'_>,
+    at: TaskRef<'_>,
 ) -> sqlx::Result<Option<TaskRow>> {
-    let found = look!(
+    let found = select_tasks!(
         "select * from porchlight.tasks where broker_id = $1 and id = $2 for update skip locked",
         at.broker.as_str(),
         at.id.as_str(),
@@ -155,12 +171,12 @@ pub(super) async fn take_free(
         .transpose()
 }
 
-/// Takes a workflow's children that have not ended, in the order in which all take them.
-pub(super) async fn take_children(
+/// Locks the children of a workflow that have not ended, in the same order everywhere.
+pub(super) async fn lock_children(
     connection: &mut PgConnection,
-    parent: At<'_>,
+    parent: TaskRef<'_>,
 ) -> sqlx::Result<Vec<TaskRow>> {
-    let found = look!(
+    let found = select_tasks!(
         "select * from porchlight.tasks
          where broker_id = $1 and parent_id = $2 and ended_at is null order by id for update",
         parent.broker.as_str(),
@@ -170,10 +186,10 @@ pub(super) async fn take_children(
     rows.into_iter().map(TaskRow::try_from).collect()
 }
 
-/// What was asked for, to the letter.
+/// The parameters as they were sent.
 pub(super) async fn params(
     connection: &mut PgConnection,
-    at: At<'_>,
+    at: TaskRef<'_>,
 ) -> sqlx::Result<Option<Box<RawValue>>> {
     let params = sqlx::query_scalar!(
         r#"select params::text as "params!" from porchlight.tasks
@@ -185,13 +201,13 @@ pub(super) async fn params(
     params.map(stored::json).transpose()
 }
 
-/// Writes a row that was taken.
+/// Writes a row that is locked.
 pub(super) async fn write(
     connection: &mut PgConnection,
     broker: &BrokerId,
     row: &TaskRow,
 ) -> sqlx::Result<()> {
-    let (progress, held) = (&row.progress, row.held.as_ref());
+    let (progress, lease) = (&row.progress, row.lease.as_ref());
     let error = row.error.as_ref().map(serde_json::to_string).transpose();
     sqlx::query!(
         "update porchlight.tasks
@@ -207,22 +223,22 @@ pub(super) async fn write(
         row.is_workflow,
         row.state.as_str(),
         progress.percent.map(Percent::permille),
-        progress.step.map(|(step, _)| step),
-        progress.step.map(|(_, steps)| steps),
+        progress.steps.map(|steps| steps.step),
+        progress.steps.map(|steps| steps.total),
         progress.message.as_ref().map(Message::as_str),
         progress.partial.as_deref().map(RawValue::get),
         row.result.as_deref().map(RawValue::get),
         error.map_err(stored::unreadable)?,
         row.attempt,
-        held.map(|held| held.worker.as_str()),
-        held.map(|held| held.seconds),
-        held.map(|held| held.until),
+        lease.map(|lease| lease.worker.as_str()),
+        lease.map(|lease| lease.seconds),
+        lease.map(|lease| lease.until),
         row.run_after,
         row.cancel_requested_at,
         row.cancel_requested_by.as_ref().map(UserId::as_str),
         row.reported_at,
-        row.told_at,
-        row.is_untold,
+        row.published_at,
+        row.has_unpublished,
         row.output_bytes,
         row.version,
         row.started_at,

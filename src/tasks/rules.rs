@@ -1,33 +1,29 @@
-//! How long things last.
+//! Durations and limits of tasks.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// No rest between two attempts is longer.
-const LONGEST_REST: Duration = Duration::from_mins(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug)]
 pub struct TaskRules {
-    /// Seconds of a lease that nobody chose.
     pub usual_lease_seconds: u32,
-    /// Seconds that a lease may have.
     pub lease_seconds: RangeInclusive<u32>,
-    /// How long a worker may take to acknowledge that a task is to end.
+    /// How long a worker may take to confirm a cancellation.
     pub cancel: Duration,
-    /// The rest after the first attempt; it doubles with each.
+    /// The delay after the first attempt. It doubles with each attempt.
     pub backoff: Duration,
-    /// Bytes that results, whole or partial, may have, so that an event can carry them.
+    /// The largest result, whole or partial: an event must have room for it.
     pub event_bytes: usize,
 }
 
 impl TaskRules {
-    /// How long a task rests after so many attempts.
     #[must_use]
-    pub fn rest_after(&self, attempts: i32) -> Duration {
+    pub fn retry_delay(&self, attempts: i32) -> Duration {
         let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0);
         self.backoff
             .saturating_mul(2_u32.saturating_pow(doublings))
-            .min(LONGEST_REST)
+            .min(MAX_RETRY_DELAY)
     }
 }
 
@@ -36,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rests_double_and_have_an_end() {
+    fn retry_delays_double_up_to_a_limit() {
         let rules = TaskRules {
             usual_lease_seconds: 30,
             lease_seconds: 5..=60,
@@ -44,7 +40,7 @@ mod tests {
             backoff: Duration::from_secs(2),
             event_bytes: 1,
         };
-        let rests: Vec<_> = (1..=10).map(|n| rules.rest_after(n).as_secs()).collect();
-        assert_eq!(rests, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        let delays: Vec<_> = (1..=10).map(|n| rules.retry_delay(n).as_secs()).collect();
+        assert_eq!(delays, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
     }
 }

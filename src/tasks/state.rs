@@ -1,4 +1,4 @@
-//! What can become of a task.
+//! The states of a task, and the transitions between them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,26 +6,23 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// It waits for a worker, maybe for a while yet.
+pub enum TaskState {
+    /// It waits for a worker, or for the delay before its next attempt.
     Queued,
-    /// A worker is at it, or at one of its children.
+    /// A worker has it, or one of its steps has begun.
     Running,
-    /// It is to end, and its worker does not know it yet.
+    /// Its cancellation was requested, and its worker has not confirmed it.
     Cancelling,
     Completed,
-    /// It could not be done.
     Failed,
-    /// It was not to be done.
     Cancelled,
 }
 
-/// A state that does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be queued, running, cancelling, completed, failed or cancelled")]
-pub struct UnknownState;
+pub struct UnknownTaskState;
 
-impl State {
+impl TaskState {
     pub const ALL: [Self; 6] = [
         Self::Queued,
         Self::Running,
@@ -35,7 +32,6 @@ impl State {
         Self::Cancelled,
     ];
 
-    /// The state as it is written.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,13 +44,13 @@ impl State {
         }
     }
 
-    /// Whether nothing comes after it.
+    /// Whether the state is final.
     #[must_use]
     pub fn is_over(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
-    /// Whether a task may go from here to there. The database holds to the same.
+    /// Whether a transition is allowed. A trigger in the database has the same table.
     #[must_use]
     pub fn may_become(self, next: Self, is_workflow: bool) -> bool {
         match (self, next) {
@@ -71,21 +67,21 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl FromStr for State {
-    type Err = UnknownState;
-    fn from_str(name: &str) -> Result<Self, UnknownState> {
+impl FromStr for TaskState {
+    type Err = UnknownTaskState;
+    fn from_str(name: &str) -> Result<Self, UnknownTaskState> {
         let named = Self::ALL.into_iter().find(|state| state.as_str() == name);
-        named.ok_or(UnknownState)
+        named.ok_or(UnknownTaskState)
     }
 }
 
-impl Serialize for State {
+impl Serialize for TaskState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
@@ -96,11 +92,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_stays_as_it_is() {
-        for state in State::ALL {
+    fn only_final_states_have_no_transitions() {
+        for state in TaskState::ALL {
             let leads_on = |is_workflow| {
-                let next = move |next: &State| state.may_become(*next, is_workflow);
-                State::ALL.into_iter().filter(next).count()
+                let next = move |next: &TaskState| state.may_become(*next, is_workflow);
+                TaskState::ALL.into_iter().filter(next).count()
             };
             assert_eq!(leads_on(false) == 0, state.is_over(), "{state}");
             assert_eq!(leads_on(true) == 0, state.is_over(), "{state}");

@@ -1,36 +1,35 @@
-//! What nobody asks for: leases end, cancels that no worker acknowledges come true, queued
-//! tasks have rested, and what a dead instance left untold is told. Any number of instances
-//! sweep; each change is made once.
+//! Changes that no request makes: leases run out, cancellations that no worker confirms take effect,
+//! retry delays end, and progress that a dead instance left unpublished is published. All instances
+//! sweep. Each change is made once.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::family::{Family, take_family};
-use super::row::{At, TaskRow, take_free};
-use super::worker::may_go_again;
-use super::{Fault, State, TaskError, Tasks, moves};
-use crate::log::NewEvent;
+use super::row::{Lease, TaskRef, TaskRow, try_lock};
+use super::worker::may_retry;
+use super::workflow::{LockedTask, lock_with_workflow};
+use super::{TaskError, TaskFault, TaskState, Tasks, events, transitions};
+use crate::log::{NewEvent, TaskKey};
 use crate::platform::Dice;
 use crate::platform::Limit;
 use crate::platform::database::limited;
-use crate::platform::{BrokerId, TaskId};
 
-/// The sweeper looks at least this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The sweeper never looks more often.
-const REST: Duration = Duration::from_millis(20);
-const STEP: i64 = 500;
-/// What was not told for so long has been forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(1);
-/// Why a task that nobody reports on was begun again, or failed.
+/// The longest pause between two rounds.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// The shortest pause between two rounds.
+const MIN_PAUSE: Duration = Duration::from_millis(20);
+/// Tasks of each kind that one round takes.
+const MOST_TASKS: i64 = 500;
+/// Progress that is unpublished for longer was left by an instance that died.
+const ABANDONED_AFTER: Duration = Duration::from_secs(1);
 const WORKER_LOST: &str = "worker_lost";
 
 #[derive(Debug)]
 pub struct TaskSweeper {
     pub tasks: Tasks,
-    /// So that instances do not all look at once.
+    /// Spreads the rounds of the instances.
     pub dice: Dice,
     pub stop: CancellationToken,
 }
@@ -39,129 +38,133 @@ impl TaskSweeper {
     /// Sweeps until it is stopped.
     pub async fn run(self) {
         loop {
-            let rest = match limited(Limit::PATIENT, self.round()).await {
-                Ok(rest) => rest,
+            let pause = match limited(Limit::PATIENT, self.round()).await {
+                Ok(pause) => pause,
                 Err(error) => {
-                    tracing::warn!(%error, "the ends of tasks could not be looked for");
-                    LOOK_EVERY
+                    tracing::warn!(%error, "overdue tasks could not be read");
+                    MAX_PAUSE
                 }
             };
-            let latest = rest.min(LOOK_EVERY);
-            let rest = self.dice.between(latest, latest + latest / 4).max(REST);
+            let latest = pause.min(MAX_PAUSE);
+            let pause = self.dice.between(latest, latest + latest / 4);
+            let pause = pause.max(MIN_PAUSE);
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(rest) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Does what is due, and says when to look again.
+    /// Handles what is due, and returns the pause to the next round.
     async fn round(&self) -> Result<Duration, TaskError> {
         let mut connection = self.tasks.pool.acquire().await?;
         let due = due(&mut connection, self.tasks.rules.cancel).await?;
         let next = next(&mut connection, self.tasks.rules.cancel).await?;
-        let forgotten = forgotten(&mut connection).await?;
+        let abandoned = abandoned(&mut connection).await?;
         drop(connection);
-        for (broker, id, is_workflow) in forgotten {
+        let reports = &self.tasks.reports;
+        for Abandoned { key, is_workflow } in abandoned {
             if is_workflow {
-                self.tasks.reports.look_at_family(&broker, &id);
+                reports.update_workflow(&key.broker, &key.task);
             } else {
-                self.tasks.reports.look_at(&broker, &id);
+                reports.publish(&key.broker, &key.task);
             }
         }
-        for (broker, id) in &due {
+        for key in &due {
             if self.stop.is_cancelled() {
                 break;
             }
-            match self.tasks.settle_overdue(broker, id).await {
+            match self.tasks.settle_overdue(key).await {
                 Ok(()) | Err(TaskError::Busy) => {}
-                // The others' end all the same.
-                Err(error) => tracing::warn!(%error, %broker, %id, "a task could not be ended"),
+                // The other tasks are still handled.
+                Err(error) => {
+                    let (broker, task) = (&key.broker, &key.task);
+                    tracing::warn!(%error, %broker, %task, "an overdue task could not be changed");
+                }
             }
         }
-        let is_all = i64::try_from(due.len()).is_ok_and(|n| n < STEP);
-        Ok(if is_all { next } else { REST })
+        let is_all = i64::try_from(due.len()).is_ok_and(|n| n < MOST_TASKS);
+        Ok(if is_all { next } else { MIN_PAUSE })
     }
 }
 
 impl Tasks {
-    /// Does what is due for one task, unless somebody else is at it.
-    async fn settle_overdue(&self, broker: &BrokerId, id: &TaskId) -> Result<(), TaskError> {
+    /// Makes the change that is due for a task, unless another transaction has the task.
+    async fn settle_overdue(&self, key: &TaskKey) -> Result<(), TaskError> {
+        let broker = &key.broker;
         let mut transaction = self.pool.begin().await?;
-        // A row or a log that somebody holds is left for the next round.
+        // A row or a log that is locked for longer is left for the next round.
         sqlx::query!("set local lock_timeout = '200ms'")
             .execute(&mut *transaction)
             .await?;
-        let at = At { broker, id };
-        // Most tasks are no steps: nobody is waited for.
-        let Some(seen) = take_free(&mut transaction, at).await? else {
+        let at = TaskRef {
+            broker,
+            id: &key.task,
+        };
+        // Most tasks are no steps, so this does not wait for a lock.
+        let Some(row) = try_lock(&mut transaction, at).await? else {
             return Ok(());
         };
-        let family = if seen.parent.is_none() {
-            let parent = None;
-            Some(Family { row: seen, parent })
+        let locked = if row.parent.is_none() {
+            Some(LockedTask { row, parent: None })
         } else {
-            // The workflow comes first, so begin anew.
+            // The workflow must be locked first, so begin again.
             transaction.rollback().await?;
             transaction = self.pool.begin().await?;
             sqlx::query!("set local lock_timeout = '200ms'")
                 .execute(&mut *transaction)
                 .await?;
-            take_family(&mut transaction, at).await?
+            lock_with_workflow(&mut transaction, at).await?
         };
-        let Some(mut family) = family else {
+        let Some(mut locked) = locked else {
             return Ok(());
         };
-        let events = self.overdue(&mut family.row)?;
+        let events = self.overdue(&mut locked.row)?;
         if !events.is_empty() {
-            self.conclude(transaction, (broker, family), events).await?;
+            self.conclude(transaction, broker, locked, events).await?;
         }
         Ok(())
     }
 
-    /// Looks again, now that the row is ours: others may have been quicker.
+    /// Decides again now that the row is locked: it may have changed since.
     fn overdue(&self, row: &mut TaskRow) -> Result<Vec<NewEvent>, TaskError> {
-        let is_over = |lease: &super::row::Lease| lease.until <= row.now;
-        let is_silent = row.held.as_ref().is_some_and(is_over);
-        let asked = row.cancel_requested_at;
-        let is_ignored = asked.is_some_and(|asked| asked + self.rules.cancel <= row.now);
+        let is_over = |lease: &Lease| lease.until <= row.now;
+        let has_expired = row.lease.as_ref().is_some_and(is_over);
+        let requested = row.cancel_requested_at;
+        let is_ignored = requested.is_some_and(|at| at + self.rules.cancel <= row.now);
         match row.state {
-            State::Queued if row.run_after.is_some_and(|after| after <= row.now) => {
-                Ok(moves::rested(row))
+            TaskState::Queued if row.run_after.is_some_and(|after| after <= row.now) => {
+                Ok(transitions::end_delay(row))
             }
-            State::Running if is_silent && may_go_again(row) => {
-                let rest = self.rules.rest_after(row.attempt);
-                moves::requeue(row, worker_lost(), rest)
+            TaskState::Running if has_expired && may_retry(row) => {
+                let delay = self.rules.retry_delay(row.attempt);
+                transitions::requeue(row, worker_lost(), delay)
             }
-            State::Running if is_silent => moves::fail(row, worker_lost(), None),
-            State::Cancelling if !row.is_workflow && (is_silent || is_ignored) => {
-                let held = row.held.clone();
-                let mut told = moves::cancel(row, None)?;
-                let to_worker =
-                    held.map(|held| super::events::stop_working(row, &held, "cancelled"));
-                told.extend(to_worker);
-                Ok(told)
+            TaskState::Running if has_expired => transitions::fail(row, worker_lost(), None),
+            TaskState::Cancelling if !row.is_workflow && (has_expired || is_ignored) => {
+                let lease = row.lease.clone();
+                let mut events = transitions::cancel(row, None)?;
+                let to_worker = lease.map(|lease| events::stop_working(row, &lease, "cancelled"));
+                events.extend(to_worker);
+                Ok(events)
             }
             _ => Ok(Vec::new()),
         }
     }
 }
 
-fn worker_lost() -> Fault {
-    let words = "The worker was not heard of before its lease was over.".to_owned();
-    Fault {
-        code: WORKER_LOST.parse().expect("a short word"),
-        message: words.try_into().expect("a short sentence"),
+fn worker_lost() -> TaskFault {
+    let message = "The worker did not report before its lease ended.".to_owned();
+    TaskFault {
+        code: WORKER_LOST.parse().expect("a valid code"),
+        message: message.try_into().expect("a short sentence"),
         retryable: true,
     }
 }
 
-/// Those whose rest is over come in turn by brokerage: nobody can claim them before that, and many of
-/// one must not hold up another's.
-async fn due(
-    connection: &mut PgConnection,
-    cancel: Duration,
-) -> sqlx::Result<Vec<(BrokerId, TaskId)>> {
+/// Tasks whose lease, cancellation or retry delay is over. Brokerages take turns where delays are
+/// over, so that many tasks of one brokerage do not hold up those of others.
+async fn due(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<Vec<TaskKey>> {
     let rows = sqlx::query!(
         r#"(select broker_id as "broker_id!", id as "id!" from porchlight.tasks
             where state in ('running', 'cancelling') and not is_workflow
@@ -176,18 +179,15 @@ async fn due(
                 where run_after <= statement_timestamp() and state = 'queued') rested
             order by n, run_after limit $2)"#,
         cancel.as_secs_f64(),
-        STEP,
+        MOST_TASKS,
     )
     .fetch_all(connection)
     .await?;
-    let name = |broker: &str, id: &str| Some((broker.parse().ok()?, id.parse().ok()?));
-    Ok(rows
-        .iter()
-        .filter_map(|row| name(&row.broker_id, &row.id))
-        .collect())
+    let keys = rows.iter().map(|row| key(&row.broker_id, &row.id));
+    Ok(keys.flatten().collect())
 }
 
-/// How long nothing is due.
+/// How long it takes until the next task is due.
 async fn next(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<Duration> {
     let seconds = sqlx::query_scalar!(
         r#"select extract(epoch from least(
@@ -203,12 +203,18 @@ async fn next(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<D
     .fetch_one(connection)
     .await?;
     let clamped = seconds.map(|seconds| seconds.clamp(0.0, 60.0));
-    Ok(clamped.map_or(LOOK_EVERY, Duration::from_secs_f64))
+    Ok(clamped.map_or(MAX_PAUSE, Duration::from_secs_f64))
 }
 
-/// Tasks with something that should have been told long ago, and workflows that have not
-/// followed their steps.
-async fn forgotten(connection: &mut PgConnection) -> sqlx::Result<Vec<(BrokerId, TaskId, bool)>> {
+/// A task that an instance which died should have published.
+struct Abandoned {
+    key: TaskKey,
+    is_workflow: bool,
+}
+
+/// Tasks with progress that should have been published, and workflows that were not updated from
+/// their steps.
+async fn abandoned(connection: &mut PgConnection) -> sqlx::Result<Vec<Abandoned>> {
     let rows = sqlx::query!(
         "select broker_id, id, is_workflow from porchlight.tasks t
          where state in ('running', 'cancelling') and (
@@ -218,16 +224,23 @@ async fn forgotten(connection: &mut PgConnection) -> sqlx::Result<Vec<(BrokerId,
                      and c.reported_at > t.reported_at
                      and c.reported_at <= statement_timestamp() - make_interval(secs => $1)))
          limit $2",
-        FORGOTTEN.as_secs_f64(),
-        STEP,
+        ABANDONED_AFTER.as_secs_f64(),
+        MOST_TASKS,
     )
     .fetch_all(connection)
     .await?;
-    let name = |broker: &str, id: &str, is_workflow| {
-        Some((broker.parse().ok()?, id.parse().ok()?, is_workflow))
-    };
-    Ok(rows
-        .iter()
-        .filter_map(|row| name(&row.broker_id, &row.id, row.is_workflow))
-        .collect())
+    let abandoned = rows.iter().map(|row| {
+        Some(Abandoned {
+            key: key(&row.broker_id, &row.id)?,
+            is_workflow: row.is_workflow,
+        })
+    });
+    Ok(abandoned.flatten().collect())
+}
+
+fn key(broker: &str, task: &str) -> Option<TaskKey> {
+    Some(TaskKey {
+        broker: broker.parse().ok()?,
+        task: task.parse().ok()?,
+    })
 }

@@ -1,4 +1,4 @@
-//! A task as its user sees it.
+//! The JSON of a task.
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -6,11 +6,11 @@ use time::OffsetDateTime;
 
 use super::events::ProgressData;
 use super::row::TaskRow;
-use super::{Fault, State, Title};
+use super::{TaskFault, TaskState, Title};
 use crate::log::timestamp;
 use crate::platform::{TaskId, TaskType, TeamId, UserId};
 
-/// A task. In lists, without what it was given and what it has found.
+/// A task. In lists it has neither parameters nor results.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub(super) row: TaskRow,
@@ -22,7 +22,7 @@ impl Task {
         Self { row, params }
     }
 
-    /// A task in a list, whose large members were not read.
+    /// A task of a list: its large columns were not read.
     pub(super) fn listed(row: TaskRow) -> Self {
         Self { row, params: None }
     }
@@ -37,14 +37,13 @@ impl Task {
         &self.row.user
     }
 
-    /// What kind of task it is.
     #[must_use]
     pub fn task_type(&self) -> &TaskType {
         &self.row.task_type
     }
 
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> TaskState {
         self.row.state
     }
 
@@ -53,7 +52,7 @@ impl Task {
         self.params.as_deref()
     }
 
-    /// How often it was begun, which is its fence.
+    /// The number of the current attempt, which is the fence.
     #[must_use]
     pub fn attempt(&self) -> i32 {
         self.row.attempt
@@ -67,7 +66,7 @@ struct TaskJson<'a> {
     r#type: &'a TaskType,
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a Title>,
-    state: State,
+    state: TaskState,
     user_id: &'a UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
     team_id: Option<&'a TeamId>,
@@ -80,7 +79,7 @@ struct TaskJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a Fault>,
+    error: Option<&'a TaskFault>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_id: Option<&'a TaskId>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -130,7 +129,7 @@ impl Serialize for Task {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde hands it over like this")]
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn moment<S: Serializer>(at: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => serializer.serialize_str(&timestamp(*at)),

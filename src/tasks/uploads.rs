@@ -1,8 +1,8 @@
-//! Uploads: files that a user sends, for a worker to read. Only their user can use them, and
-//! they go after a day.
+//! Uploads: files that a user sends and a worker reads. Only their user can use them. They are
+//! removed after a day.
 //!
-//! A file takes room in memory from its first byte on (`arrival`), and a slot of the database when it
-//! is whole. Of both a brokerage and a user have a share at most (`shares`).
+//! A file takes memory from its first byte on (`receive`), and a database slot when it is complete.
+//! A user and a brokerage can take a share of both at most (`shares`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,130 +17,122 @@ use crate::platform::Dice;
 use crate::platform::Pool;
 use crate::platform::{BrokerId, UploadId};
 
-mod arrival;
 mod pace;
+mod receive;
 mod shares;
 
-pub use arrival::{Arrival, UploadRules};
 pub use pace::Pace;
-pub use shares::Full;
-use shares::{Limits, Shares};
+pub use receive::{IncomingUpload, UploadRules};
+pub use shares::UploadLimit;
+use shares::{ShareLimits, Shares};
 
-/// Uploads that one user has at a time.
+/// Uploads that one user may have at a time.
 pub const MOST_UPLOADS: i64 = 20;
-/// How long an upload is kept.
-pub const KEPT: Duration = Duration::from_hours(24);
-/// Uploads that one instance stores at a time: each has a connection to the database, and is in
-/// memory twice more meanwhile. Those of one user take turns.
-const SLOTS: Limits = Limits {
+/// How long an upload is stored.
+const RETENTION: Duration = Duration::from_hours(24);
+/// Uploads that one instance stores at a time. Each uses a database connection, and twice its size
+/// in memory. Those of one user are stored one after the other.
+const SLOTS: ShareLimits = ShareLimits {
     user: 1,
     brokerage: 2,
     total: 4,
 };
-/// How long a whole file waits for a slot.
+/// How long a complete file waits for a slot.
 const SLOT_WAIT: Duration = Duration::from_secs(10);
-/// Letters of an upload's name.
+/// Characters of an upload's id.
 const ID_LEN: usize = 20;
-/// How many uploads one statement removes.
+/// Uploads that one statement removes.
 const STEP: i64 = 100;
 
-/// Why an upload is not taken or found.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// There is nothing in it.
     #[error("the upload is empty")]
     Empty,
-    /// It is larger than this.
     #[error("the upload is larger than {0} bytes")]
     TooLarge(usize),
-    /// It came slower than this.
     #[error("the upload is slower than {} bytes a second", .0.bytes_per_second)]
     TooSlow(Pace),
-    /// Its end did not come.
+    /// The connection ended before the file.
     #[error("the upload broke off")]
     BrokenOff,
-    /// There is no room for it now.
+    /// This limit is reached.
     #[error("too many uploads arrive")]
-    Full(Full),
-    /// The user has enough of them, and all are still to be used.
+    Full(UploadLimit),
+    /// All uploads of the user are still needed.
     #[error("a user has {MOST_UPLOADS} uploads at the most")]
     TooMany,
-    /// Too many of them are being stored.
     #[error("too many uploads are being stored")]
     Busy,
-    /// The database did not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// An upload that is kept.
 #[derive(Clone, Debug)]
 pub struct Upload {
     pub id: UploadId,
     pub bytes: usize,
 }
 
-/// The uploads of all brokers.
+/// The uploads of all brokerages.
 #[derive(Clone, Debug)]
 pub struct Uploads {
     pool: Pool,
     dice: Dice,
     rules: UploadRules,
-    room: Arc<Shares>,
+    memory: Arc<Shares>,
     slots: Arc<Shares>,
 }
 
 impl Uploads {
-    /// A way to the uploads.
     #[must_use]
     pub fn new(pool: Pool, dice: Dice, rules: UploadRules) -> Self {
         Self {
             pool,
             dice,
             rules,
-            room: Shares::new(rules.room()),
+            memory: Shares::new(rules.memory()),
             slots: Shares::new(SLOTS),
         }
     }
 
-    /// Memory that files on their way in have.
+    /// The memory of files that are being received.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.room.taken().saturating_mul(arrival::UNIT_BYTES)
+        self.memory.taken().saturating_mul(receive::UNIT_BYTES)
     }
 
-    /// Takes a file of the caller's in, keeps it, and names it. Whoever goes away meanwhile leaves
-    /// nothing behind.
+    /// Receives and stores a file of the caller's. If the caller goes away before the end, nothing is
+    /// stored.
     pub async fn receive<S, E>(
         &self,
         caller: &Caller,
-        arrival: Arrival<S>,
+        upload: IncomingUpload<S>,
     ) -> Result<Upload, UploadError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
-        let arrived = self.arrive(caller, arrival).await?;
+        let received = self.read_body(caller, upload).await?;
         let slot = timeout(SLOT_WAIT, self.slots.take(caller)).await;
         let _slot = slot.map_err(|_| UploadError::Busy)?;
-        let id = self.keep(caller, &arrived.content).await?;
-        let bytes = arrived.content.len();
+        let id = self.store(caller, &received.content).await?;
+        let bytes = received.content.len();
         Ok(Upload { id, bytes })
     }
 
-    async fn keep(&self, caller: &Caller, content: &[u8]) -> Result<UploadId, UploadError> {
+    async fn store(&self, caller: &Caller, content: &[u8]) -> Result<UploadId, UploadError> {
         let id = self.dice.tag(ID_LEN);
-        let id: UploadId = id.parse().expect("a tag is a name");
+        let id: UploadId = id.parse().expect("a tag is a valid id");
         let mut transaction = self.pool.begin().await?;
-        take_turn(&mut transaction, caller).await?;
-        make_room(&mut transaction, caller).await?;
-        if !insert(&mut transaction, (caller, &id), content).await? {
+        lock_user(&mut transaction, caller).await?;
+        remove_one_if_full(&mut transaction, caller).await?;
+        if !insert(&mut transaction, caller, &id, content).await? {
             return Err(UploadError::TooMany);
         }
         transaction.commit().await?;
         Ok(id)
     }
 
-    /// Whether there is such an upload of the caller's.
+    /// Whether the caller has this upload.
     pub async fn has(&self, caller: &Caller, id: &UploadId) -> Result<bool, UploadError> {
         let found = sqlx::query_scalar!(
             r#"select exists (select from porchlight.uploads
@@ -153,7 +145,7 @@ impl Uploads {
         Ok(found.fetch_one(&mut *connection).await?)
     }
 
-    /// What is in an upload, if it is the caller's.
+    /// The content of an upload of the caller's.
     pub async fn read(
         &self,
         caller: &Caller,
@@ -170,7 +162,6 @@ impl Uploads {
         Ok(content.fetch_optional(&mut *connection).await?)
     }
 
-    /// Removes an upload that has been used.
     pub async fn remove(&self, broker: &BrokerId, id: &UploadId) -> Result<(), UploadError> {
         let mut connection = self.pool.acquire().await?;
         sqlx::query!(
@@ -184,7 +175,7 @@ impl Uploads {
     }
 }
 
-/// Removes what came longer ago than [`KEPT`]; says how many went.
+/// Removes uploads that are older than [`RETENTION`], and returns their number.
 pub async fn remove_old(pool: &Pool) -> sqlx::Result<u64> {
     let mut connection = pool.acquire().await?;
     let mut removed = 0;
@@ -194,7 +185,7 @@ pub async fn remove_old(pool: &Pool) -> sqlx::Result<u64> {
                  select broker_id, id from porchlight.uploads
                  where created_at < now() - make_interval(secs => $1)
                  limit $2 for update skip locked)",
-            KEPT.as_secs_f64(),
+            RETENTION.as_secs_f64(),
             STEP,
         )
         .execute(&mut *connection)
@@ -206,8 +197,8 @@ pub async fn remove_old(pool: &Pool) -> sqlx::Result<u64> {
     }
 }
 
-/// Uploads of one user take turns, so that counting them counts all.
-async fn take_turn(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
+/// One transaction at a time stores uploads of a user, so that they can be counted.
+async fn lock_user(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
     sqlx::query!(
         "select pg_advisory_xact_lock(hashtextextended($2, hashtextextended($1, 0))) as taken",
         caller.broker.as_str(),
@@ -218,9 +209,9 @@ async fn take_turn(connection: &mut PgConnection, caller: &Caller) -> sqlx::Resu
     .map(drop)
 }
 
-/// Where there is no room, the oldest of those gives way whose tasks have all ended: what was
-/// tried in vain may be tried again, but keeps nobody from sending a better file.
-async fn make_room(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
+/// If the user has as many uploads as allowed, removes the oldest one whose tasks have all ended. An
+/// upload whose import failed can be imported again, but it does not block a new file.
+async fn remove_one_if_full(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from porchlight.uploads where (broker_id, id) = (
              select u.broker_id, u.id from porchlight.uploads u
@@ -240,10 +231,11 @@ async fn make_room(connection: &mut PgConnection, caller: &Caller) -> sqlx::Resu
     .map(drop)
 }
 
-/// Whether there was room for it.
+/// Whether the upload was inserted. It is not when the user has too many.
 async fn insert(
     connection: &mut PgConnection,
-    (caller, id): (&Caller, &UploadId),
+    caller: &Caller,
+    id: &UploadId,
     content: &[u8],
 ) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(

@@ -1,79 +1,82 @@
-//! What users see of their tasks, and how they end them.
+//! Tasks as users read and cancel them.
 
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::family::{Family, settle, take_family};
-use super::row::{At, TaskRow, peek, take_children, write};
-use super::{Found, State, Task, TaskError, Tasks, moves};
+use super::row::{self, TaskRef, TaskRow, lock_children, write};
+use super::workflow::{self, LockedTask, lock_with_workflow};
+use super::{FoundTask, Task, TaskError, TaskState, Tasks, transitions};
 use crate::identity::Caller;
 use crate::log::NewEvent;
 use crate::platform::{TaskId, UserId};
 
-/// Whether the caller may see a task: it is theirs, their team is told, or they run the broker.
-pub(super) fn sees(caller: &Caller, row: &TaskRow) -> bool {
-    let is_told = row.team.as_ref().is_some_and(|team| caller.is_on(team));
-    row.user == caller.user || is_told || caller.may_administer()
+/// Users see their own tasks and those of their teams. Administrators see all.
+fn may_see(caller: &Caller, row: &TaskRow) -> bool {
+    let is_of_team = row.team.as_ref().is_some_and(|team| caller.is_on(team));
+    row.user == caller.user || is_of_team || caller.may_administer()
 }
 
 /// A task that the caller may see.
-pub(super) async fn seen(
+pub(super) async fn find_visible(
     connection: &mut PgConnection,
     caller: &Caller,
     id: &TaskId,
 ) -> Result<TaskRow, TaskError> {
     let broker = &caller.broker;
-    let row = peek(connection, At { broker, id }).await?;
-    let row = row.filter(|row| sees(caller, row));
+    let row = row::read(connection, TaskRef { broker, id }).await?;
+    let row = row.filter(|row| may_see(caller, row));
     row.ok_or_else(|| TaskError::Unknown(id.clone()))
 }
 
 impl Tasks {
-    /// All of a task, and where the log stood.
-    pub async fn find(&self, caller: &Caller, id: &TaskId) -> Result<Found, TaskError> {
+    /// A task with its parameters, and the position of the log.
+    pub async fn find(&self, caller: &Caller, id: &TaskId) -> Result<FoundTask, TaskError> {
         let (mut snapshot, position) = self.snapshot(&caller.broker).await?;
-        let row = seen(&mut snapshot, caller, id).await?;
-        let at = At {
+        let row = find_visible(&mut snapshot, caller, id).await?;
+        let at = TaskRef {
             broker: &caller.broker,
             id,
         };
-        let params = super::row::params(&mut snapshot, at).await?;
+        let params = row::params(&mut snapshot, at).await?;
         let task = Task::whole(row, params);
-        Ok(Found { task, position })
+        Ok(FoundTask { task, position })
     }
 
-    /// Ends a task: at once where nobody is at it, else its worker is told. Asking again
-    /// changes nothing.
+    /// Cancels a task: at once if no worker has it, otherwise the worker is asked to stop. A second
+    /// request changes nothing.
     pub async fn cancel(&self, caller: &Caller, id: &TaskId) -> Result<Task, TaskError> {
         let mut transaction = self.pool.begin().await?;
-        let row = seen(&mut transaction, caller, id).await?;
+        let row = find_visible(&mut transaction, caller, id).await?;
         if row.user != caller.user && !caller.may_administer() {
             return Err(TaskError::NotYours(id.clone()));
         }
-        let at = At {
+        let at = TaskRef {
             broker: &caller.broker,
             id,
         };
-        let family = take_family(&mut transaction, at).await?;
-        let family = family.ok_or_else(|| TaskError::Unknown(id.clone()))?;
-        match family.row.state {
-            State::Cancelling | State::Cancelled => Ok(Task::listed(family.row)),
-            State::Completed | State::Failed => Err(TaskError::WrongState(family.row.state)),
-            State::Queued | State::Running if family.row.is_workflow => {
-                self.cancel_workflow(transaction, caller, family.row).await
+        let locked = lock_with_workflow(&mut transaction, at).await?;
+        let locked = locked.ok_or_else(|| TaskError::Unknown(id.clone()))?;
+        let state = locked.row.state;
+        match state {
+            TaskState::Cancelling | TaskState::Cancelled => Ok(Task::listed(locked.row)),
+            TaskState::Completed | TaskState::Failed => Err(TaskError::WrongState(state)),
+            TaskState::Queued | TaskState::Running if locked.row.is_workflow => {
+                self.cancel_workflow(transaction, caller, locked.row).await
             }
-            State::Queued | State::Running => self.cancel_one(transaction, caller, family).await,
+            TaskState::Queued | TaskState::Running => {
+                self.cancel_task(transaction, caller, locked).await
+            }
         }
     }
 
-    async fn cancel_one(
+    async fn cancel_task(
         &self,
         transaction: Transaction<'_, Postgres>,
         caller: &Caller,
-        mut family: Family,
+        mut locked: LockedTask,
     ) -> Result<Task, TaskError> {
-        let events = end_or_ask(&mut family.row, &caller.user)?;
-        let whose = (&caller.broker, family);
-        let row = self.conclude(transaction, whose, events).await?;
+        let events = cancel_row(&mut locked.row, &caller.user)?;
+        let row = self.conclude(transaction, &caller.broker, locked, events);
+        let row = row.await?;
         Ok(Task::listed(row))
     }
 
@@ -84,39 +87,39 @@ impl Tasks {
         mut row: TaskRow,
     ) -> Result<Task, TaskError> {
         let broker = &caller.broker;
-        let at = At {
+        let at = TaskRef {
             broker,
             id: &row.id,
         };
-        let mut children = take_children(&mut transaction, at).await?;
+        let mut children = lock_children(&mut transaction, at).await?;
         let mut events = Vec::new();
         row.cancel_requested_at = Some(row.now);
         row.cancel_requested_by = Some(caller.user.clone());
-        if row.state == State::Running {
-            events.extend(moves::ask_to_end(&mut row, &caller.user)?);
+        if row.state == TaskState::Running {
+            events.extend(transitions::request_cancel(&mut row, &caller.user)?);
         }
         for child in &mut children {
-            if matches!(child.state, State::Queued | State::Running) {
-                events.extend(end_or_ask(child, &caller.user)?);
+            if matches!(child.state, TaskState::Queued | TaskState::Running) {
+                events.extend(cancel_row(child, &caller.user)?);
                 write(&mut transaction, broker, child).await?;
             }
         }
-        events.extend(settle(&mut transaction, broker, &mut row).await?);
+        events.extend(workflow::update(&mut transaction, broker, &mut row).await?);
         self.committer.conclude(transaction, broker, events).await?;
         for id in children.iter().map(|child| &child.id).chain([&row.id]) {
             self.notices.changed(broker, id);
         }
-        if row.is_untold {
-            self.reports.look_at_family(broker, &row.id);
+        if row.has_unpublished {
+            self.reports.update_workflow(broker, &row.id);
         }
         Ok(Task::listed(row))
     }
 }
 
-fn end_or_ask(row: &mut TaskRow, by: &UserId) -> Result<Vec<NewEvent>, TaskError> {
-    if row.state == State::Queued {
-        moves::cancel(row, Some(by))
+fn cancel_row(row: &mut TaskRow, by: &UserId) -> Result<Vec<NewEvent>, TaskError> {
+    if row.state == TaskState::Queued {
+        transitions::cancel(row, Some(by))
     } else {
-        moves::ask_to_end(row, by)
+        transitions::request_cancel(row, by)
     }
 }

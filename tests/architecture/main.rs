@@ -1,7 +1,11 @@
 //! The structure, held against the source: which module may use which, where certain words
 //! belong, and how long a file may be.
 
+mod documents;
+mod events;
+mod revisions;
 mod rules;
+mod shapes;
 mod source;
 
 use std::collections::BTreeSet;

@@ -70,7 +70,7 @@ pub(crate) fn module(file: &str) -> Vec<String> {
 }
 
 /// The text with comments and literals taken out.
-fn bare(text: &str) -> String {
+pub(crate) fn bare(text: &str) -> String {
     let mut bare = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -126,7 +126,7 @@ fn character(text: &str) -> usize {
     }
 }
 
-fn tokens(code: &str) -> Vec<String> {
+pub(crate) fn tokens(code: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let mut is_word = false;
     for c in code.chars() {
@@ -156,7 +156,7 @@ fn paths(tokens: &[String]) -> Vec<Vec<String>> {
     found
 }
 
-fn is_name(token: &str) -> bool {
+pub(crate) fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 

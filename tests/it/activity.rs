@@ -1,18 +1,15 @@
-//! What people did, in words, as far as the reader may know of it.
+//! What people did, as sentences, as far as the reader may know of it.
 
 use std::sync::Arc;
 
-use porchlight::identity::Role;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
 use crate::support::appending::append_own;
 use crate::support::cluster::TestDatabase;
+use crate::support::instances::two;
+use crate::support::people::{admin, agent};
+use crate::support::sql::run;
 use crate::support::{Answer, Service, Token, eventually};
-
-fn agent(name: &str) -> Token {
-    Token::user(name, &["a"])
-}
 
 async fn activity(service: &Service, who: &Token, query: &str) -> Vec<Value> {
     let page = service.list(&format!("/activity{query}"), who).await;
@@ -45,14 +42,8 @@ const TABLE: &str = "create table public.listings (id text primary key, broker_i
         actor_column => 'updated_by', private_columns => '{commission_rate}',
         hidden_columns => '{notes}')";
 
-async fn run(sql: &mut PgConnection, statement: &str) {
-    sql.execute(AssertSqlSafe(statement.to_owned()))
-        .await
-        .expect("it runs");
-}
-
 #[tokio::test]
-async fn changes_of_a_watched_table_are_told_from_what_to_what() {
+async fn changes_of_a_watched_table_say_from_which_value_to_which() {
     let database = Arc::new(TestDatabase::create().await);
     let service = Service::on(Arc::clone(&database), &[]).await;
     let mut sql = database.connect().await;
@@ -77,16 +68,12 @@ async fn changes_of_a_watched_table_are_told_from_what_to_what() {
             "Josh created 14 Oak St".to_owned(),
         ]
     };
-    let admin = Token {
-        role: Role::Admin,
-        ..agent("boss")
-    };
     for (who, commission) in [
         (agent("bob"), ""),
         (agent("ann"), " to 2.5"),
-        (admin, " to 2.5"),
+        (admin(&["a"]), " to 2.5"),
     ] {
-        let said = eventually("all is told", async || {
+        let said = eventually("all is published", async || {
             let said = texts(&service, &who, "").await;
             (said.len() == 5 && said[0].contains("Oak")).then_some(said)
         })
@@ -111,7 +98,7 @@ async fn changes_of_a_watched_table_are_told_from_what_to_what() {
 }
 
 #[tokio::test]
-async fn everything_that_people_do_is_told_and_nothing_else() {
+async fn activity_has_everything_that_people_do_and_nothing_else() {
     let service = Service::start().await;
     let bob = agent("bob");
     let holder = json!({"userId": "ann", "session": "t"});
@@ -182,7 +169,7 @@ async fn everything_that_people_do_is_told_and_nothing_else() {
 
 #[tokio::test]
 async fn pages_and_filters_have_what_is_theirs_once() {
-    let [a, b] = &crate::instances::two(&[]).await;
+    let [a, b] = &two(&[]).await;
     let bob = agent("bob");
     let mut all = Vec::new();
     for n in 0..25 {
@@ -237,8 +224,8 @@ async fn pages_and_filters_have_what_is_theirs_once() {
 }
 
 #[tokio::test]
-async fn nobody_reads_of_what_they_were_not_told() {
-    let [a, b] = &crate::instances::two(&[]).await;
+async fn nobody_reads_of_events_that_were_not_for_them() {
+    let [a, b] = &two(&[]).await;
     for team in ["a", "z"] {
         let mut event = listing(
             "created",
@@ -315,7 +302,7 @@ async fn who_gives_a_record_away_has_not_changed_what_is_private() {
         let answer = request.bearer_auth(ann.signed()).json(&body).send().await;
         assert!(answer.expect("an answer").status().is_success(), "{body}");
     }
-    let said = eventually("both are told", async || {
+    let said = eventually("both are published", async || {
         let said = texts(&service, &ann, "").await;
         (said.len() == 2).then_some(said)
     })

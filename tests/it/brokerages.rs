@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use sqlx::{Executor, PgConnection};
 
 use crate::support::cluster::TestDatabase;
 use crate::support::forge::honest;
+use crate::support::sql::run;
 use crate::support::{Answer, Service, Stream, Token, eventually};
 
 /// The tables of a CRM whose tokens carry `id` and `teamId` and nothing else.
@@ -31,12 +32,6 @@ async fn crm() -> (Arc<TestDatabase>, PgConnection) {
     (database, sql)
 }
 
-async fn run(sql: &mut PgConnection, statement: &str) {
-    sql.execute(AssertSqlSafe(statement.to_owned()))
-        .await
-        .unwrap();
-}
-
 /// A token as the CRM makes it.
 fn token(id: &Value, team: &Value) -> String {
     honest(&json!({"sub": null, "broker_id": null, "teams": null, "id": id, "teamId": team}))
@@ -46,7 +41,7 @@ fn get(service: &Service, path: &str, token: &str) -> RequestBuilder {
     service.client.get(service.url(path)).bearer_auth(token)
 }
 
-/// A stream of this token's bearer, and the broker that it says it is of.
+/// A stream with this token, and the broker in its `stream:ready`.
 async fn opened(service: &Service, path: &str, token: &str) -> (Stream, Value) {
     let mut stream = Stream::open(get(service, path, token)).await;
     let ready = stream.next().await.json();
@@ -54,8 +49,8 @@ async fn opened(service: &Service, path: &str, token: &str) -> (Stream, Value) {
     (stream, broker)
 }
 
-/// Waits until an instance hears what is told of users; everything is forgotten when it begins to.
-async fn hears(service: &Service) {
+/// Waits until an instance listens to notices about users. It forgets everything when it begins to.
+async fn until_listening(service: &Service) {
     let probe = token(&json!("99"), &json!(1));
     let ask = async || {
         let answer = Answer::to(get(service, "/events", &probe)).await;
@@ -121,14 +116,14 @@ async fn requests_of_one_user_share_an_answer() {
 }
 
 #[tokio::test]
-async fn a_user_of_no_brokerage_is_told_so_and_not_asked_for_again_at_once() {
+async fn a_user_of_no_brokerage_is_refused_and_not_looked_up_again_at_once() {
     let (database, mut sql) = crm().await;
     let service = Service::on(database, &[QUERY]).await;
     let nobody = [
         token(&json!(99), &Value::Null),
         token(&json!(14), &Value::Null),
         token(&json!(13), &json!(3)),
-        // The query cannot read such ids as numbers: they are nobody's.
+        // The query cannot read such ids as numbers: no user has them.
         token(&json!("auth0|5f7c"), &json!("a")),
     ];
     for token in &nobody {
@@ -139,7 +134,7 @@ async fn a_user_of_no_brokerage_is_told_so_and_not_asked_for_again_at_once() {
         }
     }
     assert!(lookups(&service, "none").await <= 8.0);
-    // Once there is one, and that is told, it counts.
+    // Once there is one, and a notice of it, it counts.
     run(
         &mut sql,
         "update public.teams set broker_id = 'd' where id = 3;

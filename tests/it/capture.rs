@@ -1,7 +1,7 @@
-//! Tables of a CRM that tell what happens to them, whoever writes to them.
+//! Tables of a CRM whose changes become events, whoever writes to them.
 
 mod bad;
-mod bundles;
+mod bulk;
 mod canary;
 mod changes;
 mod emit;
@@ -19,8 +19,9 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
 use crate::support::cluster::TestDatabase;
-use crate::support::wait::soon;
-use crate::support::{Service, Stream, Token, eventually};
+use crate::support::people::agent;
+use crate::support::sql::{run, until_counted};
+use crate::support::{Message, Service, Stream, eventually};
 
 /// Two instances, and a connection that is not theirs.
 struct Crm {
@@ -77,8 +78,8 @@ impl Crm {
         format!("{} {}", error.message(), error.hint().unwrap_or_default())
     }
 
-    /// Everything that these streams are told up to now.
-    async fn told(&mut self, streams: &mut [Stream]) -> Vec<Vec<Value>> {
+    /// Everything that these streams receive up to now.
+    async fn received(&mut self, streams: &mut [Stream]) -> Vec<Vec<Value>> {
         self.run(MARKER).await;
         let mut all = Vec::new();
         for stream in streams {
@@ -87,7 +88,7 @@ impl Crm {
         all
     }
 
-    /// Everything that team `a` was told, from history.
+    /// Every event for team `a`, from history.
     async fn listed(&mut self) -> Vec<Value> {
         self.markers += 1;
         let n = self.markers;
@@ -99,7 +100,7 @@ impl Crm {
             let page = self.b.list("/events?limit=1000", &token).await;
             let events = page["events"].as_array().expect("events");
             let is_marker = |event: &&Value| event["type"] == "test:marker";
-            // What is told of an event to its record's owner comes when it may.
+            // Notifications of the record's owner come at any time.
             let is_own = |event: &&Value| event["data"]["kind"].is_null() && !is_marker(event);
             let is_there = events.iter().any(|event| event["data"]["n"] == n);
             is_there.then(|| events.iter().filter(is_own).cloned().collect())
@@ -117,50 +118,18 @@ impl Crm {
 
 const MARKER: &str = "select porchlight.emit('test:marker', '{\"broker\": \"b\"}')";
 
-async fn run(connection: &mut PgConnection, sql: &str) {
-    let outcome = connection.execute(AssertSqlSafe(sql.to_owned())).await;
-    if let Err(error) = outcome {
-        panic!("{sql}: {error}");
-    }
-}
-
-/// Waits until this is what the database counts.
-async fn until_counted(connection: &mut PgConnection, sql: &'static str, expected: i64) {
-    let counted = async {
-        let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
-        loop {
-            looks.tick().await;
-            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *connection);
-            if count.await.expect("a count") == expected {
-                return;
-            }
-        }
-    };
-    soon(sql, counted).await;
-}
-
 async fn until_marker(stream: &mut Stream) -> Vec<Value> {
-    let mut told = Vec::new();
-    loop {
-        let message = stream.next_logged().await;
-        if message.name == "test:marker" {
-            return told;
-        }
-        told.push(message.json());
-    }
-}
-
-fn agent(name: &str) -> Token {
-    Token::user(name, &["a"])
+    let events = stream.logged_until("test:marker").await;
+    events.iter().map(Message::json).collect()
 }
 
 /// `listing:updated l-1 {"listPrice":2}`.
 fn in_short(event: &Value) -> String {
     let what = ["type", "recordId"].map(|field| event[field].as_str().unwrap_or("-"));
-    let told = [&event["data"], &event["changes"]];
-    let told = told.into_iter().filter(|told| !told.is_null());
-    let told: Vec<_> = told.map(ToString::to_string).collect();
-    [what.join(" "), told.join(" ")]
+    let received = [&event["data"], &event["changes"]];
+    let received = received.into_iter().filter(|received| !received.is_null());
+    let received: Vec<_> = received.map(ToString::to_string).collect();
+    [what.join(" "), received.join(" ")]
         .join(" ")
         .trim_end()
         .to_owned()

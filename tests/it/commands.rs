@@ -48,7 +48,7 @@ async fn a_printed_token_opens_a_service_with_the_same_secret() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_made_is_refused_in_words() {
+async fn a_token_that_cannot_be_made_is_refused_with_an_explanation() {
     for (arguments, word) in [
         (&["token", "--broker=b"][..], "--user"),
         (&["token", "--user=u"], "--broker"),

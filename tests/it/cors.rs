@@ -145,7 +145,7 @@ async fn a_page_may_read_every_header_that_is_described() {
 }
 
 #[tokio::test]
-async fn a_browser_that_asks_first_is_told_yes() {
+async fn a_preflight_request_is_allowed() {
     let service = service().await;
     for (path, method, headers) in [
         ("/stream", "GET", "last-event-id"),

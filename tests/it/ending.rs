@@ -1,4 +1,4 @@
-//! How streams end, and what clients are told then.
+//! How streams end, and what they send before.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use porchlight::platform::Clock;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::support::ends::{last_words, stream_at, user};
+use crate::support::ends::{last_words, user};
 use crate::support::own::OwnPostgres;
+use crate::support::requests::{client, stream_at};
 use crate::support::{Process, Publisher, Service, Token, eventually, for_team, number};
 
-/// How late a busy machine may tell us what happened in time.
+/// How late a busy machine may deliver what happened in time.
 const LATE: Duration = Duration::from_millis(250);
 
 #[tokio::test]
@@ -93,9 +94,9 @@ async fn a_full_server_sends_streams_away_in_a_way_that_they_come_back() {
         let mut third = service.stream(path, &user(2)).await;
         assert_eq!(third.status, 200);
         assert_eq!(third.headers["content-type"], "text/event-stream");
-        let told = third.rest().await;
-        let [closing] = &told[..] else {
-            panic!("{told:?}")
+        let received = third.rest().await;
+        let [closing] = &received[..] else {
+            panic!("{received:?}")
         };
         let closing = closing.json();
         assert_eq!(
@@ -104,7 +105,7 @@ async fn a_full_server_sends_streams_away_in_a_way_that_they_come_back() {
         );
         assert!(third.retry_ms.is_some_and(|ms| ms >= 500));
     }
-    // Nobody else was hurt, and room is given back.
+    // Nobody else was disturbed, and the memory is free again.
     service.publish(&for_team("a", 1)).await;
     assert_eq!(number(&first.next().await), 1);
     drop(second);
@@ -122,17 +123,17 @@ async fn without_its_database_the_service_says_so_and_comes_back_by_itself() {
     let patient = ("PORCHLIGHT_UNAVAILABLE_SECONDS", "120");
     let process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url[..]), patient]).await;
     let base = process.url("");
-    let mut open = stream_at(&base, "/stream/team", &user(0)).await;
+    let mut open = stream_at(&format!("{base}/stream/team"), &user(0), true).await;
     open.next_state("locks:snapshot").await;
     postgres.go_away().await;
 
     let newcomer = user(1).of("new");
-    let mut refused = stream_at(&base, "/stream/team", &newcomer).await;
+    let mut refused = stream_at(&format!("{base}/stream/team"), &newcomer, true).await;
     assert_eq!(refused.status, 200);
     assert_eq!(last_words(&mut refused).await["reason"], "unavailable");
-    let client = reqwest::Client::builder().no_proxy().build();
-    let client = client.expect("a client");
-    let post = client.post(process.url("/events")).json(&for_team("a", 1));
+    let post = client(true)
+        .post(process.url("/events"))
+        .json(&for_team("a", 1));
     let post = post.bearer_auth(Token::service("b").signed());
     let answer = post.send().await.expect("an answer");
     assert_eq!(answer.status(), 503);
@@ -140,19 +141,19 @@ async fn without_its_database_the_service_says_so_and_comes_back_by_itself() {
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     let answer: Value = answer.json().await.expect("JSON");
     assert_eq!(answer["code"], "unconfirmed");
-    let ready = client.get(process.url("/health/ready")).send().await;
+    let ready = client(true).get(process.url("/health/ready")).send().await;
     assert_eq!(ready.expect("an answer").status(), 503);
-    let live = client.get(process.url("/health/live")).send().await;
+    let live = client(true).get(process.url("/health/live")).send().await;
     assert_eq!(live.expect("an answer").status(), 200);
 
     postgres.come_back().await;
     let publisher = Publisher::new(&base);
     publisher.wait_for_service().await;
     publisher.insist("key", &for_team("a", 2)).await;
-    // Who was there all along has lost nothing.
+    // A client that was connected all along has lost nothing.
     assert_eq!(number(&open.next_logged().await), 2);
     let comes_back = async || {
-        let mut stream = stream_at(&base, "/stream/team", &newcomer).await;
+        let mut stream = stream_at(&format!("{base}/stream/team"), &newcomer, true).await;
         (stream.next().await.name == "stream:ready").then_some(())
     };
     eventually("the newcomer is let in", comes_back).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Service, Token, eventually, for_team, number};
+use crate::support::{Answer, Service, Token, eventually, for_team, number, numbers_on};
 
 /// Events for team a, with others' between them, of two types and about two records.
 async fn fill(service: &Service, n: u64) {
@@ -20,19 +20,13 @@ async fn fill(service: &Service, n: u64) {
     }
 }
 
-fn numbers(page: &Value) -> Vec<u64> {
-    let events = page["events"].as_array().expect("events").iter();
-    events
-        .map(|event| event["data"]["n"].as_u64().expect("a number"))
-        .collect()
-}
-
 /// Everything from `path` on, page by page, as a client does it.
 async fn everything(
     service: &Service,
     token: &Token,
     path: &str,
-    (place, limit): (&str, usize),
+    place: &str,
+    limit: usize,
 ) -> Vec<u64> {
     let (mut all, mut next) = (Vec::new(), String::new());
     loop {
@@ -44,7 +38,7 @@ async fn everything(
         let page = service
             .list(&format!("{path}&limit={limit}{at}"), token)
             .await;
-        let numbers = numbers(&page);
+        let numbers = numbers_on(&page);
         assert!(numbers.len() <= limit);
         if place == "after" && numbers.is_empty() {
             return all;
@@ -81,16 +75,16 @@ async fn both_directions_page_through_everything_once() {
             let mut expected: Vec<_> = (0..120).filter(passes).collect();
             for limit in [1, 7, 120, 1_000] {
                 let path = format!("/events?scope=team{filter}");
-                let all = everything(&service, &token, &path, ("after", limit)).await;
+                let all = everything(&service, &token, &path, "after", limit).await;
                 assert_eq!(all, expected, "{filter} {limit}");
                 let back = format!("{path}&before=999999");
                 let newest = service.list(&format!("{back}&limit={limit}"), &token).await;
-                let mut all = numbers(&newest);
+                let mut all = numbers_on(&newest);
                 if let Some(next) = newest["next"].as_str() {
                     let rest = format!("{path}&before={next}");
                     let page = service.list(&format!("{rest}&limit=1000"), &token).await;
                     assert_eq!(page["next"], Value::Null);
-                    all.extend(numbers(&page));
+                    all.extend(numbers_on(&page));
                 }
                 expected.reverse();
                 assert_eq!(all, expected, "{filter} {limit}");
@@ -111,7 +105,7 @@ async fn going_back_page_by_page_ends_at_the_beginning() {
             let page = service
                 .list(&format!("/events?before={next}&limit={limit}"), &token)
                 .await;
-            all.extend(numbers(&page));
+            all.extend(numbers_on(&page));
             page["next"]
                 .as_str()
                 .unwrap_or_default()
@@ -122,7 +116,7 @@ async fn going_back_page_by_page_ends_at_the_beginning() {
 }
 
 #[tokio::test]
-async fn next_goes_past_what_others_are_told_and_stays_where_nothing_follows() {
+async fn next_goes_past_events_for_others_and_stays_where_nothing_follows() {
     let service = Service::start().await;
     let token = Token::user("u", &["a"]);
     let empty = Answer::to(service.get("/events", &token)).await;
@@ -172,7 +166,7 @@ async fn a_position_that_cannot_be_served_is_gone_and_says_where_to_go_on() {
     let epoch = head.split_once('-').unwrap().1.to_owned();
     eventually("old events go", async || {
         let page = service.list("/events", &token).await;
-        (numbers(&page) == [20, 21, 22, 23, 24]).then_some(())
+        (numbers_on(&page) == [20, 21, 22, 23, 24]).then_some(())
     })
     .await;
     for (cursor, code) in [
@@ -197,10 +191,10 @@ async fn a_position_that_cannot_be_served_is_gone_and_says_where_to_go_on() {
     let page = service
         .list(&format!("/events?after=40-{epoch}"), &token)
         .await;
-    assert_eq!(numbers(&page), [20, 21, 22, 23, 24]);
+    assert_eq!(numbers_on(&page), [20, 21, 22, 23, 24]);
     let page = service.list("/events?before=45", &token).await;
     assert_eq!(
-        (numbers(&page), &page["next"]),
+        (numbers_on(&page), &page["next"]),
         (vec![21, 20], &Value::Null)
     );
 }
@@ -217,7 +211,7 @@ async fn a_page_and_the_stream_from_its_position_miss_nothing_and_repeat_nothing
     let reading = async {
         for _ in 0..15 {
             let page = Answer::to(service.get("/events?limit=1000", &token)).await;
-            let mut all = numbers(&page.json());
+            let mut all = numbers_on(&page.json());
             let since = page.header("stream-position");
             let mut stream = service
                 .stream(&format!("/stream?since={since}"), &token)
@@ -237,7 +231,7 @@ async fn a_page_and_the_stream_from_its_position_miss_nothing_and_repeat_nothing
             let stream = service
                 .stream(&format!("/stream?since={since}"), &token)
                 .await;
-            streams.push((numbers(&page.json()), stream));
+            streams.push((numbers_on(&page.json()), stream));
         }
         for (mut all, mut stream) in streams {
             while all.last() != Some(&299) {

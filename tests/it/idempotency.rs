@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::Executor;
 
 use crate::support::cluster::TestDatabase;
+use crate::support::instances::two;
 use crate::support::{Answer, Service, Token, for_team};
 
 /// Publishes with a key; the status, the positions, and whether they are old.
@@ -91,7 +92,7 @@ async fn requests_that_race_with_one_key_publish_once() {
     );
     let listed = services[0].list("/events", &Token::user("u", &["a"])).await;
     assert_eq!(listed["events"].as_array().unwrap().len(), 1);
-    // With different bodies, one wins and the others are told.
+    // With different bodies, one wins and the others are refused.
     let bodies: Vec<_> = (0..20).map(|n| for_team("a", 10 + n)).collect();
     let racing = bodies
         .iter()
@@ -166,7 +167,7 @@ async fn callers_do_not_share_keys() {
     let (status, second, is_repeat) = asked(&service, &bob, notes, &to_team).await;
     assert_eq!((status, is_repeat), (201, false));
     assert_ne!(first["id"], second["id"]);
-    // Each gets their own answer again, and is told of their own other body only.
+    // Each gets their own answer again, and learns of their own other body only.
     for (who, made) in [(&ann, &first), (&bob, &second)] {
         assert_eq!(
             asked(&service, who, notes, &to_team).await,
@@ -178,19 +179,13 @@ async fn callers_do_not_share_keys() {
         );
     }
     // An agent who becomes an admin is the same person.
-    let admin = Token {
-        role: Role::Admin,
-        ..ann.clone()
-    };
+    let admin = ann.clone().in_role(Role::Admin);
     assert_eq!(
         asked(&service, &admin, notes, &to_team).await,
         (201, first, true)
     );
     // A service with the user id of an agent is another caller.
-    let service_token = Token {
-        role: Role::Service,
-        ..ann
-    };
+    let service_token = ann.in_role(Role::Service);
     let (status, third, is_repeat) = asked(&service, &service_token, notes, &to_team).await;
     assert_eq!((status, is_repeat), (201, false));
     assert_ne!(third["id"], second["id"]);
@@ -225,10 +220,7 @@ async fn operations_do_not_share_keys() {
 async fn a_service_and_an_agent_of_one_name_do_not_share_keys_of_tasks() {
     let service = Service::start().await;
     let agent = Token::user("ann", &[]);
-    let backend = Token {
-        role: Role::Service,
-        ..agent.clone()
-    };
+    let backend = agent.clone().in_role(Role::Service);
     let (sum, count) = (json!({"type": "sum"}), json!({"type": "count"}));
     let (status, of_agent, _) = asked(&service, &agent, "/tasks", &sum).await;
     assert_eq!(status, 201);
@@ -244,7 +236,7 @@ async fn a_service_and_an_agent_of_one_name_do_not_share_keys_of_tasks() {
 
 #[tokio::test]
 async fn requests_of_two_callers_with_one_key_that_race_are_both_made() {
-    let [a, b] = &crate::instances::two(&[]).await;
+    let [a, b] = &two(&[]).await;
     let services: Vec<_> = (0..20)
         .map(|n| Token {
             role: Role::Service,

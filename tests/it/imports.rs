@@ -12,12 +12,14 @@ mod whole;
 
 use std::sync::Arc;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::support::cluster::TestDatabase;
-use crate::support::{Answer, Service, Stream, Token, eventually};
+use crate::support::people::ann;
+use crate::support::requests::post;
+use crate::support::tasks::{ended, whole_output};
+use crate::support::{Answer, Service, Token};
 
 /// Short times, so that ends come soon; and the worker at work.
 const WORKING: &[&str] = &[
@@ -27,30 +29,21 @@ const WORKING: &[&str] = &[
     "--task-backoff-ms=50",
 ];
 
-fn ann() -> Token {
-    Token::user("ann", &["a"])
-}
-
-async fn post(service: &Service, who: &Token, path: &str, body: &Value) -> Answer {
-    let request = service.client.request(Method::POST, service.url(path));
-    Answer::to(request.bearer_auth(who.signed()).json(body)).await
-}
-
-/// Sends a file as it is.
-async fn send(service: &Service, who: &Token, file: impl Into<reqwest::Body>) -> Answer {
+/// Uploads a file.
+async fn send_file(service: &Service, who: &Token, file: impl Into<reqwest::Body>) -> Answer {
     let request = service.client.post(service.url("/uploads"));
     let request = request.header("Content-Type", "text/csv; charset=utf-8");
     Answer::to(request.bearer_auth(who.signed()).body(file)).await
 }
 
-/// A file that is kept, by its name.
+/// Uploads a file, which must be accepted, and gives its id.
 async fn upload(service: &Service, who: &Token, file: impl Into<reqwest::Body>) -> String {
-    let sent = send(service, who, file).await;
+    let sent = send_file(service, who, file).await;
     assert_eq!(sent.status, 201, "{}", sent.text);
     sent.json()["id"].as_str().expect("an id").to_owned()
 }
 
-/// Asks for an import, and names the task.
+/// Creates a task for an import, and gives its id.
 async fn ask(service: &Service, who: &Token, params: Value) -> String {
     let body = json!({"type": "import_csv", "title": "Import", "params": params});
     let made = post(service, who, "/tasks", &body).await;
@@ -58,7 +51,7 @@ async fn ask(service: &Service, who: &Token, params: Value) -> String {
     made.json()["id"].as_str().expect("an id").to_owned()
 }
 
-/// Asks in vain for an import: the field at fault, why for programs, and why for people.
+/// Asks for an import that is refused: the field, the reason's code, and its text.
 async fn refused(service: &Service, who: &Token, params: Value) -> (String, String, String) {
     let body = json!({"type": "import_csv", "params": params});
     let sent = post(service, who, "/tasks", &body).await;
@@ -68,19 +61,10 @@ async fn refused(service: &Service, who: &Token, params: Value) -> (String, Stri
     (field.expect("a field"), text("reason"), text("detail"))
 }
 
-/// The task, once it is over.
-async fn over(service: &Service, who: &Token, task: &str) -> Value {
-    eventually("the import ends", async || {
-        let task = service.list(&format!("/tasks/{task}"), who).await;
-        task["endedAt"].is_string().then_some(task)
-    })
-    .await
-}
-
-/// Does an import to its end.
+/// Runs an import to its end.
 async fn import(service: &Service, who: &Token, params: Value) -> Value {
     let task = ask(service, who, params).await;
-    over(service, who, &task).await
+    ended(service, who, &task).await
 }
 
 /// The result of an import that has completed.
@@ -99,17 +83,9 @@ fn failure(task: &Value) -> (String, String) {
 
 /// All lines of a task's output.
 async fn output(service: &Service, who: &Token, task: &str) -> Vec<String> {
-    let mut stream: Stream = service.stream(&format!("/tasks/{task}/output"), who).await;
-    let mut text = String::new();
-    loop {
-        let message = stream.next_of_all().await;
-        match &message.name[..] {
-            "output" => text.push_str(message.json()["text"].as_str().expect("text")),
-            "restart" => text.clear(),
-            "end" => return text.lines().map(ToOwned::to_owned).collect(),
-            other => panic!("{other}: {}", message.data),
-        }
-    }
+    let mut stream = service.stream(&format!("/tasks/{task}/output"), who).await;
+    let (text, _) = whole_output(&mut stream).await;
+    text.lines().map(ToOwned::to_owned).collect()
 }
 
 async fn count(sql: &mut PgConnection, query: &str) -> i64 {
@@ -141,7 +117,7 @@ async fn a_file_becomes_records_and_its_bad_rows_are_named() {
     let upload = upload(&service, &ann, file).await;
     let params = json!({"module": "listings", "upload": upload});
     let id = ask(&service, &ann, params).await;
-    let task = over(&service, &ann, &id).await;
+    let task = ended(&service, &ann, &id).await;
     let error = |line: i64, column: &str, field: &str, reason: &str| json!({"line": line, "column": column, "field": field, "reason": reason});
     let price = "must be a number from 0 to 1000000000000, with 2 decimals at the most";
     let status = "must be one of coming_soon, active, pending, sold, withdrawn, expired";
@@ -190,8 +166,8 @@ async fn a_file_becomes_records_and_its_bad_rows_are_named() {
     let log = service
         .list("/events?types=listing:created&after=0", &ann)
         .await;
-    let told = log["events"].as_array().unwrap();
-    assert_eq!((told.len(), &told[0]["userId"]), (2, &json!("ann")));
+    let received = log["events"].as_array().unwrap();
+    assert_eq!((received.len(), &received[0]["userId"]), (2, &json!("ann")));
 }
 
 #[tokio::test]

@@ -1,30 +1,20 @@
 //! Several instances on one database: it does not matter who publishes where, who reads
-//! where, and whether the instances hear each other.
+//! where, and whether the instances receive each other's notices.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use porchlight::platform::BrokerId;
 use serde_json::json;
 use sqlx::Executor;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::appending::{numbered, tell};
+use crate::support::appending::{append_events, numbered};
 use crate::support::cluster::TestDatabase;
-use crate::support::{Chance, Message, Publisher, Service, Token, for_team, number};
+use crate::support::instances::{cut_connections, two};
+use crate::support::{Chance, Message, Publisher, Service, Token, for_team, number, numbers};
 
 fn broker() -> BrokerId {
     "b".parse().expect("an id")
-}
-
-pub async fn two(flags: &[&str]) -> [Service; 2] {
-    let database = Arc::new(TestDatabase::create().await);
-    let first = Service::on(Arc::clone(&database), flags).await;
-    [first, Service::on(database, flags).await]
-}
-
-fn numbers(messages: &[Message]) -> Vec<u64> {
-    messages.iter().map(number).collect()
 }
 
 fn assert_contiguous(messages: &[Message]) {
@@ -130,10 +120,10 @@ async fn a_cursor_newer_than_an_instance_knows_of_is_taken_at_its_word() {
     let mut stream = quick.stream("/stream/team", &token).await;
     idle.next().await;
     stream.next().await;
-    // Nobody says a word of this one, and the late instance does not look.
+    // There is no notice of this one, and the late instance does not poll.
     let mut connection = database.connect().await;
-    let told = [(broker(), vec![numbered("a", 0)])];
-    let appended = tell(&mut connection, &told).await;
+    let received = [(broker(), vec![numbered("a", 0)])];
+    let appended = append_events(&mut connection, &received).await;
     appended.expect("appended");
     let seen = stream.next_logged().await;
     let mut hopped = late.resume("/stream/team", &token, &seen.id).await;
@@ -154,7 +144,7 @@ async fn connections_cut_again_and_again_cost_no_event() {
         a.stream("/stream/team?since=0", &token).await,
         b.stream("/stream/team?since=0", &token).await,
     ];
-    // A stream that cannot be told how things stand ends, and is opened again.
+    // A stream that cannot be given a snapshot ends, and is opened again.
     for stream in &mut streams {
         stream.next_state("locks:snapshot").await;
     }
@@ -189,7 +179,7 @@ async fn without_any_hint_the_other_looks_by_itself() {
     let mut stream = b.stream("/stream/team", &Token::user("u", &["a"])).await;
     stream.next().await;
     let done = CancellationToken::new();
-    let deafening = cut_connections(&a.database, "query ilike 'listen%'", &done);
+    let cutting_listeners = cut_connections(&a.database, "query ilike 'listen%'", &done);
     let publishing = async {
         for n in 0..30 {
             a.publish(&for_team("a", n)).await;
@@ -197,28 +187,8 @@ async fn without_any_hint_the_other_looks_by_itself() {
         }
         done.cancel();
     };
-    tokio::join!(deafening, publishing);
-}
-
-/// Cuts the service's connections that meet `condition`, until it is done; gives how many.
-pub async fn cut_connections(
-    database: &TestDatabase,
-    condition: &'static str,
-    done: &CancellationToken,
-) -> usize {
-    let mut connection = database.connect().await;
-    let sql = format!(
-        "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name = 'porchlight' and {condition}"
-    );
-    let mut rhythm = tokio::time::interval(Duration::from_millis(50));
-    let mut cuts = 0;
-    while !done.is_cancelled() {
-        rhythm.tick().await;
-        let cut = connection.fetch_all(sqlx::AssertSqlSafe(sql.clone())).await;
-        cuts += cut.expect("connections to cut").len();
-    }
-    cuts
+    let (cuts, ()) = tokio::join!(cutting_listeners, publishing);
+    assert!(cuts > 0, "nobody listened");
 }
 
 #[tokio::test]

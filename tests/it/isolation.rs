@@ -1,4 +1,4 @@
-//! Nobody is told what is not for them: not of another broker, team or user, by no
+//! Nobody receives what is not for them: not of another broker, team or user, by no
 //! endpoint, with no parameter, live or replayed, from memory or from the table.
 
 use std::sync::Arc;
@@ -12,12 +12,12 @@ const BROKERS: [&str; 2] = ["b", "c"];
 /// Names that occur as users and as teams, at both brokers.
 const NAMES: [&str; 3] = ["u", "a", "z"];
 
-/// Tells everyone of both brokers, and says whom in the data.
-async fn tell_everyone(service: &Service, round: u32) {
+/// Publishes to each audience of both brokers, and names it in the data.
+async fn publish_to_everyone(service: &Service, round: u32) {
     for broker in BROKERS {
-        let event = |audience: Value, told: String| {
-            json!({"type": "test:told", "audience": audience, "module": "escrows",
-                "recordId": "e-1", "data": {"told": format!("{broker} {told} {round}")}})
+        let event = |audience: Value, to: String| {
+            json!({"type": "test:sent", "audience": audience, "module": "escrows",
+                "recordId": "e-1", "data": {"to": format!("{broker} {to} {round}")}})
         };
         let mut events = Vec::new();
         for name in NAMES {
@@ -30,7 +30,7 @@ async fn tell_everyone(service: &Service, round: u32) {
     }
 }
 
-/// What someone is told in so many rounds, in the order of the log.
+/// What somebody receives in so many rounds, in the order of the log.
 fn expected(token: &Token, scope: &str, rounds: u32) -> Vec<String> {
     let (user, broker) = (format!("user:{}", token.user), "broker".to_owned());
     let teams = token.teams.iter().map(|team| format!("team:{team}"));
@@ -44,17 +44,17 @@ fn expected(token: &Token, scope: &str, rounds: u32) -> Vec<String> {
         .iter()
         .flat_map(|n| [format!("team:{n}"), format!("user:{n}")]);
     let all: Vec<_> = all.chain(["broker".to_owned()]).collect();
-    let told = |round| {
-        let told = all.iter().filter(|told| mine.contains(told));
-        told.map(move |told| format!("{} {told} {round}", token.broker))
+    let received = |round| {
+        let received = all.iter().filter(|to| mine.contains(to));
+        received.map(move |to| format!("{} {to} {round}", token.broker))
     };
-    (0..rounds).flat_map(told).collect()
+    (0..rounds).flat_map(received).collect()
 }
 
-fn told(event: &Value) -> String {
-    event["data"]["told"]
+fn addressee(event: &Value) -> String {
+    event["data"]["to"]
         .as_str()
-        .expect("who was told")
+        .expect("an addressee")
         .to_owned()
 }
 
@@ -71,8 +71,9 @@ const FILTERS: [&str; 3] = ["", "&types=test:*,other", "&types=*&named=true"];
 /// Several ways to ask for everything; the last is a header.
 const STARTS: [&str; 3] = ["since=0", "since=-1000", "HEADER"];
 
-/// Who looks: twins at two brokers, and one whose name is a team and whose team is a user.
-fn eyes() -> Vec<Token> {
+/// The readers: users of the same name at two brokers, and one whose name is a team and whose team
+/// is a user.
+fn readers() -> Vec<Token> {
     let twins = BROKERS.map(|broker| Token::user("u", &["a"]).of(broker));
     twins
         .into_iter()
@@ -95,7 +96,7 @@ async fn open(service: &Service, token: &Token, path: &str, n: usize) -> Stream 
 
 async fn check_streams(service: &Service, rounds: u32) {
     let mut streams = Vec::new();
-    for token in eyes() {
+    for token in readers() {
         for (scope, path) in STREAMS {
             for n in 0..18 {
                 let stream = open(service, &token, path, n).await;
@@ -107,11 +108,11 @@ async fn check_streams(service: &Service, rounds: u32) {
             }
         }
     }
-    tell_everyone(service, rounds).await;
-    tell_everyone(service, rounds + 1).await;
+    publish_to_everyone(service, rounds).await;
+    publish_to_everyone(service, rounds + 1).await;
     for (what, expected, mut stream) in streams {
         let seen = stream.logged(expected.len()).await;
-        let seen: Vec<_> = seen.iter().map(|event| told(&event.json())).collect();
+        let seen: Vec<_> = seen.iter().map(|event| addressee(&event.json())).collect();
         assert_eq!(seen, expected, "{what}");
     }
 }
@@ -121,7 +122,7 @@ async fn no_stream_carries_what_is_for_others() {
     let database = Arc::new(TestDatabase::create().await);
     let flags = ["--streams-per-user=10000"];
     let service = Service::on(Arc::clone(&database), &flags).await;
-    tell_everyone(&service, 0).await;
+    publish_to_everyone(&service, 0).await;
     check_streams(&service, 1).await;
     check_streams(&service, 3).await;
     service.stop().await;
@@ -133,8 +134,8 @@ async fn no_stream_carries_what_is_for_others() {
 #[tokio::test]
 async fn no_page_of_history_lists_what_is_for_others() {
     let service = Service::start().await;
-    tell_everyone(&service, 0).await;
-    tell_everyone(&service, 1).await;
+    publish_to_everyone(&service, 0).await;
+    publish_to_everyone(&service, 1).await;
     let (places, waits) = (
         ["", "&after=0", "&before=1000", "&limit=100"],
         ["", "&wait=1"],
@@ -145,7 +146,7 @@ async fn no_page_of_history_lists_what_is_for_others() {
         "&records=escrows/e-1",
         "&types=*&records=escrows/e-1,x/y",
     ];
-    for token in eyes() {
+    for token in readers() {
         for (scope, path) in [
             ("all", "/events?scope=all"),
             ("all", "/events?"),
@@ -167,7 +168,7 @@ async fn no_page_of_history_lists_what_is_for_others() {
                     let answer = Answer::to(way.get(&service.client, &url, &token.signed())).await;
                     assert_eq!(answer.status, 200, "{url}: {}", answer.text);
                     let events = answer.json()["events"].as_array().expect("events").clone();
-                    let mut seen: Vec<_> = events.iter().map(told).collect();
+                    let mut seen: Vec<_> = events.iter().map(addressee).collect();
                     if place.contains("before") {
                         seen.reverse();
                     }
@@ -181,7 +182,7 @@ async fn no_page_of_history_lists_what_is_for_others() {
 #[tokio::test]
 async fn a_team_of_others_is_the_same_as_one_that_does_not_exist() {
     let service = Service::start().await;
-    tell_everyone(&service, 0).await;
+    publish_to_everyone(&service, 0).await;
     let other = Token::user("x", &["elsewhere"]).of("c");
     service
         .post(
@@ -217,7 +218,7 @@ async fn a_team_of_others_is_the_same_as_one_that_does_not_exist() {
 #[tokio::test]
 async fn a_cursor_of_another_brokers_log_is_unknown() {
     let service = Service::start().await;
-    tell_everyone(&service, 0).await;
+    publish_to_everyone(&service, 0).await;
     let of_c = Token::user("u", &["a"]).of("c");
     let foreign = service.list("/events?limit=1", &of_c).await["next"].clone();
     let foreign = foreign.as_str().expect("a position");
@@ -246,7 +247,7 @@ async fn a_cursor_of_another_brokers_log_is_unknown() {
 }
 
 #[tokio::test]
-async fn someone_on_many_teams_is_told_all_of_theirs_and_nothing_else() {
+async fn someone_on_many_teams_receives_all_of_theirs_and_nothing_else() {
     let database = Arc::new(TestDatabase::create().await);
     let service = Service::on(Arc::clone(&database), &[]).await;
     let events: Vec<_> = (0..6_000)

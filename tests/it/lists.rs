@@ -1,4 +1,4 @@
-//! Lists: a page costs a page, however many rows there are and however large they are.
+//! Lists: the cost of a page does not depend on the number and size of all rows.
 
 mod bytes;
 mod costs;
@@ -6,14 +6,9 @@ mod joined;
 mod unread;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
+use crate::support::sql::run;
 use crate::support::{Answer, Service, Token};
-
-async fn run(sql: &mut PgConnection, statements: &str) {
-    let statements = AssertSqlSafe(statements.to_owned());
-    sql.execute(statements).await.expect("it runs");
-}
 
 /// How a list is paged: by which parameter, and where the first page begins.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +30,7 @@ impl<'a> List<'a> {
         }
     }
 
-    /// All pages, as they are answered. The first one may have a place of its own.
+    /// The texts of all pages, from a given position on.
     async fn pages_from(&self, service: &Service, who: &Token, mut at: String) -> Vec<String> {
         let mut pages = Vec::new();
         loop {

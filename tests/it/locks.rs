@@ -1,77 +1,50 @@
-//! Locks on records: one holder at a time, told to all who may know, on the database's clock.
+//! Locks on records: one holder at a time, published to all that may know, on the database's clock.
 
 mod asking;
 mod expiry;
 mod fence;
+mod invalid_input;
 mod race;
-mod rubbish;
 mod seeing;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 
-use crate::support::wait::soon;
+use crate::support::instances::two;
+use crate::support::people::{admin, agent};
+use crate::support::requests::send;
+use crate::support::sql::until_counted;
 use crate::support::{Answer, Service, Stream, Token};
 
-/// A record that the log has never heard of.
+/// A record without events.
 const RECORD: &str = "e-1";
-
-async fn two() -> [Service; 2] {
-    crate::instances::two(&[]).await
-}
-
-fn agent(name: &str) -> Token {
-    Token::user(name, &["a"])
-}
-
-fn admin() -> Token {
-    Token {
-        role: porchlight::identity::Role::Admin,
-        ..agent("boss")
-    }
-}
-
-async fn send(
-    service: &Service,
-    who: &Token,
-    (method, path): (Method, &str),
-    body: &Value,
-) -> Answer {
-    let request = service.client.request(method, service.url(path));
-    let request = request.bearer_auth(who.signed());
-    Answer::to(match body {
-        Value::Null => request,
-        body => request.json(body),
-    })
-    .await
-}
 
 /// `POST /locks`.
 async fn lock(service: &Service, who: &Token, record: &str, session: &str) -> Answer {
     let body = json!({"module": "escrows", "recordId": record, "session": session});
-    send(service, who, (Method::POST, "/locks"), &body).await
+    send(service, who, Method::POST, "/locks", &body).await
 }
 
-/// `POST` to what can be done with a lock on an escrow.
-async fn post(service: &Service, who: &Token, what: &str, body: Value) -> Answer {
+/// `POST` to a path of a lock on an escrow.
+async fn post_lock(service: &Service, who: &Token, what: &str, body: Value) -> Answer {
     let path = format!("/locks/escrows/{what}");
-    send(service, who, (Method::POST, &path), &body).await
+    send(service, who, Method::POST, &path, &body).await
 }
 
 /// `DELETE` of a lock on an escrow.
 async fn unlock(service: &Service, who: &Token, what: &str) -> Answer {
     let path = format!("/locks/escrows/{what}");
-    send(service, who, (Method::DELETE, &path), &Value::Null).await
+    send(service, who, Method::DELETE, &path, &Value::Null).await
 }
 
-/// What somebody is shown of all locks.
+/// The locks that a user sees.
 async fn locks(service: &Service, who: &Token, query: &str) -> Vec<Value> {
     let listed = service.list(&format!("/locks{query}"), who).await;
     listed["locks"].as_array().expect("a list").clone()
 }
 
-/// Time passes until every lease is over.
+/// Makes every lease end now.
 async fn end_every_lease(connection: &mut PgConnection) {
     let sql = "update porchlight.locks set locked_until = clock_timestamp(),
          renewed_at = renewed_at - interval '1 hour', sessions = (
@@ -81,36 +54,16 @@ async fn end_every_lease(connection: &mut PgConnection) {
     connection.execute(sql).await.expect("an update");
 }
 
-/// Waits until this is what the database counts.
-async fn until_counted(connection: &mut PgConnection, sql: &'static str, expected: i64) {
-    let counted = async {
-        let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
-        loop {
-            looks.tick().await;
-            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *connection);
-            if count.await.expect("a count") == expected {
-                return;
-            }
-        }
-    };
-    soon(sql, counted).await;
-}
-
-/// Publishes a marker, and gives what the stream was told before it, in short.
-async fn told_until_marker(service: &Service, streams: &mut [Stream]) -> Vec<Vec<String>> {
+/// Publishes a marker, and gives what the streams received before it, in short.
+async fn received_until_marker(service: &Service, streams: &mut [Stream]) -> Vec<Vec<String>> {
     let marker = json!({"type": "test:marker", "audience": {"team": "a"}});
     service.publish(&marker).await;
     let mut all = Vec::new();
     for stream in streams {
-        let mut told = Vec::new();
-        loop {
-            let message = stream.next_logged().await;
-            if message.name == "test:marker" {
-                break;
-            }
-            told.push(in_short(&message.name, &message.json()["data"]));
-        }
-        all.push(told);
+        let events = stream.logged_until("test:marker").await;
+        let received = events.iter();
+        let received = received.map(|event| in_short(&event.name, &event.json()["data"]));
+        all.push(received.collect());
     }
     all
 }
@@ -126,7 +79,7 @@ fn in_short(name: &str, data: &Value) -> String {
 
 #[tokio::test]
 async fn a_lock_has_one_holder_and_a_conflict_says_who_it_is() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let mut streams = [
         a.stream("/stream", &agent("ann")).await,
         b.stream("/stream", &agent("bob")).await,
@@ -160,14 +113,14 @@ async fn a_lock_has_one_holder_and_a_conflict_says_who_it_is() {
     assert_eq!((gone.status, &gone.text[..]), (204, ""));
     let next = lock(b, &agent("bob"), RECORD, "tab-1").await;
     assert_eq!((next.status, &next.json()["fence"]), (201, &json!(2)));
-    for told in told_until_marker(a, &mut streams).await {
+    for received in received_until_marker(a, &mut streams).await {
         let expected = [
             "escrow:locked ann 1",
             "escrow:locked bob 1",
             "escrow:unlocked released ann 1",
             "escrow:locked bob 2",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(received, expected);
     }
     let first = &a
         .list("/events?types=escrow:locked&limit=1", &agent("ann"))
@@ -184,7 +137,7 @@ async fn a_lock_has_one_holder_and_a_conflict_says_who_it_is() {
 
 #[tokio::test]
 async fn the_holders_devices_share_the_lock_which_lasts_while_one_of_them_stays() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let mut streams = [a.stream("/stream", &bob).await];
     assert_eq!(lock(a, &ann, RECORD, "phone").await.status, 201);
@@ -202,8 +155,8 @@ async fn the_holders_devices_share_the_lock_which_lasts_while_one_of_them_stays(
     assert_eq!(lock(b, &bob, RECORD, "tab").await.status, 409);
     assert_eq!(unlock(a, &ann, "e-1?session=tab").await.status, 204);
     let expected = ["escrow:locked ann 1", "escrow:unlocked released ann 1"];
-    assert_eq!(told_until_marker(b, &mut streams).await, [expected]);
-    // Without a name, all devices let go.
+    assert_eq!(received_until_marker(b, &mut streams).await, [expected]);
+    // Without a session's name, all devices release it.
     for session in ["phone", "tab"] {
         lock(a, &ann, RECORD, session).await;
     }
@@ -216,7 +169,7 @@ async fn the_holders_devices_share_the_lock_which_lasts_while_one_of_them_stays(
 
 #[tokio::test]
 async fn renewing_moves_the_end_and_nothing_else() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
     let mut streams = [a.stream("/stream", &ann).await];
     let granted = lock(a, &ann, RECORD, "tab").await.json();
@@ -229,25 +182,25 @@ async fn renewing_moves_the_end_and_nothing_else() {
     };
     assert_eq!(lasts(&granted), 300);
     let body = json!({"session": "tab", "leaseSeconds": 3_600});
-    let renewed = post(b, &ann, "e-1/renew", body).await;
+    let renewed = post_lock(b, &ann, "e-1/renew", body).await;
     assert_eq!(renewed.status, 200, "{}", renewed.text);
     let longer = renewed.json();
     assert!((3_600..3_660).contains(&lasts(&longer)), "{longer}");
     // As long again, where it is not said.
-    let renewed = post(a, &ann, "e-1/renew", json!({"session": "tab"}))
+    let renewed = post_lock(a, &ann, "e-1/renew", json!({"session": "tab"}))
         .await
         .json();
     assert!(lasts(&renewed) >= lasts(&longer), "{renewed}");
     for field in ["fence", "lockedAt", "holder"] {
         assert_eq!(renewed[field], granted[field]);
     }
-    let other = post(b, &ann, "e-1/renew", json!({"session": "phone"})).await;
+    let other = post_lock(b, &ann, "e-1/renew", json!({"session": "phone"})).await;
     other.refused(404, "unknown_session", "a session that does not hold it");
-    let other = post(b, &agent("bob"), "e-1/renew", json!({"session": "tab"})).await;
+    let other = post_lock(b, &agent("bob"), "e-1/renew", json!({"session": "tab"})).await;
     other.refused(409, "locked", "someone else's");
     assert_eq!(other.json()["lock"], renewed);
-    let free = post(b, &ann, "e-2/renew", json!({"session": "tab"})).await;
+    let free = post_lock(b, &ann, "e-2/renew", json!({"session": "tab"})).await;
     free.refused(404, "not_locked", "a free one");
     let expected = ["escrow:locked ann 1"];
-    assert_eq!(told_until_marker(b, &mut streams).await, [expected]);
+    assert_eq!(received_until_marker(b, &mut streams).await, [expected]);
 }

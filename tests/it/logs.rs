@@ -1,9 +1,10 @@
-//! What stands in the log: enough to find out what happened, and no flood.
+//! The service's own log: enough to find out what happened, and no flood.
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cluster::TestDatabase;
+use crate::support::requests::client;
 use crate::support::service::metric;
 use crate::support::{Process, Stream, Token, eventually, for_team, raw};
 
@@ -19,11 +20,6 @@ async fn started() -> (Process, TestDatabase) {
     ];
     let process = Process::start("127.0.0.1:0", &variables).await;
     (process, database)
-}
-
-fn client() -> reqwest::Client {
-    let client = reqwest::Client::builder().no_proxy().gzip(false);
-    client.build().expect("a client")
 }
 
 /// The lines with this message.
@@ -42,7 +38,7 @@ fn log(process: &Process) -> String {
 #[tokio::test]
 async fn a_flood_of_refusals_is_counted_and_few_of_them_are_logged() {
     let (mut process, _database) = started().await;
-    let client = client();
+    let client = client(false);
     for n in 0..300 {
         let path = if n < 200 { "/events" } else { "/nowhere" };
         let answer = client.get(process.url(path)).send().await;
@@ -58,7 +54,7 @@ async fn a_flood_of_refusals_is_counted_and_few_of_them_are_logged() {
     assert_eq!(process.exit_code().await, Some(0));
     let log = log(&process);
     let refused = lines(&log, "refused");
-    let summed = lines(&log, "more was refused");
+    let summed = lines(&log, "more requests were refused");
     for (route, status, count) in [("/events", 401, 200), ("none", 404, 100)] {
         let logged = refused.iter().filter(|line| line["status_code"] == status);
         let logged = u64::try_from(logged.count()).expect("a number");
@@ -74,7 +70,7 @@ async fn a_flood_of_refusals_is_counted_and_few_of_them_are_logged() {
 #[tokio::test]
 async fn a_stream_has_a_line_when_it_opens_and_one_when_it_ends() {
     let (mut process, _database) = started().await;
-    let client = client();
+    let client = client(false);
     let (ann, svc) = (Token::user("ann", &["a"]), Token::service("b"));
     let open = async |path: &str, id: &str| {
         let request = client.get(process.url(path)).header("X-Request-Id", id);
@@ -143,6 +139,50 @@ async fn a_stream_has_a_line_when_it_opens_and_one_when_it_ends() {
 }
 
 #[tokio::test]
+async fn a_line_about_an_error_names_the_request_its_route_and_the_instance() {
+    let (mut process, database) = started().await;
+    let ann = Token::user("ann", &["a"]);
+    let rename = "alter table porchlight.notifications rename to notifications_gone";
+    let mut connection = database.connect().await;
+    let renamed = sqlx::raw_sql(rename).execute(&mut connection).await;
+    renamed.expect("a renamed table");
+    let request = client(false)
+        .get(process.url("/notifications?limit=5"))
+        .header("X-Request-Id", "r-9")
+        .bearer_auth(ann.signed());
+    assert_eq!(request.send().await.expect("an answer").status(), 503);
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.exit_code().await, Some(0));
+    let log = log(&process);
+    let errors = lines(&log, "a request could not be served by the database");
+    assert_eq!(errors.len(), 1, "{log}");
+    let span = &errors[0]["span"];
+    assert_eq!(
+        (&span["name"], &span["id"], &span["method"], &span["route"]),
+        (
+            &json!("request"),
+            &json!("r-9"),
+            &json!("GET"),
+            &json!("/notifications")
+        ),
+        "{span}"
+    );
+    let instance = span["instance"].as_str().expect("a name");
+    let of_tasks = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["span"]["name"] == "background");
+    let of_tasks: Vec<_> = of_tasks.collect();
+    assert!(
+        of_tasks
+            .iter()
+            .all(|line| line["span"]["instance"] == instance),
+        "{log}"
+    );
+    assert!(!log.contains(&ann.signed()), "no token in the log");
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_request_are_logged_like_any_refusal_and_not_as_errors() {
     let (mut process, _database) = started().await;
     for _ in 0..60 {
@@ -158,7 +198,7 @@ async fn bytes_that_are_no_request_are_logged_like_any_refusal_and_not_as_errors
         line["status_code"] == 400 && code.starts_with("malformed_request")
     };
     let logged = refused.iter().filter(named).count() as u64;
-    let summed = lines(&log, "more was refused");
+    let summed = lines(&log, "more requests were refused");
     let left_out = summed.iter().filter(|line| line["route"] == "unreadable");
     let left_out: u64 = left_out.filter_map(|line| line["left_out"].as_u64()).sum();
     assert!(logged >= 5, "{log}");

@@ -1,4 +1,4 @@
-//! Notifications: told by name, read on any device, and the same everywhere.
+//! Notifications: sent to a user, read on any device, and the same everywhere.
 
 mod bad;
 mod fold;
@@ -10,53 +10,26 @@ use porchlight::log::NewEvent;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::instances::two;
+use crate::support::people::{admin, agent};
+use crate::support::requests::send;
 use crate::support::{Answer, Service, Token, eventually};
 
-async fn two() -> [Service; 2] {
-    crate::instances::two(&[]).await
-}
-
-fn agent(name: &str) -> Token {
-    Token::user(name, &["a"])
-}
-
-fn admin() -> Token {
-    Token {
-        role: Role::Admin,
-        ..agent("boss")
-    }
-}
-
-async fn send(
-    service: &Service,
-    who: &Token,
-    (method, path): (Method, &str),
-    body: &Value,
-) -> Answer {
-    let request = service.client.request(method, service.url(path));
-    let request = request.bearer_auth(who.signed());
-    Answer::to(match body {
-        Value::Null => request,
-        body => request.json(body),
-    })
-    .await
-}
-
 /// `POST` to a path below `/notifications`.
-async fn post(service: &Service, who: &Token, below: &str, body: Value) -> Answer {
+async fn post_notifications(service: &Service, who: &Token, below: &str, body: Value) -> Answer {
     let path = format!("/notifications{below}");
-    send(service, who, (Method::POST, &path), &body).await
+    send(service, who, Method::POST, &path, &body).await
 }
 
-/// Posts a notification that is taken, and gives its id.
-async fn told(service: &Service, who: &Token, audience: Value, title: &str) -> i64 {
+/// Posts a notification, which must be accepted, and gives its id.
+async fn notify(service: &Service, who: &Token, audience: Value, title: &str) -> i64 {
     let body = json!({"audience": audience, "level": "info", "title": title});
-    let answer = post(service, who, "", body).await;
+    let answer = post_notifications(service, who, "", body).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
     answer.json()["id"].as_i64().expect("an id")
 }
 
-/// What somebody has, in short: `taskEnded success Import escrows is done`.
+/// The notifications of a user, in short: `taskEnded success Import escrows is done`.
 async fn had(service: &Service, who: &Token) -> Vec<String> {
     let listed = service.list("/notifications", who).await;
     let notifications = listed["notifications"].as_array().expect("a list").iter();
@@ -78,7 +51,7 @@ async fn until_had(service: &Service, who: &Token, count: usize) -> Vec<Value> {
 }
 
 /// An event that somebody did this to somebody's listing.
-fn done(record: &str, (verb, by, owner): (&str, &str, &str)) -> NewEvent {
+fn done(record: &str, verb: &str, by: &str, owner: &str) -> NewEvent {
     let event_type = format!("listing:{verb}").parse().expect("a type");
     let mut event = NewEvent::new("team:a".parse().expect("an audience"), event_type);
     event.record = Some((
@@ -92,9 +65,9 @@ fn done(record: &str, (verb, by, owner): (&str, &str, &str)) -> NewEvent {
 
 #[tokio::test]
 async fn a_notification_reaches_every_device_and_one_of_them_reads_it() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
-    // Whoever has asked is told the number.
+    // The number comes to users that have asked for it before.
     assert_eq!(a.list("/notifications", &ann).await["unread"], 0);
     let mut devices = [
         a.stream("/stream", &ann).await,
@@ -102,38 +75,38 @@ async fn a_notification_reaches_every_device_and_one_of_them_reads_it() {
     ];
     let body = json!({"audience": {"user": "ann"}, "level": "warning", "title": "The inspection is due",
         "body": "By Friday.", "module": "listings", "recordId": "l-1"});
-    let answer = post(a, &Token::service("b"), "", body.clone()).await;
+    let answer = post_notifications(a, &Token::service("b"), "", body.clone()).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
-    let mut told = answer.json();
+    let mut received = answer.json();
     for (field, value) in body.as_object().unwrap() {
-        assert_eq!(told[field], *value, "{field}");
+        assert_eq!(received[field], *value, "{field}");
     }
     assert_eq!(
-        (&told["userId"], &told["count"]),
+        (&received["userId"], &received["count"]),
         (&json!("svc"), &json!(1))
     );
     for device in &mut devices {
         let event = device.next_logged().await;
         assert_eq!(event.name, "notification:warning");
         let mut event = event.json();
-        // Being told of a record does not make it one's own.
+        // A notification about a record gives no right to see it.
         assert_eq!(
             (&event["module"], &event["recordId"]),
             (&json!(null), &json!(null))
         );
         let data = event["data"].as_object_mut().unwrap();
         assert_eq!(data.remove("unread"), Some(json!(1)));
-        assert_eq!(event["data"], told);
+        assert_eq!(event["data"], received);
     }
-    told["read"] = json!(false);
+    received["read"] = json!(false);
     let listed = b.list("/notifications", &ann).await;
     assert_eq!(
         listed,
-        json!({"notifications": [told], "unread": 1, "next": null})
+        json!({"notifications": [received], "unread": 1, "next": null})
     );
-    let read = format!("/{}/read", told["id"]);
+    let read = format!("/{}/read", received["id"]);
     for _ in 0..2 {
-        let answer = post(b, &ann, &read, Value::Null).await;
+        let answer = post_notifications(b, &ann, &read, Value::Null).await;
         assert_eq!((answer.status, answer.json()), (200, json!({"unread": 0})));
     }
     for device in &mut devices {
@@ -141,7 +114,7 @@ async fn a_notification_reaches_every_device_and_one_of_them_reads_it() {
         assert_eq!(event.name, "notification:read");
         assert_eq!(
             event.json()["data"],
-            json!({"ids": [told["id"]], "unread": 0})
+            json!({"ids": [received["id"]], "unread": 0})
         );
     }
     let listed = a.list("/notifications", &ann).await;
@@ -153,18 +126,18 @@ async fn a_notification_reaches_every_device_and_one_of_them_reads_it() {
         a.list("/notifications?unread=true", &ann).await["notifications"],
         json!([])
     );
-    // What changes nothing is not told.
-    post(a, &ann, "/read-all", json!({})).await;
-    self::told(a, &admin(), json!({"user": "ann"}), "Another").await;
+    // What changes nothing is not published.
+    post_notifications(a, &ann, "/read-all", json!({})).await;
+    self::notify(a, &admin(&["a"]), json!({"user": "ann"}), "Another").await;
     for device in &mut devices {
         assert_eq!(device.next_logged().await.name, "notification:info");
     }
 }
 
 #[tokio::test]
-async fn who_has_only_opened_a_stream_is_told_how_many_are_unread() {
-    let [a, b] = &two().await;
-    told(a, &admin(), json!({"team": "a"}), "To the team").await;
+async fn a_user_who_has_only_opened_a_stream_receives_the_number_of_unread_notifications() {
+    let [a, b] = &two(&[]).await;
+    notify(a, &admin(&["a"]), json!({"team": "a"}), "To the team").await;
     let mut device = b.stream("/stream/user", &agent("bob")).await;
     eventually("it is known that he has come", async || {
         let mut sql = a.database.connect().await;
@@ -174,7 +147,7 @@ async fn who_has_only_opened_a_stream_is_told_how_many_are_unread() {
         (known.await.unwrap() == 1).then_some(())
     })
     .await;
-    told(a, &admin(), json!({"user": "bob"}), "To him").await;
+    notify(a, &admin(&["a"]), json!({"user": "bob"}), "To him").await;
     let event = device.next_logged().await.json();
     let unread = b.list("/notifications", &agent("bob")).await["unread"].clone();
     assert_eq!((&event["data"]["unread"], unread), (&json!(2), json!(2)));
@@ -182,8 +155,8 @@ async fn who_has_only_opened_a_stream_is_told_how_many_are_unread() {
 
 #[tokio::test]
 async fn what_is_read_by_one_is_unread_by_others_and_reading_all_is_up_to_a_place() {
-    let [a, b] = &two().await;
-    let (ann, bob, boss) = (agent("ann"), agent("bob"), admin());
+    let [a, b] = &two(&[]).await;
+    let (ann, bob, boss) = (agent("ann"), agent("bob"), admin(&["a"]));
     let mut ids = Vec::new();
     for (n, audience) in [
         json!({"team": "a"}),
@@ -195,7 +168,7 @@ async fn what_is_read_by_one_is_unread_by_others_and_reading_all_is_up_to_a_plac
     .take(6)
     .enumerate()
     {
-        ids.push(told(a, &boss, audience, &format!("n{n}")).await);
+        ids.push(notify(a, &boss, audience, &format!("n{n}")).await);
     }
     assert!(ids.is_sorted(), "{ids:?}");
     let unread = async |who: &Token| b.list("/notifications", who).await["unread"].clone();
@@ -203,7 +176,7 @@ async fn what_is_read_by_one_is_unread_by_others_and_reading_all_is_up_to_a_plac
         (unread(&ann).await, unread(&bob).await),
         (json!(6), json!(4))
     );
-    let answer = post(b, &ann, "/read-all", json!({"upTo": ids[3]})).await;
+    let answer = post_notifications(b, &ann, "/read-all", json!({"upTo": ids[3]})).await;
     assert_eq!(answer.json(), json!({"unread": 2}));
     assert_eq!(
         (unread(&ann).await, unread(&bob).await),
@@ -215,15 +188,15 @@ async fn what_is_read_by_one_is_unread_by_others_and_reading_all_is_up_to_a_plac
         (format!("/{}/read", ids[5]), 1),
         (format!("/{}/read", ids[5]), 1),
     ] {
-        let answer = post(a, &ann, &below, json!({})).await;
+        let answer = post_notifications(a, &ann, &below, json!({})).await;
         assert_eq!(answer.json(), json!({"unread": left}), "{below}");
     }
     let unread_ones = b.list("/notifications?unread=true", &ann).await;
     assert_eq!(unread_ones["notifications"][0]["id"], ids[4]);
-    let answer = post(b, &ann, "/read-all", json!({"upTo": i64::MAX})).await;
+    let answer = post_notifications(b, &ann, "/read-all", json!({"upTo": i64::MAX})).await;
     assert_eq!(answer.json(), json!({"unread": 0}));
     // What comes later is not read by it.
-    told(b, &boss, json!({"broker": true}), "later").await;
+    notify(b, &boss, json!({"broker": true}), "later").await;
     assert_eq!(
         (unread(&ann).await, unread(&bob).await),
         (json!(1), json!(5))
@@ -237,7 +210,7 @@ async fn pages_have_all_of_them_once_from_new_to_old() {
     let mut ids = Vec::new();
     for n in 0..11 {
         let audience = [json!({"team": "a"}), json!({"broker": true})][n % 2].clone();
-        ids.push(told(&service, &admin(), audience, &format!("n{n}")).await);
+        ids.push(notify(&service, &admin(&["a"]), audience, &format!("n{n}")).await);
     }
     ids.reverse();
     let (mut seen, mut query) = (Vec::new(), "limit=4".to_owned());
@@ -246,7 +219,7 @@ async fn pages_have_all_of_them_once_from_new_to_old() {
         let page_ids = page["notifications"].as_array().unwrap().iter();
         seen.extend(page_ids.map(|one| one["id"].as_i64().unwrap()));
         // Those that come meanwhile move nothing.
-        told(&service, &admin(), json!({"broker": true}), "new").await;
+        notify(&service, &admin(&["a"]), json!({"broker": true}), "new").await;
         let Some(next) = page["next"].as_str() else {
             break;
         };
@@ -256,13 +229,10 @@ async fn pages_have_all_of_them_once_from_new_to_old() {
 }
 
 #[tokio::test]
-async fn agents_tell_themselves_and_their_teams_and_notices_are_given_by_those_in_charge() {
-    let [a, b] = &two().await;
+async fn agents_notify_themselves_and_their_teams_and_only_admins_and_services_others() {
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
-    let worker = Token {
-        role: Role::Worker,
-        ..agent("robot")
-    };
+    let worker = agent("robot").in_role(Role::Worker);
     let service = Token::service("b");
     let audiences = || {
         [
@@ -277,11 +247,11 @@ async fn agents_tell_themselves_and_their_teams_and_notices_are_given_by_those_i
         (&ann, [true, true, false, false, false]),
         (&worker, [false, true, false, false, false]),
         (&service, [true; 5]),
-        (&admin(), [true; 5]),
+        (&admin(&["a"]), [true; 5]),
     ] {
         for (audience, may) in audiences().into_iter().zip(may) {
             let body = json!({"audience": audience, "level": "info", "title": "t"});
-            let answer = post(a, who, "", body).await;
+            let answer = post_notifications(a, who, "", body).await;
             if may {
                 assert_eq!(answer.status, 201, "{who:?} {audience}");
             } else {
@@ -294,13 +264,16 @@ async fn agents_tell_themselves_and_their_teams_and_notices_are_given_by_those_i
     for notice in ["maintenance", "broadcast"] {
         let body = json!({"audience": {"broker": true}, "level": "warning", "system": notice,
             "title": "Closed on Sunday"});
-        post(b, &ann, "", body.clone())
+        post_notifications(b, &ann, "", body.clone())
             .await
             .refused(403, "role_needed", notice);
-        post(b, &worker, "", body.clone())
+        post_notifications(b, &worker, "", body.clone())
             .await
             .refused(403, "role_needed", notice);
-        assert_eq!(post(b, &admin(), "", body).await.status, 201);
+        assert_eq!(
+            post_notifications(b, &admin(&["a"]), "", body).await.status,
+            201
+        );
         let event = stream.next_logged().await;
         assert_eq!(event.name, format!("system:{notice}"));
         let kept = a.list("/notifications?limit=1", &ann).await;
@@ -310,13 +283,13 @@ async fn agents_tell_themselves_and_their_teams_and_notices_are_given_by_those_i
 }
 
 #[tokio::test]
-async fn nobody_learns_of_what_is_told_to_others() {
-    let [a, b] = &two().await;
-    let (ann, boss) = (agent("ann"), admin());
+async fn nobody_learns_of_notifications_for_others() {
+    let [a, b] = &two(&[]).await;
+    let (ann, boss) = (agent("ann"), admin(&["a"]));
     let other_team = Token::user("bea", &["b"]);
     let elsewhere = [ann.clone().of("c"), boss.clone().of("c")];
-    let id = told(a, &boss, json!({"user": "ann"}), "a secret").await;
-    let of_team = told(a, &boss, json!({"team": "a"}), "a secret of the team").await;
+    let id = notify(a, &boss, json!({"user": "ann"}), "a secret").await;
+    let of_team = notify(a, &boss, json!({"team": "a"}), "a secret of the team").await;
     let everybody = [
         &other_team,
         &elsewhere[0],
@@ -331,38 +304,40 @@ async fn nobody_learns_of_what_is_told_to_others() {
             "{who:?}"
         );
         for id in [id, of_team, 999] {
-            let answer = post(b, who, &format!("/{id}/read"), Value::Null).await;
+            let answer = post_notifications(b, who, &format!("/{id}/read"), Value::Null).await;
             let field = answer.refused(404, "unknown_notification", "another's");
             assert_eq!(field.as_deref(), Some("id"));
             assert!(!answer.text.contains("secret"));
         }
         assert_eq!(
-            post(b, who, "/read-all", json!({})).await.json(),
+            post_notifications(b, who, "/read-all", json!({}))
+                .await
+                .json(),
             json!({"unread": 0})
         );
         let events = b.list("/events?types=notification:*", who).await;
         assert_eq!(events["events"], json!([]), "{who:?}");
     }
     // An admin is not everybody.
-    post(b, &boss, &format!("/{id}/read"), Value::Null)
+    post_notifications(b, &boss, &format!("/{id}/read"), Value::Null)
         .await
         .refused(404, "unknown_notification", "");
     assert_eq!(b.list("/notifications", &ann).await["unread"], 2);
-    // Being told of a record shows nobody more of it.
+    // A notification about a record shows nobody more of it.
     let locked = json!({"module": "escrows", "recordId": "e-b", "session": "tab"});
     let known = json!({"type": "escrow:updated", "audience": {"team": "b"}, "module": "escrows",
         "recordId": "e-b"});
     a.publish(&known).await;
     let link = json!({"audience": {"broker": true}, "level": "info", "title": "t", "module": "escrows",
         "recordId": "e-b"});
-    assert_eq!(post(a, &boss, "", link).await.status, 201);
-    let answer = send(a, &ann, (Method::POST, "/locks"), &locked).await;
+    assert_eq!(post_notifications(a, &boss, "", link).await.status, 201);
+    let answer = send(a, &ann, Method::POST, "/locks", &locked).await;
     answer.refused(404, "unknown_record", "a record of another team");
 }
 
 #[tokio::test]
-async fn a_retry_with_the_same_key_tells_nobody_twice() {
-    let [a, b] = &two().await;
+async fn a_retry_with_the_same_key_notifies_nobody_twice() {
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
     let keyed = async |service: &Service, title: &str| {
         let body = json!({"audience": {"user": "ann"}, "level": "info", "title": title});
@@ -405,10 +380,10 @@ async fn old_notifications_go_read_or_not() {
     let service =
         Service::with(&["--retention-interval-seconds=1", "--notification-days=10"]).await;
     let ann = agent("ann");
-    let old = told(&service, &admin(), json!({"user": "ann"}), "old").await;
-    told(&service, &admin(), json!({"user": "ann"}), "old too").await;
-    post(&service, &ann, &format!("/{old}/read"), Value::Null).await;
-    told(&service, &admin(), json!({"user": "ann"}), "young").await;
+    let old = notify(&service, &admin(&["a"]), json!({"user": "ann"}), "old").await;
+    notify(&service, &admin(&["a"]), json!({"user": "ann"}), "old too").await;
+    post_notifications(&service, &ann, &format!("/{old}/read"), Value::Null).await;
+    notify(&service, &admin(&["a"]), json!({"user": "ann"}), "young").await;
     let mut sql = service.database.connect().await;
     let age = "update porchlight.notifications set created_at = now() - case
         when title like 'old%' then interval '11 days' else interval '9 days' end";

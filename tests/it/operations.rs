@@ -1,4 +1,4 @@
-//! What those see who run the service: health, metrics, names of requests, and the page.
+//! What operators see: health, metrics, ids of requests, and the page.
 
 use std::collections::BTreeMap;
 
@@ -272,7 +272,7 @@ async fn the_console_is_served_and_may_speak_with_this_service_only() {
 }
 
 #[tokio::test]
-async fn what_others_publish_is_told_by_the_metrics_of_whoever_published() {
+async fn published_events_are_counted_by_the_instance_that_published_them() {
     let service = Service::start().await;
     let refused = service
         .post("b", &json!({"type": "hb", "audience": {"broker": true}}))

@@ -1,5 +1,5 @@
-//! Whoever writes to the log, in whatever transactions: positions have no gaps and are in
-//! the order of commits, and nobody who follows ever sees one before the one before it.
+//! Whatever transactions write to the log: positions have no gaps and are in
+//! the order of commits, and no reader sees a position before its predecessor.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::appending::{numbered, tell};
+use crate::support::appending::{append_events, numbered};
 use crate::support::wait::soon;
 use crate::support::{Chance, Message, Service, Stream, Token, number};
 
@@ -77,7 +77,7 @@ async fn write(pool: PgPool, writer: usize, mut chance: Chance) -> Vec<(String, 
         brokers.extend((chance.below(2) == 0).then_some(HOT));
         brokers.sort_unstable();
         brokers.dedup();
-        let told: Vec<_> = brokers
+        let received: Vec<_> = brokers
             .into_iter()
             .map(|i| {
                 let count = 1 + i64::try_from(chance.below(5)).expect("a number");
@@ -90,7 +90,9 @@ async fn write(pool: PgPool, writer: usize, mut chance: Chance) -> Vec<(String, 
         let work = sqlx::query(work).bind(first).execute(&mut *transaction);
         work.await.expect("other work");
         dawdle(&mut chance).await;
-        let appended = tell(&mut transaction, &told).await.expect("appended");
+        let appended = append_events(&mut transaction, &received)
+            .await
+            .expect("appended");
         dawdle(&mut chance).await;
         if chance.below(5) == 0 {
             transaction.rollback().await.expect("rolled back");
@@ -106,7 +108,7 @@ async fn write(pool: PgPool, writer: usize, mut chance: Chance) -> Vec<(String, 
     committed
 }
 
-/// Lets others go first, or not.
+/// Waits a moment, or not.
 async fn dawdle(chance: &mut Chance) {
     for _ in 0..chance.below(20) {
         tokio::task::yield_now().await;
@@ -164,16 +166,20 @@ async fn what_another_process_appends_without_a_word_is_seen_by_looking() {
     let mut connection = service.database.connect().await;
     for n in 0..5 {
         let mut transaction = connection.begin().await.expect("a transaction");
-        let told = [("b".parse().expect("an id"), vec![numbered("a", n)])];
-        tell(&mut transaction, &told).await.expect("appended");
+        let received = [("b".parse().expect("an id"), vec![numbered("a", n)])];
+        append_events(&mut transaction, &received)
+            .await
+            .expect("appended");
         transaction.commit().await.expect("committed");
         let seen = stream.next_logged().await;
         assert_eq!(seen.position(), n + 1);
     }
     // More than is read on through memory.
     let many = (5..3_005).map(|n| numbered("a", n)).collect();
-    let told = [("b".parse().expect("an id"), many)];
-    tell(&mut connection, &told).await.expect("appended");
+    let received = [("b".parse().expect("an id"), many)];
+    append_events(&mut connection, &received)
+        .await
+        .expect("appended");
     let seen = stream.logged(3_000).await;
     let positions = seen.iter().map(Message::position);
     assert!(positions.eq(6..=3_005));

@@ -5,10 +5,11 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::forge::honest;
+use crate::support::instances::two;
 use crate::support::{Service, Token, eventually};
 
-/// Publishes something that a user did, and gives how it is told.
-async fn told_of(service: &Service, user: &str) -> Value {
+/// Publishes something that a user did, and gives the activity of it.
+async fn activity_of(service: &Service, user: &str) -> Value {
     let event = json!({"type": "listing:sold", "audience": {"team": "a"}, "module": "listings",
         "recordId": "l-1", "userId": user});
     service.publish(&event).await;
@@ -20,20 +21,20 @@ async fn told_of(service: &Service, user: &str) -> Value {
 
 #[tokio::test]
 async fn a_name_in_a_token_is_known_on_every_instance_from_then_on() {
-    let [a, b] = &crate::instances::two(&[]).await;
-    assert_eq!(told_of(b, "josh").await["userName"], "josh");
+    let [a, b] = &two(&[]).await;
+    assert_eq!(activity_of(b, "josh").await["userName"], "josh");
     for name in ["Josh", "Josh Lee"] {
         // Any request will do.
         a.list("/events", &Token::user("josh", &["a"]).called(name))
             .await;
         eventually(name, async || {
-            let told = told_of(b, "josh").await;
-            (told["userName"] == name).then_some(())
+            let received = activity_of(b, "josh").await;
+            (received["userName"] == name).then_some(())
         })
         .await;
     }
-    let told = told_of(a, "josh").await;
-    assert_eq!(told["text"], "Josh Lee sold listing l-1");
+    let received = activity_of(a, "josh").await;
+    assert_eq!(received["text"], "Josh Lee sold listing l-1");
     // A token without a name changes nothing, and names of another broker are not known here.
     a.list("/events", &Token::user("josh", &["a"])).await;
     a.list(
@@ -44,10 +45,10 @@ async fn a_name_in_a_token_is_known_on_every_instance_from_then_on() {
     a.list("/events", &Token::user("marker", &["a"]).called("Marker"))
         .await;
     eventually("the marker is known", async || {
-        (told_of(b, "marker").await["userName"] == "Marker").then_some(())
+        (activity_of(b, "marker").await["userName"] == "Marker").then_some(())
     })
     .await;
-    assert_eq!(told_of(b, "josh").await["userName"], "Josh Lee");
+    assert_eq!(activity_of(b, "josh").await["userName"], "Josh Lee");
 }
 
 #[tokio::test]
@@ -79,7 +80,7 @@ async fn the_claim_with_the_name_can_be_configured() {
         .bearer_auth(token);
     assert_eq!(request.send().await.unwrap().status(), 200);
     eventually("the name is known", async || {
-        (told_of(&service, "josh").await["userName"] == "Josh Lee").then_some(())
+        (activity_of(&service, "josh").await["userName"] == "Josh Lee").then_some(())
     })
     .await;
 }

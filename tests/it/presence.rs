@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::instances::two;
 use crate::support::cluster::TestDatabase;
+use crate::support::instances::two;
 use crate::support::process::Process;
 use crate::support::{Answer, Service, Stream, Token, eventually, for_team, number};
 
@@ -23,13 +23,13 @@ const QUICK: &[&str] = &[
     "--poll-ms=60000",
 ];
 
-async fn beat(service: &Service, token: &Token, body: Value) -> Answer {
+async fn heartbeat(service: &Service, token: &Token, body: Value) -> Answer {
     let request = service.client.post(service.url("/presence/heartbeat"));
     Answer::to(request.bearer_auth(token.signed()).json(&body)).await
 }
 
 async fn is_here(service: &Service, token: &Token, body: Value) {
-    let answer = beat(service, token, body).await;
+    let answer = heartbeat(service, token, body).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
@@ -197,7 +197,7 @@ async fn a_user_is_here_while_any_device_is_and_away_when_all_are() {
 }
 
 #[tokio::test]
-async fn whoever_stops_beating_is_gone_when_the_heartbeat_and_the_grace_are_over() {
+async fn whoever_sends_no_heartbeats_is_gone_when_the_timeout_and_the_grace_are_over() {
     let instances = two(QUICK).await;
     let [a, b] = &instances;
     let (ann, bob) = (Token::user("ann", &["t"]), Token::user("bob", &["t"]));
@@ -256,7 +256,7 @@ async fn a_killed_instance_leaves_no_ghosts_and_a_deploy_lets_nobody_flicker() {
     let mut bobs = open(&first, &bob).await;
     bobs.next_state("presence:snapshot").await;
     assert_eq!(next_change(&mut seen).await, change("bob", "online", 2));
-    // A deploy: the old one is told to stop, its client is told to come back, and does.
+    // A deploy: the old instance stops, and its client goes to the new one.
     first.signal(nix::sys::signal::Signal::SIGTERM);
     bobs.rest().await;
     let second = Process::start("127.0.0.1:0", &variables).await;

@@ -1,4 +1,4 @@
-//! Publishing: what is sent is what is told, all of it or nothing.
+//! Publishing: what is sent is delivered as it is, all of it or nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::cluster::TestDatabase;
 use crate::support::{Answer, Service, Token, for_team};
 
-/// What is sent, and what is told where the two differ: white space, and nothing else.
+/// What is sent, and what is delivered where the two differ: white space, and nothing else.
 const LITERALS: &[(&str, &str)] = &[
     ("395000.00", "395000.00"),
     ("-0.0", "-0.0"),
@@ -46,23 +46,26 @@ const LITERALS: &[(&str, &str)] = &[
 ];
 
 #[derive(Deserialize)]
-struct Told {
+struct PublishedEvent {
     data: Box<RawValue>,
     changes: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Page {
-    events: Vec<Told>,
+    events: Vec<PublishedEvent>,
 }
 
 fn literal(json: &str) -> (String, String) {
-    let told: Told = serde_json::from_str(json).expect("an event");
-    (told.data.get().to_owned(), told.changes.get().to_owned())
+    let received: PublishedEvent = serde_json::from_str(json).expect("an event");
+    (
+        received.data.get().to_owned(),
+        received.changes.get().to_owned(),
+    )
 }
 
 #[tokio::test]
-async fn what_is_published_is_told_to_the_letter_wherever_it_is_read() {
+async fn what_is_published_is_read_to_the_letter_everywhere() {
     let database = Arc::new(TestDatabase::create().await);
     let token = Token::user("u", &["a"]);
     let service = Service::on(Arc::clone(&database), &[]).await;
@@ -78,7 +81,7 @@ async fn what_is_published_is_told_to_the_letter_wherever_it_is_read() {
     }
     let all: Vec<_> = LITERALS
         .iter()
-        .map(|(_, told)| ((*told).to_owned(), (*told).to_owned()))
+        .map(|(_, received)| ((*received).to_owned(), (*received).to_owned()))
         .collect();
     let n = all.len();
     let read = |messages: Vec<crate::support::Message>| -> Vec<_> {
@@ -96,33 +99,38 @@ async fn what_is_published_is_told_to_the_letter_wherever_it_is_read() {
     assert_eq!(read(table.logged(n).await), all, "from the table");
     let page = Answer::to(service.get("/events?after=0", &token)).await;
     let page: Page = serde_json::from_str(&page.text).expect("a page");
-    let raw = |told: &Told| (told.data.get().to_owned(), told.changes.get().to_owned());
+    let raw = |received: &PublishedEvent| {
+        (
+            received.data.get().to_owned(),
+            received.changes.get().to_owned(),
+        )
+    };
     let page: Vec<_> = page.events.iter().map(raw).collect();
     assert_eq!(page, all, "as a page");
 }
 
 #[tokio::test]
-async fn every_field_of_an_event_is_told() {
+async fn every_field_of_an_event_is_delivered() {
     let service = Service::start().await;
     let mut stream = service.stream("/stream", &Token::user("u", &["a"])).await;
     stream.next().await;
     let event = json!({"type": "escrow:price:updated", "audience": {"user": "u"}, "module": "escrows",
         "recordId": "e-1", "userId": "u-9", "version": 7, "data": {"a": 1}, "changes": {"b": 2}});
     let position = service.publish(&event).await.pop().unwrap();
-    let told = stream.next().await;
+    let received = stream.next().await;
     assert_eq!(
-        (&told.name[..], &told.id),
+        (&received.name[..], &received.id),
         ("escrow:price:updated", &position)
     );
-    let mut told = told.json();
-    let timestamp = told["timestamp"].take();
+    let mut received = received.json();
+    let timestamp = received["timestamp"].take();
     let timestamp = timestamp.as_str().expect("a time");
     assert!(
         timestamp.len() == 24 && timestamp.ends_with('Z'),
         "{timestamp}"
     );
     assert_eq!(
-        told,
+        received,
         json!({"type": "escrow:price:updated", "module": "escrows", "action": "updated",
         "recordId": "e-1", "data": {"a": 1}, "changes": {"b": 2}, "version": 7, "userId": "u-9", "timestamp": null})
     );
@@ -130,15 +138,15 @@ async fn every_field_of_an_event_is_told() {
     service
         .publish(&json!({"type": "t", "audience": {"team": "a"}, "data": null}))
         .await;
-    let told = stream.next().await.json();
-    let fields: Vec<_> = told
+    let received = stream.next().await.json();
+    let fields: Vec<_> = received
         .as_object()
         .unwrap()
         .keys()
         .map(String::as_str)
         .collect();
     assert_eq!(fields, ["action", "timestamp", "type", "userId"]);
-    assert_eq!(told["userId"], "svc");
+    assert_eq!(received["userId"], "svc");
 }
 
 #[tokio::test]

@@ -2,30 +2,27 @@
 
 mod bad;
 mod canary;
+mod changes;
 mod contended;
 mod converging;
+mod fields;
 mod followed;
 mod frugal;
-mod held;
 mod ids;
-mod kept;
 mod listed;
 mod locked;
 mod masked;
+mod open_transaction;
 mod raced;
 mod seen;
 mod stale;
-mod told;
 
-use std::sync::Arc;
-
-use porchlight::identity::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
-use crate::support::cluster::TestDatabase;
-use crate::support::wait::soon;
+use crate::support::instances::two;
+use crate::support::people::{admin, agent};
+use crate::support::sql::{run, until_counted};
 use crate::support::{Answer, Service, Token};
 
 /// Each module, and the least that one of its records needs.
@@ -36,17 +33,6 @@ const MODULES: [(&str, &str, &str); 5] = [
     ("appointments", "appointment", "title"),
     ("leads", "lead", "name"),
 ];
-
-fn agent(name: &str) -> Token {
-    Token::user(name, &["a"])
-}
-
-fn admin() -> Token {
-    Token {
-        role: Role::Admin,
-        ..agent("boss")
-    }
-}
 
 /// A request of a user.
 struct Call<'a> {
@@ -126,22 +112,6 @@ fn body(answer: &Answer, status: u16) -> Value {
     answer.json()
 }
 
-/// Two instances, and a connection that is not theirs.
-async fn two() -> ([Service; 2], PgConnection) {
-    let database = Arc::new(TestDatabase::create().await);
-    let a = Service::on(Arc::clone(&database), &[]).await;
-    let b = Service::on(Arc::clone(&database), &[]).await;
-    let sql = database.connect().await;
-    ([a, b], sql)
-}
-
-async fn run(connection: &mut PgConnection, sql: &str) {
-    let outcome = connection.execute(AssertSqlSafe(sql.to_owned())).await;
-    if let Err(error) = outcome {
-        panic!("{sql}: {error}");
-    }
-}
-
 /// An escrow called `e-1` of ann's, on team `a`, with a commission.
 async fn escrow(service: &Service) -> Value {
     let ann = agent("ann");
@@ -160,19 +130,4 @@ fn ids(page: &Value) -> Vec<&str> {
         .iter()
         .map(|record| record["id"].as_str().expect("an id"))
         .collect()
-}
-
-/// Waits until this is what the database counts.
-async fn until_counted(connection: &mut PgConnection, sql: &'static str, expected: i64) {
-    let counted = async {
-        let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
-        loop {
-            looks.tick().await;
-            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *connection);
-            if count.await.expect("a count") == expected {
-                return;
-            }
-        }
-    };
-    soon(sql, counted).await;
 }

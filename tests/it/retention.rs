@@ -1,4 +1,4 @@
-//! What is forgotten, and what those are told who come for it.
+//! What is removed from the log, and what clients with an older cursor get.
 
 use std::sync::Arc;
 
@@ -11,13 +11,10 @@ use sqlx::postgres::PgPoolOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::TestDatabase;
-use crate::support::{Message, Service, Stream, Token, eventually, for_team, number, slow};
+use crate::support::people::agent;
+use crate::support::{Message, Service, Stream, eventually, for_team, number, slow};
 
 const TEAM: &str = "/stream/team";
-
-fn token() -> Token {
-    Token::user("u", &["a"])
-}
 
 async fn pool(database: &TestDatabase) -> PgPool {
     let pool = PgPoolOptions::new().max_connections(4);
@@ -136,13 +133,13 @@ async fn the_service_does_it_by_itself() {
     publish(&service, 0, 50).await;
     let is_swept = async || (kept(&pool).await == (41, 50, 40)).then_some(());
     eventually("old events are gone", is_swept).await;
-    let told =
+    let received =
         async || (service.metric("porchlight_events_removed_total").await >= 40.0).then_some(());
-    eventually("the metric says so", told).await;
+    eventually("the metric says so", received).await;
 }
 
 #[tokio::test]
-async fn a_cursor_from_before_the_horizon_is_told_and_goes_on_from_the_head() {
+async fn a_cursor_from_before_the_horizon_is_reset_and_goes_on_from_the_head() {
     // A service that has just begun has nothing in memory.
     let database = Arc::new(TestDatabase::create().await);
     let first = Service::on(Arc::clone(&database), &[]).await;
@@ -151,19 +148,19 @@ async fn a_cursor_from_before_the_horizon_is_told_and_goes_on_from_the_head() {
     keep(&pool(&database).await, 100).await;
     let service = Service::on(database, &[]).await;
     // 200 is the horizon: the last one who has missed nothing.
-    let mut stream = service.resume(TEAM, &token(), &positions[199]).await;
+    let mut stream = service.resume(TEAM, &agent("u"), &positions[199]).await;
     let numbers: Vec<_> = stream.logged(100).await.iter().map(number).collect();
     assert!(numbers.into_iter().eq(200..300));
-    let mut stream = service.resume(TEAM, &token(), &positions[198]).await;
+    let mut stream = service.resume(TEAM, &agent("u"), &positions[198]).await;
     let reset = next_reset(&mut stream).await;
     assert_eq!(reset.json()["reason"], "expired");
     assert_eq!(reset.json()["position"], positions[299]);
     assert_eq!(reset.id, positions[299]);
     publish(&service, 300, 301).await;
     assert_eq!(number(&stream.next_logged().await), 300);
-    // All that is kept is no promise of more.
+    // `since=0` starts with the oldest event that is left.
     let path = "/stream/team?since=0";
-    let mut stream = service.stream(path, &token()).await;
+    let mut stream = service.stream(path, &agent("u")).await;
     let ready = stream.next().await;
     assert_eq!((&ready.name[..], ready.position()), ("stream:ready", 200));
     assert_eq!(number(&stream.next().await), 200);
@@ -177,7 +174,7 @@ async fn a_list_from_before_the_horizon_is_refused() {
     for (after, status) in [(&positions[198], 410), (&positions[199], 200)] {
         let path = format!("/events?scope=team&after={after}");
         let answer = service
-            .get(&path, &token())
+            .get(&path, &agent("u"))
             .send()
             .await
             .expect("an answer");
@@ -191,12 +188,14 @@ async fn a_list_from_before_the_horizon_is_refused() {
             _ => assert_eq!(answer["events"][0]["data"]["n"], 200),
         }
     }
-    let all = service.list("/events?scope=team&after=0", &token()).await;
+    let all = service
+        .list("/events?scope=team&after=0", &agent("u"))
+        .await;
     assert_eq!(all["events"][0]["data"]["n"], 200);
 }
 
 #[tokio::test]
-async fn a_stream_that_falls_behind_the_horizon_is_told_and_skips_nothing_silently() {
+async fn a_stream_that_falls_behind_the_horizon_is_reset_and_skips_nothing_silently() {
     const EVENTS: u64 = 20_000;
     let service = Service::with(&["--memory-mb=1"]).await;
     let pool = pool(&service.database).await;
@@ -209,9 +208,9 @@ async fn a_stream_that_falls_behind_the_horizon_is_told_and_skips_nothing_silent
         let events: Vec<_> = (first..first + 400).map(event).collect();
         service.publish(&json!({"events": events})).await;
     }
-    let mut stream = slow::open(service.addr, "/stream/team?since=0", &token()).await;
+    let mut stream = slow::open(service.addr, "/stream/team?since=0", &agent("u")).await;
     let mut last = stream.logged(1_000).await.pop().expect("an event");
-    // It does not read while most of what it has not got goes.
+    // It does not read while most of its events are removed.
     keep(&pool, 10).await;
     let reset = loop {
         let message = stream.next().await;
@@ -242,14 +241,18 @@ async fn cursors_of_the_original_mean_nothing_to_a_copy() {
     let copied = sqlx::query(sql).execute(&mut connection).await;
     copied.expect("a copy");
     let copy = Service::on(Arc::clone(&database), &[]).await;
-    let mut stream = copy.resume(TEAM, &token(), &positions[4]).await;
+    let mut stream = copy.resume(TEAM, &agent("u"), &positions[4]).await;
     let reset = next_reset(&mut stream).await;
     assert_eq!(reset.json()["reason"], "unknown");
     assert_eq!(reset.position(), 10);
     let (_, old) = positions[9].split_once('-').expect("an epoch");
     assert!(!reset.id.ends_with(old));
     let path = format!("/events?after={}", positions[4]);
-    let answer = copy.get(&path, &token()).send().await.expect("an answer");
+    let answer = copy
+        .get(&path, &agent("u"))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.status(), 410);
     let answer: Value = answer.json().await.expect("JSON");
     assert_eq!(answer["code"], "cursor_unknown");
@@ -258,7 +261,7 @@ async fn cursors_of_the_original_mean_nothing_to_a_copy() {
     // The copy is an original from here on.
     copy.stop().await;
     let again = Service::on(database, &[]).await;
-    let mut stream = again.resume(TEAM, &token(), &reset.id).await;
+    let mut stream = again.resume(TEAM, &agent("u"), &reset.id).await;
     assert_eq!(stream.next().await.name, "stream:ready");
     assert_eq!(number(&stream.next().await), 10);
 }

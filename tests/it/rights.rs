@@ -1,22 +1,19 @@
-//! Who notices what people do with a record, when the record goes to another team.
+//! Presence and signals at a record that goes to another team.
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::instances::two;
+use crate::support::instances::two;
+use crate::support::people::ann;
+use crate::support::requests::post;
 use crate::support::{Answer, Service, Stream, Token, eventually};
 
 /// Only hints and own commits are quicker than that.
 const NO_POLLS: &[&str] = &["--poll-ms=60000"];
 /// Answers are remembered for 15 seconds: what comes sooner came by an event.
 const REMEMBERED: Duration = Duration::from_secs(10);
-
-fn ann() -> Token {
-    Token::user("ann", &["a"])
-}
 
 fn zoe() -> Token {
     Token::user("zoe", &["z"])
@@ -33,20 +30,15 @@ async fn goes_to(service: &Service, team: &str) {
     service.publish(&event).await;
 }
 
-async fn post(service: &Service, who: &Token, path: &str, body: Value) -> Answer {
-    let request = service.client.request(Method::POST, service.url(path));
-    Answer::to(request.bearer_auth(who.signed()).json(&body)).await
-}
-
 async fn signal(service: &Service, who: &Token) -> u16 {
     let body = json!({"name": "typing", "module": "escrows", "recordId": "e-1"});
-    post(service, who, "/signals", body).await.status
+    post(service, who, "/signals", &body).await.status
 }
 
 async fn views(service: &Service, who: &Token) -> u16 {
     let record = json!({"module": "escrows", "recordId": "e-1"});
     let body = json!({"session": "s", "viewing": record});
-    let answer = post(service, who, "/presence/heartbeat", body);
+    let answer = post(service, who, "/presence/heartbeat", &body);
     answer.await.status
 }
 
@@ -99,7 +91,7 @@ async fn what_is_open_and_typed_is_shown_to_the_new_team_and_over_for_the_old_on
     goes_to(a, "a").await;
     let mut anns = a.stream("/stream", &ann()).await;
     let mut zoes = a.stream("/stream", &zoe()).await;
-    // There, nobody has a stream: hints are all that it hears.
+    // Nobody has a stream at that instance: it learns of changes by hints only.
     assert_eq!(views(b, &bob()).await, 200);
     assert_eq!(
         next_of_bob(&mut anns, "user:viewing:escrow").await["viewing"],

@@ -8,24 +8,22 @@ use serde_json::{Value, json};
 
 use crate::support::cluster::{TestDatabase, open_dir};
 use crate::support::command::{Ended, porchlight};
+use crate::support::requests::stream_at;
 use crate::support::service::SECRET;
 use crate::support::{Answer, Process, Service, Token};
 
 const MODULES: [&str; 5] = ["appointments", "clients", "escrows", "leads", "listings"];
 const TEAMS: [&str; 2] = ["team-a", "team-b"];
 const MADE: &str = "has 50 appointments, 50 clients, 50 escrows, 50 leads, 50 listings now.";
-const LEFT_ALONE: &str = "has records already: nothing was changed.";
+const LEFT_ALONE: &str = "already has records: nothing was changed.";
 
-fn agent(user: &str, team: &str) -> Token {
+fn agent_of_acme(user: &str, team: &str) -> Token {
     Token::user(user, &[team]).of("acme")
 }
 
 /// The one who is on both teams.
-fn ann() -> Token {
-    Token {
-        role: Role::Admin,
-        ..Token::user("ann", &TEAMS).of("acme")
-    }
+fn ann_of_acme() -> Token {
+    Token::user("ann", &TEAMS).of("acme").in_role(Role::Admin)
 }
 
 type Records = BTreeMap<String, Value>;
@@ -60,10 +58,10 @@ fn tokens(ended: &Ended) -> BTreeMap<&str, &str> {
 async fn there_are_fifty_of_each_and_teams_see_their_own_and_the_brokerages() {
     let service = Service::with(&["--demo"]).await;
     for module in MODULES {
-        let all = records(&service, &ann(), module).await;
+        let all = records(&service, &ann_of_acme(), module).await;
         let mut seen = BTreeSet::new();
         for (user, team) in [("bob", "team-a"), ("eve", "team-b")] {
-            let own = records(&service, &agent(user, team), module).await;
+            let own = records(&service, &agent_of_acme(user, team), module).await;
             let is_own = |record: &Value| record["teamId"].is_null() || record["teamId"] == team;
             assert!(own.values().all(is_own), "{module}: {own:?}");
             assert!(own.len() < all.len(), "{module}");
@@ -80,12 +78,12 @@ async fn there_are_fifty_of_each_and_teams_see_their_own_and_the_brokerages() {
 #[tokio::test]
 async fn what_is_private_is_there_and_its_owners_and_admins_see_it_alone() {
     let service = Service::with(&["--demo"]).await;
-    let all = records(&service, &ann(), "escrows").await;
+    let all = records(&service, &ann_of_acme(), "escrows").await;
     assert!(
         all.values()
             .all(|escrow| escrow["commission"].as_i64() > Some(1_000))
     );
-    let bobs = records(&service, &agent("bob", "team-a"), "escrows").await;
+    let bobs = records(&service, &agent_of_acme("bob", "team-a"), "escrows").await;
     for escrow in bobs.values() {
         let is_masked = escrow["commission"] == "[REDACTED]";
         assert_eq!(is_masked, escrow["ownerId"] != "bob", "{escrow}");
@@ -96,8 +94,11 @@ async fn what_is_private_is_there_and_its_owners_and_admins_see_it_alone() {
 #[tokio::test]
 async fn appointments_are_with_clients_of_the_same_team() {
     let service = Service::with(&["--demo"]).await;
-    let clients = records(&service, &ann(), "clients").await;
-    for appointment in records(&service, &ann(), "appointments").await.values() {
+    let clients = records(&service, &ann_of_acme(), "clients").await;
+    for appointment in records(&service, &ann_of_acme(), "appointments")
+        .await
+        .values()
+    {
         let client = &clients[&text(appointment, "clientId")];
         for field in ["teamId", "ownerId"] {
             assert_eq!(appointment[field], client[field], "{appointment}");
@@ -106,15 +107,15 @@ async fn appointments_are_with_clients_of_the_same_team() {
 }
 
 #[tokio::test]
-async fn what_is_made_is_told_by_who_made_it() {
+async fn example_records_are_published_by_whoever_made_them() {
     let service = Service::with(&["--demo"]).await;
-    let mut stream = service.stream("/stream?since=0", &ann()).await;
+    let mut stream = service.stream("/stream?since=0", &ann_of_acme()).await;
     for _ in 0..250 {
         let event = stream.next_logged().await.json();
         assert_eq!(event["action"], "created");
         assert_eq!(event["userId"], event["data"]["ownerId"], "{event}");
     }
-    let listed = service.list("/activity?limit=1", &ann()).await;
+    let listed = service.list("/activity?limit=1", &ann_of_acme()).await;
     let who = listed["activity"][0]["userName"].as_str().expect("a name");
     assert!(who.contains(' '), "{listed}");
 }
@@ -129,7 +130,7 @@ async fn it_is_made_once_however_often_it_is_asked_for() {
         "{first:?}"
     );
     let service = Service::on(Arc::clone(&database), &["--demo"]).await;
-    let before = records(&service, &ann(), "leads").await;
+    let before = records(&service, &ann_of_acme(), "leads").await;
     let again = seed(&database, &[]).await;
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert!(
@@ -137,7 +138,7 @@ async fn it_is_made_once_however_often_it_is_asked_for() {
         "{again:?}"
     );
     assert_eq!(tokens(&again).len(), 5);
-    assert_eq!(records(&service, &ann(), "leads").await, before);
+    assert_eq!(records(&service, &ann_of_acme(), "leads").await, before);
 }
 
 #[tokio::test]
@@ -159,7 +160,7 @@ async fn of_several_at_once_one_makes_it() {
 async fn a_broker_that_has_a_record_is_left_alone_and_others_are_not() {
     let service = Service::start().await;
     let request = service.client.post(service.url("/records/leads"));
-    let request = request.bearer_auth(agent("zoe", "elsewhere").signed());
+    let request = request.bearer_auth(agent_of_acme("zoe", "elsewhere").signed());
     let answer = Answer::to(request.json(&json!({"name": "The only one"}))).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
     let ended = seed(&service.database, &[]).await;
@@ -167,14 +168,23 @@ async fn a_broker_that_has_a_record_is_left_alone_and_others_are_not() {
         ended.stdout.starts_with(&format!("acme {LEFT_ALONE}\n")),
         "{ended:?}"
     );
-    assert!(records(&service, &ann(), "clients").await.is_empty());
+    assert!(
+        records(&service, &ann_of_acme(), "clients")
+            .await
+            .is_empty()
+    );
     let ended = seed(&service.database, &["--broker=b-2"]).await;
     assert!(
         ended.stdout.starts_with(&format!("b-2 {MADE}\n")),
         "{ended:?}"
     );
-    assert_eq!(records(&service, &ann().of("b-2"), "leads").await.len(), 50);
-    assert!(records(&service, &ann(), "leads").await.is_empty());
+    assert_eq!(
+        records(&service, &ann_of_acme().of("b-2"), "leads")
+            .await
+            .len(),
+        50
+    );
+    assert!(records(&service, &ann_of_acme(), "leads").await.is_empty());
 }
 
 #[tokio::test]
@@ -188,7 +198,7 @@ async fn other_modules_have_those_records_that_are_kept_here() {
     for (modules, said) in [
         (
             boats,
-            "None of the modules has its records here: nothing was made.",
+            "No module has its records here: nothing was created.",
         ),
         (&leads, "acme has 50 leads now."),
     ] {
@@ -239,14 +249,9 @@ async fn a_database_of_its_own_is_filled_whether_a_service_runs_on_it_or_not() {
     let process = Process::start("127.0.0.1:0", &variables).await;
     let ended = porchlight(&["seed", "--broker=b-2"], &variables).await;
     assert!(ended.stdout.contains(MADE), "{ended:?}");
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client");
     for broker in ["acme", "b-2"] {
         let url = process.url("/stream?since=0");
-        let request = client.get(url).bearer_auth(ann().of(broker).signed());
-        let mut stream = crate::support::Stream::open(request).await;
+        let mut stream = stream_at(&url, &ann_of_acme().of(broker), true).await;
         for _ in 0..250 {
             assert_eq!(stream.next_logged().await.json()["action"], "created");
         }

@@ -1,5 +1,5 @@
-//! Signals: whoever is looking sees at once that somebody types, and a moment later that
-//! nobody does; and nothing of it is ever kept.
+//! Signals: viewers see at once that somebody types, and a moment later that
+//! nobody does. Nothing of it is stored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +9,18 @@ use sqlx::Row;
 use tokio::time::Instant;
 
 use crate::support::cluster::TestDatabase;
+use crate::support::instances::two;
 use crate::support::{Answer, Message, Process, Service, Stream, Token, for_team};
 
 const QUIET: &[&str] = &["--poll-ms=60000", "--streams-per-user=20"];
 
-async fn two() -> [Service; 2] {
-    crate::instances::two(QUIET).await
-}
-
-async fn post(service: &Service, token: &Token, body: &Value) -> Answer {
+async fn post_signal(service: &Service, token: &Token, body: &Value) -> Answer {
     let request = service.client.post(service.url("/signals"));
     Answer::to(request.bearer_auth(token.signed()).json(body)).await
 }
 
 async fn signal(service: &Service, token: &Token, body: &Value) {
-    let answer = post(service, token, body).await;
+    let answer = post_signal(service, token, body).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
     let is_stop = body["name"].as_str().unwrap().starts_with("stopped_");
     let ends_in_ms = if is_stop { 0 } else { 6_000 };
@@ -38,7 +35,7 @@ fn on_team(name: &str, team: &str) -> Value {
     json!({"name": name, "team": team})
 }
 
-/// An event that tells team `a` of the record, which is theirs from now on.
+/// An event that makes the record team `a`'s.
 fn of_team_a() -> Value {
     json!({"type": "escrow:created", "audience": {"team": "a"}, "module": "escrows",
         "recordId": "e-1", "data": {}})
@@ -50,7 +47,7 @@ async fn opened(service: &Service, path: &str, token: &Token) -> Stream {
     stream
 }
 
-/// Whether it tells that somebody types or does not, and not who is here.
+/// Whether it says that somebody types or does not, and not who is here.
 fn is_signal(message: &Message) -> bool {
     message.is_state() && message.data.contains("typing")
 }
@@ -64,7 +61,7 @@ async fn next_signal(stream: &mut Stream) -> Value {
     }
 }
 
-/// The next event of the log comes, and nothing was signalled before it.
+/// The next event is one of the log: no signal came before it.
 async fn assert_no_state_before_a_log_event(stream: &mut Stream) {
     loop {
         let message = stream.next_of_all().await;
@@ -89,7 +86,7 @@ async fn assert_nothing_is_kept(service: &Service, events: i64) {
 
 #[tokio::test]
 async fn whoever_may_see_the_record_sees_who_types_at_any_instance_and_nobody_else_does() {
-    let instances = two().await;
+    let instances = two(QUIET).await;
     instances[0].publish(&of_team_a()).await;
     let [me, mate] = [Token::user("u", &["a"]), Token::user("v", &["a", "c"])];
     let [other, stranger] = [Token::user("w", &["z"]), Token::user("v", &["a"]).of("c")];
@@ -110,16 +107,19 @@ async fn whoever_may_see_the_record_sees_who_types_at_any_instance_and_nobody_el
     }
     signal(&instances[0], &me, &on_record("typing")).await;
     for stream in &mut see {
-        let told = stream.next_state("user:typing").await;
-        assert_eq!(told["type"], "user:typing");
-        assert_eq!(told["action"], "typing");
+        let received = stream.next_state("user:typing").await;
+        assert_eq!(received["type"], "user:typing");
+        assert_eq!(received["action"], "typing");
         assert_eq!(
-            (&told["module"], &told["recordId"]),
+            (&received["module"], &received["recordId"]),
             (&json!("escrows"), &json!("e-1"))
         );
-        assert_eq!(told["userId"], "u");
-        assert!(told["timestamp"].is_string());
-        assert_eq!(told["data"], json!({"session": "tab-1", "endsInMs": 6_000}));
+        assert_eq!(received["userId"], "u");
+        assert!(received["timestamp"].is_string());
+        assert_eq!(
+            received["data"],
+            json!({"session": "tab-1", "endsInMs": 6_000})
+        );
     }
     assert_nothing_is_kept(&instances[0], 1).await;
     for team in ["z", "c"] {
@@ -139,8 +139,8 @@ async fn whoever_may_see_the_record_sees_who_types_at_any_instance_and_nobody_el
 }
 
 #[tokio::test]
-async fn a_record_that_nobody_was_told_of_is_the_whole_brokers() {
-    let instances = two().await;
+async fn a_record_without_events_belongs_to_the_whole_brokerage() {
+    let instances = two(QUIET).await;
     let me = Token::user("u", &["a"]);
     let mut streams = [
         opened(&instances[1], "/stream", &Token::user("w", &["z"])).await,
@@ -152,10 +152,13 @@ async fn a_record_that_nobody_was_told_of_is_the_whole_brokers() {
     signal(&instances[0], &me, &on_record("stopped_typing")).await;
     for stream in &mut streams {
         stream.next_state("user:typing").await;
-        let told = stream.next_state("user:stopped_typing").await;
-        assert_eq!(told["data"], json!({"session": "tab-1", "reason": "said"}));
+        let received = stream.next_state("user:stopped_typing").await;
         assert_eq!(
-            (&told["recordId"], &told["userId"]),
+            received["data"],
+            json!({"session": "tab-1", "reason": "said"})
+        );
+        assert_eq!(
+            (&received["recordId"], &received["userId"]),
             (&json!("e-1"), &json!("u"))
         );
     }
@@ -163,7 +166,7 @@ async fn a_record_that_nobody_was_told_of_is_the_whole_brokers() {
 
 #[tokio::test]
 async fn a_team_sees_who_types_to_it_and_another_does_not() {
-    let instances = two().await;
+    let instances = two(QUIET).await;
     let me = Token::user("u", &["a", "c"]);
     let mut mates = Vec::new();
     let mut others = Vec::new();
@@ -175,10 +178,10 @@ async fn a_team_sees_who_types_to_it_and_another_does_not() {
     }
     signal(&instances[1], &me, &on_team("typing", "a")).await;
     for stream in &mut mates {
-        let told = stream.next_state("user:typing").await;
-        assert_eq!(told["data"], json!({"team": "a", "endsInMs": 6_000}));
+        let received = stream.next_state("user:typing").await;
+        assert_eq!(received["data"], json!({"team": "a", "endsInMs": 6_000}));
         assert_eq!(
-            (&told["userId"], &told["module"]),
+            (&received["userId"], &received["module"]),
             (&json!("u"), &Value::Null)
         );
     }
@@ -190,7 +193,7 @@ async fn a_team_sees_who_types_to_it_and_another_does_not() {
 
 #[tokio::test]
 async fn it_ends_by_itself_six_seconds_after_the_last_renewal_at_every_instance() {
-    let instances = two().await;
+    let instances = two(QUIET).await;
     let (me, mate) = (Token::user("u", &["a"]), Token::user("v", &["a"]));
     let mut streams = Vec::new();
     for instance in &instances {
@@ -200,7 +203,7 @@ async fn it_ends_by_itself_six_seconds_after_the_last_renewal_at_every_instance(
     for stream in &mut streams {
         stream.next_state("user:typing").await;
     }
-    // A renewal, said to the other instance, a good while later.
+    // A renewal, at the other instance, a good while later.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let renewed_at = Instant::now();
     signal(&instances[1], &me, &on_team("typing", "a")).await;
@@ -216,14 +219,14 @@ async fn it_ends_by_itself_six_seconds_after_the_last_renewal_at_every_instance(
 }
 
 #[tokio::test]
-async fn a_stop_is_told_at_once_and_no_second_one_comes() {
-    let instances = two().await;
+async fn a_stop_is_sent_at_once_and_only_once() {
+    let instances = two(QUIET).await;
     let (me, mate) = (Token::user("u", &["a"]), Token::user("v", &["a"]));
     let mut streams = Vec::new();
     for instance in &instances {
         streams.push(opened(instance, "/stream/team", &mate).await);
     }
-    // Nothing goes on yet: nothing to be told.
+    // Nothing is active yet, so nothing is sent.
     signal(&instances[0], &me, &on_team("stopped_typing", "a")).await;
     signal(&instances[0], &me, &on_team("typing", "a")).await;
     for stream in &mut streams {
@@ -233,8 +236,8 @@ async fn a_stop_is_told_at_once_and_no_second_one_comes() {
     signal(&instances[1], &me, &on_team("stopped_typing", "a")).await;
     signal(&instances[0], &me, &on_team("stopped_typing", "a")).await;
     for stream in &mut streams {
-        let told = next_signal(stream).await;
-        assert_eq!(told["data"], json!({"team": "a", "reason": "said"}));
+        let received = next_signal(stream).await;
+        assert_eq!(received["data"], json!({"team": "a", "reason": "said"}));
     }
     assert!(stopped_at.elapsed() < Duration::from_secs(3));
     // Beyond the time at which it would have ended by itself.
@@ -246,8 +249,8 @@ async fn a_stop_is_told_at_once_and_no_second_one_comes() {
 }
 
 #[tokio::test]
-async fn many_at_once_are_told_once_a_second_and_leave_no_trace_in_the_log() {
-    let instances = two().await;
+async fn many_signals_at_once_are_sent_once_a_second_and_leave_no_trace_in_the_log() {
+    let instances = two(QUIET).await;
     let (me, mate) = (Token::user("u", &["a"]), Token::user("v", &["a"]));
     instances[0].publish(&of_team_a()).await;
     let mut streams = Vec::new();
@@ -263,19 +266,19 @@ async fn many_at_once_are_told_once_a_second_and_leave_no_trace_in_the_log() {
     let took = began.elapsed();
     signal(&instances[0], &me, &on_team("typing", "a")).await;
     for stream in &mut streams {
-        let (mut told, mut last) = (0, Value::Null);
+        let (mut received, mut last) = (0, Value::Null);
         loop {
             let state = next_signal(stream).await;
             if state["type"] == "user:stopped_typing" && state["recordId"] == "e-1" {
                 break;
             }
             if state["recordId"] == "e-1" {
-                told += 1;
+                received += 1;
                 last = state["data"]["session"].clone();
             }
         }
         let most = 2 + u64::try_from(took.as_millis()).unwrap() / 1_000;
-        assert!((2..=most).contains(&told), "{told} in {took:?}");
+        assert!((2..=most).contains(&received), "{received} in {took:?}");
         assert_eq!(last, "tab-19");
     }
     assert_nothing_is_kept(&instances[0], 1).await;
@@ -284,7 +287,7 @@ async fn many_at_once_are_told_once_a_second_and_leave_no_trace_in_the_log() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_by_name_and_told_to_nobody() {
+async fn an_invalid_signal_is_refused_with_its_field_and_sent_to_nobody() {
     let service = Service::with(&["--signals=typing,on-call"]).await;
     let foreign = json!({"type": "escrow:created", "audience": {"team": "z"},
         "module": "escrows", "recordId": "e-z"});
@@ -390,11 +393,11 @@ async fn what_makes_no_sense_is_refused_by_name_and_told_to_nobody() {
             Some("team"),
         ),
     ] {
-        let answer = post(&service, &me, &body).await;
+        let answer = post_signal(&service, &me, &body).await;
         let named = answer.refused(status, code, &body.to_string());
         assert_eq!(named.as_deref(), field, "{body}: {}", answer.text);
     }
-    let words = post(&service, &me, &on_team("x", "a")).await;
+    let words = post_signal(&service, &me, &on_team("x", "a")).await;
     for word in ["typing", "stopped_typing", "on-call", "stopped_on-call"] {
         assert!(words.text.contains(word), "{}", words.text);
     }
@@ -427,7 +430,7 @@ async fn one_user_has_so_many_signals_and_room_again_when_some_are_over() {
     for team in &names[..MOST] {
         signal(&service, &me, &on_team("typing", team)).await;
     }
-    let answer = post(&service, &me, &on_team("typing", names[MOST])).await;
+    let answer = post_signal(&service, &me, &on_team("typing", names[MOST])).await;
     assert_eq!(
         answer.refused(429, "too_many_signals", "one too many"),
         None
@@ -437,7 +440,7 @@ async fn one_user_has_so_many_signals_and_room_again_when_some_are_over() {
     signal(&service, &mate, &on_team("typing", names[MOST])).await;
     signal(&service, &me, &on_team("stopped_typing", "t0")).await;
     crate::support::eventually("there is room again", async || {
-        let answer = post(&service, &me, &on_team("typing", names[MOST])).await;
+        let answer = post_signal(&service, &me, &on_team("typing", names[MOST])).await;
         (answer.status == 202).then_some(())
     })
     .await;
@@ -458,8 +461,8 @@ async fn an_instance_that_dies_leaves_nobody_typing() {
     assert_eq!(answer.status, 202, "{}", answer.text);
     stream.next_state("user:typing").await;
     process.kill();
-    let told = stream.next_state("user:stopped_typing").await;
-    assert_eq!(told["data"], json!({"team": "a", "reason": "ended"}));
+    let received = stream.next_state("user:stopped_typing").await;
+    assert_eq!(received["data"], json!({"team": "a", "reason": "ended"}));
     let after = began.elapsed();
     assert!(
         after >= Duration::from_millis(5_500) && after < Duration::from_secs(9),

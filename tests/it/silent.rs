@@ -1,5 +1,5 @@
 //! Connections to the database that fall silent: they take data and never answer, while new
-//! ones work. So it is after a failover by DNS, or when a router has forgotten a connection.
+//! ones work. That happens after a failover by DNS, or when a router has forgotten a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::TestDatabase;
-use crate::support::ledger::{self, Books};
+use crate::support::ledger::{self, Ledger};
 use crate::support::returning::END;
 use crate::support::{Proxy, Publisher, Returning, Service, Token, eventually, for_team, number};
 
@@ -32,7 +32,7 @@ struct Scene {
     service: Service,
     proxy: Proxy,
     readers: JoinSet<Returning>,
-    publishers: JoinSet<Books>,
+    publishers: JoinSet<Ledger>,
     acknowledged: watch::Sender<usize>,
     enough: CancellationToken,
 }
@@ -76,7 +76,7 @@ impl Scene {
             let (acknowledged, enough) = (self.acknowledged.clone(), self.enough.clone());
             let client = Publisher::new(&self.service.url(""));
             self.publishers.spawn(async move {
-                let mut books = Books::default();
+                let mut acknowledgements = Ledger::default();
                 for n in (publisher..).step_by(PUBLISHERS) {
                     let n = u32::try_from(n).expect("a small number");
                     if enough.is_cancelled() {
@@ -85,10 +85,10 @@ impl Scene {
                     let positions = client
                         .insist(&format!("k{n}"), &for_team("a", n.into()))
                         .await;
-                    books.acknowledge(&positions, &[n.into()]);
+                    acknowledgements.acknowledge(&positions, &[n.into()]);
                     acknowledged.send_modify(|n| *n += 1);
                 }
-                books
+                acknowledgements
             });
         }
     }
@@ -132,17 +132,17 @@ impl Scene {
     /// Ends publishing, and checks that everybody has everything once and in order.
     async fn finish(self) -> Vec<Returning> {
         self.enough.cancel();
-        let mut books = Books::default();
+        let mut acknowledgements = Ledger::default();
         for part in self.publishers.join_all().await {
-            books.add(part);
+            acknowledgements.add(part);
         }
         let end = json!({"type": END, "audience": {"team": "a"}, "data": {"n": LAST}});
         let publisher = Publisher::new(&self.service.url(""));
-        books.acknowledge(&publisher.insist("end", &end).await, &[LAST]);
-        books.sure.push(PROBE);
+        acknowledgements.acknowledge(&publisher.insist("end", &end).await, &[LAST]);
+        acknowledgements.sure.push(PROBE);
         let readers = self.readers.join_all().await;
         let log = ledger::log(&mut self.service.database.connect().await).await;
-        ledger::check_log(&log, &books);
+        ledger::check_log(&log, &acknowledgements);
         for reader in &readers {
             ledger::check_seen(&log, reader);
         }
@@ -159,14 +159,14 @@ async fn an_instance_recovers_from_silent_connections_and_loses_nothing() {
     assert!(stale["staleSince"].is_string(), "{stale}");
     scene.wait_for_more().await;
     for reader in scene.finish().await {
-        let told = |reason: &String| reason == "unavailable";
-        assert!(reader.closed.iter().all(told), "{:?}", reader.closed);
+        let received = |reason: &String| reason == "unavailable";
+        assert!(reader.closed.iter().all(received), "{:?}", reader.closed);
         assert_eq!(reader.opened, 1 + reader.closed.len());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_are_told_when_their_instance_has_lost_its_database_and_miss_nothing() {
+async fn streams_learn_that_their_instance_has_lost_its_database_and_miss_nothing() {
     let scene = Scene::with(&["--unavailable-seconds=1", "--poll-ms=200"]).await;
     scene.proxy.silence();
     let service = &scene.service;
@@ -175,14 +175,14 @@ async fn streams_are_told_when_their_instance_has_lost_its_database_and_miss_not
         let status = answer.await.expect("an answer").status();
         (status == 503 && service.metric("porchlight_streams_open").await == 0.0).then_some(())
     };
-    let told = async {
-        eventually("all streams are told", is_told).await;
-        // A newcomer is told the same, and when to come back.
+    let received = async {
+        eventually("all streams have ended with the reason", is_told).await;
+        // A new client gets the same answer, and when to come back.
         let mut newcomer = service.stream("/stream/team", &newcomer()).await;
         let closing = newcomer.next().await.json();
         (newcomer.status, newcomer.retry_ms, closing)
     };
-    let ((status, retry_ms, closing), recovery) = tokio::join!(told, scene.recovery());
+    let ((status, retry_ms, closing), recovery) = tokio::join!(received, scene.recovery());
     assert_eq!(status, 200);
     assert_eq!(closing["reason"], "unavailable");
     assert_eq!(retry_ms, closing["retryMs"].as_u64());
@@ -237,10 +237,10 @@ async fn requests_give_silent_connections_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_instances_are_heard_again() {
+async fn notices_of_other_instances_arrive_again() {
     let database = Arc::new(TestDatabase::create().await);
     let proxy = Proxy::before(&database).await;
-    // Without a poll, so that only what is heard arrives in time.
+    // Without a poll, so that only what came by a notice arrives in time.
     let flags = ["--poll-ms=60000"];
     let cut_off = Service::through(Arc::clone(&database), proxy.url(), &flags).await;
     let other = Service::on(database, &flags).await;
@@ -248,22 +248,22 @@ async fn other_instances_are_heard_again() {
     stream.next_state("locks:snapshot").await;
     proxy.silence();
     let began = Instant::now();
-    let heard = CancellationToken::new();
+    let seen_change = CancellationToken::new();
     let typing = async {
         let who = Token::user("typist", &["a"]);
         let body = json!({"name": "typing", "team": "a"});
-        while !heard.is_cancelled() {
+        while !seen_change.is_cancelled() {
             let url = other.url("/signals");
             let post = other.client.post(url).bearer_auth(who.signed());
             post.json(&body).send().await.expect("an answer");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
-    let hearing = async {
+    let receiving = async {
         stream.next_state("user:typing").await;
-        heard.cancel();
+        seen_change.cancel();
     };
-    tokio::join!(typing, hearing);
+    tokio::join!(typing, receiving);
     assert!(began.elapsed() < RECOVERED_WITHIN, "{:?}", began.elapsed());
     other.publish(&for_team("a", 5)).await;
     assert_eq!(number(&stream.next_logged().await), 5);

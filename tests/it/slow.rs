@@ -9,7 +9,7 @@ use crate::support::service::metric;
 use crate::support::{Message, Process, Publisher, Stream, Token, eventually, slow};
 
 const READERS: u32 = 200;
-/// About twice of what the system takes off the server's hands for a socket that is not read.
+/// About twice of what the system buffers for a socket that is not read.
 const EVENTS: u32 = 10_000;
 const BATCH: u32 = 250;
 /// What a reader's backlog may cost in the server: its buffers, and nothing that grows.

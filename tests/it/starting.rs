@@ -1,4 +1,5 @@
-//! Starting: what cannot work is refused in words, and together is no harder than alone.
+//! Starting: settings that cannot work are refused with an explanation, and many instances may
+//! start together.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use serde_json::json;
 
 use crate::support::cluster::{TestDatabase, open_dir};
 use crate::support::command::porchlight;
+use crate::support::requests::client;
 use crate::support::service::SECRET;
 use crate::support::{Answer, Process, Service, Token};
 
@@ -109,14 +111,14 @@ async fn a_bad_setting_is_refused_at_start_and_named_with_the_reason() {
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_refused_at_start_in_words() {
+async fn settings_that_cannot_work_are_refused_at_start_with_an_explanation() {
     let dir = open_dir();
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let (rubbish, data) = (file("rubbish", "rubbish"), file("data", ""));
+    let (invalid, data) = (file("rubbish", "rubbish"), file("data", ""));
     let (anywhere, nowhere) = (
         ("PORCHLIGHT_ADDR", "0.0.0.0:0"),
         ("DATABASE_URL", "postgres://x@127.0.0.1:1/x"),
@@ -134,11 +136,11 @@ async fn what_cannot_work_is_refused_at_start_in_words() {
             &["JWT_SECRET", "JWT_PUBLIC_KEY_FILE"],
         ),
         (
-            vec![("JWT_PUBLIC_KEY_FILE", &rubbish), nowhere],
+            vec![("JWT_PUBLIC_KEY_FILE", &invalid), nowhere],
             &["JWT_PUBLIC_KEY_FILE", "rubbish"],
         ),
         (
-            vec![("JWT_JWKS_FILE", &rubbish), nowhere],
+            vec![("JWT_JWKS_FILE", &invalid), nowhere],
             &["JWT_JWKS_FILE", "rubbish"],
         ),
         (
@@ -199,7 +201,7 @@ async fn services_that_start_together_on_an_empty_database_all_come_up() {
         let variables = [("DATABASE_URL", url.as_str())];
         let starting = (0..4).map(|_| Process::start("127.0.0.1:0", &variables));
         let processes = futures_util::future::join_all(starting).await;
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = client(true);
         for process in &processes {
             let ready = client.get(process.url("/health/ready"));
             assert_eq!(Answer::to(ready).await.status, 200);

@@ -1,4 +1,5 @@
-//! How the service stops: every stream is told, nothing acknowledged is lost, nobody waits.
+//! How the service stops: every stream ends with a reason, nothing acknowledged is lost, nobody
+//! waits.
 
 use std::time::Duration;
 
@@ -8,21 +9,22 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::cluster::TestDatabase;
-use crate::support::ends::{last_words, stream_at, user};
-use crate::support::ledger::{self, Books};
+use crate::support::ends::{last_words, user};
+use crate::support::ledger::{self, Ledger};
+use crate::support::requests::{client, stream_at};
 use crate::support::{Process, Publisher, Service, Stream, eventually, for_team, slow};
 
-/// What a process is given to stop in.
+/// The time in which a process must stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_is_told_to_every_stream_and_loses_no_acknowledged_event() {
+async fn a_stop_is_announced_on_every_stream_and_loses_no_acknowledged_event() {
     let database = TestDatabase::create().await;
     let url = database.url();
     let mut process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url)]).await;
     let base = process.url("");
     let mut streams = Vec::new();
     for i in 0..30 {
-        let mut stream = stream_at(&base, "/stream/team", &user(i)).await;
+        let mut stream = stream_at(&format!("{base}/stream/team"), &user(i), true).await;
         stream.next().await;
         streams.push(stream);
     }
@@ -32,7 +34,10 @@ async fn a_stop_is_told_to_every_stream_and_loses_no_acknowledged_event() {
     }
     let secret = user(0).signed();
     let path = format!("/stream?access_token={secret}");
-    stream_at(&base, &path, &user(0)).await.next().await;
+    stream_at(&format!("{base}{path}"), &user(0), true)
+        .await
+        .next()
+        .await;
     streams[0].logged(200).await;
     let stopping_at = Instant::now();
     process.signal(Signal::SIGTERM);
@@ -53,34 +58,34 @@ async fn a_stop_is_told_to_every_stream_and_loses_no_acknowledged_event() {
         most.zip(least)
             .is_some_and(|(most, least)| most - least > 1_500)
     );
-    let mut books = Books::default();
+    let mut acknowledgements = Ledger::default();
     let published = publishing.join_all().await;
     for part in published {
-        books.add(part);
+        acknowledgements.add(part);
     }
     let log = ledger::log(&mut database.connect().await).await;
-    ledger::check_log(&log, &books);
+    ledger::check_log(&log, &acknowledgements);
 }
 
 /// Publishes one by one until there is no acknowledgement.
-async fn publish_until_refused(publisher: Publisher, from: i64) -> Books {
-    let mut books = Books::default();
+async fn publish_until_refused(publisher: Publisher, from: i64) -> Ledger {
+    let mut acknowledgements = Ledger::default();
     for n in from.. {
         let event = for_team("a", u64::try_from(n).expect("a number"));
         let Some(positions) = publisher.once(&event).await else {
-            books.unsure.push(n);
+            acknowledgements.unsure.push(n);
             break;
         };
-        books.acknowledge(&positions, &[n]);
+        acknowledgements.acknowledge(&positions, &[n]);
     }
-    books
+    acknowledgements
 }
 
-/// A process that cannot stop at once: somebody does not read what it still has to say.
+/// A process that cannot stop at once: a client does not read what is still to be sent.
 async fn held_up(url: &str) -> (Process, Stream, Stream) {
     let process = Process::start("127.0.0.1:0", &[("DATABASE_URL", url)]).await;
     let (base, token) = (process.url(""), user(0));
-    let mut reading = stream_at(&base, "/stream/team", &token).await;
+    let mut reading = stream_at(&format!("{base}/stream/team"), &token, true).await;
     let stopped = slow::open(process.addr, "/stream/team", &token).await;
     let publisher = Publisher::new(&base);
     let padding = "x".repeat(20_000);
@@ -98,8 +103,7 @@ async fn held_up(url: &str) -> (Process, Stream, Stream) {
 async fn a_stop_does_not_wait_for_readers_who_do_not_read() {
     let database = TestDatabase::create().await;
     let (mut process, mut reading, _stopped) = held_up(&database.url()).await;
-    let client = reqwest::Client::builder().no_proxy().build();
-    let client = client.expect("a client");
+    let client = client(true);
     let ready = async || {
         let answer = client.get(process.url("/health/ready")).send().await;
         answer.ok().map(|answer| answer.status().as_u16())
@@ -111,7 +115,7 @@ async fn a_stop_does_not_wait_for_readers_who_do_not_read() {
     // Over the connection that it has, or not at all.
     let is_unready = async || (ready().await != Some(200)).then_some(());
     eventually("it is not ready any more", is_unready).await;
-    // Whoever comes now is refused, and does not wait for an answer that never comes.
+    // A new request is refused, and does not wait for ever.
     let is_shut = async || {
         TcpStream::connect(process.addr)
             .await

@@ -1,26 +1,32 @@
-//! What every test stands on: the real service on a real socket, a database of its own,
+//! What all tests use: the real service on a real socket, a database of its own,
 //! and clients that know nothing of the service's code.
 
 pub mod answer;
 pub mod appending;
 pub mod chance;
+pub mod child;
 pub mod cluster;
 pub mod command;
 pub mod ends;
 pub mod forge;
+pub mod instances;
 pub mod ledger;
 pub mod length;
 pub mod openapi;
 pub mod own;
+pub mod people;
 pub mod process;
 pub mod proxy;
 pub mod psql;
 pub mod publisher;
 pub mod raw;
+pub mod requests;
 pub mod returning;
 pub mod service;
 pub mod slow;
+pub mod sql;
 pub mod sse;
+pub mod tasks;
 pub mod wait;
 pub mod worker;
 
@@ -47,4 +53,17 @@ pub fn number(message: &Message) -> u64 {
     message.json()["data"]["n"]
         .as_u64()
         .expect("a numbered event")
+}
+
+/// The numbers of events made by [`for_team`].
+pub fn numbers(messages: &[Message]) -> Vec<u64> {
+    messages.iter().map(number).collect()
+}
+
+/// The same of a page of `GET /events`.
+pub fn numbers_on(page: &Value) -> Vec<u64> {
+    let events = page["events"].as_array().expect("events").iter();
+    events
+        .map(|event| event["data"]["n"].as_u64().expect("a numbered event"))
+        .collect()
 }

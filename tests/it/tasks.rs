@@ -1,21 +1,22 @@
-//! Tasks: asked for by users, done by workers, told to whoever may know.
+//! Tasks: created by users, done by workers, published to those that may know.
 
 mod children;
+mod invalid_input;
 mod isolation;
 mod losing;
 mod model;
 mod output;
 mod output_streams;
 mod progress;
-mod rubbish;
 mod turns;
 mod waiting;
 
-use porchlight::identity::Role;
-use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Executor;
 
+use crate::support::instances::two;
+use crate::support::people::{admin, ann, worker};
+use crate::support::requests::post;
 use crate::support::{Answer, Service, Stream, Token};
 
 /// Short times, so that ends come soon.
@@ -26,34 +27,7 @@ const QUICK: &[&str] = &[
     "--task-backoff-ms=100",
 ];
 
-async fn two() -> [Service; 2] {
-    crate::instances::two(QUICK).await
-}
-
-fn ann() -> Token {
-    Token::user("ann", &["a"])
-}
-
-fn worker(name: &str) -> Token {
-    Token {
-        role: Role::Worker,
-        ..Token::user(name, &[])
-    }
-}
-
-fn admin() -> Token {
-    Token {
-        role: Role::Admin,
-        ..Token::user("boss", &[])
-    }
-}
-
-async fn post(service: &Service, who: &Token, path: &str, body: &Value) -> Answer {
-    let request = service.client.request(Method::POST, service.url(path));
-    Answer::to(request.bearer_auth(who.signed()).json(body)).await
-}
-
-/// A task that was asked for, as it was answered.
+/// Creates a task, and gives the answer.
 async fn create(service: &Service, who: &Token, body: Value) -> Value {
     let made = post(service, who, "/tasks", &body).await;
     assert_eq!(made.status, 201, "{}", made.text);
@@ -82,8 +56,8 @@ async fn claim(service: &Service, who: &Token) -> (String, i64) {
     )
 }
 
-/// What a worker says of its task.
-async fn say(service: &Service, (who, task): (&Token, &str), what: &str, body: Value) -> Answer {
+/// A worker's request about its task.
+async fn say(service: &Service, who: &Token, task: &str, what: &str, body: Value) -> Answer {
     post(service, who, &format!("/tasks/{task}/{what}"), &body).await
 }
 
@@ -91,8 +65,8 @@ async fn get(service: &Service, who: &Token, task: &str) -> Value {
     service.list(&format!("/tasks/{task}"), who).await
 }
 
-/// The next event of a task that is none of progress, in short.
-async fn told(stream: &mut Stream) -> String {
+/// The name of the next event of a task, without progress.
+async fn next_event(stream: &mut Stream) -> String {
     loop {
         let message = stream.next_logged().await;
         if message.name != "ai:task:progress" {
@@ -103,7 +77,7 @@ async fn told(stream: &mut Stream) -> String {
 
 #[tokio::test]
 async fn a_task_goes_from_its_user_to_a_worker_and_back() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let mut user = b.stream("/stream/user?types=ai:*", &ann).await;
     let mut team = a.stream("/stream/team", &Token::user("bob", &["a"])).await;
@@ -139,7 +113,7 @@ async fn a_task_goes_from_its_user_to_a_worker_and_back() {
     assert_eq!(none.status, 204, "nobody else gets it");
     let report = json!({"fence": 1, "percent": 40, "step": 2, "steps": 5,
         "message": "Creating escrow 2 of 5", "partial": {"found": 3}});
-    let answer = say(a, (&wes, &id), "progress", report).await;
+    let answer = say(a, &wes, &id, "progress", report).await;
     assert_eq!(
         (answer.status, &answer.json()["cancel"]),
         (200, &json!(false))
@@ -147,7 +121,8 @@ async fn a_task_goes_from_its_user_to_a_worker_and_back() {
     let result = json!({"imported": 5});
     let done = say(
         b,
-        (&wes, &id),
+        &wes,
+        &id,
         "complete",
         json!({"fence": 1, "result": result}),
     )
@@ -191,7 +166,7 @@ async fn a_task_goes_from_its_user_to_a_worker_and_back() {
 
 #[tokio::test]
 async fn a_cancel_reaches_the_worker_at_once_and_with_its_next_report() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let mut user = a.stream("/stream/user?types=ai:*", &ann).await;
     let mut workers = b
@@ -210,22 +185,23 @@ async fn a_cancel_reaches_the_worker_at_once_and_with_its_next_report() {
             "{}",
             cancelled.text
         );
-        let heard = workers.next_logged().await;
+        let seen_change = workers.next_logged().await;
         latencies.push(asked.elapsed());
         let expected = json!({"taskId": id, "taskType": "import", "fence": fence});
-        assert_eq!(heard.json()["data"], expected);
+        assert_eq!(seen_change.json()["data"], expected);
         let again = post(b, &ann, &format!("/tasks/{id}/cancel"), &json!({})).await;
         assert_eq!(
             (again.status, &again.json()["state"]),
             (200, &json!("cancelling"))
         );
-        let answer = say(a, (&wes, &id), "progress", json!({"fence": fence})).await;
+        let answer = say(a, &wes, &id, "progress", json!({"fence": fence})).await;
         assert_eq!(answer.json()["cancel"], true, "{}", answer.text);
-        let stopped = say(b, (&wes, &id), "cancelled", json!({"fence": fence})).await;
+        let stopped = say(b, &wes, &id, "cancelled", json!({"fence": fence})).await;
         assert_eq!(stopped.json()["state"], "cancelled", "{}", stopped.text);
         let late = say(
             a,
-            (&wes, &id),
+            &wes,
+            &id,
             "progress",
             json!({"fence": fence, "percent": 99}),
         )
@@ -233,13 +209,13 @@ async fn a_cancel_reaches_the_worker_at_once_and_with_its_next_report() {
         late.refused(409, "lease_lost", "a report after the end");
         assert_eq!(late.json()["reason"], "cancelled");
         for expected in ["queued", "started", "cancelling", "cancelled"] {
-            assert_eq!(told(&mut user).await, expected);
+            assert_eq!(next_event(&mut user).await, expected);
         }
     }
     let ended = a
         .list("/events?scope=user&types=ai:task:cancelled", &ann)
         .await;
-    // Whoever wanted it has ended it, and not the worker that obeyed.
+    // The event names the user that cancelled, not the worker.
     assert_eq!(ended["events"][0]["userId"], "ann", "{ended}");
     latencies.sort();
     let median = latencies[latencies.len() / 2];
@@ -248,7 +224,7 @@ async fn a_cancel_reaches_the_worker_at_once_and_with_its_next_report() {
 
 #[tokio::test]
 async fn what_was_cancelled_while_it_was_completed_has_completed() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let id = task(a, &ann).await;
     let (_, fence) = claim(b, &wes).await;
@@ -257,7 +233,7 @@ async fn what_was_cancelled_while_it_was_completed_has_completed() {
         post(a, &ann, &path, &json!({})).await.json()["state"],
         "cancelling"
     );
-    let done = say(b, (&wes, &id), "complete", json!({"fence": fence})).await;
+    let done = say(b, &wes, &id, "complete", json!({"fence": fence})).await;
     assert_eq!(done.json()["state"], "completed");
     let late = post(a, &ann, &path, &json!({})).await;
     late.refused(409, "wrong_state", "a cancel after the end");
@@ -266,7 +242,7 @@ async fn what_was_cancelled_while_it_was_completed_has_completed() {
 
 #[tokio::test]
 async fn errors_that_may_pass_are_tried_again_until_attempts_run_out() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let mut user = a.stream("/stream/user?types=ai:*", &ann).await;
     let made = create(a, &ann, json!({"type": "import", "maxAttempts": 2})).await;
@@ -275,13 +251,14 @@ async fn errors_that_may_pass_are_tried_again_until_attempts_run_out() {
     let (_, fence) = claim(a, &wes).await;
     let failed = say(
         b,
-        (&wes, &id),
+        &wes,
+        &id,
         "fail",
         json!({"fence": fence, "error": error}),
     )
     .await;
     assert_eq!(failed.json()["state"], "queued", "{}", failed.text);
-    let lost = say(b, (&wes, &id), "progress", json!({"fence": fence})).await;
+    let lost = say(b, &wes, &id, "progress", json!({"fence": fence})).await;
     lost.refused(409, "lease_lost", "a report on what is given back");
     assert_eq!(lost.json()["reason"], "expired");
     let body = json!({"types": ["import"], "waitSeconds": 20});
@@ -290,10 +267,10 @@ async fn errors_that_may_pass_are_tried_again_until_attempts_run_out() {
         (&claimed["task"]["id"], &claimed["fence"]),
         (&json!(id), &json!(2))
     );
-    let stale = say(b, (&wes, &id), "complete", json!({"fence": 1})).await;
+    let stale = say(b, &wes, &id, "complete", json!({"fence": 1})).await;
     stale.refused(409, "lease_lost", "the first attempt's fence");
     assert_eq!(stale.json()["reason"], "claimed");
-    let failed = say(a, (&wes, &id), "fail", json!({"fence": 2, "error": error})).await;
+    let failed = say(a, &wes, &id, "fail", json!({"fence": 2, "error": error})).await;
     assert_eq!(failed.json()["state"], "failed");
     let events = user.logged(5).await;
     let names: Vec<_> = events.iter().map(|e| &e.name[8..]).collect();
@@ -316,12 +293,12 @@ async fn errors_that_may_pass_are_tried_again_until_attempts_run_out() {
 
 #[tokio::test]
 async fn the_database_holds_every_move_to_the_same_table() {
-    use porchlight::tasks::State;
-    let [a, _] = &two().await;
+    use porchlight::tasks::TaskState;
+    let [a, _] = &two(QUICK).await;
     let mut connection = a.database.connect().await;
     for is_workflow in [false, true] {
-        for from in State::ALL {
-            for to in State::ALL.into_iter().filter(|to| *to != from) {
+        for from in TaskState::ALL {
+            for to in TaskState::ALL.into_iter().filter(|to| *to != from) {
                 let sql = moved(from, to, is_workflow);
                 let outcome = connection.execute(sqlx::AssertSqlSafe(sql)).await;
                 let is_legal = from.may_become(to, is_workflow);
@@ -341,7 +318,11 @@ async fn the_database_holds_every_move_to_the_same_table() {
 }
 
 /// A statement that makes a task, brings it to a state, and moves it on.
-fn moved(from: porchlight::tasks::State, to: porchlight::tasks::State, workflow: bool) -> String {
+fn moved(
+    from: porchlight::tasks::TaskState,
+    to: porchlight::tasks::TaskState,
+    workflow: bool,
+) -> String {
     let set = |before: &str, state: &str| {
         let works = matches!(state, "running" | "cancelling") && !workflow;
         let lease = if works {
@@ -379,7 +360,7 @@ fn moved(from: porchlight::tasks::State, to: porchlight::tasks::State, workflow:
 
 #[tokio::test]
 async fn a_key_makes_a_retry_safe() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let ann = ann();
     let body = json!({"type": "import", "idempotencyKey": "k-1"});
     let first = create(a, &ann, body.clone()).await;
@@ -411,7 +392,7 @@ async fn a_key_makes_a_retry_safe() {
 
 #[tokio::test]
 async fn pages_have_every_task_once_from_new_to_old() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let ann = ann();
     let mut ids = Vec::new();
     for n in 0..12 {

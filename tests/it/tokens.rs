@@ -1,4 +1,4 @@
-//! Tokens: only honest ones open anything, and none is ever seen again.
+//! Tokens: only valid ones give access, and none is ever logged.
 
 use jsonwebtoken::Algorithm;
 use reqwest::header::HeaderValue;
@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::support::cluster::{TestDatabase, open_dir};
 use crate::support::forge::{self, honest, hs256, seconds_from_now};
+use crate::support::requests::client;
 use crate::support::{Answer, Process, Service, Token, Way, eventually};
 
 /// Everything that needs a token.
@@ -20,9 +21,9 @@ const PROTECTED: [(Method, &str); 7] = [
     (Method::POST, "/events"),
 ];
 
-fn request(service: &Service, (method, path): &(Method, &str)) -> RequestBuilder {
+fn request(service: &Service, method: &Method, path: &str) -> RequestBuilder {
     let request = service.client.request(method.clone(), service.url(path));
-    if *method == Method::POST {
+    if method == Method::POST {
         request.json(&json!({"type": "t", "audience": {"broker": true}}))
     } else {
         request
@@ -94,13 +95,13 @@ fn bad_tokens() -> Vec<(&'static str, String)> {
 async fn a_bad_token_opens_nothing_however_it_comes() {
     let key = forge::key_file("rsa.public.pem");
     let service = Service::with(&["--jwt-public-key-file", key.to_str().unwrap()]).await;
-    for endpoint in &PROTECTED {
-        let answer = Answer::to(request(&service, endpoint)).await;
-        answer.refused(401, "token_missing", &format!("{endpoint:?}"));
+    for (method, path) in &PROTECTED {
+        let answer = Answer::to(request(&service, method, path)).await;
+        answer.refused(401, "token_missing", &format!("{method} {path}"));
         for (code, token) in bad_tokens() {
             for way in Way::ALL {
-                let answer = Answer::to(way.carry(request(&service, endpoint), &token)).await;
-                answer.refused(401, code, &format!("{endpoint:?} {way:?} {token}"));
+                let answer = Answer::to(way.carry(request(&service, method, path), &token)).await;
+                answer.refused(401, code, &format!("{method} {path} {way:?} {token}"));
             }
         }
     }
@@ -118,7 +119,7 @@ async fn a_bad_token_opens_nothing_however_it_comes() {
 async fn a_header_that_is_no_bearer_token_is_refused_even_beside_a_good_token() {
     let service = Service::start().await;
     let good = honest(&json!({}));
-    let rubbish: [&[u8]; 12] = [
+    let invalid: [&[u8]; 12] = [
         b"",
         b" ",
         b"Bearer",
@@ -132,16 +133,20 @@ async fn a_header_that_is_no_bearer_token_is_refused_even_beside_a_good_token() 
         b"\xc3\xa4",
         b"Bearer a b c",
     ];
-    for endpoint in &PROTECTED {
-        for value in rubbish {
+    for (method, path) in &PROTECTED {
+        for value in invalid {
             let value = HeaderValue::from_bytes(value).expect("a header");
-            let request = request(&service, endpoint).header("authorization", &value);
+            let request = request(&service, method, path).header("authorization", &value);
             for request in [
                 request.try_clone().unwrap(),
                 Way::Parameter.carry(request, &good),
             ] {
                 let answer = Answer::to(request).await;
-                answer.refused(401, "token_malformed", &format!("{endpoint:?} {value:?}"));
+                answer.refused(
+                    401,
+                    "token_malformed",
+                    &format!("{method} {path} {value:?}"),
+                );
             }
         }
     }
@@ -187,7 +192,7 @@ async fn only_the_role_service_publishes() {
     let service = Service::start().await;
     for role in [json!("agent"), json!("admin"), json!("worker"), json!(null)] {
         for way in Way::ALL {
-            let request = request(&service, &(Method::POST, "/events"));
+            let request = request(&service, &Method::POST, "/events");
             let answer = Answer::to(way.carry(request, &honest(&json!({"role": role})))).await;
             answer.refused(403, "role_needed", &format!("{role} {way:?}"));
         }
@@ -197,7 +202,7 @@ async fn only_the_role_service_publishes() {
         json!([])
     );
     for way in Way::ALL {
-        let request = request(&service, &(Method::POST, "/events"));
+        let request = request(&service, &Method::POST, "/events");
         let answer = Answer::to(way.carry(request, &honest(&json!({"role": "service"})))).await;
         assert_eq!(answer.status, 201, "{way:?}");
     }
@@ -246,7 +251,7 @@ async fn no_token_is_seen_in_a_log_a_metric_or_an_answer() {
     let (url, log) = (database.url(), "trace");
     let variables = [("DATABASE_URL", url.as_str()), ("PORCHLIGHT_LOG", log)];
     let process = Process::start("127.0.0.1:0", &variables).await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = client(true);
     let mut tokens: Vec<_> = bad_tokens().into_iter().map(|(_, token)| token).collect();
     tokens.push(honest(&json!({"role": "service"})));
     tokens.push(honest(&json!({})));

@@ -7,6 +7,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::forge::honest;
+use crate::support::instances::two;
+use crate::support::people::{agent, worker};
+use crate::support::requests::posted;
 use crate::support::{Answer, Service, Token, eventually};
 
 /// Ids with everything in them that separates things elsewhere, and ids that look like something
@@ -30,7 +33,7 @@ const USERS: [&str; 16] = [
     "~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~|~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~:~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~/~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~",
 ];
 
-/// What is no user's id.
+/// Invalid user ids.
 fn no_users() -> [String; 8] {
     [
         "",
@@ -45,26 +48,6 @@ fn no_users() -> [String; 8] {
     .map(ToOwned::to_owned)
 }
 
-fn agent(user: &str) -> Token {
-    Token::user(user, &["a"])
-}
-
-fn worker(user: &str) -> Token {
-    let role = Role::Worker;
-    Token {
-        role,
-        ..Token::user(user, &[])
-    }
-}
-
-/// A POST that is taken, and its answer.
-async fn post(service: &Service, who: &Token, path: &str, body: &Value) -> Value {
-    let request = service.client.post(service.url(path));
-    let answer = Answer::to(request.bearer_auth(who.signed()).json(body)).await;
-    assert!(answer.status < 300, "{path} {who:?}: {}", answer.text);
-    serde_json::from_str(&answer.text).unwrap_or_default()
-}
-
 /// A list with these parameters, which are written as clients write them.
 async fn list(service: &Service, who: &Token, path: &str, query: &[(&str, &str)]) -> Value {
     let answer = Answer::to(service.get(path, who).query(query)).await;
@@ -73,9 +56,9 @@ async fn list(service: &Service, who: &Token, path: &str, query: &[(&str, &str)]
 }
 
 #[tokio::test]
-async fn every_user_is_told_what_is_theirs_and_nothing_else() {
+async fn every_user_receives_what_is_theirs_and_nothing_else() {
     assert_eq!(USERS[15].len(), 128);
-    let [a, b] = &crate::instances::two(&[]).await;
+    let [a, b] = &two(&[]).await;
     let mut streams = Vec::new();
     for user in USERS {
         let mut stream = b.stream("/stream/user", &agent(user)).await;
@@ -90,9 +73,9 @@ async fn every_user_is_told_what_is_theirs_and_nothing_else() {
     a.publish(&json!({"events": events})).await;
     a.publish(&marker).await;
     for (user, stream) in USERS.iter().zip(&mut streams) {
-        let told = stream.next_logged().await.json();
+        let received = stream.next_logged().await.json();
         assert_eq!(
-            (&told["type"], &told["userId"]),
+            (&received["type"], &received["userId"]),
             (&json!("test:for"), &json!(user))
         );
         // From the table, too, and from memory.
@@ -102,23 +85,23 @@ async fn every_user_is_told_what_is_theirs_and_nothing_else() {
             assert_eq!(page["events"][0]["userId"], *user);
         }
         let mut again = a.stream("/stream/user?since=0", &agent(user)).await;
-        assert_eq!(again.next_logged().await.json(), told);
+        assert_eq!(again.next_logged().await.json(), received);
     }
-    // Whoever is on team `a` is not told what is for the user `team:a`.
+    // Members of team `a` do not receive what is for the user `team:a`.
     let page = list(a, &agent("eve"), "/events", &[]).await;
     assert_eq!(page["events"], json!([]));
 }
 
 #[tokio::test]
 async fn locks_presence_and_signals_name_their_user() {
-    let [a, b] = &crate::instances::two(&["--streams-per-user=50"]).await;
+    let [a, b] = &two(&["--streams-per-user=50"]).await;
     let eve = agent("eve");
     let mut seen = b.stream("/stream/team", &eve).await;
     for (n, user) in USERS.iter().enumerate() {
         let (who, record) = (agent(user), format!("e-{n}"));
         let place = json!({"module": "escrows", "recordId": record});
         let body = json!({"module": "escrows", "recordId": record, "session": "tab"});
-        let lock = post(a, &who, "/locks", &body).await;
+        let lock = posted(a, &who, "/locks", &body).await;
         assert_eq!(lock["holder"]["userId"], *user);
         let lock = list(
             b,
@@ -128,27 +111,27 @@ async fn locks_presence_and_signals_name_their_user() {
         )
         .await;
         assert_eq!(lock["locks"][0]["holder"]["userId"], *user);
-        // Asked for by a colleague with such an id, the holder is told so.
+        // A colleague with such an id asks for it: the holder learns it.
         let asked_for = "/stream/user?types=escrow:lock_requested";
         let mut holder = b.stream(asked_for, &who).await;
         let asking = agent(USERS[(n + 1) % USERS.len()]);
-        post(
+        posted(
             a,
             &asking,
             &format!("/locks/escrows/{record}/request"),
             &json!({}),
         )
         .await;
-        let told = holder.next_logged().await.json();
+        let received = holder.next_logged().await.json();
         assert_eq!(
-            (&told["type"], &told["userId"]),
+            (&received["type"], &received["userId"]),
             (&json!("escrow:lock_requested"), &json!(asking.user))
         );
         let renew = format!("/locks/escrows/{record}/renew");
-        let renewed = post(b, &who, &renew, &json!({"session": "tab"})).await;
+        let renewed = posted(b, &who, &renew, &json!({"session": "tab"})).await;
         assert_eq!(renewed["holder"]["userId"], *user);
 
-        post(
+        posted(
             a,
             &who,
             "/presence/heartbeat",
@@ -162,7 +145,7 @@ async fn locks_presence_and_signals_name_their_user() {
         })
         .await;
 
-        post(a, &who, "/signals", &json!({"name": "typing", "team": "a"})).await;
+        posted(a, &who, "/signals", &json!({"name": "typing", "team": "a"})).await;
         loop {
             let message = seen.next_of_all().await;
             if message.name == "user:typing" {
@@ -196,18 +179,15 @@ async fn locks_presence_and_signals_name_their_user() {
 
 #[tokio::test]
 async fn tasks_and_notifications_belong_to_their_user() {
-    let [a, b] = &crate::instances::two(&[]).await;
-    let admin = Token {
-        role: Role::Admin,
-        ..agent("boss")
-    };
+    let [a, b] = &two(&[]).await;
+    let admin = agent("boss").in_role(Role::Admin);
     for (n, user) in USERS.iter().enumerate() {
         let (who, by) = (agent(user), worker(USERS[(n + 1) % USERS.len()]));
-        let task = post(a, &who, "/tasks", &json!({"type": "sum"})).await;
+        let task = posted(a, &who, "/tasks", &json!({"type": "sum"})).await;
         assert_eq!(task["userId"], *user);
-        let claimed = post(b, &by, "/tasks/claim", &json!({"types": ["sum"]})).await;
+        let claimed = posted(b, &by, "/tasks/claim", &json!({"types": ["sum"]})).await;
         let path = format!("/tasks/{}/complete", task["id"].as_str().unwrap());
-        post(
+        posted(
             a,
             &by,
             &path,
@@ -218,18 +198,18 @@ async fn tasks_and_notifications_belong_to_their_user() {
         let tasks = list(b, &admin, "/tasks", &[("user", user)]).await;
         assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1, "{user}");
         assert_eq!(tasks["tasks"][0]["id"], task["id"]);
-        eventually("the end of the task is told by name", async || {
+        eventually("the user is notified of the end of the task", async || {
             let had = list(b, &who, "/notifications", &[]).await;
             (had["unread"] == 1).then_some(())
         })
         .await;
         let body = json!({"audience": {"user": user}, "level": "info", "title": "t"});
-        let posted = post(a, &admin, "/notifications", &body).await;
-        assert_eq!(posted["audience"], json!({"user": user}));
-        let read = post(
+        let made = posted(a, &admin, "/notifications", &body).await;
+        assert_eq!(made["audience"], json!({"user": user}));
+        let read = posted(
             b,
             &who,
-            &format!("/notifications/{}/read", posted["id"]),
+            &format!("/notifications/{}/read", made["id"]),
             &json!({}),
         )
         .await;
@@ -244,13 +224,7 @@ async fn tasks_and_notifications_belong_to_their_user() {
 #[tokio::test]
 async fn what_is_no_user_is_refused_wherever_one_is_named() {
     let service = Service::start().await;
-    let (svc, admin) = (
-        Token::service("b"),
-        Token {
-            role: Role::Admin,
-            ..agent("boss")
-        },
-    );
+    let (svc, admin) = (Token::service("b"), agent("boss").in_role(Role::Admin));
     for bad in no_users() {
         let request = service.client.get(service.url("/events"));
         let answer = Answer::to(request.bearer_auth(honest(&json!({"sub": bad})))).await;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::requests::client;
 use crate::support::{Service, Token, for_team};
 
 #[tokio::test]
@@ -56,7 +57,7 @@ async fn without_names_every_event_is_a_message() {
 }
 
 #[tokio::test]
-async fn an_idle_stream_says_that_it_lives_and_moves_its_cursor_past_what_others_are_told() {
+async fn an_idle_stream_sends_heartbeats_that_move_its_cursor_past_events_for_others() {
     let service = Service::with(&["--heartbeat-seconds=1"]).await;
     let mut stream = service
         .stream("/stream/team", &Token::user("u", &["a"]))
@@ -77,11 +78,7 @@ async fn an_idle_stream_says_that_it_lives_and_moves_its_cursor_past_what_others
 #[tokio::test]
 async fn a_compressed_stream_reads_the_same() {
     let service = Service::with(&["--heartbeat-seconds=1"]).await;
-    let client = reqwest::Client::builder()
-        .gzip(true)
-        .no_proxy()
-        .build()
-        .unwrap();
+    let client = client(true);
     let token = Token::user("u", &["a"]);
     let request = client
         .get(service.url("/stream/team"))

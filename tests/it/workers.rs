@@ -1,25 +1,18 @@
-//! The worker of the documentation, as it stands there, at work.
+//! The worker of the documentation, run as it is printed there.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use porchlight::identity::Role;
 use serde_json::{Value, json};
 
+use crate::support::child::ChildProcess;
+use crate::support::people::{ann, worker};
+use crate::support::requests::posted;
+use crate::support::tasks::{ended, whole_output};
 use crate::support::{Answer, Service, Token, eventually};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/worker.py");
 
-/// Python at work; it ends with the test.
-struct Python(Child);
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(service: &Service, who: &Token) -> Python {
+fn start(service: &Service, who: &Token) -> ChildProcess {
     let mut command = Command::new("python3");
     command
         .arg(FILE)
@@ -27,42 +20,20 @@ fn start(service: &Service, who: &Token) -> Python {
         .env("PORCHLIGHT_TOKEN", who.signed())
         .env("NO_PROXY", "127.0.0.1")
         .stdin(Stdio::null());
-    let child = command.spawn();
-    Python(child.expect("python3 runs: scripts/setup --test installs it"))
-}
-
-fn ann() -> Token {
-    Token::user("ann", &[])
-}
-
-async fn post(service: &Service, path: &str, body: &Value) -> Value {
-    let request = service.client.post(service.url(path));
-    Answer::to(request.bearer_auth(ann().signed()).json(body))
-        .await
-        .json()
+    let child = ChildProcess::spawn(&mut command);
+    child.expect("python3 runs: scripts/setup --test installs it")
 }
 
 async fn ask(service: &Service, params: Value) -> String {
     let body = json!({"type": "summarize", "params": params});
-    let made = post(service, "/tasks", &body).await;
+    let made = posted(service, &ann(), "/tasks", &body).await;
     made["id"].as_str().expect("an id").to_owned()
-}
-
-async fn over(service: &Service, task: &str) -> Value {
-    eventually("the task ends", async || {
-        let task = service.list(&format!("/tasks/{task}"), &ann()).await;
-        task["endedAt"].is_string().then_some(task)
-    })
-    .await
 }
 
 #[tokio::test]
 async fn the_documented_worker_works_is_cancelled_and_survives_what_it_loses() {
     let service = Service::start().await;
-    let wes = Token {
-        role: Role::Worker,
-        ..Token::user("wes", &[])
-    };
+    let wes = worker("wes");
     let source = std::fs::read_to_string(FILE).expect("the file");
     assert!(source.lines().count() <= 53, "it is short");
     let _python = start(&service, &wes);
@@ -72,22 +43,14 @@ async fn the_documented_worker_works_is_cancelled_and_survives_what_it_loses() {
     )
     .await;
     let mut stream = service.stream(&format!("/tasks/{id}/output"), &ann()).await;
-    let task = over(&service, &id).await;
+    let task = ended(&service, &ann(), &id).await;
     let summary = "a house with a porch and a light";
     assert_eq!(task["result"], json!({"summary": summary}), "{task}");
-    let mut text = String::new();
-    loop {
-        let message = stream.next_of_all().await;
-        match &message.name[..] {
-            "output" => text.push_str(message.json()["text"].as_str().expect("text")),
-            "end" => break,
-            _ => {}
-        }
-    }
-    assert_eq!(text.trim(), summary);
+    let (text, state) = whole_output(&mut stream).await;
+    assert_eq!((text.trim(), state), (summary, json!("completed")));
     for params in [json!({}), json!([]), json!({"text": " "})] {
         let id = ask(&service, params).await;
-        let task = over(&service, &id).await;
+        let task = ended(&service, &ann(), &id).await;
         assert_eq!(task["error"]["code"], "no_text", "{task}");
     }
     // While it works, its task is asked to end, or is another worker's all of a sudden: it lets go
@@ -103,7 +66,7 @@ async fn the_documented_worker_works_is_cancelled_and_survives_what_it_loses() {
     })
     .await;
     let next = ask(&service, json!({"text": "next"})).await;
-    assert_eq!(over(&service, &next).await["state"], "completed");
+    assert_eq!(ended(&service, &ann(), &next).await["state"], "completed");
     let found = service.list(&format!("/tasks/{lost}"), &ann()).await;
     assert_eq!(found["state"], "running", "nobody else ended it: {found}");
     let mut cancelled = 0;
@@ -116,9 +79,9 @@ async fn the_documented_worker_works_is_cancelled_and_survives_what_it_loses() {
             (begun.fetch_one(&mut sql).await.expect("a count") == 1).then_some(())
         })
         .await;
-        post(&service, &format!("/tasks/{id}/cancel"), &json!({})).await;
+        posted(&service, &ann(), &format!("/tasks/{id}/cancel"), &json!({})).await;
         // It may have been quicker; then another one is tried.
-        cancelled += i32::from(over(&service, &id).await["state"] == "cancelled");
+        cancelled += i32::from(ended(&service, &ann(), &id).await["state"] == "cancelled");
     }
     let reasons = "select count(*) from porchlight.tasks where state = 'cancelled'
         and ended_at < cancel_requested_at + interval '20 seconds'";
@@ -129,7 +92,7 @@ async fn the_documented_worker_works_is_cancelled_and_survives_what_it_loses() {
     assert_eq!(by_itself, 1, "it acknowledged, before it was given up");
 }
 
-/// Asks with a body as it stands here: a client may send what our own JSON library cannot.
+/// Creates a task with a body as text: a client may send what our own JSON library cannot.
 async fn ask_with(service: &Service, params: &str) -> String {
     let body = format!("{{\"type\":\"summarize\",\"params\":{params}}}");
     let request = service.client.post(service.url("/tasks"));
@@ -146,10 +109,7 @@ async fn ask_with(service: &Service, params: &str) -> String {
 #[tokio::test]
 async fn no_task_ends_the_documented_worker() {
     let service = Service::start().await;
-    let wes = Token {
-        role: Role::Worker,
-        ..Token::user("wes", &[])
-    };
+    let wes = worker("wes");
     let mut python = start(&service, &wes);
     let digits = "9".repeat(5_000);
     let mut sql = service.database.connect().await;
@@ -172,7 +132,7 @@ async fn no_task_ends_the_documented_worker() {
         let task = ask_with(&service, &params).await;
         let ended = "select state, error::jsonb ->> 'code' from porchlight.tasks
             where id = $1 and ended_at is not null";
-        let ended: (String, Option<String>) = eventually("the task ends", async || {
+        let outcome: (String, Option<String>) = eventually("the task ends", async || {
             let mut sql = service.database.connect().await;
             let row = sqlx::query_as(ended).bind(&task);
             row.fetch_optional(&mut sql).await.expect("an answer")
@@ -180,13 +140,9 @@ async fn no_task_ends_the_documented_worker() {
         .await;
         let start: String = params.chars().take(40).collect();
         let expected = (state.to_owned(), code.map(ToOwned::to_owned));
-        assert_eq!(ended, expected, "{start}");
+        assert_eq!(outcome, expected, "{start}");
     }
-    assert_eq!(
-        python.0.try_wait().expect("it was started"),
-        None,
-        "it runs"
-    );
+    assert_eq!(python.try_wait(), None, "it runs");
     let attempts = "select max(attempt) from porchlight.tasks";
     let attempts: i32 = sqlx::query_scalar(attempts)
         .fetch_one(&mut sql)

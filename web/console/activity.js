@@ -1,8 +1,8 @@
-// The card "Activity": the last things that people did, in the service's own words.
+// The card "Activity": what people did last, as sentences from the service.
 import { ask, attempt } from './api.js';
 import { element, find, say, timeElement } from './elements.js';
 
-/** A burst of events is one look. */
+/** A burst of events causes one request. */
 const PAUSE_MS = 400;
 
 export class Activity {
@@ -17,7 +17,7 @@ export class Activity {
     say('acted');
   }
 
-  /** A stream is open, or has lost its place. */
+  /** A stream has opened, or was reset. */
   async begin() {
     this.#next = undefined;
     this.#asked += 1;
@@ -29,7 +29,7 @@ export class Activity {
     this.#draw(page.activity);
   }
 
-  /** Whatever is in the log may be an act: the service knows. */
+  /** Any event of the log may be an activity: only the service knows. */
   take(data, position) {
     if (data.type === 'stream:reset') this.begin();
     if (!position || data.type.startsWith('stream:') || data.type.endsWith(':progress')) return;

@@ -1,8 +1,8 @@
-// Requests to the service, in the bearer's name.
+// Requests to the service, with the token of the form.
 import { find } from './elements.js';
 
 /**
- * Asks for something; the token is the one in the form. A body is sent as JSON, unless it has
+ * Sends a request with the token of the form. A body is sent as JSON, unless it has
  * another `type`.
  */
 export function ask(method, path, body, { keepalive = false, headers = {}, type = 'application/json' } = {}) {
@@ -12,7 +12,7 @@ export function ask(method, path, body, { keepalive = false, headers = {}, type 
   return fetch(path, { method, headers: all, body: body && isJson ? JSON.stringify(body) : body, keepalive });
 }
 
-/** What a refusal says, in words. */
+/** The sentence of a refusal. */
 export async function problemOf(response) {
   try {
     const problem = await response.json();
@@ -24,7 +24,7 @@ export async function problemOf(response) {
 
 export const SILENCE = 'The service does not answer';
 
-/** The answer, if it is a good one; of another, or none, `say` hears in words. */
+/** The answer, if it succeeded. Otherwise `say` is called with a sentence. */
 export async function attempt(asked, say) {
   try {
     const response = await asked;

@@ -1,4 +1,4 @@
-// The console: one stream seen as it comes, who is here, and forms to try things out with.
+// The page: the events of one stream, who is online, and forms to try things out.
 import { Activity } from './activity.js';
 import { find } from './elements.js';
 import { clear, showMessage, showRate } from './events.js';
@@ -28,7 +28,7 @@ function showState(state, why) {
 
 // ---- the token ------------------------------------------------------------------------------
 
-/** What a token says of its bearer, unverified: it is only shown. */
+/** The claims of a token. They are not verified, because they are only shown. */
 function claimsOf(token) {
   try {
     const payload = token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
@@ -55,7 +55,7 @@ function keepToken() {
   showBearer();
 }
 
-/** A link may bring a token: `/#token=…`. It does not stay in the address bar or the history. */
+/** A link may have a token: `/#token=…`. It is removed from the address bar and the history. */
 function takeTokenFromLink() {
   const token = new URLSearchParams(location.hash.slice(1)).get('token');
   if (!token) return false;
@@ -71,10 +71,10 @@ const ABOUT_LOCKS = /^locks:|:(un)?locked$/;
 
 const here = new Here();
 const record = new RecordCard((lock) => here.renewed(lock));
-/** Cards that list once a stream is open, and follow it from there. */
+/** Cards that request a list when a stream has opened, and then follow the stream. */
 const followers = [new Records(), new Tasks(), new Notifications(), new Activity()];
 let feed = null;
-/** Whether what this stream began from was asked for. */
+/** Whether the cards have requested their lists for this stream. */
 let hasBegun = false;
 
 function disconnect() {

@@ -1,4 +1,4 @@
-// Parts of the page. Everything that comes from outside becomes text, never HTML.
+// Parts of the page. Everything from outside becomes text, never HTML.
 
 export const find = (id) => document.getElementById(id);
 
@@ -16,7 +16,7 @@ export function button(text, onClick, className = 'quiet') {
   return made;
 }
 
-/** Says something at a place for outcomes; nothing makes it empty. */
+/** Shows the outcome of an action; without a text, it is cleared. */
 export function say(id, text = '', isGood = true) {
   find(id).className = `outcome ${isGood ? 'good' : 'bad'}`;
   find(id).textContent = text;
@@ -30,10 +30,10 @@ export function timeElement(date) {
   return made;
 }
 
-/** `listPrice` as people say it: list price. */
+/** `listPrice` as people write it: list price. */
 export const wordsOf = (name) => name.replace(/([a-z0-9])([A-Z])/g, '$1 $2').replaceAll('_', ' ').toLowerCase();
 
-/** Calls `draw` once a frame at the most, so that a burst costs one layout. */
+/** Calls `draw` at most once a frame, so that a burst costs one layout. */
 export function onceAFrame(draw) {
   let isComing = false;
   return () => {

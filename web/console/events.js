@@ -14,9 +14,9 @@ const CLOSINGS = {
 };
 
 const RESETS = {
-  expired: 'What came before is no longer kept',
-  unknown: 'The position is of another log',
-  ahead: 'The position is ahead of the log',
+  expired: 'Earlier events are no longer stored',
+  unknown: 'The position belongs to another log',
+  ahead: 'The position is beyond the end of the log',
 };
 
 function notice(text, isBad = false) {
@@ -94,7 +94,7 @@ export function showRate() {
   find('rate').textContent = rate.toLocaleString([], { maximumFractionDigits: 1 });
 }
 
-/** Shows a message of the stream; what is a state of the moment is none of these. */
+/** Shows a message of the stream. Messages without a position (states, not events) are not listed. */
 export function showMessage(data, newPosition) {
   position = newPosition ?? position;
   drawSoon();
@@ -106,7 +106,7 @@ export function showMessage(data, newPosition) {
       notice(`${RESETS[data.reason] ?? `Reset: ${data.reason}`}: events may be missing above this line.`, true);
       break;
     case 'stream:expiring':
-      notice(`The token ends in ${data.inSeconds} s.`);
+      notice(`The token expires in ${data.inSeconds} s.`);
       break;
     case 'stream:closing':
       notice(`The service closed the stream: ${CLOSINGS[data.reason] ?? data.reason}.`);

@@ -1,4 +1,4 @@
-// The feed: one stream, kept alive.
+// The feed: one stream that reconnects.
 import { problemOf } from './api.js';
 
 const PATIENCE_IN_HEARTBEATS = 3;
@@ -6,21 +6,21 @@ const HEARTBEAT_SECONDS_USUAL = 15;
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MOST_MS = 15_000;
 
-/** Closings after which coming back would be pointless, or rude. */
+/** Reasons after which the stream is not opened again. */
 export const ENDINGS = {
-  expired: 'the token has ended',
+  expired: 'the token has expired',
   revoked: 'the token was revoked',
-  evicted: 'a newer stream of this user took the place',
+  evicted: 'a newer stream of this user replaced it',
 };
 
 /**
  * A stream that is opened again until it is stopped or refused. The browser reconnects by itself
- * after a broken line; it gives up on an error status, and does not notice a line that died
- * silently: those two are seen to here.
+ * when a connection breaks. It gives up after an error status, and does not notice a connection
+ * that fell silent; this class handles both.
  *
  * `on.state(state, why)`: connecting, live, reconnecting, ended (the service ended it), idle.
- * `on.message(data, position)`: every message, the stream's own ones included. What has no
- * position of its own, as presence has none, comes with `null`.
+ * `on.message(data, position)`: every message, those of the stream itself included. The position is
+ * `null` for messages without one, such as presence.
  */
 export class Feed {
   #path;
@@ -45,7 +45,7 @@ export class Feed {
     this.#open();
   }
 
-  /** For good; with a reason if it was not the user's wish. */
+  /** Ends the feed; with a reason, if the user did not ask for it. */
   stop(why) {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -77,7 +77,7 @@ export class Feed {
 
   #watch() {
     clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => this.#again('the line went silent'), this.#patienceMs);
+    this.#watchdog = setTimeout(() => this.#again('the connection fell silent'), this.#patienceMs);
   }
 
   #take(message) {
@@ -112,7 +112,7 @@ export class Feed {
     this.#refusal().then((why) => (why ? this.stop(why) : this.#again()));
   }
 
-  /** An EventSource does not tell why it gave up: ask again. A sentence, if there is no point. */
+  /** An EventSource does not say why it gave up, so the request is repeated. A sentence, if it is refused. */
   async #refusal() {
     const abort = new AbortController();
     try {

@@ -1,10 +1,10 @@
-// The fields of a record: how they are shown, and how they are typed.
+// The fields of a record: how they are shown, and how they are edited.
 import { button, element, wordsOf } from './elements.js';
 
 const INPUTS = { number: 'number', integer: 'number', date: 'date' };
 const REDACTED = '[REDACTED]';
 
-/** What the heading says, or nobody wants to read. */
+/** Fields that are in the heading, or of no interest. */
 const UNSHOWN = new Set(['id', 'version', 'createdAt', 'archivedAt']);
 
 /** The fields of a record that are shown one by one. */
@@ -18,7 +18,7 @@ export function shown({ type }, value) {
   return [value].flat().join(', ');
 }
 
-/** What was typed, as the field takes it. */
+/** The typed text, as a value of the field. */
 export function typed({ type }, text) {
   if (text.trim() === '') return null;
   if (type === 'number' || type === 'integer') return Number(text);
@@ -26,7 +26,7 @@ export function typed({ type }, text) {
   return type === 'boolean' ? text === 'true' : text;
 }
 
-/** A field with its value; with a button that changes it, if `onEdit` is there. */
+/** A field with its value, and with a button to edit it if there is an `onEdit`. */
 export function fieldRow(field, value, { isFresh, onEdit }) {
   const cell = element('dd', isFresh ? 'fresh' : '');
   cell.dataset.field = field.name;
@@ -39,7 +39,7 @@ export function fieldRow(field, value, { isFresh, onEdit }) {
   return [element('dt', '', wordsOf(field.name)), cell];
 }
 
-/** A field whose value is being typed. */
+/** A field that is being edited. */
 export function editorRow(field, value, onCancel) {
   const input = element(field.values ? 'select' : 'input');
   if (field.values) input.append(...field.values.map((one) => element('option', '', one)));

@@ -1,4 +1,4 @@
-// The card "Here": draws the picture that the stream's messages make.
+// The card "Here": draws the state that results from the stream's messages.
 import { element, find, timeElement } from './elements.js';
 import { People } from './people.js';
 
@@ -6,7 +6,7 @@ const TICK_MS = 500;
 
 export class Here {
   #people = new People();
-  /** What each part of the card showed last: parts that stay the same are not drawn again. */
+  /** What each part of the card shows: parts that stay the same are not drawn again. */
   #drawn = {};
   #isDrawing = false;
 
@@ -15,20 +15,20 @@ export class Here {
     setInterval(() => this.#draw(), TICK_MS);
   }
 
-  /** Begins anew, for this bearer. */
+  /** Starts again, for this user. */
   forget(bearer) {
     this.#people = new People(bearer);
     this.#drawSoon();
   }
 
-  /** Takes a message; says whether the picture may have changed. */
+  /** Takes a message; returns whether the state may have changed. */
   take(data, position) {
     const isChange = this.#people.take(data, position, Date.now());
     if (isChange) this.#drawSoon();
     return isChange;
   }
 
-  /** The lease of a lock was prolonged. */
+  /** The lease of a lock was extended. */
   renewed(lock) {
     this.#people.renewed(lock);
     this.#drawSoon();
@@ -66,8 +66,8 @@ export class Here {
 }
 
 function emptinessOf({ isKnown, areLocksKnown, people }) {
-  if (!isKnown && !areLocksKnown) return 'Shown once a stream is open that tells of it.';
-  return people.length === 0 ? 'Nobody is here.' : '';
+  if (!isKnown && !areLocksKnown) return 'Shown when a stream with presence is open.';
+  return people.length === 0 ? 'Nobody is online.' : '';
 }
 
 function personRow({ userId, isBearer, status, since, viewing, editing, doing }) {
@@ -117,7 +117,7 @@ function lockRow({ path, holder, isOwn, lockedAt, lockedUntil, fence }) {
   return row;
 }
 
-/** Others renew their locks without a word: one whose time is over may well go on. */
+/** Renewals of others are not published: a lock whose time is over may have been renewed. */
 function countDown() {
   for (const left of document.querySelectorAll('#locks .left')) {
     const seconds = Math.ceil((left.dataset.until - Date.now()) / 1000);

@@ -1,4 +1,4 @@
-// A user's notifications: a pure fold of a list and of what a stream tells of them, on all devices.
+// A user's notifications: a pure fold of a list and of the events of a stream, on all devices.
 
 const IS_NOTIFICATION = /^(notification:(info|success|warning|error)|system:(maintenance|broadcast))$/;
 const MOST = 100;
@@ -10,8 +10,8 @@ export class Inbox {
   #known = new Map();
   #unread = 0;
   #at = -1n;
-  /** What was heard since the list was asked for the last time. */
-  #heard = [];
+  /** Events since the list was last requested. */
+  #recent = [];
 
   get unread() {
     return this.#unread;
@@ -27,16 +27,16 @@ export class Inbox {
     this.#known = new Map(notifications.map((one) => [one.id, one]));
     this.#unread = unread;
     this.#at = numberOf(position);
-    const heard = this.#heard;
-    this.#heard = [];
-    for (const [event, at] of heard) this.take(event, at);
+    const recent = this.#recent;
+    this.#recent = [];
+    for (const [event, at] of recent) this.take(event, at);
   }
 
-  /** Takes an event; says whether anything has changed. */
+  /** Takes an event; returns whether anything has changed. */
   take(event, position) {
     const isRead = event.type === 'notification:read';
     if (!position || !(isRead || IS_NOTIFICATION.test(event.type)) || !event.data) return false;
-    if (this.#heard.push([event, position]) > MOST) this.#heard.shift();
+    if (this.#recent.push([event, position]) > MOST) this.#recent.shift();
     if (numberOf(position) <= this.#at) return false;
     if (isRead) this.#read(event.data);
     else this.#add(event.data);
@@ -50,7 +50,7 @@ export class Inbox {
     this.#unread = unread;
   }
 
-  /** The number is told to a user alone; what a team or the brokerage is told counts one, once. */
+  /** Only events to the user have the number; one to a team or the brokerage counts once. */
   #add({ unread, ...notification }) {
     const isNew = !this.#known.has(notification.id);
     this.#known.set(notification.id, { ...notification, read: false });

@@ -1,6 +1,6 @@
-// A user's tasks: a pure fold of a list and of what a stream tells of them.
+// A user's tasks: a pure fold of a list and of the events of a stream.
 
-const TELLS = /^ai:task:(queued|started|progress|completed|failed|cancelling|cancelled)$/;
+const TASK_EVENT = /^ai:task:(queued|started|progress|completed|failed|cancelling|cancelled)$/;
 const OVER = new Set(['completed', 'failed', 'cancelled']);
 const MOST = 30;
 
@@ -15,33 +15,33 @@ export class Jobs {
     return [...this.#tasks.values()];
   }
 
-  /** The list as it was at a position. What was heard since then stays. */
+  /** The list as it was at a position. Newer tasks stay. */
   answer(tasks, position) {
     const known = this.#tasks;
     const listed = tasks.map((task) => [task.id, known.get(task.id)?.version > task.version ? known.get(task.id) : task]);
-    const since = [...known].filter(([id, task]) => task.heardAt > numberOf(position) && !listed.some(([one]) => one === id));
+    const since = [...known].filter(([id, task]) => task.changedAt > numberOf(position) && !listed.some(([one]) => one === id));
     this.#tasks = new Map([...since, ...listed]);
     this.#at = numberOf(position);
   }
 
-  /** Takes an event; says whether the list has changed. */
+  /** Takes an event; returns whether the list has changed. */
   take({ type, data, version, timestamp }, position) {
-    if (!TELLS.test(type) || !data?.taskId || !position || numberOf(position) <= this.#at) return false;
+    if (!TASK_EVENT.test(type) || !data?.taskId || !position || numberOf(position) <= this.#at) return false;
     const known = this.#tasks.get(data.taskId);
     if (known ? known.version >= version : type.endsWith(':progress')) return false;
-    const { taskId: id, taskType, ...told } = data;
-    // Of an attempt that begins anew, nothing of the one before is left.
-    const kept = known && { ...known, ...(known.attempt === told.attempt ? {} : UNTOLD) };
-    const task = { createdAt: timestamp, type: taskType, ...kept, ...told, id, version, heardAt: numberOf(position) };
+    const { taskId: id, taskType, ...fields } = data;
+    // A new attempt has nothing of the one before.
+    const before = known && { ...known, ...(known.attempt === fields.attempt ? {} : NO_PROGRESS) };
+    const task = { createdAt: timestamp, type: taskType, ...before, ...fields, id, version, changedAt: numberOf(position) };
     if (known) this.#tasks.set(id, task);
     else this.#tasks = new Map([[id, task], ...this.#tasks].slice(0, MOST));
     return true;
   }
 }
 
-const UNTOLD = { percent: undefined, step: undefined, steps: undefined, message: undefined, partial: undefined, error: undefined };
+const NO_PROGRESS = { percent: undefined, step: undefined, steps: undefined, message: undefined, partial: undefined, error: undefined };
 
-/** How a task is to be shown: of its progress, and what can be done about it. */
+/** How a task is shown: its progress, and the possible actions. */
 export function viewOf({ id, type, title, state, percent, step, steps, message, error }) {
   const isOver = OVER.has(state);
   return {

@@ -1,4 +1,4 @@
-// The card "Notifications": what its user is told by name, and has read on any device.
+// The card "Notifications": messages to the user, and which were read on any device.
 import { ask, attempt } from './api.js';
 import { button, element, find, onceAFrame, say, timeElement } from './elements.js';
 import { Inbox } from './inbox.js';
@@ -20,7 +20,7 @@ export class Notifications {
     this.#draw();
   }
 
-  /** A stream is open, or has lost its place. */
+  /** A stream has opened, or was reset. */
   async begin() {
     const response = await attempt(ask('GET', '/notifications?limit=30'), refuse);
     if (!response) return;
@@ -34,7 +34,7 @@ export class Notifications {
     if (this.#inbox.take(data, position)) this.#draw();
   }
 
-  /** What comes of it is told by the stream, here and on other devices. */
+  /** The stream shows the result, here and on other devices. */
   async #post(path) {
     if (await attempt(ask('POST', `/notifications/${path}`, {}), refuse)) say('notified');
   }

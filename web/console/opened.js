@@ -1,6 +1,6 @@
-// One record: its fields, and changes to them that never overwrite somebody else's unseen.
+// One record: its fields, and edits that never overwrite unseen changes of others.
 import { ask, attempt, problemOf, SILENCE } from './api.js';
-import { advance } from './book.js';
+import { advance } from './record_list.js';
 import { button, find, say, wordsOf } from './elements.js';
 import { editorRow, fieldRow, readable, shown, typed } from './fields.js';
 import { turnTo } from './record.js';
@@ -8,15 +8,15 @@ import { turnTo } from './record.js';
 export class Opened {
   #kind = null;
   #record = null;
-  /** The field that is being changed, and the version that its change begins from. */
+  /** The field that is being edited, and the version from which the edit started. */
   #edit = null;
-  /** Which version was told of last, and who wrote it. */
-  #told = {};
-  /** The fields that somebody else has just changed. */
+  /** The version of the newest event, and who wrote it. */
+  #newest = {};
+  /** The fields that someone else has just changed. */
   #fresh = [];
   #onMissing;
 
-  /** `onMissing(module, id)`: something was missed of a record. */
+  /** `onMissing(module, id)`: an event about a record was missed. */
   constructor(onMissing) {
     this.#onMissing = onMissing;
     find('opened').addEventListener('submit', (submit) => {
@@ -26,7 +26,7 @@ export class Opened {
   }
 
   open(kind, record) {
-    [this.#kind, this.#record, this.#edit, this.#fresh, this.#told] = [kind, record, null, [], {}];
+    [this.#kind, this.#record, this.#edit, this.#fresh, this.#newest] = [kind, record, null, [], {}];
     say('changed');
     this.#draw();
     find('opened').scrollIntoView({ block: 'nearest' });
@@ -39,7 +39,7 @@ export class Opened {
     this.#draw();
   }
 
-  /** What is known of it may be old. */
+  /** The record may be out of date. */
   refresh() {
     if (this.#record) this.#onMissing(this.#kind.name, this.#record.id);
   }
@@ -49,11 +49,11 @@ export class Opened {
     if (!this.#isThis(event.module, event.recordId)) return;
     const record = advance(this.#record, event);
     if (record === undefined) return this.#onMissing(event.module, event.recordId);
-    if (record !== this.#record) this.#told = { version: event.version, by: event.userId };
+    if (record !== this.#record) this.#newest = { version: event.version, by: event.userId };
     return this.#become(record);
   }
 
-  /** It was asked for. */
+  /** The record was requested. */
   put(module, id, record) {
     if (this.#isThis(module, id) && !(record?.version < this.#record.version)) this.#become(record);
   }
@@ -66,7 +66,7 @@ export class Opened {
     if (record === this.#record) return;
     if (!record) {
       this.close();
-      return say('changed', 'The record is gone, or no longer with a team of yours.', false);
+      return say('changed', 'The record was deleted, or moved to a team that you are not on.', false);
     }
     const isOther = ([name, value]) => JSON.stringify(value) !== JSON.stringify(this.#record[name]);
     this.#fresh = Object.entries(record).filter(isOther).map(([name]) => name);
@@ -79,7 +79,7 @@ export class Opened {
     return ask(method, url, body, { headers: { 'If-Match': `"${version}"` } });
   }
 
-  async #putAway() {
+  async #archiveOrRestore() {
     const verb = this.#record.archivedAt ? 'restore' : 'archive';
     const { name } = this.#kind;
     const asked = this.#send('POST', `/${verb}`, undefined, this.#record.version);
@@ -108,16 +108,16 @@ export class Opened {
     return say('changed', `Saved: version ${record.version}`);
   }
 
-  /** Somebody was quicker: what they wrote is shown, and saving once more is a decision. */
+  /** Someone else saved first: their value is shown, and the user decides whether to save again. */
   #collide({ code, detail, record, fields }) {
     if (code !== 'stale') return say('changed', detail, false);
     const { field } = this.#edit;
-    const who = (this.#told.version === record.version && this.#told.by) || 'Somebody';
+    const who = (this.#newest.version === record.version && this.#newest.by) || 'Someone';
     const what = fields.length > 0 ? fields.map(wordsOf).join(', ') : 'other fields';
     this.put(this.#kind.name, record.id, record);
     this.#edit.version = record.version;
     const now = `It is ${shown(field, record[field.name])} now.`;
-    return say('changed', `${who} has changed ${what} since you began. ${now} Save again to write yours.`, false);
+    return say('changed', `${who} changed ${what} meanwhile. ${now} Save again to write yours.`, false);
   }
 
   #draw() {
@@ -128,14 +128,14 @@ export class Opened {
     find('opened-title').textContent = this.#record[this.#kind.label] ?? id;
     find('opened-version').textContent = `${this.#kind.name}/${id}, version ${version}${archivedAt ? ', archived' : ''}`;
     find('opened-acts').replaceChildren(
-      button(archivedAt ? 'Restore' : 'Archive', () => this.#putAway()),
+      button(archivedAt ? 'Restore' : 'Archive', () => this.#archiveOrRestore()),
       button('Close', () => this.close()),
     );
     find('fields').replaceChildren(...readable(this.#kind).flatMap((field) => this.#rowOf(field)));
     this.#fresh = [];
   }
 
-  /** The row in which somebody is typing stays as it is, whatever others change. */
+  /** The row that is being edited stays as it is, whatever others change. */
   #rowOf(field) {
     const value = this.#record[field.name];
     if (this.#edit?.field.name === field.name) {

@@ -1,5 +1,5 @@
-// Who is here and what is locked: a pure fold of a stream's messages. It knows no page and
-// no clock, so that the same messages always make the same picture.
+// Who is online and what is locked: a pure fold of a stream's messages. It uses neither the document nor
+// a clock, so that the same messages always give the same state.
 
 const PRESENCE = /^user:presence:(online|away|offline)$/;
 const PLACE = /^user:(viewing|editing):[^:]+$/;
@@ -8,7 +8,7 @@ const LOCK = /:(locked|unlocked)$/;
 
 const pathOf = ({ module, recordId }) => `${module}/${recordId}`;
 
-/** The number of a position, of any size: `1042-k7q2mw` is the 1042nd of its log. */
+/** The number of a position, of any size: `1042-k7q2mw` is the 1042nd event of its log. */
 const numberOf = (position) => BigInt(position.split('-')[0]);
 
 const byText = (one, other) => (one < other ? -1 : Number(one > other));
@@ -17,10 +17,10 @@ function personOf({ status, since, viewing, editing }) {
   return { status, since, viewing: new Set(viewing.map(pathOf)), editing: new Set(editing.map(pathOf)) };
 }
 
-/** The picture that a stream's messages make. */
+/** The state that results from a stream's messages. */
 export class People {
   #bearer;
-  #hearsBroker = false;
+  #hasBroker = false;
   /** By user; null until the first snapshot. */
   #people = null;
   #online = 0;
@@ -32,27 +32,27 @@ export class People {
   /** By user, signal and target. */
   #signals = new Map();
 
-  /** `bearer`: whose stream it is, as far as the token tells. */
+  /** `bearer`: the user of the stream, if the token names one. */
   constructor(bearer) {
     this.#bearer = bearer;
   }
 
   /**
-   * Takes a message: its data, its position (null, if it has none) and the moment. Says whether
-   * it was any of its business.
+   * Takes a message: its data, its position (null, if it has none) and the time. Returns whether
+   * the message concerns people or locks.
    */
   take(data, position, nowMs) {
     if (data.type === 'stream:ready') return this.#begin(data);
     return position ? this.#takeEvent(data, position) : this.#takeState(data, nowMs);
   }
 
-  /** The lease of a lock was prolonged, which no stream tells. */
+  /** The lease of a lock was extended, which is not published. */
   renewed(lock) {
     const known = this.#locks?.get(pathOf(lock));
     if (known?.fence === lock.fence) known.lockedUntil = lock.lockedUntil;
   }
 
-  /** The picture as it is at this moment. */
+  /** The state at this time. */
   view(nowMs) {
     return {
       isKnown: this.#people !== null,
@@ -66,7 +66,7 @@ export class People {
   }
 
   #begin({ scopes }) {
-    this.#hearsBroker = Boolean(scopes?.broker);
+    this.#hasBroker = Boolean(scopes?.broker);
     this.#bearer = scopes?.user ?? this.#bearer;
     return true;
   }
@@ -110,9 +110,9 @@ export class People {
     return true;
   }
 
-  /** Of a broker's stream, only the broker's number counts: its teams have numbers as well. */
+  /** On a stream of the broker, only the number of the broker counts: its teams have numbers too. */
   #count({ online, of }) {
-    if (!this.#hearsBroker || of?.broker) this.#online = online;
+    if (!this.#hasBroker || of?.broker) this.#online = online;
     return true;
   }
 
@@ -128,7 +128,7 @@ export class People {
     return true;
   }
 
-  /** Whoever is not shown is not shown to be anywhere either. */
+  /** Records that unknown people have open are ignored. */
   #move(data, verb) {
     const places = this.#people?.get(data.userId)?.[verb];
     if (data.data[verb]) places?.add(pathOf(data));
@@ -148,7 +148,7 @@ export class People {
     return [...(this.#people?.values() ?? [])].filter((person) => person.status === 'online').length;
   }
 
-  /** Those who are here, and those who only gave a signal. */
+  /** People who are online or away, and those who only sent a signal. */
   #viewPeople(nowMs) {
     for (const [key, { endsAtMs }] of this.#signals) if (endsAtMs <= nowMs) this.#signals.delete(key);
     const signals = [...this.#signals.values()];
@@ -168,7 +168,7 @@ export class People {
     });
   }
 
-  /** Those held longest first. */
+  /** The oldest lock first. */
   #viewLocks() {
     const locks = [...(this.#locks?.values() ?? [])];
     const own = locks.map((lock) => ({ ...lock, path: pathOf(lock), isOwn: lock.holder.userId === this.#bearer }));

@@ -37,7 +37,7 @@ async function publish(form) {
   return say('published', `Published at ${positions.join(', ')}`, true);
 }
 
-/** Has the form publish. */
+/** Connects the form. */
 export function publishing() {
   const form = find('publishing');
   form.addEventListener('submit', async (submit) => {

@@ -3,11 +3,11 @@ import { ask, attempt as attemptTo, problemOf, SILENCE } from './api.js';
 import { find, say as sayAt, timeOf } from './elements.js';
 
 const LEASE_SECONDS = 300;
-const BEAT_MS = 20_000;
+const HEARTBEAT_MS = 20_000;
 const RENEW_MS = (LEASE_SECONDS * 1000) / 2;
 const RENEW_AGAIN_MS = 10_000;
 
-/** This tab's name, for as long as the tab lives. */
+/** The id of this tab, for as long as the tab exists. */
 function tabName() {
   const known = sessionStorage.getItem('tab');
   if (known) return known;
@@ -26,7 +26,7 @@ const attempt = (asked) => attemptTo(asked, (text) => say(text, false));
 /** Whether trying again would be pointless. */
 const isRefusal = (response) => response?.status >= 400 && response.status < 500 && response.status !== 429;
 
-/** Turns the card to a record. */
+/** Shows a record in the card. */
 export function turnTo(module, recordId) {
   const form = find('record');
   form.elements.module.value = module;
@@ -39,13 +39,13 @@ export class RecordCard {
   #session = tabName();
   #onRenewed;
   /** The locks that this tab renews, by record: their fences and timers. */
-  #held = new Map();
-  /** What others are told that this tab shows. */
+  #locks = new Map();
+  /** The record that this tab shows to others as viewed. */
   #viewing = null;
-  #isViewSaid = false;
-  #beats;
-  /** Heartbeats and goodbyes, one after another. */
-  #lastBeat = Promise.resolve();
+  #isViewShown = false;
+  #timer;
+  /** Heartbeats and `leave` requests, one after another. */
+  #lastRequest = Promise.resolve();
 
   /** `onRenewed(lock)`: this tab holds a lock for longer. */
   constructor(onRenewed) {
@@ -64,17 +64,17 @@ export class RecordCard {
     });
     this.#form.addEventListener('change', () => this.#viewing && this.#form.checkValidity() && this.#view());
     addEventListener('pagehide', () => this.#viewing && this.#leave({ keepalive: true }));
-    addEventListener('pageshow', (show) => show.persisted && this.#viewing && this.#beat());
+    addEventListener('pageshow', (show) => show.persisted && this.#viewing && this.#heartbeat());
   }
 
-  /** A message about locks was heard: those that this tab holds are renewed until they end. */
+  /** Takes a message about locks: this tab renews its own locks until they end. */
   follow({ type, module, recordId, data }, locks) {
-    if (type.endsWith(':unlocked') && this.#held.get(pathOf({ module, recordId }))?.fence === data.fence) {
-      this.#letGo({ module, recordId });
-      if (data.reason !== 'released') say(`The lock on ${pathOf({ module, recordId })} is over: ${data.reason}.`, false);
+    if (type.endsWith(':unlocked') && this.#locks.get(pathOf({ module, recordId }))?.fence === data.fence) {
+      this.#forget({ module, recordId });
+      if (data.reason !== 'released') say(`The lock on ${pathOf({ module, recordId })} ended: ${data.reason}.`, false);
     }
     const own = locks.filter((lock) => lock.isOwn && lock.holder.session === this.#session);
-    for (const lock of own.filter(({ path }) => !this.#held.has(path))) {
+    for (const lock of own.filter(({ path }) => !this.#locks.has(path))) {
       const leftMs = new Date(lock.lockedUntil) - Date.now();
       this.#keep(lock, Math.max(0, Math.min(RENEW_MS, leftMs / 2)));
     }
@@ -90,7 +90,7 @@ export class RecordCard {
     const response = await attempt(ask('POST', '/locks', body));
     if (!response) return;
     const lock = await response.json();
-    const what = response.status === 201 ? 'Locked' : 'You had locked';
+    const what = response.status === 201 ? 'Locked' : 'You already hold';
     say(`${what} ${pathOf(lock)} until ${timeIn(lock.lockedUntil)}`);
     this.#keep(lock, RENEW_MS);
     this.#onRenewed(lock);
@@ -100,7 +100,7 @@ export class RecordCard {
     const record = this.#record();
     const asked = ask('DELETE', `${urlOf(record)}?session=${this.#session}`);
     if (!(await attempt(asked))) return;
-    this.#letGo(record);
+    this.#forget(record);
     say(`Unlocked ${pathOf(record)}`);
   }
 
@@ -109,7 +109,7 @@ export class RecordCard {
     const response = await attempt(ask('POST', `${urlOf(record)}/request`, { session: this.#session }));
     if (!response) return;
     const { lock } = await response.json();
-    say(`Asked ${lock.holder.userId} for ${pathOf(record)}; you are told when it is free`);
+    say(`Asked ${lock.holder.userId} for ${pathOf(record)}; you will be notified when it is free`);
   }
 
   async #type() {
@@ -121,26 +121,26 @@ export class RecordCard {
   // ---- locks that this tab holds -----------------------------------------------------------
 
   #keep(lock, inMs) {
-    this.#letGo(lock);
+    this.#forget(lock);
     const timer = setTimeout(() => this.#renew(lock), inMs);
-    this.#held.set(pathOf(lock), { fence: lock.fence, timer });
+    this.#locks.set(pathOf(lock), { fence: lock.fence, timer });
   }
 
-  #letGo(record) {
-    clearTimeout(this.#held.get(pathOf(record))?.timer);
-    this.#held.delete(pathOf(record));
+  #forget(record) {
+    clearTimeout(this.#locks.get(pathOf(record))?.timer);
+    this.#locks.delete(pathOf(record));
   }
 
   async #renew(lock) {
     const body = { session: this.#session, leaseSeconds: LEASE_SECONDS };
     const response = await ask('POST', `${urlOf(lock)}/renew`, body).catch(() => null);
-    if (this.#held.get(pathOf(lock))?.fence !== lock.fence) return;
+    if (this.#locks.get(pathOf(lock))?.fence !== lock.fence) return;
     if (response?.ok) {
       this.#keep(lock, RENEW_MS);
       this.#onRenewed(await response.json());
     } else if (isRefusal(response)) {
-      this.#letGo(lock);
-      say(`The lock on ${pathOf(lock)} is not renewed: ${await problemOf(response)}`, false);
+      this.#forget(lock);
+      say(`The lock on ${pathOf(lock)} was not renewed: ${await problemOf(response)}`, false);
     } else {
       this.#keep(lock, RENEW_AGAIN_MS);
     }
@@ -153,19 +153,19 @@ export class RecordCard {
     const record = this.#viewing;
     this.#stopViewing();
     return this.#inTurn(async () => {
-      if (await attempt(this.#leave())) say(`You view ${pathOf(record)} no more`);
+      if (await attempt(this.#leave())) say(`You no longer view ${pathOf(record)}`);
     });
   }
 
   #view() {
     this.#viewing = this.#record();
-    this.#isViewSaid = false;
+    this.#isViewShown = false;
     this.#showViewing();
-    return this.#beat();
+    return this.#heartbeat();
   }
 
   #stopViewing() {
-    clearTimeout(this.#beats);
+    clearTimeout(this.#timer);
     this.#viewing = null;
     this.#showViewing();
   }
@@ -174,12 +174,12 @@ export class RecordCard {
     find('view').setAttribute('aria-pressed', String(this.#viewing !== null));
   }
 
-  /** Says what is viewed, now and again after a while, unless that is refused. */
-  #beat() {
+  /** Sends heartbeats with the viewed record until one is refused. */
+  #heartbeat() {
     return this.#inTurn(async () => {
       const viewing = this.#viewing;
       if (!viewing) return;
-      clearTimeout(this.#beats);
+      clearTimeout(this.#timer);
       const response = await ask('POST', '/presence/heartbeat', { session: this.#session, viewing }).catch(() => null);
       if (this.#viewing !== viewing) return;
       if (isRefusal(response)) {
@@ -187,11 +187,11 @@ export class RecordCard {
         say(await problemOf(response), false);
         return;
       }
-      // Once: later heartbeats leave the words alone that other buttons had said.
-      if (response?.ok && !this.#isViewSaid) say(`Others see you view ${pathOf(viewing)}`);
+      // Only once, so that later heartbeats do not replace the outcome of other buttons.
+      if (response?.ok && !this.#isViewShown) say(`Others see you view ${pathOf(viewing)}`);
       else if (!response?.ok) say(SILENCE, false);
-      this.#isViewSaid = Boolean(response?.ok);
-      this.#beats = setTimeout(() => this.#beat(), BEAT_MS);
+      this.#isViewShown = Boolean(response?.ok);
+      this.#timer = setTimeout(() => this.#heartbeat(), HEARTBEAT_MS);
     });
   }
 
@@ -200,7 +200,7 @@ export class RecordCard {
   }
 
   #inTurn(act) {
-    this.#lastBeat = this.#lastBeat.then(act, act);
-    return this.#lastBeat;
+    this.#lastRequest = this.#lastRequest.then(act, act);
+    return this.#lastRequest;
   }
 }

@@ -1,6 +1,6 @@
-// The card "Records": the records of a module, as they are at any moment.
+// The card "Records": the records of a module, live.
 import { ask, attempt } from './api.js';
-import { Book, isOfRecord, MOST_KEPT } from './book.js';
+import { RecordList, isOfRecord, MOST_RECORDS } from './record_list.js';
 import { button, element, find, onceAFrame, say, wordsOf } from './elements.js';
 import { Opened } from './opened.js';
 
@@ -11,9 +11,9 @@ const ARCHIVED = 'archived';
 export class Records {
   #form = find('records');
   #kinds = [];
-  #book = new Book('');
+  #recordList = new RecordList('');
   #next = null;
-  /** Which question is asked: answers to older ones are late. */
+  /** The number of the newest request: answers to older ones are ignored. */
   #asked = 0;
   #opened = new Opened((module, id) => this.#fetch(module, id));
   #draw = onceAFrame(() => this.#drawNow());
@@ -31,17 +31,17 @@ export class Records {
     this.forget();
   }
 
-  /** Whoever it was is gone. */
+  /** The user has changed. */
   forget() {
     this.#asked += 1;
-    this.#book = new Book('');
+    this.#recordList = new RecordList('');
     this.#next = null;
     this.#opened.close();
     say('listed');
     this.#draw();
   }
 
-  /** A stream is open, or has lost its place: what was known may be old. */
+  /** A stream has opened, or was reset: the list may be out of date. */
   async begin() {
     const response = await attempt(ask('GET', '/records'), (text) => say('listed', text, false));
     if (!response) return;
@@ -62,7 +62,7 @@ export class Records {
     }
     if (!position || !isOfRecord(data)) return;
     this.#opened.take(data);
-    const { isChange, missing } = this.#book.take(data, position);
+    const { isChange, missing } = this.#recordList.take(data, position);
     if (missing) this.#fetch(data.module, missing);
     if (isChange) this.#draw();
   }
@@ -80,7 +80,7 @@ export class Records {
     return this.#list();
   }
 
-  /** Asks for the first page, or for the one that begins at a cursor. */
+  /** Requests the first page, or the one at a cursor. */
   async #list(cursor = null) {
     const { kind, status, words } = this.#form.elements;
     const isArchived = status.value === ARCHIVED;
@@ -89,50 +89,50 @@ export class Records {
     if (wanted.status) query.set('status', wanted.status);
     if (wanted.words) query.set('q', wanted.words);
     if (cursor) query.set('cursor', cursor);
-    else this.#book = new Book(kind.value, wanted);
+    else this.#recordList = new RecordList(kind.value, wanted);
     this.#asked += 1;
-    const [asked, book] = [this.#asked, this.#book];
+    const [asked, list] = [this.#asked, this.#recordList];
     const response = await attempt(ask('GET', `/records/${kind.value}?${query}`), (text) => say('listed', text, false));
     const page = await response?.json();
     if (!page || asked !== this.#asked) return;
     this.#next = page.next;
-    book.answer(page.records, response.headers.get('Stream-Position'), !cursor);
+    list.answer(page.records, response.headers.get('Stream-Position'), !cursor);
     this.#draw();
   }
 
-  /** Asks for one record, of which something was missed. */
+  /** Requests one record, about which an event was missed. */
   async #fetch(module, id) {
-    const book = this.#book;
+    const list = this.#recordList;
     const response = await ask('GET', `/records/${module}/${encodeURIComponent(id)}`).catch(() => null);
     const record = response?.ok ? await response.json() : null;
     if (!record && response?.status !== 404) return;
     this.#opened.put(module, id, record);
-    if (book === this.#book && module === this.#kind?.name && response.ok) {
-      book.put(id, record, response.headers.get('Stream-Position'));
+    if (list === this.#recordList && module === this.#kind?.name && response.ok) {
+      list.put(id, record, response.headers.get('Stream-Position'));
       this.#draw();
     }
   }
 
-  /** As the list has it now: the row may be older. */
+  /** Opens the record as the list has it now: the row may be older. */
   #open(id) {
-    const record = this.#book.get(id);
+    const record = this.#recordList.get(id);
     if (record) this.#opened.open(this.#kind, record);
   }
 
   #drawNow() {
-    const records = this.#book.list();
+    const records = this.#recordList.all();
     const rows = find('rows');
     const focused = document.activeElement.closest('#rows li')?.dataset.id;
     const drawn = new Map([...rows.children].map((row) => [row.dataset.key, row]));
     rows.dataset.module = this.#kind?.name ?? '';
     rows.replaceChildren(...records.map((record) => drawn.get(this.#keyOf(record)) ?? this.#row(record)));
     if (focused) rows.querySelector(`[data-id="${focused}"] button`)?.focus({ preventScroll: true });
-    find('more').hidden = !this.#next || this.#book.isFull;
-    if (this.#book.isFull) say('listed', `The first ${MOST_KEPT} are shown.`);
-    else say('listed', this.#kind && records.length === 0 ? 'There are none.' : '');
+    find('more').hidden = !this.#next || this.#recordList.isFull;
+    if (this.#recordList.isFull) say('listed', `Only the first ${MOST_RECORDS} are shown.`);
+    else say('listed', this.#kind && records.length === 0 ? 'No records.' : '');
   }
 
-  /** What a row shows: one that stays the same is not drawn again. */
+  /** Identifies what a row shows: a row that stays the same is not drawn again. */
   #keyOf({ id, version }) {
     return `${this.#kind.name}/${id} v${version}`;
   }

@@ -1,4 +1,4 @@
-// The card "Tasks": how far they have come, live, and a file of records to import.
+// The card "Tasks": live progress, and the import of a CSV file.
 import { ask, attempt } from './api.js';
 import { button, element, find, onceAFrame, say } from './elements.js';
 import { Jobs, viewOf } from './jobs.js';
@@ -26,7 +26,7 @@ export class Tasks {
     this.#draw();
   }
 
-  /** A stream is open, or has lost its place. */
+  /** A stream has opened, or was reset. */
   async begin() {
     const response = await attempt(ask('GET', '/tasks?limit=20'), refuse);
     if (!response) return;
@@ -39,7 +39,7 @@ export class Tasks {
     if (this.#jobs.take(data, position)) this.#draw();
   }
 
-  /** Uploads a file, and asks for a task that makes records of it. */
+  /** Uploads a file, and creates a task that imports it. */
   async #import(form) {
     const [file, module] = [form.get('file'), find('records').elements.kind.value];
     if (!file.size) return refuse('Choose a CSV file first; it must not be empty.');
@@ -64,7 +64,7 @@ export class Tasks {
     find('no-jobs').textContent = views.length === 0 ? 'No tasks yet.' : '';
   }
 
-  /** A row stays for as long as its task: a bar that grows is not a new one. */
+  /** A row is reused while its task exists, so that its bar grows without a jump. */
   #row(view) {
     const row = this.#rows.get(view.id) ?? newRow(view.id);
     this.#rows.set(view.id, row);

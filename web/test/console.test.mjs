@@ -1,11 +1,11 @@
-// The console in a real browser, before a real server.
+// The page in a real browser, with a real server.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { Server, chromiumPath, launchBrowser } from './support.mjs';
 
 const WAIT_MS = 30_000;
 
-describe('the console', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
+describe('the page', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
   let server;
   let browser;
   let page;
@@ -49,20 +49,20 @@ describe('the console', { skip: chromiumPath ? false : 'there is no Chromium her
     assert.match(await page.locator('#position').textContent(), /^\d+-\w+$/);
   });
 
-  test('what is published from the form appears', async () => {
+  test('an event that is published with the form appears', async () => {
     await open('service');
     await page.getByRole('button', { name: 'Publish' }).click();
     await rows('listing:sold').waitFor();
     assert.match(await page.locator('#published').textContent(), /^Published at \d+-\w+$/);
   });
 
-  test('who may not publish is told so', async () => {
+  test('a user that may not publish gets the reason', async () => {
     await open('agent');
     await page.getByRole('button', { name: 'Publish' }).click();
     await page.locator('#published.bad', { hasText: 'service' }).waitFor();
   });
 
-  test('what is in an event is text, whatever it looks like', async () => {
+  test('the content of an event is shown as text, never as HTML', async () => {
     await open('agent');
     await server.publish({ type: 'listing:updated', recordId: 'l-8', data: { note: '<img src=x alt=oops>' } });
     await rows('listings/l-8').click();
@@ -70,7 +70,7 @@ describe('the console', { skip: chromiumPath ? false : 'there is no Chromium her
     assert.equal(await page.locator('#events img').count(), 0);
   });
 
-  test('after the server was killed it comes back, and shows what it missed once', async () => {
+  test('after the server was killed it reconnects, and shows missed events once', async () => {
     await open('agent');
     await server.publish({ type: 'listing:updated', recordId: 'before' });
     await rows('listings/before').waitFor();
@@ -85,7 +85,7 @@ describe('the console', { skip: chromiumPath ? false : 'there is no Chromium her
     assert.deepEqual(shown, ['listings/afterwards', 'listings/meanwhile', 'listings/before']);
   });
 
-  test('a bad token is refused in words', async () => {
+  test('a bad token is refused with an explanation', async () => {
     await page.goto(`${server.url}/#token=not-a-token`);
     await state('ended');
     assert.match(await page.locator('#state').textContent(), /^ended: .*token/);

@@ -1,11 +1,11 @@
-// The console of `porchlight serve --demo`: two people at the same records.
+// The page of `porchlight serve --demo`: two users with the same records.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { Server, chromiumPath, launchBrowser, until } from './support.mjs';
 
 const WAIT_MS = 30_000;
 
-/** One person's console. */
+/** The page of one user. */
 class Console {
   static async open(browser, link) {
     const opened = new Console();
@@ -47,10 +47,10 @@ class Console {
   }
 
   search(words) {
-    return this.page.getByLabel('Words').fill(words);
+    return this.page.getByLabel('Search').fill(words);
   }
 
-  /** Opens the one record that these words find. */
+  /** Opens the only record that these words match. */
   async find(words) {
     await this.search(words);
     await until('one record is found', async () => (await this.rows().count()) === 1);
@@ -110,7 +110,7 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     return name;
   }
 
-  test('two people at one record see each other\'s changes', async () => {
+  test('two users of one record see each other\'s changes', async () => {
     await openOneOfBobs('escrows', 0);
     await bob.type('title company', 'Sunnyside Title');
     await bob.press('Save');
@@ -122,7 +122,7 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     await bob.rows('v3').waitFor();
   });
 
-  test('a change that collides is not lost, and says whose it collided with', async () => {
+  test('a conflicting change is not lost, and names the other user', async () => {
     await openOneOfBobs('escrows', 1);
     await ann.type('buyer name', 'Written by Ann');
     await bob.type('buyer name', 'Written by Bob');
@@ -131,13 +131,13 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     await ann.at('#opened-version', 'version 2').waitFor();
     assert.equal(await ann.page.locator('#fields [name=value]').inputValue(), 'Written by Ann');
     await ann.press('Save');
-    await ann.said('bob has changed buyer name since you began. It is Written by Bob now.', 'bad');
+    await ann.said('bob changed buyer name meanwhile. It is Written by Bob now.', 'bad');
     await ann.press('Save');
     await ann.said('Saved: version 3');
     await bob.field('buyerName', 'Written by Ann').waitFor();
   });
 
-  test('what is refused says why, and nothing is changed', async () => {
+  test('a refused change shows the reason, and nothing is changed', async () => {
     await openOneOfBobs('escrows', 2);
     await bob.type('purchase price', '-5');
     await bob.press('Save');
@@ -146,7 +146,7 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     await bob.at('#opened-version', 'version 1').waitFor();
   });
 
-  test('what is archived leaves the other\'s list, and comes back', async () => {
+  test('an archived record leaves the other\'s list, and comes back when it is restored', async () => {
     const name = await openOneOfBobs('leads', 0);
     await bob.press('Archive');
     await bob.said('Archived');
@@ -174,10 +174,10 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     await ann.rows('Zelda Zimmer').waitFor();
     assert.equal(await ann.rows().count(), shown + 1);
     await ann.search('nobody has this name');
-    await ann.at('#listed', 'There are none.').waitFor();
+    await ann.at('#listed', 'No records.').waitFor();
   });
 
-  test('what is private is masked for others, and cannot be typed over', async () => {
+  test('a private field is masked for others, and they cannot edit it', async () => {
     await bob.chooseModule('escrows');
     const other = bob.page.locator('#rows li', { has: bob.page.locator('.owner', { hasText: /^cleo$/ }) });
     await other.first().getByRole('button').click();
@@ -201,7 +201,7 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     await phone.page.close();
   });
 
-  test('a task is seen to go on, can be cancelled and tried again', async () => {
+  test('a task shows its progress, and can be cancelled and retried', async () => {
     const worker = await server.token('worker', 'w-1', 'team-a', 'acme');
     const asked = { type: 'summarize', title: 'Summarize the inspection' };
     const { id } = await server.post('/tasks', await server.token('agent', 'bob', 'team-a', 'acme'), asked);
@@ -221,7 +221,7 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     await bob.at('#jobs li.queued', 'Summarize the inspection').waitFor();
   });
 
-  test('what happens while the service is away is seen when it is back', async () => {
+  test('changes while the service is down are shown when it is back', async () => {
     await openOneOfBobs('clients', 1);
     const path = (await ann.page.locator('#opened-version').textContent()).split(',')[0];
     await server.kill();
@@ -260,7 +260,7 @@ describe('the demo', { skip: chromiumPath ? false : 'there is no Chromium here' 
     assert.ok((await bob.rows().count()) <= 200);
   });
 
-  test('nothing of one person is left for the next', async () => {
+  test('nothing of one user is shown to the next', async () => {
     await openOneOfBobs('clients', 0);
     await bob.press('Disconnect');
     await until('all is gone', async () => (await bob.rows().count()) === 0);

@@ -1,11 +1,11 @@
-// Two people, each with the console in a browser of their own, before a real server.
+// Two users, each with the page in a browser of their own, with a real server.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { Server, chromiumPath, launchBrowser, until } from './support.mjs';
 
 const WAIT_MS = 30_000;
 
-/** One person's console. */
+/** The page of one user. */
 class Console {
   static async open(browser, server, user) {
     const opened = new Console();
@@ -52,7 +52,7 @@ class Console {
     return this.page.locator('#online', { hasText: `${count} online` }).waitFor();
   }
 
-  /** The picture in the words of `GET /presence` and `GET /locks`, as far as it shows them. */
+  /** The picture in the form of `GET /presence` and `GET /locks`, as far as it shows them. */
   async picture() {
     return this.page.evaluate(() => ({
       people: [...document.querySelectorAll('#people li')].map((row) => [
@@ -83,7 +83,7 @@ async function pictureOf(server, user) {
   };
 }
 
-describe('two people at the console', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
+describe('two users of the page', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
   let server;
   let browser;
   let ann;
@@ -127,12 +127,12 @@ describe('two people at the console', { skip: chromiumPath ? false : 'there is n
     await ann.online(2);
   });
 
-  test('see what the other views, until it is closed or its page is', async () => {
+  test('see what the other views, until the record or the page is closed', async () => {
     await bob.press('View');
     await bob.said('Others see you view listings/l-1');
     await ann.person('bob', 'views listings/l-1').waitFor();
     await bob.press('View');
-    await bob.said('You view listings/l-1 no more');
+    await bob.said('You no longer view listings/l-1');
     await ann.person('bob', 'views').waitFor({ state: 'detached' });
     await bob.press('View');
     await bob.page.getByLabel('Record', { exact: true }).first().fill('l-2');
@@ -142,7 +142,7 @@ describe('two people at the console', { skip: chromiumPath ? false : 'there is n
     await ann.person('bob').waitFor({ state: 'detached' });
   });
 
-  test('see what the other has locked, and are told who holds it', async () => {
+  test('see what the other has locked, and who holds it', async () => {
     await ann.press('Lock');
     await ann.said('Locked listings/l-1 until');
     await ann.lock('annyou').waitFor();
@@ -182,7 +182,7 @@ describe('two people at the console', { skip: chromiumPath ? false : 'there is n
     assert.deepEqual(await ann.picture(), before);
     await server.run();
     await Promise.all([ann.state('live'), bob.state('live')]);
-    await until('all pictures are as they were', async () => {
+    await until('both pages show the same as before', async () => {
       assert.deepEqual(await ann.picture(), before);
       assert.deepEqual(await bob.picture(), before);
       assert.deepEqual(await pictureOf(server, 'bob'), before);
@@ -207,7 +207,7 @@ describe('two people at the console', { skip: chromiumPath ? false : 'there is n
     }
   });
 
-  test('see nobody any more once they disconnect', async () => {
+  test('see no one after they disconnect', async () => {
     await ann.page.getByRole('button', { name: 'Disconnect' }).click();
     await ann.person('ann').waitFor({ state: 'detached' });
     assert.deepEqual(await ann.picture(), { people: [], locks: [] });

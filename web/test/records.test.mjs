@@ -1,4 +1,4 @@
-// What a script with `pg` does to the tables of records is told: once, with what changed and
+// Changes of the tables of records by a script with `pg` are published: once, with what changed and
 // nothing else, to the right people, after the commit and never after a rollback.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -15,7 +15,7 @@ const MODULES = [
 const MASKED = '[REDACTED]';
 const MARKER = `select porchlight.emit('test:marker', '{"broker": "b-1"}')`;
 
-// Each gives a client of `pg` a statement in its own way.
+// Ways in which a client of `pg` can run a statement.
 const WAYS = {
   'a query': (client, { sql, values }) => client.query(inline(sql, values)),
   'a query with values': (client, { sql, values }) => client.query(sql, values),
@@ -32,13 +32,13 @@ const WAYS = {
 
 const inline = (sql, values) => sql.replace(/\$(\d)/g, (_, n) => pg.escapeLiteral(values[n - 1]));
 
-/** What happens to a record: a statement, and what each of the two teams is told of it. */
+/** What happens to a record: a statement, and what each of the two teams receives of it. */
 function life({ module, required, open, secret: [column, field] }, id) {
   const table = `porchlight.${module}`;
-  const change = (set, value, told) => ({
+  const change = (set, value, received) => ({
     sql: `update ${table} set ${set} where broker_id = $1 and id = $2`.replace('?', '$3'),
     values: value === undefined ? ['b-1', id] : ['b-1', id, value],
-    told,
+    received,
   });
   const changed = (verb, ...fields) => ({ a: [[verb, [...fields, 'updatedAt', 'version']]] });
   return [
@@ -46,7 +46,7 @@ function life({ module, required, open, secret: [column, field] }, id) {
       sql: `insert into ${table} (broker_id, id, team_id, owner_id, ${required}, ${column})
         values ($1, $2, 'team-a', 'ann', $3, '5')`,
       values: ['b-1', id, 'Ünï \'"\\ 🏠'],
-      told: { a: [['created', { id, [required]: 'Ünï \'"\\ 🏠', [field]: MASKED, version: 1 }]] },
+      received: { a: [['created', { id, [required]: 'Ünï \'"\\ 🏠', [field]: MASKED, version: 1 }]] },
     },
     change(`${open} = ?`, 'x', changed('updated', open)),
     change(`${open} = ?`, 'x', {}),
@@ -57,7 +57,7 @@ function life({ module, required, open, secret: [column, field] }, id) {
       a: [['deleted', { reason: 'moved' }]],
       z: [['created', { id, [field]: MASKED, teamId: 'team-z', version: 6 }]],
     }),
-    { sql: `delete from ${table} where broker_id = $1 and id = $2`, values: ['b-1', id], told: { z: [['deleted']] } },
+    { sql: `delete from ${table} where broker_id = $1 and id = $2`, values: ['b-1', id], received: { z: [['deleted']] } },
   ];
 }
 
@@ -78,23 +78,23 @@ describe('a script with pg', () => {
     await server?.stop();
   });
 
-  /** All that a fellow of this team was told of the record. */
-  async function told(team, module, id) {
+  /** All events of the record that a member of this team has received. */
+  async function receivedBy(team, module, id) {
     const path = `/events?limit=1000&records=${module}/${id}`;
     return (await server.get(path, 'bob', team)).events;
   }
 
-  /** Waits until all is told that was committed before. */
+  /** Waits until everything that was committed before is published. */
   async function settle() {
     await client.query(MARKER);
     markers += 1;
-    await until('the marker is told', async () => {
+    await until('the marker is published', async () => {
       const { events } = await server.get('/events?limit=1000&types=test:marker', 'bob', 'team-a');
       return events.length === markers;
     });
   }
 
-  /** That an event is what was expected, field by field. */
+  /** Checks an event field by field. */
   function check(event, [verb, expected], { singular }, actor) {
     assert.equal(event.type, `${singular}:${verb}`);
     assert.equal(event.userId, actor);
@@ -109,7 +109,7 @@ describe('a script with pg', () => {
   }
 
   for (const [way, make] of Object.entries(WAYS)) {
-    test(`tells every change of every module by ${way}`, async () => {
+    test(`publishes every change of every module by ${way}`, async () => {
       const id = way.replaceAll(' ', '-');
       for (const kind of MODULES) {
         for (const change of life(kind, id)) {
@@ -123,8 +123,8 @@ describe('a script with pg', () => {
       const actor = way.startsWith('a transaction') ? 'carl' : undefined;
       for (const kind of MODULES) {
         for (const team of ['a', 'z']) {
-          const events = await told(`team-${team}`, kind.module, id);
-          const expected = life(kind, id).flatMap((change) => change.told[team] ?? []);
+          const events = await receivedBy(`team-${team}`, kind.module, id);
+          const expected = life(kind, id).flatMap((change) => change.received[team] ?? []);
           assert.equal(events.length, expected.length, `${kind.module} team-${team}`);
           events.forEach((event, n) => check(event, expected[n], kind, actor));
         }
@@ -132,7 +132,7 @@ describe('a script with pg', () => {
     });
   }
 
-  test('is told nothing of what was undone, wholly or from a savepoint on', async () => {
+  test('publishes nothing that was undone, wholly or from a savepoint on', async () => {
     await client.query('begin');
     for (const { module, required } of MODULES) {
       const insert = `insert into porchlight.${module} (broker_id, id, ${required}) values ('b-1', $1, 'x')`;
@@ -145,8 +145,8 @@ describe('a script with pg', () => {
     await client.query('commit');
     await settle();
     for (const { module } of MODULES) {
-      assert.deepEqual((await told('team-a', module, 'kept')).map(({ version }) => version), [1]);
-      assert.deepEqual(await told('team-a', module, 'undone'), []);
+      assert.deepEqual((await receivedBy('team-a', module, 'kept')).map(({ version }) => version), [1]);
+      assert.deepEqual(await receivedBy('team-a', module, 'undone'), []);
     }
   });
 });

@@ -22,7 +22,7 @@ const BROWSER_FLAGS = [
   '--disable-sync',
 ];
 
-/** Where Chromium is, if it is anywhere. */
+/** The path of Chromium, if it is installed. */
 export const chromiumPath = ['chromium', 'chromium-browser', 'google-chrome']
   .flatMap((name) => process.env.PATH.split(delimiter).map((directory) => join(directory, name)))
   .find(existsSync);
@@ -49,7 +49,7 @@ export class Server {
     return `http://${this.#address}`;
   }
 
-  /** How a script of the CRM connects to the database, which listens on a socket alone. */
+  /** How a script of the CRM connects to the database, which listens only on a socket. */
   get database() {
     return { host: join(this.#dataDirectory, 'socket'), user: 'postgres', database: 'porchlight' };
   }
@@ -65,7 +65,7 @@ export class Server {
     };
   }
 
-  /** Starts it, at the address it had before, and waits until it is ready. */
+  /** Starts the server, at the same address as before, and waits until it is ready. */
   async run() {
     this.#process = spawn(BINARY, ['serve'], { env: this.#environment, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#address = await this.#announcedAddress();
@@ -112,7 +112,7 @@ export class Server {
     return stdout.trim();
   }
 
-  /** What a path answers to a JSON body by this token. */
+  /** The answer of a path to a JSON body with this token. */
   async post(path, token, body) {
     const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
     const response = await fetch(`${this.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
@@ -120,13 +120,13 @@ export class Server {
     return response.json();
   }
 
-  /** What a path answers to this user. */
+  /** The answer of a path to this user. */
   async get(path, user, team) {
     const headers = { Authorization: `Bearer ${await this.token('agent', user, team)}` };
     return (await fetch(`${this.url}${path}`, { headers })).json();
   }
 
-  /** Whatever session holds it: `listings/l-1` is free. */
+  /** Releases a lock of any session: `listings/l-1` is free then. */
   async unlock(path, user) {
     const headers = { Authorization: `Bearer ${await this.token('agent', user)}` };
     await fetch(`${this.url}/locks/${path}`, { method: 'DELETE', headers });

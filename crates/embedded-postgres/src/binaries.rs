@@ -105,10 +105,10 @@ fn major(postgres: &Path) -> Result<u32, String> {
         .arg("--version")
         .output()
         .map_err(|error| format!("its postgres does not run: {error}"))?;
-    let said = String::from_utf8_lossy(&answer.stdout);
-    parse_major(&said).ok_or_else(|| {
+    let output = String::from_utf8_lossy(&answer.stdout);
+    parse_major(&output).ok_or_else(|| {
         let complaint = String::from_utf8_lossy(&answer.stderr);
-        format!("its postgres does not say its version: {said}{complaint}")
+        format!("its postgres does not say its version: {output}{complaint}")
     })
 }
 

@@ -121,8 +121,8 @@ fn run_initdb(
     if answer.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&answer.stderr);
-    let output = format!("{} ({})", said.trim(), answer.status);
+    let stderr = String::from_utf8_lossy(&answer.stderr);
+    let output = format!("{} ({})", stderr.trim(), answer.status);
     Err(Problem::InitDb { program, output })
 }
 

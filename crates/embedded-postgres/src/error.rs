@@ -149,10 +149,10 @@ pub enum Problem {
         output: String,
     },
     /// The server exited while it started.
-    #[error("Postgres ended while starting: {said}\n(its log is {})", log.display())]
+    #[error("Postgres ended while starting: {log_end}\n(its log is {})", log.display())]
     Ended {
         /// The end of its log.
-        said: String,
+        log_end: String,
         /// The whole log.
         log: PathBuf,
     },
@@ -182,10 +182,10 @@ pub enum Problem {
     #[error("the Postgres of an earlier run (process {0}) does not stop")]
     Leftover(i32),
     /// The server crashed too often.
-    #[error("Postgres keeps dying: {said}\n(its log is {})", log.display())]
+    #[error("Postgres keeps dying: {log_end}\n(its log is {})", log.display())]
     GaveUp {
         /// The end of its log.
-        said: String,
+        log_end: String,
         /// The whole log.
         log: PathBuf,
     },

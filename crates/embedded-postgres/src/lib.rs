@@ -112,8 +112,8 @@ impl EmbeddedPostgres {
         async move {
             match crash {
                 Some(crash) => {
-                    let said = crash.await;
-                    EmbeddedError::new(Problem::GaveUp { said, log }, names)
+                    let log_end = crash.await;
+                    EmbeddedError::new(Problem::GaveUp { log_end, log }, names)
                 }
                 None => std::future::pending().await,
             }

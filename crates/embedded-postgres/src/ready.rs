@@ -30,7 +30,7 @@ pub(crate) async fn wait(
     let log = log.to_owned();
     let answer = tokio::select! {
         answer = timeout(START_LIMIT, connection(&options, &mut last)) => answer,
-        said = failure(status) => return Err(Problem::Ended { said, log }),
+        log_end = failure(status) => return Err(Problem::Ended { log_end, log }),
     };
     match answer {
         Ok(connection) => create_database(connection, endpoint.database_name).await,
@@ -68,11 +68,11 @@ async fn attempt(options: &PgConnectOptions) -> Result<PgConnection, String> {
 async fn failure(status: &mut watch::Receiver<Status>) -> String {
     let is_failure = |status: &Status| match status {
         Status::Running | Status::Stopped => false,
-        Status::Restarting(said) => !said.contains(PASSING_TROUBLE),
+        Status::Restarting(log_end) => !log_end.contains(PASSING_TROUBLE),
         Status::GaveUp(_) => true,
     };
     match status.wait_for(is_failure).await.as_deref() {
-        Ok(Status::Restarting(said) | Status::GaveUp(said)) => said.clone(),
+        Ok(Status::Restarting(log_end) | Status::GaveUp(log_end)) => log_end.clone(),
         _ => "its supervisor thread has ended".to_owned(),
     }
 }

@@ -92,7 +92,7 @@ impl Supervisor {
         let mut status = self.status();
         async move {
             match status.wait_for(Status::is_final).await.as_deref() {
-                Ok(Status::GaveUp(said)) => return said.clone(),
+                Ok(Status::GaveUp(log_end)) => return log_end.clone(),
                 Ok(_) => {}
                 Err(_) => return "its supervisor thread has ended".to_owned(),
             }
@@ -179,16 +179,16 @@ impl SupervisorThread {
         let mut quick_failures = 0;
         loop {
             let began = Instant::now();
-            let Some(said) = self.run_once() else {
+            let Some(log_end) = self.run_once() else {
                 return Status::Stopped;
             };
             quick_failures = count(quick_failures, began.elapsed());
             if quick_failures > QUICK_FAILURES_MAX {
-                tracing::error!(%said, "Postgres keeps dying: giving up");
-                return Status::GaveUp(said);
+                tracing::error!(%log_end, "Postgres keeps dying: giving up");
+                return Status::GaveUp(log_end);
             }
-            tracing::warn!(%said, quick_failures, "Postgres has ended: restarting it");
-            self.status.send_replace(Status::Restarting(said));
+            tracing::warn!(%log_end, quick_failures, "Postgres has ended: restarting it");
+            self.status.send_replace(Status::Restarting(log_end));
             if self.shared.stop_asked_within(backoff(quick_failures)) {
                 return Status::Stopped;
             }

@@ -1,10 +1,10 @@
-//! Taking a lock that is free, or joining one's own.
+//! Acquires a lock that is free, or adds a device to the caller's own lock.
 
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
-use super::events::{End, Words};
+use super::events::{LockEnd, LockEvents};
 use super::holder::LockHolder;
-use super::row::{LockKey, LockRow, peek, take_or_make, touch, write};
+use super::row::{self, LockKey, LockRow};
 use super::{Lock, LockClaim, LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
@@ -13,98 +13,114 @@ use crate::log::{Audience, NewEvent};
 
 /// A lock that the caller holds.
 #[derive(Clone, Debug)]
-pub struct Granted {
+pub struct LockGrant {
     pub lock: Lock,
-    /// Whether it is a new grant, with a new fence.
+    /// Whether this is a new grant, with a new fence.
     pub is_new: bool,
 }
 
-impl Granted {
-    fn joined(lock: Lock) -> Self {
+impl LockGrant {
+    fn shared(lock: Lock) -> Self {
         let is_new = false;
         Self { lock, is_new }
     }
 }
 
 impl Locks {
-    /// Takes the lock where it is free; where the caller holds it, this device shares it.
+    /// Takes the lock if it is free. If the caller holds it already, this device shares it.
     ///
-    /// A record that was just made is told of a moment later: who looked before that looks again.
-    pub async fn acquire(&self, caller: &Caller, claim: &LockClaim) -> Result<Granted, LockError> {
+    /// The event of a record that was just created can be committed while the record is being
+    /// locked. Then its audience has changed, and one more try reads the new one.
+    pub async fn acquire(
+        &self,
+        caller: &Caller,
+        claim: &LockClaim,
+    ) -> Result<LockGrant, LockError> {
         match self.try_acquire(caller, claim).await {
             Err(LockError::Moved) => self.try_acquire(caller, claim).await,
             acquired => acquired,
         }
     }
 
-    async fn try_acquire(&self, caller: &Caller, claim: &LockClaim) -> Result<Granted, LockError> {
-        if let Some(lock) = self.join(caller, claim).await? {
-            return Ok(Granted::joined(lock));
+    async fn try_acquire(
+        &self,
+        caller: &Caller,
+        claim: &LockClaim,
+    ) -> Result<LockGrant, LockError> {
+        if let Some(lock) = self.share(caller, claim).await? {
+            return Ok(LockGrant::shared(lock));
         }
         let mut transaction = self.pool.begin().await?;
         let audience = audience_for(&mut transaction, caller, &claim.record).await?;
         let key = LockKey::of(caller, &claim.record);
-        let row = take_or_make(&mut transaction, key).await?;
+        let row = row::lock_or_insert(&mut transaction, key).await?;
         let mut row = row.ok_or(LockError::Busy)?;
-        if let Some(other) = row.live_of_other(&caller.user) {
-            return Err(LockError::Locked(Box::new(row.shown(other))));
+        if let Some(other) = row.held_by_other(&caller.user) {
+            return Err(LockError::Locked(Box::new(row.lock_of(other))));
         }
-        // Another of the caller's devices may have been quicker.
-        if row.live().is_some() {
-            let lock = keep(&mut transaction, key, (row, claim)).await?;
+        // Another of the caller's devices may have taken it in the meantime.
+        if row.current_holder().is_some() {
+            let lock = extend(&mut transaction, key, row, claim).await?;
             transaction.commit().await?;
-            return Ok(Granted::joined(lock));
+            return Ok(LockGrant::shared(lock));
         }
-        let words = Words(&self.modules);
-        let held = LockHolder::granted(&caller.user, claim, audience, row.now)?;
-        let events = replace(words, &mut row, held, &End::Expired);
-        write(&mut transaction, key.broker, &row).await?;
+        let holder = LockHolder::granted(&caller.user, claim, audience, row.now)?;
+        let events = grant(
+            LockEvents(&self.modules),
+            &mut row,
+            holder,
+            &LockEnd::Expired,
+        );
+        row::write(&mut transaction, key.broker, &row).await?;
         let lock = row.lock().ok_or(LockError::Busy)?;
-        self.tell_grant(transaction, (key, &row), events).await?;
+        self.commit_grant(transaction, key, &row, events).await?;
         let is_new = true;
-        Ok(Granted { lock, is_new })
+        Ok(LockGrant { lock, is_new })
     }
 
-    /// Looks first: who comes too late, and who has it already, need not wait for the row.
-    async fn join(&self, caller: &Caller, claim: &LockClaim) -> Result<Option<Lock>, LockError> {
+    /// Reads the row without locking it first: neither a caller that is refused nor one that holds
+    /// the lock already has to wait for a transaction that has the row.
+    async fn share(&self, caller: &Caller, claim: &LockClaim) -> Result<Option<Lock>, LockError> {
         let mut connection = self.pool.acquire().await?;
         audience_for(&mut connection, caller, &claim.record).await?;
         let key = LockKey::of(caller, &claim.record);
-        let Some(row) = peek(&mut connection, key).await? else {
+        let Some(row) = row::read(&mut connection, key).await? else {
             return Ok(None);
         };
-        if let Some(other) = row.live_of_other(&caller.user) {
-            return Err(LockError::Locked(Box::new(row.shown(other))));
+        if let Some(other) = row.held_by_other(&caller.user) {
+            return Err(LockError::Locked(Box::new(row.lock_of(other))));
         }
-        if row.live().is_none() {
+        if row.current_holder().is_none() {
             return Ok(None);
         }
         let mut transaction = connection.begin().await?;
-        let row = touch(&mut transaction, key).await?;
-        let Some(row) = row.filter(|row| row.live_of(&caller.user).is_some()) else {
+        let row = row::lock_details(&mut transaction, key).await?;
+        let Some(row) = row.filter(|row| row.held_by(&caller.user).is_some()) else {
             return Ok(None);
         };
-        let lock = keep(&mut transaction, key, (row, claim)).await?;
+        let lock = extend(&mut transaction, key, row, claim).await?;
         transaction.commit().await?;
         Ok(Some(lock))
     }
 
-    /// Tells of a grant, if the record is still shown to those who are told.
+    /// Appends the events of a grant and commits, unless the record's audience has changed.
     ///
-    /// Once the log is ours, a record that was told to others since we looked is not told to
-    /// those who saw it before, who would pass for its audience from then on.
-    pub(super) async fn tell_grant(
+    /// The audience was read before this transaction had the log. If the record has moved to
+    /// another audience since, a `locked` event to the old one would make the old one its audience
+    /// again: the newest event of a record decides who may see it.
+    pub(super) async fn commit_grant(
         &self,
         mut transaction: Transaction<'_, Postgres>,
-        (key, row): (LockKey<'_>, &LockRow),
+        key: LockKey<'_>,
+        row: &LockRow,
         events: Vec<NewEvent>,
     ) -> Result<(), LockError> {
         let pending = self.committer.append(&mut transaction, key.broker, events);
         let pending = pending.await?;
-        if let (Some(log), Some(held)) = (pending.log(), &row.held) {
+        if let (Some(log), Some(holder)) = (pending.log(), &row.holder) {
             let (record, first) = (key.record, log.first);
             let now = records::audience_before(&mut transaction, key.broker, record, first);
-            if now.await?.unwrap_or(Audience::Broker) != held.audience {
+            if now.await?.unwrap_or(Audience::Broker) != holder.audience {
                 return Err(LockError::Moved);
             }
         }
@@ -112,32 +128,33 @@ impl Locks {
     }
 }
 
-/// Writes a sign of one of the holder's devices.
-pub(super) async fn keep(
+/// Starts or renews the lease of one of the holder's devices.
+pub(super) async fn extend(
     connection: &mut PgConnection,
     key: LockKey<'_>,
-    (mut row, claim): (LockRow, &LockClaim),
+    mut row: LockRow,
+    claim: &LockClaim,
 ) -> Result<Lock, LockError> {
     let now = row.now;
-    if let Some(held) = &mut row.held {
-        held.keep(claim, now)?;
+    if let Some(holder) = &mut row.holder {
+        holder.extend(claim, now)?;
     }
-    write(connection, key.broker, &row).await?;
+    row::write(connection, key.broker, &row).await?;
     row.lock().ok_or(LockError::Busy)
 }
 
-/// A new grant, which is the end of any before it.
-pub(super) fn replace(
-    words: Words<'_>,
+/// Gives the lock to a new holder, and ends the grant of the former one.
+pub(super) fn grant(
+    events: LockEvents<'_>,
     row: &mut LockRow,
-    held: LockHolder,
-    end: &End,
+    holder: LockHolder,
+    end: &LockEnd,
 ) -> Vec<NewEvent> {
-    let former = row.held.take();
-    let ended = former.map(|former| words.unlocked(row, &former, end));
+    let former = row.holder.take();
+    let unlocked = former.map(|former| events.unlocked(row, &former, end));
     row.fence += 1;
-    row.waiting.forget(&held.user);
-    let locked = words.locked(row, &held);
-    row.held = Some(held);
-    ended.into_iter().chain([locked]).collect()
+    row.waiting.remove(&holder.user);
+    let locked = events.locked(row, &holder);
+    row.holder = Some(holder);
+    unlocked.into_iter().chain([locked]).collect()
 }

@@ -1,4 +1,4 @@
-//! Why a lock is not had, kept or given back.
+//! Why an operation on a lock fails.
 
 use sqlx::error::DatabaseError;
 
@@ -6,41 +6,37 @@ use super::Lock;
 use crate::directory::RecordError;
 use crate::platform::{RecordPath, SessionName};
 
-/// Lock timeout and deadlock: somebody else was quicker, and is still at it.
+/// SQLSTATEs of lock timeout and deadlock: another transaction has the row.
 const BUSY: [&str; 2] = ["55P03", "40P01"];
 
-/// Why a lock is not had, kept or given back.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// The record is none of the caller's.
+    /// There is no such record, or the caller may not see it.
     #[error("there is no record {0} that you may see")]
     UnknownRecord(RecordPath),
     #[error("{} holds the lock", .0.holder.user_id)]
     Locked(Box<Lock>),
     #[error("nobody holds the lock on {0}")]
     NotLocked(RecordPath),
-    /// The caller holds it, but not on this device.
+    /// The caller holds the lock, but not with this session.
     #[error("your session {0} does not hold the lock")]
     UnknownSession(SessionName),
-    /// The caller holds it, and does not need to ask.
+    /// The caller asks for a lock that is their own.
     #[error("you hold the lock")]
     OwnLock(Box<Lock>),
-    /// Only admins take from one who is there.
+    /// Only admins may take a lock while its holder is present.
     #[error("the lock is not yours to take over")]
     TakeoverRefused(Box<Lock>),
-    /// More devices than one person has.
     #[error("{} of your sessions hold the lock", super::sessions::MOST_SESSIONS)]
     TooManySessions,
-    /// The line is too long.
-    #[error("{} users wait for the lock", super::waiting::MOST_WAITING)]
+    #[error("{} users wait for the lock", super::waiting_users::MOST_WAITING)]
     TooManyWaiting,
-    /// Somebody is at it; nothing was changed.
+    /// Another transaction has the row; nothing was changed.
     #[error("somebody else is changing the lock")]
     Busy,
-    /// The record was told to others while it was being locked; nothing was changed.
-    #[error("the record changes hands")]
+    /// The record got another audience while it was being locked; nothing was changed.
+    #[error("the record was just moved to another team")]
     Moved,
-    /// The database did not answer.
     #[error(transparent)]
     Database(sqlx::Error),
 }

@@ -1,4 +1,4 @@
-//! What is told of a lock.
+//! The events of a lock.
 
 use serde_json::{Value, json};
 
@@ -9,16 +9,15 @@ use crate::directory::Modules;
 use crate::log::{Audience, NewEvent};
 use crate::platform::{EventType, RecordPath, SessionName, UserId};
 
-/// How a lock came to its end.
+/// Why a grant has ended.
 #[derive(Clone, Debug)]
-pub(super) enum End {
-    /// Its holder gave it back.
+pub(super) enum LockEnd {
     Released,
     Expired,
     TakenOver(Holder),
 }
 
-impl End {
+impl LockEnd {
     fn reason(&self) -> &'static str {
         match self {
             Self::Released => "released",
@@ -28,76 +27,82 @@ impl End {
     }
 }
 
-/// Finds the words for what happens to a record of one of these modules.
+/// A user who asks for a lock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Words<'a>(pub(super) &'a Modules);
+pub(super) struct LockRequester<'a> {
+    pub(super) user: &'a UserId,
+    pub(super) session: Option<&'a SessionName>,
+}
 
-impl Words<'_> {
-    pub(super) fn locked(self, row: &LockRow, held: &LockHolder) -> NewEvent {
-        let lock = row.shown(held);
+/// Makes the events. The record's module decides their type: `escrow:locked`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LockEvents<'a>(pub(super) &'a Modules);
+
+impl LockEvents<'_> {
+    pub(super) fn locked(self, row: &LockRow, holder: &LockHolder) -> NewEvent {
+        let lock = row.lock_of(holder);
         let mut data = fields(&lock);
         data["lockedUntil"] = json!(lock)["lockedUntil"].take();
-        self.told(&row.record, "locked", held.audience.clone())
-            .by(&held.user)
+        self.event(&row.record, "locked", holder.audience.clone())
+            .by(&holder.user)
             .with(&data)
     }
 
-    /// It was granted to `former`, and is no more.
-    pub(super) fn unlocked(self, row: &LockRow, former: &LockHolder, end: &End) -> NewEvent {
-        let mut data = fields(&row.shown(former));
+    pub(super) fn unlocked(self, row: &LockRow, former: &LockHolder, end: &LockEnd) -> NewEvent {
+        let mut data = fields(&row.lock_of(former));
         data["reason"] = json!(end.reason());
-        if let End::TakenOver(by) = end {
+        if let LockEnd::TakenOver(by) = end {
             data["by"] = json!(by);
         }
-        let told = self.told(&row.record, "unlocked", former.audience.clone());
+        let event = self.event(&row.record, "unlocked", former.audience.clone());
         match end {
-            End::Released => told.by(&former.user),
-            End::Expired => told,
-            End::TakenOver(by) => told.by(&by.user_id),
+            LockEnd::Released => event.by(&former.user),
+            LockEnd::Expired => event,
+            LockEnd::TakenOver(by) => event.by(&by.user_id),
         }
         .with(&data)
     }
 
-    /// It is free: everybody who waits is told so.
+    /// One event for each user who waits.
     pub(super) fn available(self, row: &LockRow) -> impl Iterator<Item = NewEvent> {
         let data = json!({"fence": row.fence});
         row.waiting.users().map(move |user| {
             let audience = Audience::User(user.clone());
-            self.told(&row.record, "lock_available", audience)
+            self.event(&row.record, "lock_available", audience)
                 .with(&data)
         })
     }
 
-    /// Its end, and those who wait for it.
-    pub(super) fn freed(self, row: &LockRow, former: &LockHolder, end: &End) -> Vec<NewEvent> {
+    /// The end of a grant after which nobody holds the lock.
+    pub(super) fn freed(self, row: &LockRow, former: &LockHolder, end: &LockEnd) -> Vec<NewEvent> {
         let unlocked = self.unlocked(row, former, end);
         [unlocked].into_iter().chain(self.available(row)).collect()
     }
 
-    /// Somebody asks its holder for it.
+    /// Somebody asks the holder for the lock.
     pub(super) fn requested(
         self,
         record: &RecordPath,
         holder: &UserId,
-        by: (&UserId, Option<&SessionName>),
+        requester: LockRequester<'_>,
     ) -> NewEvent {
-        let mut asker = json!({"userId": by.0});
-        if let Some(session) = by.1 {
-            asker["session"] = json!(session);
+        let mut by = json!({"userId": requester.user});
+        if let Some(session) = requester.session {
+            by["session"] = json!(session);
         }
-        self.told(record, "lock_requested", Audience::User(holder.clone()))
-            .by(by.0)
-            .with(&json!({"by": asker}))
+        self.event(record, "lock_requested", Audience::User(holder.clone()))
+            .by(requester.user)
+            .with(&json!({"by": by}))
     }
 
-    fn told(self, record: &RecordPath, verb: &str, audience: Audience) -> NewEvent {
+    fn event(self, record: &RecordPath, verb: &str, audience: Audience) -> NewEvent {
         NewEvent::new(audience, self.event_type(record, verb)).about(record)
     }
 
-    /// Locks outlive a module that is no longer configured.
+    /// The lock may be of a module that is no longer configured.
     fn event_type(self, record: &RecordPath, verb: &str) -> EventType {
         match self.0.get(&record.module) {
-            Some(module) => module.told(verb),
+            Some(module) => module.event_type(verb),
             None => EventType::parse(&format!("record:{verb}")).expect("verbs are short"),
         }
     }

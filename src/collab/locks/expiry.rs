@@ -1,4 +1,5 @@
-//! The end of leases that nobody renews: noticed by whichever instance looks first, told once.
+//! Ends leases that nobody renews. Every instance looks for them; one of them ends each lease and
+//! publishes its event.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::LockError;
-use super::events::{End, Words};
+use super::events::{LockEnd, LockEvents};
 use super::row::{LockRow, StoredLock};
 use crate::directory::Modules;
 use crate::log::EventCommitter;
@@ -14,79 +15,78 @@ use crate::platform::BrokerId;
 use crate::platform::DedicatedConnection;
 use crate::platform::Dice;
 
-/// The sweeper looks at least this often: leases can be shortened, or made elsewhere.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The sweeper never looks more often.
-const REST: Duration = Duration::from_millis(20);
+/// The longest time between two sweeps: another instance may grant a shorter lease at any time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const MOST_BROKERS: i64 = 64;
 /// Locks that one transaction ends.
-const STEP: i64 = 200;
+const MOST_IN_TRANSACTION: i64 = 200;
 
 #[derive(Debug)]
 pub struct LockSweeper {
     pub database: DedicatedConnection,
     pub modules: Modules,
     pub committer: EventCommitter,
-    /// So that instances do not all look at once.
+    /// Spreads the sweeps of several instances.
     pub dice: Dice,
     pub stop: CancellationToken,
 }
 
 impl LockSweeper {
-    /// Sweeps until it is stopped. Any number of instances may.
     pub async fn run(mut self) {
         loop {
-            let rest = match self.round().await {
-                Ok(rest) => rest,
+            let next = match self.sweep().await {
+                Ok(next) => next,
                 Err(error) => {
-                    tracing::warn!(%error, "the ends of locks could not be looked for");
-                    LOOK_EVERY
+                    tracing::warn!(%error, "expired locks could not be read");
+                    LONGEST_PAUSE
                 }
             };
-            let latest = rest.min(LOOK_EVERY);
-            let rest = self.dice.between(latest, latest + latest / 4).max(REST);
+            let next = next.min(LONGEST_PAUSE);
+            let pause = self.dice.between(next, next + next / 4);
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(rest) => {}
+                () = tokio::time::sleep(pause.max(SHORTEST_PAUSE)) => {}
             }
         }
     }
 
-    /// Ends what is over, and says when to look again.
-    async fn round(&mut self) -> sqlx::Result<Duration> {
+    /// Ends the leases that have expired, and returns when to sweep again.
+    async fn sweep(&mut self) -> sqlx::Result<Duration> {
         let due = self.database.run(async |connection| due(connection).await);
         let due = due.await?;
-        let mut rest = due.next;
+        let mut next = due.next;
         for broker in due.brokers {
-            match self.sweep(&broker).await {
-                Ok(ended) if ended == STEP => rest = REST,
+            match self.sweep_brokerage(&broker).await {
+                Ok(ended) if ended == MOST_IN_TRANSACTION => next = SHORTEST_PAUSE,
                 Ok(_) => {}
-                // The others' locks end all the same.
-                Err(error) => tracing::warn!(%error, %broker, "locks could not be ended"),
+                // A failure at one brokerage must not keep the others' locks.
+                Err(error) => tracing::warn!(%error, %broker, "expired locks could not be ended"),
             }
         }
-        Ok(rest)
+        Ok(next)
     }
 
-    async fn sweep(&mut self, broker: &BrokerId) -> Result<i64, LockError> {
-        let (words, committer) = (Words(&self.modules), &self.committer);
-        let swept = self.database.run(async |connection| {
-            match sweep(connection, broker, (words, committer)).await {
+    async fn sweep_brokerage(&mut self, broker: &BrokerId) -> Result<i64, LockError> {
+        let (events, committer) = (LockEvents(&self.modules), &self.committer);
+        let ended = self.database.run(async |connection| {
+            match end_expired(connection, broker, events, committer).await {
                 Err(LockError::Database(error)) => Err(error),
                 outcome => Ok(outcome),
             }
         });
-        swept.await?
+        ended.await?
     }
 }
 
-/// What is over, and when the next will be.
 struct Due {
+    /// Brokerages with leases that have expired.
     brokers: Vec<BrokerId>,
+    /// How long until the next lease expires.
     next: Duration,
 }
 
-// A time that stands still for a statement is one that an index can be searched for.
+// With `statement_timestamp()`, which is constant within a statement, Postgres can use the index.
 async fn due(connection: &mut PgConnection) -> sqlx::Result<Due> {
     let row = sqlx::query!(
         r#"select array(
@@ -105,36 +105,39 @@ async fn due(connection: &mut PgConnection) -> sqlx::Result<Due> {
     let next = row.next.map(|seconds| seconds.clamp(0.0, 60.0));
     Ok(Due {
         brokers: row.brokers.iter().filter_map(parsed).collect(),
-        next: next.map_or(LOOK_EVERY, Duration::from_secs_f64),
+        next: next.map_or(LONGEST_PAUSE, Duration::from_secs_f64),
     })
 }
 
-/// Ends one broker's locks that are over; says how many.
-async fn sweep(
+/// Ends the expired leases of one brokerage, and returns how many these were.
+async fn end_expired(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    (words, committer): (Words<'_>, &EventCommitter),
+    events: LockEvents<'_>,
+    committer: &EventCommitter,
 ) -> Result<i64, LockError> {
     let mut transaction = connection.begin().await?;
-    // A log that somebody holds is left for the next round.
+    // If another transaction has the log for longer, the next sweep tries again.
     sqlx::query!("set local lock_timeout = '200ms'")
         .execute(&mut *transaction)
         .await?;
     let rows = take_due(&mut transaction, broker).await?;
     free(&mut transaction, broker, &rows).await?;
-    let events = rows.iter().flat_map(|row| ended(words, row)).collect();
+    let events = rows.iter().flat_map(|row| expired(events, row)).collect();
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     committer.conclude(transaction, broker, events).await?;
     Ok(count)
 }
 
-fn ended(words: Words<'_>, row: &LockRow) -> Vec<crate::log::NewEvent> {
-    let former = row.held.as_ref();
-    former.map_or_else(Vec::new, |former| words.freed(row, former, &End::Expired))
+fn expired(events: LockEvents<'_>, row: &LockRow) -> Vec<crate::log::NewEvent> {
+    let former = row.holder.as_ref();
+    former.map_or_else(Vec::new, |former| {
+        events.freed(row, former, &LockEnd::Expired)
+    })
 }
 
-/// Rows that somebody is at are left alone: renewed, they are not over; ended by another
-/// instance, they are told already; needed by a transaction of the CRM, they can wait.
+/// Skips rows that another transaction has: it may renew the lease, or end it and publish that, or
+/// it may be a transaction of the CRM, whose lock can end a little later.
 async fn take_due(connection: &mut PgConnection, broker: &BrokerId) -> sqlx::Result<Vec<LockRow>> {
     let rows = sqlx::query_as!(
         StoredLock,
@@ -144,7 +147,7 @@ async fn take_due(connection: &mut PgConnection, broker: &BrokerId) -> sqlx::Res
            where broker_id = $1 and locked_until <= statement_timestamp()
            order by locked_until limit $2 for update skip locked"#,
         broker.as_str(),
-        STEP,
+        MOST_IN_TRANSACTION,
     )
     .fetch_all(connection)
     .await?;

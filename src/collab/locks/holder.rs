@@ -1,18 +1,18 @@
-//! A lock that is held, with all that only the service knows of it.
+//! The holder of a lock, with the parts that are not published.
 
 use time::OffsetDateTime;
 
-use super::sessions::Sessions;
+use super::sessions::HolderSessions;
 use super::{Holder, LockClaim, LockError};
 use crate::log::Audience;
 use crate::platform::{SessionName, UserId};
 
-/// A lock that is held.
 #[derive(Clone, Debug)]
 pub(super) struct LockHolder {
     pub(super) user: UserId,
     pub(super) session: SessionName,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: HolderSessions,
+    /// Who received the `locked` event, and receives the `unlocked` event.
     pub(super) audience: Audience,
     pub(super) locked_at: OffsetDateTime,
     pub(super) renewed_at: OffsetDateTime,
@@ -20,44 +20,47 @@ pub(super) struct LockHolder {
 }
 
 impl LockHolder {
-    /// A new grant to this user.
     pub(super) fn granted(
         user: &UserId,
         claim: &LockClaim,
         audience: Audience,
         now: OffsetDateTime,
     ) -> Result<Self, LockError> {
-        let mut held = Self {
+        let mut holder = Self {
             user: user.clone(),
             session: claim.session.clone(),
-            sessions: Sessions::default(),
+            sessions: HolderSessions::default(),
             audience,
             locked_at: now,
             renewed_at: now,
             locked_until: now,
         };
-        held.keep(claim, now)?;
-        Ok(held)
+        holder.extend(claim, now)?;
+        Ok(holder)
     }
 
-    /// A sign of one of the holder's devices.
-    pub(super) fn keep(&mut self, claim: &LockClaim, now: OffsetDateTime) -> Result<(), LockError> {
-        self.sessions.keep(&claim.session, claim.lease, now)?;
+    /// Starts or renews the lease of one device.
+    pub(super) fn extend(
+        &mut self,
+        claim: &LockClaim,
+        now: OffsetDateTime,
+    ) -> Result<(), LockError> {
+        self.sessions.renew(&claim.session, claim.lease, now)?;
         self.renewed_at = now;
-        self.settle();
+        self.update_end();
         Ok(())
     }
 
-    /// One of the holder's devices leaves, or all of them. Says whether any stays;
-    /// `None`: there was none to leave.
-    pub(super) fn leave(
+    /// Removes one device, or all of them. Returns whether any is left, and `None` if there was
+    /// none to remove.
+    pub(super) fn release(
         &mut self,
         session: Option<&SessionName>,
         now: OffsetDateTime,
     ) -> Option<bool> {
         self.renewed_at = now;
-        let has_left = self.sessions.leave(session, now);
-        has_left.then(|| self.settle())
+        let was_removed = self.sessions.remove(session, now);
+        was_removed.then(|| self.update_end())
     }
 
     pub(super) fn holder(&self) -> Holder {
@@ -67,13 +70,13 @@ impl LockHolder {
         }
     }
 
-    /// The longest device decides, and the one that is shown must be among them.
-    fn settle(&mut self) -> bool {
+    /// The lock ends with its longest lease. The published session must be one of those left.
+    fn update_end(&mut self) -> bool {
         let Some((longest, until)) = self.sessions.longest() else {
             return false;
         };
         self.locked_until = until;
-        if !self.sessions.has(&self.session, self.renewed_at) {
+        if !self.sessions.contains(&self.session, self.renewed_at) {
             self.session = longest.clone();
         }
         true

@@ -1,27 +1,24 @@
-//! For how long a lock is had without another sign.
+//! How long a lock lasts without a renewal.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Seconds that a lease may have.
+/// The allowed lengths of a lease.
 pub const LEASE_SECONDS: RangeInclusive<u64> = 10..=3_600;
-/// Seconds of a lease that nobody chose.
-const USUAL_SECONDS: u64 = 300;
+const DEFAULT_SECONDS: u64 = 300;
 
-/// For how long a lock is had without another sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LeaseDuration(u64);
 
-/// A lease that is too short, or too long.
+/// A lease that is too short or too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a lease has {} to {} seconds", LEASE_SECONDS.start(), LEASE_SECONDS.end())]
 pub struct InvalidLease;
 
 impl LeaseDuration {
-    /// A lease of so many seconds.
     pub fn of_seconds(seconds: u64) -> Result<Self, InvalidLease> {
         let is_valid = LEASE_SECONDS.contains(&seconds);
         is_valid.then_some(Self(seconds)).ok_or(InvalidLease)
@@ -35,6 +32,6 @@ impl LeaseDuration {
 
 impl Default for LeaseDuration {
     fn default() -> Self {
-        Self(USUAL_SECONDS)
+        Self(DEFAULT_SECONDS)
     }
 }

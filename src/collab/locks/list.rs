@@ -1,4 +1,4 @@
-//! What is held, at one moment of the log.
+//! Lists locks, with the position of the log at which the list is true.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,32 +17,28 @@ pub const MOST_LISTED: usize = 1_000;
 
 #[derive(Clone, Debug, Default)]
 pub struct LockListQuery {
-    /// Only of this module.
     pub module: Option<ModuleName>,
-    /// Only of this record.
     pub record: Option<RecordPath>,
-    /// Only those that come after this one.
+    /// Only locks after this one.
     pub after: Option<PageCursor>,
 }
 
-/// Locks, true at a position.
 #[derive(Debug)]
 pub struct LockPage {
     pub position: Cursor,
-    /// The locks, those held longest first.
+    /// Oldest grant first.
     pub locks: PageItems,
-    /// Where the next page begins, if there is one.
     pub next: Option<PageCursor>,
 }
 
-/// A lock in the order of lists, as clients keep it.
+/// The last lock of a page. Clients send it to get the next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageCursor {
     locked_at: OffsetDateTime,
     record: RecordPath,
 }
 
-/// Text that is no such place.
+/// Text that is no page cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be the `next` of a page")]
 pub struct InvalidPageCursor;
@@ -72,22 +68,22 @@ impl Locks {
     pub async fn list(
         &self,
         caller: &Caller,
-        wanted: &LockListQuery,
+        query: &LockListQuery,
         limit: PageLimit,
     ) -> Result<LockPage, LockError> {
         let mut connection = self.pool.acquire().await?;
-        let mine = [Audience::Broker, Audience::User(caller.user.clone())];
+        let own = [Audience::Broker, Audience::User(caller.user.clone())];
         let teams = caller.teams.iter().cloned().map(Audience::Team);
-        let question = LockQuestion {
+        let query = HeldLocksQuery {
             brokers: std::slice::from_ref(&caller.broker),
-            audiences: Some(mine.into_iter().chain(teams).collect()),
-            wanted: wanted.clone(),
+            audiences: Some(own.into_iter().chain(teams).collect()),
+            list: query.clone(),
             most: limit.rows() + 1,
         };
         let mut locks = PageItems::new(limit);
-        let found = held(&mut connection, &question).await?.pop();
+        let found = held_locks(&mut connection, &query).await?.pop();
         let Some(found) = found else {
-            // Nothing was ever told at this broker.
+            // This brokerage has no log yet.
             let position = self.start_of_log(&mut connection, &caller.broker).await?;
             return Ok(LockPage {
                 position,
@@ -95,18 +91,15 @@ impl Locks {
                 next: None,
             });
         };
-        let filled = locks.fill(found.locks, |(_, lock)| {
-            serde_json::to_string(lock).unwrap_or_default()
+        let filled = locks.fill(found.locks, |held| {
+            serde_json::to_string(&held.lock).unwrap_or_default()
         });
         Ok(LockPage {
             position: found.position,
             locks,
-            next: filled.goes_on_after().map(|(_, last)| PageCursor {
-                locked_at: last.locked_at,
-                record: RecordPath {
-                    module: last.module,
-                    id: last.record_id,
-                },
+            next: filled.goes_on_after().map(|last| PageCursor {
+                locked_at: last.lock.locked_at,
+                record: last.record,
             }),
         })
     }
@@ -123,23 +116,32 @@ impl Locks {
     }
 }
 
-/// What is asked of the table.
-pub(super) struct LockQuestion<'a> {
+/// Which locks to read from the table.
+pub(super) struct HeldLocksQuery<'a> {
     pub(super) brokers: &'a [BrokerId],
     pub(super) audiences: Option<Vec<Audience>>,
-    pub(super) wanted: LockListQuery,
+    pub(super) list: LockListQuery,
+    /// Locks of one brokerage.
     pub(super) most: i64,
 }
 
-/// The locks of one broker, and the log at that very moment.
+/// The locks of one brokerage, and the head of its log at the same moment.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct BrokerageLocks {
     pub(super) broker: BrokerId,
     pub(super) position: Cursor,
-    pub(super) locks: Vec<(Audience, Lock)>,
+    pub(super) locks: Vec<HeldLock>,
 }
 
-struct FoundRow {
+#[derive(Debug)]
+pub(super) struct HeldLock {
+    /// Who received the `locked` event.
+    pub(super) audience: Audience,
+    pub(super) record: RecordPath,
+    pub(super) lock: Lock,
+}
+
+struct HeldLockRow {
     broker_id: String,
     epoch: String,
     head: i64,
@@ -154,19 +156,19 @@ struct FoundRow {
     waiting: Option<i32>,
 }
 
-/// The locks that are held, of those brokers that have a log; one statement, so that a
-/// log's head and its locks are of the same moment.
-pub(super) async fn held(
+/// The locks that somebody holds, for each brokerage that has a log. It is one statement, so that
+/// the head and the locks are of the same moment.
+pub(super) async fn held_locks(
     connection: &mut PgConnection,
-    question: &LockQuestion<'_>,
-) -> sqlx::Result<Vec<Found>> {
-    let brokers: Vec<_> = question.brokers.iter().map(BrokerId::as_str).collect();
-    let eyes = question.audiences.as_ref();
-    let eyes: Option<Vec<_>> = eyes.map(|eyes| eyes.iter().map(ToString::to_string).collect());
-    let wanted = &question.wanted;
-    let (record, after) = (wanted.record.as_ref(), wanted.after.as_ref());
+    query: &HeldLocksQuery<'_>,
+) -> sqlx::Result<Vec<BrokerageLocks>> {
+    let brokers: Vec<_> = query.brokers.iter().map(BrokerId::as_str).collect();
+    let audiences = query.audiences.as_ref();
+    let audiences: Option<Vec<_>> =
+        audiences.map(|all| all.iter().map(ToString::to_string).collect());
+    let (record, after) = (query.list.record.as_ref(), query.list.after.as_ref());
     let rows = sqlx::query_as!(
-        FoundRow,
+        HeldLockRow,
         r#"select b.broker_id, b.epoch, b.head, l.module as "module?", l.record_id as "record_id?",
                l.user_id, l.session, l.audience, l.fence as "fence?", l.locked_at, l.locked_until,
                jsonb_array_length(l.waiting) as waiting
@@ -192,10 +194,10 @@ pub(super) async fn held(
            where b.broker_id = any($1)
            order by b.broker_id, l.locked_at, l.module, l.record_id"#,
         &brokers as &[&str],
-        eyes as Option<Vec<String>>,
-        wanted.module.as_ref().map(ModuleName::as_str),
+        audiences as Option<Vec<String>>,
+        query.list.module.as_ref().map(ModuleName::as_str),
         record.map(|record| record.id.as_str()),
-        question.most,
+        query.most,
         record.map(|record| record.module.as_str()),
         after.map(|after| after.locked_at),
         after.map(|after| after.record.module.as_str()),
@@ -203,31 +205,31 @@ pub(super) async fn held(
     )
     .fetch_all(connection)
     .await?;
-    Ok(gathered(rows))
+    Ok(by_brokerage(rows))
 }
 
-fn gathered(rows: Vec<FoundRow>) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
+fn by_brokerage(rows: Vec<HeldLockRow>) -> Vec<BrokerageLocks> {
+    let mut brokerages: Vec<BrokerageLocks> = Vec::new();
     for row in rows {
         let Ok(broker) = BrokerId::parse(&row.broker_id) else {
             continue;
         };
-        if found.last().is_none_or(|last| last.broker != broker) {
-            found.push(Found {
+        if brokerages.last().is_none_or(|last| last.broker != broker) {
+            brokerages.push(BrokerageLocks {
                 broker,
                 position: Epoch::stored(&row.epoch).at(row.head),
                 locks: Vec::new(),
             });
         }
-        if let Some(last) = found.last_mut() {
-            last.locks.extend(row.lock());
+        if let Some(last) = brokerages.last_mut() {
+            last.locks.extend(row.held_lock());
         }
     }
-    found
+    brokerages
 }
 
-impl FoundRow {
-    fn lock(self) -> Option<(Audience, Lock)> {
+impl HeldLockRow {
+    fn held_lock(self) -> Option<HeldLock> {
         let holder = Holder {
             user_id: self.user_id?.parse().ok()?,
             session: self.session?.parse().ok()?,
@@ -241,6 +243,10 @@ impl FoundRow {
             locked_until: self.locked_until?,
             waiting: usize::try_from(self.waiting?).ok()?,
         };
-        Some((self.audience?.parse().ok()?, lock))
+        Some(HeldLock {
+            audience: self.audience?.parse().ok()?,
+            record: lock.record(),
+            lock,
+        })
     }
 }

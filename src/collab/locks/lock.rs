@@ -1,20 +1,19 @@
-//! A lock as everybody is told of it.
+//! A lock as events and answers have it.
 
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
 use crate::log::timestamp;
-use crate::platform::{ModuleName, RecordId, SessionName, UserId};
+use crate::platform::{ModuleName, RecordId, RecordPath, SessionName, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
     pub user_id: UserId,
-    /// One of the user's devices that keep it.
+    /// One of the devices that share the lock.
     pub session: SessionName,
 }
 
-/// A lock that is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lock {
@@ -23,15 +22,24 @@ pub struct Lock {
     pub holder: Holder,
     /// The number of the grant.
     pub fence: i64,
-    #[serde(serialize_with = "moment")]
+    #[serde(serialize_with = "rfc3339")]
     pub locked_at: OffsetDateTime,
-    /// Until when, unless it is renewed.
-    #[serde(serialize_with = "moment")]
+    /// The end of the lease, unless it is renewed.
+    #[serde(serialize_with = "rfc3339")]
     pub locked_until: OffsetDateTime,
-    /// How many users have asked for it.
+    /// How many users wait for the lock.
     pub waiting: usize,
 }
 
-fn moment<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+impl Lock {
+    pub(super) fn record(&self) -> RecordPath {
+        RecordPath {
+            module: self.module.clone(),
+            id: self.record_id.clone(),
+        }
+    }
+}
+
+fn rfc3339<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&timestamp(*at))
 }

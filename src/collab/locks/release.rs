@@ -1,16 +1,17 @@
-//! Giving a lock back.
+//! Releases a lock.
 
-use super::events::{End, Words};
-use super::holder::LockHolder;
-use super::row::{LockKey, LockRow, peek, take, write};
-use super::waiting::Waiting;
+use super::events::{LockEnd, LockEvents};
+use super::row::{self, LockKey, LockRow};
+use super::waiting_users::WaitingUsers;
 use super::{LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
+use crate::log::NewEvent;
 use crate::platform::{RecordPath, SessionName};
 
 impl Locks {
-    /// One of the caller's devices lets go, or all of them. The last one frees the record.
+    /// Removes one of the caller's devices from the lock, or all of them. When none is left, the
+    /// lock is free.
     pub async fn release(
         &self,
         caller: &Caller,
@@ -20,41 +21,46 @@ impl Locks {
         let mut transaction = self.pool.begin().await?;
         let key = LockKey::of(caller, record);
         let is_own =
-            |row: Option<&LockRow>| row.is_some_and(|row| row.live_of(&caller.user).is_some());
-        let mut row = peek(&mut transaction, key).await?;
+            |row: Option<&LockRow>| row.is_some_and(|row| row.held_by(&caller.user).is_some());
+        let mut row = row::read(&mut transaction, key).await?;
         if is_own(row.as_ref()) {
-            row = take(&mut transaction, key).await?;
+            row = row::lock_exclusive(&mut transaction, key).await?;
         }
-        if !is_own(row.as_ref()) {
-            // What is one's own can be given back also when the record has become another
-            // team's; of anything else only those hear who may see it.
+        let Some(mut row) = row.take_if(|row| is_own(Some(&*row))) else {
+            // The caller may release an own lock even when the record has moved to another team.
+            // Whether somebody else holds it is only for callers that may see the record.
             audience_for(&mut transaction, caller, record).await?;
             return Err(not_yours(record, row.as_ref()));
-        }
-        let Some((mut row, mut held)) = row.and_then(parted) else {
-            return Err(not_yours(record, None));
         };
-        let mut events = Vec::new();
-        match (held.leave(session, row.now), session) {
-            (None, Some(session)) => return Err(LockError::UnknownSession(session.clone())),
-            (Some(true), _) => row.held = Some(held),
-            (Some(false), _) | (None, None) => {
-                events = Words(&self.modules).freed(&row, &held, &End::Released);
-                row.waiting = Waiting::default();
-            }
-        }
-        write(&mut transaction, key.broker, &row).await?;
+        let events = self.release_row(&mut row, session)?;
+        row::write(&mut transaction, key.broker, &row).await?;
         self.committer
             .conclude(transaction, key.broker, events)
             .await?;
         Ok(())
     }
-}
 
-/// A row without its holder, and the holder.
-fn parted(mut row: LockRow) -> Option<(LockRow, LockHolder)> {
-    let held = row.held.take()?;
-    Some((row, held))
+    fn release_row(
+        &self,
+        row: &mut LockRow,
+        session: Option<&SessionName>,
+    ) -> Result<Vec<NewEvent>, LockError> {
+        let Some(mut holder) = row.holder.take() else {
+            return Err(LockError::NotLocked(row.record.clone()));
+        };
+        match (holder.release(session, row.now), session) {
+            (None, Some(session)) => Err(LockError::UnknownSession(session.clone())),
+            (Some(true), _) => {
+                row.holder = Some(holder);
+                Ok(Vec::new())
+            }
+            (Some(false), _) | (None, None) => {
+                let events = LockEvents(&self.modules).freed(row, &holder, &LockEnd::Released);
+                row.waiting = WaitingUsers::default();
+                Ok(events)
+            }
+        }
+    }
 }
 
 fn not_yours(record: &RecordPath, row: Option<&LockRow>) -> LockError {

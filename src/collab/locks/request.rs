@@ -1,14 +1,15 @@
-//! Asking the holder for a lock.
+//! Asks the holder for a lock.
 
-use super::events::Words;
-use super::row::{LockKey, touch, write};
+use super::events::{LockEvents, LockRequester};
+use super::row::{self, LockKey};
 use super::{Lock, LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
 use crate::platform::{RecordPath, SessionName};
 
 impl Locks {
-    /// Tells the holder that the caller waits, and the caller once it is free.
+    /// Publishes to the holder that the caller waits. When the lock is free, the caller gets an
+    /// event.
     pub async fn request(
         &self,
         caller: &Caller,
@@ -19,18 +20,19 @@ impl Locks {
         audience_for(&mut transaction, caller, record).await?;
         let key = LockKey::of(caller, record);
         let not_locked = || LockError::NotLocked(record.clone());
-        let row = touch(&mut transaction, key).await?;
+        let row = row::lock_details(&mut transaction, key).await?;
         let mut row = row.ok_or_else(not_locked)?;
-        let held = row.live().ok_or_else(not_locked)?;
-        if held.user == caller.user {
-            return Err(LockError::OwnLock(Box::new(row.shown(held))));
+        let holder = row.current_holder().ok_or_else(not_locked)?;
+        if holder.user == caller.user {
+            return Err(LockError::OwnLock(Box::new(row.lock_of(holder))));
         }
-        let holder = held.user.clone();
+        let holder = holder.user.clone();
         let mut events = Vec::new();
-        if row.waiting.ask(&caller.user, row.now)? {
-            let by = (&caller.user, session);
-            events.push(Words(&self.modules).requested(record, &holder, by));
-            write(&mut transaction, key.broker, &row).await?;
+        if row.waiting.add(&caller.user, row.now)? {
+            let user = &caller.user;
+            let requester = LockRequester { user, session };
+            events.push(LockEvents(&self.modules).requested(record, &holder, requester));
+            row::write(&mut transaction, key.broker, &row).await?;
         }
         let lock = row.lock().ok_or_else(not_locked)?;
         self.committer

@@ -1,4 +1,4 @@
-//! The row of a lock: looked at, taken and written.
+//! The row of a lock: reading, locking and writing it.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::Lock;
 use super::holder::LockHolder;
-use super::waiting::Waiting;
+use super::waiting_users::WaitingUsers;
 use crate::identity::Caller;
 use crate::platform::{BrokerId, RecordPath, UserId};
 
@@ -25,53 +25,48 @@ impl<'a> LockKey<'a> {
     }
 }
 
-/// A lock as the table has it, at one moment of the database's clock.
+/// A lock as the table has it at `now`, on the database's clock.
 #[derive(Clone, Debug)]
 pub(super) struct LockRow {
     pub(super) record: RecordPath,
     pub(super) fence: i64,
-    pub(super) held: Option<LockHolder>,
-    pub(super) waiting: Waiting,
+    pub(super) holder: Option<LockHolder>,
+    pub(super) waiting: WaitingUsers,
     pub(super) now: OffsetDateTime,
 }
 
 impl LockRow {
-    /// Whoever holds it, unless the lease is over.
-    pub(super) fn live(&self) -> Option<&LockHolder> {
-        self.held
-            .as_ref()
-            .filter(|held| held.locked_until > self.now)
+    /// The holder, unless the lease has expired.
+    pub(super) fn current_holder(&self) -> Option<&LockHolder> {
+        let holder = self.holder.as_ref();
+        holder.filter(|holder| holder.locked_until > self.now)
     }
 
-    /// The lock as everybody is told of it, if it is held.
     pub(super) fn lock(&self) -> Option<Lock> {
-        self.live().map(|held| self.shown(held))
+        self.current_holder().map(|holder| self.lock_of(holder))
     }
 
-    /// The lock if this user holds it.
-    pub(super) fn live_of(&self, user: &UserId) -> Option<&LockHolder> {
-        self.live().filter(|held| held.user == *user)
+    pub(super) fn held_by(&self, user: &UserId) -> Option<&LockHolder> {
+        self.current_holder().filter(|holder| holder.user == *user)
     }
 
-    /// The lock if somebody else than this user holds it.
-    pub(super) fn live_of_other(&self, user: &UserId) -> Option<&LockHolder> {
-        self.live().filter(|held| held.user != *user)
+    pub(super) fn held_by_other(&self, user: &UserId) -> Option<&LockHolder> {
+        self.current_holder().filter(|holder| holder.user != *user)
     }
 
-    pub(super) fn shown(&self, held: &LockHolder) -> Lock {
+    pub(super) fn lock_of(&self, holder: &LockHolder) -> Lock {
         Lock {
             module: self.record.module.clone(),
             record_id: self.record.id.clone(),
-            holder: held.holder(),
+            holder: holder.holder(),
             fence: self.fence,
-            locked_at: held.locked_at,
-            locked_until: held.locked_until,
+            locked_at: holder.locked_at,
+            locked_until: holder.locked_until,
             waiting: self.waiting.len(),
         }
     }
 }
 
-/// A row as it is stored.
 pub(super) struct StoredLock {
     pub(super) module: String,
     pub(super) record_id: String,
@@ -99,7 +94,7 @@ impl TryFrom<StoredLock> for LockRow {
         Ok(Self {
             record,
             fence,
-            held: stored.held()?,
+            holder: stored.holder()?,
             waiting,
             now,
         })
@@ -107,8 +102,8 @@ impl TryFrom<StoredLock> for LockRow {
 }
 
 impl StoredLock {
-    /// A constraint says that all of it is there, or nothing.
-    fn held(self) -> sqlx::Result<Option<LockHolder>> {
+    /// A constraint in the database ensures that all of these columns are null, or none.
+    fn holder(self) -> sqlx::Result<Option<LockHolder>> {
         let (Some(user), Some(session), Some(sessions)) =
             (self.user_id, self.session, self.sessions)
         else {
@@ -141,15 +136,15 @@ fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Er
     sqlx::Error::Decode(Box::new(error))
 }
 
-/// The ways to look at a row differ in whom they wait for. The time is taken once the row
-/// is ours: a select list by itself would be evaluated before the wait.
-macro_rules! look {
-    ($connection:expr, $key:expr, $how:literal) => {
+/// Reads a row, with a lock if `$lock` has one. The time is read after the row is locked: in a plain
+/// select, Postgres would evaluate it before the wait for the lock.
+macro_rules! read_row {
+    ($connection:expr, $key:expr, $lock:literal) => {
         sqlx::query_as!(
             StoredLock,
             r#"with mine as materialized (
                    select * from porchlight.locks
-                   where broker_id = $1 and module = $2 and record_id = $3 "# + $how + r#"
+                   where broker_id = $1 and module = $2 and record_id = $3 "# + $lock + r#"
                )
                select module as "module!", record_id as "record_id!", fence as "fence!", user_id,
                    session, sessions::text, audience, locked_at, renewed_at, locked_until,
@@ -166,59 +161,57 @@ macro_rules! look {
     };
 }
 
-/// Looks without waiting for anyone.
-pub(super) async fn peek(
+/// Reads without waiting for other transactions.
+pub(super) async fn read(
     connection: &mut PgConnection,
     key: LockKey<'_>,
 ) -> sqlx::Result<Option<LockRow>> {
-    look!(connection, key, "")
+    read_row!(connection, key, "")
 }
 
-/// Takes the row for a change that leaves the holder and the fence as they are. It does not
-/// wait for a transaction that has checked the fence.
-pub(super) async fn touch(
+/// Locks the row for a change that leaves the holder and the fence as they are. It does not wait
+/// for transactions that have checked the fence.
+pub(super) async fn lock_details(
     connection: &mut PgConnection,
     key: LockKey<'_>,
 ) -> sqlx::Result<Option<LockRow>> {
-    look!(connection, key, "for no key update")
+    read_row!(connection, key, "for no key update")
 }
 
-/// Holds off grants to the end of the transaction, also of a lock that was never taken.
-pub(super) async fn share(
+/// Prevents grants until the transaction ends. Inserts the row if the record was never locked.
+pub(super) async fn lock_shared(
     connection: &mut PgConnection,
     key: LockKey<'_>,
 ) -> sqlx::Result<Option<LockRow>> {
-    let row = look!(&mut *connection, key, "for key share")?;
+    let row = read_row!(&mut *connection, key, "for key share")?;
     if row.is_some() {
         return Ok(row);
     }
-    make(connection, key).await?;
-    look!(connection, key, "for key share")
+    insert(connection, key).await?;
+    read_row!(connection, key, "for key share")
 }
 
-/// Takes the row for a change of the holder, which waits for transactions that have
-/// checked the fence.
-pub(super) async fn take(
+/// Locks the row for a change of the holder. It waits for transactions that have checked the fence.
+pub(super) async fn lock_exclusive(
     connection: &mut PgConnection,
     key: LockKey<'_>,
 ) -> sqlx::Result<Option<LockRow>> {
-    look!(connection, key, "for update")
+    read_row!(connection, key, "for update")
 }
 
-/// The same, with a new row for a record that was never locked.
-pub(super) async fn take_or_make(
+/// Like [`lock_exclusive`], and inserts the row if the record was never locked.
+pub(super) async fn lock_or_insert(
     connection: &mut PgConnection,
     key: LockKey<'_>,
 ) -> sqlx::Result<Option<LockRow>> {
-    if let Some(row) = take(connection, key).await? {
+    if let Some(row) = lock_exclusive(connection, key).await? {
         return Ok(Some(row));
     }
-    make(connection, key).await?;
-    take(connection, key).await
+    insert(connection, key).await?;
+    lock_exclusive(connection, key).await
 }
 
-/// A row for a record that was never locked.
-async fn make(connection: &mut PgConnection, key: LockKey<'_>) -> sqlx::Result<()> {
+async fn insert(connection: &mut PgConnection, key: LockKey<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into porchlight.locks (broker_id, module, record_id) values ($1, $2, $3)
          on conflict do nothing",
@@ -231,14 +224,14 @@ async fn make(connection: &mut PgConnection, key: LockKey<'_>) -> sqlx::Result<(
     .map(drop)
 }
 
-/// Writes a row that was taken.
+/// Writes a row that is locked.
 pub(super) async fn write(
     connection: &mut PgConnection,
     broker: &BrokerId,
     row: &LockRow,
 ) -> sqlx::Result<()> {
-    let held = row.held.as_ref();
-    let sessions = held.map(|held| serde_json::to_string(&held.sessions));
+    let holder = row.holder.as_ref();
+    let sessions = holder.map(|holder| serde_json::to_string(&holder.sessions));
     let sessions = sessions.transpose().map_err(unreadable)?;
     let waiting = serde_json::to_string(&row.waiting).map_err(unreadable)?;
     sqlx::query!(
@@ -250,13 +243,13 @@ pub(super) async fn write(
         row.record.module.as_str(),
         row.record.id.as_str(),
         row.fence,
-        held.map(|held| held.user.as_str()),
-        held.map(|held| held.session.as_str()),
+        holder.map(|holder| holder.user.as_str()),
+        holder.map(|holder| holder.session.as_str()),
         sessions,
-        held.map(|held| held.audience.to_string()),
-        held.map(|held| held.locked_at),
-        held.map(|held| held.renewed_at),
-        held.map(|held| held.locked_until),
+        holder.map(|holder| holder.audience.to_string()),
+        holder.map(|holder| holder.locked_at),
+        holder.map(|holder| holder.renewed_at),
+        holder.map(|holder| holder.locked_until),
         waiting,
     )
     .execute(connection)

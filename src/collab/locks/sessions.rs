@@ -1,4 +1,4 @@
-//! The holder's devices: the lock lasts while one of them renews.
+//! The holder's devices. The lock lasts as long as the longest of their leases.
 
 use std::collections::BTreeMap;
 
@@ -8,79 +8,71 @@ use time::OffsetDateTime;
 use super::{LeaseDuration, LockError};
 use crate::platform::SessionName;
 
-/// Devices of one user that may share a lock.
+/// Devices of one user that can share a lock.
 pub(super) const MOST_SESSIONS: usize = 32;
 
-/// The devices that keep a lock.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Sessions(BTreeMap<SessionName, SessionLease>);
+pub(super) struct HolderSessions(BTreeMap<SessionName, SessionLease>);
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SessionLease {
-    #[serde(with = "moment")]
+    #[serde(with = "rfc3339")]
     until: OffsetDateTime,
     lease_seconds: LeaseDuration,
 }
 
-impl Sessions {
-    /// A sign of one device, which may be a new one.
-    pub(super) fn keep(
+impl HolderSessions {
+    /// Renews the lease of one device, or adds the device.
+    pub(super) fn renew(
         &mut self,
         session: &SessionName,
         lease: Option<LeaseDuration>,
         now: OffsetDateTime,
     ) -> Result<(), LockError> {
-        self.forget_silent(now);
-        let before = self
-            .0
-            .get(session)
-            .map(|subscription| subscription.lease_seconds);
-        if before.is_none() && self.0.len() >= MOST_SESSIONS {
+        self.remove_expired(now);
+        let known = self.0.get(session).map(|known| known.lease_seconds);
+        if known.is_none() && self.0.len() >= MOST_SESSIONS {
             return Err(LockError::TooManySessions);
         }
-        let lease = lease.or(before).unwrap_or_default();
-        let subscription = SessionLease {
+        let lease = lease.or(known).unwrap_or_default();
+        let renewed = SessionLease {
             until: now + lease.duration(),
             lease_seconds: lease,
         };
-        self.0.insert(session.clone(), subscription);
+        self.0.insert(session.clone(), renewed);
         Ok(())
     }
 
-    /// Takes one device out, or all of them; says whether there was any.
-    pub(super) fn leave(&mut self, session: Option<&SessionName>, now: OffsetDateTime) -> bool {
-        self.forget_silent(now);
+    /// Removes one device, or all of them, and returns whether there was any.
+    pub(super) fn remove(&mut self, session: Option<&SessionName>, now: OffsetDateTime) -> bool {
+        self.remove_expired(now);
         match session {
             Some(session) => self.0.remove(session).is_some(),
             None => !std::mem::take(&mut self.0).is_empty(),
         }
     }
 
-    /// Whether this device keeps the lock.
-    pub(super) fn has(&self, session: &SessionName, now: OffsetDateTime) -> bool {
-        self.0
-            .get(session)
-            .is_some_and(|subscription| subscription.until > now)
+    /// Whether this device has a lease.
+    pub(super) fn contains(&self, session: &SessionName, now: OffsetDateTime) -> bool {
+        let lease = self.0.get(session);
+        lease.is_some_and(|lease| lease.until > now)
     }
 
-    /// The device that lasts longest, and until when.
+    /// The device with the longest lease, and the end of it.
     pub(super) fn longest(&self) -> Option<(&SessionName, OffsetDateTime)> {
-        let ends = self
-            .0
-            .iter()
-            .map(|(name, subscription)| (name, subscription.until));
+        let ends = self.0.iter().map(|(name, lease)| (name, lease.until));
         ends.max_by_key(|(_, until)| *until)
     }
 
-    fn forget_silent(&mut self, now: OffsetDateTime) {
-        self.0.retain(|_, subscription| subscription.until > now);
+    fn remove_expired(&mut self, now: OffsetDateTime) {
+        self.0.retain(|_, lease| lease.until > now);
     }
 }
 
-/// Moments as text that people can read in the table, too.
-pub(super) mod moment {
+/// Times in the JSON columns, in a form that people can read.
+pub(super) mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
     use time::OffsetDateTime;
     use time::format_description::well_known::Rfc3339;
@@ -112,33 +104,33 @@ mod tests {
         let start = time::macros::datetime!(2025-11-02 12:00:00 UTC);
         let [phone, tab]: [SessionName; 2] = ["phone", "tab"].map(|name| name.parse().unwrap());
         let minute = LeaseDuration::of_seconds(60).unwrap();
-        let mut sessions = Sessions::default();
-        sessions.keep(&phone, None, start).unwrap();
-        sessions.keep(&tab, Some(minute), start).unwrap();
+        let mut sessions = HolderSessions::default();
+        sessions.renew(&phone, None, start).unwrap();
+        sessions.renew(&tab, Some(minute), start).unwrap();
         assert_eq!(sessions.longest().unwrap().0, &phone);
-        // A renewal that does not say for how long is as long as the last.
+        // A renewal without a lease is as long as the last one.
         let later = start + Duration::from_secs(50);
-        sessions.keep(&tab, None, later).unwrap();
+        sessions.renew(&tab, None, later).unwrap();
         let (phone_only, tab_end) = (sessions.clone(), later + minute.duration());
-        assert!(sessions.has(&tab, tab_end - Duration::from_secs(1)));
-        assert!(!phone_only.has(&tab, tab_end));
-        assert!(sessions.leave(Some(&phone), later));
-        assert!(!sessions.leave(Some(&phone), later));
+        assert!(sessions.contains(&tab, tab_end - Duration::from_secs(1)));
+        assert!(!phone_only.contains(&tab, tab_end));
+        assert!(sessions.remove(Some(&phone), later));
+        assert!(!sessions.remove(Some(&phone), later));
         assert_eq!(sessions.longest().unwrap(), (&tab, tab_end));
-        assert!(!sessions.leave(None, tab_end));
+        assert!(!sessions.remove(None, tab_end));
     }
 
     #[test]
-    fn devices_are_limited_and_silent_ones_make_room() {
+    fn devices_are_limited_and_expired_ones_do_not_count() {
         let start = time::macros::datetime!(2025-11-02 12:00:00 UTC);
-        let mut sessions = Sessions::default();
+        let mut sessions = HolderSessions::default();
         let name = |n: usize| format!("tab-{n}").parse::<SessionName>().unwrap();
         for n in 0..MOST_SESSIONS {
-            sessions.keep(&name(n), None, start).unwrap();
+            sessions.renew(&name(n), None, start).unwrap();
         }
-        assert!(sessions.keep(&name(0), None, start).is_ok());
-        assert!(sessions.keep(&name(99), None, start).is_err());
+        assert!(sessions.renew(&name(0), None, start).is_ok());
+        assert!(sessions.renew(&name(99), None, start).is_err());
         let later = start + LeaseDuration::default().duration();
-        assert!(sessions.keep(&name(99), None, later).is_ok());
+        assert!(sessions.renew(&name(99), None, later).is_ok());
     }
 }

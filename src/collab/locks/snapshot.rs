@@ -1,184 +1,151 @@
-//! What is held, for streams that open: they ask together, and one query answers all.
+//! The locks of a brokerage for streams that open. Streams that ask at the same time share one
+//! query.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Lock;
-use super::list::{Found, LockListQuery, LockQuestion, MOST_LISTED, held};
+use super::list::{
+    BrokerageLocks, HeldLock, HeldLocksQuery, LockListQuery, MOST_LISTED, held_locks,
+};
 use crate::log::{Audience, Cursor};
 use crate::platform::DedicatedConnection;
+use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, RecordPath};
 
-/// The type of what a stream is told.
-pub const SNAPSHOT: &str = "locks:snapshot";
-/// Streams that may stand in line; one more is told to come back.
-const LINE_REQUESTS: usize = 65_536;
-/// Rounds begin no closer together: those who come meanwhile share the next one.
-const ROUND: Duration = Duration::from_millis(20);
-/// Nobody waits longer for an answer: a stream that is not opened is tried again.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// The type of the snapshot's event.
+pub const LOCK_SNAPSHOT_TYPE: &str = "locks:snapshot";
+/// A stream that has no snapshot by then ends, and its client comes back.
+pub const LOCK_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
+const LIMITS: BatchLimits = BatchLimits {
+    queue: 65_536,
+    batch: 65_536,
+    interval: Duration::from_millis(20),
+    answer_timeout: LOCK_SNAPSHOT_TIMEOUT,
+};
+/// Brokerages that one query reads.
 const MOST_BROKERS: usize = 256;
-/// Locks of one broker that are read, of which each stream is told those it may see.
+/// Locks of one brokerage that a query reads. Each stream gets those that it may see.
 const MOST_LOCKS: usize = 10_000;
 
-/// There is no answer: the line is too long, or the database is away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the locks could not be read")]
-pub struct LocksUnavailable;
-
-/// All that a broker's users hold, true at a position.
+/// The locks of a brokerage at a position of its log.
 #[derive(Debug)]
 pub struct LockSnapshot {
     position: Cursor,
-    locks: Vec<(Audience, RecordPath, Lock)>,
+    locks: Vec<HeldLock>,
     is_truncated: bool,
 }
 
 impl LockSnapshot {
-    /// The snapshot for these eyes, of these records if not of all.
+    /// The event for a stream of these audiences, about these records if not about all.
     #[must_use]
-    pub fn seen_by(&self, eyes: &[Audience], records: Option<&FxHashSet<RecordPath>>) -> Value {
-        let is_seen = |(audience, record, _): &&(Audience, RecordPath, Lock)| {
-            eyes.contains(audience) && records.is_none_or(|records| records.contains(record))
+    pub fn event(&self, audiences: &[Audience], records: Option<&FxHashSet<RecordPath>>) -> Value {
+        let is_visible = |held: &&HeldLock| {
+            audiences.contains(&held.audience)
+                && records.is_none_or(|records| records.contains(&held.record))
         };
-        let mut seen = self.locks.iter().filter(is_seen).map(|(.., lock)| lock);
-        let locks: Vec<_> = seen.by_ref().take(MOST_LISTED).collect();
-        let mut snapshot = json!({
-            "type": SNAPSHOT,
+        let mut visible = self.locks.iter().filter(is_visible);
+        let locks = visible.by_ref().take(MOST_LISTED).map(|held| &held.lock);
+        let locks: Vec<&Lock> = locks.collect();
+        let mut event = json!({
+            "type": LOCK_SNAPSHOT_TYPE,
             "position": self.position.to_string(),
             "locks": locks,
         });
-        if self.is_truncated || seen.next().is_some() {
-            snapshot["truncated"] = json!(true);
+        if self.is_truncated || visible.next().is_some() {
+            event["truncated"] = json!(true);
         }
-        snapshot
+        event
     }
 }
 
-/// An answer from the desk.
-pub type LockSnapshotAnswer = Result<Arc<LockSnapshot>, LocksUnavailable>;
-
-struct LockSnapshotRequest {
-    broker: BrokerId,
-    answer: oneshot::Sender<LockSnapshotAnswer>,
+impl From<BrokerageLocks> for LockSnapshot {
+    fn from(mut found: BrokerageLocks) -> Self {
+        let is_truncated = found.locks.len() > MOST_LOCKS;
+        found.locks.truncate(MOST_LOCKS);
+        Self {
+            position: found.position,
+            locks: found.locks,
+            is_truncated,
+        }
+    }
 }
 
-/// A handle to the desk's task.
+type SnapshotRequests = Batches<BrokerId, Arc<LockSnapshot>>;
+type SnapshotRequest = Pending<BrokerId, Arc<LockSnapshot>>;
+
+/// Requests snapshots. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct LockSnapshotLoader {
-    line: mpsc::Sender<LockSnapshotRequest>,
-}
+pub struct LockSnapshotLoader(Batcher<BrokerId, Arc<LockSnapshot>>);
 
 impl LockSnapshotLoader {
-    /// The handle, and the task behind it.
+    /// The loader, and the task that reads.
     pub fn new(
         database: DedicatedConnection,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
-        let (line, requests) = mpsc::channel(LINE_REQUESTS);
-        let clerk = LockSnapshotTask {
-            database,
-            line: requests,
-        };
-        (Self { line }, clerk.run(stop))
+        let (loader, requests) = Batcher::new(LIMITS, stop);
+        (Self(loader), run(database, requests))
     }
 
-    /// What is held at a broker now or a moment later.
+    /// Requests a snapshot, which is read after this call. The channel closes without one when too
+    /// many requests wait, or when the database does not answer.
     #[must_use]
-    pub fn ask(&self, broker: BrokerId) -> oneshot::Receiver<LockSnapshotAnswer> {
-        let (answer, answered) = oneshot::channel();
-        if let Err(refused) = self.line.try_send(LockSnapshotRequest { broker, answer }) {
-            let _ = refused.into_inner().answer.send(Err(LocksUnavailable));
-        }
-        answered
+    pub fn load(&self, broker: BrokerId) -> oneshot::Receiver<Arc<LockSnapshot>> {
+        let refused = |_| oneshot::channel().1;
+        self.0.send(broker).unwrap_or_else(refused)
     }
 }
 
-struct LockSnapshotTask {
-    database: DedicatedConnection,
-    line: mpsc::Receiver<LockSnapshotRequest>,
-}
-
-impl LockSnapshotTask {
-    async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let first = tokio::select! {
-                () = stop.cancelled() => return,
-                first = self.line.recv() => first,
-            };
-            let Some(first) = first else { return };
-            let began_at = Instant::now();
-            self.round(first).await;
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(began_at + ROUND) => {}
+async fn run(mut database: DedicatedConnection, mut batches: SnapshotRequests) {
+    while let Some(batch) = batches.next().await {
+        let mut requests: FxHashMap<BrokerId, Vec<SnapshotRequest>> = FxHashMap::default();
+        for pending in batch {
+            let of_brokerage = requests.entry(pending.request.clone()).or_default();
+            of_brokerage.push(pending);
+        }
+        let brokers: Vec<_> = requests.keys().cloned().collect();
+        for brokers in brokers.chunks(MOST_BROKERS) {
+            match read(&mut database, brokers).await {
+                Ok(found) => answer(&mut requests, found),
+                Err(error) => {
+                    tracing::warn!(%error, "the locks for opening streams could not be read");
+                }
+            }
+            // The channels of those without an answer close.
+            for broker in brokers {
+                requests.remove(broker);
             }
         }
-    }
-
-    /// Answers everybody in the line. Who comes later is not answered with what was read
-    /// before they came.
-    async fn round(&mut self, first: LockSnapshotRequest) {
-        let mut waiting: FxHashMap<BrokerId, Vec<oneshot::Sender<LockSnapshotAnswer>>> =
-            FxHashMap::default();
-        let mut next = Some(first);
-        while let Some(LockSnapshotRequest { broker, answer }) = next {
-            waiting.entry(broker).or_default().push(answer);
-            let is_full = waiting.len() >= MOST_BROKERS;
-            next = (!is_full).then(|| self.line.try_recv().ok()).flatten();
-        }
-        let brokers: Vec<_> = waiting.keys().cloned().collect();
-        let found = match self.read(&brokers).await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!(%error, "the locks could not be read for streams that open");
-                Vec::new()
-            }
-        };
-        // Whoever has no answer then is told so by its end of the channel.
-        for found in found {
-            let answers = waiting.remove(&found.broker).unwrap_or_default();
-            let held = Arc::new(LockSnapshot::from(found));
-            for answer in answers {
-                let _ = answer.send(Ok(Arc::clone(&held)));
-            }
-        }
-    }
-
-    async fn read(&mut self, brokers: &[BrokerId]) -> sqlx::Result<Vec<Found>> {
-        let question = LockQuestion {
-            brokers,
-            audiences: None,
-            wanted: LockListQuery::default(),
-            most: i64::try_from(MOST_LOCKS + 1).unwrap_or(i64::MAX),
-        };
-        self.database
-            .run(async |connection| held(connection, &question).await)
-            .await
     }
 }
 
-impl From<Found> for LockSnapshot {
-    fn from(found: Found) -> Self {
-        let is_truncated = found.locks.len() > MOST_LOCKS;
-        let of_record = |(audience, lock): (Audience, Lock)| {
-            let record = RecordPath {
-                module: lock.module.clone(),
-                id: lock.record_id.clone(),
-            };
-            (audience, record, lock)
-        };
-        let locks = found.locks.into_iter().take(MOST_LOCKS);
-        Self {
-            position: found.position,
-            locks: locks.map(of_record).collect(),
-            is_truncated,
+async fn read(
+    database: &mut DedicatedConnection,
+    brokers: &[BrokerId],
+) -> sqlx::Result<Vec<BrokerageLocks>> {
+    let query = HeldLocksQuery {
+        brokers,
+        audiences: None,
+        list: LockListQuery::default(),
+        most: i64::try_from(MOST_LOCKS + 1).unwrap_or(i64::MAX),
+    };
+    database
+        .run(async |connection| held_locks(connection, &query).await)
+        .await
+}
+
+fn answer(requests: &mut FxHashMap<BrokerId, Vec<SnapshotRequest>>, found: Vec<BrokerageLocks>) {
+    for found in found {
+        let waiting = requests.remove(&found.broker).unwrap_or_default();
+        let snapshot = Arc::new(LockSnapshot::from(found));
+        for pending in waiting {
+            pending.answer(Arc::clone(&snapshot));
         }
     }
 }

@@ -1,38 +1,36 @@
-//! Taking a lock from its holder.
+//! Takes a lock from its holder.
 
 use std::time::Duration;
 
-use super::acquire::replace;
-use super::events::{End, Words};
+use super::acquire::grant;
+use super::events::{LockEnd, LockEvents};
 use super::holder::LockHolder;
-use super::row::{LockKey, LockRow, take_or_make, write};
+use super::row::{self, LockKey, LockRow};
 use super::{Holder, Lock, LockClaim, LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
 use crate::platform::UserId;
 
-/// By what right one takes what somebody else holds.
+/// Why a caller may take a lock that somebody else holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TakeoverRight {
-    /// An admin needs no other.
     Admin,
-    /// This holder is offline. The lock must have been silent as well, for so long.
+    /// This holder is offline. Besides, the lock must not have been renewed for `grace`.
     HolderGone {
         holder: UserId,
-        /// For how long there must have been no sign.
         grace: Duration,
     },
-    /// By none: only what is free may be taken.
+    /// Only a lock that is free may be taken.
     No,
 }
 
 impl TakeoverRight {
-    /// On the database's clock, and for the one who was seen to be offline.
-    fn covers(&self, row: &LockRow, held: &LockHolder) -> bool {
+    /// The right is for the holder that was found offline, and not for the next one.
+    fn covers(&self, row: &LockRow, current: &LockHolder) -> bool {
         match self {
             Self::Admin => true,
             Self::HolderGone { holder, grace } => {
-                held.user == *holder && held.renewed_at + *grace <= row.now
+                current.user == *holder && current.renewed_at + *grace <= row.now
             }
             Self::No => false,
         }
@@ -40,8 +38,8 @@ impl TakeoverRight {
 }
 
 impl Locks {
-    /// Takes the lock, whoever holds it: a new grant with a new fence. Waits for a
-    /// transaction that has checked the old one.
+    /// Grants the lock to the caller, with a new fence. Waits for transactions that have checked the
+    /// old fence.
     pub async fn take_over(
         &self,
         caller: &Caller,
@@ -51,36 +49,37 @@ impl Locks {
         let mut transaction = self.pool.begin().await?;
         let audience = audience_for(&mut transaction, caller, &claim.record).await?;
         let key = LockKey::of(caller, &claim.record);
-        let row = take_or_make(&mut transaction, key).await?;
+        let row = row::lock_or_insert(&mut transaction, key).await?;
         let mut row = row.ok_or(LockError::Busy)?;
-        let end = match row.live() {
-            None => End::Expired,
-            Some(held) => may_take(caller, (&row, held), right).map(|()| {
-                End::TakenOver(Holder {
+        let end = match row.current_holder() {
+            None => LockEnd::Expired,
+            Some(current) => check_right(caller, &row, current, right).map(|()| {
+                LockEnd::TakenOver(Holder {
                     user_id: caller.user.clone(),
                     session: claim.session.clone(),
                 })
             })?,
         };
-        let held = LockHolder::granted(&caller.user, claim, audience, row.now)?;
-        let events = replace(Words(&self.modules), &mut row, held, &end);
-        write(&mut transaction, key.broker, &row).await?;
+        let holder = LockHolder::granted(&caller.user, claim, audience, row.now)?;
+        let events = grant(LockEvents(&self.modules), &mut row, holder, &end);
+        row::write(&mut transaction, key.broker, &row).await?;
         let lock = row.lock().ok_or(LockError::Busy)?;
-        self.tell_grant(transaction, (key, &row), events).await?;
+        self.commit_grant(transaction, key, &row, events).await?;
         Ok(lock)
     }
 }
 
-fn may_take(
+fn check_right(
     caller: &Caller,
-    (row, held): (&LockRow, &LockHolder),
+    row: &LockRow,
+    current: &LockHolder,
     right: &TakeoverRight,
 ) -> Result<(), LockError> {
-    let lock = || Box::new(row.shown(held));
-    if held.user == caller.user {
+    let lock = || Box::new(row.lock_of(current));
+    if current.user == caller.user {
         return Err(LockError::OwnLock(lock()));
     }
-    if !right.covers(row, held) {
+    if !right.covers(row, current) {
         return Err(LockError::TakeoverRefused(lock()));
     }
     Ok(())

@@ -1,64 +1,76 @@
-//! What is told of people: changes as whispers, and the state as a whole.
+//! The ephemeral events of a change.
 
 use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::group::{PresenceChange, PresenceGroup, Shown};
-use super::sign::RecordInUse;
+use super::group::{PresenceChange, PresenceGroup, PresentUser};
+use super::sign_of_life::RecordInUse;
 use crate::directory::Modules;
 use crate::fanout::EphemeralEvent;
 use crate::log::timestamp;
 use crate::log::{Audience, Event, NewEvent};
 use crate::platform::{EventType, RecordPath, UserId};
-use crate::platform::{PageItems, PageLimit};
 
-/// People that one answer lists.
-pub const MOST_USERS_LISTED: usize = 1_000;
-
-/// The whispers that tell of a change; the room is as it is after it.
-#[must_use]
-pub fn ephemerals(
-    group: &PresenceGroup,
-    change: &PresenceChange,
-    (modules, at): (&Modules, OffsetDateTime),
-) -> Vec<EphemeralEvent> {
-    let tell = ChangeEvents { group, change, at };
-    let mut ephemerals = Vec::new();
-    ephemerals.extend(tell.look_again());
-    // First, for it wakes nobody: those who look at a record are woken by what follows.
-    ephemerals.extend(tell.status_where_they_stay());
-    ephemerals.extend(tell.status());
-    ephemerals.extend(tell.places(("viewing", "viewers"), modules, |shown| &shown.seen.viewing));
-    ephemerals.extend(tell.places(("editing", "editors"), modules, |shown| &shown.seen.editing));
-    ephemerals
+/// Makes the events of one change. `group` is as it is after the change.
+pub struct ChangeEvents<'a> {
+    pub group: &'a PresenceGroup,
+    pub change: &'a PresenceChange,
+    pub at: OffsetDateTime,
 }
 
-struct ChangeEvents<'a> {
-    group: &'a PresenceGroup,
-    change: &'a PresenceChange,
-    at: OffsetDateTime,
+/// What a person does with a record.
+#[derive(Clone, Copy)]
+struct RecordUse {
+    verb: &'static str,
+    /// The field that has the number of people who do the same.
+    counted: &'static str,
+    records: fn(&PresentUser) -> &Vec<RecordInUse>,
 }
+
+const VIEWING: RecordUse = RecordUse {
+    verb: "viewing",
+    counted: "viewers",
+    records: |user| &user.state.viewing,
+};
+const EDITING: RecordUse = RecordUse {
+    verb: "editing",
+    counted: "editors",
+    records: |user| &user.state.editing,
+};
 
 impl ChangeEvents<'_> {
-    /// Crowds that have grown too large or small again, and teams that somebody who stays has
-    /// joined or left, are told who is here as a whole.
-    fn look_again(&self) -> Option<EphemeralEvent> {
-        let mut crowds: FxHashSet<_> = self.change.flipped.iter().cloned().collect();
+    #[must_use]
+    pub fn all(&self, modules: &Modules) -> Vec<EphemeralEvent> {
+        let mut events = Vec::new();
+        events.extend(self.new_snapshots());
+        // These wake no stream, so they come before those that do.
+        events.extend(self.status_at_records());
+        events.extend(self.status());
+        events.extend(self.record_use(modules, VIEWING));
+        events.extend(self.record_use(modules, EDITING));
+        events
+    }
+
+    /// Crowds that became large or small, and teams that a present person joined or left, get a new
+    /// snapshot.
+    fn new_snapshots(&self) -> Option<EphemeralEvent> {
+        let mut crowds: FxHashSet<_> = self.change.resized.iter().cloned().collect();
         if let (Some(before), Some(after)) = (&self.change.before, &self.change.after) {
             let (before, after): (FxHashSet<_>, FxHashSet<_>) =
                 (before.crowds().collect(), after.crowds().collect());
-            let moved = before.symmetric_difference(&after).cloned();
-            crowds.extend(moved.filter(|crowd| !self.group.is_large(crowd)));
+            let changed = before.symmetric_difference(&after).cloned();
+            crowds.extend(changed.filter(|crowd| !self.group.is_large(crowd)));
         }
-        (!crowds.is_empty()).then(|| EphemeralEvent::look_again(crowds))
+        (!crowds.is_empty()).then(|| EphemeralEvent::new_snapshot(crowds))
     }
 
-    /// Each crowd hears how many of it are online; who is in several hears the largest.
+    /// Each crowd gets the number of its people who are online. A stream of several crowds gets the
+    /// event of the largest one.
     fn status(&self) -> Option<EphemeralEvent> {
-        let shown = self.with_new_status()?;
+        let user = self.with_new_status()?;
         let own = Audience::User(self.change.user.clone());
-        let crowds = shown.crowds().filter(|crowd| !self.group.is_large(crowd));
+        let crowds = user.crowds().filter(|crowd| !self.group.is_large(crowd));
         let of_crowd = |audience: Audience| {
             let data = self.status_data(self.group.online(&audience), &named(&audience));
             self.event(NewEvent::new(audience, self.status_type()).with(&data))
@@ -66,8 +78,9 @@ impl ChangeEvents<'_> {
         Some(EphemeralEvent::each(crowds.chain([own]).map(of_crowd)))
     }
 
-    /// Who looks at certain records hears of the people there, and how many are online there.
-    fn status_where_they_stay(&self) -> Vec<EphemeralEvent> {
+    /// Streams that are filtered by record get the status of the people who use the record, and how
+    /// many of these are online.
+    fn status_at_records(&self) -> Vec<EphemeralEvent> {
         let (Some(_), Some(before), Some(after)) = (
             self.with_new_status(),
             &self.change.before,
@@ -75,24 +88,24 @@ impl ChangeEvents<'_> {
         ) else {
             return Vec::new();
         };
-        let stays = |place: &&RecordInUse| before.places().any(|known| known == *place);
-        let mut seen = FxHashSet::default();
-        let places = after.places().filter(stays);
-        let places = places.filter(|place| seen.insert(&place.record));
-        let at_place = |place: &RecordInUse| {
-            let online = self.online_at(&place.record);
-            let data = self.status_data(online, &json!({"record": place.record.to_string()}));
-            let told = NewEvent::new(place.audience.clone(), self.status_type());
-            let event = self.event(told.about(&place.record).with(&data));
-            let onlookers = onlookers(&self.change.user, Some(after), place);
-            EphemeralEvent::of(&event, &onlookers).for_records_only()
+        let stays = |in_use: &&RecordInUse| before.records_in_use().any(|known| known == *in_use);
+        let mut known = FxHashSet::default();
+        let records = after.records_in_use().filter(stays);
+        let records = records.filter(|in_use| known.insert(&in_use.record));
+        let at_record = |in_use: &RecordInUse| {
+            let online = self.online_at(&in_use.record);
+            let data = self.status_data(online, &json!({"record": in_use.record.to_string()}));
+            let event = NewEvent::new(in_use.audience.clone(), self.status_type());
+            let event = self.event(event.about(&in_use.record).with(&data));
+            let audiences = audiences_of_use(&self.change.user, Some(after), in_use);
+            EphemeralEvent::of(&event, &audiences).for_records_only()
         };
-        places.map(at_place).collect()
+        records.map(at_record).collect()
     }
 
-    /// Somebody whose status has changed, as they are shown now, or were.
-    fn with_new_status(&self) -> Option<&Shown> {
-        let status = |shown: &Option<Shown>| shown.as_ref().map(|shown| shown.seen.status);
+    /// The person after the change, or before it if they left. `None` if the status is the same.
+    fn with_new_status(&self) -> Option<&PresentUser> {
+        let status = |user: &Option<PresentUser>| user.as_ref().map(|user| user.state.status);
         if status(&self.change.before) == status(&self.change.after) {
             return None;
         }
@@ -101,67 +114,78 @@ impl ChangeEvents<'_> {
 
     fn status_name(&self) -> &'static str {
         let after = self.change.after.as_ref();
-        after.map_or("offline", |shown| shown.seen.status.as_str())
+        after.map_or("offline", |user| user.state.status.as_str())
     }
 
     fn status_type(&self) -> EventType {
         let name = format!("user:presence:{}", self.status_name());
-        name.parse().expect("a name of ours")
+        name.parse().expect("a valid type")
     }
 
     fn status_data(&self, online: usize, of: &Value) -> Value {
-        let since = self.change.after.as_ref().map_or(self.at, |s| s.since);
+        let since = self
+            .change
+            .after
+            .as_ref()
+            .map_or(self.at, |user| user.since);
         json!({"status": self.status_name(), "since": timestamp(since), "online": online, "of": of})
     }
 
     fn online_at(&self, record: &RecordPath) -> usize {
-        let is_online = |user: &&UserId| self.group.find(user).is_some_and(Shown::is_online);
-        self.group.visitors(record).filter(is_online).count()
+        let is_online = |user: &&UserId| self.group.find(user).is_some_and(PresentUser::is_online);
+        self.group.users_of(record).filter(is_online).count()
     }
 
-    fn places(
-        &self,
-        what: (&'static str, &'static str),
-        modules: &Modules,
-        of: fn(&Shown) -> &Vec<RecordInUse>,
-    ) -> Vec<EphemeralEvent> {
+    /// An event for each record that the person opened or closed.
+    fn record_use(&self, modules: &Modules, what: RecordUse) -> Vec<EphemeralEvent> {
         let none = Vec::new();
-        let before = self.change.before.as_ref().map_or(&none, of);
-        let after = self.change.after.as_ref().map_or(&none, of);
-        let left = before.iter().filter(|place| !after.contains(place));
-        let come = after.iter().filter(|place| !before.contains(place));
-        let turns = left
-            .map(|place| (place, false))
-            .chain(come.map(|place| (place, true)));
-        let told = |(place, comes): (&RecordInUse, bool)| {
-            let event_type = modules.get(&place.record.module)?.done_by_user(what.0);
-            let data = self.place_data(what, (place, comes), of);
-            let told = NewEvent::new(place.audience.clone(), event_type);
-            let event = self.event(told.about(&place.record).with(&data));
-            Some(self.to_onlookers(place, &event))
-        };
-        turns.filter_map(told).collect()
+        let before = self.change.before.as_ref().map_or(&none, what.records);
+        let after = self.change.after.as_ref().map_or(&none, what.records);
+        let closed = before.iter().filter(|in_use| !after.contains(in_use));
+        let opened = after.iter().filter(|in_use| !before.contains(in_use));
+        let closed = closed.filter_map(|in_use| self.use_event(modules, what, in_use, false));
+        let opened = opened.filter_map(|in_use| self.use_event(modules, what, in_use, true));
+        closed.chain(opened).collect()
     }
 
-    fn place_data(
+    fn use_event(
         &self,
-        (verb, who): (&'static str, &'static str),
-        (place, comes): (&RecordInUse, bool),
-        of: fn(&Shown) -> &Vec<RecordInUse>,
-    ) -> Value {
-        let has_it_open = |shown: &Shown| of(shown).iter().any(|p| p.record == place.record);
-        let is_at_it = |user: &&UserId| self.group.find(user).is_some_and(has_it_open);
-        let count = self.group.visitors(&place.record).filter(is_at_it).count();
-        let online = self.online_at(&place.record);
-        json!({verb: comes, who: count, "online": online, "status": self.status_name()})
+        modules: &Modules,
+        what: RecordUse,
+        in_use: &RecordInUse,
+        is_opened: bool,
+    ) -> Option<EphemeralEvent> {
+        let event_type = modules
+            .get(&in_use.record.module)?
+            .user_event_type(what.verb);
+        let does_it = |user: &PresentUser| {
+            let records = (what.records)(user);
+            records.iter().any(|other| other.record == in_use.record)
+        };
+        let is_counted = |user: &&UserId| self.group.find(user).is_some_and(does_it);
+        let count = self
+            .group
+            .users_of(&in_use.record)
+            .filter(is_counted)
+            .count();
+        let data = json!({
+            what.verb: is_opened,
+            what.counted: count,
+            "online": self.online_at(&in_use.record),
+            "status": self.status_name(),
+        });
+        let event = NewEvent::new(in_use.audience.clone(), event_type);
+        let event = self.event(event.about(&in_use.record).with(&data));
+        Some(self.to_audiences(in_use, &event))
     }
 
-    /// A large crowd is not told where each of it goes, but those who look at that record are.
-    fn to_onlookers(&self, place: &RecordInUse, event: &Event) -> EphemeralEvent {
-        let shown = self.change.after.as_ref().or(self.change.before.as_ref());
-        let onlookers = onlookers(&self.change.user, shown, place);
-        let is_large = onlookers.iter().any(|crowd| self.group.is_large(crowd));
-        let ephemeral = EphemeralEvent::of(event, &onlookers);
+    /// Large crowds get no event for each record that one of them opens, except on streams that are
+    /// filtered by that record.
+    fn to_audiences(&self, in_use: &RecordInUse, event: &Event) -> EphemeralEvent {
+        let user = self.change.after.as_ref().or(self.change.before.as_ref());
+        let audiences = audiences_of_use(&self.change.user, user, in_use);
+        let is_large = audiences.iter().any(|crowd| self.group.is_large(crowd));
+        let ephemeral = EphemeralEvent::of(event, &audiences);
         if is_large {
             ephemeral.for_records_only()
         } else {
@@ -169,35 +193,41 @@ impl ChangeEvents<'_> {
         }
     }
 
-    fn event(&self, told: NewEvent) -> Event {
-        Event {
-            position: 0,
-            created_at: self.at,
-            told: told.by(&self.change.user),
-        }
+    fn event(&self, event: NewEvent) -> Event {
+        unlogged(event.by(&self.change.user), self.at)
     }
 }
 
-/// How many of a large crowd are online.
+/// An event that has no position because it is never logged.
+fn unlogged(event: NewEvent, created_at: OffsetDateTime) -> Event {
+    Event {
+        position: 0,
+        created_at,
+        body: event,
+    }
+}
+
+/// How many people of a large crowd are online.
 #[must_use]
 pub fn count(group: &PresenceGroup, crowd: Audience, at: OffsetDateTime) -> EphemeralEvent {
     let data = json!({"online": group.online(&crowd), "of": named(&crowd)});
-    let told = NewEvent::new(crowd, "presence:count".parse().expect("a name of ours"));
-    EphemeralEvent::each([Event {
-        position: 0,
-        created_at: at,
-        told: told.with(&data),
-    }])
+    let event = NewEvent::new(crowd, "presence:count".parse().expect("a valid type"));
+    EphemeralEvent::each([unlogged(event.with(&data), at)])
 }
 
-/// Who may notice where somebody is.
-fn onlookers(user: &UserId, shown: Option<&Shown>, place: &RecordInUse) -> Vec<Audience> {
-    let mut onlookers = vec![place.audience.clone()];
-    if place.audience == Audience::Broker {
-        onlookers.extend(shown.into_iter().flat_map(Shown::crowds).skip(1));
+/// The audiences that may see that a user has a record open.
+pub(super) fn audiences_of_use(
+    user: &UserId,
+    present: Option<&PresentUser>,
+    in_use: &RecordInUse,
+) -> Vec<Audience> {
+    let mut audiences = vec![in_use.audience.clone()];
+    if in_use.audience == Audience::Broker {
+        let crowds = present.into_iter().flat_map(PresentUser::crowds);
+        audiences.extend(crowds.skip(1));
     }
-    onlookers.push(Audience::User(user.clone()));
-    onlookers
+    audiences.push(Audience::User(user.clone()));
+    audiences
 }
 
 fn named(audience: &Audience) -> Value {
@@ -207,139 +237,4 @@ fn named(audience: &Audience) -> Value {
         Audience::User(user) => json!({"user": user.as_str()}),
         Audience::Workers => json!({"workers": true}),
     }
-}
-
-/// Whose eyes, and what they look at.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    pub audiences: &'a [Audience],
-    /// The only records that are looked at, if not all are.
-    pub records: Option<&'a FxHashSet<RecordPath>>,
-    /// Whether large crowds are shown by their number only.
-    pub by_number: bool,
-    /// Only people after this one; none: from the first on.
-    pub after: Option<&'a UserId>,
-    /// How many are listed at once.
-    pub limit: PageLimit,
-}
-
-impl View<'_> {
-    /// What they see: `users`, how many of them are `online`, whether that is all, and if not, after
-    /// whom to go on.
-    #[must_use]
-    pub fn of(&self, group: &PresenceGroup) -> Value {
-        let mut page = PageItems::new(self.limit);
-        let (mut listed, mut last, mut next) = (Vec::new(), None, None);
-        for user in self.people(group) {
-            let Some(person) = group.find(user).and_then(|shown| self.listed(user, shown)) else {
-                continue;
-            };
-            if !page.push(&person.to_string()) {
-                next = last;
-                break;
-            }
-            listed.push(person);
-            last = Some(user);
-        }
-        let is_all = next.is_none() && self.after.is_none();
-        let is_large = self.records.is_none() && self.hides_some(group);
-        json!({
-            "users": listed,
-            "online": self.online(group),
-            "complete": is_all && !is_large,
-            "next": next.map(UserId::as_str),
-        })
-    }
-
-    fn hides_some(&self, group: &PresenceGroup) -> bool {
-        self.by_number
-            && self
-                .audiences
-                .iter()
-                .any(|audience| group.is_large(audience))
-    }
-
-    /// Everybody who may be listed one by one and comes after `self.after`, in order. There may be
-    /// more than these where they fill the page.
-    pub(super) fn people<'r>(&self, group: &'r PresenceGroup) -> Vec<&'r UserId> {
-        if let Some(records) = self.records {
-            let visitors = records.iter().flat_map(|record| group.visitors(record));
-            let is_next = |user: &&UserId| self.after.is_none_or(|after| *user > after);
-            return in_order(visitors.filter(is_next));
-        }
-        let most = usize::try_from(self.limit.rows()).unwrap_or(usize::MAX);
-        let shown = |audience: &&Audience| !(self.by_number && group.is_large(audience));
-        let everybody = self.audiences.iter().find(|all| **all == Audience::Broker);
-        if let Some(everybody) = everybody.filter(shown) {
-            return group
-                .people_of(everybody, self.after)
-                .take(most + 1)
-                .collect();
-        }
-        // The first of all are among the first of each.
-        let audiences = self.audiences.iter().filter(shown);
-        in_order(
-            audiences.flat_map(|audience| group.people_of(audience, self.after).take(most + 1)),
-        )
-    }
-
-    fn online(&self, group: &PresenceGroup) -> usize {
-        let is_online = |user: &&UserId| group.find(user).is_some_and(Shown::is_online);
-        match (self.records, self.audiences) {
-            (Some(records), _) => {
-                let visitors = records.iter().flat_map(|record| group.visitors(record));
-                let is_seen = |user: &&UserId| {
-                    let shown = group.find(user);
-                    shown.is_some_and(|shown| self.listed(user, shown).is_some())
-                };
-                let online = in_order(visitors).into_iter().filter(is_online);
-                online.filter(is_seen).count()
-            }
-            (None, [one]) => group.online(one),
-            (None, all) if all.contains(&Audience::Broker) => group.online(&Audience::Broker),
-            (None, all) => {
-                let people = all
-                    .iter()
-                    .flat_map(|audience| group.people_of(audience, None));
-                in_order(people).into_iter().filter(is_online).count()
-            }
-        }
-    }
-
-    /// One person; `None` where the records that are looked at are none of theirs.
-    fn listed(&self, user: &UserId, shown: &Shown) -> Option<Value> {
-        let visible = |place: &&RecordInUse| {
-            let is_asked = self
-                .records
-                .is_none_or(|records| records.contains(&place.record));
-            let onlookers = onlookers(user, Some(shown), place);
-            is_asked
-                && onlookers
-                    .iter()
-                    .any(|audience| self.audiences.contains(audience))
-        };
-        let places = |places: &[RecordInUse]| -> Vec<Value> {
-            let visible = places.iter().filter(visible);
-            let named = |p: &RecordInUse| json!({"module": p.record.module.as_str(), "recordId": p.record.id.as_str()});
-            visible.map(named).collect()
-        };
-        let (viewing, editing) = (places(&shown.seen.viewing), places(&shown.seen.editing));
-        if self.records.is_some() && viewing.is_empty() && editing.is_empty() {
-            return None;
-        }
-        Some(json!({
-            "userId": user.as_str(),
-            "status": shown.seen.status.as_str(),
-            "since": timestamp(shown.since),
-            "viewing": viewing,
-            "editing": editing,
-        }))
-    }
-}
-
-fn in_order<'a>(users: impl Iterator<Item = &'a UserId>) -> Vec<&'a UserId> {
-    let mut users: Vec<_> = users.collect();
-    users.sort_unstable();
-    users.dedup();
-    users
 }

@@ -1,23 +1,23 @@
-//! One broker's people: who is here, what has changed, and who is to hear of it.
+//! The people of one brokerage who are present, and what changes about them.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use time::OffsetDateTime;
 
+use super::crowds::Crowds;
 use super::moment::Moment;
-use super::moves::Moves;
-use super::person::{Horizon, Person, PresenceRules, Seen, Terms};
-use super::sign::{RecordInUse, SignOfLife, Source, Status};
-use crate::log::{Audience, Shown as RecordShown};
+use super::person::{PeerLiveness, Person, PresenceRules, PresenceState, SignLifetimes};
+use super::record_moves::RecordMoves;
+use super::sign_of_life::{RecordInUse, SignOfLife, SignSource, Status};
+use crate::log::{Audience, RecordAudience};
 use crate::platform::{RecordPath, UserId};
 
-/// Somebody who is here, as others see them.
+/// A person who is present, as others see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    pub seen: Seen,
-    /// Since when the status is what it is.
+pub struct PresentUser {
+    pub state: PresenceState,
+    /// When the status began.
     pub since: OffsetDateTime,
 }
 
@@ -25,87 +25,73 @@ pub struct Shown {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceChange {
     pub user: UserId,
-    /// What was shown; nothing of somebody who was not here.
-    pub before: Option<Shown>,
-    pub after: Option<Shown>,
-    /// Crowds that have become too large by it, or small again.
-    pub flipped: Vec<Audience>,
+    /// `None`: the person was not present.
+    pub before: Option<PresentUser>,
+    pub after: Option<PresentUser>,
+    /// Crowds that became large or small by it.
+    pub resized: Vec<Audience>,
 }
 
-/// Now, by both of our clocks.
+/// The same moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// The one that never jumps.
+    /// On the clock that never jumps.
     pub moment: Moment,
-    /// The one that people read.
+    /// On the clock that events carry.
     pub time: OffsetDateTime,
 }
 
-/// Who of a team or of the broker is here.
 #[derive(Debug, Default)]
-struct Crowd {
-    /// In order, as lists of them are.
-    people: BTreeSet<UserId>,
-    online: usize,
+struct PersonEntry {
+    person: Person,
+    present: Option<PresentUser>,
+    due_at: Option<Moment>,
 }
 
-/// A large crowd is small again at this share of the limit.
-const SMALL_AGAIN_PERCENT: usize = 80;
-
-#[derive(Debug, Default)]
-struct Entry {
-    person: Person,
-    shown: Option<Shown>,
-    again_at: Option<Moment>,
+/// Signs of a user that a new audience of a record has changed.
+#[derive(Debug)]
+pub struct ChangedSigns {
+    pub user: UserId,
+    pub sources: Vec<SignSource>,
 }
 
 #[derive(Debug)]
 pub struct PresenceGroup {
     rules: PresenceRules,
-    people: FxHashMap<UserId, Entry>,
-    /// Whom to judge again, and when.
+    people: FxHashMap<UserId, PersonEntry>,
+    /// When to evaluate whom again.
     due: BTreeSet<(Moment, UserId)>,
-    crowds: FxHashMap<Audience, Crowd>,
-    /// Crowds that are too large to tell of one by one.
-    large: FxHashSet<Audience>,
-    most_told: usize,
-    /// Who has a record open.
-    visitors: FxHashMap<RecordPath, FxHashSet<UserId>>,
-    /// How many streams are open here.
+    crowds: Crowds,
+    /// The people who have a record open.
+    record_users: FxHashMap<RecordPath, FxHashSet<UserId>>,
+    /// How many streams each user has at this instance.
     streams: FxHashMap<UserId, usize>,
-    moves: Moves,
+    moves: RecordMoves,
 }
 
 impl PresenceGroup {
-    /// A room with nobody in it, where crowds of more than `most_told` are large.
+    /// An empty group, in which crowds of more than `crowd_limit` people are large.
     #[must_use]
-    pub fn new(rules: PresenceRules, most_told: usize) -> Self {
+    pub fn new(rules: PresenceRules, crowd_limit: usize) -> Self {
         Self {
             rules,
-            most_told,
             people: FxHashMap::default(),
             due: BTreeSet::new(),
-            crowds: FxHashMap::default(),
-            large: FxHashSet::default(),
-            visitors: FxHashMap::default(),
+            crowds: Crowds::new(crowd_limit),
+            record_users: FxHashMap::default(),
             streams: FxHashMap::default(),
-            moves: Moves::default(),
+            moves: RecordMoves::default(),
         }
     }
 
-    pub fn shown(&self) -> impl Iterator<Item = (&UserId, &Shown)> {
-        let people = self.people.iter();
-        people.filter_map(|(user, entry)| Some((user, entry.shown.as_ref()?)))
-    }
-
-    /// One person, if they are here.
+    /// A user, if they are present.
     #[must_use]
-    pub fn find(&self, user: &UserId) -> Option<&Shown> {
-        self.people.get(user)?.shown.as_ref()
+    pub fn find(&self, user: &UserId) -> Option<&PresentUser> {
+        self.people.get(user)?.present.as_ref()
     }
 
-    /// Who of a team or of the broker is here, or the user themself: in order, after one of them
-    /// if not from the first on. Nobody is looked at who is not asked for.
+    /// The people of an audience who are present, in order, from the first one after `after` on. It
+    /// visits nobody else.
     pub fn people_of<'a>(
         &'a self,
         audience: &Audience,
@@ -116,77 +102,73 @@ impl PresenceGroup {
             _ => None,
         };
         let own = own.filter(|(user, entry)| {
-            entry.shown.is_some() && after.is_none_or(|after| *user > after)
+            entry.present.is_some() && after.is_none_or(|after| *user > after)
         });
-        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let crowd = self.crowds.get(audience).into_iter();
-        let crowd =
-            crowd.flat_map(move |crowd| crowd.people.range::<UserId, _>((begin, Bound::Unbounded)));
+        let crowd = self.crowds.people(audience, after);
         own.map(|(user, _)| user).into_iter().chain(crowd)
     }
 
-    /// How many of them are online.
+    /// How many people of an audience are online.
     #[must_use]
     pub fn online(&self, audience: &Audience) -> usize {
         match audience {
-            Audience::User(user) => usize::from(self.find(user).is_some_and(Shown::is_online)),
-            _ => self.crowds.get(audience).map_or(0, |crowd| crowd.online),
+            Audience::User(user) => {
+                usize::from(self.find(user).is_some_and(PresentUser::is_online))
+            }
+            _ => self.crowds.online(audience),
         }
     }
 
-    /// Whether they are too many to tell of one by one.
+    /// Whether streams get counts instead of each person of this audience.
     #[must_use]
     pub fn is_large(&self, audience: &Audience) -> bool {
-        self.large.contains(audience)
+        self.crowds.is_large(audience)
     }
 
-    /// Who has a record open.
-    pub fn visitors(&self, record: &RecordPath) -> impl Iterator<Item = &UserId> {
-        self.visitors.get(record).into_iter().flatten()
+    /// The people who have a record open.
+    pub fn users_of(&self, record: &RecordPath) -> impl Iterator<Item = &UserId> {
+        self.record_users.get(record).into_iter().flatten()
     }
 
     /// The records that somebody has open.
-    pub fn visited(&self) -> impl Iterator<Item = &RecordPath> {
-        self.visitors.keys()
+    pub fn records_in_use(&self) -> impl Iterator<Item = &RecordPath> {
+        self.record_users.keys()
     }
 
-    /// A record is shown like this from now on. Gives those who have it open and are to be judged
-    /// again, with the sources of their signs that have changed by it.
-    pub fn show(
+    /// Applies a new audience of a record. Returns the people to evaluate again.
+    pub fn update_audience(
         &mut self,
         record: &RecordPath,
-        shown: &RecordShown,
+        shown: &RecordAudience,
         now: Moment,
-    ) -> Vec<(UserId, Vec<Source>)> {
-        let visitors: Vec<_> = self.visitors(record).cloned().collect();
-        if visitors.is_empty() || !self.moves.add(record, shown, now) {
+    ) -> Vec<ChangedSigns> {
+        let users: Vec<_> = self.users_of(record).cloned().collect();
+        if users.is_empty() || !self.moves.add(record, shown, now) {
             return Vec::new();
         }
-        let changed = visitors.into_iter().filter_map(|user| {
+        let changed = users.into_iter().filter_map(|user| {
             let person = &mut self.people.get_mut(&user)?.person;
-            let sources = person.show(record, &shown.audience);
-            (!sources.is_empty()).then_some((user, sources))
+            let sources = person.update_audience(record, &shown.audience);
+            (!sources.is_empty()).then_some(ChangedSigns { user, sources })
         });
         changed.collect()
     }
 
-    /// What is known of records that moved may not be the newest any more.
+    /// The known audiences of records may be out of date.
     pub fn forget_moves(&mut self) {
-        self.moves = Moves::default();
+        self.moves = RecordMoves::default();
     }
 
-    /// The crowds that are too large to tell of one by one.
     #[must_use]
     pub fn large(&self) -> FxHashSet<Audience> {
-        self.large.clone()
+        self.crowds.large().clone()
     }
 
-    /// One more stream is open here.
     pub fn stream_opened(&mut self, user: &UserId) {
         *self.streams.entry(user.clone()).or_default() += 1;
     }
 
-    /// One stream less; says whether it was the user's last one here.
+    /// Returns whether it was the user's last stream at this instance.
     pub fn stream_closed(&mut self, user: &UserId) -> bool {
         let left = self.streams.get_mut(user).map(|n| {
             *n -= 1;
@@ -195,35 +177,37 @@ impl PresenceGroup {
         left == Some(0) && self.streams.remove(user).is_some()
     }
 
-    /// Whether this instance has anything to say of anybody.
+    /// Whether this instance noticed a sign of anybody.
     #[must_use]
-    pub fn has_own(&self) -> bool {
-        self.people.values().any(|entry| entry.person.has_own())
+    pub fn has_own_signs(&self) -> bool {
+        let mut people = self.people.values();
+        people.any(|entry| entry.person.has_own_signs())
     }
 
-    /// The users with streams here, and what their signs say.
+    /// The users with open streams at this instance, and the signs of these.
     pub fn own_streams(&self) -> impl Iterator<Item = (&UserId, &SignOfLife)> {
         let people = self.people.iter();
         people.filter_map(|(user, entry)| Some((user, entry.person.open_streams()?)))
     }
 
-    /// What is known of a person.
+    /// A user of whom signs are known, present or not.
     #[must_use]
     pub fn person(&self, user: &UserId) -> Option<&Person> {
         Some(&self.people.get(user)?.person)
     }
 
-    /// Adds or replaces a sign; says whether the person is to be judged again. One who goes on
-    /// as before need not be: their turn comes when the sign before would have ended.
-    pub fn put(&mut self, user: &UserId, source: Source, sign: SignOfLife) -> bool {
-        let sign = self.moves.corrected(sign);
+    /// Adds or replaces a sign, and returns whether to evaluate the person again. A sign that only
+    /// extends the last one needs no evaluation: there will be one when the last one would have
+    /// ended.
+    pub fn put(&mut self, user: &UserId, source: SignSource, sign: SignOfLife) -> bool {
+        let sign = self.moves.applied_to(sign);
         let entry = self.people.entry(user.clone()).or_default();
-        let is_idle = |shown: &Shown| shown.seen.status == Status::Away;
-        let wakes = sign.status == Status::Online && entry.shown.as_ref().is_none_or(is_idle);
+        let is_away = |present: &PresentUser| present.state.status == Status::Away;
+        let wakes = sign.status == Status::Online && entry.present.as_ref().is_none_or(is_away);
         entry.person.put(source, sign) || wakes
     }
 
-    /// Everybody whose turn it is.
+    /// Removes and returns the people whose evaluation is due.
     pub fn take_due(&mut self, now: Moment) -> Vec<UserId> {
         let mut due = Vec::new();
         while let Some((at, user)) = self.due.pop_first() {
@@ -236,118 +220,103 @@ impl PresenceGroup {
         due
     }
 
+    /// Everybody of whom signs are known.
     #[must_use]
-    pub fn everybody(&self) -> Vec<UserId> {
+    pub fn users(&self) -> Vec<UserId> {
         self.people.keys().cloned().collect()
     }
 
-    /// Judges one person again, and says what has changed.
-    pub fn judge(&mut self, user: &UserId, now: Now, horizon: &Horizon) -> Option<PresenceChange> {
+    /// Computes one person's state again, and returns what has changed.
+    pub fn evaluate(
+        &mut self,
+        user: &UserId,
+        now: Now,
+        peers: &PeerLiveness,
+    ) -> Option<PresenceChange> {
         let entry = self.people.get_mut(user)?;
-        let terms = Terms {
+        let lifetimes = SignLifetimes {
             rules: &self.rules,
-            horizon,
+            peers,
         };
-        entry.person.forget(now.moment, terms);
-        let before = entry.shown.clone();
-        let status = before.as_ref().map(|shown| shown.seen.status);
-        let judged = entry.person.judge(now.moment, terms, status);
-        let after = judged.seen.map(|seen| Shown {
+        entry.person.remove_old(now.moment, lifetimes);
+        let before = entry.present.clone();
+        let status = before.as_ref().map(|present| present.state.status);
+        let evaluation = entry.person.evaluate(now.moment, lifetimes, status);
+        let after = evaluation.state.map(|state| PresentUser {
             since: match &before {
-                Some(shown) if shown.seen.status == seen.status => shown.since,
+                Some(before) if before.state.status == state.status => before.since,
                 _ => now.time,
             },
-            seen,
+            state,
         });
-        entry.shown.clone_from(&after);
-        if let Some(at) = entry.again_at.replace(judged.again_at) {
+        entry.present.clone_from(&after);
+        if let Some(at) = entry.due_at.replace(evaluation.next_at) {
             self.due.remove(&(at, user.clone()));
         }
         if entry.person.is_empty() && after.is_none() {
             self.people.remove(user);
-        } else if judged.again_at < Moment::NEVER {
-            self.due.insert((judged.again_at, user.clone()));
+        } else if evaluation.next_at < Moment::NEVER {
+            self.due.insert((evaluation.next_at, user.clone()));
         }
         if before == after {
             return None;
         }
-        let mut change = PresenceChange {
+        let resized = self.recount(user, before.as_ref(), after.as_ref());
+        Some(PresenceChange {
             user: user.clone(),
             before,
             after,
-            flipped: Vec::new(),
-        };
-        change.flipped = self.recount(&change);
-        Some(change)
+            resized,
+        })
     }
 
-    fn recount(&mut self, change: &PresenceChange) -> Vec<Audience> {
-        let mut flipped = Vec::new();
-        for (shown, comes) in [(&change.before, false), (&change.after, true)] {
-            let Some(shown) = shown else { continue };
-            for audience in shown.crowds() {
-                self.count_one(&change.user, (shown, comes), &audience);
-                flipped.extend(self.flip(&audience).then_some(audience));
-            }
-            for place in shown.places() {
-                let visitors = self.visitors.entry(place.record.clone()).or_default();
-                let _ = if comes {
-                    visitors.insert(change.user.clone())
-                } else {
-                    visitors.remove(&change.user)
-                };
-                if visitors.is_empty() {
-                    self.visitors.remove(&place.record);
-                }
+    /// Updates the crowds and the users of records. Returns crowds that became large or small.
+    fn recount(
+        &mut self,
+        user: &UserId,
+        before: Option<&PresentUser>,
+        after: Option<&PresentUser>,
+    ) -> Vec<Audience> {
+        let mut resized = Vec::new();
+        if let Some(before) = before {
+            resized.extend(self.crowds.remove(user, before));
+            for in_use in before.records_in_use() {
+                self.remove_record_user(user, &in_use.record);
             }
         }
-        flipped
+        if let Some(after) = after {
+            resized.extend(self.crowds.add(user, after));
+            for in_use in after.records_in_use() {
+                let users = self.record_users.entry(in_use.record.clone());
+                users.or_default().insert(user.clone());
+            }
+        }
+        resized
     }
 
-    fn count_one(&mut self, user: &UserId, (shown, comes): (&Shown, bool), audience: &Audience) {
-        let crowd = self.crowds.entry(audience.clone()).or_default();
-        if comes {
-            crowd.online += usize::from(shown.is_online());
-            crowd.people.insert(user.clone());
-        } else {
-            crowd.online -= usize::from(shown.is_online());
-            crowd.people.remove(user);
-        }
-        if crowd.people.is_empty() {
-            self.crowds.remove(audience);
-        }
-    }
-
-    /// Whether a team or the broker has just become too large a crowd to tell of one by one,
-    /// or is small again. It must be well below the limit for that, or it would go on and on.
-    fn flip(&mut self, audience: &Audience) -> bool {
-        let here = self.crowds.get(audience).map_or(0, |c| c.people.len());
-        let is_large = self.large.contains(audience);
-        if !is_large && here > self.most_told {
-            self.large.insert(audience.clone())
-        } else if is_large && here <= self.most_told * SMALL_AGAIN_PERCENT / 100 {
-            self.large.remove(audience)
-        } else {
-            false
+    fn remove_record_user(&mut self, user: &UserId, record: &RecordPath) {
+        if let Some(users) = self.record_users.get_mut(record) {
+            users.remove(user);
+            if users.is_empty() {
+                self.record_users.remove(record);
+            }
         }
     }
 }
 
-impl Shown {
-    /// Whether they are at it.
+impl PresentUser {
     #[must_use]
     pub fn is_online(&self) -> bool {
-        self.seen.status == Status::Online
+        self.state.status == Status::Online
     }
 
-    /// The crowds they are in, the largest first.
+    /// The crowds that the person is in, the largest first.
     pub fn crowds(&self) -> impl Iterator<Item = Audience> {
-        let teams = self.seen.teams.iter().cloned().map(Audience::Team);
+        let teams = self.state.teams.iter().cloned().map(Audience::Team);
         [Audience::Broker].into_iter().chain(teams)
     }
 
-    /// What they have open, for whatever reason.
-    pub fn places(&self) -> impl Iterator<Item = &RecordInUse> {
-        self.seen.viewing.iter().chain(&self.seen.editing)
+    pub fn records_in_use(&self) -> impl Iterator<Item = &RecordInUse> {
+        self.state.viewing.iter().chain(&self.state.editing)
     }
 }

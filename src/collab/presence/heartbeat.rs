@@ -1,10 +1,10 @@
-//! Heartbeats: what a device or tab says of itself.
+//! Heartbeats: what a device or tab reports about itself.
 
 use std::sync::Arc;
 
 use super::moment::Moment;
 use super::person::Person;
-use super::sign::{RecordInUse, Session, SignOfLife, Status};
+use super::sign_of_life::{RecordInUse, Session, SignOfLife, Status};
 use super::{BrokeragePresence, MOST_SESSIONS, Presence, PresenceError};
 use crate::identity::Caller;
 use crate::platform::{RecordPath, SessionName};
@@ -12,17 +12,16 @@ use crate::platform::{RecordPath, SessionName};
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     pub session: SessionName,
-    /// Whether its user is at it.
     pub status: Status,
     pub viewing: Option<RecordPath>,
     pub editing: Option<RecordPath>,
 }
 
-/// For how long it is believed who may see a record that a session has open.
-pub(super) const PLACE_MS: i64 = 120_000;
+/// How long the audience of a record in use counts before it is looked up again.
+pub(super) const AUDIENCE_TTL_MS: i64 = 120_000;
 
 impl Presence {
-    /// Takes a heartbeat. Who beats is here until the next one is overdue.
+    /// The user is present until the next heartbeat is overdue.
     pub async fn heartbeat(
         &self,
         caller: &Caller,
@@ -31,12 +30,12 @@ impl Presence {
         self.0.parts.metrics.heartbeats.inc();
         let brokerage = self.brokerage(&caller.broker).await?;
         let session = Session::Named(heartbeat.session);
-        let before = known(&brokerage, caller, &session)?;
+        let before = last_sign(&brokerage, caller, &session)?;
         let viewing = self
-            .place(caller, heartbeat.viewing, before.as_ref())
+            .record_in_use(caller, heartbeat.viewing, before.as_ref())
             .await?;
         let editing = self
-            .place(caller, heartbeat.editing, before.as_ref())
+            .record_in_use(caller, heartbeat.editing, before.as_ref())
             .await?;
         let now = self.now().moment;
         let active_at = match (heartbeat.status, &before) {
@@ -49,38 +48,36 @@ impl Presence {
             status: heartbeat.status,
             viewing,
             editing,
-            said_at: now,
+            noticed_at: now,
             active_at,
             ends_at: Some(now.plus(self.0.parts.rules.timeout)),
         };
-        self.take(&mut brokerage.enter(), (&caller.user, session), sign);
+        self.record(&mut brokerage.lock(), &caller.user, session, sign);
         Ok(())
     }
 
-    /// A device or tab says goodbye.
+    /// Ends a session.
     pub async fn leave(&self, caller: &Caller, name: SessionName) -> Result<(), PresenceError> {
         let brokerage = self.brokerage(&caller.broker).await?;
         let session = Session::Named(name.clone());
         let now = self.now().moment;
-        let known = known(&brokerage, caller, &session)?;
-        match known.filter(|sign| sign.ends_at.is_some_and(|end| end > now)) {
-            Some(sign) => {
-                let who = (&caller.user, session);
-                self.take(&mut brokerage.enter(), who, sign.over(now));
-                Ok(())
-            }
-            None => Err(PresenceError::UnknownSession(name)),
-        }
+        let last = last_sign(&brokerage, caller, &session)?;
+        let Some(sign) = last.filter(|sign| sign.ends_at.is_some_and(|end| end > now)) else {
+            return Err(PresenceError::UnknownSession(name));
+        };
+        let ended = sign.ended(now);
+        self.record(&mut brokerage.lock(), &caller.user, session, ended);
+        Ok(())
     }
 
-    /// A user who has a stream or a session here has just done something.
+    /// A user has just been active. It matters only if they have a stream at this instance.
     pub fn touch(&self, caller: &Caller) {
-        let Some(brokerage) = self.filled(&caller.broker) else {
+        let Some(brokerage) = self.loaded(&caller.broker) else {
             return;
         };
         let now = self.now().moment;
-        let mut visit = brokerage.enter();
-        let person = visit.group.person(&caller.user);
+        let mut locked = brokerage.lock();
+        let person = locked.group.person(&caller.user);
         let sign = person.and_then(Person::open_streams).cloned();
         let is_old =
             |sign: &SignOfLife| now.ms_after(sign.active_at) > ms(self.0.parts.rules.away) / 8;
@@ -89,13 +86,13 @@ impl Presence {
                 active_at: now,
                 ..sign
             };
-            self.take(&mut visit, (&caller.user, Session::Streams), sign);
+            self.record(&mut locked, &caller.user, Session::Streams, sign);
         }
     }
 
-    /// The record that a session has open. Who may see it is looked up when it is opened, and
-    /// again now and then.
-    async fn place(
+    /// A record that a session has open, with its audience. The audience is looked up when the
+    /// record is opened, and again after [`AUDIENCE_TTL_MS`].
+    async fn record_in_use(
         &self,
         caller: &Caller,
         record: Option<RecordPath>,
@@ -105,10 +102,10 @@ impl Presence {
             return Ok(None);
         };
         let now = self.now().moment;
-        let open = before.into_iter().flat_map(SignOfLife::places);
-        let mut open = open.filter(|place| place.record == record);
-        if let Some(place) = open.find(|place| is_fresh(place, now)) {
-            return Ok(Some(place.clone()));
+        let known = before.into_iter().flat_map(SignOfLife::records_in_use);
+        let mut known = known.filter(|in_use| in_use.record == record);
+        if let Some(in_use) = known.find(|in_use| is_fresh(in_use, now)) {
+            return Ok(Some(in_use.clone()));
         }
         let audience = self.0.parts.records.audience_for(caller, &record).await?;
         Ok(Some(RecordInUse {
@@ -119,25 +116,25 @@ impl Presence {
     }
 }
 
-/// What the session said last, at whichever instance.
-fn known(
+/// The newest sign of a session, from whichever instance.
+fn last_sign(
     brokerage: &BrokeragePresence,
     caller: &Caller,
     session: &Session,
 ) -> Result<Option<SignOfLife>, PresenceError> {
-    let visit = brokerage.enter();
-    let Some(person) = visit.group.person(&caller.user) else {
+    let locked = brokerage.lock();
+    let Some(person) = locked.group.person(&caller.user) else {
         return Ok(None);
     };
-    let known = person.newest(session).cloned();
-    if known.is_none() && person.len() >= MOST_SESSIONS {
+    let last = person.newest(session).cloned();
+    if last.is_none() && person.len() >= MOST_SESSIONS {
         return Err(PresenceError::TooManySessions);
     }
-    Ok(known)
+    Ok(last)
 }
 
-fn is_fresh(place: &RecordInUse, now: Moment) -> bool {
-    now.ms_after(place.looked_up_at) < PLACE_MS
+fn is_fresh(in_use: &RecordInUse, now: Moment) -> bool {
+    now.ms_after(in_use.looked_up_at) < AUDIENCE_TTL_MS
 }
 
 fn ms(duration: std::time::Duration) -> i64 {

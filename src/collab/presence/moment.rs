@@ -1,18 +1,17 @@
-//! Time as presence counts it: milliseconds since this instance began. It never jumps, so
-//! that nobody comes or goes because a clock was set.
+//! Presence's own clock: milliseconds since this instance started. It never jumps, so that nobody
+//! appears to come or go when the system's clock is set.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A moment, in milliseconds since this instance began; before that it is negative.
+/// Milliseconds since this instance started. Negative before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(i64);
 
 impl Moment {
     pub const NEVER: Self = Self(i64::MAX);
 
-    /// So many milliseconds after this instance began.
     #[must_use]
     pub fn at_ms(ms: i64) -> Self {
         Self(ms)
@@ -24,25 +23,22 @@ impl Moment {
         self.plus_ms(ms)
     }
 
-    /// So many milliseconds after it, or before.
     #[must_use]
     pub fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 
-    /// How many milliseconds after `other` it is.
+    /// The milliseconds from `other` to this moment.
     #[must_use]
     pub fn ms_after(self, other: Self) -> i64 {
         self.0.saturating_sub(other.0)
     }
 }
 
-/// Says what moment it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// A stopwatch that begins now.
     #[must_use]
     pub fn start() -> Self {
         Self(Instant::now())

@@ -1,5 +1,5 @@
-//! One person: what all signs together say. Pure: the same signs at the same moment say the
-//! same at every instance.
+//! One person: the state that all their signs make together. It depends on signs and time alone, so
+//! all instances compute the same.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,170 +8,177 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::moment::Moment;
-use super::sign::{Origin, RecordInUse, Session, SignOfLife, Source, Status};
+use super::sign_of_life::{RecordInUse, Session, SignOfLife, SignOrigin, SignSource, Status};
 use crate::log::Audience;
 use crate::platform::{RecordPath, TeamId};
 
 #[derive(Clone, Copy, Debug)]
 pub struct PresenceRules {
-    /// Somebody who has gone still counts as here.
+    /// How long a person stays present after their last sign has ended.
     pub grace: Duration,
+    /// How long a heartbeat lasts.
     pub timeout: Duration,
-    /// Somebody who does nothing counts as online.
+    /// How long a person without activity counts as online.
     pub away: Duration,
 }
 
-/// What is known of when other instances' signs end.
+/// What is known of the other instances. It decides when their signs end.
 #[derive(Clone, Debug)]
-pub struct Horizon {
-    /// Instances that are gone, and since when.
+pub struct PeerLiveness {
+    /// Instances that have died, and when.
     pub gone: FxHashMap<Arc<str>, Moment>,
-    /// No sign of another instance is taken to end before this: we may not have heard.
+    /// Before this, no sign of another instance counts as ended: this instance may have missed a
+    /// newer one.
     pub trusted_from: Moment,
 }
 
-impl Default for Horizon {
+impl Default for PeerLiveness {
     fn default() -> Self {
         let (gone, trusted_from) = (FxHashMap::default(), Moment::at_ms(i64::MIN));
         Self { gone, trusted_from }
     }
 }
 
-/// By what signs are judged.
+/// Decides when signs end.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+pub struct SignLifetimes<'a> {
     pub rules: &'a PresenceRules,
-    /// What is known of other instances.
-    pub horizon: &'a Horizon,
+    pub peers: &'a PeerLiveness,
 }
 
-impl Terms<'_> {
-    fn end(self, origin: &Origin, sign: &SignOfLife) -> Moment {
-        match origin {
-            Origin::Here => sign.ends_at.unwrap_or(Moment::NEVER),
-            // A goodbye that has been said is not doubted.
-            Origin::There(_) if sign.is_goodbye() => sign.said_at,
-            Origin::There(instance) => {
-                let gone = || self.horizon.gone.get(instance).copied();
+impl SignLifetimes<'_> {
+    fn end(self, known: &KnownSign) -> Moment {
+        let sign = &known.sign;
+        match &known.source.origin {
+            SignOrigin::Here => sign.ends_at.unwrap_or(Moment::NEVER),
+            // A session that ended itself is not in doubt.
+            SignOrigin::Peer(_) if sign.is_end() => sign.noticed_at,
+            SignOrigin::Peer(instance) => {
+                let gone = || self.peers.gone.get(instance).copied();
                 let end = sign.ends_at.or_else(gone).unwrap_or(Moment::NEVER);
-                end.max(self.horizon.trusted_from)
+                end.max(self.peers.trusted_from)
             }
         }
     }
 
-    /// When a sign has no say any more. The newest of a session hides older ones for as long
-    /// as those count.
-    fn forgotten_at(self, session: &Session, origin: &Origin, sign: &SignOfLife) -> Moment {
-        let hides_until = match session {
-            Session::Streams => sign.said_at,
-            Session::Named(_) => sign.said_at.plus(self.rules.timeout),
+    /// When a sign can be removed. The newest sign of a session hides older ones as long as these
+    /// last.
+    fn removed_at(self, known: &KnownSign) -> Moment {
+        let noticed_at = known.sign.noticed_at;
+        let hides_until = match known.source.session {
+            Session::Streams => noticed_at,
+            Session::Named(_) => noticed_at.plus(self.rules.timeout),
         };
-        self.end(origin, sign)
-            .max(hides_until)
-            .plus(self.rules.grace)
+        self.end(known).max(hides_until).plus(self.rules.grace)
     }
 }
 
-/// What others see of a person who is here.
+/// What others see of a person who is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct PresenceState {
     pub status: Status,
-    /// The teams they are here for, in order.
+    /// Sorted.
     pub teams: Vec<TeamId>,
-    /// What they have open, in order.
+    /// Sorted by record.
     pub viewing: Vec<RecordInUse>,
-    /// What they are changing, in order.
+    /// Sorted by record.
     pub editing: Vec<RecordInUse>,
+}
+
+#[derive(Clone, Debug)]
+struct KnownSign {
+    source: SignSource,
+    sign: SignOfLife,
+}
+
+impl KnownSign {
+    /// Decides which sign of a session is the newest, in the same way at all instances.
+    fn rank(&self) -> (Moment, &SignOrigin) {
+        (self.sign.noticed_at, &self.source.origin)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Person {
     /// Mostly one or two: a list is smaller than a map.
-    signs: Vec<(Source, SignOfLife)>,
+    signs: Vec<KnownSign>,
     active_at: Option<Moment>,
 }
 
-/// What a person is at a moment, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
-    /// What others see; nothing of somebody who is not here.
-    pub seen: Option<Seen>,
-    /// When to judge again at the latest.
-    pub again_at: Moment,
+pub struct Evaluation {
+    /// `None`: the person is not present.
+    pub state: Option<PresenceState>,
+    /// When the state can change without a new sign.
+    pub next_at: Moment,
 }
 
 impl Person {
-    /// Adds or replaces a sign; says whether that can make a difference now.
-    pub fn put(&mut self, source: Source, sign: SignOfLife) -> bool {
+    /// Adds or replaces a sign, and returns whether that can change the state now.
+    pub fn put(&mut self, source: SignSource, sign: SignOfLife) -> bool {
         self.active_at = self.active_at.max(Some(sign.active_at));
-        let is_same = |((session, origin), _): &(Source, SignOfLife)| {
-            *session == source.0 && *origin != source.1
+        let is_same_session_elsewhere = |known: &KnownSign| {
+            known.source.session == source.session && known.source.origin != source.origin
         };
-        // Elsewhere it may have said something else since.
-        let is_elsewhere = self.signs.iter().any(is_same);
-        let known = self.signs.iter_mut().find(|(known, _)| *known == source);
-        if let Some((_, known)) = known {
-            let goes_on = sign.goes_on_from(known);
-            *known = sign;
-            !goes_on || is_elsewhere
+        // The session may have sent something else to another instance in between.
+        let is_elsewhere = self.signs.iter().any(is_same_session_elsewhere);
+        let known = self.signs.iter_mut().find(|known| known.source == source);
+        if let Some(known) = known {
+            let is_extension = sign.extends(&known.sign);
+            known.sign = sign;
+            !is_extension || is_elsewhere
         } else {
             self.signs.reserve_exact(1);
-            self.signs.push((source, sign));
+            self.signs.push(KnownSign { source, sign });
             true
         }
     }
 
-    /// A record is shown to `audience` from now on: gives the sources of the signs that are other
-    /// ones by it.
-    pub fn show(&mut self, record: &RecordPath, audience: &Audience) -> Vec<Source> {
-        let changed = self.signs.iter_mut();
-        let changed = changed.filter_map(|(source, sign)| {
-            let has_changed = sign.show(record, audience);
-            has_changed.then(|| source.clone())
+    /// Applies a new audience of a record, and returns the sources of the signs that have changed.
+    pub fn update_audience(&mut self, record: &RecordPath, audience: &Audience) -> Vec<SignSource> {
+        let changed = self.signs.iter_mut().filter_map(|known| {
+            let has_changed = known.sign.update_audience(record, audience);
+            has_changed.then(|| known.source.clone())
         });
         changed.collect()
     }
 
-    /// What this instance has noticed of a session.
+    /// The sign of a session that this instance noticed.
     #[must_use]
     pub fn own(&self, session: &Session) -> Option<&SignOfLife> {
-        let is_own =
-            |(source, _): &&(Source, SignOfLife)| source.0 == *session && source.1 == Origin::Here;
-        self.signs.iter().find(is_own).map(|(_, sign)| sign)
+        let own = self.signs.iter().find(|known| {
+            known.source.session == *session && known.source.origin == SignOrigin::Here
+        });
+        own.map(|known| &known.sign)
     }
 
-    /// The newest sign of a session, whoever noticed it.
+    /// The newest sign of a session, from whichever instance.
     #[must_use]
     pub fn newest(&self, session: &Session) -> Option<&SignOfLife> {
-        let of_session = self.signs.iter().filter(|((s, _), _)| s == session);
+        let signs = self.signs.iter();
+        let of_session = signs.filter(|known| known.source.session == *session);
         of_session
-            .map(|(_, sign)| sign)
-            .max_by_key(|sign| sign.said_at)
+            .map(|known| &known.sign)
+            .max_by_key(|sign| sign.noticed_at)
     }
 
-    /// The sign of the streams that are open here, if any are.
+    /// The sign of the streams that are open at this instance.
     #[must_use]
     pub fn open_streams(&self) -> Option<&SignOfLife> {
-        let mine = |(source, sign): &&(Source, SignOfLife)| {
-            *source == (Session::Streams, Origin::Here) && sign.ends_at.is_none()
-        };
-        self.signs.iter().find(mine).map(|(_, sign)| sign)
+        let sign = self.own(&Session::Streams)?;
+        sign.ends_at.is_none().then_some(sign)
     }
 
-    /// Whether any sign was noticed here.
     #[must_use]
-    pub fn has_own(&self) -> bool {
-        self.signs
-            .iter()
-            .any(|((_, origin), _)| *origin == Origin::Here)
+    pub fn has_own_signs(&self) -> bool {
+        let mut origins = self.signs.iter().map(|known| &known.source.origin);
+        origins.any(|origin| *origin == SignOrigin::Here)
     }
 
-    /// Whether any sign was noticed elsewhere.
     #[must_use]
-    pub fn has_others(&self) -> bool {
-        self.signs
-            .iter()
-            .any(|((_, origin), _)| *origin != Origin::Here)
+    pub fn has_peer_signs(&self) -> bool {
+        let mut origins = self.signs.iter().map(|known| &known.source.origin);
+        origins.any(|origin| *origin != SignOrigin::Here)
     }
 
     /// How many signs are known.
@@ -180,117 +187,114 @@ impl Person {
         self.signs.len()
     }
 
-    /// Whether nothing is known any more.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.signs.is_empty()
     }
 
-    /// Forgets the signs that have no say any more.
-    pub fn forget(&mut self, now: Moment, terms: Terms<'_>) {
-        self.signs
-            .retain(|((session, origin), sign)| terms.forgotten_at(session, origin, sign) > now);
+    /// Removes signs that cannot change the state any more.
+    pub fn remove_old(&mut self, now: Moment, lifetimes: SignLifetimes<'_>) {
+        self.signs.retain(|known| lifetimes.removed_at(known) > now);
     }
 
-    /// What the signs say. `before` is what they said last: it stays while all that is left of
-    /// a person is the grace.
+    /// The state that the signs make. `before` is the status until now: it stays during the grace
+    /// period, when no sign lasts any more.
     #[must_use]
-    pub fn judge(&self, now: Moment, terms: Terms<'_>, before: Option<Status>) -> Judged {
-        let grace = terms.rules.grace;
-        let idle_at = self.active_at.unwrap_or(now).plus(terms.rules.away);
-        let mut here = self.deciding(terms);
-        let turns = here.iter().flat_map(|s| [s.end, s.end.plus(grace)]);
-        let turns = turns.chain([idle_at]).chain(self.forgetting(terms));
-        let again_at = turns.filter(|turn| *turn > now).min();
-        here.retain(|s| s.end.plus(grace) > now);
-        Judged {
-            seen: seen(&here, now, idle_at, before),
-            again_at: again_at.unwrap_or(Moment::NEVER),
+    pub fn evaluate(
+        &self,
+        now: Moment,
+        lifetimes: SignLifetimes<'_>,
+        before: Option<Status>,
+    ) -> Evaluation {
+        let grace = lifetimes.rules.grace;
+        let idle_at = self.active_at.unwrap_or(now).plus(lifetimes.rules.away);
+        let mut signs = self.effective(lifetimes);
+        let changes = signs.iter().flat_map(|s| [s.end, s.end.plus(grace)]);
+        let removals = self.signs.iter().map(|known| lifetimes.removed_at(known));
+        let changes = changes.chain([idle_at]).chain(removals);
+        let next_at = changes.filter(|at| *at > now).min();
+        signs.retain(|s| s.end.plus(grace) > now);
+        Evaluation {
+            state: state(&signs, now, idle_at, before),
+            next_at: next_at.unwrap_or(Moment::NEVER),
         }
     }
 
-    fn forgetting(&self, terms: Terms<'_>) -> impl Iterator<Item = Moment> {
-        let signs = self.signs.iter();
-        signs.map(move |((session, origin), sign)| terms.forgotten_at(session, origin, sign))
-    }
-
-    /// The signs that have a say: of each named session only the newest, because it may have
+    /// The signs that count. Of a named session it is only the newest, because the session may have
     /// moved from one instance to another.
-    fn deciding(&self, terms: Terms<'_>) -> Vec<Deciding<'_>> {
-        let mut newest: FxHashMap<&Session, (&Origin, &SignOfLife)> = FxHashMap::default();
-        let mut deciding = Vec::new();
-        for ((session, origin), sign) in &self.signs {
-            if *session == Session::Streams {
-                deciding.push(Deciding::of(session, (origin, sign), terms));
+    fn effective(&self, lifetimes: SignLifetimes<'_>) -> Vec<EffectiveSign<'_>> {
+        let mut newest: FxHashMap<&Session, &KnownSign> = FxHashMap::default();
+        let mut effective = Vec::new();
+        for known in &self.signs {
+            if known.source.session == Session::Streams {
+                effective.push(EffectiveSign::of(known, lifetimes));
                 continue;
             }
-            let known = newest.entry(session).or_insert((origin, sign));
-            if (sign.said_at, origin) > (known.1.said_at, known.0) {
-                *known = (origin, sign);
+            let best = newest.entry(&known.source.session).or_insert(known);
+            if known.rank() > best.rank() {
+                *best = known;
             }
         }
-        let named = newest.into_iter();
-        deciding.extend(named.map(|(session, newest)| Deciding::of(session, newest, terms)));
-        deciding
+        let named = newest.into_values();
+        effective.extend(named.map(|known| EffectiveSign::of(known, lifetimes)));
+        effective
     }
 }
 
-/// A sign that has a say, and when it ends.
-struct Deciding<'a> {
+/// A sign that counts, and when it ends.
+struct EffectiveSign<'a> {
     is_stream: bool,
     sign: &'a SignOfLife,
     end: Moment,
 }
 
-impl<'a> Deciding<'a> {
-    fn of(session: &Session, (origin, sign): (&Origin, &'a SignOfLife), terms: Terms<'_>) -> Self {
-        let is_stream = *session == Session::Streams;
-        let end = terms.end(origin, sign);
+impl<'a> EffectiveSign<'a> {
+    fn of(known: &'a KnownSign, lifetimes: SignLifetimes<'_>) -> Self {
         Self {
-            is_stream,
-            sign,
-            end,
+            is_stream: known.source.session == Session::Streams,
+            sign: &known.sign,
+            end: lifetimes.end(known),
         }
     }
 }
 
-fn seen(
-    here: &[Deciding<'_>],
+fn state(
+    signs: &[EffectiveSign<'_>],
     now: Moment,
     idle_at: Moment,
     before: Option<Status>,
-) -> Option<Seen> {
-    let newest = here.iter().max_by_key(|s| s.sign.said_at)?;
-    let live: Vec<_> = here.iter().filter(|s| s.end > now).collect();
-    let teams = here.iter().flat_map(|s| s.sign.teams.iter().cloned());
+) -> Option<PresenceState> {
+    let newest = signs.iter().max_by_key(|s| s.sign.noticed_at)?;
+    let live: Vec<_> = signs.iter().filter(|s| s.end > now).collect();
+    let teams = signs.iter().flat_map(|s| s.sign.teams.iter().cloned());
     let teams: BTreeSet<_> = teams.collect();
     let status = if live.is_empty() {
         before.unwrap_or(newest.sign.status)
     } else {
         status(&live, idle_at > now)
     };
-    Some(Seen {
+    Some(PresenceState {
         status,
         teams: teams.into_iter().collect(),
-        viewing: places(live.iter().filter_map(|s| s.sign.viewing.as_ref())),
-        editing: places(live.iter().filter_map(|s| s.sign.editing.as_ref())),
+        viewing: by_record(live.iter().filter_map(|s| s.sign.viewing.as_ref())),
+        editing: by_record(live.iter().filter_map(|s| s.sign.editing.as_ref())),
     })
 }
 
-/// Whoever sends heartbeats says it; of others all that is known is their last activity.
-fn status(live: &[&Deciding<'_>], is_active: bool) -> Status {
-    let has_beats = live.iter().any(|s| !s.is_stream);
-    let mut asked = live.iter().filter(|s| s.is_stream != has_beats);
-    if is_active && asked.any(|s| s.sign.status == Status::Online) {
+/// Heartbeats decide the status. Without heartbeats, only the last activity is known.
+fn status(live: &[&EffectiveSign<'_>], is_active: bool) -> Status {
+    let has_heartbeats = live.iter().any(|s| !s.is_stream);
+    let mut deciding = live.iter().filter(|s| s.is_stream != has_heartbeats);
+    if is_active && deciding.any(|s| s.sign.status == Status::Online) {
         Status::Online
     } else {
         Status::Away
     }
 }
 
-fn places<'a>(all: impl Iterator<Item = &'a RecordInUse>) -> Vec<RecordInUse> {
-    let mut places: Vec<_> = all.cloned().collect();
-    places.sort_unstable_by(|a, b| a.record.cmp(&b.record));
-    places.dedup_by(|a, b| a.record == b.record);
-    places
+fn by_record<'a>(all: impl Iterator<Item = &'a RecordInUse>) -> Vec<RecordInUse> {
+    let mut records: Vec<_> = all.cloned().collect();
+    records.sort_unstable_by(|a, b| a.record.cmp(&b.record));
+    records.dedup_by(|a, b| a.record == b.record);
+    records
 }

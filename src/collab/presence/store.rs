@@ -1,4 +1,4 @@
-//! Signs of life in the table: instances write their own and read the others'.
+//! Signs of life in the table. Each instance writes its own and reads those of the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::moment::Moment;
-use super::sign::{RecordInUse, Session, SignOfLife, Status};
+use super::sign_of_life::{RecordInUse, Session, SignOfLife, Status};
 use crate::platform::{BrokerId, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,14 +21,21 @@ pub struct PresenceKey {
 pub struct StoredSign {
     pub key: PresenceKey,
     pub instance: Arc<str>,
-    /// The writer's count of writes.
+    /// The number of the write by which it came, counted by its instance.
     pub flush: i64,
     pub sign: SignOfLife,
 }
 
-/// Says that this instance lives for `lease` from now. Tells whether the others may have taken
-/// it for gone before.
-pub async fn live(
+/// Another instance, and how long its lease lasts. The lease has expired if this is not positive.
+#[derive(Clone, Debug)]
+pub struct PeerLease {
+    pub instance: Arc<str>,
+    pub ms_left: i64,
+}
+
+/// Renews the lease of this instance. Returns whether it had expired: the others may have counted
+/// this instance as dead.
+pub async fn renew_lease(
     connection: &mut PgConnection,
     instance: &str,
     lease: Duration,
@@ -48,11 +55,10 @@ pub async fn live(
     Ok(lives.was_gone)
 }
 
-/// The other instances, and for how many milliseconds each is sure to live.
-pub async fn others(
+pub async fn peer_leases(
     connection: &mut PgConnection,
     instance: &str,
-) -> sqlx::Result<Vec<(Arc<str>, i64)>> {
+) -> sqlx::Result<Vec<PeerLease>> {
     let rows = sqlx::query!(
         r#"select instance,
                (extract(epoch from live_until - clock_timestamp()) * 1000)::bigint as "ms_left!"
@@ -61,14 +67,18 @@ pub async fn others(
     )
     .fetch_all(connection)
     .await?;
-    let row = rows.into_iter();
-    Ok(row.map(|row| (row.instance.into(), row.ms_left)).collect())
+    let leases = rows.into_iter().map(|row| PeerLease {
+        instance: row.instance.into(),
+        ms_left: row.ms_left,
+    });
+    Ok(leases.collect())
 }
 
-/// Writes signs under the next count of this instance's writes.
+/// Writes signs. `flush` is the number of this write.
 pub async fn write(
     connection: &mut PgConnection,
-    (instance, flush): (&str, i64),
+    instance: &str,
+    flush: i64,
     signs: &[(PresenceKey, SignOfLife)],
     now: Moment,
 ) -> sqlx::Result<()> {
@@ -101,10 +111,10 @@ pub async fn write(
         &columns.session as &[&str],
         &columns.teams,
         &columns.status as &[&str],
-        &columns.viewing.0 as &[Option<String>],
-        &columns.viewing.1 as &[Option<String>],
-        &columns.editing.0 as &[Option<String>],
-        &columns.editing.1 as &[Option<String>],
+        &columns.viewing.records as &[Option<String>],
+        &columns.viewing.audiences as &[Option<String>],
+        &columns.editing.records as &[Option<String>],
+        &columns.editing.audiences as &[Option<String>],
         &columns.said_in,
         &columns.active_in,
         &columns.ends_in as &[Option<i64>],
@@ -114,15 +124,22 @@ pub async fn write(
     Ok(())
 }
 
-/// What other instances have written of these brokers since what was seen of each.
-pub async fn read_on(
+/// The newest write of an instance that was read.
+#[derive(Clone, Debug)]
+pub struct LastRead {
+    pub instance: Arc<str>,
+    pub flush: i64,
+}
+
+/// What other instances have written about these brokerages since the last read.
+pub async fn read_new(
     connection: &mut PgConnection,
-    seen: &[(Arc<str>, i64)],
+    last_read: &[LastRead],
     brokers: &[BrokerId],
     now: Moment,
 ) -> sqlx::Result<Vec<StoredSign>> {
-    let instances: Vec<_> = seen.iter().map(|(instance, _)| &**instance).collect();
-    let flushes: Vec<_> = seen.iter().map(|(_, flush)| *flush).collect();
+    let instances: Vec<_> = last_read.iter().map(|last| &*last.instance).collect();
+    let flushes: Vec<_> = last_read.iter().map(|last| last.flush).collect();
     let brokers: Vec<_> = brokers.iter().map(BrokerId::as_str).collect();
     let rows = sqlx::query_as!(
         SignRow,
@@ -140,10 +157,10 @@ pub async fn read_on(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| row.read(now)).collect())
+    Ok(rows.into_iter().filter_map(|row| row.parse(now)).collect())
 }
 
-/// Everything that other instances have written of these brokers.
+/// Everything that other instances have written about these brokerages.
 pub async fn read_all(
     connection: &mut PgConnection,
     instance: &str,
@@ -164,11 +181,11 @@ pub async fn read_all(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| row.read(now)).collect())
+    Ok(rows.into_iter().filter_map(|row| row.parse(now)).collect())
 }
 
-/// Removes signs and instances that have had no say for `long`.
-pub async fn forget(connection: &mut PgConnection, long: Duration) -> sqlx::Result<()> {
+/// Removes signs and instances that ended longer than `age` ago.
+pub async fn delete_old(connection: &mut PgConnection, age: Duration) -> sqlx::Result<()> {
     sqlx::query!(
         "with gone as (
              delete from porchlight.instances
@@ -180,7 +197,7 @@ pub async fn forget(connection: &mut PgConnection, long: Duration) -> sqlx::Resu
                  select from porchlight.instances i
                  where i.instance = p.instance
                      and i.live_until > clock_timestamp() - $1 * interval '1 ms')",
-        ms(long),
+        ms(age),
     )
     .execute(connection)
     .await?;
@@ -209,8 +226,8 @@ struct SignRow {
 }
 
 impl SignRow {
-    /// `None` for what no version of this service wrote.
-    fn read(self, now: Moment) -> Option<StoredSign> {
+    /// `None` if no version of this service can have written the row.
+    fn parse(self, now: Moment) -> Option<StoredSign> {
         let session = match self.session.as_str() {
             "" => Session::Streams,
             name => Session::Named(name.parse().ok()?),
@@ -219,9 +236,9 @@ impl SignRow {
         let sign = SignOfLife {
             teams: teams.filter_map(|team| team.parse().ok()).collect(),
             status: self.status.parse().ok()?,
-            viewing: place(self.viewing, self.viewing_audience, now),
-            editing: place(self.editing, self.editing_audience, now),
-            said_at: now.plus_ms(self.said_in),
+            viewing: record_in_use(self.viewing, self.viewing_audience, now),
+            editing: record_in_use(self.editing, self.editing_audience, now),
+            noticed_at: now.plus_ms(self.said_in),
             active_at: now.plus_ms(self.active_in),
             ends_at: self.ends_in.map(|ends_in| now.plus_ms(ends_in)),
         };
@@ -240,7 +257,11 @@ impl SignRow {
     }
 }
 
-fn place(record: Option<String>, audience: Option<String>, now: Moment) -> Option<RecordInUse> {
+fn record_in_use(
+    record: Option<String>,
+    audience: Option<String>,
+    now: Moment,
+) -> Option<RecordInUse> {
     Some(RecordInUse {
         record: record?.parse().ok()?,
         audience: audience?.parse().ok()?,
@@ -248,7 +269,20 @@ fn place(record: Option<String>, audience: Option<String>, now: Moment) -> Optio
     })
 }
 
-type Places = (Vec<Option<String>>, Vec<Option<String>>);
+#[derive(Default)]
+struct RecordColumns {
+    records: Vec<Option<String>>,
+    audiences: Vec<Option<String>>,
+}
+
+impl RecordColumns {
+    fn push(&mut self, in_use: Option<&RecordInUse>) {
+        self.records
+            .push(in_use.map(|in_use| in_use.record.to_string()));
+        self.audiences
+            .push(in_use.map(|in_use| in_use.audience.to_string()));
+    }
+}
 
 #[derive(Default)]
 struct SignColumns<'a> {
@@ -257,8 +291,8 @@ struct SignColumns<'a> {
     session: Vec<&'a str>,
     teams: Vec<String>,
     status: Vec<&'a str>,
-    viewing: Places,
-    editing: Places,
+    viewing: RecordColumns,
+    editing: RecordColumns,
     said_in: Vec<i64>,
     active_in: Vec<i64>,
     ends_in: Vec<Option<i64>>,
@@ -287,16 +321,9 @@ impl<'a> SignColumns<'a> {
             .collect();
         self.teams.push(teams.join(","));
         self.status.push(Status::as_str(sign.status));
-        for (columns, place) in [
-            (&mut self.viewing, &sign.viewing),
-            (&mut self.editing, &sign.editing),
-        ] {
-            columns.0.push(place.as_ref().map(|p| p.record.to_string()));
-            columns
-                .1
-                .push(place.as_ref().map(|p| p.audience.to_string()));
-        }
-        self.said_in.push(sign.said_at.ms_after(now));
+        self.viewing.push(sign.viewing.as_ref());
+        self.editing.push(sign.editing.as_ref());
+        self.said_in.push(sign.noticed_at.ms_after(now));
         self.active_in.push(sign.active_at.ms_after(now));
         self.ends_in.push(sign.ends_at.map(|end| end.ms_after(now)));
     }

@@ -1,128 +1,120 @@
-//! The keeper: writes this instance's signs to the table, and reads the others'.
+//! Synchronizes presence with the table: writes the signs of this instance, and reads those of the
+//! others.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::store::{self};
-use super::{Join, Presence, PresenceParts};
+use super::{PendingLoads, Presence, PresenceParts, store};
 use crate::log::PeerNotifier;
 use crate::platform::DedicatedConnection;
 
 mod exchange;
 
-/// How often is looked for something to do.
 const TICK: Duration = Duration::from_millis(125);
-/// Changes that others would see are written this often, everything else more seldom.
+/// The time between two writes, if one of the signs changes what others see.
 const URGENT_WRITE: Duration = Duration::from_millis(250);
+/// The time between two writes of other signs.
 const WRITE: Duration = Duration::from_secs(1);
-/// How often the others' signs are read without a hint, and with hints at the most.
+/// The time between two reads without a notice of another instance.
 const READ: Duration = Duration::from_secs(1);
-const HINTED_READ: Duration = Duration::from_millis(50);
-/// An instance that is silent for so long is gone, and its streams with it; sooner where a
-/// heartbeat counts for less.
+/// The time between two reads with such notices.
+const NOTIFIED_READ: Duration = Duration::from_millis(50);
+/// An instance whose lease has expired counts as dead, and its streams as closed. The lease is
+/// shorter if a heartbeat lasts shorter.
 const LONGEST_LEASE: Duration = Duration::from_secs(10);
-/// How often what has no say any more is removed from the table.
-const SWEEP: Duration = Duration::from_secs(30);
-/// Joins that one query answers.
-const MOST_JOINS: usize = 1_024;
+/// The time between two deletions of old signs.
+const DELETE_OLD: Duration = Duration::from_secs(30);
 
 pub struct PresenceSyncParts {
     pub database: DedicatedConnection,
     pub instance: String,
-    /// Woken when presence has changed elsewhere.
-    pub heard: Arc<Notify>,
-    /// Where the others are told that it has changed here.
+    /// Notified when another instance has written.
+    pub peer_changes: Arc<Notify>,
     pub peer_notifier: PeerNotifier,
-    /// Ends it, after a last write.
+    /// Ends the task after a last write.
     pub stop: CancellationToken,
 }
 
 pub struct PresenceSync {
     parts: PresenceSyncParts,
     presence: Presence,
-    joins: mpsc::Receiver<Join>,
+    loads: PendingLoads,
+    /// The number of the last write.
     flush: i64,
-    /// What was read of each other instance.
-    seen: FxHashMap<Arc<str>, i64>,
-    last: Last,
+    /// The number of the last write that was read, of each other instance.
+    read_flushes: FxHashMap<Arc<str>, i64>,
+    last: LastRuns,
 }
 
-/// When things were last done.
-struct Last {
+struct LastRuns {
     write: Instant,
     read: Instant,
-    live: Option<Instant>,
-    sweep: Instant,
+    lease: Option<Instant>,
+    delete_old: Instant,
 }
 
 impl PresenceSync {
     #[must_use]
     pub fn new(presence: PresenceParts, parts: PresenceSyncParts) -> (Presence, Self) {
-        let (presence, joins) = Presence::new(presence);
+        let (presence, loads) = Presence::new(presence, parts.stop.clone());
         let now = Instant::now();
-        let keeper = Self {
+        let sync = Self {
             parts,
             presence: presence.clone(),
-            joins,
+            loads,
             flush: 0,
-            seen: FxHashMap::default(),
-            last: Last {
+            read_flushes: FxHashMap::default(),
+            last: LastRuns {
                 write: now,
                 read: now,
-                live: None,
-                sweep: now,
+                lease: None,
+                delete_old: now,
             },
         };
-        (presence, keeper)
+        (presence, sync)
     }
 
-    /// Keeps it until it is stopped.
     pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (stop, heard) = (self.parts.stop.clone(), Arc::clone(&self.parts.heard));
-        let mut joins = Vec::new();
+        let stop = self.parts.stop.clone();
+        let changes = Arc::clone(&self.parts.peer_changes);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                1.. = self.joins.recv_many(&mut joins, MOST_JOINS) => {
-                    let joins = std::mem::take(&mut joins);
-                    let outcome = self.fill(joins).await;
-                    report(outcome);
+                Some(loads) = self.loads.next() => {
+                    let outcome = self.load(loads).await;
+                    log_failure(outcome);
                 }
-                () = heard.notified(), if self.last.read.elapsed() >= HINTED_READ => {
+                () = changes.notified(), if self.last.read.elapsed() >= NOTIFIED_READ => {
                     let outcome = self.read().await;
-                    report(outcome);
+                    log_failure(outcome);
                 }
                 _ = ticks.tick() => {
-                    let outcome = self.keep_up().await;
-                    report(outcome);
+                    let outcome = self.run_due().await;
+                    log_failure(outcome);
                 }
             }
         }
-        self.say_goodbye().await;
+        self.shut_down().await;
     }
 
-    /// How long this instance is taken to live after its last sign. A client that vanishes
-    /// with its instance must not stay longer than one that just stops beating.
+    /// A client that dies with its instance must not stay present longer than one whose heartbeats
+    /// stop.
     fn lease(&self) -> Duration {
         LONGEST_LEASE.min(self.presence.rules().timeout)
     }
 
-    /// Whatever is due in the database.
-    async fn keep_up(&mut self) -> sqlx::Result<()> {
-        if self
-            .last
-            .live
-            .is_none_or(|at| at.elapsed() >= self.lease() / 3)
-        {
-            self.live().await?;
+    async fn run_due(&mut self) -> sqlx::Result<()> {
+        let renewed = self.last.lease;
+        if renewed.is_none_or(|at| at.elapsed() >= self.lease() / 3) {
+            self.renew_lease().await?;
         }
         let (is_urgent, is_empty) = {
             let outbox = self.presence.outbox();
@@ -135,27 +127,26 @@ impl PresenceSync {
         if self.last.read.elapsed() >= READ {
             self.read().await?;
         }
-        if self.last.sweep.elapsed() >= SWEEP {
-            self.last.sweep = Instant::now();
-            let rules = self.presence.0.parts.rules;
-            let long = rules.timeout + rules.grace + self.lease() + SWEEP;
-            let forget = async |c: &mut PgConnection| store::forget(c, long).await;
-            self.parts.database.run(forget).await?;
+        if self.last.delete_old.elapsed() >= DELETE_OLD {
+            self.last.delete_old = Instant::now();
+            let rules = self.presence.rules();
+            let age = rules.timeout + rules.grace + self.lease() + DELETE_OLD;
+            let delete = async |c: &mut PgConnection| store::delete_old(c, age).await;
+            self.parts.database.run(delete).await?;
         }
         Ok(())
     }
 
-    /// The last write: the streams of this instance are over, and their clients are on their
-    /// way to another one.
-    async fn say_goodbye(&mut self) {
+    /// Writes that the streams of this instance have ended: their clients reconnect elsewhere.
+    async fn shut_down(&mut self) {
         self.end_own_streams();
         let written = self.write().await;
-        report(written);
+        log_failure(written);
     }
 }
 
-fn report(outcome: sqlx::Result<()>) {
+fn log_failure(outcome: sqlx::Result<()>) {
     if let Err(error) = outcome {
-        tracing::warn!(%error, "presence is out of touch with the database; it tries again soon");
+        tracing::warn!(%error, "presence could not be exchanged with the database; it will be tried again");
     }
 }

@@ -1,5 +1,5 @@
-//! Properties of rooms: whatever comes in which order, all instances see the same, nobody
-//! flickers, and nobody stays.
+//! Properties of presence groups: whatever order signs arrive in, all instances compute the same
+//! state, and people are present exactly as long as the rules say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::events::View;
 use super::group::{Now, PresenceChange, PresenceGroup};
 use super::moment::Moment;
-use super::person::{Horizon, PresenceRules, Seen};
-use super::sign::{Origin, Session, SignOfLife, Source, Status};
+use super::person::{PeerLiveness, PresenceRules, PresenceState};
+use super::sign_of_life::{Session, SignOfLife, SignOrigin, SignSource, Status};
+use super::view::View;
 use crate::log::Audience;
 use crate::platform::PageLimit;
 use crate::platform::{TeamId, UserId};
@@ -58,142 +58,191 @@ fn heartbeat(at_ms: i64, status: Status) -> SignOfLife {
     }
 }
 
-/// What somebody does at an instance, and how long after what was done before.
 #[derive(Clone, Debug)]
-enum Deed {
+enum UserAction {
     Heartbeat(usize, Status),
     Leave(usize),
     Open,
     Close,
 }
 
-fn deeds() -> impl Strategy<Value = Vec<(i64, usize, Deed)>> {
-    let status = prop_oneof![Just(Status::Online), Just(Status::Away)];
-    let deed = prop_oneof![
-        4 => (0..2_usize, status).prop_map(|(session, status)| Deed::Heartbeat(session, status)),
-        1 => (0..2_usize).prop_map(Deed::Leave),
-        2 => Just(Deed::Open),
-        2 => Just(Deed::Close),
-    ];
-    vec((1..2_500_i64, 0..INSTANCES, deed), 1..40)
+/// An action at an instance, and the time since the action before.
+#[derive(Clone, Debug)]
+struct PresenceStep {
+    pause_ms: i64,
+    by: usize,
+    action: UserAction,
 }
 
-/// The sign that a deed leaves at an instance.
-fn sign_of(deed: &Deed, at_ms: i64) -> (Session, SignOfLife) {
+fn steps() -> impl Strategy<Value = Vec<PresenceStep>> {
+    let status = prop_oneof![Just(Status::Online), Just(Status::Away)];
+    let action = prop_oneof![
+        4 => (0..2_usize, status).prop_map(|(session, status)| UserAction::Heartbeat(session, status)),
+        1 => (0..2_usize).prop_map(UserAction::Leave),
+        2 => Just(UserAction::Open),
+        2 => Just(UserAction::Close),
+    ];
+    let step =
+        (1..2_500_i64, 0..INSTANCES, action).prop_map(|(pause_ms, by, action)| PresenceStep {
+            pause_ms,
+            by,
+            action,
+        });
+    vec(step, 1..40)
+}
+
+fn sign_of(action: &UserAction, at_ms: i64) -> (Session, SignOfLife) {
     let now = Moment::at_ms(at_ms);
-    match deed {
-        Deed::Heartbeat(session, status) => (named(*session), heartbeat(at_ms, *status)),
-        Deed::Leave(session) => (named(*session), heartbeat(at_ms, Status::Online).over(now)),
-        Deed::Open => (Session::Streams, SignOfLife::of_stream(teams(), now)),
-        Deed::Close => (
+    match action {
+        UserAction::Heartbeat(session, status) => (named(*session), heartbeat(at_ms, *status)),
+        UserAction::Leave(session) => {
+            (named(*session), heartbeat(at_ms, Status::Online).ended(now))
+        }
+        UserAction::Open => (Session::Streams, SignOfLife::of_stream(teams(), now)),
+        UserAction::Close => (
             Session::Streams,
-            SignOfLife::of_stream(teams(), now).over(now),
+            SignOfLife::of_stream(teams(), now).ended(now),
         ),
     }
 }
 
-fn seen(group: &PresenceGroup) -> Option<Seen> {
-    group.find(&user()).map(|shown| shown.seen.clone())
+fn state(group: &PresenceGroup) -> Option<PresenceState> {
+    group.find(&user()).map(|present| present.state.clone())
 }
 
+/// A group of each instance, with one user.
 struct Instances {
-    rooms: Vec<PresenceGroup>,
+    groups: Vec<PresenceGroup>,
+    /// The changes at each instance, and when they were.
     changes: Vec<Vec<(i64, PresenceChange)>>,
-    horizon: Horizon,
+    peers: PeerLiveness,
 }
 
 impl Instances {
     fn new() -> Self {
-        let rooms = (0..INSTANCES)
+        let groups = (0..INSTANCES)
             .map(|_| PresenceGroup::new(rules(), 250))
             .collect();
         Self {
-            rooms,
+            groups,
             changes: vec![Vec::new(); INSTANCES],
-            horizon: Horizon::default(),
+            peers: PeerLiveness::default(),
         }
     }
 
-    fn put(&mut self, at: usize, (source, sign): (Source, SignOfLife), ms: i64) {
-        self.rooms[at].put(&user(), source, sign);
-        self.judge(at, ms);
+    fn put(&mut self, at: usize, source: SignSource, sign: SignOfLife, ms: i64) {
+        self.groups[at].put(&user(), source, sign);
+        self.evaluate(at, ms);
     }
 
-    fn judge(&mut self, at: usize, ms: i64) {
-        let change = self.rooms[at].judge(&user(), now(ms), &self.horizon);
+    fn evaluate(&mut self, at: usize, ms: i64) {
+        let change = self.groups[at].evaluate(&user(), now(ms), &self.peers);
         self.changes[at].extend(change.map(|change| (ms, change)));
     }
 
-    /// Lets time pass: whoever is due is judged, at the moment itself.
+    /// Lets time pass, and evaluates exactly when it is due.
     fn wait(&mut self, from_ms: i64, to_ms: i64) {
         for ms in from_ms..to_ms {
             for at in 0..INSTANCES {
-                if !self.rooms[at].take_due(Moment::at_ms(ms)).is_empty() {
-                    self.judge(at, ms);
+                if !self.groups[at].take_due(Moment::at_ms(ms)).is_empty() {
+                    self.evaluate(at, ms);
                 }
             }
         }
     }
 }
 
-fn source(session: Session, by: usize, at: usize) -> Source {
+/// The source, as instance `at` knows it, of a sign that instance `by` noticed.
+fn source(session: Session, by: usize, at: usize) -> SignSource {
     let origin = if by == at {
-        Origin::Here
+        SignOrigin::Here
     } else {
-        Origin::There(format!("i-{by}").into())
+        SignOrigin::Peer(format!("i-{by}").into())
     };
-    (session, origin)
+    SignSource { session, origin }
+}
+
+fn own(session: Session) -> SignSource {
+    source(session, 0, 0)
+}
+
+/// A sign on its way to an instance.
+struct Delivery {
+    arrives_ms: i64,
+    by: usize,
+    at: usize,
+    session: Session,
+    sign: SignOfLife,
+}
+
+/// Signs of each instance arrive late at the others, but in order.
+fn deliveries(steps: &[PresenceStep], delays: &[i64]) -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    let mut clock = 0;
+    let mut last_arrivals = [[0_i64; INSTANCES]; INSTANCES];
+    for (
+        PresenceStep {
+            pause_ms,
+            by,
+            action,
+        },
+        delay,
+    ) in steps.iter().zip(delays)
+    {
+        clock += pause_ms;
+        let (session, sign) = sign_of(action, clock);
+        for (at, last_arrival) in last_arrivals[*by].iter_mut().enumerate() {
+            let arrives = if at == *by { clock } else { clock + delay };
+            let arrives_ms = arrives.max(*last_arrival);
+            *last_arrival = arrives_ms;
+            deliveries.push(Delivery {
+                arrives_ms,
+                by: *by,
+                at,
+                session: session.clone(),
+                sign: sign.clone(),
+            });
+        }
+    }
+    deliveries.sort_by_key(|delivery| delivery.arrives_ms);
+    deliveries
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Each instance hears of the others late, but in their order; when all has been heard, all
-    /// of them see the same. When everything has ended, nobody sees anything.
+    /// When all signs have arrived, all instances have the same state. When everything has ended,
+    /// the user is present nowhere.
     #[test]
-    fn all_instances_see_the_same_in_the_end(deeds in deeds(), delays in vec(0..1_500_i64, 40)) {
+    fn all_instances_see_the_same_in_the_end(steps in steps(), delays in vec(0..1_500_i64, 40)) {
         let mut instances = Instances::new();
-        let mut mail: Vec<(i64, usize, usize, Session, SignOfLife)> = Vec::new();
-        let mut clock = 0;
-        let mut heard_until = [[0_i64; INSTANCES]; INSTANCES];
-        for ((pause, by, deed), delay) in deeds.iter().zip(&delays) {
-            clock += pause;
-            let (session, sign) = sign_of(deed, clock);
-            for (at, heard_until) in heard_until[*by].iter_mut().enumerate() {
-                let arrives = if at == *by { clock } else { clock + delay };
-                let arrives = arrives.max(*heard_until);
-                *heard_until = arrives;
-                mail.push((arrives, *by, at, session.clone(), sign.clone()));
-            }
-        }
-        mail.sort_by_key(|(arrives, ..)| *arrives);
         let mut ms = 0;
-        for (arrives, by, at, session, sign) in mail {
-            instances.wait(ms, arrives);
-            ms = arrives;
-            instances.put(at, (source(session, by, at), sign), ms);
+        for Delivery { arrives_ms, by, at, session, sign } in deliveries(&steps, &delays) {
+            instances.wait(ms, arrives_ms);
+            ms = arrives_ms;
+            instances.put(at, source(session, by, at), sign, ms);
         }
         instances.wait(ms, ms + GRACE_MS + 1);
         ms += GRACE_MS + 1;
-        (0..INSTANCES).for_each(|at| instances.judge(at, ms));
-        let first = seen(&instances.rooms[0]);
-        for group in &instances.rooms {
-            prop_assert_eq!(seen(group), first.clone());
+        (0..INSTANCES).for_each(|at| instances.evaluate(at, ms));
+        let first = state(&instances.groups[0]);
+        for group in &instances.groups {
+            prop_assert_eq!(state(group), first.clone());
         }
-        // All instances die, and so do their streams.
+        // All instances die, and their streams end.
         for by in 0..INSTANCES {
-            instances.horizon.gone.insert(format!("i-{by}").into(), Moment::at_ms(ms));
-            let over = SignOfLife::of_stream(teams(), Moment::at_ms(ms)).over(Moment::at_ms(ms));
-            instances.put(by, (source(Session::Streams, by, by), over), ms);
+            instances.peers.gone.insert(format!("i-{by}").into(), Moment::at_ms(ms));
+            let ended = SignOfLife::of_stream(teams(), Moment::at_ms(ms)).ended(Moment::at_ms(ms));
+            instances.put(by, source(Session::Streams, by, by), ended, ms);
         }
         instances.wait(ms, ms + TIMEOUT_MS + GRACE_MS + 1);
-        for group in &instances.rooms {
-            prop_assert_eq!(seen(group), None);
+        for group in &instances.groups {
+            prop_assert_eq!(state(group), None);
         }
     }
 
-    /// Whoever shows a sign before the last one and the grace are over is never gone, and
-    /// whoever does not is gone right then.
+    /// A user with a new sign before the last one and the grace period end is present all the time.
+    /// A user without one is not present from then on.
     #[test]
     fn nobody_flickers_and_nobody_stays(
         pauses in vec(1..TIMEOUT_MS + GRACE_MS, 1..20),
@@ -203,7 +252,8 @@ proptest! {
         let mut ms = 0;
         for (pause, by) in pauses.iter().zip(&at) {
             for to in 0..INSTANCES {
-                instances.put(to, (source(named(0), *by, to), heartbeat(ms, Status::Online)), ms);
+                let source = source(named(0), *by, to);
+                instances.put(to, source, heartbeat(ms, Status::Online), ms);
             }
             instances.wait(ms, ms + pause);
             ms += pause;
@@ -211,49 +261,49 @@ proptest! {
         let last = ms - pauses.last().unwrap();
         instances.wait(ms, last + TIMEOUT_MS + GRACE_MS + 1);
         for changes in &instances.changes {
-            let told: Vec<_> = changes
+            let changes: Vec<_> = changes
                 .iter()
                 .map(|(ms, change)| (*ms, change.after.is_some()))
                 .collect();
-            prop_assert_eq!(told, vec![(0, true), (last + TIMEOUT_MS + GRACE_MS, false)]);
+            prop_assert_eq!(changes, vec![(0, true), (last + TIMEOUT_MS + GRACE_MS, false)]);
         }
     }
 }
 
 #[test]
-fn nobody_of_another_instance_is_gone_while_we_cannot_see() {
+fn nobody_of_another_instance_is_gone_while_the_table_cannot_be_read() {
     let mut group = PresenceGroup::new(rules(), 250);
-    let blind = Horizon {
+    let untrusted = PeerLiveness {
         trusted_from: Moment::NEVER,
-        ..Horizon::default()
+        ..PeerLiveness::default()
     };
     group.put(
         &user(),
         source(named(0), 1, 0),
         heartbeat(0, Status::Online),
     );
-    group.judge(&user(), now(0), &Horizon::default());
-    group.judge(&user(), now(60_000), &blind);
-    assert!(seen(&group).is_some());
-    group.judge(&user(), now(60_001), &Horizon::default());
-    assert_eq!(seen(&group), None);
+    group.evaluate(&user(), now(0), &PeerLiveness::default());
+    group.evaluate(&user(), now(60_000), &untrusted);
+    assert!(state(&group).is_some());
+    group.evaluate(&user(), now(60_001), &PeerLiveness::default());
+    assert_eq!(state(&group), None);
 }
 
 #[test]
-fn whoever_does_nothing_is_away_and_a_heartbeat_has_the_last_word() {
+fn a_user_without_activity_is_away_and_heartbeats_decide_over_streams() {
     let mut group = PresenceGroup::new(rules(), 250);
-    let horizon = Horizon::default();
+    let peers = PeerLiveness::default();
     let stream = SignOfLife::of_stream(teams(), Moment::at_ms(0));
-    group.put(&user(), (Session::Streams, Origin::Here), stream);
+    group.put(&user(), own(Session::Streams), stream);
     let status = |group: &mut PresenceGroup, ms| {
-        group.judge(&user(), now(ms), &horizon);
-        seen(group).unwrap().status
+        group.evaluate(&user(), now(ms), &peers);
+        state(group).unwrap().status
     };
     assert_eq!(status(&mut group, 0), Status::Online);
     assert_eq!(status(&mut group, AWAY_MS), Status::Away);
     let away = heartbeat(AWAY_MS + 1, Status::Away);
     let mut put = |ms, sign| {
-        group.put(&user(), (named(0), Origin::Here), sign);
+        group.put(&user(), own(named(0)), sign);
         status(&mut group, ms)
     };
     assert_eq!(
@@ -266,45 +316,37 @@ fn whoever_does_nothing_is_away_and_a_heartbeat_has_the_last_word() {
 #[test]
 fn a_crowd_becomes_large_once_and_small_again_once() {
     let mut group = PresenceGroup::new(rules(), 10);
-    let horizon = Horizon::default();
+    let peers = PeerLiveness::default();
     let person = |n: usize| UserId::parse(&format!("u-{n}")).unwrap();
-    let mut flips = Vec::new();
+    let mut resized = Vec::new();
     for n in 0..20 {
-        group.put(
-            &person(n),
-            (named(0), Origin::Here),
-            heartbeat(0, Status::Online),
-        );
-        let change = group.judge(&person(n), now(0), &horizon).unwrap();
-        flips.extend(change.flipped.iter().map(|_| n));
+        group.put(&person(n), own(named(0)), heartbeat(0, Status::Online));
+        let change = group.evaluate(&person(n), now(0), &peers).unwrap();
+        resized.extend(change.resized.iter().map(|_| n));
     }
-    // The broker and the team: the eleventh person makes both large.
-    assert_eq!(flips, [10, 10]);
-    let mut flips = Vec::new();
+    // The brokerage and the team: the eleventh person makes both large.
+    assert_eq!(resized, [10, 10]);
+    let mut resized = Vec::new();
     for n in 0..20 {
-        let gone = heartbeat(1, Status::Online).over(Moment::at_ms(1));
-        group.put(&person(n), (named(0), Origin::Here), gone);
+        let gone = heartbeat(1, Status::Online).ended(Moment::at_ms(1));
+        group.put(&person(n), own(named(0)), gone);
         let change = group
-            .judge(&person(n), now(1 + GRACE_MS), &horizon)
+            .evaluate(&person(n), now(1 + GRACE_MS), &peers)
             .unwrap();
-        flips.extend(change.flipped.iter().map(|_| 19 - n));
+        resized.extend(change.resized.iter().map(|_| 19 - n));
     }
-    assert_eq!(flips, [8, 8]);
+    assert_eq!(resized, [8, 8]);
 }
 
 #[test]
-fn a_page_of_a_large_crowd_looks_at_few_people_and_pages_join_to_all() {
+fn a_page_of_a_large_crowd_visits_few_people_and_pages_add_up_to_all() {
     const CROWD: usize = 20_000;
     const PAGE: usize = 1_000;
     let mut group = PresenceGroup::new(rules(), 10);
     for n in 0..CROWD {
         let user = format!("u-{n}").parse().unwrap();
-        group.put(
-            &user,
-            (named(0), Origin::Here),
-            heartbeat(0, Status::Online),
-        );
-        group.judge(&user, now(0), &Horizon::default());
+        group.put(&user, own(named(0)), heartbeat(0, Status::Online));
+        group.evaluate(&user, now(0), &PeerLiveness::default());
     }
     let (broker, team) = (Audience::Broker, Audience::Team("t".parse().unwrap()));
     let own = Audience::User("u-7".parse().unwrap());

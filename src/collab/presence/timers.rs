@@ -1,5 +1,5 @@
-//! What time changes: people whose turn it is, large crowds, rooms that nobody needs. It goes
-//! on whether the database answers or not.
+//! What changes by time alone: people whose signs end, counts of large crowds, brokerages that can
+//! leave memory. It does not depend on the database.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,101 +13,102 @@ use super::{BrokeragePresence, Presence, events};
 use crate::log::Audience;
 use crate::platform::BrokerId;
 
-/// How exactly time is kept.
+/// The precision of all ends.
 const TICK: Duration = Duration::from_millis(100);
-/// How often those who look at certain records in a large crowd are woken.
+/// The time between two wake-ups of streams of large crowds that are filtered by record.
 const WAKE: Duration = Duration::from_millis(500);
-/// How often large crowds hear how many they are.
+/// The time between two counts of a large crowd.
 const COUNT: Duration = Duration::from_secs(5);
-/// How often rooms that nobody needs are looked for.
-const SWEEP: Duration = Duration::from_secs(30);
-/// A room that nobody has entered for so long, and with no signs of ours, is let go.
+/// The time between two removals of brokerages from memory.
+const REMOVE_IDLE: Duration = Duration::from_secs(30);
+/// A brokerage stays in memory for so long after its last use.
 const IDLE_MS: i64 = 60_000;
 
 pub struct PresenceTimers {
     presence: Presence,
-    told: FxHashMap<(BrokerId, Audience), usize>,
+    /// The count of each large crowd that was published last.
+    counts: FxHashMap<(BrokerId, Audience), usize>,
 }
 
 impl PresenceTimers {
-    /// Rounds through the rooms of `presence`.
     #[must_use]
     pub fn new(presence: Presence) -> Self {
-        let told = FxHashMap::default();
-        Self { presence, told }
+        let counts = FxHashMap::default();
+        Self { presence, counts }
     }
 
-    /// Makes them until it is stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = Instant::now();
-        let (mut woken, mut counted, mut swept) = (now, now, now);
+        let (mut last_wake, mut last_count, mut last_removal) = (now, now, now);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if self.presence.blindness().is_some() {
-                self.presence.doubt_until(Moment::NEVER);
+            if self.presence.staleness().is_some() {
+                self.presence.distrust_ends_until(Moment::NEVER);
             }
-            self.settle_due();
-            if is_due(&mut woken, WAKE) {
-                self.wake_crowds();
+            self.evaluate_due();
+            if is_due(&mut last_wake, WAKE) {
+                self.wake_large_crowds();
             }
-            if is_due(&mut counted, COUNT) {
-                self.tell_counts();
+            if is_due(&mut last_count, COUNT) {
+                self.publish_counts();
             }
-            if is_due(&mut swept, SWEEP) {
-                self.sweep();
+            if is_due(&mut last_removal, REMOVE_IDLE) {
+                self.remove_idle();
             }
         }
     }
 
-    fn settle_due(&self) {
+    fn evaluate_due(&self) {
         let now = self.presence.now().moment;
         for brokerage in self.presence.all_brokerages() {
-            let mut visit = brokerage.enter();
-            for user in visit.group.take_due(now) {
-                self.presence.judge(&mut visit, &user);
+            let mut locked = brokerage.lock();
+            for user in locked.group.take_due(now) {
+                self.presence.evaluate(&mut locked, &user);
             }
         }
     }
 
-    fn wake_crowds(&self) {
+    fn wake_large_crowds(&self) {
         let fanout = &self.presence.0.parts.fanout;
         for brokerage in self.presence.all_brokerages() {
-            if brokerage.unheard.swap(0, Ordering::Relaxed) == 0 {
+            if brokerage.silent_events.swap(0, Ordering::Relaxed) == 0 {
                 continue;
             }
-            let large = brokerage.enter().group.large();
-            if let Some(log) = fanout.visit(&brokerage.broker) {
+            let large = brokerage.lock().group.large();
+            if let Some(log) = fanout.get(&brokerage.broker) {
                 fanout.wake_for_ephemerals(&log, &large);
             }
         }
     }
 
-    fn tell_counts(&mut self) {
+    /// Publishes the counts that have changed.
+    fn publish_counts(&mut self) {
         let (fanout, time) = (&self.presence.0.parts.fanout, self.presence.now().time);
         let mut counts = FxHashMap::default();
         for brokerage in self.presence.all_brokerages() {
-            let group = brokerage.enter().group;
+            let group = brokerage.lock().group;
             for crowd in group.large() {
                 let key = (brokerage.broker.clone(), crowd.clone());
                 let online = group.online(&crowd);
-                if self.told.get(&key) != Some(&online)
-                    && let Some(log) = fanout.visit(&brokerage.broker)
+                if self.counts.get(&key) != Some(&online)
+                    && let Some(log) = fanout.get(&brokerage.broker)
                 {
                     fanout.publish_ephemeral(&log, events::count(&group, crowd, time));
                 }
                 counts.insert(key, online);
             }
         }
-        self.told = counts;
+        self.counts = counts;
     }
 
-    /// Rooms without signs of ours that nobody enters or listens to are let go.
-    fn sweep(&self) {
+    /// Removes brokerages that nobody uses, that no stream reads, and of which this instance has no
+    /// signs.
+    fn remove_idle(&self) {
         let now_ms = self.presence.now_ms();
         let read = self.presence.0.parts.fanout.active();
         let read: FxHashSet<_> = read.into_iter().collect();
@@ -116,7 +117,7 @@ impl PresenceTimers {
         };
         let mut brokerages = self.presence.brokerages();
         brokerages.retain(|broker, brokerage| {
-            is_used(brokerage) || read.contains(broker) || brokerage.enter().group.has_own()
+            is_used(brokerage) || read.contains(broker) || brokerage.lock().group.has_own_signs()
         });
     }
 }

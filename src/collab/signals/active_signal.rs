@@ -1,4 +1,4 @@
-//! One signal of one user: when it is told, and when it is over.
+//! One signal of one user: when it is published, and when it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,234 +8,261 @@ use tokio::time::Instant;
 use crate::log::Audience;
 use crate::platform::SessionName;
 
-/// How long a signal goes on without being renewed.
-pub const LASTS: Duration = Duration::from_secs(6);
-/// Between two tellings that it goes on.
-pub const PAUSE: Duration = Duration::from_secs(1);
-/// What a renewal may be early or late: who renews once a second is not made to wait.
+/// How long a signal lasts without a renewal.
+pub const SIGNAL_TTL: Duration = Duration::from_secs(6);
+/// The shortest time between two events that a signal is active.
+pub const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
+/// A renewal that is early by this much is published at once. So a client that renews once a second
+/// is not delayed.
 pub const JITTER: Duration = Duration::from_millis(50);
-/// What instances may be apart: a renewal on its way is waited for that much longer, and
-/// one that was on its way while the signal was stopped is no new one.
-pub const SLACK: Duration = Duration::from_millis(250);
+/// The longest expected delay between instances. A signal of another instance ends so much later,
+/// because a renewal may be on its way. A start that was sent before a stop arrived is ignored for
+/// so long.
+pub const PEER_DELAY: Duration = Duration::from_millis(250);
 
-/// Who says it, and whom it is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct SignalDetails {
     pub session: Option<SessionName>,
-    /// Whoever may hear it; nobody where there is nothing to tell here.
-    pub topics: Arc<[Audience]>,
+    /// Who gets the events. Empty if there is nothing to publish to streams of this instance.
+    pub audiences: Arc<[Audience]>,
 }
 
-impl Said {
-    /// Whether it is told to those who see a record that is shown to `audience`, and to nobody else.
+impl SignalDetails {
+    /// Whether its audiences are those who may see a record of this audience, and nobody else.
     #[must_use]
     pub fn fits(&self, audience: &Audience) -> bool {
-        let sees = |topic: &Audience| match audience {
+        let may_see = |own: &Audience| match audience {
             Audience::Broker => true,
-            _ => topic == audience || matches!(topic, Audience::User(_)),
+            _ => own == audience || matches!(own, Audience::User(_)),
         };
-        self.topics.contains(audience) && self.topics.iter().all(sees)
+        self.audiences.contains(audience) && self.audiences.iter().all(may_see)
     }
 }
 
+/// The instance that received a signal from its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalOrigin {
-    /// To this instance, which tells the others.
+    /// This instance, which sends it to the others.
     Here,
-    Elsewhere,
+    Peer,
 }
 
-/// A start, or a renewal.
+/// A start or a renewal.
 #[derive(Clone, Debug)]
 pub struct SignalStart {
-    pub said: Said,
+    pub details: SignalDetails,
     pub at: Instant,
-    pub place: SignalOrigin,
+    pub origin: SignalOrigin,
 }
 
-/// Why a signal is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    Said,
-    Ended,
+pub enum SignalEnd {
+    /// The user stopped it.
+    Stopped,
+    /// It was not renewed, or its audience has changed.
+    Expired,
 }
 
-impl Reason {
+impl SignalEnd {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Said => "said",
-            Self::Ended => "ended",
+            Self::Stopped => "said",
+            Self::Expired => "ended",
         }
     }
 }
 
-/// What is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalState {
-    /// It goes on, and is over after this unless it is renewed.
-    Goes(Duration),
-    Over(Reason),
+    /// It is active, and ends after this time unless it is renewed.
+    Active(Duration),
+    Ended(SignalEnd),
 }
 
+/// A change to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalChange {
-    pub news: SignalState,
-    pub said: Said,
-    /// Whether the other instances have to be told, too.
-    pub is_spoken: bool,
+    pub state: SignalState,
+    pub details: SignalDetails,
+    /// Whether to send it to the other instances.
+    pub for_peers: bool,
 }
 
-/// One signal. It is also remembered for a moment after it was stopped, so that it is not
-/// told again and again by starting and stopping it.
+#[derive(Debug)]
+struct DelayedStart {
+    details: SignalDetails,
+    origin: SignalOrigin,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SignalStop {
+    at: Instant,
+    origin: SignalOrigin,
+}
+
+/// One signal. It is remembered for a moment after it was stopped, so that starting and stopping it
+/// in turn is not published more often.
 #[derive(Debug)]
 pub struct ActiveSignal {
-    /// What was told last, unless its end was.
-    told: Option<Said>,
-    /// When it is the turn of the next telling that it goes on.
-    turn: Option<Instant>,
-    /// What came too soon after that and will be told.
-    held: Option<(Said, SignalOrigin)>,
-    stopped: Option<(Instant, SignalOrigin)>,
+    /// What was published last, unless that was the end.
+    published: Option<SignalDetails>,
+    /// When the next renewal may be published.
+    next_publish: Option<Instant>,
+    /// A renewal that came before `next_publish`.
+    delayed: Option<DelayedStart>,
+    stopped: Option<SignalStop>,
     ends_at: Instant,
 }
 
 impl ActiveSignal {
-    /// A signal of which nothing is known yet.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self {
-            told: None,
-            turn: None,
-            held: None,
+            published: None,
+            next_publish: None,
+            delayed: None,
             stopped: None,
             ends_at: now,
         }
     }
 
-    /// It begins or goes on: told at once, or when a second is over since it was told.
+    /// Starts or renews it. The change is published at once, or when [`PUBLISH_INTERVAL`] is over.
     pub fn start(&mut self, now: Instant, start: SignalStart) -> Vec<SignalChange> {
-        let (slack, early) = match start.place {
+        let (extra, early) = match start.origin {
             SignalOrigin::Here => (Duration::ZERO, JITTER),
-            // The other one saw to the pause; only the way was shorter than last time.
-            SignalOrigin::Elsewhere => (SLACK, SLACK),
+            // The other instance kept the interval. Only the delay was shorter than last time.
+            SignalOrigin::Peer => (PEER_DELAY, PEER_DELAY),
         };
-        if self.is_older_than_its_stop(&start) {
+        if self.is_before_stop(&start) {
             return Vec::new();
         }
-        self.ends_at = self.ends_at.max(start.at + LASTS + slack);
-        let place = match self.held.take() {
-            Some((_, SignalOrigin::Here)) => SignalOrigin::Here,
-            _ => start.place,
+        self.ends_at = self.ends_at.max(start.at + SIGNAL_TTL + extra);
+        let origin = match self.delayed.take() {
+            Some(delayed) if delayed.origin == SignalOrigin::Here => SignalOrigin::Here,
+            _ => start.origin,
         };
-        self.held = Some((start.said, place));
-        self.tell_held(now, early)
+        self.delayed = Some(DelayedStart {
+            details: start.details,
+            origin,
+        });
+        self.publish_delayed(now, early)
     }
 
-    /// Its user says that it is over. The others are told even if nothing goes on here: it
-    /// may have begun there, and the word of it be on its way.
+    /// The user stops it. The other instances get the stop even if the signal is not known here: it
+    /// may have started there, and the start may be on its way.
     pub fn stop(
         &mut self,
         now: Instant,
         session: Option<SessionName>,
-        place: SignalOrigin,
+        origin: SignalOrigin,
     ) -> Vec<SignalChange> {
-        self.held = None;
-        self.stopped = Some((now, place));
+        self.delayed = None;
+        self.stopped = Some(SignalStop { at: now, origin });
         self.ends_at = now;
-        let is_spoken = place == SignalOrigin::Here;
-        let told = self.told.take();
-        if told.is_none() && !is_spoken {
+        let for_peers = origin == SignalOrigin::Here;
+        let published = self.published.take();
+        if published.is_none() && !for_peers {
             return Vec::new();
         }
-        let mut said = told.unwrap_or_default();
-        said.session = session.or(said.session);
-        let news = SignalState::Over(Reason::Said);
+        let mut details = published.unwrap_or_default();
+        details.session = session.or(details.session);
         vec![SignalChange {
-            news,
-            said,
-            is_spoken,
+            state: SignalState::Ended(SignalEnd::Stopped),
+            details,
+            for_peers,
         }]
     }
 
-    /// The record that it is about is shown to `audience` from now on. Whoever was told hears that it is
-    /// over, unless those are the ones who see the record.
-    pub fn show(&mut self, audience: &Audience) -> Vec<SignalChange> {
-        self.held.take_if(|(said, _)| !said.fits(audience));
-        let told = self.told.take_if(|said| !said.fits(audience));
-        told.map(over).into_iter().collect()
+    /// The record of the signal has a new audience. If the signal was published to another one, it
+    /// ends there.
+    pub fn update_audience(&mut self, audience: &Audience) -> Vec<SignalChange> {
+        self.delayed
+            .take_if(|delayed| !delayed.details.fits(audience));
+        let lost = self.published.take_if(|details| !details.fits(audience));
+        lost.map(expired).into_iter().collect()
     }
 
-    /// What is to be told by now.
-    pub fn tick(&mut self, now: Instant) -> Vec<SignalChange> {
+    /// What is due.
+    pub fn due_changes(&mut self, now: Instant) -> Vec<SignalChange> {
         if now < self.ends_at {
-            return self.tell_held(now, Duration::ZERO);
+            return self.publish_delayed(now, Duration::ZERO);
         }
-        self.held = None;
-        let told = self.told.take();
-        told.map(over).into_iter().collect()
+        self.delayed = None;
+        let published = self.published.take();
+        published.map(expired).into_iter().collect()
     }
 
     #[must_use]
-    pub fn next(&self) -> Instant {
-        match (&self.held, &self.told) {
-            (Some(_), _) => self.turn.unwrap_or(self.ends_at),
+    pub fn due_at(&self) -> Instant {
+        match (&self.delayed, &self.published) {
+            (Some(_), _) => self.next_publish.unwrap_or(self.ends_at),
             (None, Some(_)) => self.ends_at,
             (None, None) => {
-                let after_stop = self.stopped.map(|(at, _)| at + PAUSE);
-                self.turn.max(after_stop).unwrap_or(self.ends_at)
+                let after_stop = self.stopped.map(|stop| stop.at + PUBLISH_INTERVAL);
+                self.next_publish.max(after_stop).unwrap_or(self.ends_at)
             }
         }
     }
 
-    /// Whether there is nothing left to remember.
+    /// Whether it can be removed.
     #[must_use]
-    pub fn is_forgotten(&self, now: Instant) -> bool {
-        self.held.is_none() && self.told.is_none() && self.next() <= now
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.delayed.is_none() && self.published.is_none() && self.due_at() <= now
     }
 
-    /// What one instance says comes in order. What another one says may have been on its way
-    /// while the signal was stopped here.
-    fn is_older_than_its_stop(&self, start: &SignalStart) -> bool {
-        self.stopped.is_some_and(|(at, place)| {
-            let is_crossing = (place, start.place) == (SignalOrigin::Here, SignalOrigin::Elsewhere);
-            start.at < if is_crossing { at + SLACK } else { at }
+    /// The signals of one instance arrive in order. A start of another instance may have been sent
+    /// before it received the stop.
+    fn is_before_stop(&self, start: &SignalStart) -> bool {
+        self.stopped.is_some_and(|stop| {
+            let is_crossing =
+                stop.origin == SignalOrigin::Here && start.origin == SignalOrigin::Peer;
+            start.at
+                < if is_crossing {
+                    stop.at + PEER_DELAY
+                } else {
+                    stop.at
+                }
         })
     }
 
-    fn tell_held(&mut self, now: Instant, early: Duration) -> Vec<SignalChange> {
-        if self.turn.is_some_and(|turn| now + early < turn) {
+    fn publish_delayed(&mut self, now: Instant, early: Duration) -> Vec<SignalChange> {
+        if self.next_publish.is_some_and(|next| now + early < next) {
             return Vec::new();
         }
-        let Some((said, place)) = self.held.take() else {
+        let Some(DelayedStart { details, origin }) = self.delayed.take() else {
             return Vec::new();
         };
-        // Whoever is about in time keeps the turn, so that delays do not add up.
-        let turn = self.turn.filter(|turn| now < *turn + JITTER);
-        self.turn = Some(turn.unwrap_or(now) + PAUSE);
-        let before = self.told.replace(said.clone());
-        let goes = SignalChange {
-            news: SignalState::Goes((self.ends_at - now).min(LASTS)),
-            said: said.clone(),
-            is_spoken: place == SignalOrigin::Here,
+        // An event that is about in time keeps the rhythm, so that delays do not add up.
+        let in_time = self.next_publish.filter(|next| now < *next + JITTER);
+        self.next_publish = Some(in_time.unwrap_or(now) + PUBLISH_INTERVAL);
+        let before = self.published.replace(details.clone());
+        let active = SignalChange {
+            state: SignalState::Active((self.ends_at - now).min(SIGNAL_TTL)),
+            details: details.clone(),
+            for_peers: origin == SignalOrigin::Here,
         };
-        let lost = before.and_then(|before| without(before, &said.topics));
-        lost.into_iter().chain([goes]).collect()
+        let lost = before.and_then(|before| lost_audiences(before, &details.audiences));
+        lost.into_iter().chain([active]).collect()
     }
 }
 
-fn over(said: Said) -> SignalChange {
+fn expired(details: SignalDetails) -> SignalChange {
     SignalChange {
-        news: SignalState::Over(Reason::Ended),
-        said,
-        is_spoken: false,
+        state: SignalState::Ended(SignalEnd::Expired),
+        details,
+        for_peers: false,
     }
 }
 
-/// To those who may hear of it no longer, it is over.
-fn without(before: Said, topics: &[Audience]) -> Option<SignalChange> {
-    let lost = before.topics.iter().filter(|topic| !topics.contains(topic));
-    let topics: Arc<[Audience]> = lost.cloned().collect();
-    let said = Said { topics, ..before };
-    (!said.topics.is_empty()).then(|| over(said))
+/// The end of the signal for audiences that do not get it any more.
+fn lost_audiences(before: SignalDetails, audiences: &[Audience]) -> Option<SignalChange> {
+    let lost = before.audiences.iter();
+    let lost = lost.filter(|audience| !audiences.contains(audience));
+    let audiences: Arc<[Audience]> = lost.cloned().collect();
+    let details = SignalDetails {
+        audiences,
+        ..before
+    };
+    (!details.audiences.is_empty()).then(|| expired(details))
 }

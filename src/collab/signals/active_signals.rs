@@ -1,5 +1,5 @@
-//! All signals that go on, here and at the other instances. It knows no clock and tells
-//! nobody: it says what is to be told.
+//! All active signals, of this instance and of the others. It has no clock and publishes nothing:
+//! it returns what to publish.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,17 +8,18 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 
-use super::active_signal::{ActiveSignal, LASTS, SignalChange, SignalOrigin, SignalStart};
+use super::active_signal::{ActiveSignal, SIGNAL_TTL, SignalChange, SignalOrigin, SignalStart};
 use super::name::SignalName;
-use crate::log::Shown;
+use crate::log::RecordAudience;
 use crate::platform::{BrokerId, RecordPath, SessionName, TeamId, UserId};
 
-/// Signals of one user that may go on at a time.
+/// Signals that one user can have at a time.
 pub const MOST_PER_USER: usize = 20;
-/// Signals that an instance knows of.
+/// Signals that an instance can know of.
 pub const MOST_ACTIVE: usize = 50_000;
-/// How long it is remembered who sees a record: what was said before that is over by then.
-const REMEMBERED: Duration = Duration::from_secs(2 * LASTS.as_secs());
+/// How long the new audience of a record is remembered. A signal that was sent before has ended by
+/// then.
+const AUDIENCE_TTL: Duration = Duration::from_secs(2 * SIGNAL_TTL.as_secs());
 
 /// What a signal is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +28,7 @@ pub enum About {
     Team(TeamId),
 }
 
-/// Which signal: whatever is the same here is one, from however many devices it comes.
+/// Signals of several devices with the same key are one signal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SignalKey {
     pub broker: BrokerId,
@@ -36,39 +37,67 @@ pub struct SignalKey {
     pub name: SignalName,
 }
 
-/// Why a signal was not taken.
+impl SignalKey {
+    fn record(&self) -> Option<SignalRecord> {
+        let About::Record(record) = &self.about else {
+            return None;
+        };
+        Some(SignalRecord {
+            broker: self.broker.clone(),
+            record: record.clone(),
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SignalRecord {
+    pub broker: BrokerId,
+    pub record: RecordPath,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignalError {
-    /// Too many of one user.
     #[error(
         "a user has {MOST_PER_USER} signals at a time at the most; some of yours must end first"
     )]
     TooMany,
-    #[error("too many signals go on at this instance")]
+    #[error("too many signals are active at this instance")]
     Busy,
 }
 
-/// Something to be told of a signal.
+/// Something to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalUpdate {
     pub key: Arc<SignalKey>,
     pub change: SignalChange,
 }
 
+#[derive(Debug)]
+pub struct DueUpdates {
+    pub updates: Vec<SignalUpdate>,
+    /// Whether nothing more is due.
+    pub is_all: bool,
+}
+
+#[derive(Debug)]
+struct KnownAudience {
+    shown: RecordAudience,
+    at: Instant,
+}
+
 #[derive(Debug, Default)]
 pub struct ActiveSignals {
-    going: FxHashMap<Arc<SignalKey>, ActiveSignal>,
-    /// Every signal of `going` once, at the time at which to look at it again.
+    signals: FxHashMap<Arc<SignalKey>, ActiveSignal>,
+    /// Each signal once, with the time at which it is due.
     due: BTreeSet<(Instant, Arc<SignalKey>)>,
     per_user: FxHashMap<(BrokerId, UserId), usize>,
-    /// Those of `going` that are about a record.
-    per_record: FxHashMap<(BrokerId, RecordPath), FxHashSet<Arc<SignalKey>>>,
-    /// Who sees records by now of which signals went on when they were told of.
-    shown: FxHashMap<(BrokerId, RecordPath), (Shown, Instant)>,
+    per_record: FxHashMap<SignalRecord, FxHashSet<Arc<SignalKey>>>,
+    /// New audiences of records that had signals when they changed.
+    audiences: FxHashMap<SignalRecord, KnownAudience>,
 }
 
 impl ActiveSignals {
-    /// A signal begins or goes on.
+    /// Starts or renews a signal.
     pub fn start(
         &mut self,
         now: Instant,
@@ -78,95 +107,105 @@ impl ActiveSignals {
         if self.is_outdated(now, &key, &start) {
             return Ok(Vec::new());
         }
-        let key = self.room_for(now, key)?;
-        Ok(self.change(now, &key, |going| going.start(now, start)))
+        let key = self.find_or_insert(now, key)?;
+        Ok(self.change(now, &key, |signal| signal.start(now, start)))
     }
 
-    /// Its user says that it is over. Where it is not known, and there is no room to
-    /// remember that it was stopped, that is not remembered.
+    /// Stops a signal. If the signal is not known and the table is full, the stop is not remembered.
     pub fn stop(
         &mut self,
         now: Instant,
         key: SignalKey,
-        (session, place): (Option<SessionName>, SignalOrigin),
+        session: Option<SessionName>,
+        origin: SignalOrigin,
     ) -> Vec<SignalUpdate> {
-        let Ok(key) = self.room_for(now, key) else {
+        let Ok(key) = self.find_or_insert(now, key) else {
             return Vec::new();
         };
-        self.change(now, &key, |going| going.stop(now, session, place))
+        self.change(now, &key, |signal| signal.stop(now, session, origin))
     }
 
-    /// What is to be told by now, of `most` signals; all that was due if it was fewer.
-    pub fn tick(&mut self, now: Instant, most: usize) -> (Vec<SignalUpdate>, bool) {
-        let mut tellings = Vec::new();
+    /// Processes what is due, of at most `most` signals.
+    pub fn due_updates(&mut self, now: Instant, most: usize) -> DueUpdates {
+        let mut updates = Vec::new();
         for _ in 0..most {
             let due = self.due.first().filter(|(at, _)| *at <= now);
             let Some(key) = due.map(|(_, key)| Arc::clone(key)) else {
-                return (tellings, true);
+                let is_all = true;
+                return DueUpdates { updates, is_all };
             };
-            tellings.extend(self.change(now, &key, |going| going.tick(now)));
+            updates.extend(self.change(now, &key, |signal| signal.due_changes(now)));
         }
-        (tellings, false)
+        let is_all = false;
+        DueUpdates { updates, is_all }
     }
 
-    /// A record is shown like this from now on.
-    pub fn show(
+    /// Applies the new audience of a record.
+    pub fn update_audience(
         &mut self,
         now: Instant,
-        record: (BrokerId, RecordPath),
-        shown: &Shown,
+        record: SignalRecord,
+        shown: &RecordAudience,
     ) -> Vec<SignalUpdate> {
         let Some(keys) = self.per_record.get(&record).cloned() else {
             return Vec::new();
         };
-        let known = self.shown.get(&record);
-        if known.is_some_and(|(known, _)| known.position > shown.position) {
+        let known = self.audiences.get(&record);
+        if known.is_some_and(|known| known.shown.position > shown.position) {
             return Vec::new();
         }
-        self.shown.retain(|_, (_, at)| now < *at + REMEMBERED);
-        if self.shown.len() < MOST_ACTIVE {
-            self.shown.insert(record, (shown.clone(), now));
+        self.audiences
+            .retain(|_, known| now < known.at + AUDIENCE_TTL);
+        if self.audiences.len() < MOST_ACTIVE {
+            let known = KnownAudience {
+                shown: shown.clone(),
+                at: now,
+            };
+            self.audiences.insert(record, known);
         }
+        let audience = &shown.audience;
         let keys = keys.iter();
-        keys.flat_map(|key| self.change(now, key, |going| going.show(&shown.audience)))
+        keys.flat_map(|key| self.change(now, key, |signal| signal.update_audience(audience)))
             .collect()
     }
 
-    /// Who sees the records of a broker, or of all, may have changed unheard.
-    pub fn forget_shown(&mut self, broker: Option<&BrokerId>) {
-        self.shown
-            .retain(|(of, _), _| broker.is_some_and(|broker| of != broker));
+    /// The known audiences of a brokerage's records, or of all records, may be out of date.
+    pub fn forget_audiences(&mut self, broker: Option<&BrokerId>) {
+        self.audiences
+            .retain(|record, _| broker.is_some_and(|broker| record.broker != *broker));
     }
 
-    /// Whether it would be told to those who saw its record before. Another instance may have said
-    /// it before it heard who sees the record by now.
+    /// Whether a start has an old audience of its record. Another instance may have sent it before
+    /// it read the new one.
     fn is_outdated(&self, now: Instant, key: &SignalKey, start: &SignalStart) -> bool {
-        let About::Record(record) = &key.about else {
-            return false;
-        };
-        if self.shown.is_empty() {
+        if self.audiences.is_empty() {
             return false;
         }
-        let shown = self.shown.get(&(key.broker.clone(), record.clone()));
-        shown.is_some_and(|(shown, at)| now < *at + REMEMBERED && !start.said.fits(&shown.audience))
+        let known = key.record().and_then(|record| self.audiences.get(&record));
+        known.is_some_and(|known| {
+            now < known.at + AUDIENCE_TTL && !start.details.fits(&known.shown.audience)
+        })
     }
 
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.going.len()
+        self.signals.len()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.going.is_empty()
+        self.signals.is_empty()
     }
 
-    /// Makes sure that the signal is in the table.
-    fn room_for(&mut self, now: Instant, key: SignalKey) -> Result<Arc<SignalKey>, SignalError> {
-        if let Some((known, _)) = self.going.get_key_value(&key) {
+    fn find_or_insert(
+        &mut self,
+        now: Instant,
+        key: SignalKey,
+    ) -> Result<Arc<SignalKey>, SignalError> {
+        if let Some((known, _)) = self.signals.get_key_value(&key) {
             return Ok(Arc::clone(known));
         }
-        if self.going.len() >= MOST_ACTIVE {
+        if self.signals.len() >= MOST_ACTIVE {
             return Err(SignalError::Busy);
         }
         let user = (key.broker.clone(), key.user.clone());
@@ -175,14 +214,13 @@ impl ActiveSignals {
             return Err(SignalError::TooMany);
         }
         *count += 1;
-        let (key, going) = (Arc::new(key), ActiveSignal::new(now));
-        self.due.insert((going.next(), Arc::clone(&key)));
-        if let About::Record(record) = &key.about {
-            let record = (key.broker.clone(), record.clone());
-            let about = self.per_record.entry(record).or_default();
-            about.insert(Arc::clone(&key));
+        let (key, signal) = (Arc::new(key), ActiveSignal::new(now));
+        self.due.insert((signal.due_at(), Arc::clone(&key)));
+        if let Some(record) = key.record() {
+            let keys = self.per_record.entry(record).or_default();
+            keys.insert(Arc::clone(&key));
         }
-        self.going.insert(Arc::clone(&key), going);
+        self.signals.insert(Arc::clone(&key), signal);
         Ok(key)
     }
 
@@ -192,34 +230,33 @@ impl ActiveSignals {
         key: &Arc<SignalKey>,
         change: impl FnOnce(&mut ActiveSignal) -> Vec<SignalChange>,
     ) -> Vec<SignalUpdate> {
-        let Some(going) = self.going.get_mut(key) else {
+        let Some(signal) = self.signals.get_mut(key) else {
             return Vec::new();
         };
-        let was_due = going.next();
-        let changes = change(going);
-        let (is_due, is_forgotten) = (going.next(), going.is_forgotten(now));
-        self.due.remove(&(was_due, Arc::clone(key)));
-        if is_forgotten {
-            self.forget(key);
+        let was_due_at = signal.due_at();
+        let changes = change(signal);
+        let (due_at, is_over) = (signal.due_at(), signal.is_over(now));
+        self.due.remove(&(was_due_at, Arc::clone(key)));
+        if is_over {
+            self.remove(key);
         } else {
-            self.due.insert((is_due, Arc::clone(key)));
+            self.due.insert((due_at, Arc::clone(key)));
         }
-        let pending = |change| SignalUpdate {
+        let update = |change| SignalUpdate {
             key: Arc::clone(key),
             change,
         };
-        changes.into_iter().map(pending).collect()
+        changes.into_iter().map(update).collect()
     }
 
-    fn forget(&mut self, key: &SignalKey) {
-        self.going.remove(key);
-        if let About::Record(record) = &key.about {
-            let record = (key.broker.clone(), record.clone());
-            if let Some(about) = self.per_record.get_mut(&record) {
-                about.remove(key);
-                if about.is_empty() {
-                    self.per_record.remove(&record);
-                }
+    fn remove(&mut self, key: &SignalKey) {
+        self.signals.remove(key);
+        if let Some(record) = key.record()
+            && let Some(keys) = self.per_record.get_mut(&record)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.per_record.remove(&record);
             }
         }
         let user = (key.broker.clone(), key.user.clone());

@@ -1,4 +1,4 @@
-//! A signal as an event: told like one, but it has no place in any log.
+//! The events of signals. They have the form of logged events, but no position.
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -22,34 +22,33 @@ struct SignalData<'a> {
     reason: Option<&'static str>,
 }
 
-/// The event that tells it.
 #[must_use]
-pub fn event(pending: &SignalUpdate, created_at: OffsetDateTime) -> Event {
-    let (key, change) = (&*pending.key, &pending.change);
-    let (event_type, ends_in_ms, reason) = match change.news {
-        SignalState::Goes(ends_in) => (key.name.started(), Some(millis(ends_in)), None),
-        SignalState::Over(reason) => (key.name.stopped(), None, Some(reason.as_str())),
+pub fn event(update: &SignalUpdate, created_at: OffsetDateTime) -> Event {
+    let (key, change) = (&*update.key, &update.change);
+    let (event_type, ends_in_ms, reason) = match change.state {
+        SignalState::Active(ends_in) => (key.name.started(), Some(millis(ends_in)), None),
+        SignalState::Ended(end) => (key.name.stopped(), None, Some(end.as_str())),
     };
     let (record, team) = match &key.about {
         About::Record(record) => (Some(record), None),
         About::Team(team) => (None, Some(team)),
     };
     let data = SignalData {
-        session: change.said.session.as_ref(),
+        session: change.details.session.as_ref(),
         team,
         ends_in_ms,
         reason,
     };
     let data = serde_json::to_value(data).unwrap_or_default();
-    // Who hears it is decided by the whisper's audiences.
-    let told = NewEvent::new(Audience::Broker, event_type).by(&key.user);
-    let told = told.with(&data);
+    // The ephemeral event has the real audiences.
+    let event = NewEvent::new(Audience::Broker, event_type).by(&key.user);
+    let event = event.with(&data);
     Event {
         position: 0,
         created_at,
-        told: match record {
-            Some(record) => told.about(record),
-            None => told,
+        body: match record {
+            Some(record) => event.about(record),
+            None => event,
         },
     }
 }

@@ -1,4 +1,5 @@
-//! What signals are called. For each name there is one more word, which ends it.
+//! The names of signals. For each name there are two event types: `user:typing` and
+//! `user:stopped_typing`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,35 +10,33 @@ use serde::{Deserialize, Serialize};
 use crate::log::SignalTypes;
 use crate::platform::EventType;
 
-/// Letters of a name; with what stands before it, it must still be a type of an event.
+/// With its prefixes, a name must still be a valid event type.
 const NAME_CHARS: usize = 32;
-/// Names that a deployment can have.
+/// Names that can be configured.
 const MOST_NAMES: usize = 100;
-/// How the types of events that tell of signals begin.
-const TOLD: &str = "user:";
-/// What the word that ends a signal begins with.
-const STOPPED: &str = "stopped_";
+const TYPE_PREFIX: &str = "user:";
+const STOP_PREFIX: &str = "stopped_";
 
-/// A signal's name: `typing`.
+/// For example `typing`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SignalName(Arc<str>);
 
 impl SignalName {
-    /// The type of the event that it goes on: `user:typing`.
+    /// The type of a start or renewal: `user:typing`.
     #[must_use]
     pub fn started(&self) -> EventType {
-        Self::told(&self.0)
+        Self::event_type(&self.0)
     }
 
-    /// The type of the event that it is over: `user:stopped_typing`.
+    /// The type of the end: `user:stopped_typing`.
     #[must_use]
     pub fn stopped(&self) -> EventType {
-        Self::told(&format!("{STOPPED}{}", self.0))
+        Self::event_type(&format!("{STOP_PREFIX}{}", self.0))
     }
 
-    fn told(word: &str) -> EventType {
-        EventType::parse(&format!("{TOLD}{word}")).expect("checked names are short enough")
+    fn event_type(text: &str) -> EventType {
+        EventType::parse(&format!("{TYPE_PREFIX}{text}")).expect("checked names are short enough")
     }
 }
 
@@ -47,11 +46,10 @@ impl fmt::Display for SignalName {
     }
 }
 
-/// A text that is no name of a signal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a signal's name: 1 to {NAME_CHARS} characters from a-z 0-9 _ -, \
-     and not beginning with {STOPPED}"
+     and not beginning with {STOP_PREFIX}"
 )]
 pub struct InvalidName(String);
 
@@ -60,7 +58,7 @@ impl FromStr for SignalName {
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
         let is_name = (1..=NAME_CHARS).contains(&text.len()) && text.bytes().all(allowed);
-        if is_name && !text.starts_with(STOPPED) {
+        if is_name && !text.starts_with(STOP_PREFIX) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidName(text.to_owned()))
@@ -75,54 +73,51 @@ impl TryFrom<String> for SignalName {
     }
 }
 
-/// Whether a signal goes on or is over.
+/// What a client wants of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// `typing`: it begins, or goes on.
-    Goes,
-    /// `stopped_typing`: it is over.
-    Stopped,
+pub enum SignalAction {
+    /// `typing`: starts or renews it.
+    Start,
+    /// `stopped_typing`: stops it.
+    Stop,
 }
 
-/// The names that a deployment has.
+/// The configured names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalNames(Arc<[SignalName]>);
 
 impl SignalNames {
-    /// What was said, if it is one of the words there are.
+    /// The signal and the action that a client's text names.
     #[must_use]
-    pub fn get(&self, said: &str) -> Option<(&SignalName, Word)> {
-        let (name, word) = match said.strip_prefix(STOPPED) {
-            Some(name) => (name, Word::Stopped),
-            None => (said, Word::Goes),
+    pub fn find(&self, text: &str) -> Option<(&SignalName, SignalAction)> {
+        let (name, action) = match text.strip_prefix(STOP_PREFIX) {
+            Some(name) => (name, SignalAction::Stop),
+            None => (text, SignalAction::Start),
         };
         let name = self.0.iter().find(|known| *known.0 == *name)?;
-        Some((name, word))
+        Some((name, action))
     }
 
-    /// All words, for whoever has to choose one.
+    /// All texts that [`SignalNames::find`] accepts.
     #[must_use]
-    pub fn words(&self) -> String {
-        let words: Vec<_> = self
-            .0
-            .iter()
-            .map(|name| format!("{name}, {STOPPED}{name}"))
+    pub fn accepted(&self) -> String {
+        let names = self.0.iter();
+        let accepted: Vec<_> = names
+            .map(|name| format!("{name}, {STOP_PREFIX}{name}"))
             .collect();
-        words.join(", ")
+        accepted.join(", ")
     }
 }
 
 impl SignalTypes for SignalNames {
     fn publish(&self, event_type: &EventType) -> bool {
-        let word = event_type.as_str().strip_prefix(TOLD);
-        word.is_some_and(|word| self.get(word).is_some())
+        let text = event_type.as_str().strip_prefix(TYPE_PREFIX);
+        text.is_some_and(|text| self.find(text).is_some())
     }
 }
 
-/// A text that lists no names of signals.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidNames {
-    /// One of them is none.
     #[error(transparent)]
     Name(#[from] InvalidName),
     #[error("more than {MOST_NAMES} names")]
@@ -148,30 +143,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_name_has_a_word_that_ends_it() {
+    fn each_name_has_a_text_that_stops_it() {
         let names: SignalNames = "typing, on-call".parse().unwrap();
-        let (typing, word) = names.get("stopped_typing").unwrap();
-        assert_eq!(word, Word::Stopped);
-        assert_eq!(names.get("typing"), Some((typing, Word::Goes)));
+        let (typing, action) = names.find("stopped_typing").unwrap();
+        assert_eq!(action, SignalAction::Stop);
+        assert_eq!(names.find("typing"), Some((typing, SignalAction::Start)));
         assert_eq!(typing.started().as_str(), "user:typing");
         assert_eq!(typing.stopped().as_str(), "user:stopped_typing");
-        let words = "typing, stopped_typing, on-call, stopped_on-call";
-        assert_eq!(names.words(), words);
-        for (told, is_ours) in [
+        let accepted = "typing, stopped_typing, on-call, stopped_on-call";
+        assert_eq!(names.accepted(), accepted);
+        for (event_type, is_signal) in [
             ("user:on-call", true),
             ("user:stopped_typing", true),
             ("user:created", false),
             ("typing", false),
         ] {
-            assert_eq!(names.publish(&told.parse().unwrap()), is_ours, "{told}");
+            let is_found = names.publish(&event_type.parse().unwrap());
+            assert_eq!(is_found, is_signal, "{event_type}");
         }
         for unknown in ["", "Typing", "stopped_", "stopped_stopped_typing", "user"] {
-            assert_eq!(names.get(unknown), None, "{unknown:?}");
+            assert_eq!(names.find(unknown), None, "{unknown:?}");
         }
     }
 
     #[test]
-    fn rubbish_is_no_name() {
+    fn invalid_names_are_refused() {
         let (longest, long) = ("x".repeat(32), "x".repeat(33));
         assert!(longest.parse::<SignalNames>().is_ok());
         for bad in ["", "a,", "A", "a b", "a:b", "ä", "stopped_a", &long] {

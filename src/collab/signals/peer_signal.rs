@@ -1,4 +1,4 @@
-//! Signals between instances: a line of JSON each, with names of one letter because a
+//! Signals between instances. Each is JSON on one line. Its names have one letter because a Postgres
 //! notification is small.
 
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::active_signal::{LASTS, Said, SignalOrigin, SignalStart, SignalState};
+use super::active_signal::{SIGNAL_TTL, SignalDetails, SignalOrigin, SignalStart, SignalState};
 use super::active_signals::{About, SignalKey, SignalUpdate};
 use super::name::SignalName;
 use crate::log::Audience;
 use crate::platform::{BrokerId, ModuleName, RecordId, RecordPath, SessionName, TeamId, UserId};
 
-/// A user's own devices, the broker, and as many teams as one can be on.
-const MOST_TOPICS: usize = 2 + crate::identity::MAX_TEAMS;
+/// The user, the brokerage, and as many teams as a user can have.
+const MOST_AUDIENCES: usize = 2 + crate::identity::MAX_TEAMS;
 
 #[derive(Serialize, Deserialize)]
 struct PeerSignal {
@@ -31,84 +31,89 @@ struct PeerSignal {
     team: Option<TeamId>,
     #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
     session: Option<SessionName>,
-    /// In how many milliseconds it ends; of one that was stopped there is none.
+    /// In how many milliseconds it ends. A stop has none.
     #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
     ends_in_ms: Option<u64>,
     #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
-    topics: Vec<String>,
+    audiences: Vec<String>,
 }
 
-/// What another instance says of a signal.
 #[derive(Debug)]
 pub enum PeerUpdate {
-    /// It begins or goes on.
-    SignalStart(SignalStart),
+    /// A start or a renewal.
+    Start(SignalStart),
     Stop(Option<SessionName>),
 }
 
-/// What the other instances are told.
+/// An update that another instance sent.
+#[derive(Debug)]
+pub struct ReceivedSignal {
+    pub key: SignalKey,
+    pub update: PeerUpdate,
+}
+
 #[must_use]
-pub fn spoken(pending: &SignalUpdate) -> String {
-    let (key, said) = (&*pending.key, &pending.change.said);
+pub fn encode(update: &SignalUpdate) -> String {
+    let (key, details) = (&*update.key, &update.change.details);
     let (record, team) = match &key.about {
         About::Record(record) => (Some(record.clone()), None),
         About::Team(team) => (None, Some(team.clone())),
     };
     let (module, record) = record.map(|record| (record.module, record.id)).unzip();
-    let (ends_in_ms, topics) = match pending.change.news {
-        SignalState::Goes(ends_in) => (Some(millis(ends_in)), &*said.topics),
-        SignalState::Over(_) => (None, &[][..]),
+    let (ends_in_ms, audiences) = match update.change.state {
+        SignalState::Active(ends_in) => (Some(millis(ends_in)), &*details.audiences),
+        SignalState::Ended(_) => (None, &[][..]),
     };
-    let line = PeerSignal {
+    let signal = PeerSignal {
         broker: key.broker.clone(),
         user: key.user.clone(),
         name: key.name.clone(),
         module,
         record,
         team,
-        session: said.session.clone(),
+        session: details.session.clone(),
         ends_in_ms,
-        topics: topics.iter().map(ToString::to_string).collect(),
+        audiences: audiences.iter().map(ToString::to_string).collect(),
     };
-    serde_json::to_string(&line).unwrap_or_default()
+    serde_json::to_string(&signal).unwrap_or_default()
 }
 
-/// What a line says, if it says anything.
+/// `None` if the text is not a valid signal.
 #[must_use]
-pub fn heard(line: &str, now: Instant) -> Option<(SignalKey, PeerUpdate)> {
-    let line: PeerSignal = serde_json::from_str(line).ok()?;
-    let about = match (line.module, line.record, line.team) {
+pub fn decode(text: &str, now: Instant) -> Option<ReceivedSignal> {
+    let signal: PeerSignal = serde_json::from_str(text).ok()?;
+    let about = match (signal.module, signal.record, signal.team) {
         (Some(module), Some(id), None) => About::Record(RecordPath { module, id }),
         (None, None, Some(team)) => About::Team(team),
         _ => return None,
     };
     let key = SignalKey {
-        broker: line.broker,
-        user: line.user,
+        broker: signal.broker,
+        user: signal.user,
         about,
-        name: line.name,
+        name: signal.name,
     };
-    let Some(ends_in_ms) = line.ends_in_ms else {
-        return Some((key, PeerUpdate::Stop(line.session)));
+    let Some(ends_in_ms) = signal.ends_in_ms else {
+        let update = PeerUpdate::Stop(signal.session);
+        return Some(ReceivedSignal { key, update });
     };
-    let topics = line.topics.iter().map(|topic| topic.parse().ok());
-    let topics = topics.collect::<Option<Vec<Audience>>>()?;
-    if topics.len() > MOST_TOPICS {
+    let audiences = signal.audiences.iter().map(|text| text.parse().ok());
+    let audiences = audiences.collect::<Option<Vec<Audience>>>()?;
+    if audiences.len() > MOST_AUDIENCES {
         return None;
     }
-    let before = LASTS.saturating_sub(Duration::from_millis(ends_in_ms));
-    let start = SignalStart {
-        said: Said {
-            session: line.session,
-            topics: topics.into(),
+    let age = SIGNAL_TTL.saturating_sub(Duration::from_millis(ends_in_ms));
+    let update = PeerUpdate::Start(SignalStart {
+        details: SignalDetails {
+            session: signal.session,
+            audiences: audiences.into(),
         },
-        at: now.checked_sub(before).unwrap_or(now),
-        place: SignalOrigin::Elsewhere,
-    };
-    Some((key, PeerUpdate::SignalStart(start)))
+        at: now.checked_sub(age).unwrap_or(now),
+        origin: SignalOrigin::Peer,
+    });
+    Some(ReceivedSignal { key, update })
 }
 
-/// A duration as events and lines have it.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -121,38 +126,39 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::collab::signals::active_signal::{Reason, SignalChange};
+    use crate::collab::signals::active_signal::{SignalChange, SignalEnd};
     use crate::platform::USER_CHARS;
     use crate::platform::ids::tests::{any_name, any_user};
 
-    /// Notifications take 8,000 bytes, the name of the instance included.
+    /// A notification has 8,000 bytes, including the name of the instance.
     const MOST_BYTES: usize = 7_000;
 
-    fn pending(news: SignalState, about: About) -> SignalUpdate {
+    fn longest_update(state: SignalState, about: About) -> SignalUpdate {
         let longest = "x".repeat(64);
-        let topics = (0..MOST_TOPICS).map(|n| Audience::Team(format!("{n:0>64}").parse().unwrap()));
+        let audiences =
+            (0..MOST_AUDIENCES).map(|n| Audience::Team(format!("{n:0>64}").parse().unwrap()));
         let key = SignalKey {
             broker: longest.parse().unwrap(),
-            // In JSON, each of these is two.
+            // Each of these has two bytes in JSON.
             user: "\"".repeat(USER_CHARS).parse().unwrap(),
             about,
             name: "x".repeat(32).parse().unwrap(),
         };
-        let said = Said {
+        let details = SignalDetails {
             session: longest.parse().ok(),
-            topics: topics.collect(),
+            audiences: audiences.collect(),
         };
         SignalUpdate {
             key: Arc::new(key),
             change: SignalChange {
-                news,
-                said,
-                is_spoken: true,
+                state,
+                details,
+                for_peers: true,
             },
         }
     }
 
-    fn any_telling() -> impl Strategy<Value = SignalUpdate> {
+    fn any_update() -> impl Strategy<Value = SignalUpdate> {
         let record = (any_name(), any_name()).prop_map(|(module, id)| RecordPath { module, id });
         let about = prop_oneof![
             record.prop_map(About::Record),
@@ -160,7 +166,7 @@ mod tests {
         ];
         let session = prop::option::of(any_name());
         (any_name(), any_user(), about, session).prop_map(|(broker, user, about, session)| {
-            let topics = [Audience::User(user.clone()), Audience::Broker].into();
+            let audiences = [Audience::User(user.clone()), Audience::Broker].into();
             let name = "typing".parse().unwrap();
             let key = SignalKey {
                 broker,
@@ -168,34 +174,36 @@ mod tests {
                 about,
                 name,
             };
-            let said = Said { session, topics };
-            let news = SignalState::Goes(Duration::from_secs(1));
             let change = SignalChange {
-                news,
-                said,
-                is_spoken: true,
+                state: SignalState::Active(Duration::from_secs(1)),
+                details: SignalDetails { session, audiences },
+                for_peers: true,
             };
             let key = Arc::new(key);
             SignalUpdate { key, change }
         })
     }
 
+    fn start_of(update: PeerUpdate) -> SignalStart {
+        match update {
+            PeerUpdate::Start(start) => start,
+            PeerUpdate::Stop(_) => panic!("it is a stop"),
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_line_reads_back_as_it_was_written(told in any_telling()) {
-            let line = spoken(&told);
-            prop_assert!(!line.contains('\n'));
-            let (key, said) = heard(&line, Instant::now()).unwrap();
-            prop_assert_eq!(&key, &*told.key);
-            let PeerUpdate::SignalStart(start) = said else {
-                panic!("it goes on");
-            };
-            prop_assert_eq!(start.said, told.change.said);
+        fn what_is_decoded_is_what_was_encoded(sent in any_update()) {
+            let text = encode(&sent);
+            prop_assert!(!text.contains('\n'));
+            let ReceivedSignal { key, update } = decode(&text, Instant::now()).unwrap();
+            prop_assert_eq!(&key, &*sent.key);
+            prop_assert_eq!(start_of(update).details, sent.change.details);
         }
     }
 
     #[test]
-    fn what_is_spoken_is_heard_and_the_longest_fits_a_notification() {
+    fn the_longest_signal_fits_into_a_notification() {
         let longest = "x".repeat(64);
         let record = RecordPath {
             module: longest.parse().unwrap(),
@@ -203,30 +211,27 @@ mod tests {
         };
         let (now, left) = (Instant::now(), Duration::from_millis(5_500));
         for about in [About::Record(record), About::Team("a".parse().unwrap())] {
-            let told = pending(SignalState::Goes(left), about.clone());
-            let line = spoken(&told);
-            assert!(line.len() < MOST_BYTES && !line.contains('\n'));
-            let (key, said) = heard(&line, now).unwrap();
-            assert_eq!(key, *told.key);
-            let PeerUpdate::SignalStart(start) = said else {
-                panic!("it goes on");
-            };
+            let sent = longest_update(SignalState::Active(left), about.clone());
+            let text = encode(&sent);
+            assert!(text.len() < MOST_BYTES && !text.contains('\n'));
+            let ReceivedSignal { key, update } = decode(&text, now).unwrap();
+            assert_eq!(key, *sent.key);
+            let start = start_of(update);
             assert_eq!(
-                (start.said, start.place),
-                (told.change.said, SignalOrigin::Elsewhere)
+                (start.details, start.origin),
+                (sent.change.details, SignalOrigin::Peer)
             );
-            assert_eq!(start.at + LASTS, now + left);
-            let told = pending(SignalState::Over(Reason::Said), about);
-            let (key, said) = heard(&spoken(&told), now).unwrap();
-            assert_eq!(key, *told.key);
-            assert!(
-                matches!(said, PeerUpdate::Stop(session) if session == told.change.said.session)
-            );
+            assert_eq!(start.at + SIGNAL_TTL, now + left);
+            let sent = longest_update(SignalState::Ended(SignalEnd::Stopped), about);
+            let ReceivedSignal { key, update } = decode(&encode(&sent), now).unwrap();
+            assert_eq!(key, *sent.key);
+            let session = sent.change.details.session;
+            assert!(matches!(update, PeerUpdate::Stop(received) if received == session));
         }
     }
 
     #[test]
-    fn rubbish_says_nothing_and_no_line_makes_a_signal_last() {
+    fn invalid_texts_are_ignored_and_none_makes_a_signal_last_longer() {
         let now = Instant::now();
         for bad in [
             "",
@@ -238,12 +243,10 @@ mod tests {
             r#"{"b":"b","u":"u","n":"typing","t":"a","e":6000,"l":["all"]}"#,
             r#"{"b":"b","u":"u","n":"typing","t":"a","e":-1,"l":["broker"]}"#,
         ] {
-            assert!(heard(bad, now).is_none(), "{bad}");
+            assert!(decode(bad, now).is_none(), "{bad}");
         }
         let long = r#"{"b":"b","u":"u","n":"typing","t":"a","e":999999999999,"l":["broker"]}"#;
-        let Some((_, PeerUpdate::SignalStart(start))) = heard(long, now) else {
-            panic!("a line");
-        };
-        assert_eq!(start.at, now);
+        let received = decode(long, now).unwrap();
+        assert_eq!(start_of(received.update).at, now);
     }
 }

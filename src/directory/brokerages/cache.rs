@@ -1,24 +1,24 @@
-//! Answers of a moment ago. It knows no clock.
+//! Cached answers. The cache has no clock.
 
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
-use super::{Answer, Forget, Member};
+use super::{BrokerageAnswer, ForgetRequest, Member};
 
-/// Answers of each generation. When the young ones are so many, they become the old ones, and those
-/// that nobody has asked for since are dropped.
+/// Answers of one generation. When the young generation is full, it becomes the old one. The former
+/// old generation is dropped, with the answers that nobody has used since.
 const MOST_OF_A_GENERATION: usize = 32_768;
 
 /// Answers by member, at most twice [`MOST_OF_A_GENERATION`].
 #[derive(Default)]
 pub(super) struct AnswerCache {
-    young: FxHashMap<Member, Answer>,
-    old: FxHashMap<Member, Answer>,
+    young: FxHashMap<Member, BrokerageAnswer>,
+    old: FxHashMap<Member, BrokerageAnswer>,
 }
 
 impl AnswerCache {
-    /// An answer that still counts.
-    pub(super) fn get(&mut self, member: &Member, now: Instant) -> Option<Answer> {
+    /// The answer, unless it has expired.
+    pub(super) fn get(&mut self, member: &Member, now: Instant) -> Option<BrokerageAnswer> {
         if let Some((member, answer)) = self.old.remove_entry(member) {
             self.put(member, answer);
         }
@@ -30,7 +30,7 @@ impl AnswerCache {
         Some(answer.clone())
     }
 
-    pub(super) fn put(&mut self, member: Member, answer: Answer) {
+    pub(super) fn put(&mut self, member: Member, answer: BrokerageAnswer) {
         self.old.remove(&member);
         if self.young.len() >= MOST_OF_A_GENERATION && !self.young.contains_key(&member) {
             self.old = std::mem::take(&mut self.young);
@@ -38,9 +38,9 @@ impl AnswerCache {
         self.young.insert(member, answer);
     }
 
-    pub(super) fn forget(&mut self, what: &Forget) {
+    pub(super) fn forget(&mut self, what: &ForgetRequest) {
         for answers in [&mut self.young, &mut self.old] {
-            answers.retain(|member, _| !what.is_about(member));
+            answers.retain(|member, _| !what.matches(member));
         }
     }
 

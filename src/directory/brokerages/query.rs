@@ -1,4 +1,4 @@
-//! The configured query: checked at start, asked for one member at a time.
+//! The configured query. It is checked at start, and runs for one member at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,20 @@ use crate::platform::database::limited;
 use crate::platform::{BrokerId, TeamId};
 use crate::platform::{Limit, Pool};
 
-/// A query writes nothing, and the database ends one that takes long.
+/// The query cannot write, and the database ends it when it takes too long.
 const BEGIN: &str = "begin transaction read only; set local statement_timeout = '2s'";
-/// A connection that has not answered by then has fallen silent.
+/// A connection that has not answered by then does not answer any more.
 const LIMIT: Limit = Limit {
     longest: Duration::from_secs(4),
     suspect: Duration::from_secs(4),
 };
-/// `$1` and `$2`.
 const PARAMETERS: usize = 2;
-/// SQLSTATE class of values that the query cannot read: `$1::uuid` of a user that has no UUID.
+/// The SQLSTATE class of values that the query cannot convert, such as `$1::uuid` of a user id that
+/// is no UUID.
 const DATA_EXCEPTION: &str = "22";
-/// A user that nobody is. The query is asked for them once, at start.
+/// A user who does not exist. The query runs for this user at start.
 const NOBODY: &str = "porchlight start check";
 
-/// Why the query cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "PORCHLIGHT_BROKER_QUERY cannot be used: {0}. It must be one SELECT with one column, the id of \
@@ -35,7 +34,7 @@ const NOBODY: &str = "porchlight start check";
 )]
 pub struct QueryError(String);
 
-/// A query that was found fit.
+/// A query that was checked.
 #[derive(Clone, Debug)]
 pub struct BrokerageQuery {
     pool: Pool,
@@ -43,11 +42,12 @@ pub struct BrokerageQuery {
 }
 
 impl BrokerageQuery {
-    /// Checks a query: whether it can be parsed, has one column, and may be run.
+    /// Checks that a query can be parsed, has one column, and may be run.
     pub async fn prepare(pool: Pool, query: &str) -> Result<Self, QueryError> {
         let query = query.trim().trim_end_matches(';').trim_end();
         check_shape(&pool, query).await?;
-        // As text, whatever the column's type. A comment may end the query's last line.
+        // The column is converted to text, whatever its type. The line breaks are for a query that ends
+        // with a comment.
         let sql = format!(
             "select distinct found.broker::text from (\n{query}\n) as found(broker) \
              where found.broker is not null limit 2"
@@ -55,7 +55,7 @@ impl BrokerageQuery {
         let sql = sql.into();
         let checked = Self { pool, sql };
         let (user, team) = (NOBODY.parse().map_err(refused)?, None);
-        checked.ask(&Member { user, team }).await.map_err(refused)?;
+        checked.run(&Member { user, team }).await.map_err(refused)?;
         Ok(checked)
     }
 
@@ -66,7 +66,7 @@ impl BrokerageQuery {
     }
 
     /// The brokerage of a member, if the query finds exactly one.
-    pub(super) async fn ask(&self, member: &Member) -> sqlx::Result<Option<BrokerId>> {
+    pub(super) async fn run(&self, member: &Member) -> sqlx::Result<Option<BrokerId>> {
         limited(LIMIT, self.fetch(member)).await
     }
 
@@ -77,7 +77,7 @@ impl BrokerageQuery {
             .bind(member.team.as_ref().map(TeamId::as_str));
         let found = match query.fetch_all(&mut *transaction).await {
             Err(error) if is_data_exception(&error) => {
-                tracing::debug!(%error, "the broker query cannot read an id");
+                tracing::debug!(%error, "the broker query cannot convert an id");
                 Vec::new()
             }
             found => found?,
@@ -87,14 +87,14 @@ impl BrokerageQuery {
     }
 }
 
-/// Nobody is guessed to be of one brokerage rather than another.
+/// Of several brokerages, none is chosen.
 fn only_one(found: &[String]) -> Option<BrokerId> {
     match found {
         [] => None,
         [broker] => {
             let parsed = broker.parse();
             if let Err(error) = &parsed {
-                tracing::warn!(%error, "the broker query found an id that is no broker's");
+                tracing::warn!(%error, "the broker query returned a value that is no valid brokerage id");
             }
             parsed.ok()
         }

@@ -1,4 +1,4 @@
-//! Lookups and what is cached of them, without a database.
+//! Lookups and the cache, without a database.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,7 +15,7 @@ fn member(user: &str, team: &str) -> Member {
     }
 }
 
-/// Brokerages whose query nobody answers: tests say themselves what is found.
+/// Without a database: the tests make the answers.
 fn brokerages() -> Brokerages {
     let pool = PgPoolOptions::new().connect_lazy("postgres://127.0.0.1:1/none");
     Brokerages::new(BrokerageParts {
@@ -25,95 +25,95 @@ fn brokerages() -> Brokerages {
     })
 }
 
-fn found(brokerages: &Brokerages, broker: &str) -> Found {
-    Found {
-        answer: Answer {
+fn found(brokerages: &Brokerages, broker: &str) -> BrokerageFound {
+    BrokerageFound {
+        answer: BrokerageAnswer {
             broker: broker.parse().ok(),
             until: Instant::now() + Duration::from_mins(1),
         },
-        forgotten: brokerages.state().forgotten,
+        forget_count: brokerages.state().forget_count,
     }
 }
 
-/// A lookup that gives `b` when it is let, and counts.
-async fn lookup(brokerages: &Brokerages, asked: &AtomicUsize, go: &Notify) -> String {
-    let flight = brokerages.board(&member("ann", "a")).unwrap();
-    let outcome = flight.outcome(async || {
+/// A lookup that counts its queries and finds `b` after `go`.
+async fn lookup(brokerages: &Brokerages, queries: &AtomicUsize, go: &Notify) -> String {
+    let lookup = brokerages.join_lookup(&member("ann", "a")).unwrap();
+    let result = lookup.run(async || {
         let found = found(brokerages, "b");
-        asked.fetch_add(1, Ordering::Relaxed);
+        queries.fetch_add(1, Ordering::Relaxed);
         go.notified().await;
         Ok(found)
     });
-    let outcome = outcome.await;
-    flight.land(&outcome);
-    outcome.unwrap().answer.broker.unwrap().to_string()
+    let result = result.await;
+    lookup.finish(&result);
+    result.unwrap().answer.broker.unwrap().to_string()
 }
 
 #[tokio::test]
 async fn lookups_of_one_member_share_a_query() {
-    let (brokerages, asked, go) = (brokerages(), AtomicUsize::new(0), Notify::new());
-    let all = futures_util::future::join_all((0..50).map(|_| lookup(&brokerages, &asked, &go)));
+    let (brokerages, queries, go) = (brokerages(), AtomicUsize::new(0), Notify::new());
+    let all = futures_util::future::join_all((0..50).map(|_| lookup(&brokerages, &queries, &go)));
     let (answers, ()) = tokio::join!(all, async { go.notify_one() });
     assert!(answers.iter().all(|answer| answer == "b"));
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(queries.load(Ordering::Relaxed), 1);
     let state = brokerages.state();
-    assert_eq!((state.flights.len(), state.cache.len()), (0, 1));
+    assert_eq!((state.lookups.len(), state.cache.len()), (0, 1));
 }
 
 #[tokio::test]
 async fn a_request_that_goes_away_leaves_its_query_to_the_others() {
-    let (brokerages, asked, go) = (brokerages(), AtomicUsize::new(0), Notify::new());
-    let mut first = Box::pin(lookup(&brokerages, &asked, &go));
-    let second = lookup(&brokerages, &asked, &go);
+    let (brokerages, queries, go) = (brokerages(), AtomicUsize::new(0), Notify::new());
+    let mut first = Box::pin(lookup(&brokerages, &queries, &go));
+    let second = lookup(&brokerages, &queries, &go);
     assert!(futures_util::poll!(&mut first).is_pending());
     let (answer, ()) = tokio::join!(second, async {
         drop(first);
         go.notify_one();
     });
-    assert_eq!((answer.as_str(), asked.load(Ordering::Relaxed)), ("b", 2));
-    // When all have gone, nothing is left.
-    brokerages.forget(&Forget::everything());
-    let mut lonely = Box::pin(lookup(&brokerages, &asked, &go));
+    assert_eq!((answer.as_str(), queries.load(Ordering::Relaxed)), ("b", 2));
+    // A lookup that nobody waits for is removed.
+    brokerages.forget(&ForgetRequest::everything());
+    let mut lonely = Box::pin(lookup(&brokerages, &queries, &go));
     assert!(futures_util::poll!(&mut lonely).is_pending());
-    assert_eq!(brokerages.state().flights.len(), 1);
+    assert_eq!(brokerages.state().lookups.len(), 1);
     drop(lonely);
-    assert_eq!(brokerages.state().flights.len(), 0);
+    assert_eq!(brokerages.state().lookups.len(), 0);
 }
 
 #[tokio::test]
 async fn what_was_forgotten_while_it_was_asked_is_not_cached() {
-    let (brokerages, asked, go) = (brokerages(), AtomicUsize::new(0), Notify::new());
-    let mut first = Box::pin(lookup(&brokerages, &asked, &go));
+    let (brokerages, queries, go) = (brokerages(), AtomicUsize::new(0), Notify::new());
+    let mut first = Box::pin(lookup(&brokerages, &queries, &go));
     assert!(futures_util::poll!(&mut first).is_pending());
-    brokerages.forget(&Forget::parse(r#"{"user":"ann","team":null}"#));
-    // Whoever comes now asks anew.
-    let mut second = Box::pin(lookup(&brokerages, &asked, &go));
+    brokerages.forget(&ForgetRequest::parse(r#"{"user":"ann","team":null}"#));
+    // Later requests start a new query.
+    let mut second = Box::pin(lookup(&brokerages, &queries, &go));
     assert!(futures_util::poll!(&mut second).is_pending());
-    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    assert_eq!(queries.load(Ordering::Relaxed), 2);
     go.notify_one();
     assert_eq!(first.await, "b");
-    assert_eq!(brokerages.known(&member("ann", "a")), None);
+    assert_eq!(brokerages.cached(&member("ann", "a")), None);
     go.notify_one();
     assert_eq!(second.await, "b");
-    assert!(brokerages.known(&member("ann", "a")).is_some());
+    assert!(brokerages.cached(&member("ann", "a")).is_some());
 }
 
 #[tokio::test]
-async fn a_query_that_fails_is_asked_again_by_the_next_request() {
+async fn a_query_that_fails_is_run_again_by_the_next_request() {
     let brokerages = brokerages();
     for _ in 0..2 {
         let found = brokerages.find(&member("ann", "a")).await;
         assert_eq!(found, Err(LookupError::Unavailable));
     }
     let state = brokerages.state();
-    assert_eq!((state.flights.len(), state.cache.len()), (0, 0));
+    assert_eq!((state.lookups.len(), state.cache.len()), (0, 0));
 }
 
 #[test]
 fn answers_count_for_their_time_and_the_oldest_are_dropped() {
     let (now, mut cache) = (Instant::now(), AnswerCache::default());
     let until = now + Duration::from_mins(1);
-    let answer = |broker: &str| Answer {
+    let answer = |broker: &str| BrokerageAnswer {
         broker: broker.parse().ok(),
         until,
     };
@@ -149,15 +149,15 @@ fn answers_are_forgotten_by_user_by_team_or_all() {
         ("rubbish", vec![]),
     ] {
         for one in &all {
-            let answer = Answer {
+            let answer = BrokerageAnswer {
                 broker: "b".parse().ok(),
                 until: now + second,
             };
             cache.put(one.clone(), answer);
         }
-        cache.forget(&Forget::parse(payload));
-        let kept = (0..all.len()).filter(|n| cache.get(&all[*n], now).is_some());
-        assert_eq!(kept.collect::<Vec<_>>(), left, "{payload}");
+        cache.forget(&ForgetRequest::parse(payload));
+        let cached = (0..all.len()).filter(|n| cache.get(&all[*n], now).is_some());
+        assert_eq!(cached.collect::<Vec<_>>(), left, "{payload}");
     }
 }
 
@@ -169,9 +169,9 @@ proptest! {
         // As Postgres writes it.
         let payload = serde_json::json!({"user": one.as_str(), "team": null}).to_string();
         let is_same = one == other;
-        let forget = Forget::parse(&payload);
+        let forget = ForgetRequest::parse(&payload);
         let (one, other) = (Member { user: one, team: team.clone() }, Member { user: other, team });
-        prop_assert!(forget.is_about(&one), "{:?}", one);
-        prop_assert_eq!(forget.is_about(&other), is_same);
+        prop_assert!(forget.matches(&one), "{:?}", one);
+        prop_assert_eq!(forget.matches(&other), is_same);
     }
 }

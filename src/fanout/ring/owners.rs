@@ -1,27 +1,33 @@
-//! Who owns records by now, for frames and pages that were made when others did.
+//! The current owners of records, for frames that were encoded before a change of owners.
 
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::fanout::{Frame, Sight};
+use crate::fanout::{Frame, Visibility};
 use crate::log::Rights;
 use crate::platform::{RecordPath, UserId};
 
-/// Records whose owner changed, as many as are remembered of one broker. What is older than
-/// what was forgotten leaves memory, and is read from the table, which knows.
+/// Changes of owners that are kept for one brokerage. When one is dropped, older frames leave
+/// memory too: streams read them from the table, which has the current owners.
 const MOST_CHANGES: usize = 1_024;
 
-/// The last changes of owners in one broker's log.
+/// The last changes of owners in one log.
 #[derive(Debug)]
-pub struct Owners {
+pub struct RecordOwners {
     since: i64,
-    latest: FxHashMap<RecordPath, (i64, Option<UserId>)>,
+    latest: FxHashMap<RecordPath, OwnerChange>,
     order: VecDeque<(i64, RecordPath)>,
 }
 
-impl Owners {
-    /// Nothing is known of what was before this position.
+#[derive(Debug)]
+struct OwnerChange {
+    position: i64,
+    owner: Option<UserId>,
+}
+
+impl RecordOwners {
+    /// Changes up to `since` are unknown.
     pub(super) fn new(since: i64) -> Self {
         Self {
             since,
@@ -30,43 +36,45 @@ impl Owners {
         }
     }
 
-    /// All changes after this position are known: what was read from the table when it was at
-    /// least so long can be judged.
+    /// All changes after this position are known.
     #[must_use]
     pub fn since(&self) -> i64 {
         self.since
     }
 
-    /// With this position, a record got another owner.
-    pub(super) fn change(&mut self, at: i64, record: &RecordPath, owner: Option<&UserId>) {
-        self.latest.insert(record.clone(), (at, owner.cloned()));
-        self.order.push_back((at, record.clone()));
+    /// The event at `position` changes the owner of a record.
+    pub(super) fn change(&mut self, position: i64, record: &RecordPath, owner: Option<&UserId>) {
+        let owner = owner.cloned();
+        let change = OwnerChange { position, owner };
+        self.latest.insert(record.clone(), change);
+        self.order.push_back((position, record.clone()));
         while self.order.len() > MOST_CHANGES
-            && let Some((at, record)) = self.order.pop_front()
+            && let Some((oldest, record)) = self.order.pop_front()
         {
-            if self.latest.get(&record).is_some_and(|known| known.0 == at) {
+            let latest = self.latest.get(&record);
+            if latest.is_some_and(|change| change.position == oldest) {
                 self.latest.remove(&record);
-                self.since = at;
+                self.since = oldest;
             }
         }
     }
 
-    /// How a reader sees a frame: by who owns its record now.
+    /// Depends on the owner that the record has now.
     #[must_use]
-    pub fn sight(&self, frame: &Frame, reader: &Rights) -> Sight {
-        if !frame.encoded.is_private() {
-            return Sight::Masked;
+    pub fn visibility(&self, frame: &Frame, rights: &Rights) -> Visibility {
+        if !frame.encoded.has_private_fields() {
+            return Visibility::Masked;
         }
         let change = frame.encoded.record.as_ref();
         let change = change.and_then(|record| self.latest.get(record));
         let owner = match change {
-            Some((at, owner)) if *at > frame.position => owner.as_ref(),
+            Some(change) if change.position > frame.position => change.owner.as_ref(),
             _ => frame.encoded.private_to(),
         };
-        if reader.reach(owner) {
-            Sight::Unmasked
+        if rights.allow(owner) {
+            Visibility::Unmasked
         } else {
-            Sight::Masked
+            Visibility::Masked
         }
     }
 }
@@ -76,13 +84,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_changes_are_known_and_a_record_counts_once() {
+    fn the_last_changes_are_kept_and_a_record_counts_once() {
         let record = |n: usize| RecordPath {
             module: "m".parse().unwrap(),
             id: format!("r-{n}").parse().unwrap(),
         };
-        let mut owners = Owners::new(5);
-        // One record that changes hands all the time makes nothing be forgotten.
+        let mut owners = RecordOwners::new(5);
+        // Many changes of one record do not drop those of others.
         for at in 6..5_000 {
             owners.change(at, &record(0), None);
         }

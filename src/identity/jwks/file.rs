@@ -1,4 +1,4 @@
-//! The file: read at start, looked at now and then, read again when it changed.
+//! The JWKS file. It is read at start, checked regularly, and read again when it has changed.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,38 +14,37 @@ use super::super::keys::VerificationKey;
 use super::super::pem::read_key_file;
 use super::parse;
 
-/// Unknown key names cause at most one look at the file in this time.
-const LOOK_GAP: Duration = Duration::milliseconds(100);
+/// Tokens with unknown keys cause at most one check of the file in this time.
+const CHECK_INTERVAL: Duration = Duration::milliseconds(100);
 
-/// The keys of a file, as fresh as the last look at it.
 pub(in super::super) struct JwksFile {
     path: PathBuf,
     keys: RwLock<Arc<[VerificationKey]>>,
-    /// The second of the last regular look.
-    looked_in: AtomicI64,
-    watch: Mutex<Watch>,
+    /// The Unix time of the last regular check.
+    checked_in_second: AtomicI64,
+    watch: Mutex<FileWatch>,
 }
 
-struct Watch {
-    /// What the file was like when it was last read; `None` when it was not there.
-    stamp: Option<Stamp>,
-    looked_at: Option<OffsetDateTime>,
+struct FileWatch {
+    /// Of the file that was read last. `None` if there was no file.
+    stamp: Option<FileStamp>,
+    checked_at: Option<OffsetDateTime>,
 }
 
-/// What changes when a file changes, however it was written.
+/// It changes whenever the file changes, in whatever way it is written.
 #[derive(PartialEq, Eq)]
-struct Stamp {
-    place: (u64, u64),
+struct FileStamp {
+    device_and_inode: (u64, u64),
     len: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(path: &Path) -> io::Result<Self> {
         let file = std::fs::metadata(path)?;
         Ok(Self {
-            place: (file.dev(), file.ino()),
+            device_and_inode: (file.dev(), file.ino()),
             len: file.len(),
             modified: (file.mtime(), file.mtime_nsec()),
             changed: (file.ctime(), file.ctime_nsec()),
@@ -55,8 +54,8 @@ impl Stamp {
 
 impl JwksFile {
     pub(in super::super) fn open(path: &Path) -> Result<Self, IdentityError> {
-        // The stamp comes first: a change in between is then seen at the next look.
-        let stamp = Stamp::of(path).ok();
+        // The stamp is read first, so that the next check finds a change in between.
+        let stamp = FileStamp::of(path).ok();
         let keys = read(path).map_err(|problem| IdentityError::KeyFile {
             setting: "JWT_JWKS_FILE",
             path: path.to_owned(),
@@ -65,35 +64,33 @@ impl JwksFile {
         Ok(Self {
             path: path.to_owned(),
             keys: RwLock::new(keys),
-            looked_in: AtomicI64::new(i64::MIN),
-            watch: Mutex::new(Watch {
+            checked_in_second: AtomicI64::new(i64::MIN),
+            watch: Mutex::new(FileWatch {
                 stamp,
-                looked_at: None,
+                checked_at: None,
             }),
         })
     }
 
-    /// The keys, after a look at the file if there was none this second. Only the
-    /// caller that looks touches the file; the others do not wait for it.
+    /// The keys. The first call in each second checks the file. The others do not wait for it.
     pub(in super::super) fn keys(&self, now: OffsetDateTime) -> Arc<[VerificationKey]> {
         let second = now.unix_timestamp();
-        if self.looked_in.load(Ordering::Relaxed) != second
-            && self.looked_in.swap(second, Ordering::Relaxed) != second
+        if self.checked_in_second.load(Ordering::Relaxed) != second
+            && self.checked_in_second.swap(second, Ordering::Relaxed) != second
             && let Some(watch) = self.try_watch()
         {
-            self.look(watch, now);
+            self.check(watch, now);
         }
         self.current()
     }
 
-    /// The keys after a fresh look, for a token whose key is unknown. This one
-    /// waits for a look that is under way: the new key may be what it brings, and
-    /// a refusal would end the client's stream for good.
-    pub(in super::super) fn keys_looked_for(&self, now: OffsetDateTime) -> Arc<[VerificationKey]> {
+    /// The keys after a new check, for a token whose key is unknown. It waits for a check that runs:
+    /// that may find the key, and a refusal would end the client's stream for good.
+    pub(in super::super) fn keys_after_check(&self, now: OffsetDateTime) -> Arc<[VerificationKey]> {
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = |at: OffsetDateTime| (now - at).abs() < LOOK_GAP;
-        if !watch.looked_at.is_some_and(recent) {
-            self.look(watch, now);
+        let recent = |at: OffsetDateTime| (now - at).abs() < CHECK_INTERVAL;
+        if !watch.checked_at.is_some_and(recent) {
+            self.check(watch, now);
         }
         self.current()
     }
@@ -103,7 +100,7 @@ impl JwksFile {
         Arc::clone(&keys)
     }
 
-    fn try_watch(&self) -> Option<MutexGuard<'_, Watch>> {
+    fn try_watch(&self) -> Option<MutexGuard<'_, FileWatch>> {
         match self.watch.try_lock() {
             Ok(watch) => Some(watch),
             Err(TryLockError::Poisoned(watch)) => Some(watch.into_inner()),
@@ -111,11 +108,11 @@ impl JwksFile {
         }
     }
 
-    /// Reads the file if it is not what it was. What cannot be read leaves the old
-    /// keys, and is said once: until the file changes again it is not read again.
-    fn look(&self, mut watch: MutexGuard<'_, Watch>, now: OffsetDateTime) {
-        watch.looked_at = Some(now);
-        let stamp = Stamp::of(&self.path).ok();
+    /// Reads the file if it has changed. If it cannot be used, the old keys stay and a warning is
+    /// logged. It is not read again before it changes again.
+    fn check(&self, mut watch: MutexGuard<'_, FileWatch>, now: OffsetDateTime) {
+        watch.checked_at = Some(now);
+        let stamp = FileStamp::of(&self.path).ok();
         if stamp == watch.stamp {
             return;
         }

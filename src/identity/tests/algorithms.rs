@@ -1,4 +1,4 @@
-//! Which key checks which algorithm, and which never does.
+//! Which key is used with which algorithm, and which never is.
 
 use jsonwebtoken::crypto;
 
@@ -38,12 +38,12 @@ fn token(algorithm: Algorithm) -> String {
     sign(algorithm, None, &claims(&json!({})))
 }
 
-/// A token whose header says what no library would write.
+/// A token with a header that no library would create.
 fn token_with_header(header: &Value, key: &EncodingKey) -> String {
-    let honest = token(Algorithm::HS256);
-    let (_, claims) = honest.split_once('.').unwrap();
+    let valid = token(Algorithm::HS256);
+    let (_, claims) = valid.split_once('.').unwrap();
     let claims = claims.split('.').next().unwrap();
-    // The library's own encoder, applied to the header as if it were the claims.
+    // The library's encoder for claims also encodes the header.
     let part = encode(&Header::default(), header, key).unwrap();
     let message = format!("{}.{claims}", part.split('.').nth(1).unwrap());
     let signature = crypto::sign(message.as_bytes(), key, Algorithm::HS256).unwrap();
@@ -92,13 +92,13 @@ fn all_key_sources_are_active_at_once() {
     for algorithm in [Algorithm::HS512, Algorithm::PS384, Algorithm::ES256] {
         assert!(verifier.verify(&token(algorithm)).is_ok());
     }
-    // A key without a name serves a token that names a key nobody else has.
+    // A key without a name is used for a token whose key name no key has.
     let named = sign(Algorithm::RS256, Some("unlisted"), &claims(&json!({})));
     assert!(verifier.verify(&named).is_ok());
 }
 
 #[test]
-fn a_public_key_is_never_taken_for_a_secret() {
+fn a_public_key_is_never_used_as_a_secret() {
     jwt_ring::install();
     let pem = std::fs::read(public_key_file(Algorithm::RS256)).unwrap();
     let pem = EncodingKey::from_secret(&pem);
@@ -108,11 +108,11 @@ fn a_public_key_is_never_taken_for_a_secret() {
         code(verifier(&alone).verify(&forged)),
         "token_algorithm_refused"
     );
-    let beside_a_secret = IdentitySettings {
+    let with_secret_too = IdentitySettings {
         secret: Some(Secret::new(SECRET)),
         ..alone
     };
-    let refused = code(verifier(&beside_a_secret).verify(&forged));
+    let refused = code(verifier(&with_secret_too).verify(&forged));
     assert_eq!(refused, "token_signature_invalid");
 }
 
@@ -132,10 +132,10 @@ fn none_and_unknown_algorithms_are_refused() {
 }
 
 #[test]
-fn the_newer_name_of_eddsa_is_understood() {
+fn the_newer_name_of_eddsa_is_accepted() {
     let header = json!({ "alg": "Ed25519" });
-    let honest = token_with_header(&header, &private_key(Algorithm::HS256));
-    let (message, _) = honest.rsplit_once('.').unwrap();
+    let signed = token_with_header(&header, &private_key(Algorithm::HS256));
+    let (message, _) = signed.rsplit_once('.').unwrap();
     let key = private_key(Algorithm::EdDSA);
     let signature = crypto::sign(message.as_bytes(), &key, Algorithm::EdDSA).unwrap();
     let verifier = verifier(&with_public_key(Algorithm::EdDSA));
@@ -164,7 +164,7 @@ fn a_token_signed_with_another_key_is_refused() {
 }
 
 #[test]
-fn the_name_of_the_key_selects_it() {
+fn the_kid_selects_the_key() {
     let dir = tempfile::tempdir().unwrap();
     let keys = [
         jwk(Algorithm::RS256, &json!({ "kid": "rsa" })),
@@ -179,7 +179,7 @@ fn the_name_of_the_key_selects_it() {
 }
 
 #[test]
-fn a_jwk_is_used_for_what_it_says_alone() {
+fn a_jwk_is_used_only_as_it_allows() {
     let dir = tempfile::tempdir().unwrap();
     let only_rs256 = jwk(Algorithm::RS256, &json!({ "alg": "RS256", "use": "sig" }));
     let verifier = verifier(&with_jwks(&dir, &[only_rs256]));
@@ -205,12 +205,12 @@ fn a_jwk_is_used_for_what_it_says_alone() {
 }
 
 #[test]
-fn unusable_keys_do_not_spoil_the_others() {
+fn unusable_keys_do_not_affect_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let keys = [
         json!({ "kty": "oct", "k": "c2VjcmV0" }),
         json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "…" }),
-        json!("rubbish"),
+        json!("invalid"),
         jwk(Algorithm::ES384, &json!({ "crv": "P-521" })),
         jwk(Algorithm::EdDSA, &json!({ "x": "c2hvcnQ" })),
         jwk(Algorithm::ES256, &json!({ "kid": "good" })),
@@ -222,7 +222,7 @@ fn unusable_keys_do_not_spoil_the_others() {
 }
 
 #[test]
-fn keys_that_cannot_be_used_stop_the_start_in_words() {
+fn unusable_keys_stop_the_start_with_an_explanation() {
     let pem = |path: PathBuf| IdentitySettings {
         public_key_file: Some(path),
         ..IdentitySettings::default()
@@ -235,7 +235,7 @@ fn keys_that_cannot_be_used_stop_the_start_in_words() {
     let two = dir.path().join("two.pem");
     let one = std::fs::read_to_string(key_file("p256.public.pem")).unwrap();
     std::fs::write(&two, one.repeat(2)).unwrap();
-    for (settings, words) in [
+    for (settings, text) in [
         (IdentitySettings::default(), "no key to check tokens with"),
         (secret(""), "JWT_SECRET is empty"),
         (secret(&one), "JWT_SECRET holds a PEM key"),
@@ -249,6 +249,6 @@ fn keys_that_cannot_be_used_stop_the_start_in_words() {
         (with_jwks(&dir, &[]), "no key that can be used"),
     ] {
         let error: IdentityError = Verifier::new(&settings, Clock::system()).unwrap_err();
-        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.to_string().contains(text), "{error}");
     }
 }

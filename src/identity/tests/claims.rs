@@ -1,4 +1,4 @@
-//! What is read from genuine tokens.
+//! What is read from valid tokens.
 
 use super::super::{ClaimNames, MAX_TEAMS, Role};
 use super::*;
@@ -19,7 +19,7 @@ fn refusal(changes: &Value) -> (&'static str, String) {
 }
 
 #[test]
-fn a_token_counts_until_the_very_moment_it_expires() {
+fn a_token_is_valid_until_exactly_its_expiry() {
     for (exp, valid) in [
         (1.0, true),
         (0.5, true),
@@ -38,12 +38,12 @@ fn a_token_counts_until_the_very_moment_it_expires() {
 }
 
 #[test]
-fn times_must_be_there_and_be_times() {
+fn times_must_be_present_and_valid() {
     assert_eq!(
         refusal(&json!({ "exp": null })),
         ("token_claim_missing", "exp".into())
     );
-    // The last two: milliseconds taken for seconds, and more than any calendar has.
+    // The last two are milliseconds instead of seconds, and a date beyond the calendar.
     for bad in [
         json!("1767268800"),
         json!({}),
@@ -116,7 +116,7 @@ fn issuer_and_audience_are_checked_when_configured() {
 }
 
 #[test]
-fn the_user_comes_under_many_names_and_may_be_a_number() {
+fn the_user_claim_has_many_names_and_can_be_a_number() {
     for (changes, user) in [
         (json!({ "sub": "s", "id": "i" }), "s"),
         (json!({ "sub": null, "id": 42, "user_id": "x" }), "42"),
@@ -150,7 +150,7 @@ fn the_user_comes_under_many_names_and_may_be_a_number() {
 }
 
 #[test]
-fn the_broker_comes_in_snake_case_or_camel_case() {
+fn the_broker_claim_is_in_snake_case_or_camel_case() {
     let camel = json!({ "broker_id": null, "brokerId": 7 });
     assert_eq!(verify_claims(&camel).unwrap().broker.as_str(), "7");
     let none = refusal(&json!({ "broker_id": null }));
@@ -160,7 +160,7 @@ fn the_broker_comes_in_snake_case_or_camel_case() {
 }
 
 #[test]
-fn teams_are_united_over_all_spellings_in_order_and_once() {
+fn teams_of_all_claims_are_joined_in_order_and_without_duplicates() {
     assert!(teams(&json!({})).is_empty());
     assert!(teams(&json!({ "teams": "" })).is_empty());
     assert_eq!(teams(&json!({ "teamId": "t" })), ["t"]);
@@ -190,7 +190,7 @@ fn teams_are_united_over_all_spellings_in_order_and_once() {
 }
 
 #[test]
-fn teams_are_limited_and_the_limit_is_told() {
+fn teams_are_limited_and_the_error_has_the_limit() {
     let most: Vec<_> = (0..MAX_TEAMS).collect();
     assert_eq!(
         teams(&json!({ "teams": most, "team_id": 0 })).len(),
@@ -202,7 +202,7 @@ fn teams_are_limited_and_the_limit_is_told() {
 }
 
 #[test]
-fn a_role_is_agent_unless_it_says_otherwise() {
+fn the_default_role_is_agent() {
     assert_eq!(verify_claims(&json!({})).unwrap().role, Role::Agent);
     for (name, rights) in [
         ("agent", [false, false, false]),
@@ -232,7 +232,7 @@ fn a_role_is_agent_unless_it_says_otherwise() {
 }
 
 #[test]
-fn the_name_of_the_token_is_kept() {
+fn the_jti_is_read() {
     let id = |jti: Value| verify_claims(&json!({ "jti": jti })).map(|caller| caller.token_id);
     assert_eq!(id(json!("j-1")).unwrap().as_deref(), Some("j-1"));
     assert_eq!(id(json!(9)).unwrap().as_deref(), Some("9"));

@@ -1,11 +1,11 @@
-//! Tokens made to break something.
+//! Tokens of attackers.
 
 use proptest::prelude::*;
 
 use super::super::MAX_TOKEN_BYTES;
 use super::*;
 
-fn honest() -> String {
+fn valid() -> String {
     let changes = json!({ "teams": ["t-1", "t-2"], "role": "admin", "jti": "j-1" });
     sign(Algorithm::HS256, None, &claims(&changes))
 }
@@ -15,12 +15,12 @@ fn refuse(token: &str) -> TokenError {
 }
 
 #[test]
-fn whatever_is_not_a_token_is_malformed() {
-    let honest = honest();
-    let five_parts = format!("{honest}.a.b");
-    let bearer = format!("Bearer {honest}");
-    let padded = format!("{honest} ");
-    for rubbish in [
+fn a_text_that_is_no_token_is_malformed() {
+    let valid = valid();
+    let five_parts = format!("{valid}.a.b");
+    let bearer = format!("Bearer {valid}");
+    let padded = format!("{valid} ");
+    for text in [
         "",
         ".",
         "..",
@@ -35,27 +35,27 @@ fn whatever_is_not_a_token_is_malformed() {
         &five_parts,
         &bearer,
     ] {
-        assert_eq!(refuse(rubbish).code(), "token_malformed", "{rubbish:?}");
+        assert_eq!(refuse(text).code(), "token_malformed", "{text:?}");
     }
     assert_eq!(refuse(&padded).code(), "token_signature_invalid");
 }
 
 #[test]
 fn a_truncated_token_is_refused_wherever_it_is_cut() {
-    let honest = honest();
+    let valid = valid();
     let verifier = verifier(&with_secret());
-    assert!(verifier.verify(&honest).is_ok());
-    for end in 0..honest.len() {
-        assert!(verifier.verify(&honest[..end]).is_err(), "{end}");
+    assert!(verifier.verify(&valid).is_ok());
+    for end in 0..valid.len() {
+        assert!(verifier.verify(&valid[..end]).is_err(), "{end}");
     }
 }
 
 #[test]
 fn a_changed_token_is_refused_wherever_it_is_changed() {
-    let honest = honest();
+    let valid = valid();
     let verifier = verifier(&with_secret());
-    for at in 0..honest.len() {
-        let mut forged = honest.clone().into_bytes();
+    for at in 0..valid.len() {
+        let mut forged = valid.clone().into_bytes();
         forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
         let forged = String::from_utf8(forged).unwrap();
         assert!(verifier.verify(&forged).is_err(), "{at}");
@@ -63,7 +63,7 @@ fn a_changed_token_is_refused_wherever_it_is_changed() {
 }
 
 #[test]
-fn claims_are_not_looked_at_before_the_signature() {
+fn claims_are_not_read_before_the_signature_is_verified() {
     let expired = sign(Algorithm::HS256, None, &claims(&json!({ "exp": 1 })));
     assert_eq!(refuse(&expired).code(), "token_expired");
     let forged = &expired[..expired.len() - 2];
@@ -71,7 +71,7 @@ fn claims_are_not_looked_at_before_the_signature() {
 }
 
 #[test]
-fn a_token_beyond_the_limit_is_refused_unread() {
+fn a_token_that_is_too_long_is_refused_unread() {
     let big = |n: usize| {
         sign(
             Algorithm::HS256,
@@ -87,7 +87,7 @@ fn a_token_beyond_the_limit_is_refused_unread() {
 
 #[test]
 fn deeply_nested_claims_are_refused_without_harm() {
-    // A header of two thousand opening brackets, in base64.
+    // A header of two thousand opening brackets, in Base64.
     let deep = "W1tb".repeat(666);
     assert_eq!(
         refuse(&format!("{deep}.{deep}.{deep}")).code(),
@@ -96,7 +96,7 @@ fn deeply_nested_claims_are_refused_without_harm() {
 }
 
 #[test]
-fn genuine_claims_of_any_shape_are_answered() {
+fn signed_claims_of_any_shape_are_handled() {
     let key = private_key(Algorithm::HS256);
     for claims in [json!([]), json!("sub"), json!(null), json!(1)] {
         let token = encode(&Header::default(), &claims, &key).unwrap();
@@ -108,26 +108,26 @@ fn genuine_claims_of_any_shape_are_answered() {
 fn nothing_printed_contains_a_token_or_a_secret() {
     let settings = with_secret();
     let verifier = verifier(&settings);
-    let honest = honest();
+    let valid = valid();
     let wrong_key = EncodingKey::from_secret(b"another secret");
     let forged = encode(&Header::default(), &claims(&json!({})), &wrong_key).unwrap();
     let expired = sign(Algorithm::HS256, None, &claims(&json!({ "exp": 1 })));
-    let odd_role = sign(Algorithm::HS256, None, &claims(&json!({ "role": honest })));
-    let refused = format!("{honest}.x");
+    let odd_role = sign(Algorithm::HS256, None, &claims(&json!({ "role": valid })));
+    let refused = format!("{valid}.x");
     for token in [&forged, &expired, &odd_role, &refused] {
         let error = verifier.verify(token).unwrap_err();
         let printed = format!("{error} {error:?} {error:#?}");
         for part in token
             .split('.')
-            .chain(honest.split('.'))
+            .chain(valid.split('.'))
             .filter(|part| part.len() > 8)
         {
             assert!(!printed.contains(part), "{printed}");
         }
     }
-    let caller = verifier.verify(&honest).unwrap();
+    let caller = verifier.verify(&valid).unwrap();
     let printed = format!("{settings:?} {verifier:?} {caller:?}");
-    assert!(!printed.contains(SECRET) && !printed.contains(&honest));
+    assert!(!printed.contains(SECRET) && !printed.contains(&valid));
 }
 
 proptest! {
@@ -144,17 +144,17 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_in_a_good_token_are_noticed(at in 0_usize..200, byte in any::<u8>()) {
-        let honest = honest();
-        let mut token = honest.clone().into_bytes();
+    fn a_changed_byte_in_a_valid_token_is_detected(at in 0_usize..200, byte in any::<u8>()) {
+        let valid = valid();
+        let mut token = valid.clone().into_bytes();
         let at = at % token.len();
         token[at] = byte;
         let token = String::from_utf8_lossy(&token).into_owned();
-        prop_assert!(token == honest || verifier(&with_secret()).verify(&token).is_err());
+        prop_assert!(token == valid || verifier(&with_secret()).verify(&token).is_err());
     }
 
     #[test]
-    fn random_genuine_claims_never_panic(name in "(sub|broker_id|teams|role|exp|nbf|jti)", text in ".{0,80}", number in any::<f64>()) {
+    fn random_signed_claims_never_panic(name in "(sub|broker_id|teams|role|exp|nbf|jti)", text in ".{0,80}", number in any::<f64>()) {
         for value in [json!(text), json!(number), json!([text, number]), json!({ text.clone(): number })] {
             let _ = verify_claims(&json!({ &name: value }));
         }

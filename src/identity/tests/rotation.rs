@@ -1,10 +1,10 @@
-//! A JWKS file that changes under a running verifier.
+//! A JWKS file that changes while the verifier runs.
 
 use super::*;
 
 struct Rotation {
     dir: tempfile::TempDir,
-    hand: Hand,
+    clock: ManualClock,
     verifier: Verifier,
 }
 
@@ -13,15 +13,15 @@ impl Rotation {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("jwks.json");
         std::fs::write(&path, jwks(keys)).unwrap();
-        let hand = Hand::new();
+        let clock = ManualClock::new();
         let settings = IdentitySettings {
             jwks_file: Some(path),
             ..IdentitySettings::default()
         };
-        let verifier = Verifier::new(&settings, hand.clock()).unwrap();
+        let verifier = Verifier::new(&settings, clock.clock()).unwrap();
         Self {
             dir,
-            hand,
+            clock,
             verifier,
         }
     }
@@ -30,7 +30,7 @@ impl Rotation {
         std::fs::write(self.dir.path().join("jwks.json"), content).unwrap();
     }
 
-    /// As secrets are mounted: a new file, renamed over the old one.
+    /// Renames a new file over the old one, as mounted secrets change.
     fn replace(&self, content: &str) {
         let new = self.dir.path().join("new.json");
         std::fs::write(&new, content).unwrap();
@@ -56,29 +56,29 @@ fn a_changed_file_is_picked_up_within_a_second() {
     let rotation = Rotation::start(&[old()]);
     assert!(rotation.verify(Algorithm::ES256, None).is_ok());
     rotation.replace(&jwks(&[new()]));
-    rotation.hand.forward(500);
+    rotation.clock.forward(500);
     assert!(rotation.verify(Algorithm::ES256, None).is_ok());
-    rotation.hand.forward(500);
+    rotation.clock.forward(500);
     assert!(rotation.verify(Algorithm::ES256, None).is_err());
     assert!(rotation.verify(Algorithm::EdDSA, None).is_ok());
 }
 
 #[test]
-fn an_unknown_key_is_looked_for_at_once_but_not_in_a_rush() {
+fn an_unknown_key_causes_a_check_at_once_but_not_too_often() {
     let rotation = Rotation::start(&[old()]);
     let known = || rotation.verify(Algorithm::EdDSA, Some("new"));
     assert!(known().is_err());
     rotation.write(&jwks(&[old(), new()]));
-    assert!(known().is_err(), "looked a moment ago");
-    rotation.hand.forward(100);
+    assert!(known().is_err(), "checked a moment ago");
+    rotation.clock.forward(100);
     assert!(known().is_ok());
     assert!(rotation.verify(Algorithm::ES256, Some("old")).is_ok());
 }
 
 #[test]
-fn many_clients_with_the_new_key_are_all_let_in() {
+fn many_clients_with_the_new_key_are_all_accepted() {
     let rotation = Rotation::start(&[old()]);
-    rotation.hand.forward(1000);
+    rotation.clock.forward(1000);
     rotation.replace(&jwks(&[new()]));
     std::thread::scope(|scope| {
         let client = || rotation.verify(Algorithm::EdDSA, Some("new"));
@@ -90,10 +90,10 @@ fn many_clients_with_the_new_key_are_all_let_in() {
 }
 
 #[test]
-fn a_spoilt_or_vanished_file_leaves_the_old_keys() {
+fn with_an_unusable_or_missing_file_the_old_keys_stay() {
     let rotation = Rotation::start(&[old()]);
     let too_many = jwks(&vec![new(); 65]);
-    for spoilt in [
+    for unusable in [
         "",
         "{",
         "[]",
@@ -102,33 +102,33 @@ fn a_spoilt_or_vanished_file_leaves_the_old_keys() {
         r#"{"keys":[{}]}"#,
         &too_many,
     ] {
-        rotation.write(spoilt);
-        rotation.hand.forward(1000);
+        rotation.write(unusable);
+        rotation.clock.forward(1000);
         assert!(
             rotation.verify(Algorithm::ES256, Some("old")).is_ok(),
-            "{spoilt}"
+            "{unusable}"
         );
     }
     std::fs::remove_file(rotation.dir.path().join("jwks.json")).unwrap();
-    rotation.hand.forward(1000);
+    rotation.clock.forward(1000);
     assert!(rotation.verify(Algorithm::ES256, Some("old")).is_ok());
     rotation.write(&jwks(&[new()]));
-    rotation.hand.forward(1000);
+    rotation.clock.forward(1000);
     assert!(rotation.verify(Algorithm::EdDSA, Some("new")).is_ok());
     assert!(rotation.verify(Algorithm::ES256, Some("old")).is_err());
 }
 
 #[test]
-fn a_failure_is_said_once() {
+fn a_failure_is_logged_once() {
     let rotation = Rotation::start(&[old()]);
     let warnings = Warnings::default();
-    // Of a single subscriber nobody asks but the thread that comes first to a warning, and that may be
-    // another test's: what it does not hear, nobody would.
+    // With one subscriber, tracing asks only the first thread that reaches a warning whether it is
+    // enabled. That thread may be another test's, without a subscriber.
     let _second = tracing::Dispatch::new(Warnings::default());
     tracing::subscriber::with_default(warnings.clone(), || {
         rotation.write("{");
         for _ in 0..5 {
-            rotation.hand.forward(1000);
+            rotation.clock.forward(1000);
             rotation.verify(Algorithm::ES256, None).unwrap();
         }
     });

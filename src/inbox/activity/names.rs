@@ -1,4 +1,4 @@
-//! What people and records are called, of all that a page speaks of: two queries.
+//! The names of the people and records of a page: two queries.
 
 use std::collections::BTreeMap;
 
@@ -6,41 +6,47 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
-use super::doing::doing;
-use super::text::Said;
+use super::action;
+use super::text::ActivitySentence;
 use super::values::{REDACTED, plain};
 use crate::directory::Modules;
 use crate::directory::people;
 use crate::log::{Audience, Event};
-use crate::log::{Question, Told, labels};
+use crate::log::{LabelCandidates, LabelQuery, labels};
 use crate::platform::{BrokerId, RecordPath, UserId};
 
-/// Who did it, when nobody knows.
+/// The name of an unknown user.
 const SOMEBODY: &str = "Somebody";
-/// Characters of a record's label.
+/// The most characters of a record's label.
 const LABEL_CHARS: usize = 80;
 
-/// What people and records are called.
 #[derive(Debug, Default)]
 pub struct Names {
     users: BTreeMap<UserId, Option<String>>,
-    /// The field that each is known by, and what stands there.
-    records: BTreeMap<RecordPath, (Option<String>, Option<String>)>,
+    records: BTreeMap<RecordPath, RecordLabel>,
+}
+
+#[derive(Debug, Default)]
+struct RecordLabel {
+    /// The field that has the name of the record.
+    field: Option<String>,
+    text: Option<String>,
 }
 
 impl Names {
-    /// All that these acts name, not looked up yet.
+    /// The users and records of these events; their names are not known yet.
     #[must_use]
-    pub fn of<'a>(acts: impl IntoIterator<Item = &'a Event>, modules: &Modules) -> Self {
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>, modules: &Modules) -> Self {
         let mut names = Self::default();
-        for act in acts {
-            let told = &act.told;
+        for event in events {
+            let told = &event.body;
             let holder = told.data.as_deref().and_then(holder);
             names.add_users(told.user.iter().cloned().chain(holder));
             if let Some(record) = told.record_path() {
                 let module = modules.get(&record.module);
                 let field = module.and_then(|module| module.label.clone());
-                names.records.insert(record, (field, None));
+                let label = RecordLabel { field, text: None };
+                names.records.insert(record, label);
             }
         }
         names
@@ -51,11 +57,12 @@ impl Names {
             .extend(users.into_iter().map(|user| (user, None)));
     }
 
-    /// With what the database knows, as far as `seen_by` were told of it (none: everybody).
-    pub async fn looked_up(
+    /// Looks the names up, from events that `visible_to` received, or from all events.
+    pub async fn look_up(
         mut self,
         connection: &mut PgConnection,
-        (broker, seen_by): (&BrokerId, Option<&[Audience]>),
+        broker: &BrokerId,
+        visible_to: Option<&[Audience]>,
     ) -> sqlx::Result<Self> {
         let users: Vec<_> = self.users.keys().cloned().collect();
         if !users.is_empty() {
@@ -65,32 +72,31 @@ impl Names {
         }
         let fields = self.records.iter();
         let asked: Vec<_> = fields
-            .filter_map(|(record, (field, _))| Some((record, field.as_deref()?)))
+            .filter_map(|(record, label)| Some((record, label.field.as_deref()?)))
             .collect();
-        let question = Question {
+        let query = LabelQuery {
             broker,
-            seen_by,
+            seen_by: visible_to,
             records: &asked,
         };
         let mut found = Vec::new();
         if !asked.is_empty() {
-            let find = |told: Told| {
-                let (record, field) = asked[told.of];
-                let mut labels = told.objects.iter();
+            let find = |candidates: LabelCandidates| {
+                let (record, field) = asked[candidates.record];
+                let mut labels = candidates.objects.iter();
                 let label = labels.find_map(|object| label(object, field));
                 found.extend(label.map(|label| (record.clone(), label)));
             };
-            labels::find(connection, &question, find).await?;
+            labels::find(connection, &query, find).await?;
         }
         for (record, label) in found {
-            // The newest comes first.
+            // The newest label comes first.
             let known = self.records.entry(record).or_default();
-            known.1.get_or_insert(label);
+            known.text.get_or_insert(label);
         }
         Ok(self)
     }
 
-    /// What a user is called.
     #[must_use]
     pub fn user<'a>(&'a self, user: Option<&'a UserId>) -> &'a str {
         let Some(user) = user else { return SOMEBODY };
@@ -98,13 +104,13 @@ impl Names {
         name.unwrap_or(user.as_str())
     }
 
-    /// What a record is called, where the log knows.
+    /// The name of a record, if the log has it.
     #[must_use]
     pub fn label(&self, record: &RecordPath) -> Option<&str> {
-        self.records.get(record)?.1.as_deref()
+        self.records.get(record)?.text.as_deref()
     }
 
-    /// What a record is called, or else its kind and id.
+    /// The name of a record, or else its kind and id.
     #[must_use]
     pub fn record(&self, record: &RecordPath, modules: &Modules) -> String {
         let kind = modules.get(&record.module);
@@ -113,27 +119,27 @@ impl Names {
         label.unwrap_or_else(|| format!("{kind} {}", record.id))
     }
 
-    /// What was done, in words, by the event as its reader sees it.
+    /// The sentence about an event, as its reader may see it.
     #[must_use]
     pub fn text(&self, seen: &Event, modules: &Modules) -> String {
-        let record = seen.told.record_path();
+        let record = seen.body.record_path();
         let label = record.map(|record| self.record(&record, modules));
-        let said = Said {
-            who: self.user(seen.told.user.as_ref()),
+        let sentence = ActivitySentence {
+            who: self.user(seen.body.user.as_ref()),
             label: label.as_deref().unwrap_or("a record"),
-            doing: doing(seen, modules, self),
+            action: action::of(seen, modules, self),
         };
-        said.text()
+        sentence.text()
     }
 }
 
-/// Who held a lock that this tells of.
+/// The user in `holder.userId`.
 fn holder(data: &RawValue) -> Option<UserId> {
     let data: Value = serde_json::from_str(data.get()).ok()?;
     UserId::parse(data["holder"]["userId"].as_str()?).ok()
 }
 
-/// What stands in the field, if it can be a name.
+/// The value of the field, if it can be a name.
 fn label(object: &RawValue, field: &str) -> Option<String> {
     let object: BTreeMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
     let text = match serde_json::from_str(object.get(field)?.get()).ok()? {

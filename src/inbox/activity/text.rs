@@ -1,69 +1,76 @@
-//! How one says what was done. Pure: names in, a sentence out.
+//! The sentence of an action. Pure: names in, a sentence out.
 
-/// Fields of one change that are named; of more, the number is told.
+/// The most fields that a sentence names; it counts the others.
 const MOST_NAMED: usize = 3;
 
-/// Something that was done by somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said<'a> {
-    /// Who did it, as people call them.
+pub struct ActivitySentence<'a> {
+    /// The name of the user.
     pub who: &'a str,
-    /// The record, as people call it.
+    /// The name of the record.
     pub label: &'a str,
-    pub doing: Doing,
+    pub action: Action,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doing {
-    Did(String),
-    Changed(Vec<Change>),
-    /// The record is somebody else's now.
+pub enum Action {
+    Verb(String),
+    Changed(Vec<FieldChange>),
+    /// The record left the reader's team.
     MovedAway,
-    /// The lock is not this user's any more.
+    /// With the user who lost the lock.
     TookLock(String),
-    /// A task of this title is done.
+    /// With the title of the task, as the next two.
     Completed(String),
-    /// A task of this title failed, and why.
+    /// With the reason.
     Failed(String, Option<String>),
-    /// A task of this title was cancelled, by somebody who is known or not.
-    Cancelled(String, bool),
+    Cancelled {
+        title: String,
+        is_by_user: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// What the field is called: "list price".
+pub struct FieldChange {
+    /// The name of the field: "list price".
     pub field: String,
-    /// What it was, where that is known and may be told.
+    /// The value before, if it is known and the reader may see it.
     pub from: Option<String>,
-    /// What it is, where that may be told.
+    /// The value after, if the reader may see it.
     pub to: Option<String>,
 }
 
-impl Said<'_> {
+impl ActivitySentence<'_> {
     #[must_use]
     pub fn text(&self) -> String {
-        let Self { who, label, doing } = self;
-        match doing {
-            Doing::Did(verb) => format!("{who} {verb} {label}"),
-            Doing::Changed(changes) => changed(who, label, changes),
-            Doing::MovedAway => format!("{label} is no longer with your team"),
-            Doing::TookLock(from) => format!("{who} took over the lock on {label} from {from}"),
-            Doing::Completed(title) => format!("{title} is done"),
-            Doing::Failed(title, None) => format!("{title} failed"),
-            Doing::Failed(title, Some(why)) => format!("{title} failed: {why}"),
-            Doing::Cancelled(title, true) => format!("{who} cancelled {title}"),
-            Doing::Cancelled(title, false) => format!("{title} was cancelled"),
+        let Self { who, label, action } = self;
+        match action {
+            Action::Verb(verb) => format!("{who} {verb} {label}"),
+            Action::Changed(changes) => changed(who, label, changes),
+            Action::MovedAway => format!("{label} is no longer with your team"),
+            Action::TookLock(from) => format!("{who} took over the lock on {label} from {from}"),
+            Action::Completed(title) => format!("{title} is done"),
+            Action::Failed(title, None) => format!("{title} failed"),
+            Action::Failed(title, Some(why)) => format!("{title} failed: {why}"),
+            Action::Cancelled {
+                title,
+                is_by_user: true,
+            } => format!("{who} cancelled {title}"),
+            Action::Cancelled {
+                title,
+                is_by_user: false,
+            } => format!("{title} was cancelled"),
         }
     }
 }
 
-fn changed(who: &str, label: &str, changes: &[Change]) -> String {
+fn changed(who: &str, label: &str, changes: &[FieldChange]) -> String {
     match changes {
         [] => format!("{who} changed {label}"),
-        [Change { field, from, to }] => {
+        [FieldChange { field, from, to }] => {
             let from = from.as_ref().map(|from| format!(" from {from}"));
             let to = to.as_ref().map(|to| format!(" to {to}"));
-            // From where means little without where to.
+            // The old value means little without the new one.
             let from = from.filter(|_| to.is_some()).unwrap_or_default();
             let to = to.unwrap_or_default();
             format!("{who} changed the {field} of {label}{from}{to}")
@@ -73,7 +80,7 @@ fn changed(who: &str, label: &str, changes: &[Change]) -> String {
 }
 
 /// "the list price, the status and 2 more"
-fn named(changes: &[Change]) -> String {
+fn named(changes: &[FieldChange]) -> String {
     let named = changes.iter().take(MOST_NAMED);
     let mut parts: Vec<_> = named
         .map(|change| format!("the {}", change.field))
@@ -89,26 +96,26 @@ fn named(changes: &[Change]) -> String {
 mod tests {
     use super::*;
 
-    fn change(field: &str, from: Option<&str>, to: Option<&str>) -> Change {
-        Change {
+    fn change(field: &str, from: Option<&str>, to: Option<&str>) -> FieldChange {
+        FieldChange {
             field: field.to_owned(),
             from: from.map(ToOwned::to_owned),
             to: to.map(ToOwned::to_owned),
         }
     }
 
-    fn several(n: usize) -> Doing {
+    fn several(n: usize) -> Action {
         let fields = ["list price", "status", "agent", "beds", "baths"];
         let changes = fields.iter().take(n);
-        Doing::Changed(changes.map(|f| change(f, Some("1"), Some("2"))).collect())
+        Action::Changed(changes.map(|f| change(f, Some("1"), Some("2"))).collect())
     }
 
     #[test]
-    fn everything_that_is_done_has_its_words() {
+    fn every_action_has_a_sentence() {
         let title = || "Import escrows".to_owned();
-        let price = |from, to| Doing::Changed(vec![change("list price", from, to)]);
-        for (doing, text) in [
-            (Doing::Did("sold".to_owned()), "Josh sold 12 Oak St"),
+        let price = |from, to| Action::Changed(vec![change("list price", from, to)]);
+        for (action, text) in [
+            (Action::Verb("sold".to_owned()), "Josh sold 12 Oak St"),
             (
                 price(Some("$400,000"), Some("$395,000")),
                 "Josh changed the list price of 12 Oak St from $400,000 to $395,000",
@@ -142,32 +149,38 @@ mod tests {
                 several(5),
                 "Josh changed the list price, the status, the agent and 2 more of 12 Oak St",
             ),
-            (Doing::MovedAway, "12 Oak St is no longer with your team"),
+            (Action::MovedAway, "12 Oak St is no longer with your team"),
             (
-                Doing::TookLock("Ann".to_owned()),
+                Action::TookLock("Ann".to_owned()),
                 "Josh took over the lock on 12 Oak St from Ann",
             ),
-            (Doing::Completed(title()), "Import escrows is done"),
-            (Doing::Failed(title(), None), "Import escrows failed"),
+            (Action::Completed(title()), "Import escrows is done"),
+            (Action::Failed(title(), None), "Import escrows failed"),
             (
-                Doing::Failed(title(), Some("no such column".to_owned())),
+                Action::Failed(title(), Some("no such column".to_owned())),
                 "Import escrows failed: no such column",
             ),
             (
-                Doing::Cancelled(title(), true),
+                Action::Cancelled {
+                    title: title(),
+                    is_by_user: true,
+                },
                 "Josh cancelled Import escrows",
             ),
             (
-                Doing::Cancelled(title(), false),
+                Action::Cancelled {
+                    title: title(),
+                    is_by_user: false,
+                },
                 "Import escrows was cancelled",
             ),
         ] {
-            let said = Said {
+            let sentence = ActivitySentence {
                 who: "Josh",
                 label: "12 Oak St",
-                doing,
+                action,
             };
-            assert_eq!(said.text(), text);
+            assert_eq!(sentence.text(), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Values and names of fields as people read them.
+//! Values and names of fields as text.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -7,12 +7,12 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, UtcOffset};
 
-/// What stands for a value that the reader may not see.
+/// The value of a field that the reader may not see.
 pub(super) const REDACTED: &str = "[REDACTED]";
-/// Characters of a text before it is cut, and of one that stands without quotes.
+/// A longer text is cut. A shorter text of one word has no quotes.
 const MOST_CHARS: usize = 60;
 const SHORT_CHARS: usize = 24;
-/// Whole numbers longer than this are no quantities.
+/// A number with more digits is not a quantity.
 const MOST_DIGITS: usize = 24;
 
 const DAY_AS_WRITTEN: StaticFormatDescription = format_description!("[year]-[month]-[day]");
@@ -21,9 +21,9 @@ const DAY: StaticFormatDescription =
 const MOMENT: StaticFormatDescription =
     format_description!("[month repr:short] [day padding:none], [year] at [hour]:[minute] UTC");
 
-/// A value in words; `None` for one that has no short ones, or that may not be seen.
-pub(super) fn in_words(value: &RawValue, is_money: bool) -> Option<String> {
-    // As it is written: as a number of the machine it would lose digits.
+/// A value as text; `None` for a value without a short text, or that the reader may not see.
+pub(super) fn value_text(value: &RawValue, is_money: bool) -> Option<String> {
+    // As written: a float would lose digits.
     if value
         .get()
         .starts_with(|c: char| c == '-' || c.is_ascii_digit())
@@ -34,12 +34,12 @@ pub(super) fn in_words(value: &RawValue, is_money: bool) -> Option<String> {
         Ok(Value::Null) => Some("nothing".to_owned()),
         Ok(Value::Bool(true)) => Some("yes".to_owned()),
         Ok(Value::Bool(false)) => Some("no".to_owned()),
-        Ok(Value::String(text)) => of_text(&text, is_money),
+        Ok(Value::String(text)) => string_text(&text, is_money),
         _ => None,
     }
 }
 
-fn of_text(text: &str, is_money: bool) -> Option<String> {
+fn string_text(text: &str, is_money: bool) -> Option<String> {
     if text == REDACTED {
         return None;
     }
@@ -58,7 +58,7 @@ fn of_text(text: &str, is_money: bool) -> Option<String> {
     })
 }
 
-/// "Nov 21, 2026", where the text is a day or a moment.
+/// "Nov 21, 2026", if the text is a day or a time.
 fn date(text: &str) -> Option<String> {
     if let Ok(day) = Date::parse(text, DAY_AS_WRITTEN) {
         return day.format(DAY).ok();
@@ -73,7 +73,7 @@ fn date(text: &str) -> Option<String> {
     at.format(form).ok()
 }
 
-/// A number with commas, to the digit: "395,000.5", and money as "$395,000".
+/// A number with commas and all of its digits, "395,000.5", or an amount of money, "$395,000".
 fn number(text: &str, is_money: bool) -> String {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -102,7 +102,7 @@ fn number(text: &str, is_money: bool) -> String {
     }
 }
 
-/// A text on one line, with nothing in it that cannot be seen, cut where it is too long.
+/// A text on one line, without control characters, cut after `most` characters.
 pub(crate) fn plain(text: &str, most: usize) -> String {
     let visible = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let visible: String = visible.collect();
@@ -115,7 +115,7 @@ pub(crate) fn plain(text: &str, most: usize) -> String {
 }
 
 /// `listPrice` and `list_price` as "list price", `agentId` as "agent".
-pub(super) fn field(name: &str) -> String {
+pub(super) fn field_text(name: &str) -> String {
     let mut words = String::new();
     let mut was_lower = false;
     for c in name.chars() {
@@ -179,12 +179,12 @@ mod tests {
             ("\"\\ud800\"", false, None),
         ] {
             let raw = RawValue::from_string(json.to_owned()).unwrap();
-            assert_eq!(in_words(&raw, is_money).as_deref(), words, "{json}");
+            assert_eq!(value_text(&raw, is_money).as_deref(), words, "{json}");
         }
     }
 
     #[test]
-    fn fields_read_as_people_say_them() {
+    fn names_of_fields_read_as_words() {
         for (name, words) in [
             ("listPrice", "list price"),
             ("list_price", "list price"),
@@ -197,7 +197,7 @@ mod tests {
             ("a.b-c", "a b c"),
             ("\u{0}", ""),
         ] {
-            assert_eq!(field(name), words, "{name}");
+            assert_eq!(field_text(name), words, "{name}");
         }
     }
 }

@@ -1,29 +1,24 @@
-//! Why a notification is not made, listed or read.
+//! Why a notification is not created, listed or read.
 
 use sqlx::error::DatabaseError;
 
-/// Lock timeout and deadlock: others were quicker, and are still at it.
+/// SQLSTATE of a lock timeout and of a deadlock.
 const BUSY: [&str; 2] = ["55P03", "40P01"];
 
-/// Why a notification is not made, listed or read.
 #[derive(Debug, thiserror::Error)]
 pub enum NotificationError {
-    /// It is none of the caller's, or there is none: the same to them.
+    /// It does not exist, or the caller may not see it.
     #[error("there is no notification {0} of yours")]
     Unknown(i64),
-    /// Agents tell themselves and their teams.
-    #[error("this audience is not yours to tell")]
+    #[error("you may not notify this audience")]
     NotYourAudience,
-    /// Those who run the brokerage give such notices.
-    #[error("such notices are not yours to give")]
+    #[error("you may not send such notices")]
     NotYourNotice,
-    /// The key stands for another request.
     #[error("this idempotency key was used with another body")]
     KeyReused,
-    /// Others are at it; nothing was changed.
+    /// Nothing was changed.
     #[error("others are changing these notifications")]
     Busy,
-    /// The database did not answer.
     #[error(transparent)]
     Database(sqlx::Error),
 }

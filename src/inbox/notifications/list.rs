@@ -1,10 +1,10 @@
-//! Somebody's notifications and how many are unread, at one moment of the log.
+//! The notifications of a user and the number of unread ones, at one position of the log.
 
 use serde_json::json;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::notification::{Notification, Said};
+use super::notification::{Notification, NotificationContent, RecordLink};
 use super::unread;
 use super::{NotificationError, Notifications};
 use crate::identity::Caller;
@@ -13,33 +13,31 @@ use crate::log::{Audience, Cursor, Epoch};
 use crate::platform::{BrokerId, ModuleName, RecordId, TeamId, UserId};
 use crate::platform::{PageItems, PageLimit};
 
-/// Looks at most: one finds that the broker has no log, one that nobody knows the teams.
-const MOST_LOOKS: usize = 4;
+/// The most attempts. The first may find no log of the brokerage, the next that the user's teams are not
+/// stored.
+const MOST_ATTEMPTS: usize = 4;
 
-/// Which ones are asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
-    /// Only those that are unread.
+pub struct NotificationListQuery {
     pub only_unread: bool,
-    /// Only before this one.
+    /// Only ids below this one.
     pub before: Option<i64>,
-    /// How long the page may be.
     pub limit: PageLimit,
 }
 
-/// A page, true at a position.
 #[derive(Debug)]
-pub struct Listed {
+pub struct NotificationPage {
+    /// The head of the log when the page was read.
     pub position: Cursor,
-    /// From new to old, each with whether it is read.
+    /// From new to old, each with `read`.
     pub notifications: PageItems,
-    /// How many are unread, of all.
+    /// Of all notifications, not only of the page.
     pub unread: i64,
-    /// Before which one the next page is.
+    /// The cursor of the next page.
     pub next: Option<i64>,
 }
 
-/// A row; beside a broker without notifications, all of it is null.
+/// A row of the table. All columns are null in the row of a brokerage without notifications.
 #[derive(Default)]
 struct NotificationRow {
     id: Option<i64>,
@@ -60,27 +58,28 @@ impl NotificationRow {
     fn notification(self) -> Option<Notification> {
         let record = self.record_id.and_then(|id| RecordId::parse(&id).ok());
         let module = self.module.and_then(|m| ModuleName::parse(&m).ok());
-        let said = Said {
+        let link = |module| RecordLink { module, record };
+        let content = NotificationContent {
             audience: self.audience?.parse().ok()?,
             level: self.level?.parse().ok()?,
             kind: self.kind.and_then(|kind| kind.parse().ok()),
             system: self.system.and_then(|system| system.parse().ok()),
             title: self.title?,
             body: self.body,
-            record: module.map(|module| (module, record)),
+            record: module.map(link),
             user: self.user_id.and_then(|id| UserId::parse(&id).ok()),
         };
         Some(Notification {
             id: self.id?,
-            said,
+            content,
             count: self.count?,
             at: self.told_at?,
         })
     }
 }
 
-/// A row of a look: what is true of all, and one notification.
-struct LookRow {
+/// A row of the query: the columns of the reader, and those of one notification.
+struct ListRow {
     epoch: String,
     head: i64,
     teams: Option<Vec<String>>,
@@ -101,7 +100,7 @@ struct LookRow {
     is_read: Option<bool>,
 }
 
-struct NotificationLook {
+struct FoundNotifications {
     position: Cursor,
     unread: i64,
     is_behind: bool,
@@ -110,13 +109,17 @@ struct NotificationLook {
 }
 
 impl Notifications {
-    /// The caller's, those of their teams, and the broker's.
+    /// The notifications for the caller, for their teams, and for the brokerage.
     ///
-    /// Whoever asks is counted for from then on with the teams of their token.
-    pub async fn list(&self, caller: &Caller, asked: Asked) -> Result<Listed, NotificationError> {
+    /// Later events count the unread ones with the teams of the caller's token.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        query: NotificationListQuery,
+    ) -> Result<NotificationPage, NotificationError> {
         let mut connection = self.pool.acquire().await?;
-        for _ in 0..MOST_LOOKS {
-            let Some(found) = look(&mut connection, caller, asked).await? else {
+        for _ in 0..MOST_ATTEMPTS {
+            let Some(found) = find(&mut connection, caller, query).await? else {
                 let brokers = std::slice::from_ref(&caller.broker);
                 heads::ensure(&mut connection, self.committer.dice(), brokers).await?;
                 continue;
@@ -129,18 +132,18 @@ impl Notifications {
             if found.is_behind
                 && let Err(error) = unread::catch_up(&mut connection, caller).await
             {
-                // This list is whole, and the next one tries again.
-                tracing::debug!(%error, "the number of unread notifications was not kept");
+                // The page is complete, and the next request tries again.
+                tracing::debug!(%error, "the number of unread notifications was not stored");
             }
-            return Ok(found.listed(asked.limit));
+            return Ok(found.page(query.limit));
         }
-        // Two devices whose tokens name different teams ask at once, again and again.
+        // Two devices with tokens of different teams send requests at the same time, again and again.
         Err(NotificationError::Busy)
     }
 }
 
-impl NotificationLook {
-    fn listed(self, limit: PageLimit) -> Listed {
+impl FoundNotifications {
+    fn page(self, limit: PageLimit) -> NotificationPage {
         let mut page = PageItems::new(limit);
         let filled = page.fill(self.notifications, |(notification, is_read)| {
             let mut json = notification.json();
@@ -148,7 +151,7 @@ impl NotificationLook {
             json.to_string()
         });
         let last = filled.goes_on_after();
-        Listed {
+        NotificationPage {
             position: self.position,
             notifications: page,
             unread: self.unread,
@@ -157,7 +160,7 @@ impl NotificationLook {
     }
 }
 
-/// Whose notifications are the caller's.
+/// The audiences of the caller, as the table has them.
 pub(super) fn audiences(caller: &Caller) -> Vec<String> {
     let own = [Audience::User(caller.user.clone()), Audience::Broker];
     let teams = caller.teams.iter().cloned().map(Audience::Team);
@@ -167,7 +170,7 @@ pub(super) fn audiences(caller: &Caller) -> Vec<String> {
         .collect()
 }
 
-/// The caller's teams as they are remembered: as audiences, in a certain order.
+/// The caller's teams as the table has them: as audiences, sorted.
 pub(super) fn teams(caller: &Caller) -> Vec<String> {
     let teams = caller
         .teams
@@ -178,7 +181,7 @@ pub(super) fn teams(caller: &Caller) -> Vec<String> {
     teams
 }
 
-/// Whose unread ones are counted for the caller from now on.
+/// Stores the caller's teams: the unread notifications of these are counted.
 pub(super) async fn remember_teams(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -198,16 +201,15 @@ pub(super) async fn remember_teams(
     .map(drop)
 }
 
-/// One statement, so that the list, the number and the log are of one moment. The number is
-/// computed once, and not for every row. It says how many unread ones there are to find, so that
-/// nothing is looked through after the last of them.
-async fn look(
+/// One statement, so that the list, the number and the head belong together. It counts once and not
+/// for every row. The number limits the search for unread notifications.
+async fn find(
     connection: &mut PgConnection,
     caller: &Caller,
-    asked: Asked,
-) -> sqlx::Result<Option<NotificationLook>> {
+    query: NotificationListQuery,
+) -> sqlx::Result<Option<FoundNotifications>> {
     let rows = sqlx::query_as!(
-        LookRow,
+        ListRow,
         r#"with reader as materialized (
                select b.broker_id, b.epoch, b.head, m.teams, m.read_up_to, c.unread, c.is_behind
                from porchlight.brokers b
@@ -244,20 +246,20 @@ async fn look(
         caller.broker.as_str(),
         caller.user.as_str(),
         &audiences(caller),
-        asked.before.unwrap_or(i64::MAX),
-        asked.only_unread,
-        asked.limit.rows() + 1,
+        query.before.unwrap_or(i64::MAX),
+        query.only_unread,
+        query.limit.rows() + 1,
         &teams(caller),
     )
     .fetch_all(connection)
     .await?;
-    Ok(gathered(rows))
+    Ok(collect(rows))
 }
 
-fn gathered(rows: Vec<LookRow>) -> Option<NotificationLook> {
-    let mut look = None;
+fn collect(rows: Vec<ListRow>) -> Option<FoundNotifications> {
+    let mut found = None;
     for r in rows {
-        let look = look.get_or_insert_with(|| NotificationLook {
+        let found = found.get_or_insert_with(|| FoundNotifications {
             position: Epoch::stored(&r.epoch).at(r.head),
             unread: r.unread,
             is_behind: r.is_behind,
@@ -279,14 +281,14 @@ fn gathered(rows: Vec<LookRow>) -> Option<NotificationLook> {
             told_at: r.told_at,
         };
         let is_read = r.is_read.unwrap_or(false);
-        look.notifications
+        found
+            .notifications
             .extend(row.notification().map(|one| (one, is_read)));
     }
-    look
+    found
 }
 
-/// The notification of this number.
-pub(super) async fn one(
+pub(super) async fn by_id(
     connection: &mut PgConnection,
     broker: &BrokerId,
     id: i64,

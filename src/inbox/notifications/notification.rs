@@ -1,4 +1,4 @@
-//! What a notification is, and how it is told.
+//! A notification and its event.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,8 +11,8 @@ use crate::log::timestamp;
 use crate::log::{Audience, NewEvent};
 use crate::platform::{EventType, ModuleName, RecordId, UserId};
 
-/// A set of words, each with a name in JSON and in the database.
-macro_rules! words {
+/// An enum whose variants have the same name in JSON and in the database.
+macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $word:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,104 +36,105 @@ macro_rules! words {
         }
 
         impl FromStr for $name {
-            type Err = UnknownWord;
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                let found = Self::ALL.iter().find(|word| word.as_str() == text);
-                found.copied().ok_or(UnknownWord)
+            type Err = UnknownName;
+            fn from_str(text: &str) -> Result<Self, UnknownName> {
+                let found = Self::ALL.iter().find(|name| name.as_str() == text);
+                found.copied().ok_or(UnknownName)
             }
         }
     };
 }
 
-/// A word that is none of those there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is none of the words there are")]
-pub struct UnknownWord;
+#[error("is not a known name")]
+pub struct UnknownName;
 
-words!(/// How much it matters.
-Level {
+names!(Level {
     Info = "info",
     Success = "success",
-    /// It should be looked at.
     Warning = "warning",
     Error = "error",
 });
-words!(/// Why one is made by itself.
-Kind {
+names!(/// The event that the notifier made the notification from.
+NotificationKind {
     /// A task of the user's ended.
     TaskEnded = "taskEnded",
     /// Somebody took the user's lock.
     LockTakenOver = "lockTakenOver",
-    /// Somebody asks for the user's lock.
+    /// Somebody requested the user's lock.
     LockRequested = "lockRequested",
     /// Somebody changed a record of the user's.
     RecordChanged = "recordChanged",
 });
-words!(/// A notice of those who run the brokerage.
-System {
-    /// Something will not be there for a while.
+names!(/// A notice to the whole brokerage.
+SystemNotice {
     Maintenance = "maintenance",
-    /// Everybody is to know this.
     Broadcast = "broadcast",
 });
 
-/// Something that somebody is told by name.
 #[derive(Clone, Debug)]
 pub struct Notification {
-    /// Its number at its broker; numbers grow.
+    /// Ids of a brokerage grow.
     pub id: i64,
-    pub said: Said,
+    pub content: NotificationContent,
+    /// How many events it stands for.
     pub count: i64,
-    /// When it was told last.
+    /// When it was last sent.
     pub at: OffsetDateTime,
 }
 
-/// What a notification says, to whom.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct NotificationContent {
     pub audience: Audience,
     pub level: Level,
-    /// Why it was made, where it was made by itself.
-    pub kind: Option<Kind>,
-    /// Whether it is a notice.
-    pub system: Option<System>,
-    /// What it says in short.
+    /// None for a posted notification.
+    pub kind: Option<NotificationKind>,
+    pub system: Option<SystemNotice>,
     pub title: String,
     pub body: Option<String>,
-    /// The record it leads to.
-    pub record: Option<(ModuleName, Option<RecordId>)>,
+    /// What a click leads to.
+    pub record: Option<RecordLink>,
+    /// The user who caused it.
     pub user: Option<UserId>,
 }
 
+/// A record, or the list of a module.
+#[derive(Clone, Debug)]
+pub struct RecordLink {
+    pub module: ModuleName,
+    pub record: Option<RecordId>,
+}
+
 impl Notification {
-    /// It, as JSON carries it in events and lists.
+    /// The JSON in events and lists.
     #[must_use]
     pub fn json(&self) -> Value {
-        let said = &self.said;
+        let content = &self.content;
         let mut json = json!({
             "id": self.id,
-            "audience": match &said.audience {
+            "audience": match &content.audience {
                 Audience::User(user) => json!({"user": user}),
                 Audience::Team(team) => json!({"team": team}),
                 Audience::Broker => json!({"broker": true}),
                 Audience::Workers => json!({"workers": true}),
             },
-            "level": said.level,
-            "title": said.title,
+            "level": content.level,
+            "title": content.title,
             "count": self.count,
             "at": timestamp(self.at),
         });
-        let (module, record) = match &said.record {
-            Some((module, record)) => (Some(module), record.as_ref()),
-            None => (None, None),
-        };
+        let module = content.record.as_ref().map(|link| &link.module);
+        let record = content
+            .record
+            .as_ref()
+            .and_then(|link| link.record.as_ref());
         for (name, value) in [
-            ("kind", said.kind.map(|kind| json!(kind))),
-            ("system", said.system.map(|system| json!(system))),
-            ("body", said.body.as_ref().map(|body| json!(body))),
+            ("kind", content.kind.map(|kind| json!(kind))),
+            ("system", content.system.map(|system| json!(system))),
+            ("body", content.body.as_ref().map(|body| json!(body))),
             ("module", module.map(|module| json!(module))),
             ("recordId", record.map(|record| json!(record))),
-            ("userId", said.user.as_ref().map(|user| json!(user))),
+            ("userId", content.user.as_ref().map(|user| json!(user))),
         ] {
             if let Some(value) = value {
                 json[name] = value;
@@ -142,23 +143,23 @@ impl Notification {
         json
     }
 
-    /// The event that tells of it, to a single user with the number of unread ones after it.
+    /// The event of the notification. For a single user, `unread` is the number of unread ones after it.
     ///
-    /// The record stands in the data alone: being told of a notification does not make a
-    /// record one's own, and who watches a record does not watch its owner's notifications.
+    /// Only the data of the event has the record: a stream of the record must not get the notifications
+    /// of its owner.
     #[must_use]
-    pub fn told(&self, unread: Option<i64>) -> NewEvent {
+    pub fn event(&self, unread: Option<i64>) -> NewEvent {
         let mut data = self.json();
         if let Some(unread) = unread {
             data["unread"] = json!(unread);
         }
-        let event_type = match self.said.system {
+        let event_type = match self.content.system {
             Some(system) => format!("system:{system}"),
-            None => format!("notification:{}", self.said.level),
+            None => format!("notification:{}", self.content.level),
         };
-        let event_type = EventType::parse(&event_type).expect("short words");
-        let event = NewEvent::new(self.said.audience.clone(), event_type).with(&data);
-        match &self.said.user {
+        let event_type = EventType::parse(&event_type).expect("short names");
+        let event = NewEvent::new(self.content.audience.clone(), event_type).with(&data);
+        match &self.content.user {
             Some(user) => event.by(user),
             None => event,
         }

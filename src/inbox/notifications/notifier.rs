@@ -1,9 +1,9 @@
-//! The notifier: reads on in the logs and makes the notifications that nobody posts.
+//! The notifier reads the logs and makes notifications from their events.
 //!
-//! Any instance may do it. For each broker a row says up to where its log was read; who makes
-//! the notifications holds it, and moves it in the same transaction. So each happening is
-//! told of once, whoever dies when. Hints of own commits wake it; a slow look at all
-//! logs finds what was missed.
+//! Each instance runs one. A row for each brokerage has the position that was read. The transaction
+//! that makes notifications locks this row and moves it, so each event leads to one notification,
+//! whenever an instance stops. Hints about commits of this instance wake the notifier; a slow poll of
+//! all logs finds what it missed.
 
 use std::time::Duration;
 
@@ -20,84 +20,80 @@ use crate::log::{ChangeHints, Changes};
 use crate::log::{EventCommitter, acts};
 use crate::platform::BrokerId;
 use crate::platform::Dice;
-use crate::platform::database::{is_for_later, is_refusal};
+use crate::platform::database::{is_refusal, is_transient};
 use crate::platform::{DedicatedConnection, Limit};
 
 mod cause;
 mod draft;
-mod place;
+mod position;
 mod subject;
 
-pub use cause::may_matter;
-use place::NotifierPosition;
+pub use cause::may_notify;
+use position::NotifierPosition;
 
-/// Positions that one transaction reads.
+/// The most positions that one transaction reads.
 const SPAN: i64 = 1_000;
-/// Transactions for one broker before it is another's turn.
+/// The most transactions for one brokerage in a round.
 const MOST_STEPS: usize = 8;
-/// Brokers that one look at all logs takes up.
+/// The most brokerages of one poll.
 const MOST_BROKERS: i64 = 256;
-/// From one round to the next, so that a busy log is read in larger pieces.
-const REST: Duration = Duration::from_millis(50);
-/// From one look at all logs to the next.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The pause between rounds, so that a busy log is read in larger pieces.
+const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct Notifier {
     pub database: DedicatedConnection,
-    /// What records are called, and what happens to them.
     pub modules: Modules,
     pub committer: EventCommitter,
-    /// Where it hears of own commits.
     pub hints: ChangeHints,
-    /// So that instances do not all look at once.
+    /// Instances do not all poll at the same time.
     pub dice: Dice,
     pub stop: CancellationToken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum NotifierStep {
     Done,
     More,
-    /// Another instance is at it.
-    Taken,
+    /// Another instance works on this log.
+    Locked,
 }
 
 impl Notifier {
-    /// Makes notifications until it is stopped.
     pub async fn run(mut self) {
-        let mut look_at = Instant::now();
+        let mut poll_at = Instant::now();
         loop {
-            let news = tokio::select! {
+            let changes = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep_until(look_at) => Changes { everywhere: true, heads: FxHashMap::default() },
-                news = self.hints.take() => news,
+                () = tokio::time::sleep_until(poll_at) => Changes { everywhere: true, heads: FxHashMap::default() },
+                changes = self.hints.take() => changes,
             };
-            if news.everywhere {
-                let rest = self.dice.between(LOOK_EVERY / 2, LOOK_EVERY);
-                look_at = Instant::now() + rest;
+            if changes.everywhere {
+                let pause = self.dice.between(POLL_INTERVAL / 2, POLL_INTERVAL);
+                poll_at = Instant::now() + pause;
             }
-            if let Err(error) = self.round(news).await {
+            if let Err(error) = self.round(changes).await {
                 tracing::warn!(%error, "notifications could not be made");
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(REST) => {}
+                () = tokio::time::sleep(PAUSE) => {}
             }
         }
     }
 
-    async fn round(&mut self, news: Changes) -> sqlx::Result<()> {
-        let mut brokers: Vec<_> = news.heads.into_keys().collect();
-        if news.everywhere {
-            let behind = async |c: &mut PgConnection| place::behind(c, MOST_BROKERS).await;
+    async fn round(&mut self, changes: Changes) -> sqlx::Result<()> {
+        let mut brokers: Vec<_> = changes.heads.into_keys().collect();
+        if changes.everywhere {
+            let behind = async |c: &mut PgConnection| position::behind(c, MOST_BROKERS).await;
             brokers.extend(self.database.run(behind).await?);
         }
         for broker in brokers {
             match self.catch_up(&broker).await {
                 Ok(()) => {}
-                // The others' are made all the same.
+                // The other brokerages still get theirs.
                 Err(error) if is_refusal(&error) => {
                     tracing::warn!(%error, %broker, "notifications could not be made");
                 }
@@ -110,82 +106,90 @@ impl Notifier {
     async fn catch_up(&mut self, broker: &BrokerId) -> sqlx::Result<()> {
         for _ in 0..MOST_STEPS {
             let step = match self.step(broker, SPAN).await {
-                Err(error) if is_refusal(&error) && !is_for_later(&error) => {
+                Err(error) if is_refusal(&error) && !is_transient(&error) => {
                     self.one_by_one(broker).await?
                 }
                 step => step?,
             };
             match step {
-                Step::More => {}
-                Step::Done => return Ok(()),
-                Step::Taken => break,
+                NotifierStep::More => {}
+                NotifierStep::Done => return Ok(()),
+                NotifierStep::Locked => break,
             }
         }
-        // It may have looked before what we were told of was committed.
+        // The other instance may have read before the commit that woke this one.
         self.hints.grown(broker, 0);
         Ok(())
     }
 
-    /// What cannot be told of is passed by, and holds up nothing else.
-    async fn one_by_one(&mut self, broker: &BrokerId) -> sqlx::Result<Step> {
+    /// Skips an event that the database refuses, so that it does not block the others.
+    async fn one_by_one(&mut self, broker: &BrokerId) -> sqlx::Result<NotifierStep> {
         for _ in 0..SPAN {
             let step = match self.step(broker, 1).await {
-                Err(error) if is_refusal(&error) && !is_for_later(&error) => {
-                    tracing::warn!(%error, %broker, "nobody can be told of an event");
-                    let pass = async |c: &mut PgConnection| place::pass_one(c, broker).await;
-                    self.database.run(pass).await?;
-                    Step::More
+                Err(error) if is_refusal(&error) && !is_transient(&error) => {
+                    tracing::warn!(%error, %broker, "no notification could be made from an event");
+                    let skip = async |c: &mut PgConnection| position::skip_one(c, broker).await;
+                    self.database.run(skip).await?;
+                    NotifierStep::More
                 }
                 step => step?,
             };
-            if step != Step::More {
+            if step != NotifierStep::More {
                 return Ok(step);
             }
         }
-        Ok(Step::More)
+        Ok(NotifierStep::More)
     }
 
-    async fn step(&mut self, broker: &BrokerId, span: i64) -> sqlx::Result<Step> {
-        let told = (&self.modules, &self.committer);
-        let step = async |c: &mut PgConnection| step(c, (broker, span), told).await;
+    /// Reads up to `span` positions of one log, in one transaction.
+    async fn step(&mut self, broker: &BrokerId, span: i64) -> sqlx::Result<NotifierStep> {
+        let (modules, committer) = (&self.modules, &self.committer);
+        let step = async |c: &mut PgConnection| step(c, broker, span, modules, committer).await;
         self.database.run_within(Limit::PATIENT, step).await
     }
 }
 
-/// Reads on in one log, in one transaction.
 async fn step(
     connection: &mut PgConnection,
-    (broker, span): (&BrokerId, i64),
-    (modules, committer): (&Modules, &EventCommitter),
-) -> sqlx::Result<Step> {
+    broker: &BrokerId,
+    span: i64,
+    modules: &Modules,
+    committer: &EventCommitter,
+) -> sqlx::Result<NotifierStep> {
     let mut transaction = connection.begin().await?;
-    let Some(NotifierPosition { position, head }) = place::take(&mut transaction, broker).await?
+    let Some(NotifierPosition { position, head }) =
+        position::lock(&mut transaction, broker).await?
     else {
-        return Ok(Step::Taken);
+        return Ok(NotifierStep::Locked);
     };
     let upto = head.min(position + span);
     if upto == position {
-        return Ok(Step::Done);
+        return Ok(NotifierStep::Done);
     }
-    let events = acts::notable(&mut transaction, broker, (position, upto)).await?;
-    let drafts = drafts(&mut transaction, broker, (&events, modules)).await?;
-    place::move_to(&mut transaction, broker, upto).await?;
-    let mut told = Vec::new();
+    let events = acts::notable(&mut transaction, broker, position, upto).await?;
+    let drafts = drafts(&mut transaction, broker, &events, modules).await?;
+    position::advance(&mut transaction, broker, upto).await?;
+    let mut new_events = Vec::new();
     if !drafts.is_empty() {
-        let entered = sequence::enter(&mut transaction, broker, drafts).await?;
-        told.extend(entered.into_iter().map(|(_, event)| event));
+        let sent = sequence::send(&mut transaction, broker, drafts).await?;
+        new_events.extend(sent.into_iter().map(|sent| sent.event));
     }
-    committer.conclude(transaction, broker, told).await?;
-    let step = if upto < head { Step::More } else { Step::Done };
+    committer.conclude(transaction, broker, new_events).await?;
+    let step = if upto < head {
+        NotifierStep::More
+    } else {
+        NotifierStep::Done
+    };
     Ok(step)
 }
 
-/// What is to be said of these events, to those who want to be told.
+/// Drafts of the notifications from these events, for the users who want them.
 async fn drafts(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    (events, modules): (&[Event], &Modules),
-) -> sqlx::Result<Vec<sequence::Draft>> {
+    events: &[Event],
+    modules: &Modules,
+) -> sqlx::Result<Vec<sequence::NotificationDraft>> {
     let causes = events.iter().filter_map(|event| cause::of(event, modules));
     let mut causes: Vec<_> = causes.collect();
     if causes.is_empty() {
@@ -196,10 +200,10 @@ async fn drafts(
     users.dedup();
     let unwanted = super::preferences::unwanted(connection, broker, &users).await?;
     causes.retain(|cause| !unwanted.contains(&(cause.to.clone(), cause.kind)));
-    let matters = draft::gathered(causes);
-    let told = matters.iter().map(draft::Matter::newest);
-    let names = Names::of(told, modules);
-    let names = names.looked_up(connection, (broker, None)).await?;
-    let drafts = matters.into_iter().map(|m| m.draft(&names, modules));
+    let groups = draft::group(causes);
+    let newest = groups.iter().map(draft::CauseGroup::newest);
+    let names = Names::of(newest, modules);
+    let names = names.look_up(connection, broker, None).await?;
+    let drafts = groups.iter().map(|group| group.draft(&names, modules));
     Ok(drafts.collect())
 }

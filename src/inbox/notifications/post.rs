@@ -1,28 +1,25 @@
-//! Posting: somebody tells somebody something.
+//! Notifications that a client posts.
 
-use super::notification::{Level, Notification, Said, System};
-use super::sequence::{self, Draft, Times};
+use super::notification::{Level, Notification, NotificationContent, RecordLink, SystemNotice};
+use super::sequence::{self, NotificationDraft, Repetition};
 use super::{NotificationError, Notifications, list};
 use crate::identity::{Caller, Role};
-use crate::log::Appended;
 use crate::log::{Audience, Epoch};
-use crate::log::{IdempotencyKey, idempotency};
-use crate::platform::{ModuleName, RecordId};
+use crate::log::{IdempotencyKey, KeyAnswer, idempotency};
 
-/// Characters of a title, and of a body.
+/// The most characters of a title, and of a body.
 const TITLE_CHARS: usize = 200;
 const BODY_CHARS: usize = 4_000;
 
-/// A text that people can read.
+/// A text of limited length without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text(String);
+pub struct NotificationText(String);
 
-/// A text that is empty, too long, or has characters in it that cannot be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {0} characters, none of which is a control character")]
 pub struct InvalidText(usize);
 
-impl Text {
+impl NotificationText {
     pub fn title(text: &str) -> Result<Self, InvalidText> {
         Self::parse(text, TITLE_CHARS, |c| !c.is_control())
     }
@@ -34,8 +31,8 @@ impl Text {
     }
 
     fn parse(text: &str, most: usize, is_fine: fn(char) -> bool) -> Result<Self, InvalidText> {
-        let has_words = !text.trim().is_empty() && text.chars().count() <= most;
-        if has_words && text.chars().all(is_fine) {
+        let has_length = !text.trim().is_empty() && text.chars().count() <= most;
+        if has_length && text.chars().all(is_fine) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidText(most))
@@ -43,110 +40,111 @@ impl Text {
     }
 }
 
-/// What is to be told.
 #[derive(Clone, Debug)]
-pub struct Post {
+pub struct NewNotification {
     pub audience: Audience,
     pub level: Level,
-    /// Whether it is a notice of those who run the brokerage.
-    pub system: Option<System>,
-    pub title: Text,
-    pub body: Option<Text>,
-    /// The record it leads to.
-    pub record: Option<(ModuleName, Option<RecordId>)>,
+    pub system: Option<SystemNotice>,
+    pub title: NotificationText,
+    pub body: Option<NotificationText>,
+    pub record: Option<RecordLink>,
     pub key: Option<IdempotencyKey>,
 }
 
 #[derive(Debug)]
-pub struct Posted {
+pub struct PostedNotification {
     pub notification: Notification,
-    /// An earlier request with the same key made it.
+    /// An earlier request with the same key created it.
     pub is_repeat: bool,
 }
 
 impl Notifications {
-    /// Tells it, once per key.
-    pub async fn post(&self, caller: &Caller, post: Post) -> Result<Posted, NotificationError> {
-        may_post(caller, &post)?;
+    /// Creates a notification, once per key.
+    pub async fn post(
+        &self,
+        caller: &Caller,
+        new: NewNotification,
+    ) -> Result<PostedNotification, NotificationError> {
+        may_post(caller, &new)?;
         let mut transaction = self.pool.begin().await?;
-        if let Some(key) = &post.key {
+        if let Some(key) = &new.key {
             let is_free = idempotency::claim(&mut transaction, &[key]).await?;
             if is_free != [true] {
                 let notification = repeated(&mut transaction, key).await?;
-                return Ok(Posted {
+                return Ok(PostedNotification {
                     notification,
                     is_repeat: true,
                 });
             }
         }
-        let key = post.key.clone();
-        let drafts = vec![draft(caller, post)];
-        let entered = sequence::enter(&mut transaction, &caller.broker, drafts).await?;
-        let (notification, event) = entered.into_iter().next().ok_or(NotificationError::Busy)?;
+        let key = new.key.clone();
+        let drafts = vec![draft(caller, new)];
+        let sent = sequence::send(&mut transaction, &caller.broker, drafts).await?;
+        let sent = sent.into_iter().next().ok_or(NotificationError::Busy)?;
+        let (notification, event) = (sent.notification, sent.event);
         if let Some(key) = &key {
-            keep(&mut transaction, key, &notification).await?;
+            store_answer(&mut transaction, key, &notification).await?;
         }
         self.committer
             .conclude(transaction, &caller.broker, vec![event])
             .await?;
-        Ok(Posted {
+        Ok(PostedNotification {
             notification,
             is_repeat: false,
         })
     }
 }
 
-/// Those who run the brokerage, and its own backend, tell anybody; others themselves and their
-/// teams.
-fn may_post(caller: &Caller, post: &Post) -> Result<(), NotificationError> {
+/// Admins and services may notify everyone; agents may notify themselves and their teams.
+fn may_post(caller: &Caller, new: &NewNotification) -> Result<(), NotificationError> {
     if matches!(caller.role, Role::Admin | Role::Service) {
         return Ok(());
     }
-    if post.system.is_some() {
+    if new.system.is_some() {
         return Err(NotificationError::NotYourNotice);
     }
-    let is_theirs = match &post.audience {
+    let is_own = match &new.audience {
         Audience::User(user) => *user == caller.user,
         Audience::Team(team) => caller.is_on(team),
         Audience::Broker | Audience::Workers => false,
     };
-    is_theirs
+    is_own
         .then_some(())
         .ok_or(NotificationError::NotYourAudience)
 }
 
-fn draft(caller: &Caller, post: Post) -> Draft {
-    Draft {
-        said: Said {
-            audience: post.audience,
-            level: post.level,
+fn draft(caller: &Caller, new: NewNotification) -> NotificationDraft {
+    NotificationDraft {
+        content: NotificationContent {
+            audience: new.audience,
+            level: new.level,
             kind: None,
-            system: post.system,
-            title: post.title.0,
-            body: post.body.map(|body| body.0),
-            record: post.record,
+            system: new.system,
+            title: new.title.0,
+            body: new.body.map(|body| body.0),
+            record: new.record,
             user: Some(caller.user.clone()),
         },
         count: 1,
         subject: None,
-        times: Times::Unsaid,
+        repetition: Repetition::Unsaid,
     }
 }
 
-/// The answer is kept as those of publishers are: in place of a position stands the number.
-async fn keep(
+/// Stores the answer like that of a publisher: the id of the notification takes the place of the
+/// position.
+async fn store_answer(
     connection: &mut sqlx::PgConnection,
     key: &IdempotencyKey,
     notification: &Notification,
 ) -> sqlx::Result<()> {
-    let answer = Appended {
-        broker: key.id.broker.clone(),
-        epoch: Epoch::stored(""),
+    let answer = KeyAnswer {
+        key,
+        epoch: &Epoch::stored(""),
         first: notification.id,
-        at: notification.at,
         count: 1,
     };
-    idempotency::keep(connection, &[(key, answer)]).await
+    idempotency::keep(connection, &[answer]).await
 }
 
 async fn repeated(
@@ -158,7 +156,7 @@ async fn repeated(
     if taken.body_hash != key.body_hash {
         return Err(NotificationError::KeyReused);
     }
-    let found = list::one(connection, &key.id.broker, taken.first).await?;
+    let found = list::by_id(connection, &key.id.broker, taken.first).await?;
     found.ok_or(NotificationError::Unknown(taken.first))
 }
 
@@ -167,17 +165,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_can_be_read_and_have_an_end() {
+    fn texts_have_a_limit_and_no_control_characters() {
         let (longest, too_long) = ("ä".repeat(TITLE_CHARS), "ä".repeat(TITLE_CHARS + 1));
         for good in ["a", "12 Oak St: sold!", "日本", &longest] {
-            assert!(Text::title(good).is_ok(), "{good:?}");
+            assert!(NotificationText::title(good).is_ok(), "{good:?}");
         }
         for bad in ["", " ", "a\nb", "a\0", "\u{7f}", &too_long] {
-            assert_eq!(Text::title(bad), Err(InvalidText(TITLE_CHARS)), "{bad:?}");
+            assert_eq!(
+                NotificationText::title(bad),
+                Err(InvalidText(TITLE_CHARS)),
+                "{bad:?}"
+            );
         }
-        assert!(Text::body("two\nlines\tand").is_ok());
+        assert!(NotificationText::body("two\nlines\tand").is_ok());
         for bad in ["\n", "a\rb", "a\0", &"x".repeat(BODY_CHARS + 1)] {
-            assert_eq!(Text::body(bad), Err(InvalidText(BODY_CHARS)), "{bad:?}");
+            assert_eq!(
+                NotificationText::body(bad),
+                Err(InvalidText(BODY_CHARS)),
+                "{bad:?}"
+            );
         }
     }
 }

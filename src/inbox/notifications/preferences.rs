@@ -1,28 +1,27 @@
-//! What a user wants to be told of by itself: everything, until they say otherwise.
+//! The kinds of notifications that a user wants: all of them, until they turn one off.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::notification::Kind;
+use super::notification::NotificationKind;
 use super::{NotificationError, Notifications};
 use crate::identity::Caller;
 use crate::platform::{BrokerId, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Preferences(pub BTreeMap<Kind, bool>);
+pub struct Preferences(pub BTreeMap<NotificationKind, bool>);
 
 impl Notifications {
-    /// What the caller wants to be told of.
     pub async fn preferences(&self, caller: &Caller) -> Result<Preferences, NotificationError> {
         let mut connection = self.pool.acquire().await?;
-        Ok(wishes(&mut connection, caller).await?)
+        Ok(find(&mut connection, caller).await?)
     }
 
-    /// Changes those that are named, and gives all.
-    pub async fn prefer(
+    /// Stores `changes`, and returns all preferences.
+    pub async fn set_preferences(
         &self,
         caller: &Caller,
         changes: &Preferences,
@@ -45,23 +44,25 @@ impl Notifications {
         )
         .execute(&mut *connection)
         .await?;
-        Ok(wishes(&mut connection, caller).await?)
+        Ok(find(&mut connection, caller).await?)
     }
 }
 
-async fn wishes(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<Preferences> {
+async fn find(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<Preferences> {
     let user = std::slice::from_ref(&caller.user);
     let off = unwanted(connection, &caller.broker, user).await?;
-    let is_on = |kind: &Kind| (*kind, !off.contains(&(caller.user.clone(), *kind)));
-    Ok(Preferences(Kind::ALL.iter().map(is_on).collect()))
+    let is_on = |kind: &NotificationKind| (*kind, !off.contains(&(caller.user.clone(), *kind)));
+    Ok(Preferences(
+        NotificationKind::ALL.iter().map(is_on).collect(),
+    ))
 }
 
-/// What these users do not want to be told of.
+/// The kinds that these users have turned off.
 pub(super) async fn unwanted(
     connection: &mut PgConnection,
     broker: &BrokerId,
     users: &[UserId],
-) -> sqlx::Result<BTreeSet<(UserId, Kind)>> {
+) -> sqlx::Result<BTreeSet<(UserId, NotificationKind)>> {
     let ids: Vec<_> = users.iter().map(UserId::as_str).collect();
     let rows = sqlx::query!(
         "select user_id, kind from porchlight.notification_preferences

@@ -1,70 +1,70 @@
-//! Reading: on one device, and so on all.
+//! Marking notifications as read, on all devices of the user.
 
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::list::{audiences, remember_teams, teams};
-use super::sequence::{hold, take_readers};
+use super::sequence::{lock_readers, lock_shared};
 use super::{NotificationError, Notifications, unread};
 use crate::identity::Caller;
 use crate::log::{Audience, NewEvent};
 use crate::platform::EventType;
 
-/// How many are unread after it.
+/// The number of unread notifications after the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unread(pub i64);
+pub struct UnreadCount(pub i64);
 
 impl Notifications {
-    /// The caller has read this one.
-    pub async fn read(&self, caller: &Caller, id: i64) -> Result<Unread, NotificationError> {
-        let (mut transaction, last) = self.open(caller).await?;
+    pub async fn read(&self, caller: &Caller, id: i64) -> Result<UnreadCount, NotificationError> {
+        let (mut transaction, last) = self.begin(caller).await?;
         let is_read = is_read(&mut transaction, caller, id).await?;
         let is_read = is_read.ok_or(NotificationError::Unknown(id))?;
-        let before = unread::keep(&mut transaction, caller, last).await?;
+        let before = unread::store(&mut transaction, caller, last).await?;
         if is_read {
             transaction.commit().await?;
-            return Ok(Unread(before));
+            return Ok(UnreadCount(before));
         }
         unread::read_one(&mut transaction, caller, id).await?;
         let unread = before - 1;
         let data = json!({"ids": [id], "unread": unread});
-        self.tell(transaction, caller, &data).await?;
-        Ok(Unread(unread))
+        self.publish(transaction, caller, &data).await?;
+        Ok(UnreadCount(unread))
     }
 
-    /// The caller has read all up to this one, or all that there are.
+    /// Marks all ids up to `up_to` as read, or all that exist.
     pub async fn read_all(
         &self,
         caller: &Caller,
         up_to: Option<i64>,
-    ) -> Result<Unread, NotificationError> {
-        let (mut transaction, last) = self.open(caller).await?;
+    ) -> Result<UnreadCount, NotificationError> {
+        let (mut transaction, last) = self.begin(caller).await?;
         let up_to = up_to.map_or(last, |up_to| up_to.min(last));
-        let before = unread::keep(&mut transaction, caller, last).await?;
+        let before = unread::store(&mut transaction, caller, last).await?;
         unread::read_up_to(&mut transaction, caller, up_to).await?;
         let unread = unread::count(&mut transaction, caller).await?;
         if unread == before {
             transaction.commit().await?;
         } else {
             let data = json!({"upTo": up_to, "unread": unread});
-            self.tell(transaction, caller, &data).await?;
+            self.publish(transaction, caller, &data).await?;
         }
-        Ok(Unread(unread))
+        Ok(UnreadCount(unread))
     }
 
-    /// Nobody makes new ones meanwhile, and the caller's other devices wait.
-    async fn open(
+    /// Begins a transaction and returns the last id. Until its end, nobody creates notifications of the
+    /// brokerage, and other requests of the user wait.
+    async fn begin(
         &self,
         caller: &Caller,
     ) -> Result<(Transaction<'_, Postgres>, i64), NotificationError> {
         let mut transaction = self.pool.begin().await?;
-        let last = hold(&mut transaction, &caller.broker).await?;
-        take_readers(&mut transaction, &caller.broker, &[caller.user.as_str()]).await?;
+        let last = lock_shared(&mut transaction, &caller.broker).await?;
+        lock_readers(&mut transaction, &caller.broker, &[caller.user.as_str()]).await?;
         remember_teams(&mut transaction, caller, &teams(caller)).await?;
         Ok((transaction, last))
     }
 
-    async fn tell(
+    async fn publish(
         &self,
         transaction: Transaction<'_, Postgres>,
         caller: &Caller,
@@ -82,7 +82,7 @@ impl Notifications {
     }
 }
 
-/// Whether it is read; `None` where it is none of the caller's.
+/// `None` for a notification that the caller may not see.
 async fn is_read(
     connection: &mut PgConnection,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! Old notifications go, read or not, in small steps.
+//! Removes old notifications, read or not, in small steps.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use sqlx::{Connection, Postgres, Transaction};
 
 use crate::platform::Pool;
 
-/// How many one transaction removes. Whoever makes or reads notifications of the broker waits for it.
+/// The most notifications that one transaction removes. Requests for notifications of the brokerage wait
+/// for it.
 const STEP: i64 = 500;
 
-/// Removes what is older; says how many went. Any number of instances may do it at once.
+/// Removes notifications older than `age`, and returns their number. All instances may do it at once.
 pub async fn run(pool: &Pool, age: Duration) -> sqlx::Result<u64> {
     let mut connection = pool.acquire().await?;
     let mut removed = 0;
@@ -28,7 +29,7 @@ pub async fn run(pool: &Pool, age: Duration) -> sqlx::Result<u64> {
     }
 }
 
-/// Takes the book first, as everybody does: nobody counts what is unread meanwhile.
+/// Locks the sequence first, as every change does: nobody counts unread notifications meanwhile.
 async fn step(
     transaction: &mut Transaction<'_, Postgres>,
     broker: &str,

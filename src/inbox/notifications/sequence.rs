@@ -1,5 +1,5 @@
-//! The book of a broker's notifications: who makes some, and who reads some, takes it first, the
-//! rows of the readers next, and the log last.
+//! The ids of a brokerage's notifications, in one row. A transaction that creates or reads
+//! notifications locks this row first, then the rows of the readers, and last the log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,52 +7,73 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::notification::{Kind, Notification, Said, System};
+use super::notification::{Notification, NotificationContent, NotificationKind, SystemNotice};
 use super::unread;
 use crate::log::{Audience, NewEvent};
-use crate::platform::{BrokerId, ModuleName, RecordId, UserId};
+use crate::platform::{BrokerId, UserId};
 
-/// So long after it was made, an unread one takes up others of its subject.
-const TAKES_UP: Duration = Duration::from_mins(10);
+/// An unread notification that is not older counts further events of its subject.
+const REPEAT_WINDOW: Duration = Duration::from_mins(10);
 
-/// What is to be entered.
+/// A notification without an id.
 #[derive(Clone, Debug)]
-pub(super) struct Draft {
-    /// What it says, of this many times.
-    pub(super) said: Said,
+pub(super) struct NotificationDraft {
+    pub(super) content: NotificationContent,
+    /// How many events it stands for.
     pub(super) count: i64,
-    /// What it is about: further ones are added to it.
+    /// Drafts of the same subject are added to one notification.
     pub(super) subject: Option<String>,
-    pub(super) times: Times,
+    pub(super) repetition: Repetition,
 }
 
-/// How it says how often it happened.
+/// A notification that was created or updated, and its event.
+pub(super) struct SentNotification {
+    pub(super) notification: Notification,
+    pub(super) event: NewEvent,
+}
+
+/// The ids of new notifications, from `first` on.
+struct ReservedIds {
+    first: i64,
+    now: OffsetDateTime,
+}
+
+/// An unread notification that a draft is added to.
+struct OlderNotification {
+    id: i64,
+    count: i64,
+}
+
+/// How the text says that something happened more than once.
 #[derive(Clone, Debug)]
-pub(super) enum Times {
-    /// Not at all: its count is shown beside it.
+pub(super) enum Repetition {
+    /// Not at all: clients show `count`.
     Unsaid,
-    /// It tells of the newest.
+    /// The title is about the newest event; the body has the number.
     Newest,
-    /// It tells of the number: somebody changed so many of these.
-    Number { who: String, of: String },
+    /// The title has the number: `who` changed so many `things`.
+    Number { who: String, things: String },
 }
 
-impl Times {
-    fn say(&self, said: &mut Said, count: i64) {
+impl Repetition {
+    fn apply(&self, content: &mut NotificationContent, count: i64) {
         match self {
             Self::Newest if count > 1 => {
-                said.body = Some(format!("The newest of {count} changes."));
+                content.body = Some(format!("The newest of {count} changes."));
             }
             Self::Unsaid | Self::Newest => {}
-            Self::Number { who, of } => {
-                said.title = format!("{who} changed {count} of your {of}");
+            Self::Number { who, things } => {
+                content.title = format!("{who} changed {count} of your {things}");
             }
         }
     }
 }
 
-/// What readers hold still while they read: the number of the newest, 0 where there is none.
-pub(super) async fn hold(connection: &mut PgConnection, broker: &BrokerId) -> sqlx::Result<i64> {
+/// Locks the sequence for a reader, and returns the last id, or 0.
+pub(super) async fn lock_shared(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+) -> sqlx::Result<i64> {
     let last = sqlx::query_scalar!(
         "select last_id from porchlight.notification_books where broker_id = $1 for share",
         broker.as_str(),
@@ -62,8 +83,9 @@ pub(super) async fn hold(connection: &mut PgConnection, broker: &BrokerId) -> sq
     Ok(last.unwrap_or(0))
 }
 
-/// Takes the rows of readers, in order: what is told of their unread ones waits for us.
-pub(super) async fn take_readers(
+/// Locks the rows of users, in order. Until the transaction ends, no other one changes or publishes their
+/// number of unread notifications.
+pub(super) async fn lock_readers(
     connection: &mut PgConnection,
     broker: &BrokerId,
     users: &[&str],
@@ -88,60 +110,65 @@ pub(super) async fn take_readers(
     .map(drop)
 }
 
-/// Enters drafts, each of another subject, and gives the events that tell of them.
-pub(super) async fn enter(
+/// Creates a notification from each draft, or adds the draft to an unread notification of the same
+/// subject. The drafts have different subjects.
+pub(super) async fn send(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    drafts: Vec<Draft>,
-) -> sqlx::Result<Vec<(Notification, NewEvent)>> {
-    let (last, now) = open(connection, broker, drafts.len()).await?;
-    let first = last - i64::try_from(drafts.len()).unwrap_or(i64::MAX) + 1;
-    let audiences = drafts.iter().map(|draft| &draft.said.audience);
+    drafts: Vec<NotificationDraft>,
+) -> sqlx::Result<Vec<SentNotification>> {
+    let ids = reserve_ids(connection, broker, drafts.len()).await?;
+    let audiences = drafts.iter().map(|draft| &draft.content.audience);
     let mut users: Vec<&str> = audiences.filter_map(reader).collect();
     users.sort_unstable();
     users.dedup();
     let mut unread = BTreeMap::new();
     let mut older = BTreeMap::new();
     if !users.is_empty() {
-        take_readers(connection, broker, &users).await?;
-        unread = unread::keep_all(connection, broker, (&users, first - 1)).await?;
-        older = takers_up(connection, broker, &drafts).await?;
+        lock_readers(connection, broker, &users).await?;
+        unread = unread::store_all(connection, broker, &users, ids.first - 1).await?;
+        older = find_older(connection, broker, &drafts).await?;
     }
-    let (mut new, mut again) = (Vec::new(), Vec::new());
-    let mut entered = Vec::new();
+    let (mut new, mut repeated) = (Vec::new(), Vec::new());
+    let mut sent = Vec::new();
     for (i, draft) in drafts.into_iter().enumerate() {
+        let older = older.get(&i);
         let mut notification = Notification {
-            id: first + i64::try_from(i).unwrap_or(i64::MAX),
+            id: ids.first + i64::try_from(i).unwrap_or(i64::MAX),
             count: draft.count,
-            said: draft.said,
-            at: now,
+            content: draft.content,
+            at: ids.now,
         };
-        let is_new = !older.contains_key(&i);
-        if let Some((id, count)) = older.get(&i) {
-            notification.id = *id;
-            notification.count += count;
+        if let Some(older) = older {
+            notification.id = older.id;
+            notification.count += older.count;
         }
-        draft.times.say(&mut notification.said, notification.count);
-        let unread = match &notification.said.audience {
+        let count = notification.count;
+        draft.repetition.apply(&mut notification.content, count);
+        let unread = match &notification.content.audience {
             Audience::User(user) => unread.get_mut(user).map(|unread: &mut i64| {
-                *unread += i64::from(is_new);
+                *unread += i64::from(older.is_none());
                 *unread
             }),
             _ => None,
         };
-        entered.push((notification.clone(), notification.told(unread)));
-        if is_new {
-            new.push((notification, draft.subject));
+        let event = notification.event(unread);
+        if older.is_some() {
+            repeated.push(notification.clone());
         } else {
-            again.push(notification);
+            new.push((notification.clone(), draft.subject));
         }
+        sent.push(SentNotification {
+            notification,
+            event,
+        });
     }
     insert(connection, broker, &new).await?;
-    rewrite(connection, broker, &again).await?;
-    Ok(entered)
+    update(connection, broker, &repeated).await?;
+    Ok(sent)
 }
 
-/// Whose own it is, if it is for one user.
+/// The user, if the audience is one user.
 fn reader(audience: &Audience) -> Option<&str> {
     match audience {
         Audience::User(user) => Some(user.as_str()),
@@ -149,35 +176,43 @@ fn reader(audience: &Audience) -> Option<&str> {
     }
 }
 
-/// Takes the book for as many more; gives the last of their numbers, and the time.
-async fn open(
+/// Locks the sequence and reserves `count` ids.
+async fn reserve_ids(
     connection: &mut PgConnection,
     broker: &BrokerId,
     count: usize,
-) -> sqlx::Result<(i64, OffsetDateTime)> {
+) -> sqlx::Result<ReservedIds> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
     let row = sqlx::query!(
         r#"insert into porchlight.notification_books as b (broker_id, last_id) values ($1, $2)
            on conflict (broker_id) do update set last_id = b.last_id + excluded.last_id
            returning last_id, clock_timestamp() as "now!""#,
         broker.as_str(),
-        i64::try_from(count).unwrap_or(i64::MAX),
+        count,
     )
     .fetch_one(connection)
     .await?;
-    Ok((row.last_id, row.now))
+    Ok(ReservedIds {
+        first: row.last_id - count + 1,
+        now: row.now,
+    })
 }
 
-/// Unread ones that take up some of the drafts: their numbers and counts, by draft.
-async fn takers_up(
+/// Finds the unread notifications that drafts are added to, by the index of the draft.
+async fn find_older(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    drafts: &[Draft],
-) -> sqlx::Result<BTreeMap<usize, (i64, i64)>> {
-    let said = || drafts.iter().map(|draft| &draft.said);
-    let audiences: Vec<_> = said().map(|said| said.audience.to_string()).collect();
-    let kinds: Vec<_> = said().map(|said| said.kind.map(Kind::as_str)).collect();
+    drafts: &[NotificationDraft],
+) -> sqlx::Result<BTreeMap<usize, OlderNotification>> {
+    let content = || drafts.iter().map(|draft| &draft.content);
+    let audiences: Vec<_> = content()
+        .map(|content| content.audience.to_string())
+        .collect();
+    let kinds: Vec<_> = content()
+        .map(|content| content.kind.map(NotificationKind::as_str))
+        .collect();
     let subjects: Vec<_> = drafts.iter().map(|d| d.subject.as_deref()).collect();
-    let users: Vec<_> = said().map(|said| reader(&said.audience)).collect();
+    let users: Vec<_> = content().map(|content| reader(&content.audience)).collect();
     let rows = sqlx::query!(
         r#"select d.ord as "ord!", n.id, n.count
            from unnest($2::text[], $3::text[], $4::text[], $6::text[])
@@ -198,14 +233,17 @@ async fn takers_up(
         &audiences,
         &kinds as &[Option<&str>],
         &subjects as &[Option<&str>],
-        TAKES_UP.as_secs_f64(),
+        REPEAT_WINDOW.as_secs_f64(),
         &users as &[Option<&str>],
     )
     .fetch_all(connection)
     .await?;
-    let at = |ord: i64| usize::try_from(ord - 1).unwrap_or(usize::MAX);
-    let rows = rows.into_iter();
-    Ok(rows.map(|row| (at(row.ord), (row.id, row.count))).collect())
+    let index = |ord: i64| usize::try_from(ord - 1).unwrap_or(usize::MAX);
+    let older = rows.into_iter().map(|row| {
+        let (id, count) = (row.id, row.count);
+        (index(row.ord), OlderNotification { id, count })
+    });
+    Ok(older.collect())
 }
 
 async fn insert(
@@ -213,27 +251,30 @@ async fn insert(
     broker: &BrokerId,
     new: &[(Notification, Option<String>)],
 ) -> sqlx::Result<()> {
-    let said = || new.iter().map(|(notification, _)| &notification.said);
-    let module = |said: &'_ Said| said.record.clone().map(|(module, _)| module);
+    let content = || new.iter().map(|(notification, _)| &notification.content);
     let ids: Vec<_> = new.iter().map(|(one, _)| one.id).collect();
     let counts: Vec<_> = new.iter().map(|(one, _)| one.count).collect();
     let times: Vec<_> = new.iter().map(|(one, _)| one.at).collect();
-    let audiences: Vec<_> = said().map(|said| said.audience.to_string()).collect();
-    let levels: Vec<_> = said().map(|said| said.level.as_str()).collect();
-    let kinds: Vec<_> = said().map(|said| said.kind.map(Kind::as_str)).collect();
-    let subjects: Vec<_> = new.iter().map(|(_, subject)| subject.as_deref()).collect();
-    let systems: Vec<_> = said().map(|said| said.system.map(System::as_str)).collect();
-    let titles: Vec<_> = said().map(|said| said.title.as_str()).collect();
-    let bodies: Vec<_> = said().map(|said| said.body.as_deref()).collect();
-    let modules: Vec<_> = said().map(module).collect();
-    let modules: Vec<_> = modules
-        .iter()
-        .map(|m| m.as_ref().map(ModuleName::as_str))
+    let audiences: Vec<_> = content()
+        .map(|content| content.audience.to_string())
         .collect();
-    let records = said().map(|said| said.record.as_ref()?.1.as_ref());
-    let records: Vec<_> = records.map(|record| record.map(RecordId::as_str)).collect();
-    let users: Vec<_> = said()
-        .map(|said| said.user.as_ref().map(UserId::as_str))
+    let levels: Vec<_> = content().map(|content| content.level.as_str()).collect();
+    let kinds: Vec<_> = content()
+        .map(|content| content.kind.map(NotificationKind::as_str))
+        .collect();
+    let subjects: Vec<_> = new.iter().map(|(_, subject)| subject.as_deref()).collect();
+    let systems: Vec<_> = content()
+        .map(|content| content.system.map(SystemNotice::as_str))
+        .collect();
+    let titles: Vec<_> = content().map(|content| content.title.as_str()).collect();
+    let bodies: Vec<_> = content().map(|content| content.body.as_deref()).collect();
+    let links = || content().map(|content| content.record.as_ref());
+    let modules: Vec<_> = links().map(|link| Some(link?.module.as_str())).collect();
+    let records: Vec<_> = links()
+        .map(|link| Some(link?.record.as_ref()?.as_str()))
+        .collect();
+    let users: Vec<_> = content()
+        .map(|content| content.user.as_ref().map(UserId::as_str))
         .collect();
     sqlx::query!(
         "insert into porchlight.notifications (broker_id, id, audience, level, kind, subject, system,
@@ -265,24 +306,24 @@ async fn insert(
     .map(drop)
 }
 
-/// Unread ones say something newer.
-async fn rewrite(
+/// Writes the new text and count of unread notifications.
+async fn update(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    again: &[Notification],
+    repeated: &[Notification],
 ) -> sqlx::Result<()> {
-    if again.is_empty() {
+    if repeated.is_empty() {
         return Ok(());
     }
-    let said = || again.iter().map(|notification| &notification.said);
-    let ids: Vec<_> = again.iter().map(|one| one.id).collect();
-    let counts: Vec<_> = again.iter().map(|one| one.count).collect();
-    let times: Vec<_> = again.iter().map(|one| one.at).collect();
-    let levels: Vec<_> = said().map(|said| said.level.as_str()).collect();
-    let titles: Vec<_> = said().map(|said| said.title.as_str()).collect();
-    let bodies: Vec<_> = said().map(|said| said.body.as_deref()).collect();
-    let users: Vec<_> = said()
-        .map(|said| said.user.as_ref().map(UserId::as_str))
+    let content = || repeated.iter().map(|notification| &notification.content);
+    let ids: Vec<_> = repeated.iter().map(|one| one.id).collect();
+    let counts: Vec<_> = repeated.iter().map(|one| one.count).collect();
+    let times: Vec<_> = repeated.iter().map(|one| one.at).collect();
+    let levels: Vec<_> = content().map(|content| content.level.as_str()).collect();
+    let titles: Vec<_> = content().map(|content| content.title.as_str()).collect();
+    let bodies: Vec<_> = content().map(|content| content.body.as_deref()).collect();
+    let users: Vec<_> = content()
+        .map(|content| content.user.as_ref().map(UserId::as_str))
         .collect();
     sqlx::query!(
         "update porchlight.notifications n

@@ -1,15 +1,15 @@
-//! How many of somebody's notifications are unread: counted on from where it was counted last.
+//! The number of a user's unread notifications.
 //!
-//! A mark keeps a count up to one notification. It is good for certain teams, and until retention
-//! removes notifications of the broker. So a count costs what is new, and not all that is unread.
-//! Whoever changes what is read changes the kept count in the same transaction.
+//! The row of a user stores a count up to one notification. It is valid for a set of teams, and until
+//! retention removes notifications of the brokerage. So a count looks at new notifications only, not at
+//! all unread ones. Marking as read updates the stored count in the same transaction.
 
 use std::collections::BTreeMap;
 
 use sqlx::{Connection, PgConnection};
 
 use super::list::teams;
-use super::sequence::{hold, take_readers};
+use super::sequence::{lock_readers, lock_shared};
 use crate::identity::Caller;
 use crate::platform::{BrokerId, UserId};
 
@@ -24,8 +24,9 @@ pub(super) async fn count(connection: &mut PgConnection, caller: &Caller) -> sql
     .await
 }
 
-/// The caller's, whose mark is ours, in a book that is held and ends at `last`.
-pub(super) async fn keep(
+/// Counts the caller's unread notifications up to `last` and stores the count. The sequence and the row
+/// of the caller are locked.
+pub(super) async fn store(
     connection: &mut PgConnection,
     caller: &Caller,
     last: i64,
@@ -41,21 +42,22 @@ pub(super) async fn keep(
     .await
 }
 
-/// Keeps the caller's for the next time: a list by itself changes nothing.
+/// Stores the caller's count for the next time: a list itself writes nothing.
 pub(super) async fn catch_up(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
-    let last = hold(&mut transaction, &caller.broker).await?;
-    take_readers(&mut transaction, &caller.broker, &[caller.user.as_str()]).await?;
-    keep(&mut transaction, caller, last).await?;
+    let last = lock_shared(&mut transaction, &caller.broker).await?;
+    lock_readers(&mut transaction, &caller.broker, &[caller.user.as_str()]).await?;
+    store(&mut transaction, caller, last).await?;
     transaction.commit().await
 }
 
-/// Those of users who have ever asked, whose marks are ours, in a book that is ours and ends at
-/// `last`: of the others nobody knows the teams.
-pub(super) async fn keep_all(
+/// The same for many users. It leaves out users who have never listed their notifications: their teams are
+/// not known.
+pub(super) async fn store_all(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    (users, last): (&[&str], i64),
+    users: &[&str],
+    last: i64,
 ) -> sqlx::Result<BTreeMap<UserId, i64>> {
     let rows = sqlx::query!(
         r#"select user_id, porchlight.keep_unread(broker_id, user_id, teams, $3) as "unread!"
@@ -74,7 +76,7 @@ pub(super) async fn keep_all(
         .collect())
 }
 
-/// The caller reads one that was unread.
+/// Marks an unread notification as read.
 pub(super) async fn read_one(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -89,7 +91,7 @@ pub(super) async fn read_one(
     )
     .execute(&mut *connection)
     .await?;
-    // A count for other teams may not have had it: it is not used again.
+    // A count for other teams may not include it, so that count is not used again.
     sqlx::query!(
         "update porchlight.notification_marks
          set counted = counted - 1,
@@ -105,8 +107,8 @@ pub(super) async fn read_one(
     .map(drop)
 }
 
-/// The caller reads all up to one. Of those that were counted, what is read now is taken off: each
-/// is looked at once, because it stays below the mark.
+/// Marks all ids up to `up_to` as read, and subtracts them from the stored count. It looks at each
+/// notification once, because later calls start above it.
 pub(super) async fn read_up_to(
     connection: &mut PgConnection,
     caller: &Caller,

@@ -1,10 +1,10 @@
-//! A place in a log, as clients keep it: `1042-k7q2mw`, or a bare `1042` typed by a person.
+//! A position in a log, as clients keep it: `1042-k7q2mw`, or a bare `1042` typed by a person.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The random tag of one log: positions of another log are recognised by it.
+/// The random tag of a log. It tells positions of different logs apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Epoch(Arc<str>);
 
@@ -12,7 +12,7 @@ impl Epoch {
     pub const LEN: usize = 6;
     const MAX_LEN: usize = 16;
 
-    /// An epoch as the database holds it.
+    /// An epoch from the database.
     #[must_use]
     pub fn stored(tag: &str) -> Self {
         Self(tag.into())
@@ -39,16 +39,14 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// "I have everything up to here."
+/// The client has every event up to this position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The last position that was received.
     pub position: i64,
-    /// Of which log; unknown when a person typed a bare number.
+    /// Unknown when a person typed a bare number.
     pub epoch: Option<Epoch>,
 }
 
-/// Text that is not a cursor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("is not a position: expected one as events carry it in their id, like 1042-k7q2mw")]
 pub struct InvalidCursor;
@@ -99,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_is_no_cursor() {
+    fn other_text_is_no_cursor() {
         let long = format!("1-{}", "a".repeat(17));
         for text in [
             "",

@@ -1,4 +1,4 @@
-//! The JSON of an event, as `data:` carries it and as `GET /events` lists it.
+//! The JSON of an event, for `data:` lines and for `GET /events`.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,8 +7,9 @@ use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
 use super::{Cursor, Event};
+use crate::platform::{ModuleName, RecordId, UserId};
 
-/// One event on the wire; the order of the fields is the order of the text.
+/// One event on the wire. The fields are written in this order.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventJson<'a> {
@@ -27,33 +28,33 @@ pub struct EventJson<'a> {
     version: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<&'a str>,
-    /// It was too large to be told with its data: whoever needs it fetches the record.
+    /// The data was too large and is left out. A client that needs it fetches the record.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
     timestamp: String,
 }
 
 impl<'a> EventJson<'a> {
-    /// The event's data as a frame carries it: the position stands in the frame's `id`.
+    /// Without the position, which a frame has in its `id:` line.
     #[must_use]
     pub fn of(event: &'a Event) -> Self {
-        let told = &event.told;
+        let body = &event.body;
         Self {
-            event_type: told.event_type.as_str(),
-            module: told.module().map(crate::platform::ModuleName::as_str),
-            action: told.event_type.action(),
-            record_id: told.record_id().map(crate::platform::RecordId::as_str),
-            data: told.data.as_deref(),
-            changes: told.changes.as_deref(),
-            version: told.version,
-            user_id: told.user.as_ref().map(crate::platform::UserId::as_str),
-            truncated: told.is_truncated,
+            event_type: body.event_type.as_str(),
+            module: body.module().map(ModuleName::as_str),
+            action: body.event_type.action(),
+            record_id: body.record_id().map(RecordId::as_str),
+            data: body.data.as_deref(),
+            changes: body.changes.as_deref(),
+            version: body.version,
+            user_id: body.user.as_ref().map(UserId::as_str),
+            truncated: body.is_truncated,
             timestamp: timestamp(event.created_at),
         }
     }
 }
 
-/// An event's JSON with its position in front, as lists have it.
+/// An event's JSON with its position as the first field, for lists.
 #[must_use]
 pub fn listed(json: &str, position: &Cursor) -> String {
     let fields = json.strip_prefix('{').unwrap_or(json);
@@ -63,7 +64,7 @@ pub fn listed(json: &str, position: &Cursor) -> String {
 const MILLISECONDS: StaticFormatDescription =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// A moment as JSON carries it: UTC with milliseconds.
+/// UTC with milliseconds.
 #[must_use]
 pub fn timestamp(at: OffsetDateTime) -> String {
     at.to_offset(time::UtcOffset::UTC)
@@ -71,14 +72,14 @@ pub fn timestamp(at: OffsetDateTime) -> String {
         .unwrap_or_default()
 }
 
-/// The same JSON without white space between its parts, so that it fits one line.
+/// The same JSON without white space between its tokens, so that it has no line break.
 #[must_use]
 pub fn on_one_line(raw: &RawValue) -> Box<RawValue> {
     let (mut in_string, mut escaped) = (false, false);
-    let mut kept = Vec::with_capacity(raw.get().len());
+    let mut compact = Vec::with_capacity(raw.get().len());
     for byte in raw.get().bytes() {
         if in_string || !byte.is_ascii_whitespace() {
-            kept.push(byte);
+            compact.push(byte);
         }
         match byte {
             b'\\' if in_string => escaped = !escaped,
@@ -86,17 +87,16 @@ pub fn on_one_line(raw: &RawValue) -> Box<RawValue> {
             _ => escaped = false,
         }
     }
-    let compact = String::from_utf8(kept).ok();
+    let compact = String::from_utf8(compact).ok();
     compact
         .and_then(|json| RawValue::from_string(json).ok())
         .unwrap_or_else(|| raw.to_owned())
 }
 
-/// Arrays and objects that may stand in one another. Clients give up on less than what
-/// fits an event, and so does Postgres.
+/// The limit of nesting. An event has space for more, but clients and Postgres fail on it.
 pub const DEEPEST: usize = 100;
 
-/// How deeply arrays and objects stand in one another.
+/// How deeply arrays and objects are nested.
 #[must_use]
 pub fn depth(raw: &RawValue) -> usize {
     let (mut in_string, mut escaped) = (false, false);
@@ -118,11 +118,11 @@ pub fn depth(raw: &RawValue) -> usize {
     deepest
 }
 
-/// The field at fault where JSON was not understood: from the path that the reader was at, and what it
-/// said, which may name one more.
+/// The field that a JSON error is about: the path where the parser was, and one more name if the
+/// parser's message has one.
 #[must_use]
-pub fn field_at_fault(path: &str, said: &str) -> Option<String> {
-    match (named_field(said), path) {
+pub fn field_at_fault(path: &str, message: &str) -> Option<String> {
+    match (named_field(message), path) {
         (Some(name), "." | "?") => Some(name),
         (Some(name), path) if path.ends_with(&name) => Some(path.to_owned()),
         (Some(name), path) => Some(format!("{path}.{name}")),
@@ -133,10 +133,10 @@ pub fn field_at_fault(path: &str, said: &str) -> Option<String> {
 
 /// The name in "unknown field `name`, expected …" and its like.
 #[must_use]
-pub fn named_field(said: &str) -> Option<String> {
+pub fn named_field(message: &str) -> Option<String> {
     let name = ["unknown", "missing", "duplicate"]
         .iter()
-        .find_map(|how| said.strip_prefix(how)?.strip_prefix(" field `"))?;
+        .find_map(|how| message.strip_prefix(how)?.strip_prefix(" field `"))?;
     Some(name.split_once('`')?.0.to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! Private fields: what most readers of an event see `"[REDACTED]"` instead of.
+//! Private fields. Most readers of an event see `"[REDACTED]"` in place of their values.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,40 +10,39 @@ use serde_json::value::RawValue;
 use super::NewEvent;
 use crate::platform::UserId;
 
-/// What stands in the place of a private value.
 const REDACTED: &str = "\"[REDACTED]\"";
-/// The field that says who owns a record.
+/// The field with the id of a record's owner.
 const OWNER: &str = "ownerId";
 
-/// The real values of an event's private fields: an object of them, by field.
+/// An object with the values of an event's private fields.
 #[derive(Clone)]
 pub struct Private(pub Arc<RawValue>);
 
-/// Without the values: what is private is in no log.
+/// Without the values, so that they do not get into log lines.
 impl fmt::Debug for Private {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Private")
     }
 }
 
-/// What a reader may see, at the moment of reading.
+/// The rights of a reader at the time of reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     pub user: UserId,
-    /// Whether they see what is private to others.
+    /// Whether they see the private fields of other owners.
     pub sees_private: bool,
 }
 
 impl Rights {
-    /// Whether they reach what is private to this owner of a record.
+    /// Whether they see the private fields of this owner's records.
     #[must_use]
-    pub fn reach(&self, owner: Option<&UserId>) -> bool {
+    pub fn allow(&self, owner: Option<&UserId>) -> bool {
         self.sees_private || owner == Some(&self.user)
     }
 }
 
 impl Private {
-    /// An object with the values in place of what stands for them.
+    /// The object with the private values in place of `"[REDACTED]"`.
     #[must_use]
     pub fn put_into(&self, object: &RawValue) -> Option<Arc<RawValue>> {
         let values = fields(&self.0)?;
@@ -59,29 +58,29 @@ impl Private {
     }
 }
 
-/// Sets the values of these fields aside, wherever an event tells them at the top: the owner of
-/// the record may see them, by the event's own word where nobody else has said who that is.
+/// Moves the values of these fields to `private`, if they are at the top of `data` or `changes`.
+/// When the event has no owner, its `ownerId` field becomes the owner.
 pub fn set_aside(event: &mut NewEvent, names: &BTreeSet<String>) {
-    let kept = event.private.clone();
-    // What a watched table has set aside is told as that already.
-    let kept = kept.as_ref().and_then(|kept| fields(&kept.0));
-    let kept = kept.unwrap_or_default();
-    let is_kept = |name: &String| kept.iter().any(|(known, _)| known == name);
+    let earlier = event.private.clone();
+    // The trigger of a watched table may have moved some of them already.
+    let earlier = earlier.as_ref().and_then(|private| fields(&private.0));
+    let earlier = earlier.unwrap_or_default();
+    let is_moved = |name: &String| earlier.iter().any(|(known, _)| known == name);
     let (mut values, mut owner) = (Vec::new(), None);
-    for told in [&mut event.data, &mut event.changes] {
-        let Some(object) = told.clone() else {
+    for part in [&mut event.data, &mut event.changes] {
+        let Some(object) = part.clone() else {
             continue;
         };
         let Some(fields) = fields(&object) else {
-            // Fields that cannot be read, like "\ud800", may stand beside private ones.
+            // An object that cannot be read, for example with "\ud800", may have private fields.
             if object.get().starts_with('{') && !names.is_empty() {
-                *told = None;
+                *part = None;
                 event.is_truncated = true;
             }
             continue;
         };
         owner = owner.or_else(|| owner_in(&fields));
-        let is_private = |name: &String| names.contains(name) && !is_kept(name);
+        let is_private = |name: &String| names.contains(name) && !is_moved(name);
         if !fields.iter().any(|(name, _)| is_private(name)) {
             continue;
         }
@@ -94,12 +93,12 @@ pub fn set_aside(event: &mut NewEvent, names: &BTreeSet<String>) {
                 shown.push((name, value.get()));
             }
         }
-        *told = written(shown.iter().map(|(name, value)| (&**name, *value)));
+        *part = written(shown.iter().map(|(name, value)| (&**name, *value)));
     }
     if !values.is_empty() {
-        let kept = kept.iter().map(|(name, value)| (&**name, value.get()));
+        let earlier = earlier.iter().map(|(name, value)| (&**name, value.get()));
         let values = values.iter().map(|(name, value)| (&**name, &**value));
-        event.private = written(kept.chain(values)).map(Private);
+        event.private = written(earlier.chain(values)).map(Private);
         event.owner = event.owner.take().or(owner);
     }
 }
@@ -109,7 +108,6 @@ fn owner_in(fields: &[(String, &RawValue)]) -> Option<UserId> {
     serde_json::from_str(id.get()).ok()
 }
 
-/// An object of these fields.
 fn written<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Arc<RawValue>> {
     let fields = fields.map(|(name, raw)| format!("{}:{raw}", serde_json::Value::from(name)));
     let fields: Vec<_> = fields.collect();
@@ -117,11 +115,11 @@ fn written<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Arc<R
     object.ok().map(Arc::from)
 }
 
-/// The fields of an object as they are written, in order; `None` where it is none.
+/// The fields of an object in order, with the text of their values. `None` if it is no object.
 #[must_use]
 pub fn fields(object: &RawValue) -> Option<Vec<(String, &RawValue)>> {
-    struct Fields;
-    impl<'de> Visitor<'de> for Fields {
+    struct FieldVisitor;
+    impl<'de> Visitor<'de> for FieldVisitor {
         type Value = Vec<(String, &'de RawValue)>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -135,7 +133,7 @@ pub fn fields(object: &RawValue) -> Option<Vec<(String, &RawValue)>> {
         }
     }
     let mut json = serde_json::Deserializer::from_str(object.get());
-    json.deserialize_map(Fields).ok()
+    json.deserialize_map(FieldVisitor).ok()
 }
 
 #[cfg(test)]
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn values_go_where_they_were_to_the_letter() {
+    fn values_are_put_back_without_a_change() {
         let private = Private(raw(r#"{"fee":1.50,"a\"b":{"x":[null]}}"#));
         let masked = raw(r#"{"z":1.0,"fee":"[REDACTED]","a\"b":"[REDACTED]","b":"fee"}"#);
         let shown = private.put_into(&masked).unwrap();
@@ -158,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_are_private_by_name_are_set_aside_wherever_they_are_told() {
+    fn private_fields_are_set_aside_in_data_and_in_changes() {
         let names = BTreeSet::from(["fee".to_owned(), "split".to_owned()]);
         let event = |data: &str, changes: &str| {
             let event_type = crate::platform::EventType::parse("boat:sold").unwrap();
@@ -182,7 +180,7 @@ mod tests {
             r#"{"fee":{"x":2},"split":0.50}"#
         );
         assert_eq!(sold.owner.as_ref().unwrap().as_str(), "ann");
-        // Again, it changes nothing; and nothing is done where nothing is private.
+        // A second time, it changes nothing. Without private fields, it changes nothing either.
         let mut again = sold.clone();
         set_aside(&mut again, &names);
         assert_eq!(text(&again.data), text(&sold.data));
@@ -193,30 +191,30 @@ mod tests {
         let mut plain = before;
         set_aside(&mut plain, &BTreeSet::new());
         assert!(plain.private.is_none() && plain.owner.is_none());
-        for rubbish in ["[1]", "\"fee\"", "null", "{}"] {
-            let mut event = event(rubbish, rubbish);
+        for other in ["[1]", "\"fee\"", "null", "{}"] {
+            let mut event = event(other, other);
             set_aside(&mut event, &names);
             assert!(event.private.is_none());
-            assert_eq!(text(&event.data).unwrap(), rubbish);
+            assert_eq!(text(&event.data).unwrap(), other);
         }
     }
 
     #[test]
-    fn of_fields_that_cannot_be_read_nothing_is_told_where_some_are_private() {
+    fn an_object_that_cannot_be_read_is_removed_when_it_may_have_private_fields() {
         let unreadable = r#"{"fee":1,"\ud800":2}"#;
-        for (names, is_told) in [(&["fee"][..], false), (&[], true)] {
+        for (names, is_published) in [(&["fee"][..], false), (&[], true)] {
             let names = names.iter().map(ToString::to_string).collect();
             let event_type = crate::platform::EventType::parse("boat:sold").unwrap();
             let mut event = NewEvent::new(crate::log::event::Audience::Broker, event_type);
             event.changes = Some(raw(unreadable));
             set_aside(&mut event, &names);
-            assert_eq!(event.changes.is_some(), is_told);
-            assert_eq!(event.is_truncated, !is_told);
+            assert_eq!(event.changes.is_some(), is_published);
+            assert_eq!(event.is_truncated, !is_published);
         }
     }
 
     #[test]
-    fn only_the_owner_and_those_who_see_everything_see_it() {
+    fn only_the_owner_and_users_with_the_right_see_private_fields() {
         let ann = UserId::parse("ann").unwrap();
         for (user, sees_private, sees) in [
             ("ann", false, true),
@@ -225,13 +223,13 @@ mod tests {
         ] {
             let user = UserId::parse(user).unwrap();
             let rights = Rights { user, sees_private };
-            assert_eq!(rights.reach(Some(&ann)), sees);
-            assert_eq!(rights.reach(None), sees_private);
+            assert_eq!(rights.allow(Some(&ann)), sees);
+            assert_eq!(rights.allow(None), sees_private);
         }
     }
 
     #[test]
-    fn nothing_that_prints_an_event_prints_what_is_private() {
+    fn debug_output_has_no_private_values() {
         let private = Private(raw(r#"{"fee":"CANARY"}"#));
         assert!(!format!("{private:?} {private:#?}").contains("CANARY"));
     }

@@ -1,4 +1,4 @@
-//! What the other instances are to be told, gathered until it is.
+//! Notices for the other instances, collected until they are sent.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::{TaskChanges, TaskKey};
 use crate::platform::BrokerId;
 
-/// Signals that may wait to be told; then the oldest is given up.
+/// Signals that may wait to be sent. When one more comes, the oldest is dropped.
 const WAITING_SIGNALS: usize = 4_096;
 
 #[derive(Debug, Default)]
@@ -23,62 +23,68 @@ pub struct PendingNotices {
 
 impl PendingNotices {
     fn is_empty(&self) -> bool {
-        let is_quiet = self.heads.is_empty() && !self.presence && self.signals.is_empty();
-        is_quiet && self.tasks.is_empty()
+        self.heads.is_empty() && !self.presence && self.signals.is_empty() && self.tasks.is_empty()
     }
 }
 
-/// Where one speaks to the other instances. It never waits, and its memory is bounded.
+/// Takes notices for the other instances. It never waits, and its memory is bounded.
 #[derive(Clone, Debug, Default)]
-pub struct PeerNotifier(Arc<(Mutex<PendingNotices>, Notify)>);
+pub struct PeerNotifier(Arc<SharedNotices>);
+
+#[derive(Debug, Default)]
+struct SharedNotices {
+    pending: Mutex<PendingNotices>,
+    arrived: Notify,
+}
 
 impl PeerNotifier {
     /// This log has grown to `head`.
     pub fn grown(&self, broker: &BrokerId, head: i64) {
-        let mut speech = self.speech();
-        let known = speech.heads.entry(broker.clone()).or_insert(head);
+        let mut pending = self.pending();
+        let known = pending.heads.entry(broker.clone()).or_insert(head);
         *known = head.max(*known);
-        drop(speech);
-        self.0.1.notify_one();
+        drop(pending);
+        self.0.arrived.notify_one();
     }
 
     pub fn presence(&self) {
-        self.speech().presence = true;
-        self.0.1.notify_one();
+        self.pending().presence = true;
+        self.0.arrived.notify_one();
     }
 
     /// A task or its output has changed.
     pub fn task(&self, key: TaskKey) {
-        self.speech().tasks.add(key);
-        self.0.1.notify_one();
+        self.pending().tasks.add(key);
+        self.0.arrived.notify_one();
     }
 
-    /// A signal; `false` when another one had to be given up for it.
+    /// Takes a signal. Returns `false` when an older one was dropped for it.
     #[must_use]
     pub fn signal(&self, line: String) -> bool {
-        let mut speech = self.speech();
-        let is_full = speech.signals.len() >= WAITING_SIGNALS;
+        let mut pending = self.pending();
+        let is_full = pending.signals.len() >= WAITING_SIGNALS;
         if is_full {
-            speech.signals.pop_front();
+            pending.signals.pop_front();
         }
-        speech.signals.push_back(line);
-        drop(speech);
-        self.0.1.notify_one();
+        pending.signals.push_back(line);
+        drop(pending);
+        self.0.arrived.notify_one();
         !is_full
     }
 
-    /// Waits for something to tell and takes it.
+    /// Waits for notices and takes them.
     pub async fn take(&self) -> PendingNotices {
         loop {
-            let speech = std::mem::take(&mut *self.speech());
-            if !speech.is_empty() {
-                return speech;
+            let pending = std::mem::take(&mut *self.pending());
+            if !pending.is_empty() {
+                return pending;
             }
-            self.0.1.notified().await;
+            self.0.arrived.notified().await;
         }
     }
 
-    fn speech(&self) -> MutexGuard<'_, PendingNotices> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, PendingNotices> {
+        let pending = self.0.pending.lock();
+        pending.unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Hints that a task or its output has changed. Losing one costs a round of the safety net.
+//! Hints that a task or its output has changed. A lost hint costs one poll interval.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::PeerNotifier;
 use crate::platform::{BrokerId, TaskId};
 
-/// Changed tasks that are named one by one; more of them become one hint for all.
+/// Changed tasks that are listed. When more change, one hint stands for all tasks.
 const MOST_NAMED: usize = 8_192;
 
 /// One task of one broker.
@@ -28,7 +28,7 @@ pub struct TaskChanges {
 }
 
 impl TaskChanges {
-    /// Adds a task, or all tasks where too many are named.
+    /// Adds a task. When too many are listed, all tasks count as changed.
     pub(super) fn add(&mut self, key: TaskKey) {
         if !self.everywhere {
             self.tasks.insert(key);
@@ -43,7 +43,6 @@ impl TaskChanges {
         self.tasks.clear();
     }
 
-    /// Whether there is no hint.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.everywhere && self.tasks.is_empty()
@@ -51,22 +50,22 @@ impl TaskChanges {
 }
 
 #[derive(Debug, Default)]
-struct Board {
+struct SharedTaskChanges {
     listening: AtomicUsize,
     changes: Mutex<TaskChanges>,
     arrived: Notify,
 }
 
-/// Where hints for this instance's readers of output are left. Its memory is bounded.
+/// Collects hints for this instance's readers of task output. Its memory is bounded.
 #[derive(Clone, Debug, Default)]
-pub struct TaskHints(Arc<Board>);
+pub struct TaskHints(Arc<SharedTaskChanges>);
 
-/// Somebody who wants hints. Without any of them, hints are not kept.
+/// While a listener exists, hints are collected. Without one, they are dropped.
 #[derive(Debug)]
-pub struct TaskListener(Arc<Board>);
+pub struct TaskListener(Arc<SharedTaskChanges>);
 
 impl TaskHints {
-    /// Hints are kept from now on, until the listener is dropped.
+    /// Hints are collected from now on, until the listener is dropped.
     #[must_use]
     pub fn listen(&self) -> TaskListener {
         self.0.listening.fetch_add(1, Ordering::SeqCst);
@@ -87,7 +86,7 @@ impl TaskHints {
     }
 
     /// Hints may have been lost: any task may have changed.
-    pub fn anything(&self) {
+    pub fn changed_anywhere(&self) {
         if self.has_listeners() {
             self.changes().add_all();
             self.0.arrived.notify_one();
@@ -99,7 +98,6 @@ impl TaskHints {
         self.0.arrived.notified().await;
     }
 
-    /// Takes the hints that are there.
     #[must_use]
     pub fn take(&self) -> TaskChanges {
         std::mem::take(&mut *self.changes())
@@ -117,7 +115,7 @@ impl Drop for TaskListener {
     }
 }
 
-/// Says that a task has changed: to this instance and to the others.
+/// Gives hints about tasks to this instance and to the others.
 #[derive(Clone, Debug, Default)]
 pub struct TaskNotices {
     pub here: TaskHints,
@@ -125,7 +123,6 @@ pub struct TaskNotices {
 }
 
 impl TaskNotices {
-    /// Notices that the other instances get by this megaphone.
     #[must_use]
     pub fn with(elsewhere: &PeerNotifier) -> Self {
         Self {
@@ -155,10 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_kept_for_listeners_alone() {
+    fn hints_are_collected_only_while_somebody_listens() {
         let hints = TaskHints::default();
         hints.changed(key(1));
-        hints.anything();
+        hints.changed_anywhere();
         assert!(hints.take().is_empty());
         let listener = hints.listen();
         hints.changed(key(1));

@@ -1,5 +1,5 @@
-//! Hearing the other instances. The line may go dead at any time; then everything is
-//! looked at again once it is back.
+//! Receives the notices of the other instances. After a broken connection, everything counts as
+//! changed, because notices may have been lost.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,17 +18,15 @@ use crate::platform::Pool;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Whom the listener tells what it hears.
+/// The receivers of notices.
 #[derive(Clone, Debug)]
 pub struct PeerListener {
     pub logs: ChangeHints,
-    /// Woken when presence has changed elsewhere.
+    /// Woken when presence has changed on another instance.
     pub presence: Arc<Notify>,
-    /// Where hints for readers of output go.
     pub tasks: TaskHints,
-    /// Where signals go; what does not fit is given up.
+    /// A signal that does not fit is dropped.
     pub signals: mpsc::Sender<String>,
-    /// What forgets brokerages, where they are looked up.
     pub memberships: Option<Arc<dyn MembershipListener>>,
 }
 
@@ -44,21 +42,20 @@ pub trait MembershipListener: std::fmt::Debug + Send + Sync {
 pub struct ListenerParts {
     pub pool: Pool,
     pub peer_listener: PeerListener,
-    /// This instance's name: its own announcements are old news.
+    /// This instance's name. The listener ignores the instance's own notices.
     pub instance: String,
     /// For the jitter of reconnects.
     pub dice: Dice,
     pub stop: CancellationToken,
 }
 
-/// Listens until it is stopped.
 pub async fn run(parts: ListenerParts) {
     let mut pause = FIRST_PAUSE;
     loop {
         tokio::select! {
             () = parts.stop.cancelled() => return,
             Err(error) = listen(&parts, &mut pause) => {
-                tracing::debug!(%error, "not listening for hints");
+                tracing::debug!(%error, "the connection for notices is lost");
             }
         }
         let jittered = parts.dice.between(pause / 2, pause);
@@ -74,10 +71,10 @@ async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<Inf
     let channels = [LOGS, PRESENCE, SIGNALS, TASKS, BROKERS];
     let mut listener = parts.pool.listen(&channels).await?;
     *pause = FIRST_PAUSE;
-    // Whatever was announced while nobody listened.
-    parts.peer_listener.logs.anything();
+    // Notices from before are lost.
+    parts.peer_listener.logs.grown_anywhere();
     parts.peer_listener.presence.notify_one();
-    parts.peer_listener.tasks.anything();
+    parts.peer_listener.tasks.changed_anywhere();
     if let Some(memberships) = &parts.peer_listener.memberships {
         memberships.missed();
     }
@@ -86,24 +83,24 @@ async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<Inf
     }
 }
 
-fn pass_on(parts: &ListenerParts, note: &PgNotification) {
-    if note.channel() == BROKERS {
-        // Not of an instance: its sender is whoever changed the CRM's tables.
+fn pass_on(parts: &ListenerParts, notice: &PgNotification) {
+    if notice.channel() == BROKERS {
+        // The sender is the CRM's database, not an instance.
         if let Some(memberships) = &parts.peer_listener.memberships {
-            memberships.changed(note.payload());
+            memberships.changed(notice.payload());
         }
         return;
     }
-    let Some(lines) = lines(&parts.instance, note.payload()) else {
+    let Some(lines) = lines(&parts.instance, notice.payload()) else {
         return;
     };
     let peer_listener = &parts.peer_listener;
-    match note.channel() {
+    match notice.channel() {
         TASKS if peer_listener.tasks.has_listeners() => hint_tasks(&peer_listener.tasks, lines),
         TASKS => {}
         PRESENCE => peer_listener.presence.notify_one(),
         SIGNALS => lines.for_each(|line| {
-            // Signals are over in seconds; one that does not fit is not worth waiting for.
+            // Signals last seconds, so that it is not worth waiting for space.
             let _ = peer_listener.signals.try_send(line.to_owned());
         }),
         _ => lines
@@ -112,11 +109,11 @@ fn pass_on(parts: &ListenerParts, note: &PgNotification) {
     }
 }
 
-/// No line means all tasks.
+/// No line means that any task may have changed.
 fn hint_tasks<'a>(hints: &TaskHints, lines: impl Iterator<Item = &'a str>) {
     let mut lines = lines.peekable();
     if lines.peek().is_none() {
-        hints.anything();
+        hints.changed_anywhere();
     }
     lines.filter_map(task).for_each(|key| hints.changed(key));
 }

@@ -1,7 +1,7 @@
-//! Telling the other instances: one statement for all that gathered in a moment.
+//! Sends notices to the other instances: one statement for all that were collected.
 //!
-//! Never inside a publishing transaction, where a NOTIFY would make all commits of the
-//! database stand in one line.
+//! A publishing transaction never uses NOTIFY, because NOTIFY serialises the commits of the
+//! database.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::log::hints::{PeerNotifier, PendingNotices, TaskKey};
 use crate::platform::BrokerId;
 use crate::platform::DedicatedConnection;
 
-/// What is said within this long shares a notification.
-const GATHER: Duration = Duration::from_millis(10);
-/// Postgres takes up to 8,000 bytes.
+/// Notices of this long share a statement.
+const COLLECT: Duration = Duration::from_millis(10);
+/// The limit of Postgres is 8,000 bytes.
 const PAYLOAD_BYTES: usize = 7_900;
 
-/// Announces what is spoken into `megaphone`, signed with this instance's name.
+/// Sends the notices with this instance's name, until `stop`.
 pub async fn run(
     mut database: DedicatedConnection,
     peer_notifier: PeerNotifier,
@@ -25,73 +25,84 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     loop {
-        let speech = tokio::select! {
+        let pending = tokio::select! {
             () = stop.cancelled() => return,
-            speech = peer_notifier.take() => speech,
+            pending = peer_notifier.take() => pending,
         };
-        if let Err(error) = tell(&mut database, &notes(&instance, &speech)).await {
-            // Only hints: the others look by themselves before long.
-            tracing::debug!(%error, "could not announce");
+        if let Err(error) = send(&mut database, &notices(&instance, &pending)).await {
+            // The other instances also poll.
+            tracing::debug!(%error, "notices could not be sent");
         }
-        tokio::time::sleep(GATHER).await;
+        tokio::time::sleep(COLLECT).await;
     }
 }
 
-/// A channel and a payload.
-type Note = (&'static str, String);
+struct Notice {
+    channel: &'static str,
+    payload: String,
+}
 
-async fn tell(database: &mut DedicatedConnection, notes: &[Note]) -> sqlx::Result<()> {
-    let (channels, payloads): (Vec<_>, Vec<_>) =
-        notes.iter().map(|(c, p)| (*c, p.as_str())).unzip();
-    let tell = sqlx::query!(
+async fn send(database: &mut DedicatedConnection, notices: &[Notice]) -> sqlx::Result<()> {
+    let channels: Vec<_> = notices.iter().map(|notice| notice.channel).collect();
+    let payloads: Vec<_> = notices.iter().map(|n| n.payload.as_str()).collect();
+    let statement = sqlx::query!(
         "select pg_notify(c, p) from unnest($1::text[], $2::text[]) as n(c, p)",
         &channels as &[&str],
         &payloads as &[&str],
     );
-    let told = database.run(async |connection| tell.execute(connection).await);
-    told.await.map(drop)
+    let sent = database.run(async |connection| statement.execute(connection).await);
+    sent.await.map(drop)
 }
 
-fn notes(instance: &str, speech: &PendingNotices) -> Vec<Note> {
-    let heads = speech
+fn notices(instance: &str, pending: &PendingNotices) -> Vec<Notice> {
+    let heads = pending
         .heads
         .iter()
         .map(|(broker, head)| format!("\n{broker} {head}"));
-    let signals = speech.signals.iter().map(|line| format!("\n{line}"));
-    let tasks = speech.tasks.tasks.iter().map(task_line);
-    let mut notes = packed(instance, LOGS, heads);
-    notes.extend(packed(instance, SIGNALS, signals));
-    notes.extend(packed(instance, TASKS, tasks));
-    let all_tasks = speech.tasks.everywhere.then_some(TASKS);
-    let without_lines = speech
-        .presence
-        .then_some(PRESENCE)
-        .into_iter()
-        .chain(all_tasks);
-    notes.extend(without_lines.map(|channel| (channel, instance.to_owned())));
-    notes
+    let signals = pending.signals.iter().map(|line| format!("\n{line}"));
+    let tasks = pending.tasks.tasks.iter().map(task_line);
+    let mut notices = packed(instance, LOGS, heads);
+    notices.extend(packed(instance, SIGNALS, signals));
+    notices.extend(packed(instance, TASKS, tasks));
+    let presence = pending.presence.then_some(PRESENCE);
+    let all_tasks = pending.tasks.everywhere.then_some(TASKS);
+    let without_lines = [presence, all_tasks].into_iter().flatten();
+    notices.extend(without_lines.map(|channel| Notice {
+        channel,
+        payload: instance.to_owned(),
+    }));
+    notices
 }
 
-/// `instance`, then the lines, in as many parts as it takes.
-fn packed(instance: &str, channel: &'static str, lines: impl Iterator<Item = String>) -> Vec<Note> {
-    let mut notes: Vec<Note> = Vec::new();
+/// The lines after the instance's name, in as few payloads as they fit.
+fn packed(
+    instance: &str,
+    channel: &'static str,
+    lines: impl Iterator<Item = String>,
+) -> Vec<Notice> {
+    let mut notices: Vec<Notice> = Vec::new();
     for line in lines {
-        match notes.last_mut() {
-            Some((_, last)) if last.len() + line.len() <= PAYLOAD_BYTES => last.push_str(&line),
-            _ => notes.push((channel, format!("{instance}{line}"))),
+        match notices.last_mut() {
+            Some(last) if last.payload.len() + line.len() <= PAYLOAD_BYTES => {
+                last.payload.push_str(&line);
+            }
+            _ => notices.push(Notice {
+                channel,
+                payload: format!("{instance}{line}"),
+            }),
         }
     }
-    notes
+    notices
 }
 
-/// The lines of an announcement, unless it is our own.
+/// The lines of a notice, unless this instance sent it.
 #[must_use]
 pub fn lines<'a>(instance: &str, payload: &'a str) -> Option<impl Iterator<Item = &'a str>> {
     let mut lines = payload.lines();
     (lines.next() != Some(instance)).then_some(lines)
 }
 
-/// A line that says how far a log has grown.
+/// Parses the line of a log that has grown.
 #[must_use]
 pub fn head(line: &str) -> Option<(BrokerId, i64)> {
     let (broker, head) = line.split_once(' ')?;
@@ -102,7 +113,7 @@ fn task_line(key: &TaskKey) -> String {
     format!("\n{} {}", key.broker, key.task)
 }
 
-/// A line that names a task that has changed.
+/// Parses the line of a task that has changed.
 #[must_use]
 pub fn task(line: &str) -> Option<TaskKey> {
     let (broker, task) = line.split_once(' ')?;
@@ -121,62 +132,69 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_head_reads_back_as_it_was_written((broker, position) in (any_name(), any::<i64>())) {
-            let broker: BrokerId = broker;
-            let mut speech = PendingNotices::default();
-            speech.heads.insert(broker.clone(), position);
-            let notes = notes("me", &speech);
-            let heads: Vec<_> = lines("you", &notes[0].1).unwrap().map(head).collect();
+        fn a_head_reads_back_as_it_was_written(
+            broker in any_name::<BrokerId>(),
+            position in any::<i64>(),
+        ) {
+            let mut pending = PendingNotices::default();
+            pending.heads.insert(broker.clone(), position);
+            let notices = notices("me", &pending);
+            let heads: Vec<_> = lines("you", &notices[0].payload).unwrap().map(head).collect();
             prop_assert_eq!(heads, [Some((broker, position))]);
         }
     }
 
     #[test]
-    fn announcements_fit_and_say_everything() {
+    fn notices_fit_and_contain_everything() {
         let id = |n| BrokerId::parse(&format!("{n:0>64}")).unwrap();
-        let mut speech = PendingNotices::default();
-        speech.heads.extend((0..500).map(|n| (id(n), i64::from(n))));
-        speech
+        let mut pending = PendingNotices::default();
+        let heads = (0..500).map(|n| (id(n), i64::from(n)));
+        pending.heads.extend(heads);
+        pending
             .signals
             .extend((0..500).map(|n| format!("{{\"n\":{n:0>200}}}")));
-        speech.presence = true;
-        let notes = notes("me", &speech);
-        assert!(notes.iter().all(|(_, p)| p.len() < 8_000));
-        let said = |channel| {
-            let of_channel = notes.iter().filter(move |(c, _)| *c == channel);
-            of_channel.flat_map(|(_, p)| lines("you", p).unwrap())
+        pending.presence = true;
+        let notices = notices("me", &pending);
+        assert!(notices.iter().all(|n| n.payload.len() < 8_000));
+        let sent = |channel| {
+            let of_channel = notices.iter().filter(move |n| n.channel == channel);
+            of_channel.flat_map(|n| lines("you", &n.payload).unwrap())
         };
-        let mut heads: Vec<_> = said(LOGS).map(|line| head(line).unwrap()).collect();
+        let mut heads: Vec<_> = sent(LOGS).map(|line| head(line).unwrap()).collect();
         heads.sort();
         let grown: Vec<_> = (0..500).map(|n| (id(n), i64::from(n))).collect();
         assert_eq!(heads, grown);
-        assert!(said(SIGNALS).eq(speech.signals.iter()));
-        assert_eq!(notes.iter().filter(|(c, _)| *c == PRESENCE).count(), 1);
-        assert!(notes.iter().all(|(_, p)| lines("me", p).is_none()));
+        assert!(sent(SIGNALS).eq(pending.signals.iter()));
+        let of_presence = notices.iter().filter(|n| n.channel == PRESENCE);
+        assert_eq!(of_presence.count(), 1);
+        assert!(notices.iter().all(|n| lines("me", &n.payload).is_none()));
     }
 
     #[test]
-    fn changed_tasks_are_named_or_all_meant() {
+    fn changed_tasks_are_listed_or_all_tasks_are_meant() {
         let key = |n: usize| TaskKey {
             broker: BrokerId::parse(&format!("{n:b>64}")).unwrap(),
             task: format!("{n:t>64}").parse().unwrap(),
         };
-        let mut speech = PendingNotices::default();
-        let said = |speech: &PendingNotices| {
-            let notes = notes("me", speech);
-            assert!(notes.iter().all(|(c, p)| *c == TASKS && p.len() < 8_000));
-            let lines = notes.iter().flat_map(|(_, p)| lines("you", p).unwrap());
+        let mut pending = PendingNotices::default();
+        let sent = |pending: &PendingNotices| {
+            let notices = notices("me", pending);
+            let is_valid = |n: &Notice| n.channel == TASKS && n.payload.len() < 8_000;
+            assert!(notices.iter().all(is_valid));
+            let lines = notices
+                .iter()
+                .flat_map(|n| lines("you", &n.payload).unwrap());
             let mut keys: Vec<_> = lines.map(|line| task(line).unwrap()).collect();
             keys.sort();
-            (notes.len(), keys)
+            (notices.len(), keys)
         };
-        assert_eq!(said(&speech), (0, Vec::new()));
-        speech.tasks.tasks.extend((0..500).map(key));
+        assert_eq!(sent(&pending), (0, Vec::new()));
+        pending.tasks.tasks.extend((0..500).map(key));
         let mut all: Vec<_> = (0..500).map(key).collect();
         all.sort();
-        assert_eq!(said(&speech).1, all);
-        speech.tasks.tasks.clear();
-        speech.tasks.everywhere = true;
-        assert_eq!(said(&speech), (1, Vec::new()));
+        assert_eq!(sent(&pending).1, all);
+        pending.tasks.tasks.clear();
+        pending.tasks.everywhere = true;
+        assert_eq!(sent(&pending), (1, Vec::new()));
     }
 }

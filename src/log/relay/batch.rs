@@ -1,4 +1,4 @@
-//! What one transaction moves: rows become events, or are set aside.
+//! The rows of one transaction: each becomes an event or is set aside as poison.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,35 +6,31 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::outbox::OutboxRow;
-use crate::log::Batch;
 use crate::log::event::json::{DEEPEST, depth, on_one_line};
 use crate::log::event::{Audience, NewEvent, Private, set_aside};
 use crate::platform::{BrokerId, EventType, InvalidId, ModuleName, RecordId, ReservedFor, UserId};
 
-/// Which fields of an event are private, as the configuration of modules says.
+/// The fields that the configuration of modules makes private.
 pub trait PrivateFields: std::fmt::Debug + Send + Sync {
-    /// The names of an event's private fields, if its module has any.
     fn of(&self, module: Option<&ModuleName>, event_type: &EventType) -> Option<&BTreeSet<String>>;
 }
 
-/// Which types of events are published by signals alone.
+/// The types of events that only signals publish.
 pub trait SignalTypes: std::fmt::Debug + Send + Sync {
-    /// Whether signals publish this type.
     fn publish(&self, event_type: &EventType) -> bool;
 }
 
-/// What events must be like.
+/// What the relay checks, and what it changes in events.
 #[derive(Debug)]
 pub struct RelayRules {
-    /// One with more is told without its data.
+    /// An event with more bytes is published without its data.
     pub event_bytes: usize,
-    /// Which fields are private, beside those that a watch names.
+    /// Private fields besides those that the watch of a table names.
     pub private_fields: Arc<dyn PrivateFields>,
-    /// Which types are reserved for signals.
     pub signal_types: Arc<dyn SignalTypes>,
 }
 
-/// What cannot be told.
+/// A row that cannot become an event, and why.
 #[derive(Debug)]
 pub(super) struct Poison {
     pub(super) id: i64,
@@ -43,28 +39,33 @@ pub(super) struct Poison {
     pub(super) reason: String,
 }
 
+/// The rows that one transaction moves: their events, and those that are set aside.
 #[derive(Debug, Default)]
-pub(super) struct Load {
+pub(super) struct RelayBatch {
     pub(super) rows: i64,
+    pub(super) event_count: u64,
+    pub(super) events: BTreeMap<BrokerId, Vec<NewEvent>>,
     pub(super) poison: Vec<Poison>,
-    events: BTreeMap<BrokerId, Vec<NewEvent>>,
 }
 
-impl Load {
-    /// Judges rows; with `refused`, all of them are set aside for this reason.
-    pub(super) fn of(rows: Vec<OutboxRow>, rules: &RelayRules, refused: Option<&str>) -> Self {
-        let mut load = Self {
+impl RelayBatch {
+    /// With `refusal`, all rows are set aside for this reason.
+    pub(super) fn of(rows: Vec<OutboxRow>, rules: &RelayRules, refusal: Option<&str>) -> Self {
+        let mut batch = Self {
             rows: i64::try_from(rows.len()).unwrap_or(i64::MAX),
             ..Self::default()
         };
         for row in rows {
-            let judged = match refused {
+            let event = match refusal {
                 Some(reason) => Err(reason.to_owned()),
                 None => event(&row, rules),
             };
-            match judged {
-                Ok((broker, event)) => load.events.entry(broker).or_default().push(event),
-                Err(reason) => load.poison.push(Poison {
+            match event {
+                Ok((broker, event)) => {
+                    batch.event_count += 1;
+                    batch.events.entry(broker).or_default().push(event);
+                }
+                Err(reason) => batch.poison.push(Poison {
                     id: row.id,
                     row: serde_json::to_string(&row).unwrap_or_else(|_| "null".to_owned()),
                     module: row.module,
@@ -72,33 +73,11 @@ impl Load {
                 }),
             }
         }
-        load
-    }
-
-    /// How many events there are.
-    pub(super) fn len(&self) -> u64 {
-        self.events.values().map(|events| events.len() as u64).sum()
-    }
-
-    /// What each broker is to be told.
-    pub(super) fn batches(&self) -> Vec<Batch<'_>> {
-        let batch = |(broker, events)| {
-            let events: &Vec<NewEvent> = events;
-            Batch {
-                broker,
-                events: events.iter().collect(),
-            }
-        };
-        self.events.iter().map(batch).collect()
-    }
-
-    /// What one broker is told.
-    pub(super) fn events(&self, broker: &BrokerId) -> Vec<NewEvent> {
-        self.events.get(broker).cloned().unwrap_or_default()
+        batch
     }
 }
 
-/// The event that a row tells of, or why it cannot be told. Reasons hold nothing of the row.
+/// The event of a row, or why the row cannot become one. The reason contains no value of the row.
 fn event(row: &OutboxRow, rules: &RelayRules) -> Result<(BrokerId, NewEvent), String> {
     if let Some(failure) = &row.failure {
         return Err(failure.clone());
@@ -107,7 +86,7 @@ fn event(row: &OutboxRow, rules: &RelayRules) -> Result<(BrokerId, NewEvent), St
     let broker = BrokerId::parse(broker).map_err(wrong("broker"))?;
     let audience: Audience = needed("audience", row.audience.as_deref())?
         .parse()
-        .map_err(|_| "its audience is none: expected a user, a team or the broker")?;
+        .map_err(|_| "its audience is not valid: expected a user, a team or the broker")?;
     let event_type = EventType::parse(needed("type", row.r#type.as_deref())?);
     let event_type = event_type.map_err(wrong("type"))?;
     if let Some(owner) = reserved_for(&event_type, rules) {
@@ -127,7 +106,7 @@ fn event(row: &OutboxRow, rules: &RelayRules) -> Result<(BrokerId, NewEvent), St
     }
     let mut event = NewEvent {
         record: module.map(|module| (module, record)),
-        // Whoever has no name that can be told did it unnamed.
+        // A user id that is not valid is left out.
         user: user(row.user_id.as_deref()),
         version: row.version,
         data: json("data", row.data.as_deref())?,
@@ -172,7 +151,7 @@ fn json(what: &str, text: Option<&str>) -> Result<Option<Arc<RawValue>>, String>
     Ok(raw.map(|raw| on_one_line(raw).into()))
 }
 
-/// What is too large or too deep for clients is told without its data.
+/// Removes the data of an event that is too large or too deeply nested for clients.
 fn truncate(event: &mut NewEvent, event_bytes: usize) {
     let private = event.private.as_ref().map(|private| &private.0);
     let parts = [event.data.as_ref(), event.changes.as_ref(), private];
@@ -244,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_is_set_aside_with_a_reason() {
+    fn a_bad_row_is_set_aside_with_a_reason() {
         type Spoil = fn(&mut OutboxRow);
         let spoilt: [(&str, Spoil); 11] = [
             ("broker", |row| row.broker_id = None),
@@ -268,15 +247,15 @@ mod tests {
         for (word, spoil) in spoilt {
             let mut row = row();
             spoil(&mut row);
-            let load = Load::of(vec![row], &rules(1_000), None);
-            let reason = &load.poison[0].reason;
+            let batch = RelayBatch::of(vec![row], &rules(1_000), None);
+            let reason = &batch.poison[0].reason;
             assert!(reason.contains(word), "{word}: {reason}");
-            assert_eq!(load.len(), 0);
+            assert_eq!(batch.event_count, 0);
         }
     }
 
     #[test]
-    fn what_is_too_large_or_too_deep_is_told_without_its_data() {
+    fn an_event_that_is_too_large_or_too_deep_loses_its_data() {
         let deep = "[".repeat(101) + &"]".repeat(101);
         let deep = OutboxRow {
             data: Some(deep),

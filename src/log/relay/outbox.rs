@@ -5,16 +5,16 @@ use sqlx::PgConnection;
 
 use super::batch::Poison;
 
-/// One instance at a time relays, over all instances.
+/// Held by the instance that relays.
 const ADVISORY_LOCK: i64 = 0x706f_7263_6802;
-/// What is kept of what could not be told.
+/// Rows of poison that are kept. The oldest are deleted first.
 const MOST_POISON: i64 = 10_000;
 
-/// A row of the outbox. Nothing of it was checked.
+/// A row of the outbox, not validated.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct OutboxRow {
     pub(super) id: i64,
-    /// Its place among the rows of one bundle.
+    /// Its position among the rows of one bulk change.
     pub(super) line: i32,
     pub(super) broker_id: Option<String>,
     pub(super) audience: Option<String>,
@@ -34,14 +34,14 @@ pub(super) struct OutboxRow {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Choice<'a> {
+pub(super) struct RowSelection<'a> {
     of_all: bool,
-    /// Otherwise those of this broker, or of none.
+    /// If not `of_all`: the rows of this brokerage, or those without one.
     broker: Option<&'a str>,
     limit: i64,
 }
 
-impl<'a> Choice<'a> {
+impl<'a> RowSelection<'a> {
     pub(super) fn all(limit: i64) -> Self {
         Self {
             of_all: true,
@@ -59,23 +59,21 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// What a look at the outbox found.
 pub(super) struct OutboxState {
-    /// There is something to do.
+    /// There are rows.
     pub(super) is_waiting: bool,
-    /// Some of it is a bundle: what one statement did to many rows.
+    /// One of the rows is a bulk change: it stands for a statement that changed many rows.
     pub(super) is_bundled: bool,
-    /// Some table of the CRM tells what happens to it, so that there may be more at any moment.
-    /// Who writes to our own tables of records rings the bell.
+    /// A table of the CRM is watched, so that rows may come at any moment. Writers to our own
+    /// tables of records wake the relay.
     pub(super) is_watching: bool,
 }
 
-/// Whether there is anything to do.
-pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<OutboxState> {
+pub(super) async fn state(connection: &mut PgConnection) -> sqlx::Result<OutboxState> {
     sqlx::query_as!(
         OutboxState,
         r#"select porchlight.is_anything_waiting() as "is_waiting!",
-               porchlight.first_bundle() is not null as "is_bundled!",
+               porchlight.first_bulk_change() is not null as "is_bundled!",
                exists (select from porchlight.watches w where not exists (
                    select from porchlight.record_tables t where t.records = w.watched))
                    as "is_watching!""#
@@ -84,7 +82,7 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<OutboxSt
     .await
 }
 
-/// Makes ready what watched tables tell, where they have other columns than when that was done.
+/// Renews the triggers of watched tables whose columns have changed.
 pub(super) async fn renew_watches(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("select porchlight.renew_watches()")
         .execute(connection)
@@ -104,10 +102,10 @@ pub(super) async fn brokers(
     .await
 }
 
-/// Whether no other instance relays, to the end of the transaction.
+/// Whether this instance relays, to the end of the transaction.
 ///
-/// The transaction does not wait for a log that somebody holds, and does not keep a plan that
-/// reads all of the outbox, made when that was short.
+/// The transaction waits only briefly for a locked log. It does not use a plan that reads the
+/// whole outbox, which Postgres may have made when the outbox was short.
 pub(super) async fn is_mine(connection: &mut PgConnection) -> sqlx::Result<bool> {
     let row = sqlx::query!(
         r#"select set_config('lock_timeout', '200ms', true) as patience,
@@ -118,36 +116,36 @@ pub(super) async fn is_mine(connection: &mut PgConnection) -> sqlx::Result<bool>
     Ok(row.fetch_one(connection).await?.is_mine)
 }
 
-/// Puts the rows of the oldest bundle in its place.
+/// Replaces the oldest bulk change by its rows.
 ///
-/// It takes as long as there are rows: more than a statement is given otherwise.
+/// The time depends on the number of rows, so that it needs a longer limit than other statements.
 pub(super) async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("set local statement_timeout = '10min'")
         .execute(&mut *connection)
         .await?;
-    sqlx::query!("select porchlight.unpack()")
+    sqlx::query!("select porchlight.unpack_bulk_change()")
         .fetch_one(connection)
         .await
         .map(drop)
 }
 
-/// Takes rows out, in order, none from behind a bundle.
+/// Deletes and returns rows in order, up to the first bulk change.
 pub(super) async fn take(
     connection: &mut PgConnection,
-    choice: Choice<'_>,
+    selection: RowSelection<'_>,
 ) -> sqlx::Result<Vec<OutboxRow>> {
     let mut rows = sqlx::query_as!(
         OutboxRow,
         "delete from porchlight.outbox where ctid = any(array(
                select ctid from porchlight.outbox
                where ($1 or broker_id is not distinct from $2)
-                   and id < coalesce((select porchlight.first_bundle()), 9223372036854775807)
+                   and id < coalesce((select porchlight.first_bulk_change()), 9223372036854775807)
                order by id, line limit $3 for update skip locked))
            returning id, line, broker_id, audience, type, module, record_id, user_id, version, data,
                changes, private, owner_id, previous, is_new_owner, is_truncated, failure",
-        choice.of_all,
-        choice.broker,
-        choice.limit,
+        selection.of_all,
+        selection.broker,
+        selection.limit,
     )
     .fetch_all(connection)
     .await?;
@@ -155,7 +153,7 @@ pub(super) async fn take(
     Ok(rows)
 }
 
-/// Keeps what cannot be told, with the reason; the oldest of too many go.
+/// Stores rows that cannot become events, with the reason, and deletes the oldest of too many.
 pub(super) async fn set_aside(
     connection: &mut PgConnection,
     poison: &[Poison],

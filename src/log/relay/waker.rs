@@ -1,21 +1,20 @@
-//! The relay's bell: who has just committed something for the outbox need not wait for its
-//! next look.
+//! Wakes the relay after a commit that wrote to the outbox, before its next poll.
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// Rung by whoever knows that there is something. A hint: a ring that is lost costs time.
+/// A hint that the outbox has rows. A lost hint costs one poll interval.
 #[derive(Clone, Debug, Default)]
 pub struct RelayWaker(Arc<Notify>);
 
 impl RelayWaker {
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         self.0.notify_one();
     }
 
-    /// Waits until it was rung since it was last waited for.
-    pub(super) async fn rung(&self) {
+    /// Waits for a call of `wake` since the last wait.
+    pub(super) async fn woken(&self) {
         self.0.notified().await;
     }
 }

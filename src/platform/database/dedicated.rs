@@ -1,5 +1,5 @@
-//! A connection that a task keeps: giving one back to the pool costs a round trip, which is too
-//! much to pay for every event.
+//! A connection that a background task keeps. Returning one to the pool costs a round trip, which is too
+//! much for each event.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use super::limit::Limit;
 use super::pool::{PING_LIMIT, Pool, ping};
 
-/// A connection that rested longer is asked whether it still lives.
-const RESTED: Duration = Duration::from_secs(1);
-/// How long that may take when others have been found silent since it was used.
+/// A connection that was idle longer is tested before use.
+const MOST_IDLE: Duration = Duration::from_secs(1);
+/// The limit of the test when other connections have become silent since the last use.
 const SUSPECT_PING_LIMIT: Duration = Duration::from_millis(500);
 
-/// A task's own connection, replaced when it breaks or does not answer in time.
+/// Replaces its connection when it breaks or does not answer in time.
 #[derive(Debug)]
 pub struct DedicatedConnection {
     pool: Pool,
@@ -24,7 +24,7 @@ pub struct DedicatedConnection {
 }
 
 impl DedicatedConnection {
-    /// A connection from `pool`, once it is needed.
+    /// The first use takes a connection from `pool`.
     #[must_use]
     pub fn new(pool: Pool) -> Self {
         Self {
@@ -41,8 +41,8 @@ impl DedicatedConnection {
         self.run_within(Limit::QUICK, operation).await
     }
 
-    /// Runs something. After anything but success or a refusal by the database, the connection
-    /// is not trusted any more. Where the limit has passed, nobody knows what has happened.
+    /// Runs `operation`. After any error but a refusal by the database, the connection is replaced. After
+    /// a timeout, the operation may have happened or not.
     pub async fn run_within<T>(
         &mut self,
         limit: Limit,
@@ -60,14 +60,14 @@ impl DedicatedConnection {
         outcome
     }
 
-    /// The connection, if it is alive, or a new one.
+    /// The connection if it is alive, or else a new one.
     async fn take(&mut self) -> sqlx::Result<PoolConnection<Postgres>> {
         let Some(mut connection) = self.connection.take() else {
             return self.pool.acquire().await;
         };
         let silence = self.pool.silence();
         let is_suspect = silence.is_noticed_since(self.used_at);
-        if !is_suspect && self.used_at.elapsed() <= RESTED {
+        if !is_suspect && self.used_at.elapsed() <= MOST_IDLE {
             return Ok(connection);
         }
         let limit = if is_suspect {
@@ -83,8 +83,8 @@ impl DedicatedConnection {
     }
 }
 
-/// Closes a connection at once. It may be in the middle of a statement and may never answer, so
-/// it is neither given back nor told. Its place in the pool is free.
+/// Closes a connection at once, without a message to the server and without returning it to the pool:
+/// it may be in the middle of a statement and never answer. Its slot in the pool becomes free.
 pub(super) fn close(connection: PoolConnection<Postgres>) {
     drop(connection.detach());
 }
@@ -92,8 +92,8 @@ pub(super) fn close(connection: PoolConnection<Postgres>) {
 /// SQLSTATE classes of a connection or a server that is going away.
 const GOING_AWAY: [&str; 4] = ["08", "57", "58", "XX"];
 
-/// Whether the database refused a statement, which therefore did not happen. After any
-/// other error nobody knows.
+/// Whether the database refused a statement: then it did not happen. After any other error it may have
+/// happened or not.
 #[must_use]
 pub fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error
@@ -102,14 +102,14 @@ pub fn is_refusal(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| !GOING_AWAY.iter().any(|class| code.starts_with(class)))
 }
 
-/// SQLSTATE classes of a lock that somebody holds, of a deadlock, and of a server that is full.
-const FOR_LATER: [&str; 3] = ["55", "40", "53"];
+/// SQLSTATE classes of a lock timeout, of a deadlock, and of a server without resources.
+const TRANSIENT: [&str; 3] = ["55", "40", "53"];
 
-/// Whether a refusal says nothing of what was refused: it may go well another time.
+/// Whether a refusal has a cause that passes: the same statement may succeed later.
 #[must_use]
-pub fn is_for_later(error: &sqlx::Error) -> bool {
+pub fn is_transient(error: &sqlx::Error) -> bool {
     let code = error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| FOR_LATER.iter().any(|class| code.starts_with(class)))
+    code.is_some_and(|code| TRANSIENT.iter().any(|class| code.starts_with(class)))
 }

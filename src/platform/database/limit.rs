@@ -1,5 +1,5 @@
-//! How long one waits for the database. Nothing here waits without a limit: a connection that
-//! has fallen silent takes statements and never answers.
+//! Time limits for the database. Nothing waits without a limit: a silent connection accepts statements and
+//! never answers.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,24 +12,23 @@ use tokio::time::{Instant, sleep_until};
 
 use super::silence::Silence;
 
-/// How long an operation may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     pub longest: Duration,
-    /// When another connection has been found silent meanwhile.
+    /// The limit when another connection has become silent meanwhile.
     pub suspect: Duration,
 }
 
 impl Limit {
-    /// The small statements of the service's own tasks, which come again soon.
+    /// Small statements of background tasks, which are soon repeated.
     pub const QUICK: Self = Self::seconds(5, 5);
-    /// A transaction of such a task that may be large.
+    /// Transactions of background tasks that may be large.
     pub const PATIENT: Self = Self::seconds(60, 10);
-    /// What a request does with a connection. It is more than any one statement may take.
+    /// The use of a connection by a request. It is longer than the limit of a statement.
     pub const REQUEST: Self = Self::seconds(25, 8);
-    /// What is done now and then, and in many steps.
+    /// Rare work in many steps.
     pub const HOUSEKEEPING: Self = Self::seconds(600, 10);
-    /// An import: all of its rows may be one transaction.
+    /// An import, whose rows may be one transaction.
     pub const IMPORT: Self = Self::seconds(3_600, 30);
 
     const fn seconds(longest: u64, suspect: u64) -> Self {
@@ -39,7 +38,7 @@ impl Limit {
         }
     }
 
-    /// Waits for `operation`, which begins now, but not beyond the limit.
+    /// Waits for `operation` within the limit.
     pub(super) async fn keep<T>(
         self,
         silence: &Silence,
@@ -61,62 +60,71 @@ impl Limit {
     }
 }
 
-/// Nobody knows whether what was asked for has happened.
+/// The operation may have happened or not.
 pub(super) fn timed_out() -> sqlx::Error {
     let kind = io::ErrorKind::TimedOut;
     sqlx::Error::Io(io::Error::new(kind, "no answer within the time limit"))
 }
 
-/// Whether that is what went wrong.
 pub(super) fn is_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// When the work at hand last got a connection from a pool, and what is known of the database.
+/// The last connection that the current work got from a pool.
 #[derive(Default)]
-struct Used(Mutex<Option<(Instant, Silence)>>);
+struct LastUse(Mutex<Option<PoolUse>>);
 
-impl Used {
-    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Silence)>> {
+struct PoolUse {
+    began: Instant,
+    silence: Silence,
+}
+
+impl LastUse {
+    fn lock(&self) -> MutexGuard<'_, Option<PoolUse>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 tokio::task_local! {
-    // Work that is not limited here has a limit of its own, or needs none.
-    static USED: Arc<Used>;
+    // Set within `limited`. Other work has a limit of its own, or needs none.
+    static LAST_USE: Arc<LastUse>;
 }
 
-/// The work at hand waits for a connection. That has a limit of its own, and says nothing of the
-/// database: all connections may be in use.
+/// The current work waits for a connection. The wait has a limit of its own, and it does not mean that
+/// the database is silent: all connections may be in use.
 pub(super) fn note_wait() {
-    let _ = USED.try_with(|used| *used.lock() = None);
+    let _ = LAST_USE.try_with(|last| *last.lock() = None);
 }
 
-/// The work at hand has got one.
+/// The current work has got a connection.
 pub(super) fn note_use(silence: &Silence) {
-    let _ = USED.try_with(|used| *used.lock() = Some((Instant::now(), silence.clone())));
+    let _ = LAST_USE.try_with(|last| {
+        *last.lock() = Some(PoolUse {
+            began: Instant::now(),
+            silence: silence.clone(),
+        });
+    });
 }
 
-/// Does `work`, which may use pools, and gives it up when it has not ended `limit` after it last
-/// got a connection from one. What it does before that has no limit.
+/// Runs `work`, which may use pools. The limit runs from the last time that the work got a connection.
+/// Before that it has no limit.
 pub async fn limited<T, E: From<sqlx::Error>>(
     limit: Limit,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let used = Arc::<Used>::default();
-    let mut work = pin!(USED.scope(Arc::clone(&used), work));
+    let last = Arc::<LastUse>::default();
+    let mut work = pin!(LAST_USE.scope(Arc::clone(&last), work));
     let mut timer = pin!(sleep_until(Instant::now()));
     poll_fn(|context| {
         if let Poll::Ready(outcome) = work.as_mut().poll(context) {
             return Poll::Ready(outcome);
         }
-        let used = used.lock();
-        let Some((began, silence)) = &*used else {
+        let last = last.lock();
+        let Some(PoolUse { began, silence }) = &*last else {
             return Poll::Pending;
         };
         loop {
-            match limit.next_look(*began, silence) {
+            match limit.next_check(*began, silence) {
                 None => {
                     silence.notice(*began);
                     return Poll::Ready(Err(timed_out().into()));
@@ -132,18 +140,18 @@ pub async fn limited<T, E: From<sqlx::Error>>(
     .await
 }
 
-/// How exactly the limit of suspect work is kept.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often suspect work is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Limit {
-    /// When to look again at work that began at `began`; none when its time is over.
-    fn next_look(self, began: Instant, silence: &Silence) -> Option<Instant> {
+    /// When to check work again that began at `began`; none when its limit is reached.
+    fn next_check(self, began: Instant, silence: &Silence) -> Option<Instant> {
         let (now, end) = (Instant::now(), began + self.longest);
         let suspect_from = began + self.suspect;
         if now >= end || now >= suspect_from && silence.is_noticed_since(began) {
             return None;
         }
-        Some(suspect_from.max(now + LOOK_EVERY).min(end))
+        Some(suspect_from.max(now + CHECK_INTERVAL).min(end))
     }
 }
 
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_gets_no_answer_is_given_up_and_others_learn_of_it() {
+    async fn an_operation_without_an_answer_ends_and_the_silence_is_noted() {
         let silence = Silence::default();
         let began = Instant::now();
         assert_eq!(SHORT.keep(&silence, ready(7)).await.unwrap(), 7);
@@ -183,12 +191,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_suspect_is_given_up_sooner() {
+    async fn a_suspect_operation_ends_sooner() {
         let silence = Silence::default();
         let kept = LONG.keep(&silence, pending::<()>());
         let (kept, ()) = tokio::join!(kept, noticed_soon(&silence));
         assert!(is_timeout(kept));
-        // What begins after the notice is not.
+        // An operation that begins after the notice is not suspect.
         let kept = LONG.keep(&silence, tokio::time::sleep(SHORT.suspect * 4));
         assert!(kept.await.is_ok());
     }
@@ -219,14 +227,14 @@ mod tests {
         let silence = Silence::default();
         let waits = async {
             tokio::time::sleep(SHORT.longest * 2).await;
-            // Nor while it waits for a connection.
+            // The wait for a connection does not count either.
             note_use(&silence);
             note_wait();
             tokio::time::sleep(SHORT.longest * 2).await;
             Ok::<_, sqlx::Error>(())
         };
         assert!(limited(SHORT, waits).await.is_ok());
-        // Nor does what has a limit of its own count for what is around it.
+        // Work with a limit of its own does not count for the work around it.
         let nested = async {
             let inner = async {
                 note_use(&silence);
@@ -240,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn suspect_work_is_given_up_sooner() {
+    async fn suspect_work_ends_sooner() {
         let silence = Silence::default();
         let stuck = async {
             note_use(&silence);

@@ -1,4 +1,4 @@
-//! Listening to what other sessions notify, on a connection that is known to be alive.
+//! Receives notifications of other sessions, on a connection that is tested when it is quiet.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::dedicated::close;
 use super::limit::{Limit, is_timeout};
 use super::pool::{PING_LIMIT, Pool, ping};
 
-/// A connection on which nothing was heard for so long is asked whether it is alive.
+/// A connection without notifications for so long is tested.
 const QUIET: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -20,7 +20,6 @@ pub struct Listener {
 }
 
 impl Pool {
-    /// Begins to listen on these channels.
     pub async fn listen(&self, channels: &[&str]) -> sqlx::Result<Listener> {
         let mut inner = PgListener::connect_with(&self.plain()).await?;
         inner.eager_reconnect(false);
@@ -37,7 +36,7 @@ impl Pool {
 }
 
 impl Listener {
-    /// The next notification, unless the connection is lost; then this is of no more use.
+    /// The next notification. After an error the listener cannot be used again.
     pub async fn next(&mut self) -> sqlx::Result<PgNotification> {
         loop {
             match tokio::time::timeout(QUIET, self.inner.try_recv()).await {
@@ -49,7 +48,7 @@ impl Listener {
         }
     }
 
-    /// What comes meanwhile is kept for the next look.
+    /// Notifications that arrive meanwhile stay in the listener.
     async fn prove_alive(&mut self) -> sqlx::Result<()> {
         let connection = self.inner.acquire().await?;
         let alive = ping(connection, PING_LIMIT, self.pool.silence()).await;
@@ -59,8 +58,8 @@ impl Listener {
         alive
     }
 
-    /// Closes a silent connection. `PgListener` sends UNLISTEN when it is dropped and waits for the
-    /// answer without a limit, so it is given another connection to do that on.
+    /// Closes a silent connection. When `PgListener` is dropped, it sends UNLISTEN and waits for the
+    /// answer without a limit. So it gets another connection for that.
     async fn abandon(&mut self, because: &sqlx::Error) {
         if !is_timeout(because) {
             return;

@@ -1,5 +1,4 @@
-//! Connections for whoever needs one for a moment, from a pool that is replaced when its
-//! connections have fallen silent.
+//! A connection pool that is replaced when its connections have become silent.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,29 +12,29 @@ use tokio::time::Instant;
 use super::limit;
 use super::silence::Silence;
 
-/// How long a connection may take to show that it is alive.
+/// The limit of the test whether a connection is alive.
 pub(super) const PING_LIMIT: Duration = Duration::from_secs(2);
 
-/// A pool. What sqlx does by itself when a connection is given back has no time limit, so a
-/// pool can lose all of its connections to silence. Then a new one takes its place.
+/// sqlx works on a returned connection without a time limit, so a pool can lose all of its connections to
+/// silence. Then a new pool takes its place.
 #[derive(Clone)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<PoolState>);
 
-struct Shared {
+struct PoolState {
     options: PgPoolOptions,
     target: PgConnectOptions,
     silence: Silence,
-    current: RwLock<Current>,
+    current: RwLock<OpenPool>,
 }
 
 #[derive(Clone)]
-struct Current {
+struct OpenPool {
     pool: PgPool,
     opened_at: Instant,
 }
 
 impl Pool {
-    /// A pool with a connection to `target` to begin with.
+    /// Opens the first connection to `target`.
     pub(super) async fn connect(
         options: PgPoolOptions,
         target: PgConnectOptions,
@@ -62,15 +61,15 @@ impl Pool {
         silence: Silence,
     ) -> Self {
         let opened_at = Instant::now();
-        Self(Arc::new(Shared {
+        Self(Arc::new(PoolState {
             options,
             target,
             silence,
-            current: RwLock::new(Current { pool, opened_at }),
+            current: RwLock::new(OpenPool { pool, opened_at }),
         }))
     }
 
-    /// A connection that has just shown that it is alive.
+    /// A connection that was just tested.
     pub async fn acquire(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         limit::note_wait();
         let connection = self.wait().await;
@@ -78,19 +77,18 @@ impl Pool {
         connection
     }
 
-    /// Waits no longer than the pool's options say, or twice that.
+    /// Waits at most twice the limit in the options of the pool.
     async fn wait(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         let current = self.current();
         tokio::select! {
             biased;
             connection = current.pool.acquire() => return connection,
-            // There is nothing to wait for at the pool that was asked.
+            // This pool will be replaced.
             () = self.0.silence.noticed_since(current.opened_at) => {}
         }
         self.current().pool.acquire().await
     }
 
-    /// A transaction on such a connection.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         self.begin_with("begin").await
     }
@@ -104,19 +102,17 @@ impl Pool {
         Transaction::begin(connection, Some(statement.into_sql_str())).await
     }
 
-    /// How many connections there may be.
     #[must_use]
     pub fn max_connections(&self) -> u32 {
         self.0.options.get_max_connections()
     }
 
-    /// Closes all connections, once they have been given back.
+    /// Waits for connections in use, and closes all.
     pub async fn close(&self) {
         let pool = self.read().pool;
         pool.close().await;
     }
 
-    /// What sqlx knows of it.
     pub(super) fn plain(&self) -> PgPool {
         self.current().pool
     }
@@ -125,9 +121,9 @@ impl Pool {
         &self.0.silence
     }
 
-    /// The pool as it is now, replaced if its connections are suspect. Those that are in use
-    /// go on until they have ended or reached their limits.
-    fn current(&self) -> Current {
+    /// The current pool, or a new one if its connections are suspect. Connections in use continue until
+    /// their work has ended or reached its limit.
+    fn current(&self) -> OpenPool {
         let current = self.read();
         if !self.0.silence.is_noticed_since(current.opened_at) {
             return current;
@@ -136,7 +132,7 @@ impl Pool {
         let mut current = lock.unwrap_or_else(PoisonError::into_inner);
         if self.0.silence.is_noticed_since(current.opened_at) {
             let options = self.0.options.clone();
-            *current = Current {
+            *current = OpenPool {
                 pool: options.connect_lazy_with(self.0.target.clone()),
                 opened_at: Instant::now(),
             };
@@ -144,7 +140,7 @@ impl Pool {
         current.clone()
     }
 
-    fn read(&self) -> Current {
+    fn read(&self) -> OpenPool {
         let current = self.0.current.read();
         current.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -152,7 +148,7 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the address, which may have a password in it.
+        // Without the address, which may contain a password.
         f.debug_tuple("Pool").field(&self.read().pool).finish()
     }
 }
@@ -165,7 +161,7 @@ impl From<PgPool> for Pool {
     }
 }
 
-/// Asks a connection whether it is alive.
+/// Tests whether a connection is alive.
 pub(super) async fn ping(
     connection: &mut PgConnection,
     limit: Duration,

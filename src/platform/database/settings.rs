@@ -1,4 +1,4 @@
-//! Where events are kept.
+//! The settings of the database.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,15 +19,15 @@ pub const EMBEDDED_NAMES: Names = Names {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseSettings {
-    /// Postgres 15 or newer to use; without it, Porchlight keeps a Postgres of its own
+    /// Postgres 15 or newer; without it, Porchlight starts an embedded Postgres
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
 
-    /// Where the own Postgres and the development secret are kept
+    /// Directory of the embedded Postgres and the development secret
     #[arg(long, env = "PORCHLIGHT_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Where the programs of the own Postgres are; searched for when not set
+    /// Directory with the programs of the embedded Postgres; searched for when not set
     #[arg(long, env = "PG_BIN_DIR", value_name = "DIR")]
     pub pg_bin_dir: Option<PathBuf>,
 
@@ -36,31 +36,29 @@ pub struct DatabaseSettings {
         default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_connections: u32,
 
-    /// How often other instances' events and output are looked for when no hint arrives, in milliseconds
+    /// Milliseconds between polls for events and output of other instances when no hint arrives
     #[arg(long, env = "PORCHLIGHT_POLL_MS", value_name = "MS",
         default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub poll_ms: u64,
 
-    /// How often the outbox of watched tables is looked at while it is empty, in milliseconds
+    /// Milliseconds between polls of the outbox of watched tables while it is empty
     #[arg(long, env = "PORCHLIGHT_RELAY_POLL_MS", value_name = "MS",
         default_value_t = 40, value_parser = clap::value_parser!(u64).range(5..=60_000))]
     pub relay_poll_ms: u64,
 }
 
 impl DatabaseSettings {
-    /// How often the follower looks without a hint.
     #[must_use]
     pub fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms)
     }
 
-    /// How often the relay looks when there is nothing.
     #[must_use]
     pub fn relay_poll(&self) -> Duration {
         Duration::from_millis(self.relay_poll_ms)
     }
 
-    /// Where things are kept on this machine.
+    /// The configured directory, or the default of this system.
     pub fn data_dir(&self) -> Result<PathBuf, EmbeddedError> {
         match &self.data_dir {
             Some(dir) => Ok(dir.clone()),

@@ -1,20 +1,20 @@
-//! What is known of a database that does not answer.
+//! Notes when a database did not answer.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// When a connection was last given up because nothing came back on it.
+/// When a connection was last closed because the database did not answer.
 ///
-/// What makes one connection silent (a failover, a router that has forgotten it) is likely to
-/// have met the others as well, so those that were last used before that moment are suspect.
+/// The cause, such as a failover or a router that dropped its state, has probably hit the other
+/// connections too. So connections that were last used before that moment are suspect.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Silence(Arc<watch::Sender<Option<Instant>>>);
 
 impl Silence {
-    /// Something that began at `began` got no answer in time. If it began before the last
-    /// notice, it tells nothing new.
+    /// An operation that began at `began` got no answer in time. If it began before the last notice, it
+    /// changes nothing.
     pub(super) fn notice(&self, began: Instant) {
         let is_new = self.0.send_if_modified(|noticed| {
             let is_new = noticed.is_none_or(|at| began >= at);
@@ -25,8 +25,7 @@ impl Silence {
         });
         if is_new {
             tracing::warn!(
-                "the database did not answer in time: connections that are open may be dead and \
-                 are replaced"
+                "the database did not answer in time: open connections may be dead and are replaced"
             );
         }
     }
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_began_before_a_notice_is_no_second_one() {
+    fn an_operation_that_began_before_a_notice_is_not_a_second_one() {
         let silence = Silence::default();
         let began = Instant::now() - Duration::from_secs(5);
         assert!(!silence.is_noticed_since(began));
@@ -67,14 +66,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_hears_of_it() {
+    async fn a_waiting_task_gets_the_notice() {
         let silence = Silence::default();
         let began = Instant::now() - Duration::from_secs(5);
-        let mut heard = Box::pin(silence.noticed_since(began));
-        let is_early = tokio::time::timeout(Duration::ZERO, &mut heard).await;
+        let mut noticed = Box::pin(silence.noticed_since(began));
+        let is_early = tokio::time::timeout(Duration::ZERO, &mut noticed).await;
         assert!(is_early.is_err());
         silence.notice(began);
-        heard.await;
+        noticed.await;
         silence.noticed_since(began).await;
     }
 }

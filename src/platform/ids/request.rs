@@ -1,21 +1,22 @@
-//! What requests are called.
+//! The ids of requests.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// The name of a request, by which its lines in logs are found.
+/// Finds the log lines of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestId {
-    /// One that the service made.
-    Made(Uuid),
+    /// A random id.
+    Random(Uuid),
+    /// The id that the client sent.
     Given(Box<str>),
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Made(id) => write!(f, "{}", id.simple()),
+            Self::Random(id) => write!(f, "{}", id.simple()),
             Self::Given(id) => f.write_str(id),
         }
     }

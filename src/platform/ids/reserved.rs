@@ -1,5 +1,4 @@
-//! Types of events that only the service itself publishes. `porchlight.is_reserved_type` says the
-//! same in SQL.
+//! The types of events that only the service publishes. `porchlight.is_reserved_type` is the same in SQL.
 
 use std::fmt;
 
@@ -14,7 +13,6 @@ pub enum ReservedFor {
     Tasks,
     Notifications,
     Presence,
-    /// What users are just doing.
     Signals,
 }
 
@@ -38,7 +36,7 @@ const TYPES: &[(&str, ReservedFor)] = &[
     ("message", ReservedFor::Streams),
     ("user:typing", ReservedFor::Signals),
 ];
-const BEGINNINGS: &[(&str, ReservedFor)] = &[
+const PREFIXES: &[(&str, ReservedFor)] = &[
     ("stream:", ReservedFor::Streams),
     ("presence:", ReservedFor::Streams),
     ("locks:", ReservedFor::Streams),
@@ -49,16 +47,15 @@ const BEGINNINGS: &[(&str, ReservedFor)] = &[
     ("user:editing:", ReservedFor::Presence),
     ("user:stopped_", ReservedFor::Signals),
 ];
-/// What happens to the lock of a record of any module.
+/// The last parts of types about locks, for every module.
 const LOCK_ACTIONS: &[&str] = &["locked", "unlocked", "lock_requested", "lock_available"];
 
 impl EventType {
-    /// The part of the service that alone publishes this type, if it is reserved.
     #[must_use]
     pub fn reserved_for(&self) -> Option<ReservedFor> {
         let whole = TYPES.iter().find(|(name, _)| *name == self.as_str());
-        let begins = |(beginning, _): &&(&str, _)| self.as_str().starts_with(*beginning);
-        let found = whole.or_else(|| BEGINNINGS.iter().find(begins));
+        let has_prefix = |(prefix, _): &&(&str, _)| self.as_str().starts_with(*prefix);
+        let found = whole.or_else(|| PREFIXES.iter().find(has_prefix));
         let of_lock = LOCK_ACTIONS.contains(&self.action());
         found
             .map(|(_, owner)| *owner)

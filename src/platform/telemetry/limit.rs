@@ -1,5 +1,5 @@
-//! Lines that could come in floods: of each kind only so many a second are logged, and the others
-//! are counted.
+//! A limit for log lines that could become a flood: it admits some lines of each kind per second, and
+//! counts the others.
 
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,29 +12,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::platform::clock::Clock;
 
-/// Kinds that are told apart; then all of them are forgotten.
+/// The most kinds; one more removes all of them.
 const MOST_KINDS: usize = 4_096;
-/// How often the lines that were left out are summed up.
-const SUMMARY: Duration = Duration::from_secs(10);
+/// How often the number of left out lines is logged.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
 const SECOND: time::Duration = time::Duration::SECOND;
 
 #[derive(Debug)]
-struct Kind {
+struct KindCount {
     second_began: OffsetDateTime,
     logged: u32,
     left_out: u64,
 }
 
-/// Decides which lines are logged.
 #[derive(Debug)]
 pub struct LineLimit<K> {
     per_second: u32,
     clock: Clock,
-    kinds: Mutex<FxHashMap<K, Kind>>,
+    kinds: Mutex<FxHashMap<K, KindCount>>,
 }
 
 impl<K: Eq + Hash + Clone> LineLimit<K> {
-    /// Of each kind, `per_second` lines are logged within a second.
+    /// Admits `per_second` lines of each kind.
     #[must_use]
     pub fn new(per_second: u32, clock: Clock) -> Self {
         Self {
@@ -44,14 +43,14 @@ impl<K: Eq + Hash + Clone> LineLimit<K> {
         }
     }
 
-    /// Whether a line of this kind is logged; if not, it is counted.
+    /// Whether a line of this kind is to be logged; otherwise it is counted.
     pub fn admits(&self, kind: &K) -> bool {
         let now = self.clock.now();
         let mut kinds = self.kinds();
         if kinds.len() >= MOST_KINDS && !kinds.contains_key(kind) {
             kinds.clear();
         }
-        let fresh = || Kind {
+        let fresh = || KindCount {
             second_began: now,
             logged: 0,
             left_out: 0,
@@ -69,7 +68,7 @@ impl<K: Eq + Hash + Clone> LineLimit<K> {
         is_admitted
     }
 
-    /// How many lines of each kind were left out since this was asked last.
+    /// How many lines of each kind were left out since the last call.
     #[must_use]
     pub fn left_out(&self) -> Vec<(K, u64)> {
         let now = self.clock.now();
@@ -83,9 +82,9 @@ impl<K: Eq + Hash + Clone> LineLimit<K> {
         left_out
     }
 
-    /// Sums up the lines that were left out, now and then and at the end.
-    pub async fn sum_up(&self, stop: CancellationToken, say: impl Fn(&K, u64)) {
-        let mut ticks = interval(SUMMARY);
+    /// Calls `log` with the numbers of left out lines, regularly and at the end.
+    pub async fn sum_up(&self, stop: CancellationToken, log: impl Fn(&K, u64)) {
+        let mut ticks = interval(SUMMARY_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_last = tokio::select! {
@@ -93,7 +92,7 @@ impl<K: Eq + Hash + Clone> LineLimit<K> {
                 _ = ticks.tick() => false,
             };
             for (kind, count) in self.left_out() {
-                say(&kind, count);
+                log(&kind, count);
             }
             if is_last {
                 return;
@@ -101,13 +100,13 @@ impl<K: Eq + Hash + Clone> LineLimit<K> {
         }
     }
 
-    fn kinds(&self) -> MutexGuard<'_, FxHashMap<K, Kind>> {
+    fn kinds(&self) -> MutexGuard<'_, FxHashMap<K, KindCount>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether the second of a kind goes on. A clock that was set back begins a new one.
-fn is_within(kind: &Kind, now: OffsetDateTime) -> bool {
+/// Whether the current second of a kind continues. A clock that was set back begins a new one.
+fn is_within(kind: &KindCount, now: OffsetDateTime) -> bool {
     let age = now - kind.second_began;
     !age.is_negative() && age < SECOND
 }

@@ -11,13 +11,13 @@ use tokio::time::{Instant, interval};
 
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
-/// The length of the line that is shown, for whoever writes over it.
+/// The length of the shown line, for overwriting it.
 static SHOWN_CHARS: Mutex<usize> = Mutex::new(0);
 
 /// Shows a line in place of the one before.
 pub fn show(line: &str) {
     if io::stderr().is_terminal() {
-        // Progress that cannot be shown does not matter.
+        // It does not matter if progress cannot be shown.
         let _ = replace(&mut io::stderr(), &mut shown(), line);
     }
 }
@@ -26,7 +26,7 @@ pub fn clear() {
     let _ = clear_before(&mut io::stderr(), &mut shown());
 }
 
-/// Does `work`, and shows what it is and how long it has taken.
+/// Runs `work`, and shows its name and how long it has taken.
 pub async fn during<T>(what: &str, work: impl Future<Output = T>) -> T {
     let started = Instant::now();
     let mut ticks = interval(SHOW_EVERY);

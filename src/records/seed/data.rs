@@ -1,4 +1,4 @@
-//! The data of the example: who works there, and templates of records.
+//! The data of the example: people, and templates of records.
 
 use std::collections::BTreeMap;
 
@@ -7,79 +7,76 @@ use serde::{Deserialize, Deserializer};
 use crate::identity::Role;
 use crate::platform::{BrokerId, ModuleName, TeamId, UserId};
 
-/// Who works there, and the words that records are made of.
 const PEOPLE: &str = include_str!("brokerage.toml");
 const RECORDS: &str = include_str!("records.toml");
 
-/// What is wrong with the data, in words.
+/// What is wrong with the data.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidSeed(pub(super) String);
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Person {
+pub struct SeedPerson {
     pub user: UserId,
     pub name: String,
     #[serde(deserialize_with = "role")]
     pub role: Role,
-    /// The teams they are on.
     pub teams: Vec<TeamId>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Brokerage {
-    /// What it is called, unless somebody says otherwise.
+    /// Its id, unless the command line has another.
     pub broker: BrokerId,
-    pub people: Vec<Person>,
-    pub(super) tables: BTreeMap<String, Vec<RecordRow>>,
-    pub(super) templates: Vec<Template>,
+    pub people: Vec<SeedPerson>,
+    pub(super) tables: BTreeMap<String, Vec<SeedRow>>,
+    pub(super) templates: Vec<RecordTemplate>,
 }
 
-/// Texts by name: a row of a table, or a record.
-pub(super) type RecordRow = BTreeMap<String, String>;
+/// Texts by name: a row of a table, or the fields of a record.
+pub(super) type SeedRow = BTreeMap<String, String>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PeopleFile {
     broker: BrokerId,
-    person: Vec<Person>,
-    table: BTreeMap<String, Vec<RecordRow>>,
+    person: Vec<SeedPerson>,
+    table: BTreeMap<String, Vec<SeedRow>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RecordsFile {
-    module: Vec<Template>,
+    module: Vec<RecordTemplate>,
 }
 
-/// What the records of a module look like.
+/// The records of a module.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Template {
+pub(super) struct RecordTemplate {
     pub(super) name: ModuleName,
     pub(super) id: String,
     pub(super) count: usize,
     pub(super) draw: BTreeMap<String, String>,
-    pub(super) field: Vec<Field>,
+    pub(super) field: Vec<FieldTemplate>,
 }
 
-/// A field of a template.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Field {
+pub(super) struct FieldTemplate {
     pub(super) name: String,
     #[serde(flatten)]
-    pub(super) value: Value,
+    pub(super) value: ValueTemplate,
     #[serde(default)]
     pub(super) when: BTreeMap<String, Vec<String>>,
     #[serde(default = "always")]
     pub(super) percent: i64,
 }
 
-/// How a value comes about. The file says what each means.
+/// How a value is made. `records.toml` explains each.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Value {
+pub(super) enum ValueTemplate {
     Text(String),
     Pick(Vec<String>),
     Mix(BTreeMap<String, i64>),
@@ -106,7 +103,7 @@ pub(super) enum Value {
 }
 
 impl Brokerage {
-    /// The example that the program brings along.
+    /// The example that is part of the program.
     pub fn example() -> Result<Self, InvalidSeed> {
         let refuse = |error: toml::de::Error| InvalidSeed(error.to_string());
         let people: PeopleFile = toml::from_str(PEOPLE).map_err(refuse)?;

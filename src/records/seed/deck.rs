@@ -1,13 +1,13 @@
-//! Rows drawn like cards: each once before any comes again.
+//! Draws rows in random order: each once before any is drawn again.
 
 use crate::platform::Dice;
 
-/// The numbers of the rows that were not drawn yet.
+/// The indexes of the rows that were not drawn yet.
 #[derive(Debug, Default)]
 pub(super) struct Deck(Vec<usize>);
 
 impl Deck {
-    /// The number of a row, where there are so many.
+    /// The index of one of `rows` rows.
     pub(super) fn draw(&mut self, dice: &Dice, rows: usize) -> usize {
         if self.0.is_empty() {
             self.0 = (0..rows).collect();
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_comes_once_before_any_comes_again() {
+    fn every_row_is_drawn_once_before_any_is_drawn_again() {
         let (dice, mut deck) = (Dice::seeded(7), Deck::default());
         for _ in 0..3 {
             let mut drawn: Vec<_> = (0..9).map(|_| deck.draw(&dice, 9)).collect();

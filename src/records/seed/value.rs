@@ -1,4 +1,4 @@
-//! The values of a record, each from its template and those before it.
+//! The values of a record: each is made from its template and the values before it.
 
 use std::collections::BTreeMap;
 
@@ -6,40 +6,41 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime, Time, Weekday};
 
-use super::data::{InvalidSeed, RecordRow, Value};
+use super::data::{InvalidSeed, SeedRow, ValueTemplate};
 use crate::platform::Dice;
 
 /// What a value may refer to.
-pub(super) struct Scope<'a> {
-    pub(super) row: RecordRow,
-    pub(super) drawn: BTreeMap<&'a str, &'a RecordRow>,
+pub(super) struct RecordScope<'a> {
+    pub(super) row: SeedRow,
+    pub(super) drawn: BTreeMap<&'a str, &'a SeedRow>,
     /// Days are counted from here.
     pub(super) now: OffsetDateTime,
     pub(super) dice: &'a Dice,
 }
 
-impl Scope<'_> {
-    /// The value that a template describes.
-    pub(super) fn value(&self, value: &Value) -> Result<String, InvalidSeed> {
+impl RecordScope<'_> {
+    pub(super) fn value(&self, value: &ValueTemplate) -> Result<String, InvalidSeed> {
         Ok(match value {
-            Value::Text(text) => self.expand(text)?,
-            Value::Pick(texts) => self.expand(self.pick(texts)?)?,
-            Value::Mix(mix) => self.mix(mix),
-            Value::Amount([least, most, step]) => {
+            ValueTemplate::Text(text) => self.expand(text)?,
+            ValueTemplate::Pick(texts) => self.expand(self.pick(texts)?)?,
+            ValueTemplate::Mix(mix) => self.mix(mix),
+            ValueTemplate::Amount([least, most, step]) => {
                 let steps = self.dice.whole(0, (most - least) / step);
                 (least + steps * step).to_string()
             }
-            Value::Sum([one, other]) => (self.number(one)? + self.number(other)?).to_string(),
-            Value::Share { of, permille, step } => {
+            ValueTemplate::Sum([one, other]) => {
+                (self.number(one)? + self.number(other)?).to_string()
+            }
+            ValueTemplate::Share { of, permille, step } => {
                 let share = self.number(of)? * self.between(permille) / 1_000;
                 (share / step * step).to_string()
             }
-            Value::Day(days) => workday(self.day(days)).to_string(),
-            Value::Later { than, days } => {
+            ValueTemplate::Day(days) => workday(self.day(days)).to_string(),
+            ValueTemplate::Later { than, days } => {
                 workday(self.date(than)? + Duration::days(self.between(days))).to_string()
             }
-            Value::Moment { days, hours } => self.moment(days, hours)?,
-            Value::Until { start, minutes } => self.until(start, minutes)?,
+            ValueTemplate::Moment { days, hours } => self.moment(days, hours)?,
+            ValueTemplate::Until { start, minutes } => self.until(start, minutes)?,
         })
     }
 
@@ -54,7 +55,7 @@ impl Scope<'_> {
         picked.ok_or_else(|| InvalidSeed("nothing to pick from".to_owned()))
     }
 
-    /// Each as often as its number says.
+    /// A value, with the number as its weight.
     fn mix(&self, mix: &BTreeMap<String, i64>) -> String {
         let mut left = self.dice.whole(1, mix.values().sum());
         let mut kinds = mix.iter();
@@ -99,7 +100,7 @@ impl Scope<'_> {
         date.map_err(|error| InvalidSeed(format!("{name}: {error}")))
     }
 
-    /// Puts what is referred to in the place of `{draw.column}` and `{field}`.
+    /// Replaces `{draw.column}` and `{field}` by their values.
     fn expand(&self, text: &str) -> Result<String, InvalidSeed> {
         let mut expanded = String::new();
         let mut rest = text;

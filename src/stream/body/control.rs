@@ -1,4 +1,4 @@
-//! What a stream says of itself while it runs, and its last words.
+//! The stream's own events while it runs: reset, heartbeat, warning before the end, closing.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -9,11 +9,11 @@ use crate::log::Cursor;
 use crate::stream::resume::{ResetReason, reset_data};
 use crate::stream::wire;
 
-/// One heartbeat in so many is an event, which moves an idle client's cursor.
-const BEATS_PER_EVENT: u8 = 2;
+/// One heartbeat of this many is an event, which moves the cursor of an idle client.
+const HEARTBEATS_PER_EVENT: u8 = 2;
 
 impl StreamBody {
-    /// The cursor cannot be served: say so, and go on from the newest position.
+    /// The cursor cannot be served. The stream continues at `to`.
     pub(super) fn reset(&mut self, reason: ResetReason, to: &Cursor) -> Bytes {
         self.services
             .metrics
@@ -28,8 +28,8 @@ impl StreamBody {
         self.encoded(&wire::control(self.encoding.named, &data, Some(to)))
     }
 
-    /// A warning before the token ends, or a heartbeat.
-    pub(super) fn due_words(&mut self, now: Instant) -> Option<Bytes> {
+    /// A warning before the token ends, or a heartbeat, if one is due.
+    pub(super) fn due_text(&mut self, now: Instant) -> Option<Bytes> {
         let named = self.encoding.named;
         if self.expiring_at.is_some_and(|at| at <= now) {
             self.expiring_at = None;
@@ -37,12 +37,12 @@ impl StreamBody {
             let data = serde_json::json!({"type": "stream:expiring", "inSeconds": left.as_secs()});
             return Some(self.encoded(&wire::control(named, &data, None)));
         }
-        if self.next_beat > now {
+        if self.next_heartbeat > now {
             return None;
         }
-        self.next_beat = now + self.services.settings.heartbeat();
-        self.beats = (self.beats + 1) % BEATS_PER_EVENT;
-        Some(if self.beats == 0 {
+        self.next_heartbeat = now + self.services.settings.heartbeat();
+        self.heartbeats = (self.heartbeats + 1) % HEARTBEATS_PER_EVENT;
+        Some(if self.heartbeats == 0 {
             self.encoded(&wire::heartbeat(named, &self.epoch.at(self.cursor)))
         } else {
             self.encoded(wire::HEARTBEAT)

@@ -1,41 +1,37 @@
-//! The end of a job: its task is told how it went.
+//! Ends the task of a job that has ended.
 
 use std::time::Duration;
 
-use super::{End, fault};
+use super::{JobEnd, fault};
 use crate::platform::Limit;
 use crate::platform::database::limited;
-use crate::tasks::{LeaseClaim, Outcome, TaskError, Tasks};
+use crate::tasks::{LeaseClaim, TaskError, TaskOutcome, Tasks};
 
-/// How often it is tried; after that the lease runs out, and the task is begun again.
+/// How often it is tried. Then the lease runs out, and the task has another attempt.
 const TRIES: u32 = 3;
-/// And what is waited for in between.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// A job that ended with a panic.
-pub(super) fn panicked() -> End {
-    let sentence = "The worker came to something that it cannot do. The log of the service says \
-                    more.";
-    End::With(Outcome::Failed(fault("worker_failed", sentence, false)))
+pub(super) fn panicked() -> JobEnd {
+    let sentence = "The worker failed unexpectedly. The log of the service has the details.";
+    JobEnd::With(TaskOutcome::Failed(fault("worker_failed", sentence, false)))
 }
 
-/// Ends the task as its job has ended.
-pub(super) async fn settle(tasks: &Tasks, holding: &LeaseClaim, end: End) {
-    let (broker, task) = (&holding.broker, &holding.task);
+pub(super) async fn settle(tasks: &Tasks, lease: &LeaseClaim, end: JobEnd) {
+    let (broker, task) = (&lease.broker, &lease.task);
     for _ in 0..TRIES {
         let settled = match &end {
-            End::Lost => {
-                tracing::info!(%broker, %task, "a task was lost to another worker, or is over");
+            JobEnd::Lost => {
+                tracing::info!(%broker, %task, "the lease of a task was lost");
                 return;
             }
-            End::With(outcome) => {
-                let finish = tasks.finish(holding, outcome.clone());
+            JobEnd::With(outcome) => {
+                let finish = tasks.finish(lease, outcome.clone());
                 limited(Limit::REQUEST, finish).await
             }
-            End::Interrupted => {
-                let sentence = "The worker was stopped; another one goes on.";
+            JobEnd::Interrupted => {
+                let sentence = "The worker was stopped. Another one goes on.";
                 let why = fault("worker_stopped", sentence, true);
-                limited(Limit::REQUEST, tasks.give_back(holding, why)).await
+                limited(Limit::REQUEST, tasks.release(lease, why)).await
             }
         };
         match settled {
@@ -50,5 +46,5 @@ pub(super) async fn settle(tasks: &Tasks, holding: &LeaseClaim, end: End) {
             }
         }
     }
-    tracing::warn!(%broker, %task, "a task could not be ended; it is begun again");
+    tracing::warn!(%broker, %task, "a task could not be ended; it will have another attempt");
 }

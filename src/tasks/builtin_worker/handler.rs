@@ -1,4 +1,4 @@
-//! What a type of task asks of who does it.
+//! Handlers carry out tasks of one type.
 
 use std::pin::Pin;
 
@@ -7,48 +7,47 @@ use tokio_util::sync::CancellationToken;
 
 use crate::identity::Caller;
 use crate::platform::TaskType;
-use crate::tasks::{Fault, LeaseClaim, Outcome};
+use crate::tasks::{LeaseClaim, TaskFault, TaskOutcome};
 
-/// A task to be done.
+/// A claimed task, as its handler receives it.
 #[derive(Debug)]
 pub struct Job {
-    /// The hold on it, which comes with every report.
-    pub holding: LeaseClaim,
-    /// Whom it is done for, with the rights of the request.
+    /// Every report names the lease.
+    pub lease: LeaseClaim,
+    /// The user who requested the task, with the rights of the request.
     pub caller: Caller,
     pub params: Option<Box<RawValue>>,
-    /// The worker stops: end soon, where another one can go on.
+    /// Cancelled when the worker stops. The handler ends soon, where another worker can go on.
     pub stop: CancellationToken,
 }
 
 #[derive(Debug)]
-pub enum End {
-    With(Outcome),
-    /// The worker stopped first: another one goes on.
+pub enum JobEnd {
+    With(TaskOutcome),
+    /// The worker stopped before the end. Another worker goes on.
     Interrupted,
-    /// The task is another worker's by now, or over. Nothing more is said of it.
+    /// The lease was lost, so there is nothing to report.
     Lost,
 }
 
-/// Who does tasks of a type.
 pub trait Handler: Send + Sync {
     fn task_type(&self) -> TaskType;
 
-    /// Does one. What is done when this is dropped half way must be no harm to who goes on.
-    fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = End> + Send + '_>>;
+    /// Carries out a task. It may be dropped at any point: another worker must then be able to go on.
+    fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = JobEnd> + Send + '_>>;
 }
 
-/// Characters of a sentence in a fault.
+/// Characters of the message of a fault.
 const SENTENCE_CHARS: usize = 1_000;
 
-/// Why a task could not be done. What is too long for a message is cut.
+/// Why a task failed. A sentence that is too long is cut.
 #[must_use]
-pub fn fault(code: &'static str, sentence: &str, retryable: bool) -> Fault {
+pub fn fault(code: &'static str, sentence: &str, retryable: bool) -> TaskFault {
     let plain = |c: char| if c == '\0' { ' ' } else { c };
-    let words: String = sentence.chars().take(SENTENCE_CHARS).map(plain).collect();
-    Fault {
-        code: code.parse().expect("codes are short words"),
-        message: words.try_into().expect("sentences say something"),
+    let message: String = sentence.chars().take(SENTENCE_CHARS).map(plain).collect();
+    TaskFault {
+        code: code.parse().expect("a valid code"),
+        message: message.try_into().expect("a sentence is not empty"),
         retryable,
     }
 }

@@ -1,44 +1,49 @@
-//! Batches of rows, read and then created in a transaction.
+//! Batches of rows: read together, and created in one transaction.
 
 use sqlx::{Acquire, PgConnection};
 
 use super::Import;
-use super::rows::Rows;
+use super::rows::CsvRows;
 use super::stop::Stop;
-use super::text_output::RowFault;
-use crate::records::{Fields, Records, RecordsError};
+use super::summary::RowFault;
+use crate::records::{RecordFields, Records, RecordsError};
 
-const MOST: usize = 100;
+const MOST_ROWS: usize = 100;
+
+/// A row from which a record can be created.
+#[derive(Debug)]
+struct GoodRow {
+    line: i32,
+    fields: RecordFields,
+}
 
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    /// Those that can be created, each with its line.
-    good: Vec<(i32, Fields)>,
-    /// How many cannot.
+pub(super) struct RowBatch {
+    good: Vec<GoodRow>,
+    /// The number of rows from which no record can be created.
     pub(super) bad: i32,
     pub(super) faults: Vec<RowFault>,
 }
 
-impl Batch {
-    /// How many can be created.
+impl RowBatch {
     pub(super) fn good(&self) -> i32 {
         i32::try_from(self.good.len()).unwrap_or(i32::MAX)
     }
 
-    /// How many rows there are in it.
     pub(super) fn rows(&self) -> i32 {
         self.good() + self.bad
     }
 }
 
 impl Import<'_> {
-    /// Reads the next rows; none at the end.
-    pub(super) fn read(&self, rows: &mut Rows<'_>) -> Option<Batch> {
-        let mut batch = Batch::default();
-        let with = (&*self.importer.records, &self.job.caller, self.kind);
-        for row in rows.take(MOST) {
-            match self.sheet.read(&row, with) {
-                Ok(fields) => batch.good.push((row.line, fields)),
+    /// Reads the next rows. None at the end.
+    pub(super) fn read(&self, rows: &mut CsvRows<'_>) -> Option<RowBatch> {
+        let (records, caller) = (&*self.importer.records, &self.job.caller);
+        let mut batch = RowBatch::default();
+        for row in rows.take(MOST_ROWS) {
+            let line = row.line;
+            match self.sheet.read(&row, records, caller, self.kind) {
+                Ok(fields) => batch.good.push(GoodRow { line, fields }),
                 Err(faults) => {
                     batch.bad += 1;
                     batch.faults.extend(faults);
@@ -48,28 +53,28 @@ impl Import<'_> {
         (batch.rows() > 0).then_some(batch)
     }
 
-    /// Creates what can be; what the table refuses is bad, too.
+    /// Creates the records of the good rows. Rows that the table refuses become bad.
     pub(super) async fn create(
         &self,
         connection: &mut PgConnection,
-        batch: &mut Batch,
+        batch: &mut RowBatch,
     ) -> Result<(), Stop> {
         if batch.good.is_empty() {
             return Ok(());
         }
-        let together = batch.good.iter().map(|(_, fields)| fields);
+        let together = batch.good.iter().map(|row| &row.fields);
         let Err(error) = self.insert(connection, together).await else {
             return Ok(());
         };
         refuse_unless_of_row(error)?;
-        // Somebody in there spoils it for all: one by one.
+        // One bad row fails the statement for all, so insert them one by one.
         let mut good = Vec::new();
-        for (line, fields) in std::mem::take(&mut batch.good) {
-            match self.insert(connection, [&fields]).await {
-                Ok(()) => good.push((line, fields)),
+        for row in std::mem::take(&mut batch.good) {
+            match self.insert(connection, [&row.fields]).await {
+                Ok(()) => good.push(row),
                 Err(error) => {
                     batch.bad += 1;
-                    batch.faults.extend(self.sheet.faults(line, &error));
+                    batch.faults.extend(self.sheet.faults(row.line, &error));
                     refuse_unless_of_row(error)?;
                 }
             }
@@ -79,20 +84,20 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// All of them or none.
+    /// Inserts all of these records or none.
     async fn insert<'f>(
         &self,
         connection: &mut PgConnection,
-        records: impl IntoIterator<Item = &'f Fields>,
+        records: impl IntoIterator<Item = &'f RecordFields>,
     ) -> Result<(), RecordsError> {
         let mut savepoint = connection.begin().await?;
-        let whose = (&self.job.caller, self.kind);
-        Records::insert_all(&mut savepoint, whose, records).await?;
+        let caller = &self.job.caller;
+        Records::insert_all(&mut savepoint, caller, self.kind, records).await?;
         Ok(savepoint.commit().await?)
     }
 }
 
-/// Whether a record is refused for what it is; everything else ends the import.
+/// Errors of one row are its faults. All other errors end the import.
 fn refuse_unless_of_row(error: RecordsError) -> Result<(), Stop> {
     match error {
         RecordsError::Invalid(_)

@@ -1,29 +1,29 @@
-//! What a spreadsheet writes, as the field takes it. What cannot be made out is left as it is,
-//! and refused by the field.
+//! Converts what spreadsheets write to what fields accept. A value that cannot be converted stays as
+//! it is, and the field refuses it.
 
 use serde_json::value::{RawValue, to_raw_value};
 use time::Date;
 use time::macros::format_description;
 
 use super::columns::bare;
-use crate::records::{Field, FieldType, Given};
+use crate::records::{Field, FieldType, InputValue};
 
-/// A value on its way.
+/// A converted value.
 #[derive(Debug)]
-pub(super) enum Cell {
+pub(super) enum CsvCell {
     Text(String),
     Json(Box<RawValue>),
 }
 
-impl Cell {
-    /// The value of a cell; none where there is nothing in it.
+impl CsvCell {
+    /// None for an empty cell.
     pub(super) fn read(field: &Field, cell: &str) -> Option<Self> {
         let text = cell.trim();
         if text.is_empty() {
             return None;
         }
         let plain = match field.of_type {
-            FieldType::Text => word(field, text),
+            FieldType::Text => choice(field, text),
             FieldType::Texts => return list(text),
             FieldType::Number | FieldType::Integer => number(text),
             FieldType::Boolean => boolean(text),
@@ -33,29 +33,28 @@ impl Cell {
         Some(Self::Text(plain.unwrap_or_else(|| text.to_owned())))
     }
 
-    /// As the records take it.
-    pub(super) fn given(&self) -> Given<'_> {
+    pub(super) fn input(&self) -> InputValue<'_> {
         match self {
-            Self::Text(text) => Given::Text(text),
-            Self::Json(raw) => Given::Json(raw),
+            Self::Text(text) => InputValue::Text(text),
+            Self::Json(raw) => InputValue::Json(raw),
         }
     }
 }
 
-/// `Coming Soon` is `coming_soon`, where that is one of few.
-fn word(field: &Field, text: &str) -> Option<String> {
+/// `Coming Soon` is `coming_soon` if the field allows that value.
+fn choice(field: &Field, text: &str) -> Option<String> {
     let allowed = field.allowed.as_ref()?;
-    let found = allowed.iter().find(|word| bare(word) == bare(text));
+    let found = allowed.iter().find(|value| bare(value) == bare(text));
     found.cloned()
 }
 
-fn list(text: &str) -> Option<Cell> {
+fn list(text: &str) -> Option<CsvCell> {
     let parts = text.split(';').map(str::trim);
     let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
-    to_raw_value(&parts).ok().map(Cell::Json)
+    to_raw_value(&parts).ok().map(CsvCell::Json)
 }
 
-/// `$1,234.50` is 1234.50, and `2.5 %` is 2.5. Commas stand where thousands end, or nowhere.
+/// `$1,234.50` is 1234.50, and `2.5 %` is 2.5. Commas must separate thousands.
 fn number(text: &str) -> Option<String> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest.trim_start()),
@@ -72,12 +71,12 @@ fn number(text: &str) -> Option<String> {
 }
 
 fn boolean(text: &str) -> Option<String> {
-    let word = match &*text.to_lowercase() {
+    let value = match &*text.to_lowercase() {
         "yes" | "true" | "1" => "true",
         "no" | "false" | "0" => "false",
         _ => return None,
     };
-    Some(word.to_owned())
+    Some(value.to_owned())
 }
 
 /// `7/4/2025` is the fourth of July.
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_read_as_americans_write_them() {
+    fn dates_are_read_in_the_american_form() {
         assert_eq!(date("7/4/2025").as_deref(), Some("2025-07-04"));
         assert_eq!(date("07/04/2025").as_deref(), Some("2025-07-04"));
         for text in ["2025-07-04", "13/1/2025", "2/30/2025", "7/4/25", "7/4"] {
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_are_read_in_words() {
+    fn booleans_may_be_words() {
         assert_eq!(boolean("YES").as_deref(), Some("true"));
         assert_eq!(boolean("0").as_deref(), Some("false"));
         assert_eq!(boolean("maybe"), None);

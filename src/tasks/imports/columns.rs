@@ -1,40 +1,43 @@
-//! Which column is which field.
+//! Maps the columns of a file to fields.
 
-use super::params::Params;
-use super::refusal::Refusal;
+use super::params::ImportParams;
+use super::refusal::ParamsRefusal;
 use super::stop::{Stop, refused};
-use crate::records::{Field, Kind, Writer};
+use crate::records::{Field, FieldWriter, RecordKind};
 
 /// Characters of a header that are shown.
 const SHOWN_CHARS: usize = 100;
 
 /// The columns of a file.
 #[derive(Debug)]
-pub(super) struct Columns {
-    /// As they are shown, in order.
+pub(super) struct CsvColumns {
+    /// The headers as they are shown.
     pub(super) headers: Vec<String>,
-    /// The names of their fields; none where a column is ignored.
+    /// The field of each column. None if the column is ignored.
     pub(super) fields: Vec<Option<String>>,
     pub(super) ignored: Vec<String>,
 }
 
-impl Columns {
-    /// Matches a header with the fields of a module.
-    pub(super) fn of(header: &[String], (kind, params): (&Kind, &Params)) -> Result<Self, Stop> {
+impl CsvColumns {
+    pub(super) fn of(
+        header: &[String],
+        kind: &RecordKind,
+        params: &ImportParams,
+    ) -> Result<Self, Stop> {
         let mapped = mapped(header, params)?;
         let is_used = used(header, params)?;
-        let headers: Vec<_> = header.iter().enumerate().map(shown).collect();
+        let headers = shown(header);
         let mut fields = Vec::new();
         for (n, title) in header.iter().enumerate() {
             let field = match &mapped[n] {
-                Mapped::To(field) => Some(field.as_str()),
-                Mapped::Away => None,
-                Mapped::No => matching(kind, title),
+                ColumnMapping::To(field) => Some(field.as_str()),
+                ColumnMapping::Ignored => None,
+                ColumnMapping::ByHeader => matching(kind, title),
             };
             fields.push(field.filter(|_| is_used[n]).map(ToOwned::to_owned));
         }
-        refuse_twice(&headers, &fields)?;
-        refuse_without(kind, &fields)?;
+        refuse_duplicates(&headers, &fields)?;
+        refuse_missing(kind, &fields)?;
         let unused = headers.iter().zip(&fields);
         let ignored = unused.filter(|(_, field)| field.is_none());
         let ignored = ignored.map(|(header, _)| header.clone()).collect();
@@ -45,20 +48,19 @@ impl Columns {
         })
     }
 
-    /// The header of a field's column.
     pub(super) fn header_of(&self, field: &str) -> Option<&str> {
         let at = self.fields.iter().position(|f| f.as_deref() == Some(field));
         at.map(|at| &*self.headers[at])
     }
 }
 
-/// What the mapping says of a column.
+/// How a column is mapped.
 #[derive(Clone)]
-enum Mapped {
-    /// Nothing: its header says what it is.
-    No,
+enum ColumnMapping {
+    /// To the field that its header names.
+    ByHeader,
     To(String),
-    Away,
+    Ignored,
 }
 
 /// Letters and digits only: `List Price`, `list_price` and `LIST-PRICE` are `listPrice`.
@@ -68,42 +70,49 @@ pub(super) fn bare(text: &str) -> String {
 }
 
 fn may_write(field: &Field) -> bool {
-    field.writer != Writer::Database
+    field.writer != FieldWriter::Database
 }
 
-fn matching<'a>(kind: &'a Kind, title: &str) -> Option<&'a str> {
+fn matching<'a>(kind: &'a RecordKind, title: &str) -> Option<&'a str> {
     let title = bare(title);
     let mut fields = kind.fields.iter().filter(|field| may_write(field));
     let found = fields.find(|field| bare(&field.name) == title);
     found.map(|field| &*field.name)
 }
 
-/// A header as people are shown it.
-fn shown((n, title): (usize, &String)) -> String {
+/// The headers as they are shown to users.
+fn shown(header: &[String]) -> Vec<String> {
+    let numbered = header.iter().zip(1..);
+    numbered.map(|(title, n)| shown_title(title, n)).collect()
+}
+
+fn shown_title(title: &str, n: usize) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let title: String = title.trim().chars().take(SHOWN_CHARS).map(plain).collect();
     if title.is_empty() {
-        format!("#{}", n + 1)
+        format!("#{n}")
     } else {
         title
     }
 }
 
-/// Which column somebody means by this header.
-fn column_of(header: &[String], meant: &str) -> Result<usize, Stop> {
-    let is_it = |title: &&String| title.trim() == meant.trim();
+/// The column with this header.
+fn column_of(header: &[String], wanted: &str) -> Result<usize, Stop> {
+    let is_it = |title: &&String| title.trim() == wanted.trim();
     let exactly = header.iter().position(|title| is_it(&title));
-    let about = || header.iter().position(|title| bare(title) == bare(meant));
+    let about = || header.iter().position(|title| bare(title) == bare(wanted));
     exactly.or_else(about).ok_or_else(|| {
-        let titles: Vec<_> = header.iter().enumerate().map(shown).collect();
-        let titles = titles.join(", ");
-        let sentence = format!("There is no column \"{meant}\". The header has: {titles}.");
+        let titles = shown(header).join(", ");
+        let sentence = format!("There is no column \"{wanted}\". The header has: {titles}.");
         refused("unknown_column", sentence)
     })
 }
 
-/// The mapping names fields that there are.
-pub(super) fn refuse_unknown_fields(kind: &Kind, params: &Params) -> Result<(), Refusal> {
+/// Refuses a mapping to a field that does not exist or cannot be written.
+pub(super) fn refuse_unknown_fields(
+    kind: &RecordKind,
+    params: &ImportParams,
+) -> Result<(), ParamsRefusal> {
     let names = params.mapping.values().flatten();
     let is_known = |name: &str| kind.field(name).is_some_and(may_write);
     match names.into_iter().find(|name| !is_known(name)) {
@@ -114,21 +123,24 @@ pub(super) fn refuse_unknown_fields(kind: &Kind, params: &Params) -> Result<(), 
             let sentence = format!(
                 "mapping: \"{name}\" is no field of {module} that can be written. There are: {known}."
             );
-            Err(Refusal::at("mapping", "unknown_column", sentence))
+            Err(ParamsRefusal::at("mapping", "unknown_column", sentence))
         }
     }
 }
 
-/// By column, what the mapping says of it.
-fn mapped(header: &[String], params: &Params) -> Result<Vec<Mapped>, Stop> {
-    let mut mapped = vec![Mapped::No; header.len()];
+/// How each column is mapped.
+fn mapped(header: &[String], params: &ImportParams) -> Result<Vec<ColumnMapping>, Stop> {
+    let mut mapped = vec![ColumnMapping::ByHeader; header.len()];
     for (title, name) in &params.mapping {
-        mapped[column_of(header, title)?] = name.clone().map_or(Mapped::Away, Mapped::To);
+        mapped[column_of(header, title)?] = name
+            .clone()
+            .map_or(ColumnMapping::Ignored, ColumnMapping::To);
     }
     Ok(mapped)
 }
 
-fn used(header: &[String], params: &Params) -> Result<Vec<bool>, Stop> {
+/// Whether each column is used.
+fn used(header: &[String], params: &ImportParams) -> Result<Vec<bool>, Stop> {
     let Some(only) = &params.only else {
         return Ok(vec![true; header.len()]);
     };
@@ -139,7 +151,7 @@ fn used(header: &[String], params: &Params) -> Result<Vec<bool>, Stop> {
     Ok(used)
 }
 
-fn refuse_twice(headers: &[String], fields: &[Option<String>]) -> Result<(), Stop> {
+fn refuse_duplicates(headers: &[String], fields: &[Option<String>]) -> Result<(), Stop> {
     for (n, field) in fields.iter().enumerate() {
         let Some(name) = field else { continue };
         if let Some(first) = fields[..n].iter().position(|before| before == field) {
@@ -156,7 +168,7 @@ fn refuse_twice(headers: &[String], fields: &[Option<String>]) -> Result<(), Sto
     Ok(())
 }
 
-fn refuse_without(kind: &Kind, fields: &[Option<String>]) -> Result<(), Stop> {
+fn refuse_missing(kind: &RecordKind, fields: &[Option<String>]) -> Result<(), Stop> {
     let is_missing = |field: &&Field| {
         let mut there = fields.iter().flatten();
         field.is_required && !there.any(|name| *name == field.name)

@@ -1,52 +1,50 @@
-//! What an import is asked to do.
+//! The parameters of an import.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::refusal::Refusal;
+use super::refusal::ParamsRefusal;
 use crate::log::field_at_fault;
 use crate::platform::{TeamId, UploadId};
 
-/// What an import is asked to do.
 #[derive(Clone, Debug)]
-pub(super) struct Params {
+pub(super) struct ImportParams {
     pub(super) module: String,
-    pub(super) source: Source,
-    /// Fields by the headers of their columns; none for a column that is left alone.
+    pub(super) source: CsvSource,
+    /// Fields by the headers of their columns. None for a column that is ignored.
     pub(super) mapping: BTreeMap<String, Option<String>>,
-    /// The headers of the columns that are used, if not all.
+    /// The headers of the columns that are used. None for all.
     pub(super) only: Option<Vec<String>>,
-    pub(super) mode: Mode,
-    pub(super) encoding: Encoding,
+    pub(super) mode: ImportMode,
+    pub(super) encoding: TextEncoding,
     pub(super) delimiter: u8,
-    /// The team of records whose row names none.
+    /// The team of records whose rows name none.
     pub(super) team: Option<TeamId>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(super) enum CsvSource {
     Upload(UploadId),
     Inline(String),
 }
 
-/// What becomes of good rows when there are bad ones.
+/// What happens to good rows when there are bad ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Mode {
+pub(super) enum ImportMode {
     #[default]
     Keep,
     AllOrNothing,
 }
 
-/// How the file's bytes are letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(super) enum Encoding {
+pub(super) enum TextEncoding {
     #[default]
     #[serde(rename = "utf-8")]
     Utf8,
-    /// As Windows writes it, like everybody who says so.
+    /// Windows-1252, which most files that are called Latin-1 have.
     #[serde(rename = "latin-1")]
     Latin1,
 }
@@ -61,20 +59,19 @@ struct ParamsJson {
     mapping: BTreeMap<String, Option<String>>,
     only_columns: Option<Vec<String>>,
     #[serde(default)]
-    mode: Mode,
+    mode: ImportMode,
     #[serde(default)]
-    encoding: Encoding,
+    encoding: TextEncoding,
     delimiter: Option<String>,
     team_id: Option<TeamId>,
 }
 
-impl Params {
-    /// Reads the parameters of a task.
-    pub(super) fn parse(raw: Option<&RawValue>) -> Result<Self, Refusal> {
+impl ImportParams {
+    pub(super) fn parse(raw: Option<&RawValue>) -> Result<Self, ParamsRefusal> {
         let json = parse(raw.map_or("{}", RawValue::get))?;
         let source = match (json.upload, json.csv) {
-            (Some(upload), None) => Source::Upload(upload),
-            (None, Some(csv)) => Source::Inline(csv),
+            (Some(upload), None) => CsvSource::Upload(upload),
+            (None, Some(csv)) => CsvSource::Inline(csv),
             _ => return Err(invalid("upload", "give either upload or csv")),
         };
         let delimiter = delimiter(json.delimiter.as_deref()).ok_or_else(|| {
@@ -94,12 +91,12 @@ impl Params {
     }
 }
 
-fn invalid(field: &str, why: &str) -> Refusal {
-    Refusal::at(field, "invalid_params", format!("params: {why}."))
+fn invalid(field: &str, why: &str) -> ParamsRefusal {
+    ParamsRefusal::at(field, "invalid_params", format!("params: {why}."))
 }
 
-fn parse(text: &str) -> Result<ParamsJson, Refusal> {
-    // A list of the fields' values would do for a struct, too.
+fn parse(text: &str) -> Result<ParamsJson, ParamsRefusal> {
+    // Serde would also accept an array of the values of the fields.
     if !text.starts_with('{') {
         return Err(invalid("", "must be an object"));
     }
@@ -123,14 +120,17 @@ fn delimiter(text: Option<&str>) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn parse(json: &str) -> Result<Params, Refusal> {
-        Params::parse(Some(&RawValue::from_string(json.to_owned()).unwrap()))
+    fn parse(json: &str) -> Result<ImportParams, ParamsRefusal> {
+        ImportParams::parse(Some(&RawValue::from_string(json.to_owned()).unwrap()))
     }
 
     #[test]
-    fn what_is_left_out_is_as_usual() {
+    fn parameters_have_defaults() {
         let params = parse(r#"{"module":"leads","csv":"Name\nAnn"}"#).unwrap();
-        assert_eq!((params.mode, params.encoding), (Mode::Keep, Encoding::Utf8));
+        assert_eq!(
+            (params.mode, params.encoding),
+            (ImportMode::Keep, TextEncoding::Utf8)
+        );
         assert_eq!(params.delimiter, b',');
     }
 

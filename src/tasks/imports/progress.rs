@@ -1,141 +1,145 @@
-//! How far an import has come, as its user is told.
+//! Reports the progress of an import.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::checkpoint::Checkpoint;
-use super::output::Output;
+use super::fault_output::FaultOutput;
 use super::stop::{Stop, refused};
-use super::text_output::{Found, MOST_ERRORS, RowFault, and_bad, grouped, lines};
+use super::summary::{ImportSummary, MOST_ERRORS, RowFault, and_bad, grouped, lines};
 use crate::platform::telemetry::progress;
-use crate::records::Kind;
-use crate::tasks::{LeaseClaim, Outcome, Percent, Report, TaskError, Tasks};
+use crate::records::RecordKind;
+use crate::tasks::{Completion, LeaseClaim, Percent, Report, Steps};
+use crate::tasks::{TaskError, TaskOutcome, Tasks};
 
-/// From one report to the next; each also asks whether to go on.
+/// From one report to the next. The answer says whether to go on.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
-/// The part of an event that what was found may fill.
-const SHARE: (usize, usize) = (3, 4);
-
-/// How far an import has come.
-pub(super) struct Progress<'a> {
-    to: (&'a Tasks, &'a LeaseClaim),
+pub(super) struct ImportProgress<'a> {
+    tasks: &'a Tasks,
+    lease: &'a LeaseClaim,
     module: &'a str,
-    found: Found,
-    output: Output,
-    reported: Option<Instant>,
+    summary: ImportSummary,
+    output: FaultOutput,
+    reported_at: Option<Instant>,
 }
 
-/// What a row is being done with.
+/// What an import does with its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Creating,
-    /// Only read: the first half.
+    /// Reads all rows: the first half of an import of all or nothing.
     Checking,
-    /// Only created: the second half.
+    /// Creates all records: the second half.
     Second,
 }
 
-impl<'a> Progress<'a> {
-    pub(super) fn new(to: (&'a Tasks, &'a LeaseClaim), kind: &'a Kind, rows: i32) -> Self {
-        let found = Found {
+impl<'a> ImportProgress<'a> {
+    pub(super) fn new(
+        tasks: &'a Tasks,
+        lease: &'a LeaseClaim,
+        kind: &'a RecordKind,
+        rows: i32,
+    ) -> Self {
+        let summary = ImportSummary {
             rows,
-            ..Found::default()
+            ..ImportSummary::default()
         };
         Self {
-            to,
+            tasks,
+            lease,
             module: kind.module.as_str(),
-            found,
-            output: Output::default(),
-            reported: None,
+            summary,
+            output: FaultOutput::default(),
+            reported_at: None,
         }
     }
 
-    /// Goes on from what was done before.
+    /// Continues from a checkpoint.
     pub(super) fn recall(&mut self, begun: Checkpoint) {
-        (self.found.created, self.found.bad) = (begun.created, begun.bad);
+        (self.summary.created, self.summary.bad) = (begun.created, begun.bad);
     }
 
-    /// Rows that are done with.
     pub(super) fn done(&self) -> i32 {
-        self.found.created + self.found.bad
+        self.summary.created + self.summary.bad
     }
 
-    /// Rows that could not be read.
     pub(super) fn bad(&self) -> i32 {
-        self.found.bad
+        self.summary.bad
     }
 
     pub(super) fn count(&mut self, created: i32, bad: i32) {
-        self.found.created += created;
-        self.found.bad += bad;
+        self.summary.created += created;
+        self.summary.bad += bad;
     }
 
-    /// What was to be created is not.
-    pub(super) fn nothing(&mut self) {
-        self.found.created = 0;
+    /// The transaction was rolled back.
+    pub(super) fn reset_created(&mut self) {
+        self.summary.created = 0;
     }
 
-    /// Names what was wrong: all of it in the output, the first ones in the result.
+    /// Adds faults: all of them to the output, the first ones to the result.
     pub(super) async fn name(&mut self, faults: &[RowFault]) -> Result<(), Stop> {
-        let room = MOST_ERRORS.saturating_sub(self.found.errors.len());
+        let room = MOST_ERRORS.saturating_sub(self.summary.errors.len());
         let first = faults.iter().take(room).cloned();
-        self.found.errors.extend(first);
-        self.output.write(self.to, &lines(faults)).await
+        self.summary.errors.extend(first);
+        let lines = lines(faults);
+        self.output.write(self.tasks, self.lease, &lines).await
     }
 
-    /// Says how far it is, now and then, and hears whether to go on.
-    pub(super) async fn tell(&mut self, stage: Stage, rows: i32) -> Result<(), Stop> {
+    /// Reports the progress at intervals. Fails when the import must stop.
+    pub(super) async fn report_rows(&mut self, stage: Stage, rows: i32) -> Result<(), Stop> {
         let now = Instant::now();
-        let is_early = self.reported.is_some_and(|at| now < at + REPORT_EVERY);
-        if is_early && rows < self.found.rows {
+        let is_early = self.reported_at.is_some_and(|at| now < at + REPORT_EVERY);
+        if is_early && rows < self.summary.rows {
             return Ok(());
         }
-        self.reported = Some(now);
+        self.reported_at = Some(now);
         let message = self.message(stage, rows);
         progress::show(&message);
-        let steps = (stage != Stage::Checking).then_some((rows, self.found.rows));
+        let steps = Steps {
+            step: rows,
+            total: self.summary.rows,
+        };
         let report = Report {
             percent: self.percent(stage, rows),
-            step: steps,
+            steps: (stage != Stage::Checking).then_some(steps),
             message: message.try_into().ok(),
             partial: None,
         };
         self.report(report).await
     }
 
-    /// Leaves behind what has come of it so far.
-    pub(super) async fn tell_partial(&mut self) -> Result<(), Stop> {
-        let (tasks, _) = self.to;
-        let partial = self.found.json(share(tasks.rules().event_bytes));
+    /// Reports the summary as the partial result.
+    pub(super) async fn report_partial(&mut self) -> Result<(), Stop> {
+        let most = self.tasks.rules().event_bytes;
         let report = Report {
-            partial,
-            message: Some(self.message(Stage::Creating, 0)).and_then(|text| text.try_into().ok()),
+            partial: self.summary.json(result_bytes(most)),
+            message: self.message(Stage::Creating, 0).try_into().ok(),
             ..Report::default()
         };
         match self.report(report).await {
             Err(Stop::Cancelled) => Ok(()),
-            told => told,
+            reported => reported,
         }
     }
 
-    /// The end, when there is one.
-    pub(super) fn completed(mut self, ignored: &[String], bytes: usize) -> Outcome {
-        self.found.ignored_columns = ignored.to_vec();
+    pub(super) fn completed(mut self, ignored: &[String], event_bytes: usize) -> TaskOutcome {
+        self.summary.ignored_columns = ignored.to_vec();
         let message = self.message(Stage::Creating, 0) + ".";
-        Outcome::Completed {
-            result: self.found.json(share(bytes)),
+        TaskOutcome::Completed(Completion {
+            result: self.summary.json(result_bytes(event_bytes)),
             message: message.try_into().ok(),
-        }
+        })
     }
 
-    /// The end of all or nothing, when it is nothing.
+    /// The end of an import of all or nothing with bad rows.
     pub(super) async fn failed(&mut self) -> Stop {
-        self.found.created = 0;
-        if let Err(stop) = self.tell_partial().await {
+        self.summary.created = 0;
+        if let Err(stop) = self.report_partial().await {
             return stop;
         }
-        let (bad, rows) = (grouped(self.found.bad), grouped(self.found.rows));
+        let (bad, rows) = (grouped(self.summary.bad), grouped(self.summary.rows));
         let sentence = format!(
             "{bad} of {rows} rows are bad, so nothing was created. The output names each of them."
         );
@@ -143,17 +147,16 @@ impl<'a> Progress<'a> {
     }
 
     async fn report(&self, report: Report) -> Result<(), Stop> {
-        let (tasks, holding) = self.to;
-        match tasks.report(holding, report).await {
-            Ok(go_on) if go_on.cancel => Err(Stop::Cancelled),
-            // The next one may pass; until then the lease holds, or somebody else goes on.
+        match self.tasks.report(self.lease, report).await {
+            Ok(ack) if ack.cancel => Err(Stop::Cancelled),
+            // The next report may succeed. If the lease ends before, another attempt goes on.
             Ok(_) | Err(TaskError::Busy | TaskError::Unconfirmed) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     fn percent(&self, stage: Stage, rows: i32) -> Option<Percent> {
-        let (rows, all) = (i64::from(rows), i64::from(self.found.rows.max(1)));
+        let (rows, all) = (i64::from(rows), i64::from(self.summary.rows.max(1)));
         let permille = match stage {
             Stage::Creating => rows * 1_000 / all,
             Stage::Checking => rows * 500 / all,
@@ -163,11 +166,11 @@ impl<'a> Progress<'a> {
     }
 
     fn message(&self, stage: Stage, rows: i32) -> String {
-        let (all, module) = (grouped(self.found.rows), self.module);
-        let bad = and_bad(self.found.bad);
+        let (all, module) = (grouped(self.summary.rows), self.module);
+        let bad = and_bad(self.summary.bad);
         match stage {
             Stage::Creating => {
-                let created = grouped(self.found.created);
+                let created = grouped(self.summary.created);
                 format!("Created {created} of {all} {module}{bad}")
             }
             Stage::Checking => format!("Checked {} of {all} {module}{bad}", grouped(rows)),
@@ -176,6 +179,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-fn share(bytes: usize) -> usize {
-    bytes * SHARE.0 / SHARE.1
+/// The part of an event that the result may fill.
+fn result_bytes(event_bytes: usize) -> usize {
+    event_bytes * 3 / 4
 }

@@ -1,24 +1,24 @@
-//! What an import cannot be asked for, however often it is tried.
+//! Refusals of imports whose parameters are wrong.
 
 use super::stop::{Stop, refused};
 use crate::records::RecordsError;
 use crate::tasks::uploads::UploadError;
 use crate::tasks::{TaskError, WrongParams};
 
-/// Characters of a field, and of a sentence, that people are shown.
+/// The most characters of a field and of a sentence in an answer.
 const FIELD_CHARS: usize = 200;
 const SENTENCE_CHARS: usize = 1_000;
 
-/// What was asked for cannot be done.
+/// Why an import cannot succeed with these parameters.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ParamsRefusal {
     pub(super) code: &'static str,
-    /// The parameter at fault; empty where it is all of them.
+    /// The wrong parameter. Empty if it is all of them.
     pub(super) field: String,
     pub(super) sentence: String,
 }
 
-impl Refusal {
+impl ParamsRefusal {
     pub(super) fn at(field: &str, code: &'static str, sentence: String) -> Self {
         Self {
             code,
@@ -28,65 +28,64 @@ impl Refusal {
     }
 }
 
-/// Why it is not known whether an import can be done.
+/// Why a check failed.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// It is known: it cannot.
-    Refused(Refusal),
-    /// The fields of records are not to be had.
+pub(super) enum CheckError {
+    /// The parameters are wrong.
+    Refused(ParamsRefusal),
+    /// The fields of records could not be read.
     Records(RecordsError),
-    /// The uploads are not to be had.
+    /// The uploads could not be read.
     Uploads(UploadError),
 }
 
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Self {
+impl From<ParamsRefusal> for CheckError {
+    fn from(refusal: ParamsRefusal) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl From<RecordsError> for Trouble {
+impl From<RecordsError> for CheckError {
     fn from(error: RecordsError) -> Self {
         Self::Records(error)
     }
 }
 
-impl From<UploadError> for Trouble {
+impl From<UploadError> for CheckError {
     fn from(error: UploadError) -> Self {
         Self::Uploads(error)
     }
 }
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
+impl From<ParamsRefusal> for Stop {
+    fn from(refusal: ParamsRefusal) -> Self {
         refused(refusal.code, refusal.sentence)
     }
 }
 
-impl From<Trouble> for Stop {
-    fn from(trouble: Trouble) -> Self {
+impl From<CheckError> for Stop {
+    fn from(trouble: CheckError) -> Self {
         match trouble {
-            Trouble::Refused(refusal) => refusal.into(),
-            Trouble::Records(error) => error.into(),
-            Trouble::Uploads(error) => error.into(),
+            CheckError::Refused(refusal) => refusal.into(),
+            CheckError::Records(error) => error.into(),
+            CheckError::Uploads(error) => error.into(),
         }
     }
 }
 
-/// When it is asked for.
-impl From<Trouble> for TaskError {
-    fn from(trouble: Trouble) -> Self {
+impl From<CheckError> for TaskError {
+    fn from(trouble: CheckError) -> Self {
         match trouble {
-            Trouble::Refused(refusal) => Self::WrongParams(Box::new(refusal.into())),
-            Trouble::Records(RecordsError::Database(error))
-            | Trouble::Uploads(UploadError::Database(error)) => error.into(),
-            Trouble::Records(_) | Trouble::Uploads(_) => Self::Busy,
+            CheckError::Refused(refusal) => Self::WrongParams(Box::new(refusal.into())),
+            CheckError::Records(RecordsError::Database(error))
+            | CheckError::Uploads(UploadError::Database(error)) => error.into(),
+            CheckError::Records(_) | CheckError::Uploads(_) => Self::Busy,
         }
     }
 }
 
-impl From<Refusal> for WrongParams {
-    fn from(refusal: Refusal) -> Self {
+impl From<ParamsRefusal> for WrongParams {
+    fn from(refusal: ParamsRefusal) -> Self {
         let field = match &*refusal.field {
             "" => "params".to_owned(),
             field => format!("params.{field}"),

@@ -1,98 +1,103 @@
-//! Rows: one at a time, of a bounded size, each with the line that it begins on.
+//! Splits CSV into rows: one at a time, of a bounded size, each with its line number.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-/// Columns that a file may have.
+/// The most columns of a file.
 pub(super) const MOST_COLUMNS: usize = 1_000;
-/// Bytes that a row may have.
+/// The most bytes of a row.
 const ROW_BYTES: usize = 1_024 * 1_024;
 
 /// Where in a file a row begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OutputPosition {
-    at: usize,
+pub(super) struct CsvPosition {
+    byte: usize,
     /// From 1.
     pub(super) line: i32,
 }
 
-impl OutputPosition {
+impl CsvPosition {
     /// The beginning of the file.
-    pub(super) const FIRST: Self = Self { at: 0, line: 1 };
+    pub(super) const FIRST: Self = Self { byte: 0, line: 1 };
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TaskRow {
+pub(super) struct CsvRow {
     pub(super) line: i32,
-    pub(super) cells: Result<Vec<String>, Unread>,
+    pub(super) cells: Result<Vec<String>, UnreadableRow>,
 }
 
-/// Why a row was not read: there is too much of it, or no end. It was passed over.
+/// Why a row was skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(super) enum UnreadableRow {
+    /// It has too many cells.
     Cells,
+    /// It has too many bytes.
     Bytes,
+    /// A quote is never closed.
     OpenQuote,
 }
 
-/// The rows of a text from a place on.
-pub(super) struct Rows<'a> {
+/// The rows of a text from a position on.
+pub(super) struct CsvRows<'a> {
     text: &'a [u8],
-    place: OutputPosition,
+    position: CsvPosition,
     reader: Reader,
     cells: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn new(text: &'a str, delimiter: u8, place: OutputPosition) -> Self {
+impl<'a> CsvRows<'a> {
+    pub(super) fn new(text: &'a str, delimiter: u8, position: CsvPosition) -> Self {
         Self {
             text: text.as_bytes(),
-            place,
+            position,
             reader: ReaderBuilder::new().delimiter(delimiter).build(),
             cells: vec![0; ROW_BYTES.min(text.len() + 1)],
             ends: vec![0; MOST_COLUMNS + 1],
         }
     }
 
-    /// Where the next row begins, or lines without anything before it.
-    pub(super) fn place(&self) -> OutputPosition {
-        self.place
+    /// Where the next row begins, or empty lines before it.
+    pub(super) fn position(&self) -> CsvPosition {
+        self.position
     }
 
-    /// The next row, also one of empty cells.
-    pub(super) fn next_of_all(&mut self) -> Option<TaskRow> {
+    /// The next row, even if all of its cells are empty.
+    pub(super) fn next_row(&mut self) -> Option<CsvRow> {
         while let [b'\r' | b'\n', ..] = self.rest() {
-            self.pass(1);
+            self.skip(1);
         }
         if self.rest().is_empty() {
             return None;
         }
-        let line = self.place.line;
+        let line = self.position.line;
         let (mut bytes, mut ends, mut unread) = (0, 0, None);
         let mut is_at_end = false;
         loop {
-            let rest = &self.text[self.place.at..];
-            // The end of the text would close any quote, the end of a line does not.
+            let rest = &self.text[self.position.byte..];
+            // The end of the input would close an open quote. The end of a line does not.
             let is_last_line = rest.is_empty() && !is_at_end;
             let input = if is_last_line { b"\n" } else { rest };
-            let (cells, place) = (&mut self.cells[bytes..], &mut self.ends[ends..]);
-            let (result, read, written, ended) = self.reader.read_record(input, cells, place);
+            let (cells, row_ends) = (&mut self.cells[bytes..], &mut self.ends[ends..]);
+            let (result, read, written, ended) = self.reader.read_record(input, cells, row_ends);
             if rest.is_empty() {
                 is_at_end = true;
             } else {
-                self.pass(read);
+                self.skip(read);
             }
             bytes += written;
             ends += ended;
             match result {
-                ReadRecordResult::InputEmpty if is_at_end => unread = Some(Unread::OpenQuote),
+                ReadRecordResult::InputEmpty if is_at_end => {
+                    unread = Some(UnreadableRow::OpenQuote);
+                }
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => {
-                    unread = unread.or(Some(Unread::Bytes));
+                    unread = unread.or(Some(UnreadableRow::Bytes));
                     bytes = 0;
                 }
                 ReadRecordResult::OutputEndsFull => {
-                    unread = unread.or(Some(Unread::Cells));
+                    unread = unread.or(Some(UnreadableRow::Cells));
                     ends = 0;
                 }
                 ReadRecordResult::Record => break,
@@ -103,28 +108,28 @@ impl<'a> Rows<'a> {
             Some(what) => Err(what),
             None => Ok(self.cells(ends)),
         };
-        Some(TaskRow { line, cells })
+        Some(CsvRow { line, cells })
     }
 
     fn rest(&self) -> &[u8] {
-        &self.text[self.place.at..]
+        &self.text[self.position.byte..]
     }
 
-    /// Goes on by so many bytes. A line ends with `\n`, `\r\n` or, long ago, `\r`.
-    fn pass(&mut self, bytes: usize) {
-        let end = self.place.at + bytes;
-        for at in memchr::memchr2_iter(b'\r', b'\n', &self.text[self.place.at..end]) {
-            let at = self.place.at + at;
-            let goes_on = self.text[at] == b'\r' && self.text.get(at + 1) == Some(&b'\n');
-            self.place.line = self.place.line.saturating_add(i32::from(!goes_on));
+    /// Skips bytes, and counts their lines. A line ends with `\n`, `\r\n` or, in old files, `\r`.
+    fn skip(&mut self, bytes: usize) {
+        let end = self.position.byte + bytes;
+        for at in memchr::memchr2_iter(b'\r', b'\n', &self.text[self.position.byte..end]) {
+            let at = self.position.byte + at;
+            let is_crlf = self.text[at] == b'\r' && self.text.get(at + 1) == Some(&b'\n');
+            self.position.line = self.position.line.saturating_add(i32::from(!is_crlf));
         }
-        self.place.at = end;
+        self.position.byte = end;
     }
 
     fn cells(&self, ends: usize) -> Vec<String> {
         let ends = &self.ends[..ends];
         let starts = [0].into_iter().chain(ends.iter().copied());
-        // The text is UTF-8 and was cut at plain characters.
+        // The text is UTF-8, and cells end at ASCII characters.
         let cell = |(start, end): (usize, &usize)| {
             String::from_utf8_lossy(&self.cells[start..*end]).into_owned()
         };
@@ -132,13 +137,13 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Rows that say something: spreadsheets like to end with some that do not.
-impl Iterator for Rows<'_> {
-    type Item = TaskRow;
+/// The rows that are not empty: spreadsheets often end with empty ones.
+impl Iterator for CsvRows<'_> {
+    type Item = CsvRow;
 
-    fn next(&mut self) -> Option<TaskRow> {
+    fn next(&mut self) -> Option<CsvRow> {
         loop {
-            let row = self.next_of_all()?;
+            let row = self.next_row()?;
             let is_empty = |cells: &Vec<String>| cells.iter().all(|cell| cell.trim().is_empty());
             if !row.cells.as_ref().is_ok_and(is_empty) {
                 return Some(row);
@@ -152,7 +157,7 @@ mod tests {
     use super::*;
 
     fn rows(text: &str) -> Vec<(i32, Vec<String>)> {
-        let rows = Rows::new(text, b',', OutputPosition::FIRST);
+        let rows = CsvRows::new(text, b',', CsvPosition::FIRST);
         rows.map(|row| (row.line, row.cells.unwrap())).collect()
     }
 
@@ -180,32 +185,34 @@ mod tests {
     #[test]
     fn reading_goes_on_from_any_row() {
         let text = "a,b\n\"1\n2\",3\n4,5";
-        let mut from = Rows::new(text, b',', OutputPosition::FIRST);
+        let mut from = CsvRows::new(text, b',', CsvPosition::FIRST);
         while from.next().is_some() {
-            let rest: Vec<_> = Rows::new(text, b',', from.place()).collect();
-            let mut same = Rows::new(text, b',', OutputPosition::FIRST);
-            let skipped = same.by_ref().take_while(|row| row.line < from.place().line);
+            let rest: Vec<_> = CsvRows::new(text, b',', from.position()).collect();
+            let mut same = CsvRows::new(text, b',', CsvPosition::FIRST);
+            let skipped = same
+                .by_ref()
+                .take_while(|row| row.line < from.position().line);
             let all = skipped.count() + 1 + same.count();
             assert!(rest.len() < 3 && all >= rest.len(), "{rest:?}");
         }
-        assert_eq!(Rows::new(text, b',', from.place()).next(), None);
+        assert_eq!(CsvRows::new(text, b',', from.position()).next(), None);
     }
 
     #[test]
-    fn what_is_too_large_is_passed_over() {
+    fn rows_that_are_too_large_are_skipped() {
         let wide = format!("{}\na\n", ",".repeat(3_000_000));
-        let cells: Vec<_> = Rows::new(&wide, b',', OutputPosition::FIRST)
+        let cells: Vec<_> = CsvRows::new(&wide, b',', CsvPosition::FIRST)
             .map(|row| row.cells)
             .collect();
-        assert_eq!(cells, [Err(Unread::Cells), Ok(vec!["a".to_owned()])]);
+        assert_eq!(cells, [Err(UnreadableRow::Cells), Ok(vec!["a".to_owned()])]);
         let long = format!("\"{}\"\nb", "x\n".repeat(ROW_BYTES));
-        let rows: Vec<_> = Rows::new(&long, b',', OutputPosition::FIRST).collect();
-        assert_eq!(rows[0].cells, Err(Unread::Bytes));
+        let rows: Vec<_> = CsvRows::new(&long, b',', CsvPosition::FIRST).collect();
+        assert_eq!(rows[0].cells, Err(UnreadableRow::Bytes));
         assert_eq!(rows[1].cells, Ok(vec!["b".to_owned()]));
     }
 
     #[test]
-    fn a_quote_that_is_never_closed_takes_no_rows_along() {
+    fn a_quote_that_is_never_closed_hides_no_rows() {
         let long = format!("a,\"{}", "x\n".repeat(ROW_BYTES));
         for open in [
             "a,\"b\nc,d\n",
@@ -215,9 +222,9 @@ mod tests {
             "a,\"b\r\n",
             &long,
         ] {
-            let rows: Vec<_> = Rows::new(open, b',', OutputPosition::FIRST).collect();
+            let rows: Vec<_> = CsvRows::new(open, b',', CsvPosition::FIRST).collect();
             let cells: Vec<_> = rows.into_iter().map(|row| row.cells).collect();
-            assert_eq!(cells, [Err(Unread::OpenQuote)]);
+            assert_eq!(cells, [Err(UnreadableRow::OpenQuote)]);
         }
         for closed in [
             "a,\"b\"",
@@ -227,7 +234,7 @@ mod tests {
             "a,b\"",
             "a,\"b\"\"\"",
         ] {
-            let rows: Vec<_> = Rows::new(closed, b',', OutputPosition::FIRST).collect();
+            let rows: Vec<_> = CsvRows::new(closed, b',', CsvPosition::FIRST).collect();
             assert!(rows.iter().all(|row| row.cells.is_ok()), "{rows:?}");
             assert_eq!(rows.len(), 1, "{closed:?}");
         }

@@ -1,34 +1,35 @@
-//! Why an import goes no further.
+//! Why an import ends early.
 
 use crate::records::RecordsError;
-use crate::tasks::builtin_worker::{End, fault};
+use crate::tasks::builtin_worker::{JobEnd, fault};
 use crate::tasks::uploads::UploadError;
-use crate::tasks::{Fault, Outcome, TaskError};
+use crate::tasks::{TaskError, TaskFault, TaskOutcome};
 
-/// Why an import goes no further.
+/// Why an import ends early.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It cannot be done, or not now.
-    Failed(Fault),
+    Failed(TaskFault),
     Cancelled,
+    /// The worker stops.
     Interrupted,
+    /// The lease is lost.
     Lost,
 }
 
-/// What was asked for cannot be done, however often it is tried.
+/// The import failed, and another attempt would fail, too.
 pub(super) fn refused(code: &'static str, sentence: impl AsRef<str>) -> Stop {
     Stop::Failed(fault(code, sentence.as_ref(), false))
 }
 
 impl Stop {
-    /// Something went wrong that is nobody's fault and may go well another time.
+    /// The import failed, but another attempt may succeed.
     fn later(error: &dyn std::fmt::Display) -> Self {
         tracing::warn!(%error, "an import was interrupted");
-        let sentence = "The database was not to be had. What was created stays.";
+        let sentence = "The database could not be reached. The records that were created stay.";
         Self::Failed(fault("database_unavailable", sentence, true))
     }
 
-    /// The thread that read the file ended by a panic.
+    /// The thread that read the file has ended early. A panic is passed on.
     pub(super) fn broken(error: tokio::task::JoinError) -> Self {
         if error.is_panic() {
             std::panic::resume_unwind(error.into_panic());
@@ -37,11 +38,11 @@ impl Stop {
     }
 }
 
-impl From<Stop> for End {
+impl From<Stop> for JobEnd {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::Failed(why) => Self::With(Outcome::Failed(why)),
-            Stop::Cancelled => Self::With(Outcome::Cancelled),
+            Stop::Failed(why) => Self::With(TaskOutcome::Failed(why)),
+            Stop::Cancelled => Self::With(TaskOutcome::Cancelled),
             Stop::Interrupted => Self::Interrupted,
             Stop::Lost => Self::Lost,
         }

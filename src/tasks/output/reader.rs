@@ -1,46 +1,55 @@
-//! Reading output: from a byte to the end of the task, with no queue in between.
+//! Reads the output of one task, from any byte to its end, without a queue.
 
 use tokio::sync::oneshot;
 
-use super::super::user::seen;
 use super::loader::OutputReads;
 use crate::identity::Caller;
 use crate::log::{TaskKey, TaskListener};
 use crate::platform::Limit;
 use crate::platform::TaskId;
 use crate::platform::database::limited;
-use crate::tasks::{State, TaskError, Tasks};
+use crate::tasks::user::find_visible;
+use crate::tasks::{TaskError, TaskState, Tasks};
 
-/// A place in the output of one attempt.
+/// A position in the output of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OutputPosition {
     pub attempt: i32,
-    /// What comes next, in bytes.
+    /// The next byte to read.
     pub byte: i32,
 }
 
-/// A place in the output of one task.
+/// A position in the output of one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Position {
-    pub(super) key: TaskKey,
-    pub(super) place: OutputPosition,
+pub(super) struct ReadPosition {
+    pub(super) task: TaskKey,
+    pub(super) at: OutputPosition,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputStart {
+    /// At this byte of the newest attempt.
+    Byte(i32),
+    /// Where an earlier reader ended.
+    Resume(OutputPosition),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Another attempt has begun, or the place was none: the text so far counts no more.
+pub enum OutputStep {
+    /// The text so far is void: another attempt has begun, or the position did not exist.
     Restart(OutputPosition),
     Text {
         from: i32,
         text: String,
         to: OutputPosition,
     },
-    /// The task has ended, and this was all.
-    End(State, OutputPosition),
+    /// The task has ended, and all of its output was read.
+    End(TaskState, OutputPosition),
 }
 
-impl Step {
-    /// What it is called on a stream.
+impl OutputStep {
+    /// The name of the event on a stream.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -50,73 +59,75 @@ impl Step {
         }
     }
 
-    /// Where the reader stands after it.
+    /// The position of a reader after this step.
     #[must_use]
-    pub fn place(&self) -> OutputPosition {
+    pub fn position(&self) -> OutputPosition {
         match self {
-            Self::Restart(place) | Self::End(_, place) | Self::Text { to: place, .. } => *place,
+            Self::Restart(at) | Self::End(_, at) | Self::Text { to: at, .. } => *at,
         }
     }
 }
 
-/// What a reader is answered. `None`: the task is gone, or the database cannot be reached.
-pub(super) type Answer = Option<Step>;
+/// The next step. None when the task is gone or the database cannot be reached.
+pub(super) type OutputAnswer = Option<OutputStep>;
 
-/// Somebody who reads the output of one task. It holds a position and no text.
+/// Reads the output of one task. It has a position and no text.
 #[derive(Debug)]
 pub struct OutputReader {
     reads: OutputReads,
-    position: Position,
-    asked: Option<oneshot::Receiver<Answer>>,
+    position: ReadPosition,
+    pending: Option<oneshot::Receiver<OutputAnswer>>,
     _listener: TaskListener,
 }
 
 impl Tasks {
-    /// Opens the output of a task that the caller may see, at a byte of the newest attempt or
-    /// where an earlier reader stood.
+    /// Opens the output of a task that the caller may see.
     pub async fn read_output(
         &self,
-        (caller, task): (&Caller, &TaskId),
-        byte: i32,
-        stood: Option<OutputPosition>,
+        caller: &Caller,
+        task: &TaskId,
+        start: OutputStart,
     ) -> Result<OutputReader, TaskError> {
         let listener = self.notices.here.listen();
-        // With a limit of its own: a request that reaches its limit is not answered with a stream.
+        // The query has its own limit: after the limit of a request, no stream can be opened.
         let row = limited(Limit::REQUEST, async {
             let mut connection = self.pool.acquire().await?;
-            seen(&mut connection, caller, task).await
+            find_visible(&mut connection, caller, task).await
         });
         let row = row.await?;
         let attempt = row.attempt;
-        if stood.is_none() && byte > row.output_bytes {
-            return Err(TaskError::WrongOffset(row.output_bytes));
-        }
-        let key = TaskKey {
+        let at = match start {
+            OutputStart::Byte(byte) if byte > row.output_bytes => {
+                return Err(TaskError::WrongOffset(row.output_bytes));
+            }
+            OutputStart::Byte(byte) => OutputPosition { attempt, byte },
+            OutputStart::Resume(at) => at,
+        };
+        let task = TaskKey {
             broker: caller.broker.clone(),
             task: task.clone(),
         };
-        let place = stood.unwrap_or(OutputPosition { attempt, byte });
         Ok(OutputReader {
             reads: self.output_reads.clone(),
-            position: Position { key, place },
-            asked: None,
+            position: ReadPosition { task, at },
+            pending: None,
             _listener: listener,
         })
     }
 }
 
 impl OutputReader {
-    /// Waits for what comes next. Dropping the future loses nothing. `None`: the task is gone, or
-    /// the database cannot be reached.
-    pub async fn next(&mut self) -> Option<Step> {
-        let asked = match &mut self.asked {
-            Some(asked) => asked,
+    /// Waits for what comes next. Nothing is lost when this is cancelled. None when the task is
+    /// gone or the database cannot be reached.
+    pub async fn next(&mut self) -> Option<OutputStep> {
+        let pending = match &mut self.pending {
+            Some(pending) => pending,
             none => none.insert(self.reads.ask(&self.position).await?),
         };
-        let answer = asked.await.ok().flatten();
-        self.asked = None;
+        let answer = pending.await.ok().flatten();
+        self.pending = None;
         let step = answer?;
-        self.position.place = step.place();
+        self.position.at = step.position();
         Some(step)
     }
 }

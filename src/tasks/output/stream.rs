@@ -1,4 +1,4 @@
-//! A stream of a task's output. It counts among all streams and is limited like them.
+//! A stream of a task's output. It counts as a stream, and has the same limits.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -12,36 +12,30 @@ use futures_util::{Stream, stream};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use super::{OutputReader, Step};
+use super::{OutputReader, OutputStep};
 use crate::directory::{Member, StreamWatch};
-use crate::fanout::Permit;
-use crate::fanout::TICK;
-use crate::fanout::{CloseReason, Dispatcher, Subscription};
+use crate::fanout::{CloseReason, Dispatcher, Permit, StreamUser, Subscription, TICK};
 use crate::identity::Caller;
 use crate::stream::{StreamServices, wire};
 
-/// Why no stream of output can be opened now, if there is a reason that is known without the
-/// database.
+/// Why no stream can be opened now, as far as it is known without the database.
 #[must_use]
 pub fn must_wait(services: &StreamServices, dispatcher: &Dispatcher) -> Option<CloseReason> {
     if dispatcher.draining().is_some() {
         return Some(CloseReason::Drain);
     }
-    services
-        .tickets
-        .is_full()
-        .then_some(CloseReason::Overloaded)
+    let is_full = services.connection_limits.is_full();
+    is_full.then_some(CloseReason::Overloaded)
 }
 
-/// What a client asks for.
 pub struct OutputOpening<'a> {
     pub caller: &'a Caller,
-    /// Whose brokerage was looked up, where the token did not say it.
+    /// The user, if the brokerage was looked up because the token does not name it.
     pub member: Option<Member>,
     pub reader: OutputReader,
 }
 
-/// Opens a stream of what its reader finds. The oldest stream of a user who has too many ends.
+/// Opens a stream. If the user has too many, the oldest one ends.
 pub fn open(
     services: &Arc<StreamServices>,
     dispatcher: &Rc<Dispatcher>,
@@ -52,12 +46,13 @@ pub fn open(
         member,
         reader,
     } = opening;
-    // The hub has no news for it: time, its limits and the end of the service wake it.
+    // It has no topics: time, its limits and the end of the service wake it.
     let subscription = dispatcher.subscribe(caller.broker.clone(), [].into());
-    let person = (caller.broker.clone(), caller.user.clone());
-    let permit = services
-        .tickets
-        .admit(person, dispatcher.mailbox(), subscription.id());
+    let user = StreamUser {
+        broker: caller.broker.clone(),
+        user: caller.user.clone(),
+    };
+    let permit = services.connection_limits.admit(user, &subscription);
     let permit = permit.map_err(|_| CloseReason::Overloaded)?;
     let watch = services.watch(member, &caller.broker, &subscription);
     let now = Instant::now();
@@ -68,31 +63,31 @@ pub fn open(
         services: Arc::clone(services),
         reader,
         subscription,
-        _ticket: permit,
+        _permit: permit,
         _watch: watch,
         expires_at: now + until_end.unwrap_or_default(),
-        next_beat: now + services.settings.heartbeat(),
+        next_heartbeat: now + services.settings.heartbeat(),
         has_begun: false,
         is_over: false,
     })
 }
 
-/// An open stream of output. It holds a place and no text.
+/// An open stream of output. It has a position and no text.
 pub struct OutputStream {
     services: Arc<StreamServices>,
     reader: OutputReader,
     subscription: Subscription,
-    _ticket: Permit,
+    _permit: Permit,
     _watch: Option<StreamWatch>,
     expires_at: Instant,
-    next_beat: Instant,
+    next_heartbeat: Instant,
     has_begun: bool,
     is_over: bool,
 }
 
-/// Why a stream goes on.
-enum Next {
-    Step(Option<Step>),
+/// Why a waiting stream was woken.
+enum Wake {
+    Step(Option<OutputStep>),
     Due,
 }
 
@@ -103,12 +98,12 @@ impl OutputStream {
             if stream.is_over {
                 return None;
             }
-            let text = stream.words().await;
+            let text = stream.next_text().await;
             Some((Ok(text.into()), stream))
         })
     }
 
-    async fn words(&mut self) -> String {
+    async fn next_text(&mut self) -> String {
         if !self.has_begun {
             self.has_begun = true;
             let usual = wire::RETRY_USUAL;
@@ -118,20 +113,20 @@ impl OutputStream {
             if let Some(reason) = self.must_close() {
                 return self.close(reason);
             }
-            if Instant::now() >= self.next_beat {
-                self.rest_until_next_beat();
+            if Instant::now() >= self.next_heartbeat {
+                self.postpone_heartbeat();
                 return wire::HEARTBEAT.to_owned();
             }
             match self.next().await {
-                Next::Step(Some(step)) => return self.tell(&step),
-                Next::Step(None) => return self.close(CloseReason::Unavailable),
-                Next::Due => {}
+                Wake::Step(Some(step)) => return self.step_text(&step),
+                Wake::Step(None) => return self.close(CloseReason::Unavailable),
+                Wake::Due => {}
             }
         }
     }
 
     /// Waits until there is more, or something else is due.
-    async fn next(&mut self) -> Next {
+    async fn next(&mut self) -> Wake {
         let end = self.expires_at.checked_sub(TICK).unwrap_or(self.expires_at);
         let subscription = &self.subscription;
         let closing = poll_fn(|context| {
@@ -142,9 +137,9 @@ impl OutputStream {
             Poll::Pending
         });
         tokio::select! {
-            () = closing => Next::Due,
-            () = sleep_until(self.next_beat.min(end)) => Next::Due,
-            step = self.reader.next() => Next::Step(step),
+            () = closing => Wake::Due,
+            () = sleep_until(self.next_heartbeat.min(end)) => Wake::Due,
+            step = self.reader.next() => Wake::Step(step),
         }
     }
 
@@ -163,21 +158,21 @@ impl OutputStream {
         wire::closing(true, reason, retry)
     }
 
-    fn rest_until_next_beat(&mut self) {
-        self.next_beat = Instant::now() + self.services.settings.heartbeat();
+    fn postpone_heartbeat(&mut self) {
+        self.next_heartbeat = Instant::now() + self.services.settings.heartbeat();
     }
 
-    fn tell(&mut self, step: &Step) -> String {
-        self.rest_until_next_beat();
+    fn step_text(&mut self, step: &OutputStep) -> String {
+        self.postpone_heartbeat();
         let data = match step {
-            Step::Text { from, text, .. } => json!({"offset": from, "text": text}),
-            Step::Restart(at) => json!({"attempt": at.attempt}),
-            Step::End(state, at) => {
+            OutputStep::Text { from, text, .. } => json!({"offset": from, "text": text}),
+            OutputStep::Restart(at) => json!({"attempt": at.attempt}),
+            OutputStep::End(state, at) => {
                 self.is_over = true;
                 json!({"state": state, "offset": at.byte})
             }
         };
-        let (name, at) = (step.name(), step.place());
+        let (name, at) = (step.name(), step.position());
         let (attempt, byte) = (at.attempt, at.byte);
         format!("event: {name}\ndata: {data}\nid: {attempt}-{byte}\n\n")
     }

@@ -1,14 +1,14 @@
-//! A row as the driver gives it, and how it becomes one that means something.
+//! The columns of a row as the driver returns them, and their conversion.
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
-use super::{Lease, Progress, TaskRow};
+use super::{Lease, Steps, TaskProgress, TaskRow};
 use crate::platform::InvalidId;
 use crate::tasks::{Message, Percent, Title};
 
-/// The columns as they are.
-pub(in crate::tasks) struct Stored {
+/// Fields are named like the columns.
+pub(in crate::tasks) struct StoredTask {
     pub(in crate::tasks) id: String,
     pub(in crate::tasks) user_id: String,
     pub(in crate::tasks) team_id: Option<String>,
@@ -44,14 +44,13 @@ pub(in crate::tasks) struct Stored {
     pub(in crate::tasks) now: OffsetDateTime,
 }
 
-/// A value that no version of this service wrote.
+/// The error for a value that this service does not write.
 pub(super) fn unreadable(
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }
 
-/// JSON as it stands in the table.
 pub(super) fn json(text: String) -> sqlx::Result<Box<RawValue>> {
     RawValue::from_string(text).map_err(unreadable)
 }
@@ -70,39 +69,39 @@ where
     text.map(|text| name(text)).transpose()
 }
 
-impl Stored {
-    fn progress(&mut self) -> sqlx::Result<Progress> {
+impl StoredTask {
+    fn progress(&mut self) -> sqlx::Result<TaskProgress> {
         let percent = self.permille.map(Percent::of_permille).transpose();
-        Ok(Progress {
+        Ok(TaskProgress {
             percent: percent.map_err(unreadable)?,
-            step: self.step.zip(self.steps),
+            steps: Steps::stored(self.step, self.steps),
             message: self.message.take().map(Message::stored),
             partial: self.partial.take().map(json).transpose()?,
         })
     }
 
-    fn held(&self) -> sqlx::Result<Option<Lease>> {
-        let lease = self.lease_seconds.zip(self.lease_until);
-        let held = self.worker_id.as_deref().zip(lease);
-        held.map(|(worker, (lease_seconds, until))| {
-            Ok(Lease {
-                worker: name(worker)?,
-                seconds: lease_seconds,
-                until,
-            })
-        })
-        .transpose()
+    fn lease(&self) -> sqlx::Result<Option<Lease>> {
+        let (Some(worker), Some(seconds), Some(until)) =
+            (&self.worker_id, self.lease_seconds, self.lease_until)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Lease {
+            worker: name(worker)?,
+            seconds,
+            until,
+        }))
     }
 }
 
-impl TryFrom<Stored> for TaskRow {
+impl TryFrom<StoredTask> for TaskRow {
     type Error = sqlx::Error;
 
-    fn try_from(mut stored: Stored) -> sqlx::Result<Self> {
+    fn try_from(mut stored: StoredTask) -> sqlx::Result<Self> {
         let error = stored.error.as_deref().map(serde_json::from_str);
         Ok(Self {
             progress: stored.progress()?,
-            held: stored.held()?,
+            lease: stored.lease()?,
             id: name(&stored.id)?,
             user: name(&stored.user_id)?,
             team: maybe_name(stored.team_id.as_ref())?,
@@ -120,8 +119,8 @@ impl TryFrom<Stored> for TaskRow {
             cancel_requested_at: stored.cancel_requested_at,
             cancel_requested_by: maybe_name(stored.cancel_requested_by.as_ref())?,
             reported_at: stored.reported_at,
-            told_at: stored.told_at,
-            is_untold: stored.is_untold,
+            published_at: stored.told_at,
+            has_unpublished: stored.is_untold,
             output_bytes: stored.output_bytes,
             version: stored.version,
             created_at: stored.created_at,

@@ -1,10 +1,10 @@
-//! Rows to try things out on.
+//! Rows for tests.
 
-use super::{Progress, TaskRow};
-use crate::tasks::State;
+use super::{TaskProgress, TaskRow};
+use crate::tasks::TaskState;
 
-/// A task of ann's that waits.
-pub(in crate::tasks) fn waiting(id: &str) -> TaskRow {
+/// A queued task of ann's.
+pub(in crate::tasks) fn queued(id: &str) -> TaskRow {
     let now = time::macros::datetime!(2025-11-02 12:00:00 UTC);
     TaskRow {
         id: id.parse().unwrap(),
@@ -15,19 +15,19 @@ pub(in crate::tasks) fn waiting(id: &str) -> TaskRow {
         parent: None,
         is_workflow: false,
         retry_of: None,
-        state: State::Queued,
-        progress: Progress::default(),
+        state: TaskState::Queued,
+        progress: TaskProgress::default(),
         result: None,
         error: None,
         attempt: 0,
         max_attempts: 3,
-        held: None,
+        lease: None,
         run_after: None,
         cancel_requested_at: None,
         cancel_requested_by: None,
         reported_at: None,
-        told_at: None,
-        is_untold: false,
+        published_at: None,
+        has_unpublished: false,
         output_bytes: 0,
         version: 0,
         created_at: now,

@@ -1,51 +1,48 @@
-//! How fast a body must come.
+//! The speed at which a body must come.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How fast a body must come. The first window is a grace: something must come in it. Each one
-/// after it must bring its bytes.
+/// The speed at which a body must come. In the first window, one byte is enough. Each window after
+/// it must have its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Bytes a second, at the least.
     pub bytes_per_second: u32,
-    /// What the rate is measured over.
     pub window: Duration,
 }
 
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct PaceMeter {
     pace: Pace,
-    is_grace: bool,
+    is_first: bool,
     ends_at: Instant,
     bytes: u64,
 }
 
 impl Pace {
-    /// Bytes of one window, at the least.
-    fn least(self) -> u64 {
+    /// The bytes that a window must have.
+    fn window_bytes(self) -> u64 {
         let seconds = self.window.as_secs();
         u64::from(self.bytes_per_second).saturating_mul(seconds)
     }
 }
 
-impl Watch {
+impl PaceMeter {
     pub(super) fn begin(pace: Pace, now: Instant) -> Self {
         Self {
             pace,
-            is_grace: true,
+            is_first: true,
             ends_at: now + pace.window,
             bytes: 0,
         }
     }
 
-    /// When the body is to be judged next.
+    /// When the current window ends.
     pub(super) fn ends_at(&self) -> Instant {
         self.ends_at
     }
 
-    /// So many bytes came.
     pub(super) fn count(&mut self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -53,12 +50,12 @@ impl Watch {
 
     /// Ends a window and begins the next one. False when the body was too slow.
     pub(super) fn next_window(&mut self, now: Instant) -> bool {
-        let is_enough = if self.is_grace {
+        let is_enough = if self.is_first {
             self.bytes > 0
         } else {
-            self.bytes >= self.pace.least()
+            self.bytes >= self.pace.window_bytes()
         };
-        self.is_grace = false;
+        self.is_first = false;
         self.bytes = 0;
         self.ends_at = now + self.pace.window;
         is_enough
@@ -74,24 +71,27 @@ mod tests {
         window: Duration::from_secs(10),
     };
 
-    /// Whether a body goes on that brings so many bytes in each window.
-    fn goes_on(windows: &[usize]) -> bool {
+    /// Whether a body with these bytes in each window is fast enough.
+    fn is_fast_enough(windows: &[usize]) -> bool {
         let mut now = Instant::now();
-        let mut watch = Watch::begin(PACE, now);
+        let mut meter = PaceMeter::begin(PACE, now);
         windows.iter().all(|bytes| {
-            watch.count(*bytes);
+            meter.count(*bytes);
             now += PACE.window;
-            assert_eq!(watch.ends_at(), now);
-            watch.next_window(now)
+            assert_eq!(meter.ends_at(), now);
+            meter.next_window(now)
         })
     }
 
     #[test]
-    fn something_must_come_in_the_grace_and_enough_in_each_window_after_it() {
-        assert!(!goes_on(&[0]));
-        assert!(goes_on(&[1]));
-        assert!(goes_on(&[1, 1_000, 1_000, 5_000_000, 1_000]));
-        assert!(!goes_on(&[1, 999]));
-        assert!(!goes_on(&[5_000_000, 0]), "what came before does not count");
+    fn one_byte_must_come_in_the_first_window_and_enough_in_each_after_it() {
+        assert!(!is_fast_enough(&[0]));
+        assert!(is_fast_enough(&[1]));
+        assert!(is_fast_enough(&[1, 1_000, 1_000, 5_000_000, 1_000]));
+        assert!(!is_fast_enough(&[1, 999]));
+        assert!(
+            !is_fast_enough(&[5_000_000, 0]),
+            "what came before does not count"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Something that all brokerages share. One user and one brokerage can have a part of it at most,
-//! so that there is always some for others.
+//! A resource that all brokerages share. A user and a brokerage can have a part of it at most, so
+//! that others always get some.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,44 +10,44 @@ use crate::identity::Caller;
 use crate::platform::{BrokerId, UserId};
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct ShareLimits {
     pub(super) user: u32,
     pub(super) brokerage: u32,
     pub(super) total: u32,
 }
 
+/// The limit that an upload would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum UploadLimit {
     User,
-    /// The one of the user's brokerage.
     Brokerage,
     Total,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Group {
+enum ShareGroup {
     User(BrokerId, UserId),
     Brokerage(BrokerId),
 }
 
 #[derive(Debug)]
 pub(super) struct Shares {
-    limits: Limits,
+    limits: ShareLimits,
     total: Arc<Semaphore>,
-    /// Those of which somebody has some, or waits for some.
-    groups: Mutex<FxHashMap<Group, Arc<Semaphore>>>,
+    /// Users and brokerages that have a share, or wait for one.
+    groups: Mutex<FxHashMap<ShareGroup, Arc<Semaphore>>>,
 }
 
-/// A part of it, given back when it is dropped.
+/// A part of the resource. Dropping it returns the part.
 #[derive(Debug)]
 pub(super) struct Share {
     shares: Arc<Shares>,
-    groups: [Group; 2],
+    groups: [ShareGroup; 2],
     permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl Shares {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    pub(super) fn new(limits: ShareLimits) -> Arc<Self> {
         Arc::new(Self {
             limits,
             total: Arc::new(Semaphore::new(permits(limits.total))),
@@ -55,15 +55,19 @@ impl Shares {
         })
     }
 
-    /// Takes so many units, or says which limit is reached.
-    pub(super) fn try_take(self: &Arc<Self>, caller: &Caller, units: u32) -> Result<Share, Full> {
-        let mut share = self.none(caller);
+    /// Takes units, or returns the limit that is reached.
+    pub(super) fn try_take(
+        self: &Arc<Self>,
+        caller: &Caller,
+        units: u32,
+    ) -> Result<Share, UploadLimit> {
+        let mut share = self.empty_share(caller);
         let [user, brokerage] = self.semaphores(&share.groups);
         let total = Arc::clone(&self.total);
         for (semaphore, full) in [
-            (user, Full::User),
-            (brokerage, Full::Brokerage),
-            (total, Full::Total),
+            (user, UploadLimit::User),
+            (brokerage, UploadLimit::Brokerage),
+            (total, UploadLimit::Total),
         ] {
             let permit = semaphore.try_acquire_many_owned(units);
             share.permits.push(permit.map_err(|_| full)?);
@@ -71,39 +75,41 @@ impl Shares {
         Ok(share)
     }
 
-    /// Waits for one unit. A user has the next one when the one before is given back, and so has
-    /// a brokerage; so of all that waits, a brokerage has no more in the last line than it may take.
+    /// Waits for one unit: first within the user, then within the brokerage, then among all. So a
+    /// brokerage never has more waiters among all than its limit.
     pub(super) async fn take(self: &Arc<Self>, caller: &Caller) -> Share {
-        let mut share = self.none(caller);
+        let mut share = self.empty_share(caller);
         let [user, brokerage] = self.semaphores(&share.groups);
         for semaphore in [user, brokerage, Arc::clone(&self.total)] {
             let permit = semaphore.acquire_owned().await;
-            // They are never closed.
+            // The semaphores are never closed.
             share.permits.extend(permit.ok());
         }
         share
     }
 
-    /// So many are taken, of all.
     pub(super) fn taken(&self) -> usize {
         permits(self.limits.total).saturating_sub(self.total.available_permits())
     }
 
-    fn none(self: &Arc<Self>, caller: &Caller) -> Share {
+    fn empty_share(self: &Arc<Self>, caller: &Caller) -> Share {
         let (broker, user) = (caller.broker.clone(), caller.user.clone());
         Share {
             shares: Arc::clone(self),
-            groups: [Group::User(broker.clone(), user), Group::Brokerage(broker)],
+            groups: [
+                ShareGroup::User(broker.clone(), user),
+                ShareGroup::Brokerage(broker),
+            ],
             permits: Vec::with_capacity(3),
         }
     }
 
-    fn semaphores(&self, groups: &[Group; 2]) -> [Arc<Semaphore>; 2] {
+    fn semaphores(&self, groups: &[ShareGroup; 2]) -> [Arc<Semaphore>; 2] {
         let mut known = self.groups();
         groups.each_ref().map(|group| {
             let limit = match group {
-                Group::User(..) => self.limits.user,
-                Group::Brokerage(_) => self.limits.brokerage,
+                ShareGroup::User(..) => self.limits.user,
+                ShareGroup::Brokerage(_) => self.limits.brokerage,
             };
             let semaphore = known.entry(group.clone());
             let semaphore = semaphore.or_insert_with(|| Arc::new(Semaphore::new(permits(limit))));
@@ -111,7 +117,7 @@ impl Shares {
         })
     }
 
-    fn groups(&self) -> MutexGuard<'_, FxHashMap<Group, Arc<Semaphore>>> {
+    fn groups(&self) -> MutexGuard<'_, FxHashMap<ShareGroup, Arc<Semaphore>>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,7 +127,7 @@ impl Drop for Share {
         self.permits.clear();
         let mut known = self.shares.groups();
         for group in &self.groups {
-            // Permits and those who wait for one hold it, too.
+            // Permits and waiters have a reference, too.
             if known.get(group).is_some_and(|s| Arc::strong_count(s) == 1) {
                 known.remove(group);
             }
@@ -155,7 +161,7 @@ mod tests {
     }
 
     fn shares() -> Arc<Shares> {
-        Shares::new(Limits {
+        Shares::new(ShareLimits {
             user: 2,
             brokerage: 3,
             total: 6,
@@ -167,19 +173,19 @@ mod tests {
         let shares = shares();
         let _ann = shares.try_take(&caller("b", "ann"), 2).unwrap();
         let refused = shares.try_take(&caller("b", "ann"), 1);
-        assert_eq!(refused.unwrap_err(), Full::User);
+        assert_eq!(refused.unwrap_err(), UploadLimit::User);
         let refused = shares.try_take(&caller("b", "bob"), 2);
-        assert_eq!(refused.unwrap_err(), Full::Brokerage);
+        assert_eq!(refused.unwrap_err(), UploadLimit::Brokerage);
         let _bob = shares.try_take(&caller("b", "bob"), 1).unwrap();
         let _other = shares.try_take(&caller("c", "ann"), 2).unwrap();
         let refused = shares.try_take(&caller("d", "ann"), 2);
-        assert_eq!(refused.unwrap_err(), Full::Total);
+        assert_eq!(refused.unwrap_err(), UploadLimit::Total);
         assert_eq!(shares.taken(), 5);
         let _last = shares.try_take(&caller("d", "ann"), 1).unwrap();
     }
 
     #[test]
-    fn what_is_dropped_is_free_again_and_nobody_is_remembered() {
+    fn a_dropped_share_is_free_again_and_no_group_stays() {
         let shares = shares();
         for _ in 0..3 {
             let taken = [("b", "ann"), ("b", "bob"), ("c", "ann")]
@@ -192,37 +198,39 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_stands_behind_no_more_of_another_brokerage_than_its_share() {
+    fn no_more_waiters_of_one_brokerage_are_ahead_than_its_limit() {
         let shares = shares();
         let mut context = Context::from_waker(Waker::noop());
-        let mut held: Vec<_> = ["a", "b"]
+        let mut taken_by_others: Vec<_> = ["a", "b"]
             .iter()
             .flat_map(|broker| ["x", "y", "z"].map(|user| caller(broker, user)))
             .map(|caller| shares.try_take(&caller, 1).unwrap())
             .collect();
         let callers: Vec<_> = (0..50).map(|n| caller("a", &format!("u{n}"))).collect();
-        let mut crowd: Vec<_> = callers.iter().map(|c| Box::pin(shares.take(c))).collect();
-        for one in &mut crowd {
+        let mut waiters: Vec<_> = callers.iter().map(|c| Box::pin(shares.take(c))).collect();
+        for one in &mut waiters {
             assert!(one.as_mut().poll(&mut context).is_pending());
         }
         let other = caller("c", "ann");
         let mut other = pin!(shares.take(&other));
         assert!(other.as_mut().poll(&mut context).is_pending());
-        // One of `b` ends: none of the crowd may have it, because `a` has its share.
-        held.pop();
+        // One of `b` ends: no waiter of `a` may have it, because `a` has reached its limit.
+        taken_by_others.pop();
         assert!(
-            crowd
+            waiters
                 .iter_mut()
                 .all(|one| one.as_mut().poll(&mut context).is_pending())
         );
         let Poll::Ready(taken) = other.as_mut().poll(&mut context) else {
-            panic!("it is the first in line");
+            panic!("it is the first waiter");
         };
-        drop((taken, held));
-        let done = crowd.iter_mut().map(|one| one.as_mut().poll(&mut context));
+        drop((taken, taken_by_others));
+        let done = waiters
+            .iter_mut()
+            .map(|one| one.as_mut().poll(&mut context));
         let done: Vec<_> = done.filter(Poll::is_ready).collect();
         assert_eq!(done.len(), 3, "as many as one brokerage may have");
-        drop((crowd, done));
+        drop((waiters, done));
         assert_eq!((shares.taken(), shares.groups().len()), (0, 0));
     }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{QUERY, crm, get, hears, lookups, opened, run, token};
+use super::{QUERY, crm, get, lookups, opened, run, token, until_listening};
 use crate::support::{Answer, Service, Stream, eventually};
 
-/// Nothing is looked up again by itself in the time of a test.
+/// In the time of a test, nothing is looked up again without a notice.
 const LONG: &str = "--broker-cache-seconds=3600";
 const SHORT: &str = "--broker-cache-seconds=1";
 
@@ -17,7 +17,7 @@ async fn has_ended(stream: &mut Stream) -> String {
 }
 
 #[tokio::test]
-async fn who_moves_sees_the_new_brokerage_at_once_where_that_is_told() {
+async fn a_user_who_moves_sees_the_new_brokerage_at_once_after_a_notice() {
     let (database, mut sql) = crm().await;
     let instances = [
         Service::on(database.clone(), &[QUERY, LONG]).await,
@@ -26,7 +26,7 @@ async fn who_moves_sees_the_new_brokerage_at_once_where_that_is_told() {
     let (ann, bob) = (token(&json!(11), &json!(1)), token(&json!(12), &json!(2)));
     let mut streams = Vec::new();
     for instance in &instances {
-        hears(instance).await;
+        until_listening(instance).await;
         let (stream, broker) = opened(instance, "/stream", &ann).await;
         assert_eq!(broker, "b");
         streams.push(stream);
@@ -61,7 +61,7 @@ async fn who_moves_sees_the_new_brokerage_at_once_where_that_is_told() {
 }
 
 #[tokio::test]
-async fn who_moves_sees_the_new_brokerage_soon_where_nobody_tells() {
+async fn a_user_who_moves_sees_the_new_brokerage_soon_without_a_notice() {
     let (database, mut sql) = crm().await;
     let service = Service::on(database, &[QUERY, SHORT]).await;
     let ann = token(&json!(11), &json!(1));
@@ -73,7 +73,7 @@ async fn who_moves_sees_the_new_brokerage_soon_where_nobody_tells() {
     .await;
     assert_eq!(has_ended(&mut stream).await, "expired");
     assert_eq!(opened(&service, "/stream", &ann).await.1, "c");
-    // Who leaves has no brokerage any more.
+    // A user who leaves has no brokerage any more.
     let (mut stream, _) = opened(&service, "/stream", &ann).await;
     run(
         &mut sql,
@@ -107,7 +107,7 @@ async fn a_stream_of_output_ends_too() {
 async fn nothing_is_forgotten_where_a_transaction_is_undone() {
     let (database, mut sql) = crm().await;
     let service = Service::on(database, &[QUERY, LONG]).await;
-    hears(&service).await;
+    until_listening(&service).await;
     let (ann, bob) = (token(&json!(11), &json!(1)), token(&json!(12), &json!(2)));
     let ask = async |token: &str| {
         let answer = Answer::to(get(&service, "/events", token)).await;
@@ -138,13 +138,13 @@ async fn nothing_is_forgotten_where_a_transaction_is_undone() {
 }
 
 #[tokio::test]
-async fn what_was_told_while_nobody_listened_is_not_missed() {
+async fn a_notice_while_nobody_listened_is_not_missed() {
     let (database, mut sql) = crm().await;
     let service = Service::on(database, &[QUERY, LONG]).await;
     let ann = token(&json!(11), &json!(1));
     let (mut stream, broker) = opened(&service, "/stream", &ann).await;
     assert_eq!(broker, "b");
-    // The line is cut and the change is told in one transaction: nobody hears of it.
+    // The connection is cut and the notice sent in one transaction: no instance receives it.
     run(
         &mut sql,
         "begin; update public.users set team_id = 2 where id = 11;

@@ -1,10 +1,10 @@
-//! Configurations that cannot work are refused when they are made, in words that help.
+//! Configurations that cannot work are refused when they are made, with texts that help.
 
 use serde_json::Value;
 
 use super::{Crm, WATCH, all_in_short, run, until_counted};
 
-/// A call, and words of its refusal.
+/// A call, and parts of its refusal.
 const REFUSED: &[(&str, &[&str])] = &[
     (
         "watch('public.nowhere', module => 'x', broker => 'b')",
@@ -136,7 +136,7 @@ async fn watched(crm: &mut Crm) -> Value {
 }
 
 #[tokio::test]
-async fn watched_lists_what_is_watched_and_what_keeps_it_from_telling() {
+async fn watched_lists_what_is_watched_and_what_keeps_it_from_being_published() {
     let mut crm = Crm::with_listings().await;
     let listed = watched(&mut crm).await;
     assert_eq!(listed[0]["watched"], "listings");
@@ -154,7 +154,7 @@ async fn watched_lists_what_is_watched_and_what_keeps_it_from_telling() {
 }
 
 #[tokio::test]
-async fn a_record_that_has_no_name_is_set_aside_and_one_of_which_all_is_hidden_is_told() {
+async fn a_record_without_an_id_is_set_aside_and_one_with_only_hidden_columns_is_published() {
     let mut crm = Crm::new().await;
     crm.run(
         "create domain flag as boolean; create domain away as flag;
@@ -167,14 +167,14 @@ async fn a_record_that_has_no_name_is_set_aside_and_one_of_which_all_is_hidden_i
          update public.things set gone = false; delete from public.things",
     )
     .await;
-    let told = all_in_short(&crm.listed().await);
+    let received = all_in_short(&crm.listed().await);
     let expected = [
         r#"thing:created t-1 {"gone":null,"id":"t-1"}"#,
         r#"thing:archived t-1 {"gone":true}"#,
         "thing:restored t-1",
         "thing:deleted t-1",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(received, expected);
     let reasons = crm.reasons().await;
     // An update cannot say of which record it was: it is another one before and after.
     assert_eq!(reasons.len(), 6);

@@ -1,15 +1,15 @@
-//! A canary in every private field and one in every hidden column: driven through every path that
+//! A canary in every private field and one in every hidden column: by every path that
 //! there is, they are seen by nobody without the right.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use porchlight::identity::Role;
-use reqwest::Client;
 use serde_json::json;
 use sqlx::{Connection, Executor};
 
-use super::{LISTINGS, WATCH, agent, run, until_counted};
+use super::{LISTINGS, WATCH, run, until_counted};
 use crate::support::own::OwnPostgres;
+use crate::support::people::readers_of_private_fields;
+use crate::support::requests::{client, stream_at};
 use crate::support::{Process, Stream, Token, eventually};
 
 /// Of a private field: for the owner and admins.
@@ -48,30 +48,13 @@ const OTHERS: [&str; 12] = [
     "/nowhere",
 ];
 
-/// Everyone who looks, and whether they may see what is private of ann's.
-fn eyes() -> Vec<(Token, bool)> {
-    let with = |role, name| Token {
-        role,
-        ..agent(name)
-    };
-    vec![
-        (agent("ann"), true),
-        (with(Role::Admin, "boss"), true),
-        (agent("bob"), false),
-        (with(Role::Service, "svc"), false),
-        (with(Role::Worker, "wes"), false),
-    ]
-}
-
 async fn open(process: &Process, since: &str) -> Vec<(String, bool, Stream)> {
     let mut streams = Vec::new();
-    for (token, sees) in eyes() {
+    for (token, sees) in readers_of_private_fields() {
         for path in STREAMS {
             for gzip in [false, true] {
-                let client = Client::builder().gzip(gzip).no_proxy().build();
                 let url = process.url(&format!("{path}{since}"));
-                let request = client.expect("a client").get(url);
-                let stream = Stream::open(request.bearer_auth(token.signed())).await;
+                let stream = stream_at(&url, &token, gzip).await;
                 let what = format!("{} {path}{since} gzip {gzip}", token.user);
                 streams.push((what, sees, stream));
             }
@@ -102,14 +85,14 @@ async fn check_streams(streams: Vec<(String, bool, Stream)>) {
 }
 
 async fn text(process: &Process, path: &str, token: &Token) -> String {
-    let client = Client::builder().no_proxy().build().expect("a client");
+    let client = client(true);
     let request = client.get(process.url(path)).bearer_auth(token.signed());
     let answer = request.send().await.expect("an answer");
     answer.text().await.expect("text")
 }
 
 async fn check_pages(process: &Process) {
-    for (token, sees) in eyes() {
+    for (token, sees) in readers_of_private_fields() {
         for path in PAGES {
             let what = format!("{} {path}", token.user);
             check(&text(process, path, &token).await, sees, &what);
@@ -123,8 +106,8 @@ async fn check_pages(process: &Process) {
     }
 }
 
-/// Canaries in a watched table, from the CRM's own words, and published; at last a change
-/// without any. Some of it cannot be told.
+/// Canaries in a watched table, in events that the CRM emits, and in published ones; at last a
+/// change without any. Some of it cannot be published.
 async fn plant(process: &Process, postgres: &OwnPostgres) {
     let mut sql = postgres.connect().await;
     let table = LISTINGS.replace("commission numeric", "commission text");
@@ -146,14 +129,14 @@ async fn plant(process: &Process, postgres: &OwnPostgres) {
         "insert into public.listings (id, commission, notes) values ('l-1', '{PRIVATE}', '{HIDDEN}')"
     );
     assert!(sql.execute(sqlx::AssertSqlSafe(twice)).await.is_err());
-    let client = Client::builder().no_proxy().build().expect("a client");
-    let told = json!({"commission": format!("{PRIVATE}-5"), "ownerId": "ann", "price": 5});
+    let client = client(true);
+    let received = json!({"commission": format!("{PRIVATE}-5"), "ownerId": "ann", "price": 5});
     let event = json!({"type": "escrow:sold", "audience": {"team": "a"}, "module": "escrows",
-        "recordId": "e-1", "data": told, "changes": {"commission": format!("{PRIVATE}-5")}});
+        "recordId": "e-1", "data": received, "changes": {"commission": format!("{PRIVATE}-5")}});
     for (body, status) in [
         (json!({"events": [event, event]}), 201),
         (
-            json!({"type": "stream:no", "audience": {"team": "a"}, "data": told}),
+            json!({"type": "stream:no", "audience": {"team": "a"}, "data": received}),
             400,
         ),
         (json!({"events": [event, {"nonsense": PRIVATE}]}), 400),

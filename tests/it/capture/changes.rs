@@ -41,7 +41,7 @@ const WAYS: [By; 5] = [
 async fn make(crm: &mut Crm, by: By, change: &str) {
     match by {
         By::Statement => crm.run(change).await,
-        By::Psql => by_psql(crm, change).await,
+        By::Psql => psql(&crm.a.database.url(), change),
         By::Script => crm.run(&format!("do $$ begin {change}; end $$")).await,
         By::Transaction => {
             let sql = format!(
@@ -57,14 +57,7 @@ async fn make(crm: &mut Crm, by: By, change: &str) {
     }
 }
 
-/// Where there is no psql, a connection does the same.
-async fn by_psql(crm: &mut Crm, change: &str) {
-    if !psql(&crm.a.database.url(), change) {
-        crm.run(change).await;
-    }
-}
-
-async fn table(crm: &mut Crm, (module, _, column): (&str, &str, &str)) {
+async fn table(crm: &mut Crm, module: &str, column: &str) {
     let sql = format!(
         "create table public.{module} (id text primary key, broker_id text not null,
              team_id text, version int not null default 1, archived_at timestamptz, {column},
@@ -76,7 +69,7 @@ async fn table(crm: &mut Crm, (module, _, column): (&str, &str, &str)) {
     crm.run(&sql).await;
 }
 
-/// A change, and what teams `a` and `z` are told of it.
+/// A change, and what teams `a` and `z` receive of it.
 fn changes(module: &str, singular: &str, column: &str, id: &str) -> Vec<(String, [String; 2])> {
     let name = column.split(' ').next().expect("a name");
     let mut camel = name.split('_').map(ToOwned::to_owned).collect::<Vec<_>>();
@@ -100,7 +93,7 @@ fn changes(module: &str, singular: &str, column: &str, id: &str) -> Vec<(String,
         )
     };
     let none = String::new;
-    let told = |verb: &str, changes: String| format!("{singular}:{verb} {id} {changes}");
+    let received = |verb: &str, changes: String| format!("{singular}:{verb} {id} {changes}");
     vec![
         (
             format!("insert into public.{module} values ('{id}', 'b', 'a', 2, null, 1, 'x')"),
@@ -109,7 +102,7 @@ fn changes(module: &str, singular: &str, column: &str, id: &str) -> Vec<(String,
         (
             format!("update public.{module} set {name} = 2, version = 3 where id = '{id}'"),
             [
-                told(
+                received(
                     "updated",
                     format!("{{\"version\":3,\"{field}\":{}}}", json("2")),
                 ),
@@ -121,7 +114,7 @@ fn changes(module: &str, singular: &str, column: &str, id: &str) -> Vec<(String,
                 "update public.{module} set archived_at = '2025-11-02T13:00:00+01' where id = '{id}'"
             ),
             [
-                told(
+                received(
                     "archived",
                     "{\"archivedAt\":\"2025-11-02T12:00:00Z\"}".to_owned(),
                 ),
@@ -130,12 +123,15 @@ fn changes(module: &str, singular: &str, column: &str, id: &str) -> Vec<(String,
         ),
         (
             format!("update public.{module} set archived_at = null where id = '{id}'"),
-            [told("restored", "{\"archivedAt\":null}".to_owned()), none()],
+            [
+                received("restored", "{\"archivedAt\":null}".to_owned()),
+                none(),
+            ],
         ),
         (
             format!("update public.{module} set team_id = 'z', version = 2 where id = '{id}'"),
             [
-                told("deleted", "{\"reason\":\"moved\"}".to_owned()),
+                received("deleted", "{\"reason\":\"moved\"}".to_owned()),
                 record("z", "2"),
             ],
         ),
@@ -166,28 +162,27 @@ async fn streams(crm: &Crm) -> [Stream; 3] {
 }
 
 #[tokio::test]
-async fn every_change_of_every_module_by_every_way_is_told_once_to_those_it_is_for() {
+async fn every_change_of_every_module_by_every_way_is_published_once_to_its_audience() {
     let mut crm = Crm::new().await;
     crm.run("create table public.audit (n int not null default 0)")
         .await;
     let mut streams = streams(&crm).await;
-    for module in MODULES {
-        table(&mut crm, module).await;
+    for (module, singular, column) in MODULES {
+        table(&mut crm, module, column).await;
         for by in WAYS {
-            let (name, singular, column) = module;
-            for (change, expected) in changes(name, singular, column, &format!("{by:?}")) {
+            for (change, expected) in changes(module, singular, column, &format!("{by:?}")) {
                 make(&mut crm, by, &change).await;
-                let told = crm.told(&mut streams[..2]).await;
-                for (told, expected) in told.iter().zip(expected) {
-                    let told = all_in_short(told);
+                let received = crm.received(&mut streams[..2]).await;
+                for (received, expected) in received.iter().zip(expected) {
+                    let received = all_in_short(received);
                     let expected: Vec<_> = Some(sorted(&expected)).into_iter().collect();
                     let expected: Vec<_> = expected.into_iter().filter(|e| !e.is_empty()).collect();
-                    assert_eq!(told, expected, "{by:?}: {change}");
+                    assert_eq!(received, expected, "{by:?}: {change}");
                 }
             }
         }
     }
-    // Another broker was told nothing.
+    // Another broker received nothing.
     let sql = "select porchlight.emit('test:marker', '{\"broker\": \"c\"}')";
     crm.run(sql).await;
     assert_eq!(super::until_marker(&mut streams[2]).await, [Value::Null; 0]);
@@ -195,7 +190,7 @@ async fn every_change_of_every_module_by_every_way_is_told_once_to_those_it_is_f
 }
 
 #[tokio::test]
-async fn what_is_rolled_back_is_never_told_and_what_is_committed_comes_in_order() {
+async fn what_is_rolled_back_is_never_published_and_what_is_committed_comes_in_order() {
     let mut crm = Crm::with_listings().await;
     let mut streams = [crm.b.stream("/stream", &agent("ann")).await];
     crm.run("begin; insert into public.listings (id, team_id) values ('l-1', 'a'); rollback")
@@ -211,17 +206,17 @@ async fn what_is_rolled_back_is_never_told_and_what_is_committed_comes_in_order(
          select 1 / 0; commit";
     crm.refused(failing).await;
     crm.run("rollback").await;
-    let told = crm.told(&mut streams).await.remove(0);
-    let told: Vec<_> = told.iter().map(in_short).collect();
-    assert_eq!(told.len(), 4, "{told:?}");
-    assert!(told[0].starts_with("listing:created l-2"));
-    assert_eq!(told[1], "listing:updated l-2 {\"listPrice\":2}");
-    assert_eq!(told[2], "listing:updated l-2 {\"listPrice\":3}");
-    assert_eq!(told[3], "listing:deleted l-2");
+    let received = crm.received(&mut streams).await.remove(0);
+    let received: Vec<_> = received.iter().map(in_short).collect();
+    assert_eq!(received.len(), 4, "{received:?}");
+    assert!(received[0].starts_with("listing:created l-2"));
+    assert_eq!(received[1], "listing:updated l-2 {\"listPrice\":2}");
+    assert_eq!(received[2], "listing:updated l-2 {\"listPrice\":3}");
+    assert_eq!(received[3], "listing:deleted l-2");
 }
 
 #[tokio::test]
-async fn an_update_that_changes_nothing_that_is_told_is_not_told() {
+async fn an_update_that_changes_no_published_column_is_not_published() {
     let mut crm = Crm::with_listings().await;
     crm.run("insert into public.listings (id, team_id, list_price) values ('l-1', 'a', 1)")
         .await;
@@ -234,16 +229,16 @@ async fn an_update_that_changes_nothing_that_is_told_is_not_told() {
          update public.listings set list_price = null",
     )
     .await;
-    let told = crm.listed().await;
-    assert_eq!(told.len(), 2, "{told:?}");
+    let received = crm.listed().await;
+    assert_eq!(received.len(), 2, "{received:?}");
     assert_eq!(
-        in_short(&told[1]),
+        in_short(&received[1]),
         "listing:updated l-1 {\"listPrice\":null}"
     );
 }
 
 #[tokio::test]
-async fn what_is_told_says_who_did_it_and_which_version_it_is() {
+async fn an_event_says_who_made_the_change_and_which_version_it_is() {
     let mut crm = Crm::with_listings().await;
     crm.run(
         "insert into public.listings (id, team_id, updated_by) values ('l-1', 'a', 'ann');
@@ -255,14 +250,14 @@ async fn what_is_told_says_who_did_it_and_which_version_it_is() {
          delete from public.listings",
     )
     .await;
-    let told = crm.listed().await;
+    let received = crm.listed().await;
     let who = |event: &Value| {
         (
             event["version"].as_i64(),
             event["userId"].as_str().map(str::to_owned),
         )
     };
-    let who: Vec<_> = told.iter().map(who).collect();
+    let who: Vec<_> = received.iter().map(who).collect();
     let named = |name: &str| Some(name.to_owned());
     let expected = [
         (Some(1), named("ann")),
@@ -270,14 +265,14 @@ async fn what_is_told_says_who_did_it_and_which_version_it_is() {
         (Some(3), named("bob")),
         (Some(4), None),
         (Some(5), named("ann")),
-        // Who wrote the row last need not be who deletes it.
+        // The user that wrote the row last need not be the one that deletes it.
         (Some(5), None),
     ];
     assert_eq!(who, expected);
 }
 
 #[tokio::test]
-async fn all_statements_tell_whatever_they_are() {
+async fn all_kinds_of_statements_are_published() {
     let mut crm = Crm::with_listings().await;
     crm.run(
         "create table public.photos (id text primary key, team_id text,
@@ -297,7 +292,7 @@ async fn all_statements_tell_whatever_they_are() {
          delete from public.listings where id = 'l-9'",
     )
     .await;
-    let told = crm.listed().await;
+    let received = crm.listed().await;
     let in_short = |event: &Value| {
         let what = in_short(event);
         match event["action"].as_str() {
@@ -305,9 +300,9 @@ async fn all_statements_tell_whatever_they_are() {
             _ => what,
         }
     };
-    let mut told: Vec<_> = told.iter().map(in_short).collect();
+    let mut received: Vec<_> = received.iter().map(in_short).collect();
     // The order of the triggers of one statement is Postgres's.
-    told.sort();
+    received.sort();
     let mut expected = [
         "listing:created l-1",
         "photo:created p-1",
@@ -324,11 +319,11 @@ async fn all_statements_tell_whatever_they_are() {
         "photo:deleted p-1",
     ];
     expected.sort_unstable();
-    assert_eq!(told, expected);
+    assert_eq!(received, expected);
 }
 
 #[tokio::test]
-async fn partitions_and_copies_tell_too() {
+async fn partitions_and_copies_are_published_too() {
     let mut crm = Crm::new().await;
     crm.run(
         "create table public.listings (id int, broker_id text, team_id text, price int,
@@ -346,11 +341,11 @@ async fn partitions_and_copies_tell_too() {
     copied.finish().await.expect("rows");
     crm.run("update public.listings set price = 2; update public.listings set broker_id = 'd' where broker_id = 'b'")
         .await;
-    let told = all_in_short(&crm.listed().await);
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].starts_with("listing:created 1"));
-    assert_eq!(told[1], "listing:updated 1 {\"price\":2}");
-    assert_eq!(told[2], "listing:deleted 1");
+    let received = all_in_short(&crm.listed().await);
+    assert_eq!(received.len(), 3, "{received:?}");
+    assert!(received[0].starts_with("listing:created 1"));
+    assert_eq!(received[1], "listing:updated 1 {\"price\":2}");
+    assert_eq!(received[2], "listing:deleted 1");
 }
 
 #[tokio::test]
@@ -366,9 +361,9 @@ async fn whoever_may_write_to_the_table_needs_no_other_right() {
         crm.a.database.url().split('/').next_back().expect("a name")
     ))
     .await;
-    let told = crm.listed().await;
-    assert_eq!(told[0]["data"]["archivedAt"], "2025-11-02T12:00:00Z");
-    assert_eq!(told[1]["type"], "listing:restored");
+    let received = crm.listed().await;
+    assert_eq!(received[0]["data"]["archivedAt"], "2025-11-02T12:00:00Z");
+    assert_eq!(received[1]["type"], "listing:restored");
 }
 
 #[tokio::test]
@@ -390,9 +385,9 @@ async fn a_table_that_is_watched_again_is_configured_anew_and_one_that_is_not_is
     crm.run("update public.listings set list_price = 2").await;
     crm.run(WATCH).await;
     crm.run("update public.listings set list_price = 3").await;
-    let told = all_in_short(&crm.listed().await);
+    let received = all_in_short(&crm.listed().await);
     assert_eq!(
-        told[1..],
+        received[1..],
         [
             "flat:updated l-1 {\"list_price\":1}",
             "listing:updated l-1 {\"listPrice\":3}"

@@ -1,11 +1,11 @@
-//! Events of the CRM's own, told by the transaction that makes them happen.
+//! Events that the CRM emits in its own transactions.
 
 use serde_json::{Value, json};
 
 use super::{Crm, agent};
 
 #[tokio::test]
-async fn an_event_of_the_crms_own_is_told_when_its_transaction_commits() {
+async fn an_event_that_the_crm_emits_is_published_when_its_transaction_commits() {
     let mut crm = Crm::new().await;
     let mut streams = [
         crm.a.stream("/stream", &agent("ann")).await,
@@ -21,8 +21,8 @@ async fn an_event_of_the_crms_own_is_told_when_its_transaction_commits() {
          select porchlight.emit('note', '{"broker": true}', broker => 'b')"#,
     )
     .await;
-    let told = crm.told(&mut streams).await;
-    let sold = &told[0][0];
+    let received = crm.received(&mut streams).await;
+    let sold = &received[0][0];
     assert_eq!(
         sold["data"].to_string(),
         r#"{"price":1.50}"#.replace("1.50", "1.5")
@@ -38,7 +38,7 @@ async fn an_event_of_the_crms_own_is_told_when_its_transaction_commits() {
     );
     let in_short =
         |event: &Value| format!("{} {} {}", event["type"], event["data"], event["userId"]);
-    let short: Vec<Vec<_>> = told
+    let short: Vec<Vec<_>> = received
         .iter()
         .map(|all| all[1..].iter().map(in_short).collect())
         .collect();
@@ -76,9 +76,9 @@ async fn data_of_any_kind_becomes_json() {
             '2020-01-01 00:00Z'::timestamptz)); reset all",
     )
     .await;
-    let told = crm.listed().await;
+    let received = crm.listed().await;
     assert_eq!(
-        told.last().unwrap()["data"],
+        received.last().unwrap()["data"],
         json!({"f1": 0.333_333_333_333_333_3, "f2": "P1D", "f3": "2020-01-01T00:00:00+00:00"})
     );
     let named =
@@ -95,9 +95,9 @@ async fn data_of_any_kind_becomes_json() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on() {
+async fn what_cannot_be_published_is_set_aside_with_the_reason_and_the_others_go_on() {
     let mut crm = Crm::with(&["--signals=typing,on-call"]).await;
-    let rubbish = [
+    let invalid = [
         ("'x', '{\"team\": \"a\"}'", "no broker"),
         ("'x', '{\"team\": \"a\"}', broker => 'b c'", "its broker"),
         ("'x', '{\"everyone\": 1}', broker => 'b'", "no audience"),
@@ -121,16 +121,16 @@ async fn what_cannot_be_told_is_set_aside_with_the_reason_and_the_others_go_on()
         ),
         ("'x', '{\"broker\": \"b\"}', version => -1", "version"),
     ];
-    for (arguments, _) in rubbish {
+    for (arguments, _) in invalid {
         crm.run(&format!("select porchlight.emit({arguments})"))
             .await;
         crm.run("select porchlight.emit('good', '{\"broker\": \"b\"}')")
             .await;
     }
-    assert_eq!(crm.listed().await.len(), rubbish.len());
+    assert_eq!(crm.listed().await.len(), invalid.len());
     let reasons = crm.reasons().await;
-    assert_eq!(reasons.len(), rubbish.len());
-    for (reason, (arguments, word)) in reasons.iter().zip(rubbish) {
+    assert_eq!(reasons.len(), invalid.len());
+    for (reason, (arguments, word)) in reasons.iter().zip(invalid) {
         assert!(reason.contains(word), "{arguments}: {reason}");
     }
     let mut counted = 0.0;

@@ -1,4 +1,4 @@
-//! What is private reaches the owner and the admins, and nobody else by any path.
+//! Private fields reach the owner and the admins, and nobody else by any path.
 
 use std::sync::Arc;
 
@@ -7,29 +7,16 @@ use serde_json::{Value, json};
 
 use super::{Crm, LISTINGS, MARKER, WATCH, agent, run};
 use crate::support::cluster::TestDatabase;
+use crate::support::people::readers_of_private_fields;
+use crate::support::requests::stream_at;
 use crate::support::{Process, Service, Stream, Token, eventually};
 
 /// Values that must not be seen; as text they are in no other value.
 const CANARIES: [&str; 2] = ["7654321.50", "1234567.25"];
 
-/// Everyone who looks, and what they see of the private fields. Rows are ann's.
-fn eyes() -> Vec<(Token, bool)> {
-    let with = |role, token: Token| Token { role, ..token };
-    vec![
-        (agent("ann"), true),
-        (with(Role::Admin, agent("boss")), true),
-        (agent("bob"), false),
-        (with(Role::Service, agent("svc")), false),
-        (with(Role::Worker, agent("wes")), false),
-    ]
-}
-
-/// Whom no row is told to at all.
+/// Those that receive no row at all.
 fn strangers() -> Vec<Token> {
-    let admin = |token: Token| Token {
-        role: Role::Admin,
-        ..token
-    };
+    let admin = |token: Token| token.in_role(Role::Admin);
     vec![
         Token::user("ann", &["z"]),
         admin(Token::user("boss", &["z"])),
@@ -58,17 +45,15 @@ fn check(seen: &str, may_see: bool, what: &str) {
 
 async fn streams(service: &Service, query: &str) -> Vec<(String, bool, Stream)> {
     let mut streams = Vec::new();
-    for (token, sees) in eyes() {
+    for (token, sees) in readers_of_private_fields() {
         for path in [
             "/stream?",
             "/stream/team?named=false&",
             "/stream/records/listings/l-1?",
         ] {
             for gzip in [false, true] {
-                let client = reqwest::Client::builder().gzip(gzip).no_proxy().build();
-                let client = client.expect("a client");
-                let request = client.get(service.url(&format!("{path}{query}")));
-                let stream = Stream::open(request.bearer_auth(token.signed())).await;
+                let url = service.url(&format!("{path}{query}"));
+                let stream = stream_at(&url, &token, gzip).await;
                 let what = format!("{token:?} {path}{query} gzip {gzip}");
                 streams.push((what, sees, stream));
             }
@@ -80,16 +65,16 @@ async fn streams(service: &Service, query: &str) -> Vec<(String, bool, Stream)> 
 /// The next two events of each stream, to the letter.
 async fn check_streams(streams: &mut [(String, bool, Stream)]) {
     for (what, sees, stream) in streams {
-        let told = stream.logged(2).await;
-        let changes = told[1].json()["changes"].clone();
+        let received = stream.logged(2).await;
+        let changes = received[1].json()["changes"].clone();
         assert_eq!(changes["listPrice"], 2, "{what}");
-        let told: Vec<_> = told.into_iter().map(|message| message.data).collect();
-        check(&told.join("\n"), *sees, what);
+        let received: Vec<_> = received.into_iter().map(|message| message.data).collect();
+        check(&received.join("\n"), *sees, what);
     }
 }
 
 async fn check_pages(service: &Service) {
-    for (token, sees) in eyes() {
+    for (token, sees) in readers_of_private_fields() {
         for path in [
             "/events?limit=2",
             "/events?scope=team&limit=2",
@@ -103,18 +88,18 @@ async fn check_pages(service: &Service) {
         }
     }
     for token in strangers() {
-        // That something of theirs was changed is told to owners wherever they are.
+        // Owners are notified of changes wherever they are.
         let page = service.list("/events?types=listing:*,test:*", &token).await;
         let page = page.to_string();
         let path = "/stream?since=0&types=listing:*,test:*";
         let mut stream = service.stream(path, &token).await;
-        let told = match &token.broker[..] {
+        let received = match &token.broker[..] {
             "b" => stream.next_logged().await.data,
             _ => String::new(),
         };
         for word in CANARIES.iter().chain(&["REDACTED", "l-1"]) {
             assert!(!page.contains(word), "{token:?}: {page}");
-            assert!(!told.contains(word), "{token:?}: {told}");
+            assert!(!received.contains(word), "{token:?}: {received}");
         }
     }
 }
@@ -172,10 +157,7 @@ async fn what_is_private_is_decided_by_the_rights_at_the_moment_of_reading() {
     assert_eq!(seen(agent("ann")).await, of_none);
     assert_eq!(seen(agent("cid")).await, of_all);
     assert_eq!(seen(agent("bob")).await, of_none);
-    let promoted = Token {
-        role: Role::Admin,
-        ..agent("bob")
-    };
+    let promoted = agent("bob").in_role(Role::Admin);
     assert_eq!(seen(promoted).await, of_all);
 }
 
@@ -188,7 +170,7 @@ async fn nothing_private_is_logged() {
     let mut sql = database.connect().await;
     run(&mut sql, LISTINGS).await;
     run(&mut sql, WATCH).await;
-    // Refused by the log, and by the relay, twice each; and told.
+    // Refused by the log, and by the relay, twice each; and published.
     run(
         &mut sql,
         "alter table porchlight.events add check (record_id is distinct from 'cursed');

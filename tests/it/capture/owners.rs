@@ -1,15 +1,16 @@
-//! A record gets another owner: from then on its past is the new one's to see, by every path.
+//! A record gets another owner, who from then on sees its past by every path.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{Crm, MARKER, agent, until_marker};
+use crate::support::requests::stream_at;
 use crate::support::{Service, Stream};
 
 /// What one sees of the commission in each event of a listing that has it.
 fn commissions(events: &[Value]) -> Vec<String> {
-    let told = |event: &Value| {
+    let received = |event: &Value| {
         let objects = [
             &event["data"]["commission"],
             &event["changes"]["commission"],
@@ -19,34 +20,38 @@ fn commissions(events: &[Value]) -> Vec<String> {
             .find(|value| !value.is_null())
             .map(ToString::to_string)
     };
-    events.iter().filter_map(told).collect()
+    events.iter().filter_map(received).collect()
 }
 
-async fn open(service: &Service, user: &str, (path, gzip): (&str, bool)) -> Stream {
-    let client = reqwest::Client::builder().gzip(gzip).no_proxy().build();
-    let request = client.expect("a client").get(service.url(path));
-    Stream::open(request.bearer_auth(agent(user).signed())).await
+async fn open(service: &Service, user: &str, path: &str, gzip: bool) -> Stream {
+    stream_at(&service.url(path), &agent(user), gzip).await
 }
 
 /// Everything up to the last marker, as this user sees it by replay.
-async fn replayed(service: &Service, user: &str, how: (&str, bool), markers: usize) -> Vec<String> {
-    let mut stream = open(service, user, how).await;
-    let (mut told, mut seen) = (Vec::new(), 0);
+async fn replayed(
+    service: &Service,
+    user: &str,
+    path: &str,
+    gzip: bool,
+    markers: usize,
+) -> Vec<String> {
+    let mut stream = open(service, user, path, gzip).await;
+    let (mut received, mut seen) = (Vec::new(), 0);
     while seen < markers {
         let message = stream.next_logged().await;
         if message.json()["type"] == "test:marker" {
             seen += 1;
         } else {
-            told.push(message.json());
+            received.push(message.json());
         }
     }
-    commissions(&told)
+    commissions(&received)
 }
 
-/// Waits until both instances have told the last marker.
+/// Waits until both instances have published the last marker.
 async fn settled(crm: &Crm, markers: usize) {
     for service in [&crm.a, &crm.b] {
-        replayed(service, "zoe", ("/stream?since=0", false), markers).await;
+        replayed(service, "zoe", "/stream?since=0", false, markers).await;
     }
 }
 
@@ -57,10 +62,10 @@ async fn the_past_of_a_record_is_its_new_owners_and_no_longer_the_old_ones() {
     let mut crm = Crm::with_listings().await;
     // Readers, so that both instances have the log in memory from its beginning.
     let mut live = [
-        open(&crm.a, "ann", ("/stream", false)).await,
-        open(&crm.a, "cid", ("/stream", true)).await,
-        open(&crm.b, "ann", ("/stream", true)).await,
-        open(&crm.b, "cid", ("/stream", false)).await,
+        open(&crm.a, "ann", "/stream", false).await,
+        open(&crm.a, "cid", "/stream", true).await,
+        open(&crm.b, "ann", "/stream", true).await,
+        open(&crm.b, "cid", "/stream", false).await,
     ];
     crm.run(
         "insert into public.listings (id, team_id, agent_id, commission)
@@ -75,7 +80,7 @@ async fn the_past_of_a_record_is_its_new_owners_and_no_longer_the_old_ones() {
     for service in [&crm.a, &crm.b] {
         for user in ["ann", "cid"] {
             let expected = if user == "ann" { of_ann } else { of_others };
-            let seen = replayed(service, user, ("/stream?since=0", false), 1).await;
+            let seen = replayed(service, user, "/stream?since=0", false, 1).await;
             assert_eq!(seen, expected, "{user}");
         }
     }
@@ -84,12 +89,12 @@ async fn the_past_of_a_record_is_its_new_owners_and_no_longer_the_old_ones() {
         .await;
     crm.run(MARKER).await;
     settled(&crm, 2).await;
-    // Live, it is told by the rights of that moment.
-    let mut told = Vec::new();
+    // A live event is filtered by the rights of that moment.
+    let mut received = Vec::new();
     for stream in &mut live {
         let mut of_one = until_marker(stream).await;
         of_one.extend(until_marker(stream).await);
-        told.push(of_one);
+        received.push(of_one);
     }
     crm.run("update public.listings set agent_id = 'cid', commission = 3 where id = 'l-1'")
         .await;
@@ -99,18 +104,18 @@ async fn the_past_of_a_record_is_its_new_owners_and_no_longer_the_old_ones() {
     let of_ann: &[_] = &[MASKED, "7", MASKED, MASKED, MASKED];
     let of_bob: &[_] = &[MASKED; 5];
     let of_cid: &[_] = &["1", MASKED, "2", "2", "3"];
-    for (i, (mut told, stream)) in told.into_iter().zip(&mut live).enumerate() {
-        told.extend(until_marker(stream).await);
+    for (i, (mut received, stream)) in received.into_iter().zip(&mut live).enumerate() {
+        received.extend(until_marker(stream).await);
         let expected: &[_] = match i % 2 {
             0 => &["1", "7", "2", MASKED, MASKED],
             _ => &[MASKED, MASKED, MASKED, MASKED, "3"],
         };
-        assert_eq!(commissions(&told), expected);
+        assert_eq!(commissions(&received), expected);
     }
     for service in [&crm.a, &crm.b] {
         for (user, expected) in [("ann", of_ann), ("bob", of_bob), ("cid", of_cid)] {
             for gzip in [false, true] {
-                let seen = replayed(service, user, ("/stream?since=0", gzip), 3).await;
+                let seen = replayed(service, user, "/stream?since=0", gzip, 3).await;
                 assert_eq!(seen, expected, "{user} {gzip}");
             }
             for path in ["/events?limit=1000", "/events?after=0&wait=1&limit=1000"] {
@@ -123,12 +128,12 @@ async fn the_past_of_a_record_is_its_new_owners_and_no_longer_the_old_ones() {
     // A new process has nothing in memory.
     let c = Service::on(Arc::clone(&crm.a.database), &[]).await;
     for (user, expected) in [("ann", of_ann), ("bob", of_bob), ("cid", of_cid)] {
-        let seen = replayed(&c, user, ("/stream?since=0", false), 3).await;
+        let seen = replayed(&c, user, "/stream?since=0", false, 3).await;
         assert_eq!(seen, expected, "{user}");
     }
 }
 
-/// A page that was read from the table before, and is read from the shelf after.
+/// A page that was read from the table before, and comes from the cache now.
 #[tokio::test]
 async fn pages_that_many_share_name_no_former_owner() {
     let mut crm = Crm::with_listings().await;
@@ -139,21 +144,21 @@ async fn pages_that_many_share_name_no_former_owner() {
     crm.run(MARKER).await;
     // The log comes into memory at its head, so that what was before is on pages alone.
     crm.listed().await;
-    let mut reader = open(&crm.a, "zoe", ("/stream", false)).await;
-    let ann = ("/stream?since=0", false);
-    assert_eq!(replayed(&crm.a, "ann", ann, 2).await, ["1"]);
+    let mut reader = open(&crm.a, "zoe", "/stream", false).await;
+    let all = "/stream?since=0";
+    assert_eq!(replayed(&crm.a, "ann", all, false, 2).await, ["1"]);
     crm.run("update public.listings set agent_id = 'cid'").await;
     crm.run(MARKER).await;
     while reader.next_logged().await.name != "test:marker" {}
-    assert_eq!(replayed(&crm.a, "cid", ann, 3).await, ["1", "1"]);
-    assert_eq!(replayed(&crm.a, "ann", ann, 3).await, [MASKED; 2]);
+    assert_eq!(replayed(&crm.a, "cid", all, false, 3).await, ["1", "1"]);
+    assert_eq!(replayed(&crm.a, "ann", all, false, 3).await, [MASKED; 2]);
 }
 
 /// More records get another owner than an instance remembers.
 #[tokio::test]
 async fn a_thousand_and_more_records_that_change_hands_at_once_are_all_judged_anew() {
     let mut crm = Crm::with_listings().await;
-    let mut reader = open(&crm.a, "zoe", ("/stream", false)).await;
+    let mut reader = open(&crm.a, "zoe", "/stream", false).await;
     crm.run(
         "insert into public.listings (id, team_id, agent_id, commission)
              select 'l-' || n, 'a', 'ann', n from generate_series(1, 1500) n;
@@ -162,15 +167,18 @@ async fn a_thousand_and_more_records_that_change_hands_at_once_are_all_judged_an
     .await;
     crm.run(MARKER).await;
     while reader.next_logged().await.name != "test:marker" {}
-    // As they were made, and as they were given away.
+    // The events of their creation, and of the new owner.
     let mut all: Vec<_> = (1..=1_500)
         .chain(1..=1_500)
         .map(|n| n.to_string())
         .collect();
     all.sort_unstable();
-    let since = ("/stream?since=0", false);
-    let mut seen = replayed(&crm.a, "cid", since, 1).await;
+    let path = "/stream?since=0";
+    let mut seen = replayed(&crm.a, "cid", path, false, 1).await;
     seen.sort_unstable();
     assert_eq!(seen, all);
-    assert_eq!(replayed(&crm.a, "ann", since, 1).await, vec![MASKED; 3_000]);
+    assert_eq!(
+        replayed(&crm.a, "ann", path, false, 1).await,
+        vec![MASKED; 3_000]
+    );
 }

@@ -1,4 +1,4 @@
-//! What the log keeps and no client is sent: what was there before, and whose the record is.
+//! What the log stores and no client receives: previous values, and the record's owner.
 
 use serde_json::{Value, json};
 
@@ -56,11 +56,11 @@ async fn previous_values_are_sent_to_nobody() {
          update public.listings set list_price = 395000, commission = 2",
     )
     .await;
-    let [told] = &crm.told(&mut streams).await[..] else {
+    let [received] = &crm.received(&mut streams).await[..] else {
         panic!("one stream");
     };
     let listed = crm.listed().await;
-    for event in [&told[1], &listed[1]] {
+    for event in [&received[1], &listed[1]] {
         assert_eq!(
             event["changes"],
             json!({"listPrice": 395_000, "commission": 2})
@@ -87,10 +87,10 @@ async fn long_previous_values_are_not_kept_and_count_towards_no_limit() {
         .map(|(_, _, previous)| previous.map(|text| text.len()))
         .collect();
     assert_eq!(lengths, [None, None, None, Some(4_064)]);
-    let told = crm.listed().await;
-    assert_eq!(told[1]["truncated"], Value::Null);
+    let received = crm.listed().await;
+    assert_eq!(received[1]["truncated"], Value::Null);
     assert_eq!(
-        told[1]["changes"]["remarks"].as_str().map(str::len),
+        received[1]["changes"]["remarks"].as_str().map(str::len),
         Some(60_000)
     );
 }

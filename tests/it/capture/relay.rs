@@ -1,4 +1,4 @@
-//! The way from the outbox to the log: nothing lost, nothing doubled, nobody held up.
+//! The way from the outbox to the log: nothing is lost, doubled or delayed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ async fn a_transaction_that_stays_open_delays_nobody_and_comes_whole_when_it_com
     crm.run("insert into public.listings (id, team_id) values ('l-1', 'a'), ('l-2', 'a')")
         .await;
     let mut streams = [crm.b.stream("/stream", &agent("ann")).await];
-    crm.told(&mut streams).await;
+    crm.received(&mut streams).await;
     let [mut stream] = streams;
     let mut long = crm.a.database.connect().await;
     run(
@@ -35,9 +35,9 @@ async fn a_transaction_that_stays_open_delays_nobody_and_comes_whole_when_it_com
             "update public.listings set list_price = {n} where id = 'l-2'"
         ))
         .await;
-        let told = stream.next_logged().await.json();
+        let received = stream.next_logged().await.json();
         assert_eq!(
-            (&told["recordId"], &told["changes"]["listPrice"]),
+            (&received["recordId"], &received["changes"]["listPrice"]),
             (&"l-2".into(), &n.into())
         );
     }
@@ -70,8 +70,8 @@ async fn ten_thousand_rows_of_one_statement_are_ten_thousand_events() {
     crm.run("update public.listings set list_price = list_price + 1")
         .await;
     crm.run(MARKER).await;
-    let told = until_marker(&mut stream).await;
-    let updated: BTreeMap<_, _> = told
+    let received = until_marker(&mut stream).await;
+    let updated: BTreeMap<_, _> = received
         .iter()
         .filter(|event| event["type"] == "listing:updated")
         .map(|event| {
@@ -92,8 +92,8 @@ async fn ten_thousand_rows_of_one_statement_are_ten_thousand_events() {
     }
 }
 
-/// Every value that a record ever had, in the order told.
-async fn told_of(service: &Service, record: &str) -> Vec<i64> {
+/// Every value that a record ever had, in the order of the log.
+async fn prices_of(service: &Service, record: &str) -> Vec<i64> {
     let path = format!("/events?limit=1000&types=listing:updated&records=listings/{record}");
     let page = service.list(&path, &agent("ann")).await;
     let events = page["events"].as_array().expect("events");
@@ -133,8 +133,8 @@ async fn instances_that_are_killed_lose_nothing_and_double_nothing() {
     tokio::join!(killing, writing(1), writing(2), writing(3), writing(4));
     until_counted(&mut sql, "select count(*) from porchlight.outbox", 0).await;
     for record in 1..=4 {
-        let told = told_of(&last, &format!("l-{record}")).await;
-        assert_eq!(told, (1..=300).collect::<Vec<_>>());
+        let received = prices_of(&last, &format!("l-{record}")).await;
+        assert_eq!(received, (1..=300).collect::<Vec<_>>());
     }
 }
 
@@ -148,8 +148,8 @@ async fn a_row_that_the_log_refuses_is_set_aside_and_the_line_goes_on() {
          select case n when 7 then 'cursed' else 'l-' || n end, 'a' from generate_series(1, 20) n",
     )
     .await;
-    let told = crm.listed().await;
-    assert_eq!(told.len(), 19);
+    let received = crm.listed().await;
+    assert_eq!(received.len(), 19);
     let reasons = crm.reasons().await;
     assert_eq!(reasons.len(), 1);
     assert!(reasons[0].contains("check"), "{reasons:?}");
@@ -165,10 +165,10 @@ async fn a_row_that_the_log_refuses_is_set_aside_and_the_line_goes_on() {
 async fn a_row_with_the_number_of_one_that_was_set_aside_stops_nothing() {
     let mut crm = Crm::new().await;
     // As after a restore, or by hand.
-    let rubbish = "insert into porchlight.outbox (id, broker_id) overriding system value
+    let invalid = "insert into porchlight.outbox (id, broker_id) overriding system value
         values (7, 'not a broker')";
     for n in 1..=2 {
-        crm.run(rubbish).await;
+        crm.run(invalid).await;
         assert_eq!(crm.listed().await, [Value::Null; 0]);
         assert_eq!(crm.reasons().await.len(), n);
     }
@@ -187,7 +187,7 @@ async fn a_log_that_somebody_holds_does_not_hold_up_the_others() {
     assert_eq!(crm.listed().await.len(), 2);
     transaction.rollback().await.unwrap();
     let token = agent("ann").of("held");
-    eventually("the held log is told", async || {
+    eventually("the locked log is published", async || {
         let page = crm.a.list("/events", &token).await;
         (page["events"].as_array().unwrap().len() == 2).then_some(())
     })

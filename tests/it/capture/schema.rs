@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Crm, WATCH, all_in_short};
 
 #[tokio::test]
-async fn a_table_whose_columns_come_and_go_is_written_to_and_told_of_as_before() {
+async fn a_table_whose_columns_come_and_go_is_written_to_and_published_as_before() {
     let mut crm = Crm::with_listings().await;
     crm.run(
         "insert into public.listings (id, team_id) values ('l-1', 'a');
@@ -24,10 +24,10 @@ async fn a_table_whose_columns_come_and_go_is_written_to_and_told_of_as_before()
          update public.flats set beds = 'eight'",
     )
     .await;
-    let told = all_in_short(&crm.listed().await);
+    let received = all_in_short(&crm.listed().await);
     let expected = ["3", "4", "\"five\"", "\"six\"", "\"seven\"", "\"eight\""];
     let expected = expected.map(|beds| format!("listing:updated l-1 {{\"beds\":{beds}}}"));
-    assert_eq!(told[1..], expected);
+    assert_eq!(received[1..], expected);
 }
 
 #[tokio::test]
@@ -42,13 +42,13 @@ async fn a_private_column_stays_private_when_it_is_renamed_or_made_anew() {
          update public.listings set commission = 6, notes = 'y'",
     )
     .await;
-    let told = crm.listed().await;
-    assert_eq!(told[1]["changes"], json!({"fee": "[REDACTED]"}));
-    assert_eq!(told[2]["changes"], json!({"commission": "[REDACTED]"}));
+    let received = crm.listed().await;
+    assert_eq!(received[1]["changes"], json!({"fee": "[REDACTED]"}));
+    assert_eq!(received[2]["changes"], json!({"commission": "[REDACTED]"}));
 }
 
 #[tokio::test]
-async fn without_the_columns_that_say_who_may_know_nobody_is_told_and_writes_go_on() {
+async fn without_the_columns_that_say_who_may_know_nothing_is_published_and_writes_go_on() {
     let mut crm = Crm::with_listings().await;
     crm.run(
         "insert into public.listings (id, team_id) values ('l-1', 'a');
@@ -56,8 +56,8 @@ async fn without_the_columns_that_say_who_may_know_nobody_is_told_and_writes_go_
          update public.listings set list_price = 1; delete from public.listings",
     )
     .await;
-    let told = crm.listed().await;
-    assert_eq!(told.len(), 1, "{told:?}");
+    let received = crm.listed().await;
+    assert_eq!(received.len(), 1, "{received:?}");
     let reasons = crm.reasons().await;
     assert_eq!(reasons.len(), 2);
     for (reason, operation) in reasons.iter().zip(["UPDATE", "DELETE"]) {
@@ -74,7 +74,7 @@ async fn without_the_columns_that_say_who_may_know_nobody_is_told_and_writes_go_
 }
 
 #[tokio::test]
-async fn a_table_of_as_many_columns_as_postgres_lets_it_have_tells_too() {
+async fn a_table_with_as_many_columns_as_postgres_allows_is_published_too() {
     for count in [99, 100, 1_590] {
         let mut crm = Crm::new().await;
         let columns: Vec<_> = (1..count).map(|n| format!("c_{n} int")).collect();
@@ -85,15 +85,15 @@ async fn a_table_of_as_many_columns_as_postgres_lets_it_have_tells_too() {
             columns.join(", ")
         ))
         .await;
-        let told = crm.listed().await;
-        let data = told[0]["data"].as_object().expect("data");
+        let received = crm.listed().await;
+        let data = received[0]["data"].as_object().expect("data");
         assert_eq!((data.len(), &data["c1"]), (count, &json!(1)));
-        assert_eq!(told[1]["changes"], json!({"c2": 2}));
+        assert_eq!(received[1]["changes"], json!({"c2": 2}));
     }
 }
 
 #[tokio::test]
-async fn a_column_that_is_computed_when_it_is_read_keeps_nothing_from_being_told() {
+async fn a_virtual_generated_column_keeps_nothing_from_being_published() {
     let mut crm = Crm::with_listings().await;
     let version = sqlx::query_scalar("select current_setting('server_version_num')::int");
     let version: i32 = version.fetch_one(&mut crm.sql).await.expect("a version");
@@ -109,9 +109,9 @@ async fn a_column_that_is_computed_when_it_is_read_keeps_nothing_from_being_told
          insert into public.things (id, a) values (1, 1); update public.things set a = 2"
     ))
     .await;
-    let told = crm.listed().await;
+    let received = crm.listed().await;
     assert_eq!(
-        (&told[0]["data"]["a"], &told[1]["changes"]["a"]),
+        (&received[0]["data"]["a"], &received[1]["changes"]["a"]),
         (&json!(1), &json!(2))
     );
     let computed = if kind == "stored" {
@@ -119,7 +119,7 @@ async fn a_column_that_is_computed_when_it_is_read_keeps_nothing_from_being_told
     } else {
         json!(null)
     };
-    assert_eq!(told[1]["changes"]["b"], computed);
+    assert_eq!(received[1]["changes"]["b"], computed);
 }
 
 #[tokio::test]
@@ -138,9 +138,9 @@ async fn in_a_table_restored_from_a_dump_columns_are_known_by_their_names_alone(
         .await;
     crm.run(restored).await;
     crm.run("update public.listings set fee = 6").await;
-    let told = all_in_short(&crm.listed().await);
+    let received = all_in_short(&crm.listed().await);
     let expected = r#"listing:updated l-1 {"commission":"[REDACTED]","listPrice":1}"#;
-    assert_eq!(told[1..], [expected]);
+    assert_eq!(received[1..], [expected]);
     let reasons = crm.reasons().await;
     assert_eq!(reasons.len(), 1);
     assert!(
@@ -150,7 +150,7 @@ async fn in_a_table_restored_from_a_dump_columns_are_known_by_their_names_alone(
 }
 
 #[tokio::test]
-async fn what_a_changed_table_tells_is_made_ready_once_and_not_by_every_writer() {
+async fn the_trigger_of_a_changed_table_is_renewed_once_and_not_by_every_writer() {
     let mut crm = Crm::with_listings().await;
     let is_ready = "select (made_of = porchlight.made_of(watched))::int::bigint
         from porchlight.watches where watched = 'public.listings'::regclass";

@@ -1,4 +1,4 @@
-//! Triggers of the CRM's own, beside those that tell.
+//! Triggers of the CRM's own, beside those of the watch.
 
 use super::{Crm, in_short};
 
@@ -18,7 +18,7 @@ const WATCH: &str = "select porchlight.watch('public.listings', module => 'listi
     hidden_columns => '{broker_id,team_id,agent_id,archived_at,updated_by,commission}')";
 
 #[tokio::test]
-async fn what_is_told_last_of_a_row_that_a_trigger_wrote_to_again_is_how_it_is() {
+async fn the_last_event_of_a_row_that_a_trigger_changed_again_has_its_final_values() {
     let mut crm = Crm::with_listings().await;
     crm.run(WATCH).await;
     crm.run(OF_ITS_OWN).await;
@@ -28,12 +28,12 @@ async fn what_is_told_last_of_a_row_that_a_trigger_wrote_to_again_is_how_it_is()
         .await;
     crm.run("update public.listings set notes = 'mine', list_price = 3")
         .await;
-    // A trigger that takes it away has the last word too.
+    // A trigger that takes the row away decides too.
     crm.run("insert into public.listings (id, team_id, notes) values ('l-2', 'a', 'go')")
         .await;
-    let told: Vec<_> = crm.listed().await.iter().map(in_short).collect();
+    let received: Vec<_> = crm.listed().await.iter().map(in_short).collect();
     assert_eq!(
-        told,
+        received,
         [
             r#"listing:updated l-1 {"notes":"named","version":2}"#,
             r#"listing:created l-1 {"id":"l-1","listPrice":null,"notes":"named","version":2}"#,
@@ -47,7 +47,7 @@ async fn what_is_told_last_of_a_row_that_a_trigger_wrote_to_again_is_how_it_is()
 }
 
 #[tokio::test]
-async fn where_the_rows_may_not_be_read_they_are_told_as_they_were_written() {
+async fn rows_that_the_trigger_may_not_read_are_published_as_they_were_written() {
     let mut crm = Crm::with_listings().await;
     crm.run(WATCH).await;
     crm.run(OF_ITS_OWN).await;
@@ -63,9 +63,9 @@ async fn where_the_rows_may_not_be_read_they_are_told_as_they_were_written() {
     .await;
     crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
         .await;
-    let told: Vec<_> = crm.listed().await.iter().map(in_short).collect();
+    let received: Vec<_> = crm.listed().await.iter().map(in_short).collect();
     assert_eq!(
-        told,
+        received,
         [
             r#"listing:updated l-1 {"notes":"named","version":2}"#,
             r#"listing:created l-1 {"id":"l-1","listPrice":null,"notes":null,"version":1}"#,

@@ -1,11 +1,11 @@
-//! What values look like when they are told.
+//! What values look like in events.
 
 use serde_json::json;
 use sqlx::Executor;
 
 use super::Crm;
 
-/// A type, a value of it, and how it is told.
+/// A type, a value of it, and how an event has it.
 const VALUES: &[(&str, &str, &str)] = &[
     ("boolean", "true", "true"),
     ("smallint", "-3", "-3"),
@@ -113,7 +113,7 @@ async fn values_of_every_type_come_out_as_json_users_expect() {
     let sql = "select coalesce(data, changes)::text from porchlight.events
          where module = 'things' order by position";
     crm.listed().await;
-    let told: Vec<String> = sqlx::query_scalar(sql)
+    let received: Vec<String> = sqlx::query_scalar(sql)
         .fetch_all(&mut crm.sql)
         .await
         .unwrap();
@@ -124,13 +124,13 @@ async fn values_of_every_type_come_out_as_json_users_expect() {
             .collect();
         format!("{{\"id\":{id},{}}}", fields.join(","))
     };
-    assert_eq!(told[0], fields(|(_, _, told)| told, 1));
-    assert_eq!(told[1], fields(|_| "null", 2));
+    assert_eq!(received[0], fields(|(_, _, received)| received, 1));
+    assert_eq!(received[1], fields(|_| "null", 2));
     let changes = known.iter().enumerate();
     let changes: Vec<_> = changes
-        .map(|(n, (_, _, told))| format!("{{\"v{n}\":{told}}}"))
+        .map(|(n, (_, _, received))| format!("{{\"v{n}\":{received}}}"))
         .collect();
-    assert_eq!(told[2..], changes);
+    assert_eq!(received[2..], changes);
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn columns_are_named_in_camel_case_or_as_they_are() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_told_without_its_data() {
+async fn an_event_that_is_too_large_is_published_without_its_data() {
     let mut crm = Crm::with_listings().await;
     crm.run(
         "alter table public.listings add column story text, add column secret_story text;
@@ -168,17 +168,20 @@ async fn what_is_too_large_is_told_without_its_data() {
          update public.listings set story = 'short'",
     )
     .await;
-    let told = crm.listed().await;
-    assert_eq!(told[1]["changes"]["story"].as_str().unwrap().len(), 65_000);
-    assert_eq!(told[1]["truncated"], json!(null));
-    assert_eq!(told[2]["truncated"], true);
+    let received = crm.listed().await;
     assert_eq!(
-        (&told[2]["type"], &told[2]["recordId"]),
+        received[1]["changes"]["story"].as_str().unwrap().len(),
+        65_000
+    );
+    assert_eq!(received[1]["truncated"], json!(null));
+    assert_eq!(received[2]["truncated"], true);
+    assert_eq!(
+        (&received[2]["type"], &received[2]["recordId"]),
         (&json!("listing:updated"), &json!("l-1"))
     );
     assert_eq!(
-        (&told[2]["data"], &told[2]["changes"]),
+        (&received[2]["data"], &received[2]["changes"]),
         (&json!(null), &json!(null))
     );
-    assert_eq!(told[3]["changes"], json!({"story": "short"}));
+    assert_eq!(received[3]["changes"], json!({"story": "short"}));
 }

@@ -1,11 +1,11 @@
-//! Publishers and clients, and somebody who makes trouble meanwhile.
+//! Publishers and clients, while something is cut or killed.
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::ledger::{self, Books};
+use crate::support::ledger::{self, Ledger};
 use crate::support::returning::{Cut, END};
 use crate::support::{Chance, Publisher, Returning, Token, short_or_long};
 
@@ -79,7 +79,7 @@ impl Plan {
 }
 
 pub(super) struct Outcome {
-    books: Books,
+    acknowledgements: Ledger,
     clients: Vec<Returning>,
 }
 
@@ -92,7 +92,7 @@ impl Outcome {
     /// Whether everything is as it must be.
     pub(super) async fn check(&self, connection: &mut PgConnection) {
         let log = ledger::log(connection).await;
-        ledger::check_log(&log, &self.books);
+        ledger::check_log(&log, &self.acknowledgements);
         for client in &self.clients {
             ledger::check_seen(&log, client);
             assert!(client.opened > client.cut);
@@ -133,16 +133,19 @@ pub(super) async fn crowd<T>(
     }
     let trouble = trouble(acknowledged.subscribe());
     let (published, _trouble) = tokio::join!(publishing.join_all(), trouble);
-    let mut books = Books::default();
+    let mut acknowledgements = Ledger::default();
     for part in published {
-        books.add(part);
+        acknowledgements.add(part);
     }
     let numbers: Vec<_> = (0..TEAMS).map(|team| number(events + team)).collect();
     let end = |team| json!({"type": END, "audience": {"team": format!("t{team}")}, "data": {"n": events + team}});
     let ends = json!({"events": (0..TEAMS).map(end).collect::<Vec<_>>()});
-    books.acknowledge(&Publisher::new(base).insist("end", &ends).await, &numbers);
+    acknowledgements.acknowledge(&Publisher::new(base).insist("end", &ends).await, &numbers);
     let clients = reading.join_all().await;
-    Outcome { books, clients }
+    Outcome {
+        acknowledgements,
+        clients,
+    }
 }
 
 fn client(base: &str, i: usize, reader: Reader) -> (Returning, Vec<Cut>) {
@@ -167,8 +170,8 @@ struct Work {
 }
 
 impl Work {
-    async fn run(mut self) -> Books {
-        let mut books = Books::default();
+    async fn run(mut self) -> Ledger {
+        let mut acknowledgements = Ledger::default();
         while !self.numbers.is_empty() {
             // Singles often, batches of all sizes else.
             let most = [1, BATCH][self.chance.below(2)];
@@ -187,15 +190,15 @@ impl Work {
             };
             let numbers: Vec<_> = numbers.into_iter().map(number).collect();
             if let Some(positions) = positions {
-                books.acknowledge(&positions, &numbers);
+                acknowledgements.acknowledge(&positions, &numbers);
             } else {
-                books.unsure.extend(&numbers);
+                acknowledgements.unsure.extend(&numbers);
                 self.publisher.wait_for_service().await;
             }
             // What nobody answers counts too: the others wait for a number.
             self.acknowledged.send_modify(|n| *n += numbers.len());
         }
-        books
+        acknowledgements
     }
 
     fn event(&mut self, n: usize) -> Value {

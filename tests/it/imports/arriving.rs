@@ -1,4 +1,4 @@
-//! Files that arrive slowly, or many at a time: nobody keeps others from sending theirs.
+//! Files that arrive slowly, or many at a time: no upload blocks others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{ann, count, send};
+use super::{ann, count, send_file};
 use crate::support::wait::soon;
 use crate::support::{Service, Token, eventually};
 
@@ -18,7 +18,7 @@ const FEW: &[&str] = &["--upload-bytes=65536", "--uploads-at-once=4"];
 const LARGEST: usize = 65_536;
 const FILE: &str = "Name\nAnn\n";
 
-fn user(name: &str, broker: &str) -> Token {
+fn user_of(name: &str, broker: &str) -> Token {
     Token::user(name, &[]).of(broker)
 }
 
@@ -74,7 +74,7 @@ impl Sending {
     }
 }
 
-/// Waits until so many uploads of the largest size have room in memory.
+/// Waits until so many uploads of the largest size fit into memory.
 async fn until_arriving(service: &Service, uploads: usize) {
     let bytes = u32::try_from(uploads * LARGEST).expect("a size");
     eventually("so many arrive", async || {
@@ -116,8 +116,8 @@ async fn connections_that_send_no_body_keep_nobody_from_uploading() {
         while idle.len() < connections {
             idle.push(Sending::begin(&service, &ann(), 1_000).await);
         }
-        for other in [user("bob", "b"), user("ann", "c"), ann()] {
-            let sent = send(&service, &other, FILE).await;
+        for other in [user_of("bob", "b"), user_of("ann", "c"), ann()] {
+            let sent = send_file(&service, &other, FILE).await;
             assert_eq!(sent.status, 201, "beside {connections}: {}", sent.text);
         }
     }
@@ -142,7 +142,7 @@ async fn a_body_that_trickles_is_ended_and_one_that_is_slow_but_steady_is_kept()
     ];
     let service = Service::with(&flags).await;
     let mut trickling = Sending::begin(&service, &ann(), 100_000).await;
-    let mut steady = Sending::begin(&service, &user("bob", "b"), 100_000).await;
+    let mut steady = Sending::begin(&service, &user_of("bob", "b"), 100_000).await;
     let trickle = async {
         let mut sent = 0_usize;
         // The service hangs up when it has had enough.
@@ -174,7 +174,7 @@ async fn a_body_that_trickles_is_ended_and_one_that_is_slow_but_steady_is_kept()
 async fn a_user_and_a_brokerage_have_a_share_and_others_have_theirs() {
     let service = Service::with(FEW).await;
     let refused = async |who: &Token, status: u16, code: &str| {
-        let sent = send(&service, who, FILE).await;
+        let sent = send_file(&service, who, FILE).await;
         sent.refused(status, code, "no room");
         assert!(!sent.header("retry-after").is_empty(), "{sent:?}");
         sent.text
@@ -190,19 +190,25 @@ async fn a_user_and_a_brokerage_have_a_share_and_others_have_theirs() {
     begin(&ann(), 1).await;
     let why = refused(&ann(), 429, code).await;
     assert!(why.contains("one user"), "{why}");
-    begin(&user("bob", "b"), 2).await;
-    let why = refused(&user("cyd", "b"), 429, code).await;
+    begin(&user_of("bob", "b"), 2).await;
+    let why = refused(&user_of("cyd", "b"), 429, code).await;
     assert!(why.contains("brokerage"), "{why}");
-    assert_eq!(send(&service, &user("ann", "c"), FILE).await.status, 201);
-    begin(&user("ann", "c"), 3).await;
-    begin(&user("ann", "d"), 4).await;
-    refused(&user("ann", "e"), 503, "busy").await;
-    // One that is whole is kept, and makes room.
+    assert_eq!(
+        send_file(&service, &user_of("ann", "c"), FILE).await.status,
+        201
+    );
+    begin(&user_of("ann", "c"), 3).await;
+    begin(&user_of("ann", "d"), 4).await;
+    refused(&user_of("ann", "e"), 503, "busy").await;
+    // A whole upload is stored, and frees its memory.
     let mut first = arriving.remove(0);
     first.send(&vec![b'x'; LARGEST - 5]).await;
     assert_eq!(first.answer().await.0, 201);
     until_arriving(&service, 3).await;
-    assert_eq!(send(&service, &user("ann", "e"), FILE).await.status, 201);
+    assert_eq!(
+        send_file(&service, &user_of("ann", "e"), FILE).await.status,
+        201
+    );
 }
 
 #[tokio::test]
@@ -213,7 +219,7 @@ async fn a_body_of_unknown_length_counts_as_the_largest() {
     let mut sending = Sending::open(&service, &headers).await;
     sending.send(b"5\r\nName\n\r\n").await;
     until_arriving(&service, 1).await;
-    let sent = send(&service, &ann(), FILE).await;
+    let sent = send_file(&service, &ann(), FILE).await;
     sent.refused(429, "too_many_uploads_at_once", "a second one");
     sending.send(b"4\r\nAnn\n\r\n0\r\n\r\n").await;
     let (status, body) = sending.answer().await;
@@ -249,7 +255,9 @@ async fn a_client_that_vanishes_while_its_file_is_stored_or_waits_for_that_leave
         for _ in 0..2 {
             let service = Arc::clone(&service);
             // The database lets nobody wait for long.
-            storing.spawn(async move { while send(&service, &ann(), FILE).await.status == 503 {} });
+            storing.spawn(
+                async move { while send_file(&service, &ann(), FILE).await.status == 503 {} },
+            );
         }
         until_storing(&service, 1).await;
         until_arriving(&service, 2).await;
@@ -257,7 +265,7 @@ async fn a_client_that_vanishes_while_its_file_is_stored_or_waits_for_that_leave
         until_arriving(&service, 0).await;
     }
     holding.close().await.expect("a goodbye");
-    assert_eq!(send(&service, &ann(), FILE).await.status, 201);
+    assert_eq!(send_file(&service, &ann(), FILE).await.status, 201);
     let mut sql = service.database.connect().await;
     let kept = count(&mut sql, "select count(*) from porchlight.uploads").await;
     assert_eq!(kept, 1);
@@ -266,12 +274,12 @@ async fn a_client_that_vanishes_while_its_file_is_stored_or_waits_for_that_leave
 #[tokio::test]
 async fn uploads_of_one_brokerage_that_are_stored_leave_room_to_store_others() {
     let service = Service::start().await;
-    let busy: Vec<_> = (0..8).map(|n| user(&format!("u-{n}"), "b")).collect();
+    let busy: Vec<_> = (0..8).map(|n| user_of(&format!("u-{n}"), "b")).collect();
     let holding = hold(&service, &busy).await;
-    let storing = join_all(busy.iter().map(|who| send(&service, who, FILE)));
+    let storing = join_all(busy.iter().map(|who| send_file(&service, who, FILE)));
     let other = async {
         until_storing(&service, 2).await;
-        let sent = send(&service, &user("ann", "c"), FILE).await;
+        let sent = send_file(&service, &user_of("ann", "c"), FILE).await;
         until_storing(&service, 2).await;
         holding.close().await.expect("a goodbye");
         sent

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{WORKING, ann, ask, count, database, failure, over, post, refused, upload};
+use super::{WORKING, ann, ask, count, database, ended, failure, post, refused, upload};
 use crate::support::worker::Worker;
 use crate::support::{Answer, Service, Token};
 
@@ -184,7 +184,7 @@ async fn nothing_is_done_again_that_cannot_be_done_any_more() {
     let tasks = count(&mut sql, TASKS).await;
     let gone = "delete from porchlight.uploads";
     sqlx::query(gone).execute(&mut sql).await.expect("an end");
-    // What is in the way otherwise is said first.
+    // Other problems are reported first.
     again(&ann, &id)
         .await
         .refused(409, "wrong_state", "a task that waits");
@@ -251,7 +251,7 @@ async fn a_file_that_goes_before_its_import_begins_fails_it() {
     sqlx::query(gone).execute(&mut sql).await.expect("an end");
     let _worker = Worker::start(&database.url());
     assert_eq!(
-        failure(&over(&service, &ann, &id).await).0,
+        failure(&ended(&service, &ann, &id).await).0,
         "no_such_upload"
     );
 }

@@ -1,11 +1,11 @@
-//! Imports that end before their end: cancelled, given back, done again.
+//! Imports that end early: cancelled, given back, retried.
 
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::{WORKING, ann, ask, count, database, output, over, post, result, upload};
+use super::{WORKING, ann, ask, count, database, ended, output, post, result, upload};
 use crate::support::worker::Worker;
 use crate::support::{Service, eventually};
 
@@ -19,7 +19,7 @@ fn rows(n: usize) -> String {
     format!("Name,Score\n{}", rows.collect::<String>())
 }
 
-/// Waits until some rows are done with, and not all.
+/// Waits until some rows are imported, and not all.
 async fn until_begun(service: &Service) {
     eventually("some rows are done", async || {
         let mut sql = service.database.connect().await;
@@ -41,7 +41,7 @@ async fn a_cancelled_import_stops_between_batches_and_its_retry_goes_on() {
     until_begun(&service).await;
     let asked = post(&service, &ann, &format!("/tasks/{id}/cancel"), &json!({})).await;
     assert_eq!(asked.json()["state"], "cancelling", "{}", asked.text);
-    let task = over(&service, &ann, &id).await;
+    let task = ended(&service, &ann, &id).await;
     assert_eq!(task["state"], "cancelled", "{task}");
     let mut sql = service.database.connect().await;
     let created = count(&mut sql, LEADS).await;
@@ -53,7 +53,7 @@ async fn a_cancelled_import_stops_between_batches_and_its_retry_goes_on() {
     );
     let again = post(&service, &ann, &format!("/tasks/{id}/retry"), &json!({})).await;
     let again = again.json()["id"].as_str().unwrap().to_owned();
-    let done = result(&over(&service, &ann, &again).await);
+    let done = result(&ended(&service, &ann, &again).await);
     assert_eq!((&done["created"], &done["bad"]), (&json!(9_999), &json!(1)));
     assert_eq!(done["errors"][0]["line"], 8, "{done}");
     assert_eq!(output(&service, &ann, &again).await.len(), 1);
@@ -82,7 +82,7 @@ async fn a_worker_that_is_stopped_gives_its_task_back_at_once() {
     );
     assert_eq!(task["runAfter"], Value::Null, "{task}");
     let _worker = Worker::start(&database.url());
-    let done = result(&over(&service, &ann, &id).await);
+    let done = result(&ended(&service, &ann, &id).await);
     assert_eq!(
         (&done["created"], &done["rows"]),
         (&json!(9_999), &json!(10_000))
@@ -113,7 +113,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing_more() {
     })
     .await;
     late.signal(Signal::SIGCONT);
-    let task = over(&service, &ann, &id).await;
+    let task = ended(&service, &ann, &id).await;
     assert_eq!(result(&task)["created"], 9_999, "{task}");
     let counts = (count(&mut sql, LEADS).await, count(&mut sql, NAMES).await);
     assert_eq!(counts, (9_999, 9_999));

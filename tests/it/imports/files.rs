@@ -1,4 +1,4 @@
-//! Files as they come: in other letters, empty, far too wide, and full of quotes.
+//! Files in other encodings, empty, far too wide, and full of quotes.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ async fn letters_are_what_the_file_says() {
     let params = json!({"module": "leads", "upload": latin, "encoding": "latin-1"});
     result(&import(&service, &ann, params).await);
     assert_eq!(names().await, ["Ada", "Zoë €"]);
-    // A mark of order in front of the first header is no part of its name.
+    // A byte order mark in front of the first header is no part of its name.
     let marked = upload(&service, &ann, "\u{feff}Name\nZed\n").await;
     let params = json!({"module": "leads", "upload": marked, "encoding": "latin-1"});
     result(&import(&service, &ann, params).await);

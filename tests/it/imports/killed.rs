@@ -7,7 +7,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{WORKING, ann, ask, count, database, output, over, result, upload};
+use super::{WORKING, ann, ask, count, database, ended, output, result, upload};
 use crate::support::worker::Worker;
 use crate::support::{Chance, Message, Service, eventually};
 
@@ -87,7 +87,7 @@ async fn a_killed_import_creates_every_good_row_once_and_names_every_bad_one() {
         worker.kill();
     }
     let _worker = Worker::start(&database.url());
-    let task = over(&service, &ann, &id).await;
+    let task = ended(&service, &ann, &id).await;
     let done = result(&task);
     assert_eq!(
         (&done["rows"], &done["created"], &done["bad"]),
@@ -111,26 +111,26 @@ async fn a_killed_import_creates_every_good_row_once_and_names_every_bad_one() {
     let expected = i64::try_from(ROWS - BAD).unwrap();
     assert_eq!(count(&mut sql, good).await, expected);
     assert_eq!(count(&mut sql, distinct).await, expected);
-    eventually("every one is told", async || {
+    eventually("every one is published", async || {
         let mut sql = database.connect().await;
-        let told = "select count(*) from porchlight.events where type = 'escrow:created'";
-        (count(&mut sql, told).await == expected).then_some(())
+        let received = "select count(*) from porchlight.events where type = 'escrow:created'";
+        (count(&mut sql, received).await == expected).then_some(())
     })
     .await;
-    let mut told = Vec::new();
-    while told
+    let mut received = Vec::new();
+    while received
         .last()
         .is_none_or(|m: &Message| m.name != "ai:task:completed")
     {
-        told.push(stream.next_logged().await);
+        received.push(stream.next_logged().await);
     }
-    assert_steady(&told);
+    assert_steady(&received);
 }
 
 /// Progress goes on and never back, at most four times in any second.
-fn assert_steady(told: &[Message]) {
+fn assert_steady(received: &[Message]) {
     let (mut step, mut times) = (0, Vec::new());
-    for message in told {
+    for message in received {
         if message.name != "ai:task:progress" {
             continue;
         }
@@ -141,7 +141,7 @@ fn assert_steady(told: &[Message]) {
         let at = data["timestamp"].as_str().unwrap();
         times.push(OffsetDateTime::parse(at, &Rfc3339).unwrap());
     }
-    assert!(times.len() > KILLS.len(), "{} were told", times.len());
+    assert!(times.len() > KILLS.len(), "{} were published", times.len());
     let is_slow = |five: &[OffsetDateTime]| (five[4] - five[0]).whole_milliseconds() >= 1_000;
     assert!(times.windows(5).all(is_slow), "{times:?}");
 }

@@ -1,17 +1,10 @@
 //! Whose rights an import has: those of whoever asked.
 
-use porchlight::identity::Role;
 use serde_json::{Value, json};
 
 use super::{WORKING, ann, import, refused, result, upload, working};
+use crate::support::people::admin;
 use crate::support::{Service, Token};
-
-fn admin() -> Token {
-    Token {
-        role: Role::Admin,
-        ..Token::user("boss", &[])
-    }
-}
 
 #[tokio::test]
 async fn nobody_uses_what_another_has_uploaded() {
@@ -19,7 +12,11 @@ async fn nobody_uses_what_another_has_uploaded() {
     let ann = ann();
     let file = upload(&service, &ann, "Name\nAnn\n").await;
     let params = json!({"module": "leads", "upload": file});
-    let others = [Token::user("bob", &["a"]), admin(), ann.clone().of("other")];
+    let others = [
+        Token::user("bob", &["a"]),
+        admin(&[]),
+        ann.clone().of("other"),
+    ];
     for other in others {
         let (field, reason, _) = refused(&service, &other, params.clone()).await;
         assert_eq!(
@@ -64,7 +61,7 @@ async fn records_go_to_teams_of_the_user_and_no_others() {
         .await;
     assert_eq!(none["records"], json!([]));
     // Who runs the brokerage gives records to any team.
-    let done = result(&import(&service, &admin(), params(json!("c"))).await);
+    let done = result(&import(&service, &admin(&[]), params(json!("c"))).await);
     assert_eq!((&done["created"], &done["bad"]), (&json!(3), &json!(0)));
     // Another brokerage sees nothing of it.
     let other = service
@@ -86,9 +83,9 @@ async fn a_private_value_is_in_no_message_no_output_and_no_event_for_others() {
         json!({"type": "import_csv", "team": "a", "params": {"module": "leads", "csv": csv}});
     let made = super::post(&service, &ann, "/tasks", &body).await.json();
     let id = made["id"].as_str().unwrap();
-    let task = super::over(&service, &ann, id).await;
+    let task = super::ended(&service, &ann, id).await;
     assert_eq!(result(&task)["bad"], 2);
-    let told = json!([task["result"], task["message"], task["partial"]]).to_string();
+    let received = json!([task["result"], task["message"], task["partial"]]).to_string();
     let lines = super::output(&service, &ann, id).await.join("\n");
     loop {
         let message = team.next_logged().await;
@@ -98,8 +95,8 @@ async fn a_private_value_is_in_no_message_no_output_and_no_event_for_others() {
         }
     }
     assert!(
-        !told.contains(SECRET) && !lines.contains(SECRET),
-        "{told}\n{lines}"
+        !received.contains(SECRET) && !lines.contains(SECRET),
+        "{received}\n{lines}"
     );
     let shown = service.list(&format!("/tasks/{id}"), &ann).await;
     assert!(shown["onBehalf"].is_null(), "{shown}");

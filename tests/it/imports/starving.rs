@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{WORKING, ann, ask, count, database, over, result};
+use super::{WORKING, ann, ask, count, database, ended, result};
 use crate::support::Service;
 use crate::support::worker::Worker;
 
@@ -12,7 +12,7 @@ use crate::support::worker::Worker;
 async fn an_import_is_not_delayed_by_many_bad_ones_of_another_brokerage() {
     let (database, mut sql) = database().await;
     let service = Service::on(Arc::clone(&database), &WORKING[1..]).await;
-    // As they were taken before parameters were looked at.
+    // Tasks of older versions, whose parameters nobody has checked.
     let bad = "insert into porchlight.tasks
             (broker_id, id, user_id, type, params, max_attempts, created_at)
         select 'a', 'bad-' || n, 'eve', 'import_csv', '{}', 10, now() - interval '1 hour'
@@ -26,7 +26,7 @@ async fn an_import_is_not_delayed_by_many_bad_ones_of_another_brokerage() {
     )
     .await;
     let _worker = Worker::start(&database.url());
-    result(&over(&service, &ann, &id).await);
+    result(&ended(&service, &ann, &id).await);
     let begun = "select count(*) from porchlight.tasks
         where broker_id = 'a' and started_at <=
             (select started_at from porchlight.tasks where broker_id = 'b')";

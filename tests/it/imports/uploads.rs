@@ -3,18 +3,18 @@
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::json;
 
-use super::{WORKING, ann, count, failure, import, refused, result, send, upload, working};
+use super::{WORKING, ann, count, failure, import, refused, result, send_file, upload, working};
 use crate::support::{Answer, Service, Token};
 
 #[tokio::test]
 async fn an_upload_is_a_csv_file_of_a_bounded_size() {
     let service = Service::with(&["--upload-bytes=1024"]).await;
     let ann = ann();
-    let sent = send(&service, &ann, vec![b'x'; 1_024]).await;
+    let sent = send_file(&service, &ann, vec![b'x'; 1_024]).await;
     assert_eq!((sent.status, &sent.json()["bytes"]), (201, &json!(1_024)));
-    let refused = send(&service, &ann, vec![b'x'; 1_025]).await;
+    let refused = send_file(&service, &ann, vec![b'x'; 1_025]).await;
     refused.refused(413, "body_too_large", "a file that is too large");
-    let refused = send(&service, &ann, "").await;
+    let refused = send_file(&service, &ann, "").await;
     refused.refused(400, "empty_upload", "an empty file");
     let with = async |name: reqwest::header::HeaderName, value: &str, path: &str| {
         let request = service.client.post(service.url(path)).body("a");
@@ -44,7 +44,7 @@ async fn a_user_has_so_many_uploads_and_an_import_makes_room() {
     let service = working().await;
     let ann = ann();
     let first = upload(&service, &ann, "Name\nAnn\n").await;
-    let file = || send(&service, &ann, "Name\nBob\n");
+    let file = || send_file(&service, &ann, "Name\nBob\n");
     for _ in 1..16 {
         assert_eq!(file().await.status, 201);
     }
@@ -55,7 +55,7 @@ async fn a_user_has_so_many_uploads_and_an_import_makes_room() {
     file()
         .await
         .refused(429, "too_many_uploads", "one too many");
-    // Somebody else's are counted by themselves.
+    // Another user's uploads are counted separately.
     upload(&service, &Token::user("bob", &[]), "Name\n").await;
     let params = json!({"module": "leads", "upload": first});
     result(&import(&service, &ann, params).await);
@@ -70,7 +70,7 @@ async fn files_that_were_tried_in_vain_make_room_for_better_ones() {
     for _ in 0..20 {
         tried.push(upload(&service, &ann, "Nom\nAnn\n").await);
     }
-    let file = || send(&service, &ann, "Name\nAnn\n");
+    let file = || send_file(&service, &ann, "Name\nAnn\n");
     file()
         .await
         .refused(429, "too_many_uploads", "none is tried");
@@ -80,7 +80,7 @@ async fn files_that_were_tried_in_vain_make_room_for_better_ones() {
     }
     assert_eq!(file().await.status, 201);
     let of = |id: &str| json!({"module": "leads", "upload": id, "mapping": {"Nom": "name"}});
-    // The older one has given way, and the newer one can still be tried again.
+    // The older one was removed, and the newer one can still be retried.
     let (_, reason, _) = refused(&service, &ann, of(&tried[1])).await;
     assert_eq!(reason, "no_such_upload");
     for id in [&tried[2], &tried[0]] {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ann, ask, count, failure, import, output, over, result, upload, working};
+use super::{ann, ask, count, ended, failure, import, output, result, upload, working};
 use crate::support::Service;
 
 async fn escrows(service: &Service) -> i64 {
@@ -30,7 +30,7 @@ async fn one_bad_row_and_nothing_is_created() {
     ] {
         let file = upload(&service, &ann, format!("{header}{good}{bad}{bad}")).await;
         let id = ask(&service, &ann, params(&file)).await;
-        let task = over(&service, &ann, &id).await;
+        let task = ended(&service, &ann, &id).await;
         let (code, message) = failure(&task);
         assert_eq!(code, "bad_rows");
         assert!(message.starts_with("2 of 302 rows are bad"), "{message}");

@@ -11,10 +11,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::List;
-use crate::support::appending::{numbered, tell};
+use crate::support::appending::{append_events, numbered};
 use crate::support::cluster::TestDatabase;
+use crate::support::people::agent;
 use crate::support::service::metric;
-use crate::support::{Process, Service, Token, eventually};
+use crate::support::{Process, Service, eventually};
 
 const EVENTS: i64 = 600;
 const EVENT_BYTES: usize = 60_000;
@@ -23,12 +24,8 @@ const PAGE_BYTES: usize = 1 << 20;
 /// Clients that do not read.
 const CLIENTS: usize = 40;
 
-fn agent() -> Token {
-    Token::user("u", &["a"])
-}
-
-/// Tells 600 events of 60 KB, without the knowledge of any service.
-async fn tell_large(sql: &mut PgConnection) {
+/// Appends 600 events of 60 KB, without the knowledge of any service.
+async fn append_large(sql: &mut PgConnection) {
     let broker: BrokerId = "b".parse().expect("an id");
     for first in (0..EVENTS).step_by(50) {
         let events = (first..first + 50).map(|n| {
@@ -37,8 +34,8 @@ async fn tell_large(sql: &mut PgConnection) {
             event.data = Some(to_raw_value(&data).expect("JSON").into());
             event
         });
-        let told = [(broker.clone(), events.collect())];
-        tell(sql, &told).await.expect("told");
+        let received = [(broker.clone(), events.collect())];
+        append_events(sql, &received).await.expect("appended");
     }
 }
 
@@ -46,12 +43,12 @@ async fn tell_large(sql: &mut PgConnection) {
 async fn pages_of_large_events_are_small_and_join_to_the_log() {
     let database = Arc::new(TestDatabase::create().await);
     let service = Service::on(Arc::clone(&database), &["--poll-ms=50"]).await;
-    let start = service.list("/events", &agent()).await;
+    let start = service.list("/events", &agent("u")).await;
     let start = start["next"].as_str().expect("a position").to_owned();
     // With a reader, memory has what comes now.
-    let mut stream = service.stream("/stream/team", &agent()).await;
+    let mut stream = service.stream("/stream/team", &agent("u")).await;
     stream.next().await;
-    tell_large(&mut database.connect().await).await;
+    append_large(&mut database.connect().await).await;
     stream.logged(usize::try_from(EVENTS).unwrap()).await;
     let forward: Vec<_> = (1..=EVENTS).collect();
     let backward: Vec<_> = (1..=EVENTS).rev().collect();
@@ -69,7 +66,7 @@ async fn pages_of_large_events_are_small_and_join_to_the_log() {
             is_endless: parameter == "after",
             ..List::new(path, "events")
         };
-        let pages = list.pages_from(&service, &agent(), first.clone()).await;
+        let pages = list.pages_from(&service, &agent("u"), first.clone()).await;
         let mut positions = Vec::new();
         for page in &pages {
             assert!(page.len() <= PAGE_BYTES, "{path}: {} bytes", page.len());
@@ -89,18 +86,20 @@ async fn pages_of_large_events_are_small_and_join_to_the_log() {
 async fn replay_is_read_in_pages_of_few_bytes_that_leave_no_gap() {
     let service = Service::start().await;
     let mut sql = service.database.connect().await;
-    tell_large(&mut sql).await;
+    append_large(&mut sql).await;
     let broker: BrokerId = "b".parse().expect("an id");
     for count in [1, 20] {
         let teams = (1..count).map(|n| format!("team:t{n}"));
-        let eyes = teams.chain(["team:a".to_owned()]);
-        let eyes: Vec<Audience> = eyes.map(|eye| eye.parse().expect("an audience")).collect();
+        let audiences = teams.chain(["team:a".to_owned()]);
+        let audiences: Vec<Audience> = audiences
+            .map(|audience| audience.parse().expect("an audience"))
+            .collect();
         let (mut positions, mut after) = (Vec::new(), 0);
         while after < EVENTS {
-            let page = read::replay(&mut sql, &broker, &eyes, after).await;
+            let page = read::replay(&mut sql, &broker, &audiences, after).await;
             let page = page.expect("a page").expect("a log");
             let bytes = page.events.iter().map(|event| {
-                let data = event.told.data.as_ref().expect("data");
+                let data = event.body.data.as_ref().expect("data");
                 data.get().len()
             });
             assert!(bytes.sum::<usize>() <= PAGE_BYTES, "{count} audiences");
@@ -117,7 +116,7 @@ async fn replay_is_read_in_pages_of_few_bytes_that_leave_no_gap() {
     assert!((2..20).contains(&step.len()), "{}", step.len());
 }
 
-/// Asks for a path, and takes nothing of the answer off the server's hands but its first byte.
+/// Requests a path, and reads only the first byte of the answer.
 async fn ask_and_do_not_read(process: &Process, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4_096).expect("a small one");
@@ -125,7 +124,7 @@ async fn ask_and_do_not_read(process: &Process, path: &str) -> TcpStream {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
         process.addr,
-        agent().signed()
+        agent("u").signed()
     );
     let sent = socket.write_all(request.as_bytes()).await;
     sent.expect("a request");
@@ -142,7 +141,7 @@ async fn clients_that_do_not_read_their_page_cost_a_page_each() {
         ("PORCHLIGHT_WRITE_TIMEOUT_SECONDS", "600"),
     ];
     let process = Process::start("127.0.0.1:0", &variables).await;
-    tell_large(&mut database.connect().await).await;
+    append_large(&mut database.connect().await).await;
     let mut warm = ask_and_do_not_read(&process, "/events?limit=1000").await;
     warm.read_u8().await.expect("an answer");
     let before = process.resident_kib();

@@ -74,7 +74,8 @@ async fn counts(sql: &mut PgConnection) -> Counts {
     }
 }
 
-/// Waits until the service has no connection left: they tell what they have read when they end.
+/// Waits until the service has no connection left: the database counts what they read when they
+/// end.
 async fn no_connections(database: &TestDatabase) {
     let left = "select count(*) from pg_stat_activity
                 where datname = current_database() and application_name = 'porchlight'";
@@ -127,10 +128,7 @@ async fn a_page_of_any_list_reads_few_rows_of_a_hundred_thousand() {
     );
     run(&mut sql, &track).await;
     let user = Token::user("u", &["a"]);
-    let admin = Token {
-        role: Role::Admin,
-        ..user.clone()
-    };
+    let admin = user.clone().in_role(Role::Admin);
     let service = Service::on(Arc::clone(&database), &[]).await;
     service.list("/events", &user).await;
     service.stop().await;
@@ -192,7 +190,7 @@ async fn a_page_of_any_list_reads_few_rows_of_a_hundred_thousand() {
 
 /// A notification to somebody with 100,000 unread ones says how many there are then.
 #[tokio::test]
-async fn telling_somebody_with_much_unread_reads_few_rows() {
+async fn notifying_somebody_with_much_unread_reads_few_rows() {
     let database = Arc::new(TestDatabase::create().await);
     let mut sql = database.connect().await;
     let user = Token::user("u", &["a"]);
@@ -215,8 +213,8 @@ async fn telling_somebody_with_much_unread_reads_few_rows() {
         let request = service.client.post(service.url("/notifications"));
         let request = request.bearer_auth(user.signed()).json(&body);
         assert_eq!(Answer::to(request).await.status, 201);
-        let told = stream.next_logged().await.json();
-        assert_eq!(told["data"]["unread"], 50_001 + n);
+        let received = stream.next_logged().await.json();
+        assert_eq!(received["data"]["unread"], 50_001 + n);
     }
     drop(stream);
     service.stop().await;

@@ -56,7 +56,7 @@ fn events() -> Vec<Value> {
 }
 
 /// Each instance has noticed people at another moment.
-fn told_alike(mut items: Vec<Value>) -> Vec<Value> {
+fn without_differences(mut items: Vec<Value>) -> Vec<Value> {
     for item in &mut items {
         item.as_object_mut().expect("an object").remove("since");
     }
@@ -78,7 +78,7 @@ async fn small_pages_of_every_list_join_to_the_whole_of_it() {
     for events in events().chunks(30) {
         whole.publish(&json!({"events": events})).await;
     }
-    eventually("records are told", async || {
+    eventually("records are published", async || {
         let page = whole.list("/events?limit=1000&types=lead:*", &user).await;
         (page["events"].as_array().map(Vec::len) == Some(90)).then_some(())
     })
@@ -154,11 +154,11 @@ async fn small_pages_of_every_list_join_to_the_whole_of_it() {
         let first = first.to_owned();
         let expected = list.pages_from(&whole, &user, first.clone()).await;
         let expected = expected.iter().flat_map(|page| list.items(page));
-        let expected = told_alike(expected.collect());
+        let expected = without_differences(expected.collect());
         let pages = list.pages_from(&small, &user, first).await;
         let mut joined = Vec::new();
         for page in &pages {
-            let items = told_alike(list.items(page));
+            let items = without_differences(list.items(page));
             let is_one = items.len() == 1;
             assert!(
                 page.len() <= FEW_BYTES || is_one,

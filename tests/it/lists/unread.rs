@@ -1,5 +1,5 @@
-//! The number of unread notifications is counted on from a count that is kept: whatever happens, it
-//! is what a count of all of them would be.
+//! The number of unread notifications is derived from a stored count: whatever happens, it
+//! equals a count of all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use sqlx::postgres::PgPoolOptions;
 
 use super::run;
 use crate::support::cluster::TestDatabase;
-use crate::support::{Answer, Chance, Service, Token};
+use crate::support::requests::posted;
+use crate::support::{Chance, Service, Token};
 
 /// More than what is counted anew each time.
 const ROWS: i64 = 700;
@@ -35,24 +36,8 @@ async fn truly_unread(sql: &mut PgConnection, who: &Token) -> i64 {
     count.fetch_one(sql).await.expect("a count")
 }
 
-async fn post(service: &Service, who: &Token, below: &str, body: Value) -> Value {
-    let url = service.url(&format!("/notifications{below}"));
-    let request = service
-        .client
-        .post(url)
-        .bearer_auth(who.signed())
-        .json(&body);
-    let answer = Answer::to(request).await;
-    assert!(
-        (200..300).contains(&answer.status),
-        "{below}: {}",
-        answer.text
-    );
-    answer.json()
-}
-
-/// What the newest event says is unread, of whom, and their teams.
-async fn last_told(sql: &mut PgConnection) -> (i64, String, Vec<String>) {
+/// The number of unread ones in the newest event, its user, and their teams.
+async fn last_count(sql: &mut PgConnection) -> (i64, String, Vec<String>) {
     let last = "select (e.data ->> 'unread')::bigint, m.user_id,
             array(select substr(team, 6) from unnest(m.teams) team)
         from porchlight.events e
@@ -62,16 +47,16 @@ async fn last_told(sql: &mut PgConnection) -> (i64, String, Vec<String>) {
     last.expect("a number of unread ones")
 }
 
-/// Who is told how many are unread.
-enum Told {
+/// Where a new number of unread notifications is to be found.
+enum Count {
     Nobody,
-    /// Who asks, by the answer.
+    /// In the answer, for the user that asked.
     Answer(i64),
-    /// Somebody, by the newest event.
+    /// In the newest event, for its user.
     Event,
 }
 
-async fn act(service: &Service, chance: &mut Chance, who: &Token) -> Told {
+async fn act(service: &Service, chance: &mut Chance, who: &Token) -> Count {
     let below_last = i64::try_from(chance.below(900)).expect("small") + 1;
     match chance.below(10) {
         0..3 => {
@@ -82,11 +67,11 @@ async fn act(service: &Service, chance: &mut Chance, who: &Token) -> Told {
             ];
             let audience = chance.of(&audiences);
             let body = json!({"audience": audience, "level": "info", "title": "t"});
-            post(service, &Token::service("b"), "", body).await;
+            posted(service, &Token::service("b"), "/notifications", &body).await;
             if audience["user"].is_string() {
-                Told::Event
+                Count::Event
             } else {
-                Told::Nobody
+                Count::Nobody
             }
         }
         3..8 => {
@@ -94,21 +79,21 @@ async fn act(service: &Service, chance: &mut Chance, who: &Token) -> Told {
                 .list(&format!("/notifications?limit=1&cursor={below_last}"), who)
                 .await;
             let Some(id) = listed["notifications"][0]["id"].as_i64() else {
-                return Told::Nobody;
+                return Count::Nobody;
             };
-            let below = format!("/{id}/read");
-            answered(&post(service, who, &below, json!({})).await)
+            let path = format!("/notifications/{id}/read");
+            answered(&posted(service, who, &path, &json!({})).await)
         }
         8 => {
             let body = json!({"upTo": below_last / 4 + 1});
-            answered(&post(service, who, "/read-all", body).await)
+            answered(&posted(service, who, "/notifications/read-all", &body).await)
         }
         _ => answered(&service.list("/notifications", who).await),
     }
 }
 
-fn answered(answer: &Value) -> Told {
-    Told::Answer(answer["unread"].as_i64().expect("a number"))
+fn answered(answer: &Value) -> Count {
+    Count::Answer(answer["unread"].as_i64().expect("a number"))
 }
 
 #[tokio::test]
@@ -137,23 +122,23 @@ async fn what_is_counted_on_is_what_is_unread_whatever_happens() {
         } else {
             0
         }];
-        let told = act(&services[chance.below(2)], &mut chance, who).await;
-        let (told, who) = match told {
-            Told::Nobody => (None, who.clone()),
-            Told::Answer(unread) => (Some(unread), who.clone()),
+        let counted = act(&services[chance.below(2)], &mut chance, who).await;
+        let (counted, who) = match counted {
+            Count::Nobody => (None, who.clone()),
+            Count::Answer(unread) => (Some(unread), who.clone()),
             // For the teams of the device that asked last.
-            Told::Event => {
-                let (unread, user, teams) = last_told(&mut sql).await;
+            Count::Event => {
+                let (unread, user, teams) = last_count(&mut sql).await;
                 let teams: Vec<_> = teams.iter().map(String::as_str).collect();
                 (Some(unread), Token::user(&user, &teams))
             }
         };
-        if let Some(told) = told {
+        if let Some(counted) = counted {
             let truly = truly_unread(&mut sql, &who).await;
-            assert_eq!(told, truly, "{n}: {}", who.user);
+            assert_eq!(counted, truly, "{n}: {}", who.user);
         }
         if n % 60 == 59 {
-            // Some of the oldest go, of which some were counted.
+            // Some of the oldest are removed. Some of these were counted.
             let age = Duration::from_mins(20_000 - 30 * (n / 60 + 1));
             assert!(retention::run(&pool, age).await.expect("it runs") > 0);
         }
@@ -163,7 +148,7 @@ async fn what_is_counted_on_is_what_is_unread_whatever_happens() {
             assert_eq!(listed["unread"], truly, "{n}: {}", who.user);
         }
     }
-    // The count was kept, and is not one of all.
+    // The stored count was used.
     let kept = "select max(counted_up_to) from porchlight.notification_marks";
     let kept: i64 = sqlx::query_scalar(kept)
         .fetch_one(&mut sql)

@@ -11,13 +11,14 @@ use porchlight::platform::{Clock, Dice};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 
-use super::{RECORD, admin, agent, end_every_lease, lock, post, told_until_marker, two, unlock};
-use crate::instances;
+use super::{
+    RECORD, admin, agent, end_every_lease, lock, post_lock, received_until_marker, two, unlock,
+};
 use crate::support::{Token, eventually};
 
 #[tokio::test]
-async fn the_holder_is_told_who_waits_and_the_waiting_are_told_when_it_is_free() {
-    let [a, b] = &two().await;
+async fn the_holder_learns_who_waits_and_the_waiting_learn_when_it_is_free() {
+    let [a, b] = &two(&[]).await;
     let (ann, bob, cid) = (agent("ann"), agent("bob"), agent("cid"));
     let mut streams = [
         a.stream("/stream/user", &ann).await,
@@ -25,19 +26,22 @@ async fn the_holder_is_told_who_waits_and_the_waiting_are_told_when_it_is_free()
         a.stream("/stream/user", &cid).await,
     ];
     lock(a, &ann, RECORD, "tab").await;
-    let asked = post(b, &bob, "e-1/request", json!({"session": "phone"})).await;
+    let asked = post_lock(b, &bob, "e-1/request", json!({"session": "phone"})).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     assert_eq!(asked.json()["lock"]["waiting"], 1);
     assert_eq!(asked.json()["lock"]["holder"]["userId"], "ann");
     // Asking again at once disturbs nobody.
-    let again = post(a, &bob, "e-1/request", json!({})).await;
+    let again = post_lock(a, &bob, "e-1/request", json!({})).await;
     assert_eq!(
         (again.status, &again.json()["lock"]["waiting"]),
         (202, &json!(1))
     );
-    assert_eq!(post(a, &cid, "e-1/request", json!({})).await.status, 202);
-    let told = streams[0].logged(2).await;
-    for (message, by) in told.iter().zip([
+    assert_eq!(
+        post_lock(a, &cid, "e-1/request", json!({})).await.status,
+        202
+    );
+    let received = streams[0].logged(2).await;
+    for (message, by) in received.iter().zip([
         json!({"userId": "bob", "session": "phone"}),
         json!({"userId": "cid"}),
     ]) {
@@ -52,29 +56,32 @@ async fn the_holder_is_told_who_waits_and_the_waiting_are_told_when_it_is_free()
         assert_eq!(message.name, "escrow:lock_available");
         assert_eq!(message.json()["recordId"], RECORD);
     }
-    // They were told; they do not wait any more.
+    // They know; they do not wait any more.
     let next = lock(b, &bob, RECORD, "tab").await;
     assert_eq!((next.status, &next.json()["waiting"]), (201, &json!(0)));
     // Also at the end of a lease.
-    assert_eq!(post(a, &cid, "e-1/request", json!({})).await.status, 202);
+    assert_eq!(
+        post_lock(a, &cid, "e-1/request", json!({})).await.status,
+        202
+    );
     end_every_lease(&mut a.database.connect().await).await;
     assert_eq!(streams[2].next_logged().await.name, "escrow:lock_available");
 }
 
 #[tokio::test]
 async fn only_somebody_elses_lock_is_asked_for() {
-    let [a, b] = &two().await;
-    let free = post(a, &agent("bob"), "e-1/request", json!({})).await;
+    let [a, b] = &two(&[]).await;
+    let free = post_lock(a, &agent("bob"), "e-1/request", json!({})).await;
     free.refused(404, "not_locked", "a free one");
     lock(a, &agent("ann"), RECORD, "tab").await;
-    let own = post(b, &agent("ann"), "e-1/request", json!({"session": "phone"})).await;
+    let own = post_lock(b, &agent("ann"), "e-1/request", json!({"session": "phone"})).await;
     own.refused(409, "own_lock", "one's own");
     assert_eq!(own.json()["lock"]["fence"], 1);
-    let own = post(
+    let own = post_lock(
         b,
         &Token {
             user: "ann".to_owned(),
-            ..admin()
+            ..admin(&["a"])
         },
         "e-1/takeover",
         json!({"session": "x"}),
@@ -84,40 +91,31 @@ async fn only_somebody_elses_lock_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_admin_takes_over_and_everybody_is_told_the_end_before_the_beginning() {
-    let [a, b] = &two().await;
+async fn an_admin_takes_over_and_everybody_receives_the_unlock_before_the_lock() {
+    let [a, b] = &two(&[]).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let mut streams = [
         a.stream("/stream?types=escrow:*,test:*", &ann).await,
         b.stream("/stream?types=escrow:*,test:*", &bob).await,
     ];
     lock(a, &ann, RECORD, "tab").await;
-    post(b, &bob, "e-1/request", json!({})).await;
+    post_lock(b, &bob, "e-1/request", json!({})).await;
     streams[0].logged(2).await;
     streams[1].logged(1).await;
     let body = json!({"session": "desk", "leaseSeconds": 60});
     for role in [Role::Agent, Role::Service, Role::Worker] {
-        let refused = post(
-            b,
-            &Token {
-                role,
-                ..agent("bob")
-            },
-            "e-1/takeover",
-            body.clone(),
-        )
-        .await;
+        let refused = post_lock(b, &agent("bob").in_role(role), "e-1/takeover", body.clone()).await;
         refused.refused(403, "takeover_refused", "a takeover");
         assert_eq!(refused.json()["lock"]["holder"]["userId"], "ann");
     }
-    let taken = post(b, &admin(), "e-1/takeover", body).await;
+    let taken = post_lock(b, &admin(&["a"]), "e-1/takeover", body).await;
     assert_eq!(taken.status, 201, "{}", taken.text);
     assert_eq!(taken.json()["fence"], 2);
     assert_eq!(
         taken.json()["holder"],
         json!({"userId": "boss", "session": "desk"})
     );
-    // Who waits goes on waiting.
+    // The others go on waiting.
     assert_eq!(taken.json()["waiting"], 1);
     let first = streams[0].next_logged().await.json();
     assert_eq!(
@@ -126,31 +124,31 @@ async fn an_admin_takes_over_and_everybody_is_told_the_end_before_the_beginning(
     );
     assert_eq!(first["userId"], "boss");
     for what in ["e-1/renew"] {
-        post(a, &ann, what, json!({"session": "tab"}))
+        post_lock(a, &ann, what, json!({"session": "tab"}))
             .await
             .refused(409, "locked", what);
     }
     unlock(a, &ann, RECORD)
         .await
         .refused(409, "locked", "what was taken");
-    unlock(b, &admin(), RECORD).await;
-    let told = told_until_marker(a, &mut streams).await;
+    unlock(b, &admin(&["a"]), RECORD).await;
+    let received = received_until_marker(a, &mut streams).await;
     let expected = [
         "escrow:unlocked taken_over ann 1",
         "escrow:locked boss 2",
         "escrow:unlocked released boss 2",
         "escrow:lock_available 2",
     ];
-    assert_eq!(told[0], expected[1..3]);
-    assert_eq!(told[1], expected);
-    // What is free is anybody's.
-    let free = post(a, &ann, "e-1/takeover", json!({"session": "tab"})).await;
+    assert_eq!(received[0], expected[1..3]);
+    assert_eq!(received[1], expected);
+    // A free lock can be taken by anybody.
+    let free = post_lock(a, &ann, "e-1/takeover", json!({"session": "tab"})).await;
     assert_eq!((free.status, &free.json()["fence"]), (201, &json!(3)));
 }
 
 #[tokio::test]
 async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     lock(a, &agent("ann"), RECORD, "tab").await;
     let pool = PgPool::connect_lazy_with(a.database.options());
     let (committed, _told) = CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
@@ -188,7 +186,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
         );
     }
     // A sign of the holder counts.
-    post(b, &agent("ann"), "e-1/renew", json!({"session": "tab"})).await;
+    post_lock(b, &agent("ann"), "e-1/renew", json!({"session": "tab"})).await;
     let refused = locks.take_over(&bob, &claim, &gone("ann", 60)).await;
     assert!(matches!(refused, Err(LockError::TakeoverRefused(_))));
     a.database.connect().await.execute(silent).await.unwrap();
@@ -201,7 +199,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
 
 #[tokio::test]
 async fn lines_and_shares_have_an_end_that_is_said() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
     lock(a, &ann, RECORD, "tab-0").await;
     for n in 1..32 {
@@ -214,27 +212,27 @@ async fn lines_and_shares_have_an_end_that_is_said() {
          select jsonb_agg(jsonb_build_object('userId', 'w-' || n, 'toldAt', '2020-01-01T00:00:00Z'))
          from generate_series(1, 50) n)";
     a.database.connect().await.execute(fill).await.unwrap();
-    let one_more = post(a, &agent("bob"), "e-1/request", json!({})).await;
+    let one_more = post_lock(a, &agent("bob"), "e-1/request", json!({})).await;
     one_more.refused(409, "too_many_waiting", "a 51st in the line");
-    // One in the line may ask again; it was long ago.
+    // A user that waits may ask again after a long time.
     let mut stream = a.stream("/stream/user", &ann).await;
     assert_eq!(
-        post(b, &agent("w-7"), "e-1/request", json!({}))
+        post_lock(b, &agent("w-7"), "e-1/request", json!({}))
             .await
             .status,
         202
     );
-    let told: Value = stream.next_logged().await.json();
-    assert_eq!(told["data"]["by"]["userId"], "w-7");
+    let received: Value = stream.next_logged().await.json();
+    assert_eq!(received["data"]["by"]["userId"], "w-7");
 }
 
 #[tokio::test]
 async fn anyone_may_take_over_once_the_holder_has_been_gone_for_the_grace_and_nobody_sooner() {
-    let [a, b] = &instances::two(&["--presence-grace-seconds=1"]).await;
+    let [a, b] = &two(&["--presence-grace-seconds=1"]).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let anns = a.stream("/stream", &ann).await;
     lock(a, &ann, RECORD, "tab").await;
-    let take = || post(b, &bob, "e-1/takeover", json!({"session": "bobs"}));
+    let take = || post_lock(b, &bob, "e-1/takeover", json!({"session": "bobs"}));
     eventually("the other instance knows that she is there", || async {
         let seen = b.list("/presence", &bob).await;
         (seen["online"] == 1).then_some(())

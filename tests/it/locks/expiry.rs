@@ -13,12 +13,13 @@ use sqlx::{Connection, Executor, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    RECORD, agent, end_every_lease, lock, locks, post, told_until_marker, two, until_counted,
+    RECORD, agent, end_every_lease, lock, locks, post_lock, received_until_marker, two,
+    until_counted,
 };
 use crate::support::cluster::TestDatabase;
 use crate::support::{Answer, Process, Service, eventually};
 
-/// Waits until nothing is held at broker `b`.
+/// Waits until nothing is locked at broker `b`.
 async fn until_swept(database: &TestDatabase) {
     let mut connection = database.connect().await;
     let sql = "select count(*) from porchlight.locks where broker_id = 'b' and user_id is not null";
@@ -26,8 +27,8 @@ async fn until_swept(database: &TestDatabase) {
 }
 
 #[tokio::test]
-async fn an_end_that_nobody_asked_for_is_told_once_to_everyone_and_in_order() {
-    let [a, b] = &two().await;
+async fn an_expiry_is_published_once_to_everyone_and_in_order() {
+    let [a, b] = &two(&[]).await;
     let mut connection = a.database.connect().await;
     let mut streams = [
         a.stream("/stream", &agent("ann")).await,
@@ -63,19 +64,19 @@ async fn an_end_that_nobody_asked_for_is_told_once_to_everyone_and_in_order() {
         "recordId": RECORD});
     a.publish(&marker).await;
     for stream in &mut streams {
-        let told = stream.logged(expected.len() + 1).await;
-        let told: Vec<_> = told
+        let received = stream.logged(expected.len() + 1).await;
+        let received: Vec<_> = received
             .iter()
             .map(|message| super::in_short(&message.name, &message.json()["data"]))
             .collect();
-        assert_eq!(told[..expected.len()], expected);
-        assert_eq!(told[expected.len()], "test:marker");
+        assert_eq!(received[..expected.len()], expected);
+        assert_eq!(received[expected.len()], "test:marker");
     }
 }
 
 #[tokio::test]
 async fn what_is_over_is_free_whether_anybody_has_noticed_or_not() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let mut connection = a.database.connect().await;
     let mut streams = [b.stream("/stream", &agent("cid")).await];
     let mut expected = Vec::new();
@@ -83,19 +84,19 @@ async fn what_is_over_is_free_whether_anybody_has_noticed_or_not() {
         let (holder, next) = (format!("u-{n}"), format!("u-{}", n + 1));
         assert_ne!(lock(a, &agent(&holder), RECORD, "tab").await.status, 409);
         end_every_lease(&mut connection).await;
-        // Whoever ends it first, a sweeper or the next holder.
-        let late = post(b, &agent(&holder), "e-1/renew", json!({"session": "tab"})).await;
+        // Either a sweeper or the next holder ends it.
+        let late = post_lock(b, &agent(&holder), "e-1/renew", json!({"session": "tab"})).await;
         late.refused(404, "not_locked", "a late renewal");
         assert_eq!(lock(b, &agent(&next), RECORD, "tab").await.status, 201);
         expected.push(format!("escrow:locked {holder} {}", n + 1));
         expected.push(format!("escrow:unlocked expired {holder} {}", n + 1));
     }
     expected.push("escrow:locked u-20 21".to_owned());
-    assert_eq!(told_until_marker(a, &mut streams).await, [expected]);
+    assert_eq!(received_until_marker(a, &mut streams).await, [expected]);
 }
 
 #[tokio::test]
-async fn the_lock_of_a_killed_instance_ends_all_the_same_and_is_told_once() {
+async fn the_lock_of_a_killed_instance_expires_all_the_same_and_is_published_once() {
     let database = Arc::new(TestDatabase::create().await);
     let left = [
         Service::on(Arc::clone(&database), &[]).await,
@@ -116,14 +117,14 @@ async fn the_lock_of_a_killed_instance_ends_all_the_same_and_is_told_once() {
     end_every_lease(&mut database.connect().await).await;
     until_swept(&database).await;
     let expected = ["escrow:locked ann 1", "escrow:unlocked expired ann 1"];
-    let told = told_until_marker(&left[0], &mut streams).await;
-    assert_eq!(told, [expected, expected]);
+    let received = received_until_marker(&left[0], &mut streams).await;
+    assert_eq!(received, [expected, expected]);
 }
 
 #[tokio::test]
-async fn many_ends_at_once_are_told_once_each() {
+async fn many_expiries_at_once_are_published_once_each() {
     const LOCKS: usize = 450;
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
     let mut stream = b.stream("/stream?types=escrow:unlocked", &ann).await;
     lock(a, &ann, "seed", "tab").await;
@@ -135,8 +136,8 @@ async fn many_ends_at_once_are_told_once_each() {
          from porchlight.locks, generate_series(1, {LOCKS}) n"
     );
     connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
-    let told = stream.logged(LOCKS).await;
-    let mut records: Vec<_> = told
+    let received = stream.logged(LOCKS).await;
+    let mut records: Vec<_> = received
         .iter()
         .map(|message| message.json()["recordId"].as_str().unwrap().to_owned())
         .collect();
@@ -154,9 +155,9 @@ async fn many_ends_at_once_are_told_once_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_number_of_sweepers_at_the_same_moment_tell_each_end_once() {
+async fn any_number_of_sweepers_at_the_same_moment_publish_each_expiry_once() {
     const SWEEPERS: u32 = 8;
-    let [a, _] = &two().await;
+    let [a, _] = &two(&[]).await;
     lock(a, &agent("ann"), "seed", "tab").await;
     let mut connection = a.database.connect().await;
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(SWEEPERS);
@@ -176,7 +177,7 @@ async fn any_number_of_sweepers_at_the_same_moment_tell_each_end_once() {
                 database: DedicatedConnection::new(pool.clone().into()),
                 modules: Modules::default(),
                 committer: EventCommitter::new(Dice::system(), committed),
-                // They rest alike as well.
+                // They pause alike as well.
                 dice: Dice::seeded(round),
                 stop: stop.clone(),
             };
@@ -192,16 +193,16 @@ async fn any_number_of_sweepers_at_the_same_moment_tell_each_end_once() {
     }
     let sql = "select count(*), count(distinct record_id) from porchlight.events
          where type = 'escrow:unlocked'";
-    let told: (i64, i64) = sqlx::query_as(sql)
+    let received: (i64, i64) = sqlx::query_as(sql)
         .fetch_one(&mut connection)
         .await
         .unwrap();
-    assert_eq!(told, (240, 240));
+    assert_eq!(received, (240, 240));
 }
 
 #[tokio::test]
 async fn a_log_that_somebody_holds_does_not_keep_the_locks_of_others() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     lock(a, &agent("ann").of("a-first"), RECORD, "tab").await;
     lock(a, &agent("ann"), RECORD, "tab").await;
     let (mut beside, mut connection) = (a.database.connect().await, a.database.connect().await);
@@ -220,7 +221,7 @@ async fn a_log_that_somebody_holds_does_not_keep_the_locks_of_others() {
             .len();
         (events == 1).then_some(())
     };
-    eventually("the held log is told", ended).await;
+    eventually("the locked log is published", ended).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{RECORD, admin, agent, end_every_lease, lock, post, two, until_counted};
+use super::{RECORD, admin, agent, end_every_lease, lock, post_lock, two, until_counted};
 
 async fn check(connection: &mut PgConnection, fence: i64) -> sqlx::Result<()> {
     let sql = "select porchlight.check_fence('b', 'escrows', 'e-1', $1)";
@@ -15,7 +15,7 @@ async fn check(connection: &mut PgConnection, fence: i64) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// What a stale writer is told.
+/// What a stale writer is refused with.
 fn refusal(outcome: sqlx::Result<()>) -> (String, String) {
     let error = outcome.expect_err("a refusal").into_database_error();
     let error = error.expect("of the database");
@@ -28,7 +28,7 @@ fn refusal(outcome: sqlx::Result<()>) -> (String, String) {
 
 #[tokio::test]
 async fn a_holder_paused_beyond_its_lease_cannot_write_with_its_old_fence() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let mut crm = a.database.connect().await;
     crm.execute("create table escrows (id text, price int); insert into escrows values ('e-1', 1)")
         .await
@@ -68,7 +68,7 @@ async fn a_holder_paused_beyond_its_lease_cannot_write_with_its_old_fence() {
     drop(transaction);
     // A renewal does not bring it back.
     let body = json!({"session": "tab"});
-    post(a, &agent("ann"), "e-1/renew", body)
+    post_lock(a, &agent("ann"), "e-1/renew", body)
         .await
         .refused(409, "locked", "a late renewal");
     let price: i32 = sqlx::query_scalar("select price from escrows")
@@ -83,7 +83,7 @@ async fn a_holder_paused_beyond_its_lease_cannot_write_with_its_old_fence() {
 
 #[tokio::test]
 async fn a_lease_that_is_over_does_not_hold_even_if_nobody_has_noticed() {
-    let [a, _] = &two().await;
+    let [a, _] = &two(&[]).await;
     let mut crm = a.database.connect().await;
     lock(a, &agent("ann"), RECORD, "tab").await;
     let mut transaction = crm.begin().await.unwrap();
@@ -98,23 +98,26 @@ async fn a_lease_that_is_over_does_not_hold_even_if_nobody_has_noticed() {
 
 #[tokio::test]
 async fn a_takeover_waits_for_a_transaction_that_has_checked_its_fence_and_a_renewal_does_not() {
-    let [a, b] = &two().await;
-    let (ann, boss) = (agent("ann"), admin());
+    let [a, b] = &two(&[]).await;
+    let (ann, boss) = (agent("ann"), admin(&["a"]));
     lock(a, &ann, RECORD, "tab").await;
     let (mut crm, mut beside) = (a.database.connect().await, a.database.connect().await);
     let mut transaction = crm.begin().await.unwrap();
     check(&mut transaction, 1).await.expect("the fence holds");
     // The holder goes on as if nothing was.
     let body = json!({"session": "tab"});
-    assert_eq!(post(b, &ann, "e-1/renew", body.clone()).await.status, 200);
+    assert_eq!(
+        post_lock(b, &ann, "e-1/renew", body.clone()).await.status,
+        200
+    );
     assert_eq!(lock(b, &ann, RECORD, "phone").await.status, 200);
     assert_eq!(
-        post(b, &agent("bob"), "e-1/request", json!({}))
+        post_lock(b, &agent("bob"), "e-1/request", json!({}))
             .await
             .status,
         202
     );
-    let taking = post(b, &boss, "e-1/takeover", body.clone());
+    let taking = post_lock(b, &boss, "e-1/takeover", body.clone());
     let writing = async {
         let sql = "select count(*) from pg_stat_activity
              where datname = current_database() and wait_event_type = 'Lock'";
@@ -130,9 +133,9 @@ async fn a_takeover_waits_for_a_transaction_that_has_checked_its_fence_and_a_ren
     lock(a, &boss, RECORD, "tab").await;
     let other = crate::support::Token {
         user: "chief".to_owned(),
-        ..admin()
+        ..admin(&["a"])
     };
-    let refused = post(a, &other, "e-1/takeover", body).await;
+    let refused = post_lock(a, &other, "e-1/takeover", body).await;
     refused.refused(503, "busy", "a takeover that waited in vain");
     assert_eq!(refused.header("retry-after"), "1");
     check(&mut transaction, 2).await.expect("the fence holds");
@@ -140,7 +143,7 @@ async fn a_takeover_waits_for_a_transaction_that_has_checked_its_fence_and_a_ren
 
 #[tokio::test]
 async fn a_transaction_with_an_old_snapshot_is_not_fooled() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     lock(a, &agent("ann"), RECORD, "tab").await;
     let mut crm = a.database.connect().await;
     for level in ["repeatable read", "serializable"] {
@@ -148,11 +151,16 @@ async fn a_transaction_with_an_old_snapshot_is_not_fooled() {
         crm.execute(sqlx::AssertSqlSafe(begin)).await.unwrap();
         let body = json!({"session": "tab"});
         // Renewed after the snapshot was taken, then taken over.
-        post(a, &agent("ann"), "e-1/renew", body.clone()).await;
-        assert_eq!(post(b, &admin(), "e-1/takeover", body).await.status, 201);
+        post_lock(a, &agent("ann"), "e-1/renew", body.clone()).await;
+        assert_eq!(
+            post_lock(b, &admin(&["a"]), "e-1/takeover", body)
+                .await
+                .status,
+            201
+        );
         assert!(check(&mut crm, 1).await.is_err(), "{level}");
         crm.execute("rollback").await.unwrap();
-        super::unlock(b, &admin(), RECORD).await;
+        super::unlock(b, &admin(&["a"]), RECORD).await;
         lock(a, &agent("ann"), RECORD, "tab").await;
         let mut beside = a.database.connect().await;
         let reset = "update porchlight.locks set fence = 1";

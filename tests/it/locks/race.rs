@@ -14,17 +14,17 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{agent, send, two};
-use crate::instances::cut_connections;
 use crate::support::Service;
+use crate::support::instances::cut_connections;
 
 const CLIENTS: usize = 64;
 const GRANTS: usize = 1_000;
 /// Clients that race for what was just released.
 const RACERS: usize = 8;
 
-/// What all clients know together.
+/// What all clients have seen.
 #[derive(Default)]
-struct Books {
+struct RaceRecord {
     /// Who believes to hold it: 0 for nobody.
     holder: AtomicUsize,
     /// Every grant, in order: fence and user.
@@ -33,43 +33,51 @@ struct Books {
     released: Notify,
 }
 
-impl Books {
+impl RaceRecord {
     fn is_done(&self) -> bool {
         self.grants.lock().unwrap().len() >= GRANTS
     }
 }
 
-async fn client(n: usize, service: &Service, pool: &PgPool, books: &Books) {
+async fn client(n: usize, service: &Service, pool: &PgPool, record: &RaceRecord) {
     let token = agent(&format!("u-{n}"));
     let body = json!({"module": "escrows", "recordId": "e-1", "session": "tab"});
-    while !books.is_done() {
-        let answer = send(service, &token, (Method::POST, "/locks"), &body).await;
-        let told = answer.json();
+    while !record.is_done() {
+        let answer = send(service, &token, Method::POST, "/locks", &body).await;
+        let received = answer.json();
         let known = |lock: &serde_json::Value| {
             let holder = lock["holder"]["userId"].as_str().expect("a user");
             (lock["fence"].as_i64().expect("a fence"), holder.to_owned())
         };
         match answer.status {
             201 => {
-                assert_eq!(books.holder.swap(n + 1, Ordering::SeqCst), 0, "two holders");
-                let (fence, user) = known(&told);
+                assert_eq!(
+                    record.holder.swap(n + 1, Ordering::SeqCst),
+                    0,
+                    "two holders"
+                );
+                let (fence, user) = known(&received);
                 assert_eq!(user, token.user);
-                books.grants.lock().unwrap().push((fence, user));
+                record.grants.lock().unwrap().push((fence, user));
                 write_as_holder(pool, fence).await;
-                assert_eq!(books.holder.swap(0, Ordering::SeqCst), n + 1, "two holders");
+                assert_eq!(
+                    record.holder.swap(0, Ordering::SeqCst),
+                    n + 1,
+                    "two holders"
+                );
                 release(service, &token).await;
-                (0..RACERS).for_each(|_| books.released.notify_one());
+                (0..RACERS).for_each(|_| record.released.notify_one());
             }
             409 => {
-                books.lost.lock().unwrap().push(known(&told["lock"]));
-                books.released.notified().await;
+                record.lost.lock().unwrap().push(known(&received["lock"]));
+                record.released.notified().await;
             }
-            503 => assert_eq!(told["code"], "busy"),
-            status => panic!("{status}: {told}"),
+            503 => assert_eq!(received["code"], "busy"),
+            status => panic!("{status}: {received}"),
         }
     }
-    books.released.notify_waiters();
-    books.released.notify_one();
+    record.released.notify_waiters();
+    record.released.notify_one();
 }
 
 async fn write_as_holder(pool: &PgPool, fence: i64) {
@@ -85,7 +93,7 @@ async fn write_as_holder(pool: &PgPool, fence: i64) {
 async fn release(service: &Service, token: &crate::support::Token) {
     let path = "/locks/escrows/e-1?session=tab";
     loop {
-        let answer = send(service, token, (Method::DELETE, path), &json!(null)).await;
+        let answer = send(service, token, Method::DELETE, path, &json!(null)).await;
         if answer.status == 204 {
             return;
         }
@@ -95,14 +103,14 @@ async fn release(service: &Service, token: &crate::support::Token) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_races_have_one_winner_each_and_every_loser_knows_it() {
-    let instances = two().await;
+    let instances = two(&[]).await;
     let pool = PgPoolOptions::new().max_connections(4);
     let pool = pool.connect_lazy_with(instances[0].database.options());
-    let books = Books::default();
-    let clients = (0..CLIENTS).map(|n| client(n, &instances[n % 2], &pool, &books));
+    let record = RaceRecord::default();
+    let clients = (0..CLIENTS).map(|n| client(n, &instances[n % 2], &pool, &record));
     join_all(clients).await;
-    let grants = books.grants.into_inner().unwrap();
-    let lost = books.lost.into_inner().unwrap();
+    let grants = record.grants.into_inner().unwrap();
+    let lost = record.lost.into_inner().unwrap();
     // No fence is left out either: each was granted to somebody who knows.
     let fences: Vec<_> = grants.iter().map(|(fence, _)| *fence).collect();
     assert!(
@@ -131,7 +139,7 @@ async fn insist(n: usize, service: &Service, times: usize) {
     let body = json!({"module": "escrows", "recordId": "e-1", "session": "tab"});
     let mut held = 0;
     while held < times {
-        let answer = send(service, &token, (Method::POST, "/locks"), &body).await;
+        let answer = send(service, &token, Method::POST, "/locks", &body).await;
         match answer.status {
             // A grant whose answer was lost is joined by the retry.
             200 | 201 => held += 1,
@@ -142,8 +150,8 @@ async fn insist(n: usize, service: &Service, times: usize) {
             status => panic!("{status}: {}", answer.text),
         }
         loop {
-            let path = (Method::DELETE, "/locks/escrows/e-1?session=tab");
-            let answer = send(service, &token, path, &json!(null)).await;
+            let path = "/locks/escrows/e-1?session=tab";
+            let answer = send(service, &token, Method::DELETE, path, &json!(null)).await;
             match answer.status {
                 204 | 404 => break,
                 // Gone, and somebody else's by now.
@@ -157,9 +165,9 @@ async fn insist(n: usize, service: &Service, times: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_cut_again_and_again_leave_every_lock_with_one_end() {
-    let instances = crate::instances::two(&["--poll-ms=100"]).await;
+    let instances = two(&["--poll-ms=100"]).await;
     let mut stream = instances[1].stream("/stream", &agent("eve")).await;
-    // A stream that cannot be told how things stand ends, and is opened again.
+    // A stream that cannot be given a snapshot ends, and is opened again.
     stream.next_state("locks:snapshot").await;
     let done = CancellationToken::new();
     let cutting = cut_connections(&instances[0].database, "true", &done);
@@ -185,10 +193,10 @@ async fn connections_cut_again_and_again_leave_every_lock_with_one_end() {
         log.len() >= 2 * 8 * 20 && log.len().is_multiple_of(2),
         "{log:?}"
     );
-    let told = stream.logged(log.len()).await;
-    let told = told.into_iter().map(|message| {
+    let received = stream.logged(log.len()).await;
+    let received = received.into_iter().map(|message| {
         let fence = message.json()["data"]["fence"].as_i64().unwrap();
         (message.name, fence)
     });
-    assert!(told.eq(log));
+    assert!(received.eq(log));
 }

@@ -1,10 +1,10 @@
-//! What makes no sense is refused by name, and changes nothing.
+//! Invalid requests are refused with the field, and change nothing.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::{admin, agent, send, told, two};
+use super::{admin, agent, notify, send, two};
 use crate::support::Answer;
 
 async fn everything(connection: &mut PgConnection) -> String {
@@ -18,8 +18,8 @@ async fn everything(connection: &mut PgConnection) -> String {
 
 #[tokio::test]
 async fn a_bad_field_is_named_and_nothing_changes() {
-    let [a, b] = &two().await;
-    told(a, &admin(), json!({"broker": true}), "t").await;
+    let [a, b] = &two(&[]).await;
+    notify(a, &admin(&["a"]), json!({"broker": true}), "t").await;
     let mut connection = a.database.connect().await;
     let before = everything(&mut connection).await;
     let whole = json!({"audience": {"user": "ann"}, "level": "info", "title": "t"});
@@ -73,7 +73,7 @@ async fn a_bad_field_is_named_and_nothing_changes() {
     ] {
         let mut body = whole.clone();
         body[name] = value;
-        let answer = send(b, &admin(), (Method::POST, "/notifications"), &body).await;
+        let answer = send(b, &admin(&["a"]), Method::POST, "/notifications", &body).await;
         let named = answer.refused(400, code, &format!("{body}"));
         assert_eq!(named.as_deref(), Some(field), "{body}");
     }
@@ -157,7 +157,7 @@ async fn a_bad_field_is_named_and_nothing_changes() {
             "id",
         ),
     ] {
-        let answer = send(b, &agent("ann"), (Method::POST, path), &body).await;
+        let answer = send(b, &agent("ann"), Method::POST, path, &body).await;
         let named = answer.refused(400, code, path);
         assert_eq!(named.as_deref(), Some(field), "{path} {body}");
     }
@@ -168,7 +168,7 @@ async fn a_bad_field_is_named_and_nothing_changes() {
         (json!({"taskEnded": 1, "recordChanged": false}), "taskEnded"),
     ] {
         let path = "/notifications/preferences";
-        let answer = send(b, &agent("ann"), (Method::PUT, path), &body).await;
+        let answer = send(b, &agent("ann"), Method::PUT, path, &body).await;
         let named = answer.refused(400, "invalid_body", &body.to_string());
         assert_eq!(named.as_deref(), Some(field), "{body}");
     }
@@ -184,7 +184,7 @@ async fn a_bad_field_is_named_and_nothing_changes() {
         ("since=1", "since"),
     ] {
         let path = format!("/notifications?{query}");
-        let answer = send(b, &agent("ann"), (Method::GET, &path), &Value::Null).await;
+        let answer = send(b, &agent("ann"), Method::GET, &path, &Value::Null).await;
         let named = answer.refused(400, "invalid_parameter", query);
         assert_eq!(named.as_deref(), Some(field), "{query}");
     }
@@ -193,7 +193,7 @@ async fn a_bad_field_is_named_and_nothing_changes() {
 
 #[tokio::test]
 async fn nobody_is_nobody_and_bodies_are_objects() {
-    let [a, _] = &two().await;
+    let [a, _] = &two(&[]).await;
     let ann = agent("ann").signed();
     for (method, path) in [
         (Method::GET, "/notifications"),

@@ -1,14 +1,14 @@
-//! Whoever folds the events knows what a fresh list says, whatever else happens.
+//! A client that applies the events has the same as a fresh list, whatever else happens.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{admin, agent, post, two};
+use super::{admin, agent, post_notifications, two};
 use crate::support::appending::append_own;
 use crate::support::{Chance, Message, Service, Stream, Token};
 
-/// A client that lists once, and then only listens.
+/// A client that lists once, and then only applies events.
 struct Device {
     who: Token,
     known: BTreeMap<i64, Value>,
@@ -49,7 +49,7 @@ impl Device {
         }
     }
 
-    fn hear(&mut self, message: &Message) {
+    fn apply(&mut self, message: &Message) {
         let mut data = message.json()["data"].clone();
         let unread = data.as_object_mut().and_then(|data| data.remove("unread"));
         let unread = unread.map(|unread| unread.as_i64().unwrap());
@@ -72,14 +72,14 @@ impl Device {
         }
     }
 
-    /// After everything up to the marker, it knows what is true.
+    /// After everything up to the marker, it must have what a fresh list has.
     async fn check(mut self, service: &Service) {
         loop {
             let message = self.stream.next_logged().await;
             if message.name == "test:marker" {
                 break;
             }
-            self.hear(&message);
+            self.apply(&message);
             // At every moment, and not only in the end.
             let unread = self
                 .known
@@ -106,9 +106,14 @@ async fn act(services: &[Service; 2], chance: &mut Chance) {
             ];
             let audience = audiences[chance.below(3)].clone();
             let body = json!({"audience": audience, "level": "info", "title": "t"});
-            assert_eq!(post(service, &admin(), "", body).await.status, 201);
+            assert_eq!(
+                post_notifications(service, &admin(&["a"]), "", body)
+                    .await
+                    .status,
+                201
+            );
         }
-        // Made by itself, each anew, or the same again while it is unread.
+        // Made by the service: each a new one, or the same again while it is unread.
         4 => {
             let task = format!("t-{}", chance.below(1_000_000));
             let data = json!({"taskId": task, "taskType": "import", "title": "Import",
@@ -124,21 +129,27 @@ async fn act(services: &[Service; 2], chance: &mut Chance) {
         }
         6..9 => {
             let id = chance.below(60) + 1;
-            let answer = post(service, &who, &format!("/{id}/read"), Value::Null).await;
+            let answer =
+                post_notifications(service, &who, &format!("/{id}/read"), Value::Null).await;
             assert!([200, 404].contains(&answer.status), "{}", answer.text);
         }
         _ => {
             let up_to = chance.below(60) + 1;
             let body = [json!({}), json!({"upTo": up_to}), json!({"upTo": up_to})][chance.below(3)]
                 .clone();
-            assert_eq!(post(service, &who, "/read-all", body).await.status, 200);
+            assert_eq!(
+                post_notifications(service, &who, "/read-all", body)
+                    .await
+                    .status,
+                200
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn notifications_folded_from_events_are_those_of_a_fresh_list() {
-    let services = two().await;
+    let services = two(&[]).await;
     let mut chance = Chance::new();
     let mut devices = Vec::new();
     for who in ["ann", "ann", "bob"] {
@@ -154,7 +165,7 @@ async fn notifications_folded_from_events_are_those_of_a_fresh_list() {
     futures_util::future::join_all(hands).await;
     // One device comes late, into the middle of it.
     devices.push(Device::start(&services[0], &agent("bob")).await);
-    all_is_told(&services[1]).await;
+    all_is_received(&services[1]).await;
     let marker = json!({"type": "test:marker", "audience": {"broker": true}});
     services[0].publish(&marker).await;
     for device in devices {
@@ -163,12 +174,12 @@ async fn notifications_folded_from_events_are_those_of_a_fresh_list() {
 }
 
 /// Waits until the notifier has read everything.
-async fn all_is_told(service: &Service) {
+async fn all_is_received(service: &Service) {
     let sql =
         "select count(*) from porchlight.brokers b join porchlight.notified n using (broker_id)
         where b.head > n.position";
     let mut connection = service.database.connect().await;
-    let told = async {
+    let received = async {
         let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
         loop {
             looks.tick().await;
@@ -180,5 +191,5 @@ async fn all_is_told(service: &Service) {
             }
         }
     };
-    crate::support::wait::soon("the notifier is done", told).await;
+    crate::support::wait::soon("the notifier is done", received).await;
 }

@@ -1,10 +1,10 @@
-//! Notifications that nobody posts: of tasks, locks and records.
+//! Notifications that the service makes: of tasks, locks and records.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{admin, agent, done, had, post, send, two, until_had};
-use crate::support::appending::{append_own, tell};
+use super::{admin, agent, done, had, post_notifications, send, two, until_had};
+use crate::support::appending::{append_events, append_own};
 use crate::support::{Service, Token, eventually};
 
 /// Records that a task of Ann's ended, by somebody.
@@ -22,12 +22,12 @@ async fn ended(service: &Service, how: &str, by: &str, mut data: Value) {
 
 async fn happened(service: &Service, events: Vec<porchlight::log::NewEvent>) {
     let mut sql = service.database.connect().await;
-    tell(&mut sql, &[("b".parse().unwrap(), events)])
+    append_events(&mut sql, &[("b".parse().unwrap(), events)])
         .await
         .unwrap();
 }
 
-/// Somebody comes with a name, and is known by it.
+/// Makes a request with a name in the token, so that the service knows it.
 async fn introduced(service: &Service, who: &Token) {
     service.list("/events", who).await;
     eventually("the name is known", async || {
@@ -43,8 +43,8 @@ async fn introduced(service: &Service, who: &Token) {
 }
 
 #[tokio::test]
-async fn the_end_of_a_task_is_told_to_whose_it_is() {
-    let [a, b] = &two().await;
+async fn the_end_of_a_task_notifies_its_owner() {
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
     let mut stream = b.stream("/stream/user", &ann).await;
     let failure = json!({"code": "bad_row", "message": "row 3 has no address"});
@@ -110,10 +110,10 @@ async fn the_end_of_a_task_is_told_to_whose_it_is() {
 }
 
 #[tokio::test]
-async fn whose_lock_is_asked_for_or_taken_is_told() {
-    let [a, b] = &two().await;
+async fn a_request_for_a_lock_and_a_takeover_notify_its_holder() {
+    let [a, b] = &two(&[]).await;
     let (ann, bob) = (agent("ann").called("Ann"), agent("bob").called("Bob Lee"));
-    let boss = admin().called("The Boss");
+    let boss = admin(&["a"]).called("The Boss");
     for who in [&bob, &boss] {
         introduced(a, who).await;
     }
@@ -122,28 +122,33 @@ async fn whose_lock_is_asked_for_or_taken_is_told() {
     a.publish(&known).await;
     let lock = json!({"module": "listings", "recordId": "l-1", "session": "tab"});
     assert_eq!(
-        send(a, &ann, (Method::POST, "/locks"), &lock).await.status,
+        send(a, &ann, Method::POST, "/locks", &lock).await.status,
         201
     );
     let asked = send(
         b,
         &bob,
-        (Method::POST, "/locks/listings/l-1/request"),
+        Method::POST,
+        "/locks/listings/l-1/request",
         &json!({}),
     )
     .await;
     assert_eq!(asked.status, 202, "{}", asked.text);
-    let told = until_had(b, &ann, 1).await;
-    assert_eq!(told[0]["title"], "Bob Lee asks for your lock on 12 Oak St");
+    let received = until_had(b, &ann, 1).await;
     assert_eq!(
-        (&told[0]["module"], &told[0]["recordId"]),
+        received[0]["title"],
+        "Bob Lee asks for your lock on 12 Oak St"
+    );
+    assert_eq!(
+        (&received[0]["module"], &received[0]["recordId"]),
         (&json!("listings"), &json!("l-1"))
     );
     let session = json!({"session": "tab"});
     let taken = send(
         b,
         &boss,
-        (Method::POST, "/locks/listings/l-1/takeover"),
+        Method::POST,
+        "/locks/listings/l-1/takeover",
         &session,
     )
     .await;
@@ -160,27 +165,27 @@ async fn whose_lock_is_asked_for_or_taken_is_told() {
 }
 
 #[tokio::test]
-async fn the_owner_of_a_record_is_told_what_others_do_to_it() {
-    let [a, b] = &two().await;
+async fn the_owner_of_a_record_is_notified_of_what_others_do_to_it() {
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
     let raw = |json: &str| {
         serde_json::value::RawValue::from_string(json.to_owned())
             .unwrap()
             .into()
     };
-    let mut priced = done("l-1", ("updated", "bob", "ann"));
+    let mut priced = done("l-1", "updated", "bob", "ann");
     priced.changes = Some(raw(r#"{"listPrice":395000,"commission":"[REDACTED]"}"#));
     priced.private = Some(porchlight::log::Private(raw(r#"{"commission":12000}"#)));
-    let mut alone = done("l-2", ("updated", "bob", "ann"));
+    let mut alone = done("l-2", "updated", "bob", "ann");
     alone.changes = Some(raw(r#"{"listPrice":395000}"#));
     alone.previous = Some(raw(r#"{"listPrice":400000}"#));
-    // What is private stays out: the record may be another's when this is read.
-    let mut secret = done("l-7", ("updated", "bob", "ann"));
+    // Private fields stay out: the record may belong to somebody else when this is read.
+    let mut secret = done("l-7", "updated", "bob", "ann");
     secret.changes = Some(raw(r#"{"commission":"[REDACTED]"}"#));
     secret.private = Some(porchlight::log::Private(raw(r#"{"commission":12000}"#)));
-    let own = done("l-3", ("updated", "ann", "ann"));
-    let created = done("l-4", ("created", "bob", "ann"));
-    let mut nobody = done("l-5", ("archived", "bob", "ann"));
+    let own = done("l-3", "updated", "ann", "ann");
+    let created = done("l-4", "created", "bob", "ann");
+    let mut nobody = done("l-5", "archived", "bob", "ann");
     nobody.user = None;
     happened(
         a,
@@ -191,7 +196,7 @@ async fn the_owner_of_a_record_is_told_what_others_do_to_it() {
             own,
             created,
             nobody,
-            done("l-6", ("sold", "bob", "ann")),
+            done("l-6", "sold", "bob", "ann"),
         ],
     )
     .await;
@@ -211,13 +216,13 @@ async fn the_owner_of_a_record_is_told_what_others_do_to_it() {
 
 #[tokio::test]
 async fn the_same_again_raises_the_count_until_it_is_read() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
-    // Ask, so that numbers are told.
+    // A list, so that numbers come from now on.
     b.list("/notifications", &ann).await;
     let mut stream = b.stream("/stream/user", &ann).await;
     let again = async |verb: &str| {
-        happened(a, vec![done("l-1", (verb, "bob", "ann"))]).await;
+        happened(a, vec![done("l-1", verb, "bob", "ann")]).await;
         let event = stream.next_logged().await.json();
         let data = &event["data"];
         let of = |name: &str| data[name].clone();
@@ -232,16 +237,16 @@ async fn the_same_again_raises_the_count_until_it_is_read() {
         again("restored").await,
         (id.clone(), json!(2), title, newest, json!(1))
     );
-    post(a, &ann, &format!("/{id}/read"), Value::Null).await;
+    post_notifications(a, &ann, &format!("/{id}/read"), Value::Null).await;
     let read = again("archived").await;
     assert_eq!(read.1, json!(null), "the event that it was read");
-    let told = until_had(b, &ann, 2).await;
+    let received = until_had(b, &ann, 2).await;
     assert_eq!(
-        (&told[0]["count"], &told[0]["read"]),
+        (&received[0]["count"], &received[0]["read"]),
         (&json!(1), &json!(false))
     );
     assert_eq!(
-        (&told[1]["count"], &told[1]["read"]),
+        (&received[1]["count"], &received[1]["read"]),
         (&json!(2), &json!(true))
     );
     // After a while it is news again.
@@ -249,54 +254,53 @@ async fn the_same_again_raises_the_count_until_it_is_read() {
     let older =
         "update porchlight.notifications set created_at = created_at - interval '11 minutes'";
     sqlx::query(older).execute(&mut sql).await.unwrap();
-    happened(a, vec![done("l-1", ("restored", "bob", "ann"))]).await;
+    happened(a, vec![done("l-1", "restored", "bob", "ann")]).await;
     assert_eq!(until_had(b, &ann, 3).await[0]["count"], 1);
 }
 
 #[tokio::test]
 async fn a_change_of_five_hundred_records_is_one_notification() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(&[]).await;
     let ann = agent("ann");
     let many = |range: std::ops::Range<i32>, owner: &'static str| {
-        range.map(move |n| done(&format!("l-{n}"), ("archived", "bob", owner)))
+        range.map(move |n| done(&format!("l-{n}"), "archived", "bob", owner))
     };
     happened(
         a,
         many(0..500, "ann").chain(many(500..520, "eve")).collect(),
     )
     .await;
-    let told = until_had(b, &ann, 1).await;
+    let received = until_had(b, &ann, 1).await;
     assert_eq!(
-        (told.len(), &told[0]["title"]),
+        (received.len(), &received[0]["title"]),
         (1, &json!("bob changed 500 of your listings"))
     );
     assert_eq!(
-        (&told[0]["count"], &told[0]["module"]),
+        (&received[0]["count"], &received[0]["module"]),
         (&json!(500), &json!("listings"))
     );
-    assert_eq!(told[0].get("recordId"), None);
+    assert_eq!(received[0].get("recordId"), None);
     assert_eq!(until_had(b, &agent("eve"), 20).await.len(), 20);
     happened(a, many(0..30, "ann").collect()).await;
-    let told = eventually("they are added up", async || {
-        let told = until_had(b, &ann, 1).await;
-        (told[0]["count"] == 530).then_some(told)
+    let received = eventually("they are added up", async || {
+        let received = until_had(b, &ann, 1).await;
+        (received[0]["count"] == 530).then_some(received)
     })
     .await;
     assert_eq!(
-        (told.len(), &told[0]["title"]),
+        (received.len(), &received[0]["title"]),
         (1, &json!("bob changed 530 of your listings"))
     );
 }
 
 #[tokio::test]
-async fn nobody_is_told_of_what_they_do_not_want_to_be_told_of() {
-    let [a, b] = &two().await;
+async fn nobody_is_notified_of_kinds_that_they_have_turned_off() {
+    let [a, b] = &two(&[]).await;
     let (ann, eve) = (agent("ann"), agent("eve"));
     let path = "/notifications/preferences";
     let all = json!({"taskEnded": true, "lockTakenOver": true, "lockRequested": true, "recordChanged": true});
     assert_eq!(a.list(path, &ann).await, all);
-    let put =
-        async |who: &Token, body: Value| send(a, who, (Method::PUT, path), &body).await.json();
+    let put = async |who: &Token, body: Value| send(a, who, Method::PUT, path, &body).await.json();
     let mut mine = all.clone();
     mine["recordChanged"] = json!(false);
     assert_eq!(put(&ann, json!({"recordChanged": false})).await, mine);
@@ -319,15 +323,15 @@ async fn nobody_is_told_of_what_they_do_not_want_to_be_told_of() {
     happened(
         a,
         vec![
-            done("l-1", ("sold", "bob", "ann")),
-            done("l-2", ("sold", "bob", "eve")),
+            done("l-1", "sold", "bob", "ann"),
+            done("l-2", "sold", "bob", "eve"),
         ],
     )
     .await;
     until_had(b, &eve, 1).await;
     assert_eq!(had(b, &ann).await, [""; 0]);
     put(&ann, json!({"recordChanged": true})).await;
-    happened(a, vec![done("l-3", ("sold", "bob", "ann"))]).await;
+    happened(a, vec![done("l-3", "sold", "bob", "ann")]).await;
     until_had(b, &ann, 1).await;
     assert_eq!(
         had(b, &ann).await,
@@ -336,12 +340,12 @@ async fn nobody_is_told_of_what_they_do_not_want_to_be_told_of() {
 }
 
 #[tokio::test]
-async fn records_and_tasks_of_the_service_are_told_of_as_any_others() {
-    let [a, b] = &two().await;
+async fn records_and_tasks_of_the_service_notify_as_any_others() {
+    let [a, b] = &two(&[]).await;
     let (ann, bob) = (agent("ann"), agent("bob").called("Bob"));
     introduced(a, &bob).await;
     let fields = json!({"id": "l-1", "address": "12 Oak St", "listPrice": 400_000});
-    let made = send(a, &ann, (Method::POST, "/records/listings"), &fields).await;
+    let made = send(a, &ann, Method::POST, "/records/listings", &fields).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let request = b
         .client
@@ -352,23 +356,20 @@ async fn records_and_tasks_of_the_service_are_told_of_as_any_others() {
         .json(&json!({"listPrice": 395_000}));
     let changed = crate::support::Answer::to(request).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
-    let told = until_had(b, &ann, 1).await;
+    let received = until_had(b, &ann, 1).await;
     let text = "Bob changed the list price of 12 Oak St from $400,000 to $395,000";
     assert_eq!(
-        (&told[0]["title"], &told[0]["recordId"]),
+        (&received[0]["title"], &received[0]["recordId"]),
         (&json!(text), &json!("l-1"))
     );
     let params = json!({"module": "escrows", "csv": "Address\n1 Oak St\n"});
     let task =
         json!({"type": "import_csv", "title": "Import escrows", "team": "a", "params": params});
-    let made = send(a, &ann, (Method::POST, "/tasks"), &task).await;
+    let made = send(a, &ann, Method::POST, "/tasks", &task).await;
     assert_eq!(made.status, 201, "{}", made.text);
-    let robot = Token {
-        role: porchlight::identity::Role::Worker,
-        ..agent("robot")
-    };
+    let robot = agent("robot").in_role(porchlight::identity::Role::Worker);
     let claim = json!({"types": ["import_csv"], "leaseSeconds": 60});
-    let claimed = send(b, &robot, (Method::POST, "/tasks/claim"), &claim)
+    let claimed = send(b, &robot, Method::POST, "/tasks/claim", &claim)
         .await
         .json();
     let id = claimed["task"]["id"]
@@ -378,7 +379,8 @@ async fn records_and_tasks_of_the_service_are_told_of_as_any_others() {
     let done = send(
         b,
         &robot,
-        (Method::POST, &format!("/tasks/{id}/complete")),
+        Method::POST,
+        &format!("/tasks/{id}/complete"),
         &done,
     )
     .await;

@@ -1,4 +1,4 @@
-//! What happens is told once, whoever dies when.
+//! Each event makes one notification, whichever process dies when.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 
 use super::{agent, done, until_had};
-use crate::support::appending::tell;
+use crate::support::appending::append_events;
 use crate::support::cluster::TestDatabase;
 use crate::support::{Process, Service, eventually};
 
 #[tokio::test]
-async fn a_killed_notifier_leaves_nothing_untold_and_nothing_told_twice() {
+async fn a_killed_notifier_leaves_no_notification_out_and_makes_none_twice() {
     let database = Arc::new(TestDatabase::create().await);
     let url = database.url();
     let variables = [("DATABASE_URL", &url[..])];
@@ -20,15 +20,15 @@ async fn a_killed_notifier_leaves_nothing_untold_and_nothing_told_twice() {
     for round in 0..3 {
         let process = Process::start("127.0.0.1:0", &variables).await;
         if round == 0 {
-            tell_tasks(&mut sql, &mut n).await;
-            until_told(&database, n).await;
+            append_tasks(&mut sql, &mut n).await;
+            until_notified(&database, n).await;
         }
-        // Somebody else has the book: the notifier is in the middle of its work, and dies there.
+        // Another transaction holds the sequence: the notifier dies in the middle of its work.
         let mut other = sql.begin().await.unwrap();
-        let book = "select from porchlight.notification_books for update";
-        sqlx::query(book).execute(&mut *other).await.unwrap();
-        tell_tasks(&mut database.connect().await, &mut n).await;
-        eventually("it waits for the book", async || {
+        let sequence = "select from porchlight.notification_books for update";
+        sqlx::query(sequence).execute(&mut *other).await.unwrap();
+        append_tasks(&mut database.connect().await, &mut n).await;
+        eventually("it waits for the sequence", async || {
             let waiting = "select count(*) from pg_stat_activity where datname = current_database()
                 and wait_event_type = 'Lock' and query like '%notification_books%'";
             let mut sql = database.connect().await;
@@ -44,17 +44,17 @@ async fn a_killed_notifier_leaves_nothing_untold_and_nothing_told_twice() {
     }
     let service = Service::on(Arc::clone(&database), &[]).await;
     let titles = "select title from porchlight.notifications order by id";
-    let told = eventually("all are told", async || {
+    let received = eventually("all are notified of", async || {
         let mut sql = database.connect().await;
-        let told: Vec<String> = sqlx::query_scalar(titles)
+        let received: Vec<String> = sqlx::query_scalar(titles)
             .fetch_all(&mut sql)
             .await
             .unwrap();
-        (told.len() >= usize::try_from(n).unwrap()).then_some(told)
+        (received.len() >= usize::try_from(n).unwrap()).then_some(received)
     })
     .await;
     let expected: Vec<_> = (1..=n).map(|n| format!("Task {n} is done")).collect();
-    assert_eq!(told, expected);
+    assert_eq!(received, expected);
     let events = "select count(*) from porchlight.events where type = 'notification:success'";
     let events: i64 = sqlx::query_scalar(events)
         .fetch_one(&mut sql)
@@ -66,19 +66,22 @@ async fn a_killed_notifier_leaves_nothing_untold_and_nothing_told_twice() {
 }
 
 /// Some tasks of Ann's ended.
-async fn tell_tasks(sql: &mut sqlx::PgConnection, n: &mut i32) {
+async fn append_tasks(sql: &mut sqlx::PgConnection, n: &mut i32) {
     let first = *n + 1;
     *n += 30;
-    let told = [("b".parse().unwrap(), (first..=*n).map(task).collect())];
-    tell(sql, &told).await.unwrap();
+    let received = [("b".parse().unwrap(), (first..=*n).map(task).collect())];
+    append_events(sql, &received).await.unwrap();
 }
 
-async fn until_told(database: &TestDatabase, count: i32) {
-    eventually("they are told", async || {
+async fn until_notified(database: &TestDatabase, count: i32) {
+    eventually("they are published", async || {
         let mut sql = database.connect().await;
-        let told = "select count(*) from porchlight.notifications";
-        let told: i64 = sqlx::query_scalar(told).fetch_one(&mut sql).await.unwrap();
-        (told == i64::from(count)).then_some(())
+        let received = "select count(*) from porchlight.notifications";
+        let received: i64 = sqlx::query_scalar(received)
+            .fetch_one(&mut sql)
+            .await
+            .unwrap();
+        (received == i64::from(count)).then_some(())
     })
     .await;
 }
@@ -97,22 +100,24 @@ async fn what_happened_before_there_was_a_notifier_is_no_news() {
     first.stop().await;
     // A log from before: as the migration finds it.
     let before = [("old".parse().unwrap(), vec![task(1)])];
-    tell(&mut sql, &before).await.unwrap();
+    append_events(&mut sql, &before).await.unwrap();
     let migrated = "insert into porchlight.notified select broker_id, head from porchlight.brokers";
     sqlx::query(migrated).execute(&mut sql).await.unwrap();
     let service = Service::on(Arc::clone(&database), &[]).await;
     let after = |broker: &str| (broker.parse().unwrap(), vec![task(2)]);
-    tell(&mut sql, &[after("old"), after("new")]).await.unwrap();
+    append_events(&mut sql, &[after("old"), after("new")])
+        .await
+        .unwrap();
     for broker in ["old", "new"] {
         let who = agent("ann").of(broker);
-        let told = until_had(&service, &who, 1).await;
-        let titles: Vec<_> = told.iter().map(|one| &one["title"]).collect();
+        let received = until_had(&service, &who, 1).await;
+        let titles: Vec<_> = received.iter().map(|one| &one["title"]).collect();
         assert_eq!(titles, ["Task 2 is done"], "{broker}");
     }
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_told_of_holds_up_no_other() {
+async fn an_event_that_cannot_become_a_notification_delays_no_other() {
     let service = Service::start().await;
     let mut sql = service.database.connect().await;
     let cursed = "alter table porchlight.notifications add check (title not like '%cursed%')";
@@ -123,12 +128,12 @@ async fn an_event_that_cannot_be_told_of_holds_up_no_other() {
         } else {
             format!("l-{n}")
         };
-        done(&record, ("sold", "bob", "ann"))
+        done(&record, "sold", "bob", "ann")
     });
-    tell(&mut sql, &[("b".parse().unwrap(), events.collect())])
+    append_events(&mut sql, &[("b".parse().unwrap(), events.collect())])
         .await
         .unwrap();
-    let told = until_had(&service, &agent("ann"), 4).await;
-    let records: Vec<&Value> = told.iter().map(|one| &one["recordId"]).collect();
+    let received = until_had(&service, &agent("ann"), 4).await;
+    let records: Vec<&Value> = received.iter().map(|one| &one["recordId"]).collect();
     assert_eq!(records, ["l-5", "l-4", "l-2", "l-1"]);
 }

@@ -11,7 +11,7 @@ use crate::support::{Service, Token};
 
 const JSON: &str = "application/json";
 
-/// Bodies in which all properties of an operation stand, and whose they are.
+/// Bodies with all properties of an operation, and the role that sends them.
 fn bodies() -> Vec<(&'static str, &'static str, Role, Vec<Value>)> {
     let (agent, service, worker) = (Role::Agent, Role::Service, Role::Worker);
     let record = json!({"module": "escrows", "recordId": "e"});
@@ -222,15 +222,14 @@ fn the_table_has_every_property_of_every_body() {
 /// Sends a body, and compares what came of it with what the document says of the body.
 async fn compare(
     service: &Service,
-    (operation, role): (&Operation, Role),
-    (body, what): (&Value, &str),
+    operation: &Operation,
+    role: Role,
+    body: &Value,
+    what: &str,
 ) -> Option<String> {
     let path = operation.path.replace("{module}", "escrows");
     let path = path.replace("{id}", "none");
-    let token = Token {
-        role,
-        ..Token::user("u", &["t"])
-    };
+    let token = Token::user("u", &["t"]).in_role(role);
     let method = operation.method.parse().expect("a method");
     let request = service.client.request(method, service.url(&path));
     let request = request.bearer_auth(token.signed()).json(body);
@@ -253,15 +252,15 @@ async fn null_is_accepted_where_the_document_says_so() {
         let operations = &DESCRIBED.operations;
         let mut operations = operations.iter();
         let operation = operations.find(|o| o.method == method && o.path == path);
-        let asked = (operation.expect("it is described"), role);
+        let operation = operation.expect("it is described");
         for body in &bodies {
-            found.extend(compare(&service, asked, (body, "as it is")).await);
+            found.extend(compare(&service, operation, role, body, "as it is").await);
             let mut all = Vec::new();
             places(body, "", &mut all);
             for place in all {
                 let mut with_null = body.clone();
                 *with_null.pointer_mut(&place).expect("it is there") = Value::Null;
-                found.extend(compare(&service, asked, (&with_null, &place)).await);
+                found.extend(compare(&service, operation, role, &with_null, &place).await);
             }
         }
     }

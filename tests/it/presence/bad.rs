@@ -1,12 +1,12 @@
-//! What is no heartbeat, and what nobody may ask.
+//! Invalid heartbeats, and requests that are not allowed.
 
 use serde_json::{Value, json};
 
-use super::{QUICK, beat, is_here, people};
+use super::{QUICK, heartbeat, is_here, people};
 use crate::support::{Answer, Service, Token};
 
 #[tokio::test]
-async fn a_heartbeat_that_makes_no_sense_is_refused_by_name_and_changes_nothing() {
+async fn an_invalid_heartbeat_is_refused_with_its_field_and_changes_nothing() {
     let service = Service::with(QUICK).await;
     let ann = Token::user("ann", &["t"]);
     let long = "x".repeat(65);
@@ -59,7 +59,7 @@ async fn a_heartbeat_that_makes_no_sense_is_refused_by_name_and_changes_nothing(
         ),
     ];
     for (body, code, field) in cases {
-        let answer = beat(&service, &ann, body.clone()).await;
+        let answer = heartbeat(&service, &ann, body.clone()).await;
         let named = answer.refused(400, code, &body.to_string());
         assert_eq!(named.as_deref(), Some(*field), "{body}");
     }
@@ -78,7 +78,7 @@ async fn a_record_of_another_team_is_absent() {
         .await;
     let viewing = json!({"session": "s", "viewing": {"module": "escrows", "recordId": "e-1"}});
     is_here(&service, &ann, viewing.clone()).await;
-    let refused = beat(&service, &eve, viewing).await;
+    let refused = heartbeat(&service, &eve, viewing).await;
     refused.refused(404, "unknown_record", "a foreign record");
     let asked = Answer::to(service.get("/presence?record=escrows/e-1", &eve)).await;
     let field = asked.refused(404, "unknown_record", "a foreign record");

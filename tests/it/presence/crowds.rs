@@ -1,4 +1,4 @@
-//! Many people at once: a large crowd is told of by its number.
+//! Many people at once: a large group is shown as a number.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{is_here, leave, next_change};
 use crate::support::{Service, Token};
 
 #[tokio::test]
-async fn a_large_crowd_is_told_of_by_its_number_and_a_small_team_in_it_one_by_one() {
+async fn a_large_group_is_shown_as_a_number_and_a_small_team_in_it_by_name() {
     let flags = ["--presence-crowd=10", "--presence-grace-seconds=0"];
     let service = Service::with(&flags).await;
     let ann = Token::user("ann", &["small"]);
@@ -34,7 +34,7 @@ async fn a_large_crowd_is_told_of_by_its_number_and_a_small_team_in_it_one_by_on
         (&json!(32), &json!(true))
     );
     assert_eq!(all["users"].as_array().map(Vec::len), Some(32));
-    // Who looks at one record sees who comes to it all the same.
+    // Viewers of one record still see who comes to it.
     let mut record = service.stream("/stream/records/escrows/e-1", &ann).await;
     record.next_state("presence:snapshot").await;
     let viewing = json!({"session": "s", "viewing": {"module": "escrows", "recordId": "e-1"}});
@@ -45,7 +45,7 @@ async fn a_large_crowd_is_told_of_by_its_number_and_a_small_team_in_it_one_by_on
         let token = Token::user(&format!("u-{n}"), &["large"]);
         assert_eq!(leave(&service, &token, "s").await.status, 204);
     }
-    // They have gone, and what is left is told one by one again.
+    // They have gone. Those that are left are named again.
     let small = stream.next_state("presence:snapshot").await;
     assert_eq!(small["complete"], true);
 }

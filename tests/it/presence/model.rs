@@ -1,6 +1,6 @@
-//! Presence against a model: people come, beat, go and vanish at random, instances are killed,
-//! replaced and their clocks are set. Nobody flickers, no ghost stays, and when it is quiet,
-//! every client's picture is the truth.
+//! Presence against a model: people come, send heartbeats, go and vanish at random, instances are
+//! killed and replaced, and their clocks are set. Nobody flickers, no ghost stays, and when it is
+//! quiet, every client's picture is right.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use tokio::task::JoinSet;
 use crate::support::{Chance, Token, short_or_long};
 
 mod cluster;
+mod history;
 mod people;
 mod picture;
-mod truth;
 mod watching;
 
 use cluster::Cluster;
+use history::{LAG, TOLERANCE, Times, covers, overlap};
 use people::{Facts, Person, Phase};
-use truth::{LAG, TOLERANCE, Times, covers, overlap};
 use watching::{Part, Watcher};
 
 /// The length of a busy time.
@@ -43,7 +43,7 @@ impl World {
         let teams: [&[&str]; 4] = [&["a"], &["b"], &["a", "b"], &[]];
         let person = |user: usize| {
             let token = Token::user(&format!("u-{user}"), teams[user % teams.len()]);
-            Person::new(user, token, (Arc::clone(&cluster), chance.fork()))
+            Person::new(user, token, Arc::clone(&cluster), chance.fork())
         };
         let people: Vec<_> = (0..8).map(person).collect();
         let mut world = Self {
@@ -66,7 +66,7 @@ impl World {
         .enumerate()
         {
             let token = Token::user(&format!("w-{n}"), teams);
-            let watcher = Watcher::start(&world.cluster, (part, token), site).await;
+            let watcher = Watcher::start(&world.cluster, part, token, site).await;
             world.watchers.push(watcher);
         }
         (world, people)
@@ -113,24 +113,24 @@ impl World {
         None
     }
 
-    /// Every picture, list and snapshot must become the truth, and stay so.
+    /// Every picture, list and snapshot must become right, and stay so.
     async fn must_agree(&self) {
-        let truth = &self.cluster.truth;
-        let times = truth.times;
+        let history = &self.cluster.history;
+        let times = history.times;
         let bound = times.timeout + times.lease() + times.grace + LAG + TOLERANCE;
-        let until = truth.now() + bound;
+        let until = history.now() + bound;
         let mut agreed = 0;
         while agreed < 3 {
             let wrong = self.mismatch().await;
             agreed = if wrong.is_none() { agreed + 1 } else { 0 };
             if let Some(wrong) = wrong {
-                assert!(truth.now() < until, "{}: still, {wrong}", truth.now());
+                assert!(history.now() < until, "{}: still, {wrong}", history.now());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// Looks back at all that the watchers were told.
+    /// Checks everything that the watchers received.
     fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         for watcher in &self.watchers {
@@ -153,12 +153,12 @@ impl World {
     }
 
     fn look_back(&self, watcher: &Watcher, user: usize, complaints: &mut Vec<String>) {
-        let truth = &self.cluster.truth;
+        let history = &self.cluster.history;
         let name = &self.people[user].0.user;
-        let possible = truth.possible(user);
-        let certain = [truth.certain(user, 0), truth.certain(user, 1)];
+        let possible = history.possible(user);
+        let certain = [history.certain(user, 0), history.certain(user, 1)];
         let mut was_shown = false;
-        let segments = watcher.picture().segments(name, truth.now());
+        let segments = watcher.picture().segments(name, history.now());
         for segment in segments {
             let (certain, span) = (&certain[segment.site], (segment.from, segment.until));
             let wrong = if segment.is_shown {
@@ -179,7 +179,7 @@ impl World {
     }
 }
 
-async fn everybody_sees_the_truth(times: Times) {
+async fn everybody_sees_who_is_here(times: Times) {
     let (mut world, people) = World::start(times, Chance::new()).await;
     let (phase, _) = watch::channel(Phase::Busy);
     let mut living = JoinSet::new();
@@ -196,14 +196,15 @@ async fn everybody_sees_the_truth(times: Times) {
     while let Some(ended) = living.join_next().await {
         ended.expect("no panic");
     }
+    world.cluster.all_stopped().await;
     let complaints = world.complaints();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_short_times_nobody_flickers_and_at_quiet_everybody_sees_the_truth() {
+async fn with_short_times_nobody_flickers_and_in_the_end_everybody_sees_who_is_here() {
     let (grace, timeout, drain) = (1_000, 3_000, 2_000);
-    everybody_sees_the_truth(Times {
+    everybody_sees_who_is_here(Times {
         grace,
         timeout,
         drain,
@@ -214,9 +215,9 @@ async fn with_short_times_nobody_flickers_and_at_quiet_everybody_sees_the_truth(
 /// A grace so long that whoever comes back elsewhere is certain not to flicker, and heartbeats
 /// that count for so long that whoever says goodbye is seen to go much sooner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_longer_times_nobody_flickers_and_at_quiet_everybody_sees_the_truth() {
+async fn with_longer_times_nobody_flickers_and_in_the_end_everybody_sees_who_is_here() {
     let (grace, timeout, drain) = (4_000, 9_000, 2_000);
-    everybody_sees_the_truth(Times {
+    everybody_sees_who_is_here(Times {
         grace,
         timeout,
         drain,

@@ -17,10 +17,10 @@ async fn next_place(stream: &mut Stream) -> Value {
         if message.name.starts_with("user:viewing:") || message.name.starts_with("user:editing:") {
             assert!(!message.has_id);
             let data = message.json();
-            let mut told = data["data"].clone();
-            let told = told.as_object_mut().expect("an object");
-            told.retain(|name, _| name != "status" && name != "online");
-            return json!([message.name, data["recordId"], data["userId"], told]);
+            let mut received = data["data"].clone();
+            let received = received.as_object_mut().expect("an object");
+            received.retain(|name, _| name != "status" && name != "online");
+            return json!([message.name, data["recordId"], data["userId"], received]);
         }
     }
 }
@@ -115,17 +115,17 @@ async fn filters_leave_out_what_was_not_asked_for() {
 }
 
 #[tokio::test]
-async fn who_looks_at_a_record_hears_whether_the_people_there_are_at_it() {
+async fn viewers_of_a_record_see_whether_the_people_there_are_online_or_away() {
     let service = Service::with(QUICK).await;
     let (ann, bob) = (Token::user("ann", &["t"]), Token::user("bob", &["t"]));
     let mut record = service.stream("/stream/records/escrows/e-1", &ann).await;
     record.next_state("presence:snapshot").await;
-    let mut beat = at("s", Some("e-1"), None);
-    is_here(&service, &bob, beat.clone()).await;
+    let mut heartbeat = at("s", Some("e-1"), None);
+    is_here(&service, &bob, heartbeat.clone()).await;
     let came = record.next_state("user:viewing:escrow").await;
     assert_eq!(came["data"]["status"], "online");
-    beat["status"] = json!("away");
-    is_here(&service, &bob, beat).await;
+    heartbeat["status"] = json!("away");
+    is_here(&service, &bob, heartbeat).await;
     let away = record.next_state("user:presence:away").await;
     assert_eq!(
         (&away["userId"], &away["data"]["online"]),

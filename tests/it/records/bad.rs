@@ -1,4 +1,4 @@
-//! What cannot be is refused by its name, and changes nothing.
+//! Invalid fields are refused by name, and change nothing.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::{Call, agent, body, escrow, two};
 
 #[tokio::test]
 async fn every_wrong_field_is_named() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     let ann = agent("ann");
     let long = |n: usize| json!("x".repeat(n));
     for (module, field, bad) in [
@@ -86,7 +86,7 @@ async fn every_wrong_field_is_named() {
 
 #[tokio::test]
 async fn all_wrong_fields_are_shown_together() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     let fields = json!({"colour": "red", "version": 7, "score": 101, "status": "x"});
     let answer = Call::by(&a, &agent("ann")).create("leads", &fields).await;
     answer.refused(400, "unknown_field", "many");
@@ -111,7 +111,7 @@ async fn all_wrong_fields_are_shown_together() {
 
 #[tokio::test]
 async fn what_only_the_whole_record_shows_to_be_wrong_is_named_too() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     let ann = agent("ann");
     for (module, fields, field, bad) in [
         (
@@ -158,7 +158,7 @@ async fn what_only_the_whole_record_shows_to_be_wrong_is_named_too() {
 
 #[tokio::test]
 async fn a_change_is_refused_whole() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     let before = escrow(&a).await;
     let ann = agent("ann");
     for (bad, code, field) in [
@@ -225,7 +225,7 @@ async fn a_change_is_refused_whole() {
 
 #[tokio::test]
 async fn rubbish_parameters_and_headers_are_named() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     escrow(&a).await;
     let ann = agent("ann");
     for (query, field) in [

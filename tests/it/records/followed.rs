@@ -1,4 +1,4 @@
-//! Records and what is told of them are one and the same.
+//! The events about records say the same as the records.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use super::{Call, MODULES, admin, agent, body, run, two};
 use crate::support::{Chance, Service, Stream, Token};
 
-/// Records by id, as somebody keeps them who lists once and then listens.
-type Kept = BTreeMap<String, Value>;
+/// Records by id, as a client knows them that lists once and then applies events.
+type KnownRecords = BTreeMap<String, Value>;
 
-fn apply(kept: &mut Kept, event: &Value) {
+fn apply(known: &mut KnownRecords, event: &Value) {
     let id = event["recordId"].as_str().expect("an id").to_owned();
     match event["action"].as_str() {
-        Some("created") => drop(kept.insert(id, event["data"].clone())),
-        Some("deleted") => drop(kept.remove(&id)),
+        Some("created") => drop(known.insert(id, event["data"].clone())),
+        Some("deleted") => drop(known.remove(&id)),
         _ => {
-            let (Some(record), Some(changes)) = (kept.get_mut(&id), event["changes"].as_object())
+            let (Some(record), Some(changes)) = (known.get_mut(&id), event["changes"].as_object())
             else {
                 return;
             };
@@ -27,7 +27,7 @@ fn apply(kept: &mut Kept, event: &Value) {
     }
 }
 
-async fn snapshot(service: &Service, who: &Token) -> (Kept, String) {
+async fn snapshot(service: &Service, who: &Token) -> (KnownRecords, String) {
     let answer = Call::by(service, who)
         .get("escrows?archived=all&limit=200")
         .await;
@@ -45,19 +45,16 @@ async fn snapshot(service: &Service, who: &Token) -> (Kept, String) {
     )
 }
 
-/// Applies what is told, up to the marker.
-async fn until_marker(stream: &mut Stream, kept: &mut Kept) {
-    loop {
-        let message = stream.next_logged().await;
-        match &*message.name {
-            "test:marker" => return,
-            name if name.starts_with("escrow:") => apply(kept, &message.json()),
-            _ => {}
+/// Applies the events before the marker.
+async fn apply_until_marker(stream: &mut Stream, known: &mut KnownRecords) {
+    for message in stream.logged_until("test:marker").await {
+        if message.name.starts_with("escrow:") {
+            apply(known, &message.json());
         }
     }
 }
 
-/// One writer of many, who does what chance says.
+/// One of many writers: random changes.
 async fn write(service: &Service, who: &Token, mut chance: Chance) {
     for n in 0..60_u64 {
         let id = format!("e-{}", chance.below(12));
@@ -92,28 +89,29 @@ async fn write(service: &Service, who: &Token, mut chance: Chance) {
 
 #[tokio::test]
 async fn a_list_and_the_stream_from_its_position_end_as_a_fresh_list() {
-    let ([a, b], mut sql) = two().await;
+    let [a, b] = two(&[]).await;
+    let mut sql = a.database.connect().await;
     let writers = [
         Token::user("ann", &["a", "z"]),
         Token::user("bob", &["z", "a"]),
     ];
-    // The rights to what is private differ, and so does what is seen.
+    // Readers with other rights see other values of private fields.
     let readers = [
         agent("ann"),
         agent("cid"),
         Token::user("zoe", &["z"]),
-        admin(),
+        admin(&["a"]),
     ];
     let mut chance = Chance::new();
     let follow = async |who: &Token, at: usize| {
         // In the midst of the writing.
-        let mut kept = Vec::new();
+        let mut known = Vec::new();
         for _ in 0..at {
             let (records, position) = snapshot(&b, who).await;
             let stream = a.stream(&format!("/stream?since={position}"), who).await;
-            kept.push((records, stream));
+            known.push((records, stream));
         }
-        kept
+        known
     };
     let (.., one, two, three, four) = tokio::join!(
         write(&a, &writers[0], chance.fork()),
@@ -132,16 +130,16 @@ async fn a_list_and_the_stream_from_its_position_end_as_a_fresh_list() {
     .await;
     for (who, all) in readers.iter().zip([one, two, three, four]) {
         let (fresh, _) = snapshot(&b, who).await;
-        for (mut kept, mut stream) in all {
-            until_marker(&mut stream, &mut kept).await;
-            assert_eq!(kept, fresh, "{}", who.user);
+        for (mut known, mut stream) in all {
+            apply_until_marker(&mut stream, &mut known).await;
+            assert_eq!(known, fresh, "{}", who.user);
         }
     }
 }
 
 #[tokio::test]
 async fn the_event_of_a_new_record_has_the_record() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let mut own = b.stream("/stream", &ann).await;
     let mut others = b.stream("/stream", &bob).await;
@@ -154,21 +152,21 @@ async fn the_event_of_a_new_record_has_the_record() {
         }
         body(&Call::by(&a, &ann).create(module, &fields).await, 201);
         for (who, stream) in [(&ann, &mut own), (&bob, &mut others)] {
-            let told = stream.next_logged().await.json();
+            let received = stream.next_logged().await.json();
             assert_eq!(
-                (&told["type"], &told["userId"]),
+                (&received["type"], &received["userId"]),
                 (&json!(format!("{singular}:created")), &json!("ann"))
             );
-            assert_eq!(told["version"], 1);
+            assert_eq!(received["version"], 1);
             let got = Call::by(&a, who).get(&format!("{module}/x")).await;
-            assert_eq!(told["data"], body(&got, 200), "{module} {}", who.user);
+            assert_eq!(received["data"], body(&got, 200), "{module} {}", who.user);
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_written_by_sql_is_told_and_what_is_written_here_is_told_at_once() {
-    // A relay that hardly looks by itself.
+async fn changes_by_sql_are_published_and_changes_by_the_service_at_once() {
+    // A relay that hardly polls.
     let a = Service::with(&["--relay-poll-ms=10000"]).await;
     let mut sql = a.database.connect().await;
     let ann = agent("ann");
@@ -193,13 +191,13 @@ async fn what_is_written_by_sql_is_told_and_what_is_written_here_is_told_at_once
     )
     .await;
     assert_eq!(Call::by(&a, &ann).delete("escrows/e-2").await.status, 204);
-    let told = stream.next_logged().await.json();
+    let received = stream.next_logged().await.json();
     assert_eq!(
-        (&told["type"], &told["version"]),
+        (&received["type"], &received["version"]),
         (&json!("escrow:updated"), &json!(2))
     );
     assert_eq!(
-        (&told["changes"]["city"], &told["userId"]),
+        (&received["changes"]["city"], &received["userId"]),
         (&json!("Ukiah"), &Value::Null)
     );
     assert_eq!(stream.next_logged().await.json()["type"], "escrow:deleted");

@@ -1,5 +1,5 @@
 //! What a change of one record of many costs: few bytes to each viewer, and to the database the
-//! same however many look.
+//! same number of statements for any number of viewers.
 
 use futures_util::future::join_all;
 use reqwest::{Client, Method};
@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::agent;
 use crate::support::own::OwnPostgres;
+use crate::support::requests::client;
 use crate::support::wait::soon;
 use crate::support::{Answer, Process, eventually};
 
@@ -20,13 +21,13 @@ const MANY: usize = 100;
 const MOST_BYTES: usize = 2_048;
 
 /// A connection, and how much came over it.
-struct Line {
+struct Connection {
     socket: TcpStream,
     tail: String,
     bytes: usize,
 }
 
-impl Line {
+impl Connection {
     async fn open(process: &Process, user: &str) -> Self {
         let mut socket = TcpStream::connect(process.addr)
             .await
@@ -39,13 +40,13 @@ impl Line {
             .write_all(request.as_bytes())
             .await
             .expect("a request");
-        let mut line = Self {
+        let mut connection = Self {
             socket,
             tail: String::new(),
             bytes: 0,
         };
-        line.until("stream:ready").await;
-        line
+        connection.until("stream:ready").await;
+        connection
     }
 
     /// Reads to the end of the event with this in it.
@@ -68,19 +69,19 @@ impl Line {
     }
 }
 
-struct Place {
+struct Setup {
     process: Process,
     client: Client,
 }
 
-impl Place {
+impl Setup {
     /// With records, each as large as it may be.
     async fn start(postgres: &OwnPostgres) -> Self {
         let mut sql = postgres.connect().await;
         let log = "alter role postgres set log_statement = 'all'";
         sql.execute(log).await.expect("a setting");
         let url = postgres.url();
-        // Nothing but what is written moves anything.
+        // Nothing happens but what the test does.
         let variables = [
             ("DATABASE_URL", &url[..]),
             ("PORCHLIGHT_RELAY_POLL_MS", "10000"),
@@ -88,63 +89,72 @@ impl Place {
             ("PORCHLIGHT_HEARTBEAT_SECONDS", "60"),
         ];
         let process = Process::start("127.0.0.1:0", &variables).await;
-        let client = Client::builder().no_proxy().build().expect("a client");
-        let place = Self { process, client };
+        let client = client(true);
+        let setup = Self { process, client };
         for n in 0..RECORDS {
             let fields = json!({"id": format!("r-{n}"), "address": "1 Oak St", "commission": 5,
                 "notes": "n".repeat(5_000), "buyerName": "b".repeat(200)});
-            place.ask((Method::POST, "", &fields), 201).await;
+            setup.ask(Method::POST, "", &fields, 201).await;
         }
-        place
+        setup
     }
 
-    async fn ask(&self, (method, path, fields): (Method, &str, &Value), status: u16) {
+    async fn ask(&self, method: Method, path: &str, fields: &Value, status: u16) {
         let url = self.process.url(&format!("/records/escrows{path}"));
         let request = self.client.request(method, url).json(fields);
         let answer = Answer::to(request.bearer_auth(agent("ann").signed())).await;
         assert_eq!(answer.status, status, "{}", answer.text);
     }
 
-    /// Waits until this many are here, and whoever looks has been told so.
-    async fn settle(&self, lines: &mut [Line], mark: &str) {
+    /// Waits until this many are here, and every viewer has received that.
+    async fn settle(&self, connections: &mut [Connection], mark: &str) {
         let everybody = async || {
             let url = self.process.url("/presence");
             let request = self.client.get(url).bearer_auth(agent("ann").signed());
             let online = Answer::to(request).await.json()["online"].as_u64();
-            (online == u64::try_from(lines.len()).ok()).then_some(())
+            (online == u64::try_from(connections.len()).ok()).then_some(())
         };
         eventually("everybody is here", everybody).await;
-        self.mark(lines, mark).await;
+        self.mark(connections, mark).await;
     }
 
     /// An event that everybody has read.
-    async fn mark(&self, lines: &mut [Line], mark: &str) {
-        self.ask((Method::PATCH, "/r-0", &json!({"city": mark})), 200)
+    async fn mark(&self, connections: &mut [Connection], mark: &str) {
+        self.ask(Method::PATCH, "/r-0", &json!({"city": mark}), 200)
             .await;
-        join_all(lines.iter_mut().map(|line| line.until(mark))).await;
+        join_all(
+            connections
+                .iter_mut()
+                .map(|connection| connection.until(mark)),
+        )
+        .await;
     }
 
     /// What a number of changes of one record costs: statements of all of them, by the database's own
-    /// account, and bytes of each on the line that had the most.
+    /// account, and the bytes of each on the connection that had the most.
     async fn cost(&self, postgres: &OwnPostgres, viewers: usize) -> (usize, usize) {
         let opening = (0..viewers).map(|n| {
             let user = format!("u{n}");
             let process = &self.process;
-            async move { Line::open(process, &user).await }
+            async move { Connection::open(process, &user).await }
         });
-        let mut lines = join_all(opening).await;
-        self.settle(&mut lines, &format!("begin-{viewers}-")).await;
+        let mut connections = join_all(opening).await;
+        self.settle(&mut connections, &format!("begin-{viewers}-"))
+            .await;
         let before = statements(postgres);
-        let of_line: Vec<_> = lines.iter().map(|line| line.bytes).collect();
+        let of_line: Vec<_> = connections
+            .iter()
+            .map(|connection| connection.bytes)
+            .collect();
         for n in 0..UPDATES {
-            self.mark(&mut lines, &format!("change-{viewers}-{n}-"))
+            self.mark(&mut connections, &format!("change-{viewers}-{n}-"))
                 .await;
         }
         let all = statements(postgres) - before;
-        let bytes = lines
+        let bytes = connections
             .iter()
             .zip(of_line)
-            .map(|(line, before)| line.bytes - before);
+            .map(|(connection, before)| connection.bytes - before);
         (all, bytes.max().expect("a viewer") / UPDATES)
     }
 }
@@ -152,20 +162,20 @@ impl Place {
 fn statements(postgres: &OwnPostgres) -> usize {
     let log = postgres.log();
     log.lines()
-        .filter(|line| line.contains("execute ") || line.contains("statement: "))
+        .filter(|connection| connection.contains("execute ") || connection.contains("statement: "))
         .count()
 }
 
 #[tokio::test]
 async fn a_change_of_one_record_of_fifty_is_small_and_no_viewer_costs_a_query() {
     let postgres = OwnPostgres::start().await;
-    let place = Place::start(&postgres).await;
-    let (of_one, bytes_of_one) = place.cost(&postgres, 1).await;
-    let (of_many, bytes_of_many) = place.cost(&postgres, MANY).await;
+    let setup = Setup::start(&postgres).await;
+    let (of_one, bytes_of_one) = setup.cost(&postgres, 1).await;
+    let (of_many, bytes_of_many) = setup.cost(&postgres, MANY).await;
     for bytes in [bytes_of_one, bytes_of_many] {
         assert!((1..MOST_BYTES).contains(&bytes), "{bytes}");
     }
-    // A few are on a clock. One for each viewer and change would be two thousand.
+    // A few statements run on a timer. One for each viewer and change would be two thousand.
     assert!(of_one >= UPDATES, "{of_one}: the log tells of them");
     assert!(of_many < of_one + UPDATES * MANY / 8, "{of_one} {of_many}");
 }

@@ -1,4 +1,4 @@
-//! Ids that clients choose: what a refusal tells of other teams' records.
+//! Ids that clients choose: what a refusal reveals of other teams' records.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ async fn an_agent_cannot_find_out_which_ids_another_team_has() {
     let eve = Token::user("eve", &["z"]);
     let theirs = json!({"id": "e-1", "address": "1 Oak St"});
     body(
-        &Call::by(&service, &admin())
+        &Call::by(&service, &admin(&["a"]))
             .create("escrows", &theirs)
             .await,
         201,
@@ -54,7 +54,7 @@ async fn agents_choose_uuids_and_who_runs_the_brokerage_chooses_any_id() {
     let unseen = Call::by(&service, &eve).create("escrows", &fields).await;
     assert_eq!(seen.refused(409, "id_taken", UUID).as_deref(), Some("id"));
     assert_eq!(seen.text, unseen.text);
-    for who in [admin(), Token::service("b")] {
+    for who in [admin(&["a"]), Token::service("b")] {
         let fields = json!({"id": format!("of-{}", who.user), "address": "2 Elm St"});
         body(
             &Call::by(&service, &who).create("escrows", &fields).await,
@@ -76,7 +76,7 @@ async fn agents_choose_uuids_and_who_runs_the_brokerage_chooses_any_id() {
 async fn a_file_of_an_agents_has_uuids_or_no_ids() {
     let service = service().await;
     let csv = format!("Address,Id\n1 Oak St,{UUID}\n2 Elm St,\n3 Fir St,e-1\n");
-    for (who, created) in [(agent("ann"), 2), (admin(), 2)] {
+    for (who, created) in [(agent("ann"), 2), (admin(&["a"]), 2)] {
         // The admin's file has the UUID of the agent's record again.
         let params = json!({"module": "escrows", "csv": csv});
         let task = json!({"type": "import_csv", "params": params});

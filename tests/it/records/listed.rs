@@ -24,7 +24,8 @@ async fn all(service: &Service, who: &Token, query: &str, limit: usize) -> Vec<S
 
 #[tokio::test]
 async fn pages_of_every_order_join_to_the_whole_list() {
-    let ([a, b], mut sql) = two().await;
+    let [a, b] = two(&[]).await;
+    let mut sql = a.database.connect().await;
     let ann = agent("ann");
     run(&mut sql, "insert into porchlight.leads (broker_id, id, name, score, budget, follow_up_on, email)
         select 'b', 'l-' || i, (array['Ann', 'ann', 'Bob', 'bób', '%', 'a_b'])[i % 6 + 1],
@@ -84,7 +85,8 @@ async fn pages_of_every_order_join_to_the_whole_list() {
 
 #[tokio::test]
 async fn what_does_not_change_is_neither_skipped_nor_repeated_while_others_do() {
-    let ([a, b], mut sql) = two().await;
+    let [a, b] = two(&[]).await;
+    let mut sql = a.database.connect().await;
     let ann = agent("ann");
     run(
         &mut sql,
@@ -140,7 +142,7 @@ async fn what_does_not_change_is_neither_skipped_nor_repeated_while_others_do() 
 
 #[tokio::test]
 async fn filters_narrow_a_list_and_mean_what_they_say() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     let ann = Token::user("ann", &["a", "b"]);
     for fields in [
         json!({"id": "1", "name": "Ann O'Hara", "email": "a%b@example.com", "status": "new"}),
@@ -186,7 +188,7 @@ async fn filters_narrow_a_list_and_mean_what_they_say() {
 
 #[tokio::test]
 async fn a_brokerage_without_a_log_has_a_position_too() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     let ann = agent("ann").of("new");
     let answer = Call::by(&a, &ann).get("leads").await;
     assert_eq!(body(&answer, 200), json!({"records": [], "next": null}));

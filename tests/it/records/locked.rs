@@ -1,4 +1,4 @@
-//! A record that somebody has locked is not written by others.
+//! A record that somebody has locked cannot be written by others.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use sqlx::{Connection, Executor};
 use super::{Call, agent, body, escrow, two};
 use crate::support::{Answer, Service, Token, eventually};
 
-/// Locks the record, which may be told of for the first time just now.
+/// Locks the record. Its first event may not have been read yet.
 async fn lock(service: &Service, who: &Token) -> i64 {
     let wish = json!({"module": "escrows", "recordId": "e-1", "session": "tab-1"});
     let call = Call::by(service, who);
@@ -25,7 +25,7 @@ async fn unlock(service: &Service, who: &Token) {
         .await;
 }
 
-/// Every way to change the record; the last one ends it.
+/// Every way to change the record. The last one deletes it.
 async fn every_change(call: Call<'_>) -> [Answer; 4] {
     [
         call.patch("escrows/e-1", &json!({"city": "x"})).await,
@@ -36,8 +36,8 @@ async fn every_change(call: Call<'_>) -> [Answer; 4] {
 }
 
 #[tokio::test]
-async fn others_are_refused_and_told_who_holds_it() {
-    let ([a, b], _) = two().await;
+async fn others_are_refused_and_learn_who_holds_the_lock() {
+    let [a, b] = two(&[]).await;
     let before = escrow(&a).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let fence = lock(&b, &ann).await;
@@ -55,7 +55,7 @@ async fn others_are_refused_and_told_who_holds_it() {
             );
         }
     }
-    // Reading is free, and so is writing what is not locked.
+    // The record can be read, and other records can be written.
     assert_eq!(
         body(&Call::by(&a, &ann).get("escrows/e-1").await, 200),
         before
@@ -70,7 +70,7 @@ async fn others_are_refused_and_told_who_holds_it() {
 
 #[tokio::test]
 async fn the_holder_writes_with_the_fence_and_without() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     escrow(&a).await;
     let ann = agent("ann");
     let fence = lock(&b, &ann).await;
@@ -89,7 +89,7 @@ async fn the_holder_writes_with_the_fence_and_without() {
 
 #[tokio::test]
 async fn a_fence_of_before_writes_nothing_whoever_holds_the_lock_now() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     let before = escrow(&a).await;
     let ann = agent("ann");
     let old = lock(&b, &ann).await;
@@ -124,7 +124,8 @@ async fn a_fence_of_before_writes_nothing_whoever_holds_the_lock_now() {
 
 #[tokio::test]
 async fn who_does_not_see_the_record_learns_nothing_of_its_lock() {
-    let ([a, _], mut sql) = two().await;
+    let [a, _] = two(&[]).await;
+    let mut sql = a.database.connect().await;
     escrow(&a).await;
     lock(&a, &agent("ann")).await;
     let stranger = Token::user("zoe", &["z"]);
@@ -132,7 +133,7 @@ async fn who_does_not_see_the_record_learns_nothing_of_its_lock() {
         answer.refused(404, "unknown_record", "zoe");
         assert!(!answer.text.contains("ann"));
     }
-    // Nor does asking for what is not there leave anything behind.
+    // A request for a record that does not exist leaves nothing behind either.
     Call::by(&a, &stranger)
         .patch("escrows/none", &json!({}))
         .await
@@ -146,7 +147,8 @@ async fn who_does_not_see_the_record_learns_nothing_of_its_lock() {
 
 #[tokio::test]
 async fn a_lock_is_granted_after_the_writes_that_began_before_it() {
-    let ([a, b], mut sql) = two().await;
+    let [a, b] = two(&[]).await;
+    let mut sql = a.database.connect().await;
     escrow(&a).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     // Somebody holds the row of the record, so that a write cannot end.

@@ -1,4 +1,4 @@
-//! What is private reaches the owner and admins, by no path anybody else.
+//! Private fields reach the owner and admins, and nobody else by any path.
 
 use std::sync::Arc;
 
@@ -23,9 +23,9 @@ async fn lead(a: &crate::support::Service) {
 
 #[tokio::test]
 async fn the_owner_and_admins_see_it_and_nobody_else_by_any_path() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     lead(&a).await;
-    let (ann, bob, boss) = (agent("ann"), agent("bob"), admin());
+    let (ann, bob, boss) = (agent("ann"), agent("bob"), admin(&["a"]));
     for (who, sees) in [(&ann, true), (&boss, true), (&bob, false)] {
         let call = Call::by(&b, who);
         let listed = call.get("leads").await;
@@ -63,9 +63,9 @@ async fn the_owner_and_admins_see_it_and_nobody_else_by_any_path() {
 
 #[tokio::test]
 async fn it_cannot_be_found_by_sorting_searching_or_paging() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     lead(&a).await;
-    for who in [agent("ann"), agent("bob"), admin()] {
+    for who in [agent("ann"), agent("bob"), admin(&["a"])] {
         for query in ["q=CANARY", "q=canary-7731", "q=Bob%20CANARY", "q=REDACTED"] {
             let page = a.list(&format!("/records/leads?{query}"), &who).await;
             assert_eq!(page["records"], json!([]), "{} {query}", who.user);
@@ -87,7 +87,7 @@ async fn it_cannot_be_found_by_sorting_searching_or_paging() {
 
 #[tokio::test]
 async fn who_does_not_see_it_does_not_write_it() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     let fields = json!({"id": "x", "address": "1", "commission": 12});
     body(
         &Call::by(&a, &agent("ann")).create("escrows", &fields).await,
@@ -113,7 +113,7 @@ async fn who_does_not_see_it_does_not_write_it() {
         answer.refused(403, "not_owner", "bob").as_deref(),
         Some("ownerId")
     );
-    // As it is, is no change of owner.
+    // The same owner again is no change.
     body(
         &Call::by(&a, &bob)
             .patch("escrows/x", &json!({"ownerId": "ann"}))
@@ -121,7 +121,7 @@ async fn who_does_not_see_it_does_not_write_it() {
         200,
     );
     let seen = body(
-        &Call::by(&a, &admin())
+        &Call::by(&a, &admin(&["a"]))
             .patch("escrows/x", &json!({"commission": 13}))
             .await,
         200,
@@ -139,7 +139,7 @@ async fn who_does_not_see_it_does_not_write_it() {
         .patch("escrows/x", &json!({"commission": 14}))
         .await;
     assert_eq!(body(&owned, 200)["commission"], 14);
-    // Nothing at all is masked as well as something is.
+    // An empty value is masked like any other.
     body(
         &Call::by(&a, &bob)
             .patch("escrows/x", &json!({"commission": null}))
@@ -152,7 +152,7 @@ async fn who_does_not_see_it_does_not_write_it() {
 
 #[tokio::test]
 async fn whoever_makes_a_record_for_another_writes_it_once() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     let fields = json!({"id": "x", "name": "n", "notes": "for you", "ownerId": "bob"});
     let made = body(
         &Call::by(&a, &agent("ann")).create("clients", &fields).await,
@@ -165,7 +165,7 @@ async fn whoever_makes_a_record_for_another_writes_it_once() {
         .patch("clients/x", &json!({"notes": "x"}))
         .await;
     again.refused(403, "private_field", "notes");
-    // Who was shown a mask, and owns the record by now, does not write it over the value.
+    // A new owner whose page still shows the mask does not overwrite the value with it.
     let saved = Call::by(&a, &agent("bob"))
         .patch("clients/x", &json!({"name": "m", "notes": "[REDACTED]"}))
         .await;
@@ -212,12 +212,13 @@ async fn what_only_the_configuration_calls_private_is_masked_too() {
 
 #[tokio::test]
 async fn a_table_that_is_watched_no_more_keeps_its_secrets() {
-    let ([a, _], mut sql) = two().await;
+    let [a, _] = two(&[]).await;
+    let mut sql = a.database.connect().await;
     lead(&a).await;
     super::run(&mut sql, "select porchlight.unwatch('porchlight.leads')").await;
     let seen = Call::by(&a, &agent("bob")).get("leads/x").await;
     assert_eq!(body(&seen, 200)["notes"], "[REDACTED]");
-    // And one that is watched anew has new ones at once.
+    // A table that is watched again has new private columns at once.
     super::run(
         &mut sql,
         "select porchlight.watch('porchlight.leads', module => 'leads',
@@ -245,7 +246,7 @@ async fn nothing_private_is_logged_whatever_is_refused() {
         Answer::to(request.header("If-Match", "\"1\"")).await.status
     };
     let mut sql = database.connect().await;
-    // A rule that nobody told the service of.
+    // A rule that the service does not know.
     super::run(
         &mut sql,
         "alter table porchlight.leads add constraint no_curse check (source <> 'cursed')",

@@ -1,4 +1,4 @@
-//! Many who write at once: nothing is lost.
+//! Several users write at once: nothing is lost.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::{Service, Token};
 /// Changes that each of two people makes.
 const EACH: usize = 500;
 
-/// One more than what is there, tried again until it is so.
+/// Raises a number by one, and retries until that is accepted.
 async fn increment(service: &Service, who: &Token, value: &mut Value) {
     loop {
         let version = value["version"].as_i64().expect("a version");
@@ -30,7 +30,8 @@ async fn increment(service: &Service, who: &Token, value: &mut Value) {
 
 #[tokio::test]
 async fn two_people_patch_one_record_a_thousand_times_and_nothing_is_lost() {
-    let ([a, b], mut sql) = two().await;
+    let [a, b] = two(&[]).await;
+    let mut sql = a.database.connect().await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let fields = json!({"id": "l-1", "address": "1", "squareFeet": 0});
     let first = body(&Call::by(&a, &ann).create("listings", &fields).await, 201);
@@ -46,7 +47,7 @@ async fn two_people_patch_one_record_a_thousand_times_and_nothing_is_lost() {
         (&last["squareFeet"], &last["version"]),
         (&json!(2 * EACH), &json!(2 * EACH + 1))
     );
-    // Every version was told, once and in order.
+    // Every version was published, once and in order.
     let sql_of = "select count(*) from (
         select version, lag(version) over (order by position) as before
         from porchlight.events where record_id = 'l-1') e
@@ -61,7 +62,7 @@ async fn two_people_patch_one_record_a_thousand_times_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn two_people_at_different_fields_never_collide_when_they_merge() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let fields = json!({"id": "l-1", "address": "1", "bedrooms": 0, "squareFeet": 0});
     body(&Call::by(&a, &ann).create("listings", &fields).await, 201);
@@ -86,7 +87,7 @@ async fn two_people_at_different_fields_never_collide_when_they_merge() {
 
 #[tokio::test]
 async fn an_id_that_many_want_is_given_once() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     let ann = agent("ann");
     let fields = json!({"id": "l-1", "address": "1"});
     let want = async |service: &Service| {

@@ -1,4 +1,4 @@
-//! Who sees a record, and who does not: to them it is not there.
+//! Who sees a record. For everybody else it does not exist.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn is_nothing_to(service: &Service, who: &Token, id: &str) {
 
 #[tokio::test]
 async fn a_team_sees_its_records_and_everybody_those_of_none() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     let ann = agent("ann");
     for (id, team) in [("of-a", json!("a")), ("of-all", Value::Null)] {
         let fields = json!({"id": id, "address": "1", "teamId": team});
@@ -50,7 +50,7 @@ async fn a_team_sees_its_records_and_everybody_those_of_none() {
     // An admin of another team sees no more than the team does.
     let far = Token {
         teams: vec!["z".to_owned()],
-        ..admin()
+        ..admin(&["a"])
     };
     is_nothing_to(&b, &far, "of-a").await;
     let listed = b.list("/records/escrows?team=a", &ann).await;
@@ -63,7 +63,7 @@ async fn a_team_sees_its_records_and_everybody_those_of_none() {
 
 #[tokio::test]
 async fn nobody_but_an_admin_gives_records_to_teams_of_others() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     let ann = Token::user("ann", &["a", "b"]);
     let to = |team: &str| json!({"address": "1", "teamId": team});
     let refused = Call::by(&a, &ann).create("escrows", &to("z")).await;
@@ -85,7 +85,7 @@ async fn nobody_but_an_admin_gives_records_to_teams_of_others() {
     }
     let boss = Token {
         teams: vec!["b".to_owned()],
-        ..admin()
+        ..admin(&["a"])
     };
     body(&Call::by(&a, &boss).create("escrows", &to("z")).await, 201);
     body(
@@ -97,7 +97,7 @@ async fn nobody_but_an_admin_gives_records_to_teams_of_others() {
     call.get(&path)
         .await
         .refused(404, "unknown_record", "moved");
-    // Who is on no team makes records of the whole brokerage.
+    // Records of a user without a team belong to the whole brokerage.
     let lone = Token::user("lone", &[]);
     let made = body(
         &Call::by(&a, &lone)
@@ -109,8 +109,8 @@ async fn nobody_but_an_admin_gives_records_to_teams_of_others() {
 }
 
 #[tokio::test]
-async fn who_loses_a_record_is_told_that_it_has_moved() {
-    let ([a, b], _) = two().await;
+async fn whoever_loses_a_record_learns_that_it_has_moved() {
+    let [a, b] = two(&[]).await;
     let ann = Token::user("ann", &["a", "z"]);
     let mut loser = b.stream("/stream/team", &agent("bob")).await;
     let mut winner = b.stream("/stream/team", &Token::user("zoe", &["z"])).await;
@@ -123,17 +123,20 @@ async fn who_loses_a_record_is_told_that_it_has_moved() {
             .await,
         200,
     );
-    let told = loser.next_logged().await.json();
+    let received = loser.next_logged().await.json();
     assert_eq!(
-        (&told["type"], &told["data"]),
+        (&received["type"], &received["data"]),
         (&json!("escrow:deleted"), &json!({"reason": "moved"}))
     );
-    assert_eq!(told["userId"], "ann");
-    let told = winner.next_logged().await.json();
-    assert_eq!(told["type"], "escrow:created");
+    assert_eq!(received["userId"], "ann");
+    let received = winner.next_logged().await.json();
+    assert_eq!(received["type"], "escrow:created");
     let mut masked = moved;
     masked["commission"] = json!("[REDACTED]");
-    assert_eq!((&told["data"], &created["version"]), (&masked, &json!(1)));
+    assert_eq!(
+        (&received["data"], &created["version"]),
+        (&masked, &json!(1))
+    );
     is_nothing_to(&a, &agent("bob"), "x").await;
 }
 

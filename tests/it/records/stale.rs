@@ -1,4 +1,4 @@
-//! Whoever writes what is no more is told so, and what others did meanwhile.
+//! A write to an old version is refused, and the answer says what others did meanwhile.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{Call, agent, body, escrow, two};
 
 #[tokio::test]
 async fn a_stale_write_shows_the_record_and_what_collides() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     escrow(&a).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let now = json!({"city": "Ukiah", "zip": "95482"});
@@ -49,7 +49,7 @@ async fn a_stale_write_shows_the_record_and_what_collides() {
 
 #[tokio::test]
 async fn what_does_not_collide_is_merged_when_asked_for() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     escrow(&a).await;
     let (ann, bob) = (agent("ann"), agent("bob"));
     let first = json!({"city": "Ukiah", "purchasePrice": 400_000});
@@ -58,7 +58,7 @@ async fn what_does_not_collide_is_merged_when_asked_for() {
         .patch("escrows/e-1", &first)
         .await;
     let call = Call::by(&a, &ann).knowing(1);
-    // Two who both count up to the same have counted once.
+    // Two users that both raise the same number by one raise it once.
     let alike = json!({"state": "CA", "purchasePrice": 400_000});
     let alike = call.patch("escrows/e-1?merge=fields", &alike).await;
     alike.refused(409, "stale", "the same wish");
@@ -77,7 +77,7 @@ async fn what_does_not_collide_is_merged_when_asked_for() {
         .await;
     collides.refused(409, "stale", "city");
     assert_eq!(collides.json()["fields"], json!(["city"]));
-    // A version that never was is no ground to merge on.
+    // A version that never existed cannot be merged with.
     let ahead = Call::by(&a, &ann).knowing(99);
     let ahead = ahead
         .patch("escrows/e-1?merge=fields", &json!({"zip": "1"}))
@@ -93,7 +93,7 @@ async fn what_does_not_collide_is_merged_when_asked_for() {
 
 #[tokio::test]
 async fn every_way_to_write_a_version_is_understood() {
-    let ([a, _], _) = two().await;
+    let [a, _] = two(&[]).await;
     escrow(&a).await;
     let ann = agent("ann");
     for (n, tag) in [
@@ -117,7 +117,7 @@ async fn every_way_to_write_a_version_is_understood() {
 
 #[tokio::test]
 async fn putting_away_and_removing_heed_the_version_too() {
-    let ([a, b], _) = two().await;
+    let [a, b] = two(&[]).await;
     escrow(&a).await;
     let ann = agent("ann");
     Call::by(&b, &ann)

@@ -1,4 +1,4 @@
-//! What becomes of a single connection that falls silent, and of its place in the pool.
+//! A single connection that falls silent, and its place in the pool.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn a_task_that_has_rested_asks_first_and_notices_silence() {
     let mut database = DedicatedConnection::new(pool);
     database.run(ask).await.expect("an answer");
     proxy.silence();
-    // It is asked for a sign of life after a second of rest.
+    // The pool pings a connection that was idle for a second.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(database.run(ask).await.expect("an answer"), 7);
     assert_eq!(proxy.opened(), 2);

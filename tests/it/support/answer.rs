@@ -1,4 +1,4 @@
-//! What the service answers, looked at closely.
+//! Answers of the service.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder};
@@ -54,7 +54,7 @@ impl Answer {
         value.map_or("", |value| value.to_str().expect("ASCII"))
     }
 
-    /// The field that a refusal names; the refusal itself must be whole, and this one.
+    /// Checks that this is a complete problem with this code, and gives the field that it names.
     pub fn refused(&self, status: u16, code: &str, what: &str) -> Option<String> {
         assert_eq!(self.status, status, "{what}: {}", self.text);
         let media_type = self.header("content-type");

@@ -1,7 +1,7 @@
 //! Appending to the log as any transaction may, without the service's knowledge.
 
 use porchlight::log::NewEvent;
-use porchlight::log::{Appended, Batch, append};
+use porchlight::log::{Appended, EventBatch, append};
 use porchlight::platform::BrokerId;
 use porchlight::platform::Dice;
 use serde_json::{Value, json, value::to_raw_value};
@@ -20,16 +20,13 @@ pub fn numbered(team: &str, n: i64) -> NewEvent {
 }
 
 /// Appends these events to the logs of these brokers.
-pub async fn tell(
+pub async fn append_events(
     connection: &mut PgConnection,
-    told: &[(BrokerId, Vec<NewEvent>)],
+    events_of: &[(BrokerId, Vec<NewEvent>)],
 ) -> sqlx::Result<Vec<Appended>> {
-    let batches: Vec<_> = told
+    let batches: Vec<_> = events_of
         .iter()
-        .map(|(broker, events)| Batch {
-            broker,
-            events: events.iter().collect(),
-        })
+        .map(|(broker, events)| EventBatch { broker, events })
         .collect();
     append(connection, &Dice::system(), &batches).await
 }
@@ -66,6 +63,8 @@ pub fn described(body: &Value) -> NewEvent {
 /// Appends an event of broker `b` as the service itself does: of a type that nobody may publish.
 pub async fn append_own(service: &Service, body: &Value) {
     let mut connection = service.database.connect().await;
-    let told = [("b".parse().expect("an id"), vec![described(body)])];
-    tell(&mut connection, &told).await.expect("it is appended");
+    let events_of = [("b".parse().expect("an id"), vec![described(body)])];
+    append_events(&mut connection, &events_of)
+        .await
+        .expect("it is appended");
 }

@@ -11,15 +11,14 @@ use clap::Parser;
 use embedded_postgres::{EmbeddedConfig, EmbeddedPostgres};
 use porchlight::platform::Database;
 use porchlight::platform::database::{DatabaseSettings, EMBEDDED_NAMES};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgQueryResult};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::wait::soon;
 
 /// A migrated database without content, which new ones are copied from.
 const TEMPLATE: &str = "template_porchlight";
-/// How often a database that is still in use is tried to be dropped, and how many times.
-const DROP_EVERY: Duration = Duration::from_millis(250);
-const DROP_ATTEMPTS: usize = 120;
 
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -85,11 +84,15 @@ struct Flags {
 
 async fn create_template(socket_dir: &Path) {
     create_database(socket_dir, TEMPLATE, "template1").await;
-    let url = url(socket_dir, TEMPLATE);
-    let flags = Flags::parse_from(["porchlight", "--database-url", &url]);
-    let database = Database::open(&flags.database).await.expect("a database");
+    let database = open(&url(socket_dir, TEMPLATE)).await;
     database.migrate().await.expect("migrated");
     database.close().await;
+}
+
+/// Opens a database as the service does.
+async fn open(url: &str) -> Database {
+    let flags = Flags::parse_from(["porchlight", "--database-url", url]);
+    Database::open(&flags.database).await.expect("a database")
 }
 
 /// The socket that the run's Postgres listens on.
@@ -99,30 +102,34 @@ pub fn socket() -> PathBuf {
 
 async fn create_database(socket_dir: &Path, name: &str, template: &str) {
     let create = format!("create database {name} template {template} strategy file_copy");
-    let mut admin = admin(socket_dir).await;
-    let created = admin.execute(sqlx::AssertSqlSafe(create)).await;
-    created.expect("a database");
+    execute(socket_dir, create).await.expect("a database");
 }
 
-/// Drops each database once its service has left it.
+/// Drops each database, all of them side by side.
 async fn drop_unused(socket_dir: &Path, mut names: UnboundedReceiver<String>) {
     while let Some(name) = names.recv().await {
-        let socket_dir = socket_dir.to_owned();
-        tokio::task::spawn_local(async move {
-            let drop = format!("drop database if exists {name}");
-            for _ in 0..DROP_ATTEMPTS {
-                let mut admin = admin(&socket_dir).await;
-                let dropped = admin.execute(sqlx::AssertSqlSafe(drop.clone())).await;
-                if dropped.is_ok() {
-                    return;
-                }
-                tokio::time::sleep(DROP_EVERY).await;
-            }
-        });
+        tokio::task::spawn_local(drop_database(socket_dir.to_owned(), name));
     }
 }
 
-/// A database that goes away with the test.
+/// Drops a database. Postgres waits five seconds for services that are about to leave it. Whoever
+/// is still connected then is disconnected.
+#[expect(clippy::print_stderr, reason = "no test is left that could fail")]
+async fn drop_database(socket_dir: PathBuf, name: String) {
+    let drop = format!("drop database if exists {name}");
+    if execute(&socket_dir, drop.clone()).await.is_err()
+        && let Err(error) = execute(&socket_dir, format!("{drop} with (force)")).await
+    {
+        eprintln!("the test database {name} stays: {error}");
+    }
+}
+
+async fn execute(socket_dir: &Path, statement: String) -> sqlx::Result<PgQueryResult> {
+    let mut admin = admin(socket_dir).await?;
+    admin.execute(AssertSqlSafe(statement)).await
+}
+
+/// A database of one test. It is dropped when the test ends, also by a panic.
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
@@ -144,6 +151,24 @@ impl TestDatabase {
         let name = format!("t{}_{n}", std::process::id());
         create_database(&cluster().socket_dir, &name, template).await;
         Self { name }
+    }
+
+    /// Waits until there is no database of this name.
+    pub async fn gone(name: &str) {
+        let admin = admin(&cluster().socket_dir).await;
+        let mut admin = admin.expect("a connection");
+        let exists = "select exists (select from pg_database where datname = $1)";
+        let gone = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                looks.tick().await;
+                let exists = sqlx::query_scalar::<_, bool>(exists).bind(name);
+                if !exists.fetch_one(&mut admin).await.expect("an answer") {
+                    return;
+                }
+            }
+        };
+        soon("the database is dropped", gone).await;
     }
 
     /// A name that no other test has.
@@ -191,9 +216,13 @@ impl TestDatabase {
 
     async fn alter(&self, change: &str) {
         let alter = format!("alter database {} {change}", self.name);
-        let mut admin = admin(&cluster().socket_dir).await;
-        let altered = admin.execute(sqlx::AssertSqlSafe(alter)).await;
+        let altered = execute(&cluster().socket_dir, alter).await;
         altered.expect("a setting");
+    }
+
+    /// The database as the service opens it.
+    pub async fn open(&self) -> Database {
+        open(&self.url()).await
     }
 
     /// A connection beside the service.
@@ -224,8 +253,6 @@ fn options(socket_dir: &Path, name: &str) -> PgConnectOptions {
         .disable_statement_logging()
 }
 
-async fn admin(socket_dir: &Path) -> PgConnection {
-    PgConnection::connect_with(&options(socket_dir, "postgres"))
-        .await
-        .expect("a connection")
+async fn admin(socket_dir: &Path) -> sqlx::Result<PgConnection> {
+    PgConnection::connect_with(&options(socket_dir, "postgres")).await
 }

@@ -1,4 +1,4 @@
-//! Streams up to their last words.
+//! Streams up to their last event.
 
 use serde_json::Value;
 
@@ -9,18 +9,14 @@ pub fn user(i: usize) -> Token {
     Token::user(&format!("u{i}"), &["a"])
 }
 
-/// A stream of the service at `base`.
-pub async fn stream_at(base: &str, path: &str, token: &Token) -> Stream {
-    let client = reqwest::Client::builder().no_proxy().build();
-    let request = client.expect("a client").get(format!("{base}{path}"));
-    Stream::open(request.bearer_auth(token.signed())).await
-}
-
-/// The last words of a stream that ends.
+/// The last event of a stream that ends.
 pub async fn last_words(stream: &mut Stream) -> Value {
     let last = stream.rest().await.pop().expect("last words");
     assert_eq!(last.name, "stream:closing", "{last:?}");
     let last = last.json();
-    assert_eq!(last["retryMs"].as_u64(), stream.retry_ms);
+    assert_eq!(
+        Some(last["retryMs"].as_u64().expect("a time")),
+        stream.retry_ms
+    );
     last
 }

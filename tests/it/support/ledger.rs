@@ -1,4 +1,4 @@
-//! The books: what publishers sent and were told, against what the log holds and what
+//! What publishers sent and which answers they got, against what the log holds and what
 //! clients have seen.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use super::Returning;
 type Row = (i64, String, i64);
 
 #[derive(Default)]
-pub struct Books {
+pub struct Ledger {
     /// Numbers that were sent until they were acknowledged.
     pub sure: Vec<i64>,
     /// Numbers that were sent once, without an answer.
@@ -20,7 +20,7 @@ pub struct Books {
     pub acknowledged: Vec<(i64, i64)>,
 }
 
-impl Books {
+impl Ledger {
     /// Adds what was acknowledged for one request.
     pub fn acknowledge(&mut self, positions: &[String], numbers: &[i64]) {
         assert_eq!(positions.len(), numbers.len());
@@ -33,7 +33,7 @@ impl Books {
         self.sure.extend(numbers);
     }
 
-    /// Puts two publishers' books together.
+    /// Adds another publisher's.
     pub fn add(&mut self, other: Self) {
         self.sure.extend(other.sure);
         self.unsure.extend(other.unsure);
@@ -53,21 +53,21 @@ pub async fn log(connection: &mut PgConnection) -> Vec<Row> {
 
 /// The log has no gap, what was acknowledged is where it was said to be, and nothing is
 /// in it twice.
-pub fn check_log(log: &[Row], books: &Books) {
+pub fn check_log(log: &[Row], acknowledgements: &Ledger) {
     let positions = log.iter().map(|(position, ..)| *position);
     assert!(positions.eq(1..=i64::try_from(log.len()).expect("a count")));
     let mut times: HashMap<i64, usize> = HashMap::new();
     for (.., n) in log {
         *times.entry(*n).or_default() += 1;
     }
-    for n in &books.sure {
+    for n in &acknowledgements.sure {
         assert_eq!(times.remove(n), Some(1), "event {n}, which is to be there");
     }
-    for n in &books.unsure {
+    for n in &acknowledgements.unsure {
         assert!(times.remove(n).is_none_or(|times| times == 1), "event {n}");
     }
     assert!(times.is_empty(), "nobody published {times:?}");
-    for (position, n) in &books.acknowledged {
+    for (position, n) in &acknowledgements.acknowledged {
         let at = usize::try_from(position - 1).expect("a position");
         assert_eq!(log[at].2, *n, "at {position}");
     }

@@ -1,4 +1,4 @@
-//! How long tests of chance go on: short in every run, long with `scripts/test --long`.
+//! How long random tests run: short in every run, long with `scripts/test --long`.
 
 /// Set by `scripts/test --long`.
 const VARIABLE: &str = "PORCHLIGHT_TEST_LONG";

@@ -153,7 +153,7 @@ fn answer(response: &Response, sent: &Sent, received: Received<'_>, found: &mut 
     }
 }
 
-/// What was told to the letter may be JSON that this parser makes no value of: `1e400`.
+/// What is delivered to the letter may be JSON that this parser makes no value of: `1e400`.
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok()
 }

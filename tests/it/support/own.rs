@@ -34,7 +34,7 @@ impl OwnPostgres {
         format!("postgres://postgres@localhost/porchlight?host={host}")
     }
 
-    /// Kills it without a word; it is restarted by itself.
+    /// Kills it. It restarts by itself.
     pub async fn kill(&self) {
         let pid = eventually("the database runs", async || {
             self.running.as_ref()?.postmaster_pid()

@@ -2,20 +2,20 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
+use super::child::ChildProcess;
 use super::service::SECRET;
 
 /// A `porchlight serve`.
 pub struct Process {
     pub addr: SocketAddr,
     pub log: Arc<Mutex<String>>,
-    child: Child,
+    child: ChildProcess,
     keeping: JoinHandle<()>,
 }
 
@@ -34,16 +34,14 @@ impl Process {
         command
             .envs(variables.iter().copied())
             .current_dir(std::env::temp_dir());
-        let mut child = command
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let child = ChildProcess::spawn(command.stderr(Stdio::piped()));
+        let mut child = child.expect("the binary runs");
+        let stderr = BufReader::new(child.stderr());
         let log = Arc::<Mutex<String>>::default();
-        let (told, heard) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
         let kept = Arc::clone(&log);
-        let keeping = std::thread::spawn(move || keep(stderr, &kept, told));
-        let addr = super::wait::soon("the service listens", heard).await;
+        let keeping = std::thread::spawn(move || keep(stderr, &kept, sender));
+        let addr = super::wait::soon("the service listens", receiver).await;
         let addr = addr.unwrap_or_else(|_| panic!("no service: {}", log.lock().expect("a log")));
         Self {
             addr,
@@ -57,7 +55,7 @@ impl Process {
         format!("http://{}{path}", self.addr)
     }
 
-    /// What it holds of the machine's memory.
+    /// The memory that it uses.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("it runs");
@@ -67,20 +65,18 @@ impl Process {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).expect("a pid");
-        kill(Pid::from_raw(pid), signal).expect("it runs");
+        self.child.signal(signal);
     }
 
-    /// Ends it without a word.
-    pub fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ran");
+    /// Kills it.
+    pub fn kill(self) {
+        self.child.kill();
     }
 
     /// Its exit code, which must come; by then its log is whole.
     pub async fn exit_code(&mut self) -> Option<i32> {
         super::eventually("the process ends", || {
-            let status = self.child.try_wait().expect("it ran");
+            let status = self.child.try_wait();
             let code = status.filter(|_| self.keeping.is_finished());
             std::future::ready(code.map(|status| status.code()))
         })
@@ -88,23 +84,20 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn keep(lines: impl BufRead, log: &Mutex<String>, told: tokio::sync::oneshot::Sender<SocketAddr>) {
-    let mut told = Some(told);
+fn keep(
+    lines: impl BufRead,
+    log: &Mutex<String>,
+    sender: tokio::sync::oneshot::Sender<SocketAddr>,
+) {
+    let mut sender = Some(sender);
     for line in lines.lines().map_while(Result::ok) {
         if let Some((_, rest)) = line.split_once("listening on http://") {
             let addr = rest
                 .split(['"', ' '])
                 .next()
                 .and_then(|addr| addr.parse().ok());
-            if let (Some(addr), Some(told)) = (addr, told.take()) {
-                let _ = told.send(addr);
+            if let (Some(addr), Some(sender)) = (addr, sender.take()) {
+                let _ = sender.send(addr);
             }
         }
         let mut log = log.lock().expect("a log");

@@ -13,7 +13,7 @@ use super::cluster::{self, TestDatabase};
 
 const BUFFER_BYTES: usize = 64 * 1_024;
 
-/// Connections with a number up to this have met a fate.
+/// The numbers of the last connections that were silenced and cut.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fates {
     silent_upto: u64,
@@ -95,7 +95,7 @@ async fn accept(listener: TcpListener, socket: PathBuf, shared: Arc<Shared>) {
             *n += 1;
             number = *n;
         });
-        let line = Line {
+        let line = ProxiedConnection {
             number,
             fates: shared.fates.subscribe(),
         };
@@ -103,12 +103,12 @@ async fn accept(listener: TcpListener, socket: PathBuf, shared: Arc<Shared>) {
     }
 }
 
-struct Line {
+struct ProxiedConnection {
     number: u64,
     fates: watch::Receiver<Fates>,
 }
 
-impl Line {
+impl ProxiedConnection {
     async fn carry(mut self, mut client: TcpStream, mut server: UnixStream) {
         let _ = client.set_nodelay(true);
         let (mut cut, number) = (self.fates.clone(), self.number);
@@ -130,7 +130,7 @@ impl Line {
             };
             if !passed {
                 swallow(&mut client).await;
-                // The database goes on waiting for a client that it cannot hear.
+                // The database goes on waiting for a client whose data does not arrive.
                 std::future::pending::<()>().await;
             }
         };

@@ -3,6 +3,7 @@
 use reqwest::Client;
 use serde_json::Value;
 
+use super::requests::client;
 use super::{Answer, Token, eventually};
 
 /// The publishing service of broker `b`, somewhere on the network.
@@ -16,7 +17,7 @@ pub struct Publisher {
 impl Publisher {
     /// One that posts to the service at `base`.
     pub fn new(base: &str) -> Self {
-        let client = Client::builder().no_proxy().build().expect("a client");
+        let client = client(true);
         let (url, token) = (format!("{base}/events"), Token::service("b").signed());
         Self { client, url, token }
     }

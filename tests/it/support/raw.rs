@@ -1,4 +1,4 @@
-//! Bytes on a connection, for what no honest client sends.
+//! Bytes on a connection, for requests that no client library sends.
 
 use std::net::SocketAddr;
 

@@ -7,10 +7,11 @@ use reqwest::{Client, StatusCode};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::requests::client;
 use super::wait::soon;
 use super::{Message, Stream, Token, eventually, number};
 
-/// Ends what a team is told in a test.
+/// The last event for a team in a test.
 pub const END: &str = "test:end";
 /// It does not come back faster than this.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -21,7 +22,7 @@ pub struct Returning {
     pub audiences: Vec<String>,
     /// Positions and numbers of what it has got.
     pub seen: Vec<(i64, i64)>,
-    /// How often it cut the line itself.
+    /// How often it cut the connection itself.
     pub cut: usize,
     /// How often it came back.
     pub opened: usize,
@@ -34,14 +35,13 @@ pub struct Returning {
     ends: usize,
 }
 
-/// When a client cuts its line: after so many events, and how much must then have been
+/// When a client cuts its connection: after so many events, and how much must then have been
 /// acknowledged to publishers before it comes back.
 pub type Cut = (usize, usize);
 
 impl Returning {
-    /// A client of `path`, which gets what `audiences` are told.
+    /// A client of `path`, which receives what is published to `audiences`.
     pub fn new(url: String, token: &Token, audiences: Vec<String>, gzip: bool) -> Self {
-        let client = Client::builder().gzip(gzip).no_proxy().build();
         Self {
             audiences,
             seen: Vec::new(),
@@ -50,13 +50,13 @@ impl Returning {
             closed: Vec::new(),
             url,
             token: token.signed(),
-            client: client.expect("a client"),
+            client: client(gzip),
             cursor: String::new(),
             ends: 0,
         }
     }
 
-    /// Reads until each of its teams has been told the end.
+    /// Reads until the last event for each of its teams.
     pub async fn read(mut self, cuts: Vec<Cut>, mut acknowledged: watch::Receiver<usize>) -> Self {
         let teams = self.audiences.iter().filter(|a| a.starts_with("team:"));
         let teams = teams.count();
@@ -71,7 +71,7 @@ impl Returning {
             {
                 self.take(&message);
                 if message.name == "stream:closing" {
-                    // The last words of a stream, which say when to come back.
+                    // The last event of a stream says when to come back.
                     let words = message.json();
                     let retry_ms = words["retryMs"].as_u64().expect("a time");
                     let reason = words["reason"].as_str().expect("a word");

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::cluster::TestDatabase;
+use super::requests::client;
 use super::sse::Stream;
 
 /// What all tokens of tests are signed with.
@@ -53,6 +54,11 @@ impl Token {
             role: Role::Service,
             ..Self::user("svc", &[]).of(broker)
         }
+    }
+
+    /// The same in another role.
+    pub fn in_role(self, role: Role) -> Self {
+        Self { role, ..self }
     }
 
     /// The same at another broker.
@@ -145,22 +151,17 @@ impl Service {
             .expect("flags")
             .config;
         let (stop, ahead_seconds) = (CancellationToken::new(), Arc::<AtomicI64>::default());
-        let (told, addr) = mpsc::channel();
+        let (started, addr) = mpsc::channel();
         let (stopped, ahead) = (stop.clone(), Arc::clone(&ahead_seconds));
-        let thread = std::thread::spawn(move || serve(config, ahead, &told, stopped));
+        let thread = std::thread::spawn(move || serve(config, ahead, &started, stopped));
         let addr = tokio::task::spawn_blocking(move || addr.recv())
             .await
             .expect("a thread");
         let addr = addr.expect("the service starts");
-        let client = Client::builder()
-            .gzip(false)
-            .no_proxy()
-            .build()
-            .expect("a client");
         Self {
             addr,
             database,
-            client,
+            client: client(false),
             ahead_seconds,
             stop,
             thread: Some(thread),
@@ -217,7 +218,7 @@ impl Service {
             .collect()
     }
 
-    /// A metric's value, 0 when it is not told.
+    /// A metric's value.
     pub async fn metric(&self, name: &str) -> f64 {
         metric(&self.url("/metrics"), name).await
     }
@@ -238,16 +239,19 @@ impl Service {
     }
 }
 
-/// A metric's value at a page of metrics, 0 when it is not told.
+/// A metric's value at a page of metrics. Only one with labels may be missing, which counts as 0.
 pub async fn metric(url: &str, name: &str) -> f64 {
-    let client = Client::builder().no_proxy().build().expect("a client");
-    let page = client.get(url).send().await.expect("an answer");
+    let page = client(true).get(url).send().await.expect("an answer");
     let page = page.text().await.expect("text");
     let line = page
         .lines()
         .find(|line| line.split(' ').next() == Some(name));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
-        .unwrap_or(0.0)
+    let Some(line) = line else {
+        assert!(name.contains('{'), "there is no metric {name}");
+        return 0.0;
+    };
+    let value = line.rsplit(' ').next().expect("a value");
+    value.parse().expect("a number")
 }
 
 impl Drop for Service {
@@ -259,7 +263,7 @@ impl Drop for Service {
 fn serve(
     config: Config,
     ahead: Arc<AtomicI64>,
-    told: &mpsc::Sender<SocketAddr>,
+    started: &mpsc::Sender<SocketAddr>,
     stop: CancellationToken,
 ) {
     let system = Clock::system();
@@ -278,7 +282,8 @@ fn serve(
         .expect("a runtime");
     runtime.block_on(async {
         let service = Application::build(config, around).await.expect("a service");
-        told.send(service.addr().expect("an address"))
+        started
+            .send(service.addr().expect("an address"))
             .expect("the test waits");
         service
             .run(stop.cancelled_owned())

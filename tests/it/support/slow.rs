@@ -1,4 +1,4 @@
-//! A stream that is read only when asked: a socket with almost no room, and nobody who
+//! A stream that is read only when asked: a socket with a very small buffer, and nobody who
 //! reads ahead.
 
 use std::net::SocketAddr;

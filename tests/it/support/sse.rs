@@ -31,7 +31,7 @@ impl Message {
         self.has_id && !self.is_of_stream()
     }
 
-    /// Whether it tells of a state: a snapshot, or a whispered change.
+    /// Whether it is a state: a snapshot, or a change that is not logged.
     pub fn is_state(&self) -> bool {
         !self.has_id && !self.is_of_stream()
     }
@@ -58,7 +58,7 @@ pub struct Stream {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
-    /// `retry:` as last told.
+    /// `retry:` as last received.
     pub retry_ms: Option<u64>,
     pub last_id: String,
     body: Body,
@@ -183,6 +183,18 @@ impl Stream {
             messages.push(self.next_logged().await);
         }
         messages
+    }
+
+    /// The events of the log before the next one of this name, which is read too.
+    pub async fn logged_until(&mut self, name: &str) -> Vec<Message> {
+        let mut messages = Vec::new();
+        loop {
+            let message = self.next_logged().await;
+            if message.name == name {
+                return messages;
+            }
+            messages.push(message);
+        }
     }
 
     /// Reads to the end of the stream; states are left out.

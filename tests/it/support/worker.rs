@@ -1,13 +1,14 @@
 //! `porchlight worker`: a process without a socket, which can be killed.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+
+use super::child::ChildProcess;
 
 /// A worker of its own.
 pub struct Worker {
-    child: Child,
+    child: ChildProcess,
 }
 
 impl Worker {
@@ -27,34 +28,25 @@ impl Worker {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let child = command.spawn().expect("the binary runs");
+        let child = ChildProcess::spawn(&mut command).expect("the binary runs");
         Self { child }
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).expect("a pid");
-        kill(Pid::from_raw(pid), signal).expect("it runs");
+        self.child.signal(signal);
     }
 
-    /// Ends it without a word.
-    pub fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ran");
+    /// Kills it.
+    pub fn kill(self) {
+        self.child.kill();
     }
 
     /// Its exit code, which must come.
     pub async fn exit_code(&mut self) -> Option<i32> {
         super::eventually("the worker ends", || {
-            let status = self.child.try_wait().expect("it ran");
+            let status = self.child.try_wait();
             std::future::ready(status.map(|status| status.code()))
         })
         .await
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

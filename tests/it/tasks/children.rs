@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ann, claim, create, get, id, post, say, told, two, worker};
+use super::{QUICK, ann, claim, create, get, id, next_event, post, say, two, worker};
 use crate::support::eventually;
 
 async fn workflow(service: &crate::support::Service, steps: usize) -> String {
@@ -15,7 +15,7 @@ async fn workflow(service: &crate::support::Service, steps: usize) -> String {
 
 #[tokio::test]
 async fn a_workflow_is_where_its_steps_are() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let flow = workflow(a, 3).await;
     let mut user = b.stream("/stream/user?since=0&types=ai:*", &ann).await;
@@ -32,14 +32,14 @@ async fn a_workflow_is_where_its_steps_are() {
             (&json!(format!("step {n}")), &json!(flow))
         );
         let half = json!({"fence": fence, "percent": 50});
-        say(a, (&wes, &step), "progress", half).await;
+        say(a, &wes, &step, "progress", half).await;
         let expected = json!((f64::from(n * 1_000 + 500) / 3.0).floor() / 10.0);
         eventually("the workflow follows", async || {
             let flow = get(b, &ann, &flow).await;
             (flow["percent"].as_f64() == expected.as_f64()).then_some(())
         })
         .await;
-        let done = say(b, (&wes, &step), "complete", json!({"fence": fence})).await;
+        let done = say(b, &wes, &step, "complete", json!({"fence": fence})).await;
         assert_eq!(done.json()["state"], "completed");
         let flow = get(a, &ann, &flow).await;
         assert_eq!(flow["step"], n + 1);
@@ -58,21 +58,22 @@ async fn a_workflow_is_where_its_steps_are() {
 
 #[tokio::test]
 async fn a_failed_step_fails_the_workflow_at_its_end_and_a_retry_does_what_is_left() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let flow = workflow(a, 2).await;
     let (first, fence) = claim(a, &wes).await;
     let error = json!({"code": "bad_file", "message": "No columns."});
     say(
         b,
-        (&wes, &first),
+        &wes,
+        &first,
         "fail",
         json!({"fence": fence, "error": error}),
     )
     .await;
     assert_eq!(get(a, &ann, &flow).await["state"], "running");
     let (second, fence) = claim(a, &wes).await;
-    say(b, (&wes, &second), "complete", json!({"fence": fence})).await;
+    say(b, &wes, &second, "complete", json!({"fence": fence})).await;
     let failed = get(a, &ann, &flow).await;
     assert_eq!(failed["state"], "failed");
     assert_eq!(failed["error"]["code"], "child_failed");
@@ -85,20 +86,21 @@ async fn a_failed_step_fails_the_workflow_at_its_end_and_a_retry_does_what_is_le
     );
     let (step, fence) = claim(a, &wes).await;
     assert_eq!(get(a, &ann, &step).await["retryOf"], json!(first));
-    say(a, (&wes, &step), "complete", json!({"fence": fence})).await;
+    say(a, &wes, &step, "complete", json!({"fence": fence})).await;
     assert_eq!(get(b, &ann, &id(&again)).await["state"], "completed");
 }
 
 #[tokio::test]
 async fn a_step_that_is_done_again_stands_for_the_one_that_failed() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let flow = workflow(a, 2).await;
     let (first, fence) = claim(a, &wes).await;
     let error = json!({"code": "bad_file", "message": "No columns."});
     say(
         b,
-        (&wes, &first),
+        &wes,
+        &first,
         "fail",
         json!({"fence": fence, "error": error}),
     )
@@ -109,7 +111,7 @@ async fn a_step_that_is_done_again_stands_for_the_one_that_failed() {
     assert_eq!(again["parentId"], json!(flow));
     for _ in 0..2 {
         let (step, fence) = claim(a, &wes).await;
-        say(b, (&wes, &step), "complete", json!({"fence": fence})).await;
+        say(b, &wes, &step, "complete", json!({"fence": fence})).await;
     }
     let flow = get(a, &ann, &flow).await;
     assert_eq!(
@@ -120,7 +122,7 @@ async fn a_step_that_is_done_again_stands_for_the_one_that_failed() {
 
 #[tokio::test]
 async fn cancelling_a_workflow_cancels_every_step() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     // Nobody has begun.
     let flow = workflow(a, 3).await;
@@ -148,9 +150,9 @@ async fn cancelling_a_workflow_cancels_every_step() {
     };
     assert_eq!(states().await, ["cancelled", "cancelled", "cancelling"]);
     let report = json!({"fence": fence, "percent": 60});
-    let answer = say(b, (&wes, &step), "progress", report).await;
+    let answer = say(b, &wes, &step, "progress", report).await;
     assert_eq!(answer.json()["cancel"], true);
-    say(a, (&wes, &step), "cancelled", json!({"fence": fence})).await;
+    say(a, &wes, &step, "cancelled", json!({"fence": fence})).await;
     let flow = get(b, &ann, &flow).await;
     let seen = ["state", "percent", "step"].map(|field| flow[field].clone());
     // What was never done does not count as done.
@@ -159,7 +161,7 @@ async fn cancelling_a_workflow_cancels_every_step() {
 
 #[tokio::test]
 async fn steps_are_added_to_what_waits_and_to_nothing_else() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let parent = super::task(a, &ann).await;
     let step = json!({"type": "step", "parent": parent});
@@ -180,7 +182,7 @@ async fn steps_are_added_to_what_waits_and_to_nothing_else() {
     let working = super::task(a, &ann).await;
     let mut user = a.stream("/stream/user?types=ai:*", &ann).await;
     claim(b, &wes).await;
-    assert_eq!(told(&mut user).await, "started");
+    assert_eq!(next_event(&mut user).await, "started");
     let step = json!({"type": "step", "parent": working});
     let late = post(b, &ann, "/tasks", &step).await;
     late.refused(409, "wrong_state", "a step of what a worker is at");

@@ -1,15 +1,15 @@
-//! Nobody sees or touches what is not theirs.
+//! Nobody sees or changes tasks that are not theirs.
 
 use serde_json::json;
 
-use super::{admin, ann, claim, create, get, id, post, say, task, two, worker};
+use super::{QUICK, admin, ann, claim, create, get, id, post, say, task, two, worker};
 use crate::support::{Answer, Token};
 
 #[tokio::test]
 async fn a_foreign_task_is_the_same_as_none() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let id = task(a, &ann()).await;
-    let elsewhere = admin().of("c");
+    let elsewhere = admin(&[]).of("c");
     for stranger in [
         Token::user("bob", &["a"]),
         ann().of("c"),
@@ -40,16 +40,16 @@ async fn a_foreign_task_is_the_same_as_none() {
     let none = post(b, &foreign, "/tasks/claim", &json!({"types": ["import"]})).await;
     assert_eq!(none.status, 204);
     claim(a, &worker("wes")).await;
-    let report = say(b, (&foreign, &id), "progress", json!({"fence": 1})).await;
+    let report = say(b, &foreign, &id, "progress", json!({"fence": 1})).await;
     report.refused(404, "unknown_task", "another broker's worker");
-    let thief = say(b, (&worker("max"), &id), "complete", json!({"fence": 1})).await;
+    let thief = say(b, &worker("max"), &id, "complete", json!({"fence": 1})).await;
     thief.refused(409, "lease_lost", "a guessed fence");
-    assert_eq!(get(a, &admin(), &id).await["state"], "running");
+    assert_eq!(get(a, &admin(&[]), &id).await["state"], "running");
 }
 
 #[tokio::test]
-async fn a_team_that_is_told_may_look_and_an_admin_may_end() {
-    let [a, b] = &two().await;
+async fn the_tasks_team_may_read_it_and_an_admin_may_end_it() {
+    let [a, b] = &two(QUICK).await;
     let made = create(a, &ann(), json!({"type": "import", "team": "a"})).await;
     let id = id(&made);
     let bob = Token::user("bob", &["a"]);
@@ -60,12 +60,12 @@ async fn a_team_that_is_told_may_look_and_an_admin_may_end() {
         refused.refused(403, "not_your_task", what);
     }
     assert_eq!(
-        b.list("/tasks?user=ann", &admin()).await["tasks"][0]["id"],
+        b.list("/tasks?user=ann", &admin(&[])).await["tasks"][0]["id"],
         json!(id)
     );
-    let ended = post(a, &admin(), &format!("/tasks/{id}/cancel"), &json!({})).await;
+    let ended = post(a, &admin(&[]), &format!("/tasks/{id}/cancel"), &json!({})).await;
     assert_eq!(ended.json()["state"], "cancelled");
-    let refused = post(a, &admin(), &format!("/tasks/{id}/retry"), &json!({})).await;
+    let refused = post(a, &admin(&[]), &format!("/tasks/{id}/retry"), &json!({})).await;
     refused.refused(403, "not_your_task", "an admin retries");
     let other = json!({"type": "import", "team": "z"});
     let refused = post(a, &ann(), "/tasks", &other).await;
@@ -74,7 +74,7 @@ async fn a_team_that_is_told_may_look_and_an_admin_may_end() {
 
 #[tokio::test]
 async fn workers_and_users_have_endpoints_of_their_own() {
-    let [a, _] = &two().await;
+    let [a, _] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let id = task(a, &ann).await;
     let made = post(a, &wes, "/tasks", &json!({"type": "import"})).await;
@@ -92,17 +92,17 @@ async fn workers_and_users_have_endpoints_of_their_own() {
         ("output", json!({"fence": 1, "offset": 0, "text": "x"})),
     ];
     for (what, body) in bodies {
-        say(a, (&ann, &id), what, body)
+        say(a, &ann, &id, what, body)
             .await
             .refused(403, "role_needed", what);
     }
-    for who in [&ann, &admin(), &Token::service("b")] {
+    for who in [&ann, &admin(&[]), &Token::service("b")] {
         let stream = Answer::to(a.get("/stream/worker", who)).await;
         stream.refused(403, "role_needed", "a stream of workers");
         let page = Answer::to(a.get("/events?scope=worker", who)).await;
         page.refused(403, "role_needed", "a page of workers");
     }
-    // What workers are told, nobody else can tell them, or hears.
+    // Nobody else can publish to workers, nor read what is published to them.
     for audience in [
         json!({"workers": true}),
         json!({"broker": true}),

@@ -1,15 +1,15 @@
-//! Workers and instances that are not heard of any more.
+//! Workers and instances that disappear.
 
 use std::sync::Arc;
 
 use serde_json::json;
 use sqlx::Executor;
 
-use super::{QUICK, ann, claim, create, get, id, post, say, task, told, two, worker};
+use super::{QUICK, ann, claim, create, get, id, next_event, post, say, task, two, worker};
 use crate::support::cluster::TestDatabase;
 use crate::support::{Answer, Process, Service, eventually};
 
-/// Time passes until every lease is over.
+/// Makes every lease end now.
 async fn end_every_lease(database: &TestDatabase) {
     let sql = "update porchlight.tasks set lease_until = clock_timestamp()
          where lease_until is not null";
@@ -22,8 +22,8 @@ async fn end_every_lease(database: &TestDatabase) {
 }
 
 #[tokio::test]
-async fn a_silent_worker_loses_its_task_to_another_and_is_told_so() {
-    let [a, b] = &two().await;
+async fn a_silent_worker_loses_its_task_to_another_and_learns_it() {
+    let [a, b] = &two(QUICK).await;
     let (ann, wes, max) = (ann(), worker("wes"), worker("max"));
     let mut user = a.stream("/stream/user?types=ai:*", &ann).await;
     let id = task(a, &ann).await;
@@ -35,20 +35,20 @@ async fn a_silent_worker_loses_its_task_to_another_and_is_told_so() {
     assert_eq!(claimed.json()["fence"], 2);
     assert_eq!(claimed.json()["task"]["error"]["code"], "worker_lost");
     for what in ["progress", "complete"] {
-        let late = say(a, (&wes, &id), what, json!({"fence": 1})).await;
+        let late = say(a, &wes, &id, what, json!({"fence": 1})).await;
         late.refused(409, "lease_lost", what);
         assert_eq!(late.json()["reason"], "claimed");
     }
-    let done = say(b, (&max, &id), "complete", json!({"fence": 2})).await;
+    let done = say(b, &max, &id, "complete", json!({"fence": 2})).await;
     assert_eq!(done.json()["state"], "completed");
     for expected in ["queued", "started", "queued", "started", "completed"] {
-        assert_eq!(told(&mut user).await, expected);
+        assert_eq!(next_event(&mut user).await, expected);
     }
 }
 
 #[tokio::test]
 async fn a_task_that_every_worker_dies_of_fails() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let made = create(a, &ann, json!({"type": "import", "maxAttempts": 2})).await;
     let id = id(&made);
@@ -69,17 +69,18 @@ async fn a_task_that_every_worker_dies_of_fails() {
 
 #[tokio::test]
 async fn a_cancel_that_no_worker_acknowledges_comes_true() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let mut workers = b.stream("/stream/worker?types=ai:task:cancel*", &wes).await;
     let id = task(a, &ann).await;
     let (_, fence) = claim(a, &wes).await;
     post(b, &ann, &format!("/tasks/{id}/cancel"), &json!({})).await;
-    // It reports on, and does not listen.
+    // It goes on reporting, and ignores the answers.
     let refused = eventually("it is refused", async || {
         let report = say(
             a,
-            (&wes, &id),
+            &wes,
+            &id,
             "progress",
             json!({"fence": fence, "percent": 1}),
         )
@@ -101,12 +102,12 @@ async fn a_cancel_that_no_worker_acknowledges_comes_true() {
     let last = events["events"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(
         last["type"], "ai:task:cancelled",
-        "nothing is told after the end"
+        "nothing is published after the end"
     );
 }
 
 #[tokio::test]
-async fn what_a_killed_instance_has_not_told_is_told_by_another() {
+async fn what_a_killed_instance_has_not_published_is_published_by_another() {
     let database = Arc::new(TestDatabase::create().await);
     let service = Service::on(Arc::clone(&database), QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
@@ -119,7 +120,7 @@ async fn what_a_killed_instance_has_not_told_is_told_by_another() {
             .stream("/stream/user?types=ai:task:progress", &ann)
             .await;
         user.next().await;
-        // The second one is owed when the instance dies.
+        // The second one is not yet published when the instance dies.
         for percent in [10, 20 + round] {
             let request = service
                 .client
@@ -135,7 +136,7 @@ async fn what_a_killed_instance_has_not_told_is_told_by_another() {
                 .as_i64()
                 .unwrap();
         }
-        say(&service, (&wes, &id), "complete", json!({"fence": fence})).await;
+        say(&service, &wes, &id, "complete", json!({"fence": fence})).await;
     }
 }
 
@@ -148,11 +149,8 @@ async fn old_tasks_go_with_their_steps_and_output() {
     let flow = id(&create(&service, &ann, body).await);
     let (step, fence) = claim(&service, &wes).await;
     let text = json!({"fence": fence, "offset": 0, "text": "x"});
-    assert_eq!(
-        say(&service, (&wes, &step), "output", text).await.status,
-        200
-    );
-    say(&service, (&wes, &step), "complete", json!({"fence": fence})).await;
+    assert_eq!(say(&service, &wes, &step, "output", text).await.status, 200);
+    say(&service, &wes, &step, "complete", json!({"fence": fence})).await;
     let young = task(&service, &ann).await;
     // The rows cannot be changed any more, not even by us; so time is turned off for a moment.
     let mut connection = database.connect().await;

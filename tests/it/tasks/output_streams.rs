@@ -8,13 +8,14 @@ use sqlx::Executor;
 use tokio_util::sync::CancellationToken;
 
 use super::{ann, claim, post, say, task, worker};
-use crate::instances::{cut_connections, two};
 use crate::support::cluster::TestDatabase;
-use crate::support::ends::{last_words, stream_at};
+use crate::support::ends::last_words;
+use crate::support::instances::{cut_connections, two};
 use crate::support::own::OwnPostgres;
+use crate::support::requests::{client, stream_at};
 use crate::support::{Message, Process, Service, Stream, Token, eventually};
 
-/// Nothing is found by looking: the safety net looks once a minute.
+/// Polls come once a minute: only notices are quicker.
 const NOTICES_ALONE: &[&str] = &["--poll-ms=60000"];
 
 fn path(task: &str) -> String {
@@ -32,7 +33,7 @@ async fn open(service: &Service, id: &str, who: &Token) -> Stream {
 /// Writes at the end of the first attempt's output, and gives where it ends then.
 async fn write(service: &Service, id: &str, offset: usize, text: &str) -> usize {
     let body = json!({"fence": 1, "offset": offset, "text": text});
-    let kept = say(service, (&worker("wes"), id), "output", body).await;
+    let kept = say(service, &worker("wes"), id, "output", body).await;
     assert_eq!(kept.status, 200, "{}", kept.text);
     offset + text.len()
 }
@@ -83,7 +84,7 @@ async fn a_full_server_sends_output_streams_away_in_a_way_that_they_come_back() 
     assert!(third.retry_ms.is_some_and(|ms| ms >= 500));
     let mut events = service.stream("/stream/team", &ann()).await;
     assert_eq!(last_words(&mut events).await["reason"], "overloaded");
-    // Room is given back; a task that is over ends its streams at once.
+    // Closed streams do not count. A task that has ended ends its streams at once.
     drop(first);
     let over = task(&service, &ann()).await;
     post(
@@ -174,7 +175,7 @@ async fn text_and_ends_reach_streams_at_other_instances_by_notice() {
             assert_eq!(text(&stream.next_of_all().await), chunk);
         }
     }
-    say(b, (&worker("wes"), &id), "complete", json!({"fence": 1})).await;
+    say(b, &worker("wes"), &id, "complete", json!({"fence": 1})).await;
     for stream in &mut streams {
         let last = stream.next_of_all().await;
         assert_eq!(
@@ -192,7 +193,7 @@ async fn without_any_notice_the_safety_net_finds_what_was_written() {
     claim(a, &worker("wes")).await;
     let mut stream = open(b, &id, &ann()).await;
     let done = CancellationToken::new();
-    let deafening = cut_connections(&a.database, "query ilike 'listen%'", &done);
+    let cutting_listeners = cut_connections(&a.database, "query ilike 'listen%'", &done);
     let writing = async {
         let mut end = 0;
         for n in 0..20 {
@@ -202,7 +203,8 @@ async fn without_any_notice_the_safety_net_finds_what_was_written() {
         }
         done.cancel();
     };
-    tokio::join!(deafening, writing);
+    let (cuts, ()) = tokio::join!(cutting_listeners, writing);
+    assert!(cuts > 0, "nobody listened");
 }
 
 #[tokio::test]
@@ -246,8 +248,7 @@ async fn without_the_database_output_streams_end_and_come_back() {
     let url = postgres.url();
     let process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url[..])]).await;
     let base = process.url("");
-    let client = reqwest::Client::builder().no_proxy().build();
-    let create = client.expect("a client").post(process.url("/tasks"));
+    let create = client(true).post(process.url("/tasks"));
     let create = create
         .bearer_auth(ann().signed())
         .json(&json!({"type": "import"}));
@@ -259,9 +260,9 @@ async fn without_the_database_output_streams_end_and_come_back() {
         .await
         .expect("JSON");
     let path = path(&super::id(&made));
-    let mut open = stream_at(&base, &path, &ann()).await;
+    let mut open = stream_at(&format!("{base}{path}"), &ann(), true).await;
     postgres.go_away().await;
-    let mut refused = stream_at(&base, &path, &ann()).await;
+    let mut refused = stream_at(&format!("{base}{path}"), &ann(), true).await;
     assert_eq!(refused.status, 200);
     assert_eq!(last_words(&mut refused).await["reason"], "unavailable");
     assert_eq!(last_words(&mut open).await["reason"], "unavailable");
@@ -274,7 +275,7 @@ async fn without_the_database_output_streams_end_and_come_back() {
         .await
         .expect("the end of the task");
     let comes_back = async || {
-        let mut stream = stream_at(&base, &path, &ann()).await;
+        let mut stream = stream_at(&format!("{base}{path}"), &ann(), true).await;
         (stream.next_of_all().await.name == "end").then_some(())
     };
     eventually("the stream comes back", comes_back).await;

@@ -1,4 +1,4 @@
-//! Progress: much is reported, little is told, and nothing that counts is lost.
+//! Progress: much is reported, little is published, and nothing that counts is lost.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ann, claim, get, post, say, task, two, worker};
+use super::{QUICK, ann, claim, get, post, say, task, two, worker};
 
-async fn told(service: &crate::support::Service, task: &str) -> Vec<Value> {
+async fn task_events(service: &crate::support::Service, task: &str) -> Vec<Value> {
     let path = "/events?scope=user&types=ai:task:*&limit=1000";
     let page = service.list(path, &ann()).await;
     let events = page["events"].as_array().expect("events").iter();
@@ -23,15 +23,15 @@ async fn told(service: &crate::support::Service, task: &str) -> Vec<Value> {
 fn at_most_four_in_any_second(events: &[Value]) {
     let is_progress = |event: &&Value| event["type"] == "ai:task:progress";
     let at = |event: &Value| OffsetDateTime::parse(event["timestamp"].as_str()?, &Rfc3339).ok();
-    let told: Vec<_> = events.iter().filter(is_progress).filter_map(at).collect();
-    for five in told.windows(5) {
+    let received: Vec<_> = events.iter().filter(is_progress).filter_map(at).collect();
+    for five in received.windows(5) {
         assert!(five[4] - five[0] >= Duration::from_secs(1), "{five:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_reports_few_are_told_and_the_first_and_the_last_always() {
-    let [a, b] = &two().await;
+async fn of_many_reports_few_are_published_but_the_first_and_the_last_always() {
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let id = task(a, &ann).await;
     let (_, fence) = claim(a, &wes).await;
@@ -46,10 +46,10 @@ async fn of_many_reports_few_are_told_and_the_first_and_the_last_always() {
             b
         };
         let report = json!({"fence": fence, "message": reports.to_string()});
-        assert_eq!(say(at, (&wes, &id), "progress", report).await.status, 200);
+        assert_eq!(say(at, &wes, &id, "progress", report).await.status, 200);
     }
-    say(b, (&wes, &id), "complete", json!({"fence": fence})).await;
-    let events = told(a, &id).await;
+    say(b, &wes, &id, "complete", json!({"fence": fence})).await;
+    let events = task_events(a, &id).await;
     let progress: Vec<u32> = events
         .iter()
         .filter(|e| e["type"] == "ai:task:progress")
@@ -74,13 +74,13 @@ async fn of_many_reports_few_are_told_and_the_first_and_the_last_always() {
 
 #[tokio::test]
 async fn a_cancel_in_between_makes_no_second_fuller() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let id = task(a, &ann).await;
     let (_, fence) = claim(a, &wes).await;
     let report = async |n: u32| {
         let report = json!({"fence": fence, "message": n.to_string()});
-        assert_eq!(say(b, (&wes, &id), "progress", report).await.status, 200);
+        assert_eq!(say(b, &wes, &id, "progress", report).await.status, 200);
     };
     for n in 0..20 {
         report(n).await;
@@ -90,20 +90,20 @@ async fn a_cancel_in_between_makes_no_second_fuller() {
     for n in 20..24 {
         report(n).await;
     }
-    say(a, (&wes, &id), "cancelled", json!({"fence": fence})).await;
-    at_most_four_in_any_second(&told(a, &id).await);
+    say(a, &wes, &id, "cancelled", json!({"fence": fence})).await;
+    at_most_four_in_any_second(&task_events(a, &id).await);
 }
 
 #[tokio::test]
-async fn the_last_report_is_told_without_another_one() {
-    let [a, b] = &two().await;
+async fn the_last_report_is_published_without_another_one() {
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let mut user = a.stream("/stream/user?types=ai:task:progress", &ann).await;
     let id = task(a, &ann).await;
     let (_, fence) = claim(a, &wes).await;
     for percent in [10, 20, 30] {
         let report = json!({"fence": fence, "percent": percent});
-        assert_eq!(say(b, (&wes, &id), "progress", report).await.status, 200);
+        assert_eq!(say(b, &wes, &id, "progress", report).await.status, 200);
     }
     let mut percent = 0;
     while percent != 30 {
@@ -115,7 +115,7 @@ async fn the_last_report_is_told_without_another_one() {
 
 #[tokio::test]
 async fn what_a_report_leaves_out_stays_as_it_was() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     let id = task(a, &ann).await;
     let (_, fence) = claim(a, &wes).await;
@@ -128,7 +128,7 @@ async fn what_a_report_leaves_out_stays_as_it_was() {
     ] {
         let mut body = report.clone();
         body["fence"] = json!(fence);
-        assert_eq!(say(b, (&wes, &id), "progress", body).await.status, 200);
+        assert_eq!(say(b, &wes, &id, "progress", body).await.status, 200);
     }
     let task = get(a, &ann, &id).await;
     let seen = ["percent", "message", "step", "steps", "partial"].map(|field| task[field].clone());
@@ -136,8 +136,8 @@ async fn what_a_report_leaves_out_stays_as_it_was() {
 }
 
 #[tokio::test]
-async fn after_the_end_no_progress_is_told() {
-    let [a, b] = &two().await;
+async fn no_progress_is_published_after_the_end() {
+    let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
     for _ in 0..10 {
         let id = task(a, &ann).await;
@@ -148,17 +148,17 @@ async fn after_the_end_no_progress_is_told() {
             let at = if n.is_multiple_of(2) { a } else { b };
             let body = json!({"fence": fence, "percent": n});
             let (wes, id) = (&wes, &id);
-            async move { say(at, (wes, id), "progress", body).await.status }
+            async move { say(at, wes, id, "progress", body).await.status }
         };
         let reports = futures_util::future::join_all((0..12).map(report));
-        let stop = say(b, (&wes, &id), "cancelled", json!({"fence": fence}));
+        let stop = say(b, &wes, &id, "cancelled", json!({"fence": fence}));
         let (statuses, stopped) = tokio::join!(reports, stop);
         assert_eq!(stopped.json()["state"], "cancelled");
         assert!(
             statuses.iter().all(|s| [200, 409].contains(s)),
             "{statuses:?}"
         );
-        let events = told(a, &id).await;
+        let events = task_events(a, &id).await;
         assert_eq!(events.last().unwrap()["type"], "ai:task:cancelled");
     }
 }

@@ -1,4 +1,4 @@
-//! Whose task a worker of all brokerages takes: each brokerage has its turn.
+//! A worker of all brokerages serves them in turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier, TaskNotices};
 use porchlight::platform::Dice;
 use porchlight::platform::Metrics;
 use porchlight::platform::{DedicatedConnection, Pool};
-use porchlight::tasks::{ClaimRequest, ReportKeeperParts, Reports, TaskParts, TaskRules, Tasks};
-use porchlight::tasks::{LoaderParts, OutputReads};
+use porchlight::tasks::{ClaimRequest, ProgressWriterParts, Reports, TaskParts, TaskRules, Tasks};
+use porchlight::tasks::{OutputLoaderParts, OutputReads};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection};
 
@@ -20,19 +20,19 @@ use crate::support::{Chance, Service, eventually};
 /// What a claim may read of tasks, however many there are: the candidates, and some more.
 const MOST_ROWS: i64 = 100;
 
-/// A way to the tasks as an instance has it, with connections of its own.
-pub(super) struct Book {
+/// The tasks as an instance has them, with connections of its own.
+pub(super) struct TaskStore {
     pub(super) tasks: Tasks,
     pool: Pool,
 }
 
-impl Book {
+impl TaskStore {
     pub(super) fn of(database: &TestDatabase) -> Self {
         let pool = PgPoolOptions::new().max_connections(4);
         let pool = Pool::from(pool.connect_lazy_with(database.options()));
         let (notifier, _) = CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
         let committer = EventCommitter::new(Dice::system(), notifier);
-        let (reports, keeping) = Reports::new(ReportKeeperParts {
+        let (reports, keeping) = Reports::new(ProgressWriterParts {
             database: DedicatedConnection::new(pool.clone()),
             committer: committer.clone(),
             stop: tokio_util::sync::CancellationToken::new(),
@@ -46,7 +46,7 @@ impl Book {
             event_bytes: 65_536,
         };
         let notices = TaskNotices::default();
-        let (output_reads, loading) = OutputReads::new(LoaderParts {
+        let (output_reads, loading) = OutputReads::new(OutputLoaderParts {
             database: DedicatedConnection::new(pool.clone()),
             hints: notices.here.clone(),
             poll: Duration::from_secs(1),
@@ -89,7 +89,7 @@ async fn database() -> (Arc<TestDatabase>, PgConnection) {
 }
 
 /// Tasks of a brokerage, each older than all that are queued after it.
-async fn queue(sql: &mut PgConnection, (broker, tasks): (&str, i32)) {
+async fn queue(sql: &mut PgConnection, broker: &str, tasks: i32) {
     let queue = "insert into porchlight.tasks
             (broker_id, id, user_id, type, params, max_attempts, created_at)
         select $1, gen_random_uuid(), 'ann', 'import', '{}', 3,
@@ -102,18 +102,18 @@ async fn queue(sql: &mut PgConnection, (broker, tasks): (&str, i32)) {
 #[tokio::test]
 async fn one_task_behind_many_of_another_brokerage_is_claimed_second() {
     let (database, mut sql) = database().await;
-    let book = Book::of(&database);
+    let store = TaskStore::of(&database);
     for (many, one) in [("a", "b"), ("z", "y")] {
-        queue(&mut sql, (many, 200)).await;
-        queue(&mut sql, (one, 1)).await;
-        let claimed = [book.claim().await, book.claim().await];
+        queue(&mut sql, many, 200).await;
+        queue(&mut sql, one, 1).await;
+        let claimed = [store.claim().await, store.claim().await];
         assert!(claimed.contains(&Some(one.to_owned())), "{claimed:?}");
         for _ in 0..5 {
-            assert_eq!(book.claim().await.as_deref(), Some(many));
+            assert_eq!(store.claim().await.as_deref(), Some(many));
         }
         // Also one that comes when others have been at work for long.
-        queue(&mut sql, (one, 1)).await;
-        assert_eq!(book.claim().await.as_deref(), Some(one));
+        queue(&mut sql, one, 1).await;
+        assert_eq!(store.claim().await.as_deref(), Some(one));
         let rest = "update porchlight.tasks set state = 'cancelled', ended_at = now()
             where state = 'queued'";
         sqlx::query(rest).execute(&mut sql).await.expect("an end");
@@ -125,16 +125,16 @@ async fn brokerages_are_served_in_turn_by_all_instances_together() {
     let (database, mut sql) = database().await;
     let names: Vec<_> = (0..20).map(|n| format!("b-{n:02}")).collect();
     for (name, tasks) in names.iter().zip((3..23).rev()) {
-        queue(&mut sql, (name, tasks)).await;
+        queue(&mut sql, name, tasks).await;
     }
-    let books = [
-        Book::of(&database),
-        Book::of(&database),
-        Book::of(&database),
+    let stores = [
+        TaskStore::of(&database),
+        TaskStore::of(&database),
+        TaskStore::of(&database),
     ];
     let mut claimed = Vec::new();
     for n in 0..60 {
-        claimed.push(books[n % 3].claim().await.expect("a task"));
+        claimed.push(stores[n % 3].claim().await.expect("a task"));
     }
     for turn in claimed.chunks(20) {
         let served: BTreeSet<_> = turn.iter().collect();
@@ -147,14 +147,14 @@ async fn claims_at_the_same_moment_are_of_different_brokerages() {
     const TURNS: usize = 4;
     let (database, mut sql) = database().await;
     for n in 0..10 {
-        queue(&mut sql, (&format!("b-{n}"), 50)).await;
+        queue(&mut sql, &format!("b-{n}"), 50).await;
     }
     let claiming = (0..5).map(|_| {
-        let book = Book::of(&database);
+        let store = TaskStore::of(&database);
         async move {
             let mut claimed = Vec::new();
             for _ in 0..2 * TURNS {
-                claimed.push(book.claim().await.expect("a task"));
+                claimed.push(store.claim().await.expect("a task"));
             }
             claimed
         }
@@ -171,19 +171,19 @@ async fn claims_at_the_same_moment_are_of_different_brokerages() {
 async fn no_brokerage_has_two_turns_while_another_waits() {
     let mut chance = Chance::new();
     let (database, mut sql) = database().await;
-    let books = [Book::of(&database), Book::of(&database)];
+    let stores = [TaskStore::of(&database), TaskStore::of(&database)];
     let names: Vec<_> = (0..6).map(|n| format!("b-{n}")).collect();
     let mut queued: BTreeMap<String, i32> = BTreeMap::new();
-    // Who had a turn since this one has waited.
+    // Brokerages that were served while this one waited.
     let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for _ in 0..200 {
         if chance.below(3) == 0 {
             let (name, tasks) = (chance.of(&names).clone(), *chance.of(&[1, 1, 2, 9]));
-            queue(&mut sql, (&name, tasks)).await;
+            queue(&mut sql, &name, tasks).await;
             *queued.entry(name.clone()).or_default() += tasks;
             before.entry(name).or_default();
         }
-        let served = books[chance.below(2)].claim().await;
+        let served = stores[chance.below(2)].claim().await;
         let Some(served) = served else {
             assert!(queued.is_empty(), "{queued:?}");
             continue;
@@ -218,13 +218,13 @@ async fn rows_read(database: &TestDatabase) -> (i64, i64) {
 async fn a_claim_reads_few_rows_however_many_wait_or_rest() {
     const CLAIMS: i64 = 20;
     let (database, mut sql) = database().await;
-    queue(&mut sql, ("a", 100_000)).await;
-    queue(&mut sql, ("b", 20_000)).await;
+    queue(&mut sql, "a", 100_000).await;
+    queue(&mut sql, "b", 20_000).await;
     let rest = "update porchlight.tasks set run_after = now() + interval '1 hour'
         where broker_id = 'b'";
     sqlx::query(rest).execute(&mut sql).await.expect("a rest");
-    queue(&mut sql, ("b", 10)).await;
-    queue(&mut sql, ("c", 10)).await;
+    queue(&mut sql, "b", 10).await;
+    queue(&mut sql, "c", 10).await;
     let other = "update porchlight.tasks set type = 'other' where broker_id = 'a' and id < '8'";
     sqlx::query(other).execute(&mut sql).await.expect("a type");
     // An account is whole when its connection is gone.
@@ -234,15 +234,15 @@ async fn a_claim_reads_few_rows_however_many_wait_or_rest() {
         (written > 20_000 + 40_000).then_some((read, written))
     })
     .await;
-    let book = Book::of(&database);
+    let store = TaskStore::of(&database);
     for turn in ["a", "b", "c"]
         .iter()
         .cycle()
         .take(usize::try_from(CLAIMS).unwrap())
     {
-        assert_eq!(book.claim().await.as_deref(), Some(*turn));
+        assert_eq!(store.claim().await.as_deref(), Some(*turn));
     }
-    book.pool.close().await;
+    store.pool.close().await;
     let all = eventually("the claims are counted", async || {
         let (all, now_written) = rows_read(&database).await;
         (now_written >= written + CLAIMS).then_some(all)
@@ -266,15 +266,15 @@ async fn a_rest_ends_though_many_of_another_brokerage_end_at_the_same_time() {
             now() - interval '1 hour', now() - interval '1 hour' + n * interval '1 ms'
         from generate_series(1, 2001) n";
     sqlx::query(rested).execute(&mut sql).await.expect("tasks");
-    // Who was told of theirs before `b` was.
+    // Brokerages that were served before `b` was.
     let before = "select count(a.*) from porchlight.events b
         left join porchlight.events a on a.broker_id = 'a' and a.created_at < b.created_at
         where b.broker_id = 'b' and b.type = 'ai:task:available' group by b.broker_id";
-    let told = eventually("the one of b is told", async || {
+    let received = eventually("the one of b is published", async || {
         let mut sql = service.database.connect().await;
-        let told = sqlx::query_scalar::<_, i64>(before).fetch_optional(&mut sql);
-        told.await.expect("a count")
+        let received = sqlx::query_scalar::<_, i64>(before).fetch_optional(&mut sql);
+        received.await.expect("a count")
     })
     .await;
-    assert!(told <= 1, "{told} of another brokerage came first");
+    assert!(received <= 1, "{received} of another brokerage came first");
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ann, create, id, post, task, two, worker};
+use super::{QUICK, ann, create, id, post, task, two, worker};
 use crate::support::{Answer, eventually};
 
 #[tokio::test]
 async fn a_waiting_claim_gets_the_task_at_once_wherever_it_was_made() {
-    let [a, b] = &crate::instances::two(&["--poll-ms=60000"]).await;
+    let [a, b] = &two(&["--poll-ms=60000"]).await;
     let wes = worker("wes");
     for _ in 0..6 {
         let body = json!({"types": ["import"], "waitSeconds": 30});
@@ -40,7 +40,7 @@ async fn a_waiting_claim_gets_the_task_at_once_wherever_it_was_made() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_task_goes_to_one_worker() {
     const TASKS: usize = 60;
-    let instances = &two().await;
+    let instances = &two(QUICK).await;
     let workers = (0..12).map(|n| async move {
         let (mut ids, wes) = (Vec::new(), worker(&format!("w-{n}")));
         loop {
@@ -72,7 +72,7 @@ async fn each_task_goes_to_one_worker() {
 
 #[tokio::test]
 async fn the_oldest_comes_first_over_all_types() {
-    let [a, b] = &two().await;
+    let [a, b] = &two(QUICK).await;
     let mut made = Vec::new();
     for n in 0..8 {
         let kind = if n % 3 == 1 { "export" } else { "import" };
@@ -87,7 +87,7 @@ async fn the_oldest_comes_first_over_all_types() {
 
 #[tokio::test]
 async fn a_client_that_went_away_takes_no_task_along() {
-    let [a, _] = &two().await;
+    let [a, _] = &two(QUICK).await;
     let wes = worker("wes");
     let until_waiting = async |claims: f64| {
         eventually("claims wait", async || {
@@ -115,16 +115,20 @@ async fn a_client_that_went_away_takes_no_task_along() {
 
 #[tokio::test]
 async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
-    use porchlight::tasks::{LeaseClaim, Outcome, Report};
-    let [a, _] = &two().await;
-    let (book, wanted) = (
-        super::turns::Book::of(&a.database).tasks,
+    use porchlight::tasks::{Completion, LeaseClaim, Report, TaskOutcome};
+    let [a, _] = &two(QUICK).await;
+    let (store, wanted) = (
+        super::turns::TaskStore::of(&a.database).tasks,
         super::turns::wanted(),
     );
-    assert!(book.claim_anywhere(&wanted).await.unwrap().is_none());
+    assert!(store.claim_anywhere(&wanted).await.unwrap().is_none());
     for broker in ["b", "c", "b", "d"] {
         let made = task(a, &ann().of(broker)).await;
-        let claimed = book.claim_anywhere(&wanted).await.unwrap().expect("a task");
+        let claimed = store
+            .claim_anywhere(&wanted)
+            .await
+            .unwrap()
+            .expect("a task");
         assert_eq!(
             (claimed.broker.as_str(), claimed.task.id().as_str()),
             (broker, &made[..])
@@ -136,18 +140,15 @@ async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
             fence: claimed.fence,
         };
         assert!(
-            !book
+            !store
                 .report(&holding, Report::default())
                 .await
                 .unwrap()
                 .cancel
         );
-        let outcome = Outcome::Completed {
-            result: None,
-            message: None,
-        };
+        let outcome = TaskOutcome::Completed(Completion::default());
         assert_eq!(
-            book.finish(&holding, outcome).await.unwrap().as_str(),
+            store.finish(&holding, outcome).await.unwrap().as_str(),
             "completed"
         );
     }

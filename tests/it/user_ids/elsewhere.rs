@@ -4,25 +4,22 @@ use std::process::Command;
 
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::{USERS, agent, list, post};
+use super::{USERS, agent, list, posted};
 use crate::support::service::SECRET;
-use crate::support::{Answer, Service, Token, eventually};
+use crate::support::{Answer, Service, eventually};
 use porchlight::identity::Role;
 use serde_json::json;
 
 #[tokio::test]
 async fn records_are_owned_by_their_user() {
     let service = Service::start().await;
-    let admin = Token {
-        role: Role::Admin,
-        ..agent("boss")
-    };
+    let admin = agent("boss").in_role(Role::Admin);
     for (n, user) in USERS.iter().enumerate() {
         let (who, other) = (agent(user), agent(USERS[(n + 1) % USERS.len()]));
         let body = json!({"id": format!("e-{n}"), "address": "1 Oak St", "teamId": "a", "ownerId": user,
             "commission": 7});
         assert_eq!(
-            post(&service, &admin, "/records/escrows", &body).await["ownerId"],
+            posted(&service, &admin, "/records/escrows", &body).await["ownerId"],
             *user
         );
         let owned = list(&service, &who, "/records/escrows", &[("owner", user)]).await;
@@ -32,14 +29,14 @@ async fn records_are_owned_by_their_user() {
         let path = format!("/records/escrows/e-{n}");
         let masked = list(&service, &other, &path, &[]).await;
         assert_eq!(masked["commission"], "[REDACTED]", "{user}");
-        // Changed by a colleague, they are told by name, and everybody reads who did it.
+        // A colleague changes it: the owner is notified, and everybody reads who did it.
         let change = service.client.patch(service.url(&path));
         let change = change
             .bearer_auth(other.signed())
             .header("If-Match", "\"1\"");
         let answer = Answer::to(change.json(&json!({"status": "pending"}))).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        eventually("the owner is told by name", async || {
+        eventually("the owner is notified", async || {
             let had = list(&service, &who, "/notifications", &[]).await;
             let title = had["notifications"][0]["title"].as_str()?;
             title.starts_with(&other.user).then_some(())

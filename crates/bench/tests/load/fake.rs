@@ -1,4 +1,4 @@
-//! A small server of event streams that makes the mistakes it is told to.
+//! A small server of event streams with configured faults.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,9 +30,15 @@ pub(crate) struct Fake {
     pub requests: RefCell<Vec<Request>>,
     faults: Faults,
     published: Cell<usize>,
-    held: RefCell<Option<(String, Vec<u8>)>>,
+    held: RefCell<Option<FakeEvent>>,
     wires: RefCell<HashMap<String, Vec<Vec<u8>>>>,
     changed: watch::Sender<usize>,
+}
+
+#[derive(Clone)]
+struct FakeEvent {
+    topic: String,
+    data: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -102,7 +108,10 @@ impl Fake {
         if number == self.faults.misroute {
             topic.push('0');
         }
-        let event = (topic, request.body.clone().into_bytes());
+        let event = FakeEvent {
+            topic,
+            data: request.body.clone().into_bytes(),
+        };
         if number == self.faults.hold {
             self.held.replace(Some(event));
         } else if number != self.faults.drop {
@@ -116,11 +125,18 @@ impl Fake {
         true
     }
 
-    fn put(&self, (topic, data): (String, Vec<u8>)) {
+    fn put(&self, event: FakeEvent) {
         let mut wires = self.wires.borrow_mut();
-        let wire = wires.entry(topic).or_default();
+        let wire = wires.entry(event.topic).or_default();
         let id = wire.len() + 1;
-        wire.push([b"data: ", &data[..], format!("\nid: {id}\n\n").as_bytes()].concat());
+        wire.push(
+            [
+                b"data: ",
+                &event.data[..],
+                format!("\nid: {id}\n\n").as_bytes(),
+            ]
+            .concat(),
+        );
     }
 
     async fn stream(&self, mut socket: TcpStream, request: &Request) -> io::Result<()> {

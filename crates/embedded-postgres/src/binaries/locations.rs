@@ -52,8 +52,8 @@ fn search_path() -> Location {
 
 fn pg_config() -> Location {
     let answer = Command::new("pg_config").arg("--bindir").output();
-    let said = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).trim().to_owned());
-    let dir = said.ok().filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let output = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).trim().to_owned());
+    let dir = output.ok().filter(|dir| !dir.is_empty()).map(PathBuf::from);
     Location {
         name: "pg_config --bindir".to_owned(),
         dirs: dir.into_iter().collect(),

@@ -1,4 +1,4 @@
-//! To and from the table: this instance's signs, the others', and who of them is alive.
+//! What is exchanged with the table: this instance's signs, the others' signs, and the leases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -10,54 +10,52 @@ use tokio::time::Instant;
 use super::PresenceSync;
 use crate::collab::presence::group::PresenceGroup;
 use crate::collab::presence::moment::Moment;
-use crate::collab::presence::person::Horizon;
-use crate::collab::presence::sign::{Origin, Session, SignOfLife};
-use crate::collab::presence::store;
-use crate::collab::presence::store::{PresenceKey, StoredSign};
-use crate::collab::presence::{BrokeragePresence, Join, locked};
+use crate::collab::presence::person::PeerLiveness;
+use crate::collab::presence::sign_of_life::{Session, SignOfLife, SignOrigin, SignSource};
+use crate::collab::presence::store::{self, LastRead, PeerLease, PresenceKey, StoredSign};
+use crate::collab::presence::{BrokeragePresence, PendingLoad, locked};
 use crate::platform::BrokerId;
 
 /// Signs that one statement writes.
 const MOST_WRITTEN: usize = 2_000;
-/// After so long nobody asks about an instance that is gone.
-const FORGOTTEN_MS: i64 = 24 * 3_600_000;
+/// How long an instance that died is remembered.
+const REMEMBERED_MS: i64 = 24 * 3_600_000;
 
 impl PresenceSync {
-    pub(super) async fn live(&mut self) -> sqlx::Result<()> {
-        let (lease, me) = (self.lease(), &self.parts.instance);
-        let live = async |c: &mut PgConnection| store::live(c, me, lease).await;
-        let was_gone = self.parts.database.run(live).await?;
-        self.last.live = Some(Instant::now());
-        if was_gone {
-            self.return_own_streams();
+    pub(super) async fn renew_lease(&mut self) -> sqlx::Result<()> {
+        let (lease, instance) = (self.lease(), &self.parts.instance);
+        let renew = async |c: &mut PgConnection| store::renew_lease(c, instance, lease).await;
+        let had_expired = self.parts.database.run(renew).await?;
+        self.last.lease = Some(Instant::now());
+        if had_expired {
+            self.write_own_streams_again();
         }
         Ok(())
     }
 
-    /// The others have forgotten, or will, whose streams are here: they are told again.
-    fn return_own_streams(&self) {
+    /// The other instances may have removed the streams of this one.
+    fn write_own_streams_again(&self) {
         let signs = self.own_streams();
-        let mut waiting = self.presence.outbox();
-        waiting.is_urgent |= !signs.is_empty();
+        let mut outbox = self.presence.outbox();
+        outbox.is_urgent |= !signs.is_empty();
         for (key, sign) in signs {
-            waiting.signs.entry(key).or_insert(sign);
+            outbox.signs.entry(key).or_insert(sign);
         }
     }
 
-    /// Writes what the table does not have yet. What could not be written is kept, unless
-    /// something newer has come.
+    /// Writes the outbox. Signs that could not be written go back to it, unless it has newer ones.
     pub(super) async fn write(&mut self) -> sqlx::Result<()> {
         self.last.write = Instant::now();
         let outbox = std::mem::take(&mut *self.presence.outbox());
         let signs: Vec<_> = outbox.signs.into_iter().collect();
         for (done, part) in signs.chunks(MOST_WRITTEN).enumerate() {
             self.flush += 1;
-            let me = (self.parts.instance.as_str(), self.flush);
+            let (instance, flush) = (self.parts.instance.as_str(), self.flush);
             let presence = &self.presence;
             let write = async |connection: &mut PgConnection| {
-                // Only now: a connection may have been long in coming.
+                // Read here: the wait for a connection may have been long.
                 let now = presence.now().moment;
-                store::write(connection, me, part, now).await
+                store::write(connection, instance, flush, part, now).await
             };
             if let Err(error) = self.parts.database.run(write).await {
                 let left = &signs[done * MOST_WRITTEN..];
@@ -75,161 +73,164 @@ impl PresenceSync {
         Ok(())
     }
 
-    /// Reads what others have written, and which of them are alive.
+    /// Reads the leases and the new signs of the other instances.
     pub(super) async fn read(&mut self) -> sqlx::Result<()> {
         self.last.read = Instant::now();
-        let others = self.read_others().await?;
-        self.take_leases(&others);
-        self.presence
-            .0
-            .read_at
-            .store(self.presence.now_ms(), Ordering::Relaxed);
+        let leases = self.peer_leases().await?;
+        self.apply_leases(&leases);
+        let now_ms = self.presence.now_ms();
+        self.presence.0.read_at.store(now_ms, Ordering::Relaxed);
         let brokers: Vec<_> = self.presence.brokerages().keys().cloned().collect();
-        if others.is_empty() || brokers.is_empty() {
+        if leases.is_empty() || brokers.is_empty() {
             return Ok(());
         }
-        let seen = |instance: &Arc<str>| self.seen.get(instance).copied().unwrap_or(0);
-        let seen: Vec<_> = others
-            .iter()
-            .map(|(i, _)| (Arc::clone(i), seen(i)))
-            .collect();
+        let last_read = leases.into_iter().map(|lease| LastRead {
+            flush: self.read_flushes.get(&lease.instance).copied().unwrap_or(0),
+            instance: lease.instance,
+        });
+        let last_read: Vec<_> = last_read.collect();
         let presence = &self.presence;
         let read = async |connection: &mut PgConnection| {
             let now = presence.now().moment;
-            store::read_on(connection, &seen, &brokers, now).await
+            store::read_new(connection, &last_read, &brokers, now).await
         };
-        let read = self.parts.database.run(read).await?;
-        for sign in &read {
-            let seen = self.seen.entry(Arc::clone(&sign.instance)).or_default();
-            *seen = sign.flush.max(*seen);
+        let signs = self.parts.database.run(read).await?;
+        for sign in &signs {
+            let flushes = &mut self.read_flushes;
+            let flush = flushes.entry(Arc::clone(&sign.instance)).or_default();
+            *flush = sign.flush.max(*flush);
         }
-        self.take_signs(read);
+        self.apply_signs(signs);
         Ok(())
     }
 
-    async fn read_others(&mut self) -> sqlx::Result<Vec<(Arc<str>, i64)>> {
-        let me = &self.parts.instance;
-        let others = async |c: &mut PgConnection| store::others(c, me).await;
-        self.parts.database.run(others).await
+    async fn peer_leases(&mut self) -> sqlx::Result<Vec<PeerLease>> {
+        let instance = &self.parts.instance;
+        let read = async |c: &mut PgConnection| store::peer_leases(c, instance).await;
+        self.parts.database.run(read).await
     }
 
-    /// Who is gone. When the table was out of sight, everybody gets a lease to be seen again.
-    pub(super) fn take_leases(&mut self, others: &[(Arc<str>, i64)]) {
+    /// Computes which instances are dead. After a time without reads, signs of the others end only
+    /// after one more lease: each instance has that long to write them again.
+    pub(super) fn apply_leases(&mut self, leases: &[PeerLease]) {
         let now = self.presence.now().moment;
-        let before = self.presence.horizon();
-        let gone = others.iter().filter(|(_, ms_left)| *ms_left <= 0);
+        let before = self.presence.peers();
         let known = |instance: &Arc<str>| before.gone.get(instance).copied();
-        let mut gone: FxHashMap<_, _> = gone
-            .map(|(i, ms_left)| (Arc::clone(i), known(i).unwrap_or(now.plus_ms(*ms_left))))
-            .collect();
-        let is_listed = |instance: &Arc<str>| others.iter().any(|(i, _)| i == instance);
-        for instance in self.seen.keys().filter(|instance| !is_listed(instance)) {
+        let expired = leases.iter().filter(|lease| lease.ms_left <= 0);
+        let expired = expired.map(|lease| {
+            let gone_at = known(&lease.instance).unwrap_or(now.plus_ms(lease.ms_left));
+            (Arc::clone(&lease.instance), gone_at)
+        });
+        let mut gone: FxHashMap<_, _> = expired.collect();
+        let has_lease =
+            |instance: &Arc<str>| leases.iter().any(|lease| lease.instance == *instance);
+        for instance in self.read_flushes.keys().filter(|known| !has_lease(known)) {
             gone.insert(Arc::clone(instance), known(instance).unwrap_or(now));
         }
         let trusted_from = match before.trusted_from {
             Moment::NEVER => now.plus(self.lease()),
             known => known,
         };
-        // What is known of those that nobody remembers is not needed any more.
-        let is_old = |at: &Moment| now.ms_after(*at) > FORGOTTEN_MS;
-        gone.retain(|instance, at| is_listed(instance) || !is_old(at));
-        self.seen
-            .retain(|instance, _| is_listed(instance) || gone.contains_key(instance));
-        let horizon = Horizon { gone, trusted_from };
-        if horizon.gone != before.gone || horizon.trusted_from != before.trusted_from {
-            *locked(&self.presence.0.horizon) = Arc::new(horizon);
-            self.presence.settle_everybody();
+        let is_old = |at: &Moment| now.ms_after(*at) > REMEMBERED_MS;
+        gone.retain(|instance, at| has_lease(instance) || !is_old(at));
+        self.read_flushes
+            .retain(|instance, _| has_lease(instance) || gone.contains_key(instance));
+        let peers = PeerLiveness { gone, trusted_from };
+        if peers.gone != before.gone || peers.trusted_from != before.trusted_from {
+            *locked(&self.presence.0.peers) = Arc::new(peers);
+            self.presence.evaluate_everybody();
         }
     }
 
-    pub(super) fn take_signs(&self, signs: Vec<StoredSign>) {
-        for read in signs {
-            let brokerage = self.presence.brokerages().get(&read.key.broker).cloned();
+    pub(super) fn apply_signs(&self, signs: Vec<StoredSign>) {
+        for stored in signs {
+            let broker = &stored.key.broker;
+            let brokerage = self.presence.brokerages().get(broker).cloned();
             if let Some(brokerage) = brokerage {
-                self.put(&brokerage, read);
+                self.apply_sign(&brokerage, stored);
             }
         }
     }
 
-    pub(super) fn put(&self, brokerage: &BrokeragePresence, read: StoredSign) {
-        let mut visit = brokerage.enter();
-        let PresenceKey { user, session, .. } = read.key;
-        let source = (session, Origin::There(read.instance));
-        if visit.group.put(&user, source, read.sign) {
-            self.presence.judge(&mut visit, &user);
+    fn apply_sign(&self, brokerage: &BrokeragePresence, stored: StoredSign) {
+        let mut locked = brokerage.lock();
+        let PresenceKey { user, session, .. } = stored.key;
+        let origin = SignOrigin::Peer(stored.instance);
+        let source = SignSource { session, origin };
+        if locked.group.put(&user, source, stored.sign) {
+            self.presence.evaluate(&mut locked, &user);
         }
     }
 
-    /// Fills rooms that are entered for the first time.
-    pub(super) async fn fill(&mut self, joins: Vec<Join>) -> sqlx::Result<()> {
-        let brokers: FxHashSet<_> = joins.iter().map(|join| join.broker.clone()).collect();
+    /// Loads brokerages that are not in memory, and answers the requests for them.
+    pub(super) async fn load(&mut self, requests: Vec<PendingLoad>) -> sqlx::Result<()> {
+        let brokers: FxHashSet<_> = requests.iter().map(|load| load.request.clone()).collect();
         let mut brokers: Vec<_> = brokers.into_iter().collect();
         brokers.retain(|broker| !self.presence.brokerages().contains_key(broker));
         if !brokers.is_empty() {
-            let brokerages = self.filled(brokers).await?;
+            let brokerages = self.read_brokerages(brokers).await?;
             self.presence.brokerages().extend(brokerages);
         }
-        for join in joins {
-            if let Some(brokerage) = self.presence.filled(&join.broker) {
-                // Nobody may be waiting any more.
-                let _ = join.answer.send(brokerage);
+        for load in requests {
+            if let Some(brokerage) = self.presence.loaded(&load.request) {
+                load.answer(brokerage);
             }
         }
         Ok(())
     }
 
-    pub(super) async fn filled(
+    async fn read_brokerages(
         &mut self,
         brokers: Vec<BrokerId>,
     ) -> sqlx::Result<FxHashMap<BrokerId, Arc<BrokeragePresence>>> {
-        let others = self.read_others().await?;
-        let (presence, me) = (&self.presence, &self.parts.instance);
+        let leases = self.peer_leases().await?;
+        let (presence, instance) = (&self.presence, &self.parts.instance);
         let read = async |connection: &mut PgConnection| {
             let now = presence.now().moment;
-            store::read_all(connection, me, &brokers, now).await
+            store::read_all(connection, instance, &brokers, now).await
         };
-        let read = self.parts.database.run(read).await?;
-        for sign in &read {
-            self.seen.entry(Arc::clone(&sign.instance)).or_default();
+        let signs = self.parts.database.run(read).await?;
+        for sign in &signs {
+            let instance = Arc::clone(&sign.instance);
+            self.read_flushes.entry(instance).or_default();
         }
-        self.take_leases(&others);
+        self.apply_leases(&leases);
         let brokerages = brokers.into_iter();
-        let brokerages =
-            brokerages.map(|broker| (broker.clone(), Arc::new(self.empty_hall(broker))));
+        let brokerages = brokerages.map(|broker| (broker.clone(), Arc::new(self.empty(broker))));
         let brokerages: FxHashMap<_, _> = brokerages.collect();
-        for sign in read {
+        for sign in signs {
             if let Some(brokerage) = brokerages.get(&sign.key.broker) {
-                self.put(brokerage, sign);
+                self.apply_sign(brokerage, sign);
             }
         }
         Ok(brokerages)
     }
 
-    pub(super) fn empty_hall(&self, broker: BrokerId) -> BrokeragePresence {
+    fn empty(&self, broker: BrokerId) -> BrokeragePresence {
         let parts = &self.presence.0.parts;
         BrokeragePresence {
             broker,
-            group: PresenceGroup::new(parts.rules, parts.most_told).into(),
+            group: PresenceGroup::new(parts.rules, parts.crowd_limit).into(),
             used_at: AtomicI64::new(self.presence.now_ms()),
-            unheard: AtomicU64::new(0),
+            silent_events: AtomicU64::new(0),
         }
     }
 
     pub(super) fn end_own_streams(&self) {
         let now = self.presence.now().moment;
         let signs = self.own_streams().into_iter();
-        let mut waiting = self.presence.outbox();
-        waiting
+        let mut outbox = self.presence.outbox();
+        outbox
             .signs
-            .extend(signs.map(|(key, sign)| (key, sign.over(now))));
-        // Nobody is left to announce it.
-        waiting.is_urgent = false;
+            .extend(signs.map(|(key, sign)| (key, sign.ended(now))));
+        // The task that notifies the other instances has stopped by now.
+        outbox.is_urgent = false;
     }
 
     fn own_streams(&self) -> Vec<(PresenceKey, SignOfLife)> {
         let mut signs = Vec::new();
         for brokerage in self.presence.all_brokerages() {
-            for (user, sign) in brokerage.enter().group.own_streams() {
+            for (user, sign) in brokerage.lock().group.own_streams() {
                 let key = PresenceKey {
                     broker: brokerage.broker.clone(),
                     user: user.clone(),

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::collab::signals::active_signal::{LASTS, Reason, SLACK, Said, SignalState};
-use crate::collab::signals::peer_signal;
-use crate::collab::signals::peer_signal::PeerUpdate;
+use crate::collab::signals::active_signal::{
+    PEER_DELAY, SIGNAL_TTL, SignalDetails, SignalEnd, SignalState,
+};
+use crate::collab::signals::peer_signal::{self, PeerUpdate, ReceivedSignal};
 use crate::log::Audience;
 
 mod model;
@@ -19,277 +20,305 @@ fn key(user: &str, record: &str) -> SignalKey {
     }
 }
 
-fn topic(team: &str) -> Audience {
+fn team(team: &str) -> Audience {
     Audience::Team(team.parse().unwrap())
 }
 
-/// An instance: its table, and what its streams and the other instances were told.
+/// An event for streams.
+#[derive(Clone, Debug, PartialEq)]
+struct Published {
+    ms: u64,
+    state: SignalState,
+    audiences: Arc<[Audience]>,
+}
+
+/// An instance: its table, and what it has published and sent.
 struct Instance {
     active: ActiveSignals,
     now: Instant,
-    began: Instant,
-    told: Vec<(u64, SignalState, Arc<[Audience]>)>,
-    spoken: Vec<String>,
+    start: Instant,
+    published: Vec<Published>,
+    sent: Vec<String>,
 }
 
 impl Instance {
-    fn new(began: Instant) -> Self {
+    fn new(start: Instant) -> Self {
         Self {
             active: ActiveSignals::default(),
-            now: began,
-            began,
-            told: Vec::new(),
-            spoken: Vec::new(),
+            now: start,
+            start,
+            published: Vec::new(),
+            sent: Vec::new(),
         }
     }
 
-    /// Lets time pass up to `ms` after the beginning.
+    /// Lets time pass up to `ms` after the start.
     fn at(&mut self, ms: u64) -> &mut Self {
-        self.now = self.began + Duration::from_millis(ms);
-        let (tellings, was_all) = self.active.tick(self.now, ENOUGH);
-        assert!(was_all);
-        self.take(tellings);
+        self.now = self.start + Duration::from_millis(ms);
+        let due = self.active.due_updates(self.now, ENOUGH);
+        assert!(due.is_all);
+        self.take(due.updates);
         self
     }
 
     fn start(&mut self, teams: &[&str]) {
-        let topics = teams.iter().map(|team| topic(team)).collect();
         let start = SignalStart {
-            said: Said {
+            details: SignalDetails {
                 session: None,
-                topics,
+                audiences: teams.iter().map(|name| team(name)).collect(),
             },
             at: self.now,
-            place: SignalOrigin::Here,
+            origin: SignalOrigin::Here,
         };
-        let tellings = self.active.start(self.now, key("u", "1"), start);
-        self.take(tellings.unwrap());
+        let updates = self.active.start(self.now, key("u", "1"), start);
+        self.take(updates.unwrap());
     }
 
     fn stop(&mut self) {
-        let tellings = self
-            .active
-            .stop(self.now, key("u", "1"), (None, SignalOrigin::Here));
-        self.take(tellings);
+        let key = key("u", "1");
+        let updates = self.active.stop(self.now, key, None, SignalOrigin::Here);
+        self.take(updates);
     }
 
-    fn hear(&mut self, line: &str) {
-        let (key, heard) = peer_signal::heard(line, self.now).unwrap();
-        let tellings = match heard {
-            PeerUpdate::SignalStart(start) => self.active.start(self.now, key, start).unwrap(),
+    fn receive(&mut self, text: &str) {
+        let ReceivedSignal { key, update } = peer_signal::decode(text, self.now).unwrap();
+        let updates = match update {
+            PeerUpdate::Start(start) => self.active.start(self.now, key, start).unwrap(),
             PeerUpdate::Stop(session) => {
-                self.active
-                    .stop(self.now, key, (session, SignalOrigin::Elsewhere))
+                self.active.stop(self.now, key, session, SignalOrigin::Peer)
             }
         };
-        self.take(tellings);
+        self.take(updates);
     }
 
-    fn take(&mut self, tellings: Vec<SignalUpdate>) {
-        let ms = u64::try_from((self.now - self.began).as_millis()).unwrap();
-        for pending in tellings {
-            if pending.change.is_spoken {
-                self.spoken.push(peer_signal::spoken(&pending));
+    fn take(&mut self, updates: Vec<SignalUpdate>) {
+        let ms = u64::try_from((self.now - self.start).as_millis()).unwrap();
+        for update in updates {
+            if update.change.for_peers {
+                self.sent.push(peer_signal::encode(&update));
             }
-            let topics = pending.change.said.topics;
-            if !topics.is_empty() {
-                self.told.push((ms, pending.change.news, topics));
+            let SignalChange { state, details, .. } = update.change;
+            let audiences = details.audiences;
+            if !audiences.is_empty() {
+                self.published.push(Published {
+                    ms,
+                    state,
+                    audiences,
+                });
             }
         }
     }
 
-    /// What was told since the last look, and when.
-    fn told(&mut self) -> Vec<(u64, SignalState)> {
-        let told = std::mem::take(&mut self.told);
-        told.into_iter().map(|(ms, news, _)| (ms, news)).collect()
+    /// What was published since the last call, and when.
+    fn published(&mut self) -> Vec<(u64, SignalState)> {
+        let published = std::mem::take(&mut self.published).into_iter();
+        published.map(|event| (event.ms, event.state)).collect()
     }
 
-    fn spoken(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.spoken)
+    /// What was sent to the other instances since the last call.
+    fn sent(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.sent)
     }
 }
 
-fn goes(ms: u64) -> SignalState {
-    SignalState::Goes(Duration::from_millis(ms))
+fn active(ms: u64) -> SignalState {
+    SignalState::Active(Duration::from_millis(ms))
 }
 
-const SAID: SignalState = SignalState::Over(Reason::Said);
-const ENDED: SignalState = SignalState::Over(Reason::Ended);
+const STOPPED: SignalState = SignalState::Ended(SignalEnd::Stopped);
+const EXPIRED: SignalState = SignalState::Ended(SignalEnd::Expired);
 
 #[test]
-fn the_first_is_told_at_once_and_further_ones_once_a_second_the_last_included() {
+fn a_start_is_published_at_once_and_renewals_once_a_second_including_the_last() {
     let mut here = Instance::new(Instant::now());
     for ms in (0..=2_500).step_by(100) {
         here.at(ms).start(&["a"]);
     }
     assert_eq!(
-        here.told(),
-        [(0, goes(6_000)), (1_000, goes(5_900)), (2_000, goes(5_900))]
+        here.published(),
+        [
+            (0, active(6_000)),
+            (1_000, active(5_900)),
+            (2_000, active(5_900))
+        ]
     );
-    assert_eq!(here.spoken().len(), 3);
+    assert_eq!(here.sent().len(), 3);
     here.at(2_999);
-    assert_eq!(here.told(), []);
+    assert_eq!(here.published(), []);
     here.at(3_000);
-    assert_eq!(here.told(), [(3_000, goes(5_500))]);
+    assert_eq!(here.published(), [(3_000, active(5_500))]);
     here.at(8_499);
-    assert_eq!(here.told(), []);
+    assert_eq!(here.published(), []);
     here.at(8_500);
-    assert_eq!(here.told(), [(8_500, ENDED)]);
-    // The others know by themselves.
-    assert_eq!(here.spoken().len(), 1);
+    assert_eq!(here.published(), [(8_500, EXPIRED)]);
+    // The other instances end it by themselves.
+    assert_eq!(here.sent().len(), 1);
     assert!(
         here.active.is_empty() && here.active.due.is_empty() && here.active.per_user.is_empty()
     );
 }
 
 #[test]
-fn who_renews_once_a_second_is_told_at_once_each_time() {
+fn renewals_once_a_second_are_published_at_once() {
     let mut here = Instance::new(Instant::now());
     let times = [0, 1_040, 1_960, 3_049, 3_951, 5_000];
     for ms in times {
         here.at(ms).start(&["a"]);
     }
-    assert_eq!(here.told(), times.map(|ms| (ms, goes(6_000))));
+    assert_eq!(here.published(), times.map(|ms| (ms, active(6_000))));
 }
 
 #[test]
-fn a_stop_is_told_at_once_and_only_once() {
+fn a_stop_is_published_at_once_and_only_once() {
     let mut here = Instance::new(Instant::now());
     here.at(0).start(&["a"]);
     here.at(300).start(&["a"]);
     here.at(500).stop();
     here.at(510).stop();
-    assert_eq!(here.told(), [(0, goes(6_000)), (500, SAID)]);
+    assert_eq!(here.published(), [(0, active(6_000)), (500, STOPPED)]);
     here.at(1_505);
     assert_eq!(here.active.len(), 1);
     here.at(20_000);
-    assert_eq!(here.told(), []);
+    assert_eq!(here.published(), []);
     assert!(here.active.is_empty());
 }
 
 #[test]
-fn starting_and_stopping_in_turn_is_told_no_more_often() {
+fn starting_and_stopping_in_turn_is_published_no_more_often() {
     let mut here = Instance::new(Instant::now());
     for ms in (0..3_000).step_by(100) {
         here.at(ms).start(&["a"]);
         here.at(ms + 50).stop();
     }
-    // What is over by the time that it may be told is not told.
+    // A start that was stopped before it could be published is not published.
     assert_eq!(
-        here.told(),
+        here.published(),
         [
-            (0, goes(6_000)),
-            (50, SAID),
-            (1_000, goes(6_000)),
-            (1_050, SAID),
-            (2_000, goes(6_000)),
-            (2_050, SAID)
+            (0, active(6_000)),
+            (50, STOPPED),
+            (1_000, active(6_000)),
+            (1_050, STOPPED),
+            (2_000, active(6_000)),
+            (2_050, STOPPED)
         ]
     );
     here.at(3_020).start(&["a"]);
     here.at(3_030).stop();
-    assert_eq!(here.told(), [(3_020, goes(6_000)), (3_030, SAID)]);
+    assert_eq!(here.published(), [(3_020, active(6_000)), (3_030, STOPPED)]);
 }
 
 #[test]
-fn those_who_may_not_hear_of_it_any_more_are_told_that_it_is_over() {
+fn audiences_that_lose_a_signal_get_its_end() {
     let mut here = Instance::new(Instant::now());
     here.at(0).start(&["a", "b"]);
     here.at(2_000).start(&["b", "c"]);
     here.at(3_000).stop();
-    let topics = |teams: &[&str]| teams.iter().map(|team| topic(team)).collect::<Arc<[_]>>();
-    let told = [
-        (0, goes(6_000), topics(&["a", "b"])),
-        (2_000, ENDED, topics(&["a"])),
-        (2_000, goes(6_000), topics(&["b", "c"])),
-        (3_000, SAID, topics(&["b", "c"])),
+    let published = |ms, state, teams: &[&str]| Published {
+        ms,
+        state,
+        audiences: teams.iter().map(|name| team(name)).collect(),
+    };
+    let expected = [
+        published(0, active(6_000), &["a", "b"]),
+        published(2_000, EXPIRED, &["a"]),
+        published(2_000, active(6_000), &["b", "c"]),
+        published(3_000, STOPPED, &["b", "c"]),
     ];
-    assert_eq!(here.told, told);
+    assert_eq!(here.published, expected);
 }
 
 #[test]
-fn the_others_tell_the_same_and_end_it_by_themselves() {
-    let began = Instant::now();
-    let (mut here, mut there) = (Instance::new(began), Instance::new(began));
+fn other_instances_publish_the_same_and_end_it_by_themselves() {
+    let start = Instant::now();
+    let (mut here, mut there) = (Instance::new(start), Instance::new(start));
     here.at(0).start(&["a"]);
-    there.at(20).hear(&here.spoken()[0]);
+    there.at(20).receive(&here.sent()[0]);
     here.at(900).start(&["a"]);
     here.at(1_000);
-    there.at(1_030).hear(&here.spoken()[0]);
-    assert_eq!(there.told(), [(20, goes(6_000)), (1_030, goes(6_000))]);
-    assert_eq!(there.spoken(), [""; 0]);
-    let slack = u64::try_from(SLACK.as_millis()).unwrap();
-    there.at(6_930 + slack - 1);
-    assert_eq!(there.told(), []);
-    there.at(6_930 + slack);
-    assert_eq!(there.told(), [(6_930 + slack, ENDED)]);
+    there.at(1_030).receive(&here.sent()[0]);
+    assert_eq!(
+        there.published(),
+        [(20, active(6_000)), (1_030, active(6_000))]
+    );
+    assert_eq!(there.sent(), [""; 0]);
+    let delay = u64::try_from(PEER_DELAY.as_millis()).unwrap();
+    there.at(6_930 + delay - 1);
+    assert_eq!(there.published(), []);
+    there.at(6_930 + delay);
+    assert_eq!(there.published(), [(6_930 + delay, EXPIRED)]);
     here.at(7_500).stop();
-    there.at(7_520).hear(&here.spoken()[0]);
-    assert_eq!(there.told(), []);
+    there.at(7_520).receive(&here.sent()[0]);
+    assert_eq!(there.published(), []);
 }
 
 #[test]
 fn a_stop_at_another_instance_ends_it_everywhere_even_if_it_overtakes_the_start() {
-    let began = Instant::now();
-    let (mut here, mut there) = (Instance::new(began), Instance::new(began));
+    let start = Instant::now();
+    let (mut here, mut there) = (Instance::new(start), Instance::new(start));
     here.at(0).start(&["a"]);
     there.at(10).stop();
-    there.at(20).hear(&here.spoken()[0]);
-    here.at(30).hear(&there.spoken()[0]);
-    assert_eq!(there.told(), []);
-    assert_eq!(here.told(), [(0, goes(6_000)), (30, SAID)]);
-    // A renewal that is held back here is cancelled, too.
+    there.at(20).receive(&here.sent()[0]);
+    here.at(30).receive(&there.sent()[0]);
+    assert_eq!(there.published(), []);
+    assert_eq!(here.published(), [(0, active(6_000)), (30, STOPPED)]);
+    // A renewal that is delayed here is cancelled, too.
     here.at(1_100).start(&["a"]);
     here.at(1_500).start(&["a"]);
-    there.at(1_600).hear(&here.spoken()[0]);
+    there.at(1_600).receive(&here.sent()[0]);
     there.at(1_900).stop();
-    here.at(1_910).hear(&there.spoken()[0]);
+    here.at(1_910).receive(&there.sent()[0]);
     here.at(9_000);
     there.at(9_000);
-    assert_eq!(here.told(), [(1_100, goes(6_000)), (1_910, SAID)]);
-    assert_eq!(there.told(), [(1_600, goes(6_000)), (1_900, SAID)]);
+    assert_eq!(here.published(), [(1_100, active(6_000)), (1_910, STOPPED)]);
+    assert_eq!(
+        there.published(),
+        [(1_600, active(6_000)), (1_900, STOPPED)]
+    );
 }
 
 #[test]
-fn who_stops_and_begins_again_is_seen_to_everywhere() {
-    let began = Instant::now();
-    let (mut here, mut there) = (Instance::new(began), Instance::new(began));
+fn a_signal_that_stops_and_starts_again_does_so_everywhere() {
+    let start = Instant::now();
+    let (mut here, mut there) = (Instance::new(start), Instance::new(start));
     here.at(0).start(&["a"]);
     here.at(2_000).stop();
     here.at(2_005).start(&["a"]);
-    let lines = here.spoken();
-    for line in &lines {
-        there.at(2_010).hear(line);
+    for text in here.sent() {
+        there.at(2_010).receive(&text);
     }
-    // The first came so late that the second has to wait for its turn.
+    // The first start came so late that the second one is delayed.
     there.at(3_010);
-    let told = [(2_010, goes(6_000)), (2_010, SAID), (3_010, goes(5_250))];
-    assert_eq!(there.told(), told);
-    assert_eq!(here.told().len(), 3);
+    let expected = [
+        (2_010, active(6_000)),
+        (2_010, STOPPED),
+        (3_010, active(5_250)),
+    ];
+    assert_eq!(there.published(), expected);
+    assert_eq!(here.published().len(), 3);
 }
 
 #[test]
-fn a_renewal_told_just_before_a_stop_was_heard_does_not_bring_it_back() {
-    let began = Instant::now();
-    let (mut here, mut there) = (Instance::new(began), Instance::new(began));
+fn a_renewal_sent_just_before_a_stop_arrives_does_not_restart_it() {
+    let start = Instant::now();
+    let (mut here, mut there) = (Instance::new(start), Instance::new(start));
     here.at(0).start(&["a"]);
-    there.at(10).hear(&here.spoken()[0]);
+    there.at(10).receive(&here.sent()[0]);
     here.at(500).start(&["a"]);
     there.at(995).stop();
     here.at(1_000);
-    there.at(1_010).hear(&here.spoken()[0]);
-    here.at(1_010).hear(&there.spoken()[0]);
+    there.at(1_010).receive(&here.sent()[0]);
+    here.at(1_010).receive(&there.sent()[0]);
     there.at(9_000);
-    assert_eq!(there.told(), [(10, goes(6_000)), (995, SAID)]);
+    assert_eq!(there.published(), [(10, active(6_000)), (995, STOPPED)]);
 }
 
 #[test]
-fn a_user_and_an_instance_have_so_many_signals_and_no_more() {
+fn signals_of_a_user_and_of_an_instance_are_limited() {
     let (mut active, now) = (ActiveSignals::default(), Instant::now());
     let start = || SignalStart {
-        said: Said::default(),
+        details: SignalDetails::default(),
         at: now,
-        place: SignalOrigin::Here,
+        origin: SignalOrigin::Here,
     };
     for n in 0..MOST_PER_USER {
         assert!(active.start(now, key("u", &n.to_string()), start()).is_ok());
@@ -299,7 +328,7 @@ fn a_user_and_an_instance_have_so_many_signals_and_no_more() {
         Err(SignalError::TooMany)
     );
     assert_eq!(
-        active.stop(now, key("u", "x"), (None, SignalOrigin::Here)),
+        active.stop(now, key("u", "x"), None, SignalOrigin::Here),
         []
     );
     assert!(active.start(now, key("u", "0"), start()).is_ok());
@@ -310,7 +339,8 @@ fn a_user_and_an_instance_have_so_many_signals_and_no_more() {
         active.start(now, key("v", "1"), start()),
         Err(SignalError::Busy)
     );
-    let (_, was_all) = active.tick(now + LASTS, MOST_ACTIVE - 1);
-    assert!(!was_all && active.len() == 1);
-    assert!(active.tick(now + LASTS, 2).1 && active.is_empty() && active.per_user.is_empty());
+    let due = active.due_updates(now + SIGNAL_TTL, MOST_ACTIVE - 1);
+    assert!(!due.is_all && active.len() == 1);
+    let due = active.due_updates(now + SIGNAL_TTL, 2);
+    assert!(due.is_all && active.is_empty() && active.per_user.is_empty());
 }

@@ -1,31 +1,30 @@
-//! Which events are somebody's business, and whose. Pure.
+//! Which events lead to a notification, and for whom. Pure.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::subject::Subject;
 use crate::directory::Modules;
-use crate::inbox::notifications::{Kind, Level};
+use crate::inbox::notifications::{Level, NotificationKind};
 use crate::log::{Audience, Event};
 use crate::platform::UserId;
 
-/// An event that one user is to be told of.
+/// An event that leads to a notification for one user.
 #[derive(Clone, Debug)]
 pub(super) struct Cause<'a> {
     pub(super) to: UserId,
-    pub(super) kind: Kind,
+    pub(super) kind: NotificationKind,
     pub(super) level: Level,
-    /// What it is about, within the kind.
     pub(super) subject: Subject,
     pub(super) event: &'a Event,
 }
 
-/// What is looked for in the data of an event.
+/// The fields that matter in the data of an event.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Data {
+struct CauseData {
     reason: Option<String>,
-    holder: Option<Person>,
+    holder: Option<FormerHolder>,
     task_id: Option<String>,
     parent_id: Option<String>,
     fence: Option<IgnoredAny>,
@@ -33,20 +32,20 @@ struct Data {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Person {
+struct FormerHolder {
     user_id: Option<UserId>,
 }
 
-/// Whether the notifier should look at it at all. Cheap: every commit is asked.
+/// Whether the notifier should read the event. Cheap: it is called for every committed event.
 #[must_use]
-pub fn may_matter(event: &Event) -> bool {
-    let told = &event.told;
+pub fn may_notify(event: &Event) -> bool {
+    let told = &event.body;
     told.record_id().is_some() || told.event_type.as_str().starts_with("ai:task:")
 }
 
-/// Whom an event is to be told by name, and why.
+/// The notification that an event leads to.
 pub(super) fn of<'a>(event: &'a Event, modules: &Modules) -> Option<Cause<'a>> {
-    let told = &event.told;
+    let told = &event.body;
     let action = told.event_type.action();
     let cause = match action {
         _ if told.event_type.as_str().starts_with("ai:task:") => task(event),
@@ -54,34 +53,34 @@ pub(super) fn of<'a>(event: &'a Event, modules: &Modules) -> Option<Cause<'a>> {
         "lock_requested" => lock_requested(event),
         _ => changed(event, modules),
     };
-    // What one did oneself is no news.
+    // Nobody is notified of their own action.
     cause.filter(|cause| told.user.as_ref() != Some(&cause.to))
 }
 
-fn data(event: &Event) -> Data {
-    let data = event.told.data.as_deref();
+fn data(event: &Event) -> CauseData {
+    let data = event.body.data.as_deref();
     let data = data.and_then(|data| serde_json::from_str(data.get()).ok());
     data.unwrap_or_default()
 }
 
 fn task(event: &Event) -> Option<Cause<'_>> {
-    let level = match event.told.event_type.action() {
+    let level = match event.body.event_type.action() {
         "completed" => Level::Success,
         "failed" => Level::Error,
         "cancelled" => Level::Info,
         _ => return None,
     };
-    let Audience::User(to) = &event.told.audience else {
+    let Audience::User(to) = &event.body.audience else {
         return None;
     };
     let data = data(event);
-    // A part of another task, or the word to its worker that somebody else has ended it.
+    // A step of a workflow, or the event for the worker of a task that someone else has ended.
     if data.parent_id.is_some() || data.fence.is_some() {
         return None;
     }
     let at = Subject::Event(event.position);
     let subject = data.task_id.map_or(at, Subject::Task);
-    let kind = Kind::TaskEnded;
+    let kind = NotificationKind::TaskEnded;
     Some(Cause {
         to: to.clone(),
         kind,
@@ -97,39 +96,39 @@ fn lock_taken(event: &Event) -> Option<Cause<'_>> {
     let holder = data.holder.and_then(|holder| holder.user_id);
     Some(Cause {
         to: holder.filter(|_| is_taken)?,
-        kind: Kind::LockTakenOver,
+        kind: NotificationKind::LockTakenOver,
         level: Level::Warning,
-        subject: Subject::Record(event.told.record_path()?),
+        subject: Subject::Record(event.body.record_path()?),
         event,
     })
 }
 
 fn lock_requested(event: &Event) -> Option<Cause<'_>> {
-    let Audience::User(to) = &event.told.audience else {
+    let Audience::User(to) = &event.body.audience else {
         return None;
     };
     Some(Cause {
         to: to.clone(),
-        kind: Kind::LockRequested,
+        kind: NotificationKind::LockRequested,
         level: Level::Info,
-        subject: Subject::Record(event.told.record_path()?),
+        subject: Subject::Record(event.body.record_path()?),
         event,
     })
 }
 
-/// Something happened to a record, of all that its module says happens.
+/// A change of a record, if its type is a verb of the module.
 fn changed<'a>(event: &'a Event, modules: &Modules) -> Option<Cause<'a>> {
-    let told = &event.told;
+    let told = &event.body;
     let record = told.record_path()?;
     let module = modules.get(&record.module)?;
     let verb = told.event_type.action();
     let mut verbs = module.verbs().filter(|(known, _)| *known != "created");
     let is_known = verbs.any(|(known, _)| known == verb);
-    let is_its = is_known && module.told(verb) == told.event_type;
-    let to = told.owner.clone().filter(|_| is_its)?;
+    let is_change = is_known && module.event_type(verb) == told.event_type;
+    let to = told.owner.clone().filter(|_| is_change)?;
     Some(Cause {
         to,
-        kind: Kind::RecordChanged,
+        kind: NotificationKind::RecordChanged,
         level: Level::Info,
         subject: Subject::Record(record),
         event,
@@ -153,13 +152,13 @@ mod tests {
         Event {
             position: 7,
             created_at: time::OffsetDateTime::UNIX_EPOCH,
-            told,
+            body: told,
         }
     }
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
-    fn everybody_is_told_of_what_is_theirs() {
+    fn users_are_notified_of_their_tasks_locks_and_records() {
         let taken = json!({"reason": "taken_over", "holder": {"userId": "cid"}});
         let released = json!({"reason": "released", "holder": {"userId": "cid"}});
         let task = json!({"taskId": "t-1"});
@@ -190,7 +189,7 @@ mod tests {
                 &json!(7),
                 "eve taskEnded success event:7",
             ),
-            // By oneself.
+            // Bob did it himself.
             ("ai:task:cancelled", "user:bob", &task, ""),
             ("ai:task:completed", "user:eve", &child, ""),
             ("ai:task:cancelled", "user:eve", &worker, ""),
@@ -242,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_of_what_they_did_themselves() {
+    fn nobody_is_notified_of_their_own_action() {
         let mut event = event("listing:updated", "team:a", &json!({}));
-        event.told.owner.clone_from(&event.told.user);
+        event.body.owner.clone_from(&event.body.user);
         assert!(of(&event, &Modules::default()).is_none());
-        event.told.user = None;
+        event.body.user = None;
         assert!(of(&event, &Modules::default()).is_some());
-        event.told.owner = None;
+        event.body.owner = None;
         assert!(of(&event, &Modules::default()).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! From causes to what is said: those of one matter are said together. Pure, but for the names.
+//! Makes drafts of notifications from causes; the causes of one subject become one draft. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,128 +6,151 @@ use super::cause::Cause;
 use super::subject::Subject;
 use crate::directory::Modules;
 use crate::inbox::activity::Names;
-use crate::inbox::notifications::Kind;
-use crate::inbox::notifications::notification::Said;
-use crate::inbox::notifications::sequence::{Draft, Times};
+use crate::inbox::notifications::NotificationKind;
+use crate::inbox::notifications::notification::{NotificationContent, RecordLink};
+use crate::inbox::notifications::sequence::{NotificationDraft, Repetition};
 use crate::log::{Audience, Event};
-use crate::platform::{ModuleName, RecordId, RecordPath, UserId};
+use crate::platform::{ModuleName, RecordPath, UserId};
 
-/// What a notification leads to.
-type Link = Option<(ModuleName, Option<RecordId>)>;
-
-/// Records that somebody may change at once before they are only counted.
+/// When a user changes more records of another user at once, one notification counts them.
 const MOST_BY_NAME: usize = 20;
 
-/// What one user is told of in one notification: at least one cause, the newest last.
+/// The causes of one notification: at least one, the newest last.
 #[derive(Debug)]
-pub(super) struct Matter<'a> {
+pub(super) struct CauseGroup<'a> {
     causes: Vec<Cause<'a>>,
-    /// More records than are told of one by one.
+    /// The number of records, if there are too many to name.
     many: Option<i64>,
 }
 
-/// Those of the same user, kind and subject together; and where one user changed many
-/// records of another, all of these.
-pub(super) fn gathered(causes: Vec<Cause<'_>>) -> Vec<Matter<'_>> {
+/// What differs between a notification that names its subject and one that counts records.
+struct DraftTarget {
+    subject: Subject,
+    count: i64,
+    repetition: Repetition,
+    record: Option<RecordLink>,
+}
+
+/// Groups causes of the same user, kind and subject. Where one user changed many records of another,
+/// these changes are one group.
+pub(super) fn group(causes: Vec<Cause<'_>>) -> Vec<CauseGroup<'_>> {
     type By = (UserId, Option<UserId>);
-    let by = |cause: &Cause<'_>| (cause.to.clone(), cause.event.told.user.clone());
+    let by = |cause: &Cause<'_>| (cause.to.clone(), cause.event.body.user.clone());
     let mut changed: BTreeMap<By, BTreeSet<Subject>> = BTreeMap::new();
-    for cause in causes.iter().filter(|c| c.kind == Kind::RecordChanged) {
+    for cause in causes
+        .iter()
+        .filter(|c| c.kind == NotificationKind::RecordChanged)
+    {
         let subjects = changed.entry(by(cause)).or_default();
         subjects.insert(cause.subject.clone());
     }
     changed.retain(|_, subjects| subjects.len() > MOST_BY_NAME);
-    let mut places: BTreeMap<(UserId, Kind, Subject), usize> = BTreeMap::new();
-    let mut matters: Vec<Matter<'_>> = Vec::new();
+    let mut indexes: BTreeMap<(UserId, NotificationKind, Subject), usize> = BTreeMap::new();
+    let mut groups: Vec<CauseGroup<'_>> = Vec::new();
     for cause in causes {
         let many = changed
             .get(&by(&cause))
-            .filter(|_| cause.kind == Kind::RecordChanged);
+            .filter(|_| cause.kind == NotificationKind::RecordChanged);
         let many = many.map(|subjects| i64::try_from(subjects.len()).unwrap_or(i64::MAX));
         let subject = match many {
-            Some(_) => Subject::ManyBy(cause.event.told.user.clone()),
+            Some(_) => Subject::ManyBy(cause.event.body.user.clone()),
             None => cause.subject.clone(),
         };
         let key = (cause.to.clone(), cause.kind, subject);
-        let place = *places.entry(key).or_insert(matters.len());
-        match matters.get_mut(place) {
-            Some(matter) => matter.causes.push(cause),
-            None => matters.push(Matter {
+        let index = *indexes.entry(key).or_insert(groups.len());
+        match groups.get_mut(index) {
+            Some(group) => group.causes.push(cause),
+            None => groups.push(CauseGroup {
                 causes: vec![cause],
                 many,
             }),
         }
     }
-    matters
+    groups
 }
 
-impl Matter<'_> {
-    /// The newest event of it.
+impl CauseGroup<'_> {
     pub(super) fn newest(&self) -> &Event {
         self.newest_cause().event
     }
 
     fn newest_cause(&self) -> &Cause<'_> {
-        self.causes.last().expect("made with a cause")
+        self.causes.last().expect("a group has a cause")
     }
 
-    /// What is said of it.
-    pub(super) fn draft(&self, names: &Names, modules: &Modules) -> Draft {
+    pub(super) fn draft(&self, names: &Names, modules: &Modules) -> NotificationDraft {
         let Cause {
             to, kind, level, ..
         } = self.newest_cause();
         let event = self.newest();
-        let who = names.user(event.told.user.as_ref()).to_owned();
-        let record = event.told.record_path();
+        let who = names.user(event.body.user.as_ref()).to_owned();
+        let record = event.body.record_path();
         let label = record.as_ref().map(|record| names.record(record, modules));
         let label = label.unwrap_or_else(|| "a record".to_owned());
         let title = match kind {
-            Kind::LockTakenOver => format!("{who} took over your lock on {label}"),
-            Kind::LockRequested => format!("{who} asks for your lock on {label}"),
-            // As it is kept, without what is private: the words stay when the record is another's.
-            Kind::TaskEnded | Kind::RecordChanged => names.text(event, modules),
+            NotificationKind::LockTakenOver => format!("{who} took over your lock on {label}"),
+            NotificationKind::LockRequested => format!("{who} asks for your lock on {label}"),
+            // Without private fields: the text stays when the record gets another owner.
+            NotificationKind::TaskEnded | NotificationKind::RecordChanged => {
+                names.text(event, modules)
+            }
         };
-        let (subject, count, times, record) = if let Some(many) = self.many {
-            self.counted(many, who)
-        } else {
-            let count = i64::try_from(self.causes.len()).unwrap_or(i64::MAX);
-            let times = match kind {
-                Kind::RecordChanged => Times::Newest,
-                _ => Times::Unsaid,
-            };
-            let record = record.map(|RecordPath { module, id }| (module, Some(id)));
-            (self.newest_cause().subject.clone(), count, times, record)
+        let target = match self.many {
+            Some(many) => self.counted(many, who),
+            None => self.named(record),
         };
-        Draft {
-            said: Said {
+        NotificationDraft {
+            content: NotificationContent {
                 audience: Audience::User(to.clone()),
                 level: *level,
                 kind: Some(*kind),
                 system: None,
                 title,
                 body: None,
-                record,
-                user: event.told.user.clone(),
+                record: target.record,
+                user: event.body.user.clone(),
             },
-            count,
-            subject: Some(subject.to_string()),
-            times,
+            count: target.count,
+            subject: Some(target.subject.to_string()),
+            repetition: target.repetition,
         }
     }
 
-    /// What is said of so many records that they are only counted.
-    fn counted(&self, many: i64, who: String) -> (Subject, i64, Times, Link) {
-        let module = self.module();
-        let of = module.as_ref().map_or("records", ModuleName::as_str);
-        let of = of.to_owned();
-        let link = module.map(|module| (module, None));
-        let subject = Subject::ManyBy(self.newest().told.user.clone());
-        (subject, many, Times::Number { who, of }, link)
+    fn named(&self, record: Option<RecordPath>) -> DraftTarget {
+        let cause = self.newest_cause();
+        let link = |record: RecordPath| RecordLink {
+            module: record.module,
+            record: Some(record.id),
+        };
+        DraftTarget {
+            subject: cause.subject.clone(),
+            count: i64::try_from(self.causes.len()).unwrap_or(i64::MAX),
+            repetition: match cause.kind {
+                NotificationKind::RecordChanged => Repetition::Newest,
+                _ => Repetition::Unsaid,
+            },
+            record: record.map(link),
+        }
     }
 
-    /// The module of all of it, if there is only one.
+    fn counted(&self, count: i64, who: String) -> DraftTarget {
+        let module = self.module();
+        let things = module.as_ref().map_or("records", ModuleName::as_str);
+        let things = things.to_owned();
+        DraftTarget {
+            subject: Subject::ManyBy(self.newest().body.user.clone()),
+            count,
+            repetition: Repetition::Number { who, things },
+            record: module.map(|module| RecordLink {
+                module,
+                record: None,
+            }),
+        }
+    }
+
+    /// The module of all records, if there is only one.
     fn module(&self) -> Option<ModuleName> {
-        let mut modules = self.causes.iter().map(|cause| cause.event.told.module());
+        let mut modules = self.causes.iter().map(|cause| cause.event.body.module());
         let first = modules.next()??.clone();
         modules
             .all(|module| module == Some(&first))

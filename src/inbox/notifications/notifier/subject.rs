@@ -1,23 +1,22 @@
-//! What a notification is about, within its kind: those of one subject are folded together.
+//! What a notification is about. Events of one subject and kind become one notification.
 
 use std::fmt;
 
 use crate::platform::{RecordPath, UserId};
 
-/// What a notification is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     Record(RecordPath),
-    /// A task, by the name that its event gives.
+    /// A task, by the id in its event.
     Task(String),
-    /// The event at this position, which names no task.
+    /// The event at this position, which has no task id.
     Event(i64),
-    /// Many records, changed by this user; none: nobody knows by whom.
+    /// Many records, changed by this user, or by an unknown one.
     ManyBy(Option<UserId>),
 }
 
-/// As the table has it. What stands before the first colon tells the kinds of subject apart, so no
-/// two subjects are written alike.
+/// The form in the table. The text before the first colon is the kind of the subject, so no two
+/// subjects have the same form.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -49,7 +48,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_two_subjects_are_written_alike((one, other) in (any_subject(), any_subject())) {
+        fn no_two_subjects_have_the_same_form((one, other) in (any_subject(), any_subject())) {
             prop_assert_eq!(one == other, one.to_string() == other.to_string());
         }
     }

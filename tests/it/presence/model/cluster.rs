@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use reqwest::{Client, Method, RequestBuilder};
+use tokio::task::JoinSet;
 
-use super::truth::{Times, Truth};
+use super::history::{History, Times};
 use crate::support::cluster::TestDatabase;
 use crate::support::{Chance, Process, Service, Token};
 
@@ -18,11 +19,13 @@ const TOKEN_SECONDS: u64 = 100_000;
 const CLOCKS: [i64; 4] = [-3_600, 0, 3_600, 1_800];
 
 pub struct Cluster {
-    pub truth: Arc<Truth>,
+    pub history: Arc<History>,
     pub services: [Service; 2],
     client: Client,
     variables: Vec<(&'static str, String)>,
     process: Mutex<Option<(usize, Process)>>,
+    /// Exit codes of those that were asked to stop.
+    stopping: Mutex<JoinSet<Option<i32>>>,
 }
 
 #[derive(Clone)]
@@ -66,15 +69,16 @@ impl Cluster {
             ),
             ("PORCHLIGHT_DRAIN_SPREAD_SECONDS", seconds(times.drain)),
         ];
-        let truth = Arc::new(Truth::new(times));
-        let sites = [truth.add_site(), truth.add_site()];
+        let history = Arc::new(History::new(times));
+        let sites = [history.add_site(), history.add_site()];
         assert_eq!(sites, [0, 1]);
         let cluster = Self {
-            truth,
+            history,
             client: first.client.clone(),
             services: [first, second],
             variables,
             process: Mutex::default(),
+            stopping: Mutex::default(),
         };
         cluster.start_process().await;
         cluster
@@ -92,7 +96,7 @@ impl Cluster {
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         let process = Process::start("127.0.0.1:0", &variables).await;
-        let site = self.truth.add_site();
+        let site = self.history.add_site();
         self.slot().replace((site, process))
     }
 
@@ -144,10 +148,10 @@ impl Cluster {
         let Some((site, process)) = self.slot().take() else {
             return;
         };
-        let from = self.truth.now();
-        self.truth.sites()[site].killed_in = Some((from, from));
+        let from = self.history.now();
+        self.history.sites()[site].killed_in = Some((from, from));
         process.kill();
-        self.truth.sites()[site].killed_in = Some((from, self.truth.now()));
+        self.history.sites()[site].killed_in = Some((from, self.history.now()));
         tokio::time::sleep(pause).await;
         self.start_process().await;
     }
@@ -157,8 +161,17 @@ impl Cluster {
         let Some((site, mut process)) = process else {
             return;
         };
-        self.truth.sites()[site].stopped_at = Some(self.truth.now());
+        self.history.sites()[site].stopped_at = Some(self.history.now());
         process.signal(Signal::SIGTERM);
-        tokio::spawn(async move { process.exit_code().await });
+        let mut stopping = self.stopping.lock().expect("no panic");
+        stopping.spawn(async move { process.exit_code().await });
+    }
+
+    /// Waits for those that were asked to stop. They must have ended well.
+    pub async fn all_stopped(&self) {
+        let stopping = std::mem::take(&mut *self.stopping.lock().expect("no panic"));
+        for code in stopping.join_all().await {
+            assert_eq!(code, Some(0));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! People who come and go as chance will have it, and what they have open.
+//! People that come and go at random, and what they have open.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::cluster::{Cluster, Door};
-use super::truth::{End, Ms, Sign};
+use super::history::{End, Ms, Sign};
 use crate::support::{Answer, Chance, Stream, Token};
 
 /// A record of the broker's, and one of each team's.
@@ -22,11 +22,11 @@ const MOST_STREAMS: usize = 3;
 const BEAT: Ms = 700;
 const CLOSEST: Ms = 300;
 
-/// What everybody is to do.
+/// What people are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Busy,
-    /// Nothing but to go on.
+    /// Only keep their sessions alive.
     Quiet,
     Over,
 }
@@ -63,12 +63,12 @@ pub struct Person {
     cluster: Arc<Cluster>,
     streams: Vec<Open>,
     sessions: BTreeMap<usize, Session>,
-    /// When each session was last heard of.
+    /// When each session last sent a heartbeat.
     touched: [Ms; SESSIONS.len()],
 }
 
 impl Person {
-    pub fn new(user: usize, token: Token, (cluster, chance): (Arc<Cluster>, Chance)) -> Self {
+    pub fn new(user: usize, token: Token, cluster: Arc<Cluster>, chance: Chance) -> Self {
         Self {
             user,
             token,
@@ -112,7 +112,7 @@ impl Person {
             }
             5..=7 => self.change().await,
             8 | 9 => self.leave().await,
-            // A tab is shut without a word.
+            // A tab is closed without a request.
             10 => drop(self.sessions.pop_first()),
             // Everything is, at once.
             11 => {
@@ -134,22 +134,22 @@ impl Person {
             "/stream/records/escrows/open",
         ];
         let path = paths[self.chance.below(paths.len())];
-        let truth = Arc::clone(&self.cluster.truth);
-        let asked = truth.now();
+        let history = Arc::clone(&self.cluster.history);
+        let asked = history.now();
         let opened = Stream::try_open(door.get(path, &self.token)).await;
         let mut stream = opened.ok().filter(|stream| stream.status == 200);
-        // A drain is told as a stream that ends at once.
+        // In a drain the stream ends at once.
         let first = match &mut stream {
             Some(stream) => stream.try_next().await,
             None => None,
         };
         let is_known = first.is_some_and(|message| message.name == "stream:ready");
-        let sign = truth.add_sign(Sign {
+        let sign = history.add_sign(Sign {
             user: self.user,
             site: door.site,
             session: None,
             asked,
-            answered: truth.now(),
+            answered: history.now(),
             is_known,
             end: None,
             cut: None,
@@ -161,7 +161,7 @@ impl Person {
         let noticed = Arc::clone(&cut_at);
         let reader = tokio::spawn(async move {
             while stream.try_next().await.is_some() {}
-            noticed.store(truth.now(), Ordering::Relaxed);
+            noticed.store(history.now(), Ordering::Relaxed);
         });
         self.streams.push(Open {
             sign,
@@ -181,21 +181,21 @@ impl Person {
             self.note_cut(&open);
             return;
         }
-        let truth = &self.cluster.truth;
-        let asked = truth.now();
+        let history = &self.cluster.history;
+        let asked = history.now();
         open.reader.abort();
-        truth.signs()[open.sign].end = Some(End {
+        history.signs()[open.sign].end = Some(End {
             asked,
-            done: truth.now(),
+            done: history.now(),
             site: open.site,
             is_known: true,
         });
     }
 
     fn note_cut(&self, open: &Open) {
-        let truth = &self.cluster.truth;
-        truth.signs()[open.sign].cut = Some(open.cut_at.load(Ordering::Relaxed));
-        let site = truth.sites()[open.site];
+        let history = &self.cluster.history;
+        history.signs()[open.sign].cut = Some(open.cut_at.load(Ordering::Relaxed));
+        let site = history.sites()[open.site];
         let is_ended = site.stopped_at.is_some() || site.killed_in.is_some();
         assert!(is_ended, "{}'s stream has ended by itself", self.token.user);
     }
@@ -215,7 +215,7 @@ impl Person {
     /// A session begins, or says something else.
     async fn change(&mut self) {
         let session = self.chance.below(SESSIONS.len());
-        if self.cluster.truth.now() - self.touched[session] < CLOSEST {
+        if self.cluster.history.now() - self.touched[session] < CLOSEST {
             return;
         }
         let says = Session {
@@ -237,12 +237,12 @@ impl Person {
     }
 
     async fn beat_all(&mut self) {
-        let now = self.cluster.truth.now();
+        let now = self.cluster.history.now();
         let due = self.sessions.iter();
         let due = due.filter(|(_, session)| now - session.beaten_at >= BEAT);
         let due: Vec<_> = due.map(|(session, _)| *session).collect();
         for session in due {
-            if self.cluster.truth.now() - self.touched[session] >= CLOSEST {
+            if self.cluster.history.now() - self.touched[session] >= CLOSEST {
                 self.beat(session).await;
             }
         }
@@ -250,12 +250,12 @@ impl Person {
 
     async fn beat(&mut self, session: usize) {
         let door = self.cluster.any_door(&mut self.chance);
-        let truth = Arc::clone(&self.cluster.truth);
+        let history = Arc::clone(&self.cluster.history);
         let body = body(session, &self.sessions[&session]);
-        let asked = truth.now();
+        let asked = history.now();
         let is_known = self.post(&door, "/presence/heartbeat", &body).await == Some(200);
-        let answered = truth.now();
-        truth.add_sign(Sign {
+        let answered = history.now();
+        history.add_sign(Sign {
             user: self.user,
             site: door.site,
             session: Some(session),
@@ -275,17 +275,17 @@ impl Person {
         let Some(session) = self.sessions.keys().next().copied() else {
             return;
         };
-        if self.cluster.truth.now() - self.touched[session] < CLOSEST {
+        if self.cluster.history.now() - self.touched[session] < CLOSEST {
             return;
         }
         self.sessions.remove(&session);
         let door = self.cluster.any_door(&mut self.chance);
-        let asked = self.cluster.truth.now();
+        let asked = self.cluster.history.now();
         let body = json!({"session": SESSIONS[session]});
         let left = self.post(&door, "/presence/leave", &body).await;
-        let done = self.cluster.truth.now();
+        let done = self.cluster.history.now();
         self.touched[session] = done;
-        // It is unknown where the last beat has not been read yet; then it runs out.
+        // It is unknown where the last heartbeat has not been read yet; then it runs out.
         if left != Some(404) {
             let end = End {
                 asked,
@@ -293,7 +293,7 @@ impl Person {
                 site: door.site,
                 is_known: left == Some(204),
             };
-            self.cluster.truth.left(self.user, session, end);
+            self.cluster.history.left(self.user, session, end);
         }
     }
 
@@ -302,7 +302,7 @@ impl Person {
         let request = door.request(Method::POST, path, &self.token).json(body);
         let response = request.send().await.ok()?;
         let status = response.status().as_u16();
-        let site = self.cluster.truth.sites()[door.site];
+        let site = self.cluster.history.sites()[door.site];
         if site.stopped_at.is_none()
             && site.killed_in.is_none()
             && ![200, 204, 404].contains(&status)

@@ -1,10 +1,10 @@
-//! What one client makes of what it is told: a snapshot, and the changes after it.
+//! What one client makes of what it receives: a snapshot, and the changes after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::truth::Ms;
+use super::history::Ms;
 use crate::support::Message;
 
 /// One person, as others see them.
@@ -17,10 +17,10 @@ pub struct Shown {
 
 pub type People = BTreeMap<String, Shown>;
 
-/// What was told of somebody's being here, and when.
+/// A change of who is here.
 #[derive(Clone, Debug)]
-pub enum Told {
-    /// These are here and nobody else is; told by this instance.
+pub enum Change {
+    /// These are here and nobody else is, says this instance.
     All(BTreeSet<String>, usize),
     Here(String),
     Gone(String),
@@ -33,12 +33,12 @@ pub struct Picture {
     pub people: People,
     /// Since when somebody's status is what it is.
     pub since: BTreeMap<String, String>,
-    /// The number of people online, as last told.
+    /// The number of people online, as last received.
     pub online: Option<u64>,
     pub viewers: Option<u64>,
     pub editors: Option<u64>,
-    pub told: Vec<(Ms, Told)>,
-    /// What should not have been told.
+    pub changes: Vec<(Ms, Change)>,
+    /// What should not have been sent.
     pub complaints: Vec<String>,
 }
 
@@ -76,13 +76,13 @@ fn places(places: &Value) -> BTreeSet<String> {
 
 impl Picture {
     /// Takes what the stream of the instance `site` has said.
-    pub fn take(&mut self, message: &Message, (now, site): (Ms, usize)) {
+    pub fn take(&mut self, message: &Message, now: Ms, site: usize) {
         if !message.is_state() {
             return;
         }
         let said = message.json();
         if message.name == "presence:snapshot" {
-            self.start(&said, (now, site));
+            self.start(&said, now, site);
         } else if let Some(status) = message.name.strip_prefix("user:presence:") {
             self.presence(&said, status, now);
         } else if message.name.starts_with("user:viewing:") {
@@ -94,13 +94,13 @@ impl Picture {
         }
     }
 
-    fn start(&mut self, snapshot: &Value, (now, site): (Ms, usize)) {
+    fn start(&mut self, snapshot: &Value, now: Ms, site: usize) {
         self.people = people(snapshot);
         self.since = since(snapshot);
         self.online = snapshot["online"].as_u64();
         (self.viewers, self.editors) = (None, None);
         let users = self.people.keys().cloned().collect();
-        self.told.push((now, Told::All(users, site)));
+        self.changes.push((now, Change::All(users, site)));
     }
 
     fn presence(&mut self, said: &Value, status: &str, now: Ms) {
@@ -114,14 +114,14 @@ impl Picture {
         if status == "offline" {
             self.people.remove(&user);
             self.since.remove(&user);
-            self.told.push((now, Told::Gone(user)));
+            self.changes.push((now, Change::Gone(user)));
             return;
         }
         let shown = self.people.entry(user.clone()).or_default();
         status.clone_into(&mut shown.status);
         self.since
             .insert(user.clone(), text(&said["data"]["since"]));
-        self.told.push((now, Told::Here(user)));
+        self.changes.push((now, Change::Here(user)));
     }
 
     fn place(&mut self, said: &Value, verb: &str, of: fn(&mut Shown) -> &mut BTreeSet<String>) {
@@ -159,15 +159,15 @@ impl Picture {
     pub fn segments(&self, user: &str, now: Ms) -> Vec<Segment> {
         let mut segments: Vec<Segment> = Vec::new();
         let mut site = 0;
-        for (at, told) in &self.told {
-            let is_shown = match told {
-                Told::All(users, told_by) => {
-                    site = *told_by;
+        for (at, change) in &self.changes {
+            let is_shown = match change {
+                Change::All(users, by) => {
+                    site = *by;
                     users.contains(user)
                 }
-                Told::Here(who) if who == user => true,
-                Told::Gone(who) if who == user => false,
-                Told::Here(_) | Told::Gone(_) => continue,
+                Change::Here(who) if who == user => true,
+                Change::Gone(who) if who == user => false,
+                Change::Here(_) | Change::Gone(_) => continue,
             };
             let (from, until) = (*at, now);
             if let Some(last) = segments.last_mut() {

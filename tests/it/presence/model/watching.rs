@@ -1,4 +1,4 @@
-//! Clients that listen all the time, each with a part of the world, and what they should see.
+//! Clients that watch all the time, each a part of the brokerage, and what they should see.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use super::people::{Facts, OPEN, ask};
 use super::picture::{People, Picture, Shown, people, since};
 use crate::support::{Stream, Token};
 
-/// What a watcher sees of the world.
+/// What a watcher sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     All,
@@ -51,7 +51,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Listens at an instance from now on.
-    pub async fn start(cluster: &Arc<Cluster>, (part, token): (Part, Token), site: usize) -> Self {
+    pub async fn start(cluster: &Arc<Cluster>, part: Part, token: Token, site: usize) -> Self {
         let (moves, asked) = mpsc::channel(1);
         let picture = Picture {
             of_record: part == Part::Record,
@@ -150,17 +150,22 @@ impl Watcher {
         let mut stream = Stream::open(door.get(&self.part.stream(), &self.token)).await;
         let snapshot = stream.next_state("presence:snapshot").await;
         drop(stream);
-        let wrong = self.answer_differs("a new snapshot", &snapshot, (door, expected));
+        let wrong = self.answer_differs("a new snapshot", &snapshot, door, expected);
         if wrong.is_some() {
             return wrong;
         }
         let path = self.part.list()?;
         let list = ask(door, &path, &self.token).await;
-        self.answer_differs("the list", &list, (door, expected))
+        self.answer_differs("the list", &list, door, expected)
     }
 
-    fn answer_differs(&self, what: &str, answer: &Value, at: (&Door, &People)) -> Option<String> {
-        let (door, expected) = at;
+    fn answer_differs(
+        &self,
+        what: &str,
+        answer: &Value,
+        door: &Door,
+        expected: &People,
+    ) -> Option<String> {
         let is_of_record = self.part == Part::Record;
         let wrong = differs(what, &people(answer), expected);
         if wrong.is_some() {
@@ -170,13 +175,13 @@ impl Watcher {
         let online = answer["online"].as_u64();
         if online != picture.online {
             return Some(format!(
-                "{what}: online {online:?}, told {:?}",
+                "{what}: online {online:?}, received {:?}",
                 picture.online
             ));
         }
         // Each instance reads its own clock.
         if !is_of_record && door.site == self.site() && since(answer) != picture.since {
-            return Some(format!("{what}: {answer}, told {:?}", picture.since));
+            return Some(format!("{what}: {answer}, received {:?}", picture.since));
         }
         let of = |places: fn(&Shown) -> &BTreeSet<String>| {
             expected
@@ -185,10 +190,10 @@ impl Watcher {
                 .count() as u64
         };
         if is_of_record && picture.viewers.is_some_and(|n| n != of(|s| &s.viewing)) {
-            return Some(format!("{:?} viewers were told", picture.viewers));
+            return Some(format!("{:?} viewers were received", picture.viewers));
         }
         if is_of_record && picture.editors.is_some_and(|n| n != of(|s| &s.editing)) {
-            return Some(format!("{:?} editors were told", picture.editors));
+            return Some(format!("{:?} editors were received", picture.editors));
         }
         None
     }
@@ -223,13 +228,13 @@ impl Listening {
                     stream = Stream::open(door.get(&self.part.stream(), &self.token)).await;
                 }
                 message = stream.try_next() => {
-                    let now = self.cluster.truth.now();
+                    let now = self.cluster.history.now();
                     let mut picture = self.picture.lock().expect("no panic");
                     let Some(message) = message else {
                         picture.complaints.push(format!("{now}: the stream has ended"));
                         return;
                     };
-                    picture.take(&message, (now, site));
+                    picture.take(&message, now, site);
                 }
             }
         }

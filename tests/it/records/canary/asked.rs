@@ -1,14 +1,14 @@
-//! What is asked of records, and what is refused.
+//! Requests about records, accepted and refused.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::{MODULES, agent};
-use super::place::{NOTES, Place, check, private, unhexed};
+use super::setup::{NOTES, Setup, check, private, unhexed};
 use crate::support::Token;
 
 /// Lists and records, whole and in parts.
-pub async fn check_reading(place: &Place, (who, sees): (&Token, bool), module: &str) {
+pub async fn check_reading(setup: &Setup, who: &Token, sees: bool, module: &str) {
     let is_near = who.broker == "b" && who.teams == ["a"];
     for (path, is_shown) in [
         ("r-1", is_near),
@@ -20,7 +20,7 @@ pub async fn check_reading(place: &Place, (who, sees): (&Token, bool), module: &
         ("?q=moved&owner=ann", who.broker == "b"),
     ] {
         let path = format!("/records/{module}/{path}").replace("/?", "?");
-        let answer = place.get(who, &path).await;
+        let answer = setup.get(who, &path).await;
         let what = format!("{} {path}", who.user);
         assert_eq!(
             answer.text.contains("[REDACTED]"),
@@ -29,20 +29,22 @@ pub async fn check_reading(place: &Place, (who, sees): (&Token, bool), module: &
             answer.text
         );
         check(&answer.text, is_shown && sees, &what);
-        if let Some(next) = answer
-            .status
-            .eq(&200)
-            .then(|| answer.json()["next"].clone())
-            && let Some(next) = next.as_str()
-        {
+        let next = match answer.status {
+            200 => answer.json()["next"].clone(),
+            _ => Value::Null,
+        };
+        // More than one record is theirs.
+        let has_more = is_near && path.contains("limit=1");
+        assert_eq!(next.is_string(), has_more, "{what}: {next}");
+        if let Some(next) = next.as_str() {
             check(&unhexed(next), false, &what);
         }
     }
-    let nothing = place
+    let nothing = setup
         .get(who, &format!("/records/{module}?archived=all&q=qwertz"))
         .await;
     for guess in [NOTES, "7731731", "93.71", "REDACTED"] {
-        let found = place
+        let found = setup
             .get(who, &format!("/records/{module}?archived=all&q={guess}"))
             .await;
         assert_eq!(found.text, nothing.text, "{} finds {guess}", who.user);
@@ -53,13 +55,13 @@ pub async fn check_reading(place: &Place, (who, sees): (&Token, bool), module: &
         format!("{field}=1"),
         format!("cursor={NOTES}"),
     ] {
-        let answer = place.get(who, &format!("/records/{module}?{bad}")).await;
+        let answer = setup.get(who, &format!("/records/{module}?{bad}")).await;
         assert_eq!(answer.status, 400, "{bad}: {}", answer.text);
     }
 }
 
-/// Changes that are refused, and such that are not.
-pub async fn check_writing(place: &Place, (who, sees): (&Token, bool), module: &str) {
+/// Changes, refused and accepted.
+pub async fn check_writing(setup: &Setup, who: &Token, sees: bool, module: &str) {
     let (field, canary, bad) = private(module);
     let (_, _, required) = MODULES
         .into_iter()
@@ -83,12 +85,12 @@ pub async fn check_writing(place: &Place, (who, sees): (&Token, bool), module: &
         (Method::DELETE, &of_one, Value::Null, ("1", 409)),
     ] {
         let what = format!("{} {method} {path} {version}", who.user);
-        let answer = place.ask(who, (method, path, &fields), version).await;
+        let answer = setup.ask(who, method, path, &fields, version).await;
         let expected = if is_near { status } else { 404 };
         assert_eq!(answer.status, expected, "{what}: {}", answer.text);
         check(&answer.text, is_near && sees, &what);
     }
-    // What is wrong is named, and not said again.
+    // The answer names the wrong field and does not repeat its value.
     for (method, path, fields) in [
         (Method::PATCH, &of_one, json!({field: bad})),
         (Method::POST, &new, json!({required: "x", field: bad})),
@@ -104,15 +106,16 @@ pub async fn check_writing(place: &Place, (who, sees): (&Token, bool), module: &
         ),
     ] {
         if who.broker == "b" {
-            let answer = place.ask(who, (method, path, &fields), "*").await;
+            let answer = setup.ask(who, method, path, &fields, "*").await;
             assert!((400..500).contains(&answer.status), "{}", answer.text);
             check(&answer.text, false, &format!("{} {fields}", who.user));
         }
     }
     if !sees {
         let guess = async |value: &Value| {
-            let request = (Method::PATCH, &of_one[..], &json!({field: value}));
-            place.ask(who, request, "*").await.text
+            let fields = json!({field: value});
+            let answer = setup.ask(who, Method::PATCH, &of_one, &fields, "*");
+            answer.await.text
         };
         assert_eq!(
             guess(&canary).await,
@@ -123,8 +126,8 @@ pub async fn check_writing(place: &Place, (who, sees): (&Token, bool), module: &
     }
 }
 
-/// A rule over two fields is the database's, which has the whole row in hand when it refuses.
-pub async fn check_rules(place: &Place) {
+/// The database checks rules over two fields. Its refusal contains the whole row.
+pub async fn check_rules(setup: &Setup) {
     for (module, first, then) in [
         (
             "escrows",
@@ -140,31 +143,29 @@ pub async fn check_rules(place: &Place) {
     ] {
         let path = format!("/records/{module}/r-1");
         for (fields, status) in [(first, 200), (then, 400)] {
-            let request = (Method::PATCH, &path[..], &fields);
-            let answer = place.ask(&agent("bob"), request, "*").await;
+            let bob = agent("bob");
+            let answer = setup.ask(&bob, Method::PATCH, &path, &fields, "*").await;
             assert_eq!(answer.status, status, "{}", answer.text);
             check(&answer.text, false, &path);
         }
     }
 }
 
-/// While ann has it locked, whoever else writes is told who has it and nothing else.
-pub async fn check_locked(place: &Place, module: &str) {
+/// While Ann has it locked, all other writers learn that she has it and nothing else.
+pub async fn check_locked(setup: &Setup, module: &str) {
     let lock = json!({"module": module, "recordId": "r-1", "session": "tab"});
-    let locked = place
-        .ask(&agent("ann"), (Method::POST, "/locks", &lock), "*")
+    let locked = setup
+        .ask(&agent("ann"), Method::POST, "/locks", &lock, "*")
         .await;
     assert_eq!(locked.status, 201, "{}", locked.text);
     let path = format!("/records/{module}/r-1");
     for (method, fields) in [(Method::PATCH, json!({})), (Method::DELETE, Value::Null)] {
-        let answer = place
-            .ask(&agent("bob"), (method, &path, &fields), "*")
-            .await;
+        let answer = setup.ask(&agent("bob"), method, &path, &fields, "*").await;
         assert_eq!(answer.status, 423, "{}", answer.text);
         check(&answer.text, false, &path);
     }
     let path = format!("/locks/{module}/r-1?session=tab");
-    place
-        .ask(&agent("ann"), (Method::DELETE, &path, &Value::Null), "*")
+    setup
+        .ask(&agent("ann"), Method::DELETE, &path, &Value::Null, "*")
         .await;
 }

@@ -1,31 +1,31 @@
-//! Somebody who lists once, and then does what each event says and no more.
+//! A client that lists once, and then applies each event.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::Client;
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
 use super::super::{Call, MODULES, body};
+use crate::support::requests::client;
 use crate::support::{Chance, Message, Service, Stream, Token};
 
 /// Records by module and id.
-pub type Kept = BTreeMap<(String, String), Value>;
+pub type KnownRecords = BTreeMap<(String, String), Value>;
 
 /// Records of a page: several make a list.
 const LIMIT: usize = 7;
-/// Events that come before the line is cut, at the most.
+/// Events that come before the connection is cut, at the most.
 const CALM: usize = 60;
-/// How often one is cut off. Then it reads on to the end.
+/// How often a connection is cut. Then the client reads to the end.
 const MOST_CUTS: usize = 12;
 
 pub struct Viewer<'a> {
-    pub kept: Kept,
-    /// Events that it was told.
-    pub told: usize,
+    pub known: KnownRecords,
+    /// Events that it received.
+    pub events: usize,
     pub cuts: usize,
-    /// Of the last event that was taken; what had arrived beyond it is lost with the line.
+    /// The id of the last event that was applied. Later ones are lost with the connection.
     cursor: String,
     services: &'a [Service; 2],
     who: Token,
@@ -33,24 +33,24 @@ pub struct Viewer<'a> {
 }
 
 /// What a page of the CRM does with an event.
-fn apply(kept: &mut Kept, event: &Value) {
+fn apply(known: &mut KnownRecords, event: &Value) {
     let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
     let key = (text("module"), text("recordId"));
     match event["action"].as_str() {
         Some("created") => {
             assert!(event["data"]["version"].is_i64(), "{event}");
-            kept.insert(key, event["data"].clone());
+            known.insert(key, event["data"].clone());
         }
-        Some("deleted") => drop(kept.remove(&key)),
+        Some("deleted") => drop(known.remove(&key)),
         Some("updated" | "archived" | "restored") => {
             let changes = event["changes"].as_object().expect("changes");
-            if let Some(record) = kept.get_mut(&key) {
+            if let Some(record) = known.get_mut(&key) {
                 for (field, value) in changes {
                     record[field] = value.clone();
                 }
             }
         }
-        // Notifications, and what else is told.
+        // Notifications and the like.
         _ => {}
     }
 }
@@ -58,8 +58,8 @@ fn apply(kept: &mut Kept, event: &Value) {
 impl<'a> Viewer<'a> {
     pub fn new(services: &'a [Service; 2], who: Token, chance: Chance) -> Self {
         Self {
-            kept: Kept::new(),
-            told: 0,
+            known: KnownRecords::new(),
+            events: 0,
             cuts: 0,
             cursor: String::new(),
             services,
@@ -68,12 +68,13 @@ impl<'a> Viewer<'a> {
         }
     }
 
-    /// Begins somewhere in `during`, lets go of `waited_for`, and looks until everything has been told.
+    /// Begins somewhere in `during`, lets go of `waited_for`, and reads until everything has
+    /// arrived.
     pub async fn look(mut self, during: Duration, waited_for: Sender<()>) -> Self {
         let at = self.chance.below(1_000);
         tokio::time::sleep(during / 1_000 * u32::try_from(at).expect("small")).await;
-        let (kept, position) = self.list().await;
-        self.kept = kept;
+        let (known, position) = self.list().await;
+        self.known = known;
         drop(waited_for);
         let mut stream = self.open(&format!("/stream?since={position}"), "").await;
         loop {
@@ -90,16 +91,16 @@ impl<'a> Viewer<'a> {
         }
     }
 
-    /// In which fields what it kept is not what a fresh list has, at either instance.
+    /// The fields in which its records differ from a fresh list, at either instance.
     pub async fn differences(&mut self) -> Vec<String> {
         let (fresh, _) = self.list().await;
-        let keys = self.kept.keys().chain(fresh.keys());
-        let differing = keys.filter(|key| self.kept.get(*key) != fresh.get(*key));
+        let keys = self.known.keys().chain(fresh.keys());
+        let differing = keys.filter(|key| self.known.get(*key) != fresh.get(*key));
         let differing: std::collections::BTreeSet<_> = differing.collect();
         let said = differing.into_iter().map(|key| {
-            let [kept, fresh] = [&self.kept, &fresh].map(|all| all.get(key));
+            let [known, fresh] = [&self.known, &fresh].map(|all| all.get(key));
             format!(
-                "{} {key:?}:\n kept {kept:?}\nfresh {fresh:?}",
+                "{} {key:?}:\n kept {known:?}\nfresh {fresh:?}",
                 self.who.user
             )
         });
@@ -113,8 +114,7 @@ impl<'a> Viewer<'a> {
 
     async fn open(&mut self, path: &str, last_id: &str) -> Stream {
         let gzip = self.chance.below(2) == 0;
-        let client = Client::builder().gzip(gzip).no_proxy().build();
-        let request = client.expect("a client").get(self.service().url(path));
+        let request = client(gzip).get(self.service().url(path));
         let mut request = request.bearer_auth(self.who.signed());
         if !last_id.is_empty() {
             request = request.header("Last-Event-ID", last_id);
@@ -129,9 +129,9 @@ impl<'a> Viewer<'a> {
             if message.name == "test:marker" {
                 return true;
             }
-            self.told += 1;
+            self.events += 1;
             self.cursor.clone_from(&message.id);
-            apply(&mut self.kept, &message.json());
+            apply(&mut self.known, &message.json());
         }
         false
     }
@@ -147,8 +147,8 @@ impl<'a> Viewer<'a> {
     }
 
     /// All lists, page by page, and the position of the first page of all.
-    async fn list(&mut self) -> (Kept, String) {
-        let (mut kept, mut position) = (Kept::new(), String::new());
+    async fn list(&mut self) -> (KnownRecords, String) {
+        let (mut known, mut position) = (KnownRecords::new(), String::new());
         for (module, _, _) in MODULES {
             let mut path = format!("{module}?archived=all&limit={LIMIT}");
             loop {
@@ -159,7 +159,7 @@ impl<'a> Viewer<'a> {
                 }
                 for record in page["records"].as_array().expect("records") {
                     let id = record["id"].as_str().expect("an id").to_owned();
-                    kept.insert((module.to_owned(), id), record.clone());
+                    known.insert((module.to_owned(), id), record.clone());
                 }
                 let Some(next) = page["next"].as_str() else {
                     break;
@@ -167,6 +167,6 @@ impl<'a> Viewer<'a> {
                 path = format!("{module}?archived=all&limit={LIMIT}&cursor={next}");
             }
         }
-        (kept, position)
+        (known, position)
     }
 }

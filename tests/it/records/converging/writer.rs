@@ -1,4 +1,4 @@
-//! Those who write at random.
+//! Writers that make random changes.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use tokio::time::Instant;
 
 use super::super::{Call, MODULES};
+use crate::support::sql::run;
 use crate::support::{Chance, Service, Token};
 
 /// Records of each module: few, so that writers meet.
@@ -32,7 +33,7 @@ fn secret(field: &str, n: usize) -> Value {
 }
 
 /// Writes by requests until it is time.
-pub async fn by_endpoint(service: &Service, who: Token, (mut chance, until): (Chance, Instant)) {
+pub async fn by_endpoint(service: &Service, who: Token, mut chance: Chance, until: Instant) {
     while Instant::now() < until {
         let (module, required, private, text) = module(&mut chance);
         let path = format!("{module}/r-{}", chance.below(RECORDS));
@@ -77,8 +78,8 @@ pub async fn by_endpoint(service: &Service, who: Token, (mut chance, until): (Ch
 }
 
 /// Writes in transactions of its own until it is time; some are undone.
-pub async fn by_sql(mut sql: PgConnection, broker: &str, (mut chance, until): (Chance, Instant)) {
-    // Those who take the same rows the other way round find out soon.
+pub async fn by_sql(mut sql: PgConnection, broker: &str, mut chance: Chance, until: Instant) {
+    // Deadlocks are found soon.
     run(&mut sql, "set deadlock_timeout = '20ms'").await;
     while Instant::now() < until {
         run(&mut sql, "begin").await;
@@ -95,12 +96,8 @@ pub async fn by_sql(mut sql: PgConnection, broker: &str, (mut chance, until): (C
     }
 }
 
-async fn run(sql: &mut PgConnection, text: &'static str) {
-    sql.execute(text).await.expect(text);
-}
-
-/// One statement of a transaction, and whether it goes on. Whoever is the victim of a deadlock
-/// begins anew.
+/// Runs one statement of a transaction, and says whether that goes on. The victim of a deadlock
+/// begins again.
 async fn step(sql: &mut PgConnection, broker: &str, chance: &mut Chance) -> bool {
     let text = statement(broker, chance);
     match sql.execute(AssertSqlSafe(text.clone())).await {

@@ -91,7 +91,7 @@ impl Described {
         forget_settings(&mut components);
         for (path, item) in members(&DOCUMENT["paths"]) {
             for (method, operation) in members(item) {
-                operations.push(Operation::read(&mut gathered, (method, path), operation));
+                operations.push(Operation::read(&mut gathered, method, path, operation));
             }
         }
         let responses = members(&DOCUMENT["components"]["responses"]);
@@ -115,7 +115,7 @@ impl Described {
         })
     }
 
-    /// What a path that there is not, or that takes other methods, may answer.
+    /// What an unknown path, or one with other methods, may answer.
     pub fn of_no_operation(&self, path: &str, status: u16) -> Option<&Response> {
         let is_path = self.operations.iter().any(|operation| operation.fits(path));
         let name = match (status, is_path) {
@@ -129,7 +129,7 @@ impl Described {
 }
 
 impl Operation {
-    fn read(gathered: &mut Gathered, (method, path): (&str, &str), operation: &Value) -> Self {
+    fn read(gathered: &mut Gathered, method: &str, path: &str, operation: &Value) -> Self {
         let parameters = operation["parameters"].as_array().into_iter().flatten();
         let parameters = parameters.map(|parameter| {
             let parameter = resolved(parameter);

@@ -1,0 +1,36 @@
+-- revision: 1
+-- Makes the statements of watched tables again if the columns have changed. Until then, each write makes them
+-- for itself.
+create or replace function porchlight.renew_watches()
+    returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    watch porchlight.watches;
+begin
+    for watch in
+        select * from porchlight.watches w
+        where w.made_of is distinct from porchlight.made_of(w.watched)
+            and exists (select from pg_class c where c.oid = w.watched)
+        for update skip locked
+    loop
+        begin
+            -- In a restored table, columns are known by name. A missing column has the number 0.
+            update porchlight.watched_columns c
+            set attnum = coalesce((
+                select a.attnum from pg_attribute a
+                where a.attrelid = c.watched and a.attname = c.name and not a.attisdropped), 0)
+            where c.watched = watch.watched and not porchlight.are_numbers_known(watch);
+            update porchlight.watches w
+            set made_of = porchlight.made_of(w.watched),
+                statements = (
+                    select jsonb_object_agg(operation, porchlight.capture_statement(watch, operation))
+                    from unnest('{INSERT,UPDATE,DELETE}'::text[]) as o(operation))
+            where w.watched = watch.watched;
+        exception when others then
+            -- A column is gone. Each write records that as a failure, and succeeds.
+        end;
+    end loop;
+end
+$$;

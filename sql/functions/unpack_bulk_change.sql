@@ -1,0 +1,48 @@
+-- revision: 1
+-- Replaces the oldest bulk change in the outbox by the rows that describe it, in the same place of the order.
+-- Returns whether there was one.
+create or replace function porchlight.unpack_bulk_change()
+    returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    -- JSON as capture writes it.
+    set timezone = 'UTC'
+    set datestyle = 'ISO'
+    set intervalstyle = 'iso_8601'
+    set bytea_output = 'hex'
+    set extra_float_digits = 1
+    set jit = off
+    -- A staging table has no index.
+    set enable_seqscan = on
+as $$
+declare
+    bulk_change porchlight.outbox;
+    query       text;
+begin
+    delete from porchlight.outbox o where o.id = porchlight.first_bulk_change() and o.line = 0
+    returning * into bulk_change;
+    if bulk_change.id is null then
+        return false;
+    end if;
+    select s.queries ->> bulk_change.operation into query
+    from porchlight.bulk_staging s where s.staging_table = bulk_change.staging_table;
+    begin
+        execute format($sql$
+            with old_rows as (select * from %1$s where porchlight_bulk_change = $2 and not porchlight_is_new),
+                new_rows as (select * from %1$s where porchlight_bulk_change = $2 and porchlight_is_new)
+            insert into porchlight.outbox (id, line, broker_id, audience, type, module, record_id, user_id,
+                version, data, changes, private, owner_id, previous, is_new_owner, is_truncated)
+            overriding system value
+            select $2, row_number() over (), described.* from (%2$s) described$sql$,
+            bulk_change.staging_table, query) using bulk_change.user_id, bulk_change.id;
+    exception when others then
+        insert into porchlight.outbox (id, line, module, failure) overriding system value
+        values (bulk_change.id, 1, bulk_change.module,
+            format('%s of many rows could not be captured: %s (%s)',
+                bulk_change.operation, sqlerrm, sqlstate));
+    end;
+    execute format('delete from %s where porchlight_bulk_change = $1', bulk_change.staging_table)
+        using bulk_change.id;
+    return true;
+end
+$$;

@@ -1,0 +1,165 @@
+//! A sign of life: what one instance knows of one session of a user.
+
+use std::sync::Arc;
+
+use super::moment::Moment;
+use crate::log::Audience;
+use crate::platform::{RecordPath, SessionName, TeamId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Online,
+    /// Present, but not active.
+    Away,
+}
+
+impl Status {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Away => "away",
+        }
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = ();
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "online" => Ok(Self::Online),
+            "away" => Ok(Self::Away),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A record that somebody has open.
+#[derive(Clone, Debug)]
+pub struct RecordInUse {
+    pub record: RecordPath,
+    /// Who may see the record.
+    pub audience: Audience,
+    /// When the audience was looked up.
+    pub looked_up_at: Moment,
+}
+
+impl PartialEq for RecordInUse {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.record, &self.audience) == (&other.record, &other.audience)
+    }
+}
+
+impl Eq for RecordInUse {}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Session {
+    /// All of a user's streams at one instance.
+    Streams,
+    /// A device or tab that sends heartbeats.
+    Named(SessionName),
+}
+
+/// The instance that noticed a sign.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SignOrigin {
+    Here,
+    Peer(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SignSource {
+    pub session: Session,
+    pub origin: SignOrigin,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignOfLife {
+    /// The teams of the session's token.
+    pub teams: Arc<[TeamId]>,
+    /// A heartbeat has it. A stream counts as online.
+    pub status: Status,
+    pub viewing: Option<RecordInUse>,
+    pub editing: Option<RecordInUse>,
+    pub noticed_at: Moment,
+    /// When the user was last active.
+    pub active_at: Moment,
+    /// When it ends or has ended. The sign of an open stream lasts as long as its instance.
+    pub ends_at: Option<Moment>,
+}
+
+impl SignOfLife {
+    #[must_use]
+    pub fn of_stream(teams: Arc<[TeamId]>, now: Moment) -> Self {
+        Self {
+            teams,
+            status: Status::Online,
+            viewing: None,
+            editing: None,
+            noticed_at: now,
+            active_at: now,
+            ends_at: None,
+        }
+    }
+
+    pub fn records_in_use(&self) -> impl Iterator<Item = &RecordInUse> {
+        self.viewing.iter().chain(&self.editing)
+    }
+
+    /// Applies a new audience of a record, and returns whether the sign has changed. If the session
+    /// may not see the record any more, it no longer shows it.
+    pub fn update_audience(&mut self, record: &RecordPath, audience: &Audience) -> bool {
+        let is_visible = match audience {
+            Audience::Team(team) => self.teams.contains(team),
+            _ => true,
+        };
+        let mut has_changed = false;
+        for open in [&mut self.viewing, &mut self.editing] {
+            let Some(in_use) = open.as_mut() else {
+                continue;
+            };
+            if in_use.record != *record || in_use.audience == *audience {
+                continue;
+            }
+            has_changed = true;
+            if is_visible {
+                in_use.audience.clone_from(audience);
+            } else {
+                *open = None;
+            }
+        }
+        has_changed
+    }
+
+    /// Whether it repeats `before` in time and only extends it.
+    #[must_use]
+    pub fn extends(&self, before: &Self) -> bool {
+        let is_in_time = |end| self.noticed_at < end && self.ends_at.is_some_and(|e| e > end);
+        before.ends_at.is_some_and(is_in_time)
+            && (self.status, &self.viewing, &self.editing, &self.teams)
+                == (
+                    before.status,
+                    &before.viewing,
+                    &before.editing,
+                    &before.teams,
+                )
+    }
+
+    /// Whether the session ended itself.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.ends_at.is_some_and(|end| end <= self.noticed_at)
+    }
+
+    /// The sign that the session has ended.
+    #[must_use]
+    pub fn ended(&self, now: Moment) -> Self {
+        Self {
+            viewing: None,
+            editing: None,
+            noticed_at: now,
+            ends_at: Some(now),
+            ..self.clone()
+        }
+    }
+}

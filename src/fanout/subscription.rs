@@ -1,0 +1,84 @@
+//! A stream's subscription to topics.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+
+use tokio::time::Instant;
+
+use super::dispatcher::Dispatcher;
+use crate::log::Audience;
+use crate::platform::BrokerId;
+
+/// Why the service ends a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The service stops. Clients come back later and reach another instance.
+    Drain,
+    Expired,
+    /// The same user has opened a newer stream and had too many.
+    Evicted,
+    Overloaded,
+    /// The database cannot be reached.
+    Unavailable,
+}
+
+impl CloseReason {
+    /// The reason's name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Expired => "expired",
+            Self::Evicted => "evicted",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// A slot of the dispatcher, and a number that no later stream in the same slot has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscriptionId {
+    pub slot: usize,
+    /// Unique in this dispatcher.
+    pub number: u64,
+}
+
+/// Wakes a stream when one of its topics changes. Dropping it ends the subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    pub(super) dispatcher: Rc<Dispatcher>,
+    pub(super) id: SubscriptionId,
+    pub(super) broker: BrokerId,
+    pub(super) audiences: Arc<[Audience]>,
+}
+
+impl Subscription {
+    #[must_use]
+    pub fn id(&self) -> SubscriptionId {
+        self.id
+    }
+
+    #[must_use]
+    pub fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
+    /// Why this stream must end, if it must.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseReason> {
+        self.dispatcher.closing(self.id)
+    }
+
+    /// The stream will be woken when a topic changes, and at `due` at the latest.
+    pub fn wait(&self, context: &Context<'_>, due: Instant) {
+        self.dispatcher.wait(self.id, context, due);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.dispatcher.clone().unsubscribe(self);
+    }
+}

@@ -1,0 +1,131 @@
+//! The schema: migrations make the tables, then functions are applied by revision.
+
+use sqlx::PgConnection;
+use sqlx::migrate::{AppliedMigration, Migrate, Migrator};
+
+use super::DatabaseError;
+
+mod functions;
+
+pub use functions::{FUNCTIONS, SqlFunction};
+
+/// Everything of ours is in it.
+const SCHEMA: &str = "porchlight";
+/// The migrations that a database has.
+const TABLE: &str = "porchlight.migrations";
+
+fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!();
+    migrations.dangerous_set_table_name(TABLE);
+    migrations.set_locking(false);
+    migrations
+}
+
+/// Brings the schema up to date. Instances that start together wait for each other.
+///
+/// After an error the connection still holds the lock: the caller closes it.
+pub(super) async fn update(
+    connection: &mut PgConnection,
+    functions: &[SqlFunction],
+) -> Result<(), DatabaseError> {
+    connection.lock().await?;
+    connection.create_schema_if_not_exists(SCHEMA).await?;
+    connection.ensure_migrations_table(TABLE).await?;
+    let applied = connection.list_applied_migrations(TABLE).await?;
+    let migrations = migrations();
+    refuse_other_builds(&applied, &migrations)?;
+    migrations.run(&mut *connection).await?;
+    let applied = functions::apply(connection, functions).await;
+    applied.map_err(DatabaseError::Functions)?;
+    connection.unlock().await?;
+    Ok(())
+}
+
+/// Fails if a migration of the database is not one of this version.
+fn refuse_other_builds(
+    applied: &[AppliedMigration],
+    migrations: &Migrator,
+) -> Result<(), DatabaseError> {
+    let newest = migrations.iter().map(|migration| migration.version).max();
+    let known = |version| migrations.iter().find(|known| known.version == version);
+    let mut newer = None;
+    for migration in applied {
+        let version = migration.version;
+        match known(version) {
+            Some(known) if known.checksum == migration.checksum => {}
+            None if Some(version) > newest => newer = newer.or(Some(version)),
+            _ => return Err(DatabaseError::UnreleasedBuild(version)),
+        }
+    }
+    newer.map_or(Ok(()), |version| Err(DatabaseError::NewerVersion(version)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a database of this version has.
+    fn ours() -> Vec<AppliedMigration> {
+        let applied = |migration: &sqlx::migrate::Migration| AppliedMigration {
+            version: migration.version,
+            checksum: migration.checksum.clone(),
+        };
+        migrations().iter().map(applied).collect()
+    }
+
+    fn other(version: i64) -> AppliedMigration {
+        let checksum = vec![0; 48].into();
+        AppliedMigration { version, checksum }
+    }
+
+    fn judge(applied: &[AppliedMigration]) -> Result<(), DatabaseError> {
+        refuse_other_builds(applied, &migrations())
+    }
+
+    #[test]
+    fn migrations_of_this_version_are_accepted() {
+        let ours = ours();
+        for count in 0..=ours.len() {
+            assert!(judge(&ours[..count]).is_ok(), "{count}");
+        }
+    }
+
+    #[test]
+    fn further_migrations_are_of_a_newer_version() {
+        let mut applied = ours();
+        let next = applied.last().unwrap().version + 1;
+        applied.extend([other(next), other(next + 1)]);
+        let refused = judge(&applied);
+        assert!(
+            matches!(refused, Err(DatabaseError::NewerVersion(version)) if version == next),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn a_migration_with_other_content_is_of_an_unreleased_build() {
+        for changed in 0..ours().len() {
+            let mut applied = ours();
+            let version = applied[changed].version;
+            applied[changed] = other(version);
+            // The unreleased builds had more migrations.
+            applied.push(other(1_000));
+            let refused = judge(&applied);
+            assert!(
+                matches!(refused, Err(DatabaseError::UnreleasedBuild(v)) if v == version),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_migration_between_known_ones_is_of_an_unreleased_build() {
+        let mut applied = ours();
+        applied.insert(0, other(0));
+        let refused = judge(&applied);
+        assert!(
+            matches!(refused, Err(DatabaseError::UnreleasedBuild(0))),
+            "{refused:?}"
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! Writes the snapshot of locks before any event. The stream waits for it, not the request, because a
+//! request that waits costs more memory than a stream does.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::StreamBody;
+use crate::fanout::CloseReason;
+use crate::stream::wire;
+
+impl StreamBody {
+    /// The snapshot of locks, until it is written. Without it the stream ends, and its client comes
+    /// back.
+    pub(super) fn poll_locks(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Instant,
+    ) -> Option<Poll<Bytes>> {
+        let answer = match Pin::new(self.locks.as_mut()?).poll(context) {
+            Poll::Ready(answer) => answer.ok(),
+            Poll::Pending if now < self.locks_until => {
+                self.reader.subscription().wait(context, self.next_due());
+                return Some(Poll::Pending);
+            }
+            Poll::Pending => None,
+        };
+        self.locks = None;
+        let Some(locks) = answer else {
+            return Some(Poll::Ready(self.close(CloseReason::Unavailable)));
+        };
+        let records = self.filter.as_ref().and_then(|filter| filter.records());
+        let snapshot = locks.event(self.reader.audiences(), records);
+        let text = wire::control(self.encoding.named, &snapshot, None);
+        self.unsent = wire::encoded(self.encoding, &text);
+        self.next_unsent().map(Poll::Ready)
+    }
+}
