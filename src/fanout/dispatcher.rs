@@ -278,3 +278,31 @@ impl Dispatcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_an_ended_stream_does_not_close_the_next_one_in_its_slot() {
+        let mailbox = Arc::<Mailbox>::default();
+        let health = Arc::new(LogHealth::new(Duration::from_mins(1)));
+        let dispatcher = Dispatcher::new(mailbox, health);
+        let broker: BrokerId = "b".parse().unwrap();
+        let subscribe = || dispatcher.subscribe(broker.clone(), [Audience::Broker].into());
+        let close = |id| {
+            let reason = CloseReason::Evicted;
+            dispatcher.deliver(Mail {
+                closings: vec![Closing { id, reason }],
+                ..Mail::default()
+            });
+        };
+        let former = subscribe().id();
+        let next = subscribe();
+        assert_eq!(next.id().slot, former.slot);
+        close(former);
+        assert_eq!(next.closing(), None);
+        close(next.id());
+        assert_eq!(next.closing(), Some(CloseReason::Evicted));
+    }
+}

@@ -253,3 +253,36 @@ impl CommitNotifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn broker() -> BrokerId {
+        "b".parse().unwrap()
+    }
+
+    fn batch(head: i64) -> CommittedBatch {
+        CommittedBatch {
+            broker: broker(),
+            epoch: Epoch::stored("e"),
+            head,
+            events: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_does_not_fit_becomes_a_hint() {
+        let hints = ChangeHints::default();
+        let (notifier, mut batches) = CommitNotifier::new(hints.clone(), PeerNotifier::default());
+        let last = i64::try_from(WAITING_BATCHES).unwrap() + 1;
+        for head in 1..=last {
+            notifier.notify(batch(head));
+        }
+        let hint = hints.take().now_or_never().expect("a hint");
+        assert_eq!(hint.heads[&broker()], last);
+        assert_eq!(batches.recv().await.unwrap().head, 1);
+    }
+}

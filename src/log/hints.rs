@@ -66,3 +66,20 @@ impl ChangeHints {
         changes.unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_older_hint_does_not_replace_a_newer_one() {
+        let broker: BrokerId = "b".parse().unwrap();
+        let (hints, peers) = (ChangeHints::default(), PeerNotifier::default());
+        for head in [3, 7, 5] {
+            hints.grown(&broker, head);
+            peers.grown(&broker, head);
+        }
+        assert_eq!(hints.take().await.heads[&broker], 7);
+        assert_eq!(peers.take().await.heads[&broker], 7);
+    }
+}

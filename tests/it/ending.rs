@@ -158,3 +158,37 @@ async fn without_its_database_the_service_says_so_and_comes_back_by_itself() {
     };
     eventually("the newcomer is let in", comes_back).await;
 }
+
+#[tokio::test]
+async fn a_stream_that_has_ended_does_not_count_among_its_users_streams() {
+    let service = Service::with(&["--streams-per-user=2"]).await;
+    let mut first = service.stream("/stream/team", &user(0)).await;
+    first.next().await;
+    for n in 0..3 {
+        let mut other = service.stream("/stream/team", &user(0)).await;
+        assert_eq!(other.next().await.name, "stream:ready");
+        drop(other);
+        let has_ended = async || {
+            let open = service.metric("porchlight_streams_open").await;
+            (open < 1.5).then_some(())
+        };
+        eventually("the other stream has ended", has_ended).await;
+        service.publish(&for_team("a", n)).await;
+        assert_eq!(number(&first.next().await), n);
+    }
+}
+
+#[tokio::test]
+async fn a_filter_does_not_apply_to_control_events() {
+    let service = Service::start().await;
+    let path = "/stream/team?types=nothing:*";
+    let mut stream = service.resume(path, &user(0).lasting(3), "7-zzzzzz").await;
+    let names: Vec<_> = stream.rest().await.into_iter().map(|m| m.name).collect();
+    let expected = [
+        "stream:ready",
+        "stream:reset",
+        "stream:expiring",
+        "stream:closing",
+    ];
+    assert_eq!(names, expected);
+}

@@ -220,3 +220,21 @@ async fn what_the_database_prefers_for_its_own_transactions_is_not_for_ours() {
         publish(&second)
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_missed_notices_reads_the_logs_once_it_listens_again() {
+    // Polling is too slow to find anything.
+    let [a, b] = two(&["--poll-ms=60000"]).await;
+    let mut stream = b.stream("/stream/team", &Token::user("u", &["a"])).await;
+    stream.next().await;
+    let done = CancellationToken::new();
+    let cutting = cut_connections(&a.database, "query ilike 'listen%'", &done);
+    let publishing = async {
+        for n in 0..15 {
+            a.publish(&for_team("a", n)).await;
+            assert_eq!(number(&stream.next_logged().await), n);
+        }
+        done.cancel();
+    };
+    tokio::join!(cutting, publishing);
+}

@@ -204,3 +204,29 @@ async fn renewing_moves_the_end_and_nothing_else() {
     let expected = ["escrow:locked ann 1"];
     assert_eq!(received_until_marker(b, &mut streams).await, [expected]);
 }
+
+#[tokio::test]
+async fn a_short_lease_of_one_session_does_not_shorten_the_lock() {
+    let [a, b] = &two(&[]).await;
+    let ann = agent("ann");
+    let claim = |session: &str, seconds: u64| {
+        json!({"module": "escrows", "recordId": RECORD, "session": session,
+            "leaseSeconds": seconds})
+    };
+    let granted = send(a, &ann, Method::POST, "/locks", &claim("desk", 3_600)).await;
+    assert_eq!(granted.status, 201, "{}", granted.text);
+    let joined = send(b, &ann, Method::POST, "/locks", &claim("phone", 10)).await;
+    assert_eq!(joined.status, 200, "{}", joined.text);
+    let renewed = json!({"session": "phone", "leaseSeconds": 20});
+    let renewed = post_lock(a, &ann, "e-1/renew", renewed).await;
+    for lock in [joined.json(), renewed.json()] {
+        assert_eq!(lock["lockedUntil"], granted.json()["lockedUntil"]);
+    }
+    // Now the lease of the session that stays decides.
+    assert_eq!(unlock(b, &ann, "e-1?session=desk").await.status, 204);
+    let left = locks(a, &ann, "").await[0]["lockedUntil"].clone();
+    assert!(
+        left.as_str() < granted.json()["lockedUntil"].as_str(),
+        "{left}"
+    );
+}

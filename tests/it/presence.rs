@@ -197,6 +197,28 @@ async fn a_user_is_here_while_any_device_is_and_away_when_all_are() {
 }
 
 #[tokio::test]
+async fn a_session_that_leaves_ends_neither_streams_nor_other_sessions() {
+    let service = Service::with(QUICK).await;
+    let [ann, bob, cat, dan] = ["ann", "bob", "cat", "dan"].map(|name| Token::user(name, &["t"]));
+    let mut seen = service.stream("/stream", &ann).await;
+    let mut bobs = service.stream("/stream", &bob).await;
+    bobs.next_state("presence:snapshot").await;
+    is_here(&service, &bob, json!({"session": "desk"})).await;
+    for session in ["desk", "phone"] {
+        is_here(&service, &cat, json!({"session": session})).await;
+    }
+    is_here(&service, &dan, json!({"session": "desk"})).await;
+    for (user, online) in [("bob", 2), ("cat", 3), ("dan", 4)] {
+        assert_eq!(next_change(&mut seen).await, change(user, "online", online));
+    }
+    for who in [&bob, &cat, &dan] {
+        assert_eq!(leave(&service, who, "desk").await.status, 204);
+    }
+    // The last one to leave is the only one who is gone.
+    assert_eq!(next_change(&mut seen).await, change("dan", "offline", 3));
+}
+
+#[tokio::test]
 async fn whoever_sends_no_heartbeats_is_gone_when_the_timeout_and_the_grace_are_over() {
     let instances = two(QUICK).await;
     let [a, b] = &instances;

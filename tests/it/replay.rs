@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::support::{Service, Token, cluster::TestDatabase, for_team, number};
+use crate::support::{Service, Token, cluster::TestDatabase, for_team, number, numbers};
 
 fn numbered(from: u64, to: u64) -> Value {
     json!({"events": (from..to).map(|n| for_team("a", n)).collect::<Vec<_>>()})
@@ -111,4 +111,32 @@ async fn a_cursor_that_cannot_be_served_is_reset_and_the_stream_goes_on() {
     stream.next().await;
     service.publish(&for_team("a", 77)).await;
     assert_eq!(number(&stream.next().await), 77);
+}
+
+#[tokio::test]
+async fn since_counts_only_events_that_pass_the_filter() {
+    let service = Service::start().await;
+    let token = Token::user("u", &["a"]);
+    let event = |n: u64| {
+        let mut event = for_team("a", n);
+        event["type"] = json!(if n.is_multiple_of(5) {
+            "test:rare"
+        } else {
+            "test:often"
+        });
+        event["module"] = json!("escrows");
+        event["recordId"] = json!(if n.is_multiple_of(4) { "e-1" } else { "e-2" });
+        event
+    };
+    let events: Vec<_> = (0..40).map(event).collect();
+    service.publish(&json!({"events": events})).await;
+    for (path, expected) in [
+        ("/stream/team?since=-3&types=test:rare", [25, 30, 35]),
+        ("/stream/team?since=-3&records=escrows/e-1", [28, 32, 36]),
+        ("/stream/records/escrows/e-1?since=-3", [28, 32, 36]),
+    ] {
+        let mut stream = service.stream(path, &token).await;
+        let received = numbers(&stream.logged(3).await);
+        assert_eq!(received, expected, "{path}");
+    }
 }

@@ -6,13 +6,14 @@ use porchlight::log::RetentionSettings;
 use porchlight::log::retention;
 use porchlight::platform::Pool;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::appending::{append_events, numbered};
 use crate::support::cluster::TestDatabase;
 use crate::support::people::agent;
-use crate::support::{Message, Service, Stream, eventually, for_team, number, slow};
+use crate::support::{Message, Service, Stream, eventually, for_team, number, numbers, slow};
 
 const TEAM: &str = "/stream/team";
 
@@ -264,4 +265,59 @@ async fn cursors_of_the_original_mean_nothing_to_a_copy() {
     let mut stream = again.resume(TEAM, &agent("u"), &reset.id).await;
     assert_eq!(stream.next().await.name, "stream:ready");
     assert_eq!(number(&stream.next().await), 10);
+}
+
+#[tokio::test]
+async fn a_log_that_is_replaced_under_a_running_service_resets_its_streams() {
+    let database = Arc::new(TestDatabase::create().await);
+    let first = Service::on(Arc::clone(&database), &[]).await;
+    publish(&first, 0, 10).await;
+    first.stop().await;
+    // The ring of this service is empty; its replay cache has a page of the old log.
+    let service = Service::on(Arc::clone(&database), &["--poll-ms=50"]).await;
+    let path = "/stream/team?since=0";
+    let mut stream = service.stream(path, &agent("u")).await;
+    assert_eq!(stream.logged(10).await[9].position(), 10);
+    let replace = "with replaced as (update porchlight.brokers set epoch = 'other')
+        update porchlight.events set data = json_build_object('n', position + 100)";
+    let mut connection = database.connect().await;
+    let replaced = sqlx::query(replace).execute(&mut connection).await;
+    replaced.expect("another log");
+    let reset = next_reset(&mut stream).await;
+    assert_eq!(reset.json()["reason"], "unknown");
+    assert_eq!(reset.id, "10-other");
+    let mut late = service.stream(path, &agent("u")).await;
+    let received = numbers(&late.logged(10).await);
+    assert_eq!(received, (101..=110).collect::<Vec<_>>());
+    assert_eq!(late.last_id, "10-other");
+    publish(&service, 111, 112).await;
+    for stream in [&mut stream, &mut late] {
+        let next = stream.next().await;
+        assert_eq!((&next.id[..], number(&next)), ("11-other", 111));
+    }
+}
+
+#[tokio::test]
+async fn a_gap_that_retention_left_in_unread_events_resets_streams() {
+    let service = Service::with(&["--poll-ms=50"]).await;
+    let mut stream = service.stream(TEAM, &agent("u")).await;
+    assert_eq!(stream.next().await.position(), 0);
+    // Before the service reads these events, most of them are gone.
+    let mut connection = service.database.connect().await;
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let events = (0..50).map(|n| numbered("a", n)).collect();
+    let events = [("b".parse().expect("an id"), events)];
+    append_events(&mut transaction, &events)
+        .await
+        .expect("appended");
+    let remove = "with horizon as (update porchlight.brokers set horizon = 40)
+        delete from porchlight.events where position <= 40";
+    let removed = sqlx::query(remove).execute(&mut *transaction).await;
+    assert_eq!(removed.expect("fewer events").rows_affected(), 40);
+    transaction.commit().await.expect("a commit");
+    let reset = next_reset(&mut stream).await;
+    assert_eq!(reset.json()["reason"], "expired");
+    assert_eq!(reset.position(), 50);
+    publish(&service, 50, 51).await;
+    assert_eq!(stream.next().await.position(), 51);
 }

@@ -1,8 +1,11 @@
 //! The bytes of a stream.
 
-use serde_json::json;
+use std::time::Duration;
 
-use crate::support::requests::client;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::requests::{client, stream_at};
 use crate::support::{Service, Token, for_team};
 
 #[tokio::test]
@@ -104,4 +107,50 @@ async fn a_compressed_stream_reads_the_same() {
     }
     assert_eq!(zipped.logged(50).await, plain.logged(50).await);
     assert_eq!(zipped.next().await.name, "hb");
+}
+
+#[tokio::test]
+async fn a_stream_whose_filter_matches_nothing_still_gets_heartbeats() {
+    let service = Service::with(&["--heartbeat-seconds=1"]).await;
+    let token = Token::user("u", &["a"]);
+    let mut stream = service.stream("/stream/team?types=nothing:*", &token).await;
+    assert_eq!(stream.next().await.name, "stream:ready");
+    let done = CancellationToken::new();
+    let publishing = async {
+        let mut rhythm = tokio::time::interval(Duration::from_millis(100));
+        while !done.is_cancelled() {
+            rhythm.tick().await;
+            service.publish(&for_team("a", 1)).await;
+        }
+    };
+    let listening = async {
+        let beat = stream.next().await;
+        done.cancel();
+        beat
+    };
+    let (beat, ()) = tokio::join!(listening, publishing);
+    assert_eq!(beat.name, "hb");
+    assert!(beat.position() > 0, "{beat:?}");
+}
+
+#[tokio::test]
+async fn compressed_streams_with_names_and_without_read_the_same() {
+    let service = Service::start().await;
+    let token = Token::user("u", &["a"]);
+    let mut streams = Vec::new();
+    for path in ["/stream/team", "/stream/team?named=false"] {
+        let mut stream = stream_at(&service.url(path), &token, true).await;
+        stream.next().await;
+        streams.push(stream);
+    }
+    for n in 0..10 {
+        service.publish(&for_team("a", n)).await;
+    }
+    let [named, unnamed] = &mut streams[..] else {
+        panic!("two streams")
+    };
+    for (named, unnamed) in named.logged(10).await.iter().zip(unnamed.logged(10).await) {
+        assert_eq!((&named.name[..], &unnamed.name[..]), ("test:tick", ""));
+        assert_eq!((&named.data, &named.id), (&unnamed.data, &unnamed.id));
+    }
 }

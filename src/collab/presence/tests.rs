@@ -290,6 +290,39 @@ fn nobody_of_another_instance_is_gone_while_the_table_cannot_be_read() {
 }
 
 #[test]
+fn the_grace_begins_when_an_instance_is_gone() {
+    let mut group = PresenceGroup::new(rules(), 250);
+    let stream = SignOfLife::of_stream(teams(), Moment::at_ms(0));
+    group.put(&user(), source(Session::Streams, 1, 0), stream);
+    group.evaluate(&user(), now(0), &PeerLiveness::default());
+    let mut peers = PeerLiveness::default();
+    peers.gone.insert("i-1".into(), Moment::at_ms(1_000));
+    group.evaluate(&user(), now(1_000 + GRACE_MS - 1), &peers);
+    assert!(state(&group).is_some());
+    group.evaluate(&user(), now(1_000 + GRACE_MS), &peers);
+    assert_eq!(state(&group), None);
+}
+
+#[test]
+fn a_session_that_moves_to_another_instance_and_back_is_evaluated_anew() {
+    let mut group = PresenceGroup::new(rules(), 250);
+    for (by, ms, status) in [
+        (0, 0, Status::Away),
+        (1, 1_000, Status::Online),
+        (0, 1_500, Status::Away),
+    ] {
+        let sign = heartbeat(ms, status);
+        assert!(group.put(&user(), source(named(0), by, 0), sign), "{ms}");
+        group.evaluate(&user(), now(ms), &PeerLiveness::default());
+        assert_eq!(
+            state(&group).map(|state| state.status),
+            Some(status),
+            "{ms}"
+        );
+    }
+}
+
+#[test]
 fn a_user_without_activity_is_away_and_heartbeats_decide_over_streams() {
     let mut group = PresenceGroup::new(rules(), 250);
     let peers = PeerLiveness::default();

@@ -182,3 +182,25 @@ async fn a_thousand_and_more_records_that_change_hands_at_once_are_all_judged_an
         vec![MASKED; 3_000]
     );
 }
+
+#[tokio::test]
+async fn after_several_changes_of_owner_in_one_transaction_the_last_owner_sees_the_past() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(
+        "insert into public.listings (id, team_id, agent_id, commission)
+             values ('l-1', 'a', 'ann', 1)",
+    )
+    .await;
+    crm.listed().await;
+    crm.run(
+        "begin; update public.listings set agent_id = 'bob';
+         update public.listings set agent_id = 'cid'; commit",
+    )
+    .await;
+    assert_eq!(crm.listed().await.len(), 3);
+    for (user, expected) in [("ann", MASKED), ("bob", MASKED), ("cid", "1")] {
+        let page = crm.a.list("/events?limit=1000", &agent(user)).await;
+        let events = page["events"].as_array().expect("events");
+        assert_eq!(commissions(events), [expected; 3], "{user}");
+    }
+}

@@ -194,3 +194,19 @@ async fn a_log_that_somebody_holds_does_not_hold_up_the_others() {
     .await;
     assert_eq!(crm.reasons().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn outbox_rows_are_published_in_the_order_of_their_ids() {
+    let mut crm = Crm::new().await;
+    // Postgres reuses space that vacuum frees, so newer rows may come before older ones.
+    crm.run(
+        "insert into porchlight.outbox (id, broker_id, audience, type, data)
+             overriding system value
+         select n, 'b', 'team:a', 'test:row', json_build_object('row', n)::text
+         from generate_series(150, 101, -1) n",
+    )
+    .await;
+    let listed = crm.listed().await;
+    let rows: Vec<_> = listed.iter().map(|e| e["data"]["row"].as_i64()).collect();
+    assert_eq!(rows, (101..=150).map(Some).collect::<Vec<_>>());
+}

@@ -252,3 +252,27 @@ async fn anyone_may_take_over_once_the_holder_has_been_gone_for_the_grace_and_no
     assert_eq!(taken.json()["fence"], 2);
     assert_eq!(taken.json()["holder"]["userId"], "bob");
 }
+
+#[tokio::test]
+async fn a_waiting_user_who_takes_over_no_longer_waits() {
+    let [a, b] = &two(&[]).await;
+    let (ann, bob, boss) = (agent("ann"), agent("bob"), admin(&["a"]));
+    lock(a, &ann, RECORD, "tab").await;
+    for who in [&boss, &bob] {
+        assert_eq!(
+            post_lock(b, who, "e-1/request", json!({})).await.status,
+            202
+        );
+    }
+    let taken = post_lock(a, &boss, "e-1/takeover", json!({"session": "desk"})).await;
+    assert_eq!((taken.status, &taken.json()["waiting"]), (201, &json!(1)));
+    let mut streams = [
+        a.stream("/stream?types=escrow:*,test:*", &boss).await,
+        b.stream("/stream?types=escrow:*,test:*", &bob).await,
+    ];
+    unlock(b, &boss, RECORD).await;
+    let received = received_until_marker(a, &mut streams).await;
+    let expected = ["escrow:unlocked released boss 2", "escrow:lock_available 2"];
+    assert_eq!(received[0], expected[..1]);
+    assert_eq!(received[1], expected);
+}

@@ -15,6 +15,7 @@ async fn all(service: &Service, who: &Token, query: &str, limit: usize) -> Vec<S
         let page_ids = ids(&page);
         assert!(page_ids.len() <= limit);
         found.extend(page_ids.into_iter().map(ToOwned::to_owned));
+        assert!(found.len() <= 1_000, "pages repeat: {path}");
         let Some(next) = page["next"].as_str() else {
             return found;
         };

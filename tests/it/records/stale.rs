@@ -145,3 +145,18 @@ async fn putting_away_and_removing_heed_the_version_too() {
     let gone = Call::by(&a, &ann).knowing(3).delete("escrows/e-1").await;
     assert_eq!((gone.status, Value::from(gone.text)), (204, json!("")));
 }
+
+#[tokio::test]
+async fn a_field_changed_by_the_version_in_if_match_does_not_collide() {
+    let [a, b] = two(&[]).await;
+    escrow(&a).await;
+    let (ann, bob) = (agent("ann"), agent("bob"));
+    for (version, wish) in [(1, json!({"city": "Ukiah"})), (2, json!({"zip": "95482"}))] {
+        let call = Call::by(&b, &bob).knowing(version);
+        body(&call.patch("escrows/e-1", &wish).await, 200);
+    }
+    let call = Call::by(&a, &ann).knowing(2);
+    let wish = json!({"city": "Willits"});
+    let merged = call.patch("escrows/e-1?merge=fields", &wish).await;
+    assert_eq!(body(&merged, 200)["city"], "Willits");
+}

@@ -187,3 +187,26 @@ async fn steps_are_added_to_what_waits_and_to_nothing_else() {
     let late = post(b, &ann, "/tasks", &step).await;
     late.refused(409, "wrong_state", "a step of what a worker is at");
 }
+
+#[tokio::test]
+async fn steps_are_retried_in_their_order() {
+    let [a, b] = &two(QUICK).await;
+    let (ann, wes) = (ann(), worker("wes"));
+    let flow = workflow(a, 4).await;
+    for n in 0..4 {
+        let (step, fence) = claim(a, &wes).await;
+        let (what, body) = if n == 1 {
+            ("complete", json!({"fence": fence}))
+        } else {
+            let error = json!({"code": "bad_file", "message": "No columns."});
+            ("fail", json!({"fence": fence, "error": error}))
+        };
+        assert_eq!(say(b, &wes, &step, what, body).await.status, 200);
+    }
+    let again = post(b, &ann, &format!("/tasks/{flow}/retry"), &json!({})).await;
+    assert_eq!(again.json()["steps"], 3, "{}", again.text);
+    for n in [0, 2, 3] {
+        let (step, _) = claim(b, &wes).await;
+        assert_eq!(get(a, &ann, &step).await["title"], format!("step {n}"));
+    }
+}

@@ -122,3 +122,27 @@ async fn workers_and_users_have_endpoints_of_their_own() {
     let offers = a.list("/events?scope=worker", &wes).await;
     assert_eq!(offers["events"][0]["data"]["taskId"], json!(id));
 }
+
+#[tokio::test]
+async fn a_retry_is_published_to_the_same_team() {
+    let [a, b] = &two(QUICK).await;
+    let (ann, bob) = (ann(), Token::user("bob", &["a"]));
+    let step = json!({"type": "import"});
+    for body in [
+        json!({"type": "import", "team": "a"}),
+        json!({"type": "flow", "team": "a", "children": [step]}),
+    ] {
+        let made = id(&create(a, &ann, body).await);
+        post(a, &ann, &format!("/tasks/{made}/cancel"), &json!({})).await;
+        let mut team = b.stream("/stream/team?types=ai:task:queued", &bob).await;
+        team.next().await;
+        let again = post(a, &ann, &format!("/tasks/{made}/retry"), &json!({})).await;
+        assert_eq!(again.status, 201, "{}", again.text);
+        let again = id(&again.json());
+        assert_eq!(
+            team.next_logged().await.json()["data"]["taskId"],
+            json!(again)
+        );
+        assert_eq!(get(b, &bob, &again).await["teamId"], "a");
+    }
+}

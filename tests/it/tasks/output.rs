@@ -167,3 +167,22 @@ async fn streams_of_output_end_with_the_token_and_with_the_service() {
     assert!(long.try_next().await.is_none() && long.retry_ms.is_some());
     b.stop().await;
 }
+
+#[tokio::test]
+async fn output_of_an_attempt_is_deleted_when_the_next_one_begins() {
+    let [a, b] = &two(QUICK).await;
+    let wes = worker("wes");
+    let id = task(a, &ann()).await;
+    claim(a, &wes).await;
+    write(a, &id, 1, 0, "the first").await;
+    let error = json!({"code": "busy", "message": "Later.", "retryable": true});
+    say(b, &wes, &id, "fail", json!({"fence": 1, "error": error})).await;
+    let body = json!({"types": ["import"], "waitSeconds": 20});
+    let claimed = post(b, &wes, "/tasks/claim", &body).await;
+    assert_eq!(claimed.json()["fence"], 2);
+    let left: i64 = sqlx::query_scalar("select count(*) from porchlight.task_output")
+        .fetch_one(&mut a.database.connect().await)
+        .await
+        .expect("a count");
+    assert_eq!(left, 0);
+}

@@ -162,3 +162,19 @@ async fn no_progress_is_published_after_the_end() {
         assert_eq!(events.last().unwrap()["type"], "ai:task:cancelled");
     }
 }
+
+#[tokio::test]
+async fn progress_of_a_workflow_is_published_at_most_four_times_a_second() {
+    let [a, b] = &two(QUICK).await;
+    let wes = worker("wes");
+    let steps = vec![json!({"type": "import"}); 12];
+    let flow = super::create(a, &ann(), json!({"type": "flow", "children": steps})).await;
+    let flow = super::id(&flow);
+    for _ in 0..12 {
+        let (step, fence) = claim(a, &wes).await;
+        say(b, &wes, &step, "complete", json!({"fence": fence})).await;
+    }
+    let events = task_events(a, &flow).await;
+    assert_eq!(events.last().unwrap()["type"], "ai:task:completed");
+    at_most_four_in_any_second(&events);
+}

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use porchlight::platform::Clock;
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use super::{QUICK, ann, create, id, post, task, two, worker};
-use crate::support::{Answer, eventually};
+use super::{QUICK, ann, claim, create, get, id, post, say, task, two, worker};
+use crate::support::{Answer, Service, eventually};
 
 #[tokio::test]
 async fn a_waiting_claim_gets_the_task_at_once_wherever_it_was_made() {
@@ -151,5 +154,53 @@ async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
             store.finish(&holding, outcome).await.unwrap().as_str(),
             "completed"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_failed_task_waits_for_its_backoff_before_the_next_attempt() {
+    let service = Service::with(&["--task-backoff-ms=300000"]).await;
+    let (ann, wes) = (ann(), worker("wes"));
+    let id = task(&service, &ann).await;
+    let (_, fence) = claim(&service, &wes).await;
+    let error = json!({"code": "rate_limited", "message": "Later.", "retryable": true});
+    let failed = json!({"fence": fence, "error": error});
+    let failed = say(&service, &wes, &id, "fail", failed).await;
+    assert_eq!(failed.json()["state"], "queued", "{}", failed.text);
+    let claim = json!({"types": ["import"], "waitSeconds": 1});
+    let none = post(&service, &wes, "/tasks/claim", &claim).await;
+    assert_eq!(none.status, 204, "{}", none.text);
+    assert!(get(&service, &ann, &id).await["runAfter"].is_string());
+}
+
+#[tokio::test]
+async fn the_lease_lasts_as_long_as_every_answer_says() {
+    let [a, b] = &two(QUICK).await;
+    let wes = worker("wes");
+    let id = task(a, &ann()).await;
+    let mut sql = a.database.connect().await;
+    let chunk = json!({"fence": 1, "offset": 0, "text": "x"});
+    for (path, body) in [
+        (
+            "/tasks/claim".to_owned(),
+            json!({"types": ["import"], "leaseSeconds": 60}),
+        ),
+        (format!("/tasks/{id}/progress"), json!({"fence": 1})),
+        (format!("/tasks/{id}/output"), chunk),
+    ] {
+        let asked_at = Clock::system().now();
+        let answer = post(b, &wes, &path, &body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        let said = answer.json()["leaseUntil"].as_str().unwrap().to_owned();
+        let said = OffsetDateTime::parse(&said, &Rfc3339).unwrap();
+        let kept: OffsetDateTime = sqlx::query_scalar("select lease_until from porchlight.tasks")
+            .fetch_one(&mut sql)
+            .await
+            .unwrap();
+        assert!(
+            (said - kept).abs() < Duration::from_secs(1),
+            "{path}: {said} {kept}"
+        );
+        assert!(kept - asked_at > Duration::from_secs(59), "{path}: {kept}");
     }
 }
