@@ -9,25 +9,20 @@ use crate::api::Services;
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{Secret, Verifier};
-use crate::platform::BackgroundTasks;
+use crate::platform::{BackgroundTasks, Metrics};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Database, database};
 use crate::records::Brokerage;
 
-mod housekeeping;
-mod lines;
-mod moves;
 mod prepare;
-mod presence;
 mod seeding;
 mod serve;
-mod tasks_service;
 mod wire;
 mod work;
 
 pub use prepare::prepare;
-pub use seeding::seed;
-use wire::{Ground, INSTANCE_LEN};
+pub use seeding::{Example, seed};
+use wire::{INSTANCE_LEN, Wiring};
 pub use work::WorkerApplication;
 
 /// Why the service could not start or had to stop.
@@ -107,15 +102,16 @@ impl Application {
             None => None,
         };
         let tasks = BackgroundTasks::new(environment.dice.tag(INSTANCE_LEN));
-        let ground = Ground {
+        let wiring = Wiring {
             config: &config,
             environment: &environment,
             database: &database,
             tasks: &tasks,
+            metrics: Metrics::new(),
         };
-        let services = Arc::new(ground.wire(verifier, broker_query));
+        let services = Arc::new(wiring.services(verifier, broker_query));
         let demo = if config.demo.demo {
-            Some(seeding::begin((&services.pool, &services.records), &environment.clock).await?)
+            Some(seeding::begin(&services.pool, &services.records, &environment.clock).await?)
         } else {
             None
         };

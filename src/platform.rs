@@ -9,7 +9,7 @@ mod metrics;
 mod paging;
 pub mod telemetry;
 
-pub use background::BackgroundTasks;
+pub use background::{BackgroundTask, BackgroundTasks};
 pub use batcher::{BatchError, BatchLimits, Batcher, Batches, Pending};
 pub use clock::{Clock, Dice};
 pub use database::{Database, DatabaseError, DatabaseSettings, DedicatedConnection, Limit, Pool};

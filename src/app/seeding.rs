@@ -1,4 +1,4 @@
-//! Filling a broker with the example brokerage.
+//! Fills a brokerage with the example data.
 
 use super::prepare::prepare;
 use super::{AppError, Environment};
@@ -13,31 +13,40 @@ use crate::platform::{Database, DatabaseError};
 use crate::records::Records;
 use crate::records::{Brokerage, SeedOutcome, seed};
 
-/// A brokerage, and the broker that is to be filled with it.
-type Example<'a> = (&'a Brokerage, &'a BrokerId);
+/// The example data, and the brokerage that gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Example<'a> {
+    pub brokerage: &'a Brokerage,
+    pub broker: &'a BrokerId,
+}
 
-/// Fills a broker of the configured database, whether a service runs on it or not.
+/// Fills a brokerage of the configured database, whether a service runs on it or not.
 pub async fn seed(
     config: &Config,
     example: Example<'_>,
     environment: &Environment,
 ) -> Result<SeedOutcome, AppError> {
     let database = Database::open(&config.database).await?;
-    let filled = fill(config, (&database, example), environment).await;
+    let filled = fill(config, &database, example, environment).await;
     database.close().await;
     filled
 }
 
-/// Fills the demo's broker before anybody is served.
+/// Fills the brokerage of the demo before the service serves anyone.
 pub(super) async fn begin(
-    (pool, records): (&Pool, &Records),
+    pool: &Pool,
+    records: &Records,
     clock: &Clock,
 ) -> Result<Brokerage, AppError> {
     let brokerage = Brokerage::example().map_err(seed::SeedError::from)?;
     let broker = &brokerage.broker;
     match seed::fill(records, &brokerage, broker, clock.now()).await? {
         SeedOutcome::Made(made) => {
-            introduce(pool, (&brokerage, broker)).await?;
+            let example = Example {
+                brokerage: &brokerage,
+                broker,
+            };
+            introduce(pool, example).await?;
             let records: usize = made.values().sum();
             tracing::info!(%broker, records, "the example brokerage was made");
         }
@@ -50,28 +59,28 @@ pub(super) async fn begin(
 
 async fn fill(
     config: &Config,
-    (database, example): (&Database, Example<'_>),
+    database: &Database,
+    example: Example<'_>,
     environment: &Environment,
 ) -> Result<SeedOutcome, AppError> {
     prepare(database).await?;
-    // Nobody listens here: a service that runs looks into the outbox by itself, and one that
-    // does not will when it starts.
+    // There is no relay here. A service that runs polls the outbox.
     let quiet = RelayWaker::default();
     let modules = config.modules.modules();
     let dice = environment.dice.clone();
     let records = Records::new(database.pool.clone(), modules, dice, quiet);
     let now = environment.clock.now();
-    let filled = seed::fill(&records, example.0, example.1, now).await?;
+    let filled = seed::fill(&records, example.brokerage, example.broker, now).await?;
     if filled != SeedOutcome::LeftAlone {
         introduce(&database.pool, example).await?;
     }
     Ok(filled)
 }
 
-/// What they are called is known before they come.
-async fn introduce(pool: &Pool, (brokerage, broker): Example<'_>) -> Result<(), AppError> {
-    let people = brokerage.people.iter().map(|person| UserProfile {
-        broker: broker.clone(),
+/// Stores the names of the example's people before they come.
+async fn introduce(pool: &Pool, example: Example<'_>) -> Result<(), AppError> {
+    let people = example.brokerage.people.iter().map(|person| UserProfile {
+        broker: example.broker.clone(),
         user: person.user.clone(),
         teams: [].into(),
         name: Some(person.name.as_str().into()),

@@ -1,129 +1,105 @@
-//! The parts, in the order of an event's way: writer, follower, hub, streams.
+//! Builds every part, and gives it what it needs.
+//!
+//! `services` is the list, in the order in which an event passes through the parts. Each part is a
+//! handle and its background task.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::Environment;
-use super::moves::Moves;
-use super::tasks_service::TaskTelling;
 use crate::api::{RefusalKind, RequestLimits, Services};
-use crate::collab::LockSnapshotLoader;
-use crate::collab::LockSweeper;
-use crate::collab::Locks;
-use crate::collab::Presence;
-use crate::collab::{SignalParts, Signals};
 use crate::config::Config;
-use crate::directory::{BrokerageParts, BrokerageQuery, Brokerages};
-use crate::directory::{PeopleWriter, people};
-use crate::fanout::ConnectionLimits;
-use crate::fanout::ReplayLoader;
-use crate::fanout::{Fanout, LogHealth};
-use crate::fanout::{Follower, FollowerParts, LogHandle};
+use crate::directory::{BrokerageQuery, Modules};
+use crate::fanout::Fanout;
 use crate::identity::Verifier;
-use crate::inbox::Activity;
-use crate::inbox::Notifier;
-use crate::inbox::notifications::Notifications;
-use crate::inbox::notifications::notifier;
-use crate::log::WriterParts;
-use crate::log::peers::{listen, notify};
-use crate::log::{
-    ChangeHints, CommitNotifier, CommitObserver, CommittedBatch, LogObserver, PeerNotifier,
-    TaskNotices,
+use crate::log::{ChangeHints, LogObserver, PeerNotifier, TaskNotices};
+use crate::platform::{
+    BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, LineLimit, Metrics,
 };
-use crate::log::{EventCommitter, Writer};
-use crate::log::{MembershipListener, PeerListener};
-use crate::log::{Relay, RelayRules, RelayWaker};
-use crate::platform::BackgroundTasks;
-use crate::platform::Metrics;
-use crate::platform::{Database, DedicatedConnection};
-use crate::records::Records;
-use crate::stream::StreamLine;
-use crate::stream::StreamServices;
 
-/// Letters of an instance's name, which it has in notices to other instances and in the log.
+mod audience_changes;
+mod collab;
+mod inbox;
+mod log;
+mod retention;
+mod streams;
+mod tasks;
+
+use audience_changes::AudienceChanges;
+
+/// Characters of an instance's name, which notices to other instances and log lines contain.
 pub(super) const INSTANCE_LEN: usize = 12;
-/// Signals of other instances that may wait to be passed on.
-const WAITING_SIGNALS: usize = 4_096;
 
-/// What the service is built on.
-pub(super) struct Ground<'a> {
+/// What all parts are built on.
+pub(super) struct Wiring<'a> {
     pub(super) config: &'a Config,
     pub(super) environment: &'a Environment,
     pub(super) database: &'a Database,
     pub(super) tasks: &'a BackgroundTasks,
+    pub(super) metrics: Arc<Metrics>,
 }
 
-impl Ground<'_> {
-    /// Makes the parts and starts their tasks.
-    pub(super) fn wire(
-        &self,
-        verifier: Verifier,
-        broker_query: Option<BrokerageQuery>,
-    ) -> Services {
-        let (config, metrics, dice) = (self.config, Metrics::new(), &self.environment.dice);
+/// Where the parts notify each other of changes.
+#[derive(Default)]
+struct Notices {
+    /// Logs that have grown, for the follower.
+    logs: ChangeHints,
+    /// Logs with events that may become notifications.
+    notifiable: ChangeHints,
+    peers: PeerNotifier,
+}
+
+impl Wiring<'_> {
+    /// Builds the parts of a service and starts their background tasks.
+    pub(super) fn services(&self, verifier: Verifier, query: Option<BrokerageQuery>) -> Services {
+        let config = self.config;
         let fanout = Arc::new(Fanout::new(config.streams.memory_bytes()));
-        let (here, notable, elsewhere) = <(ChangeHints, ChangeHints, PeerNotifier)>::default();
-        let notices = TaskNotices::with(&elsewhere);
-        let brokerages = broker_query.map(|query| self.brokerages(query, &metrics));
-        let (peer_listener, signals_heard) = peer_listener(&here, &notices, brokerages.clone());
-        let instance = self.tasks.instance();
+        let notices = Notices::default();
+        let task_notices = TaskNotices::with(&notices.peers);
+        let brokerages = query.map(|query| self.brokerages(query));
+        let peers = self.peers(&notices, &task_notices, brokerages.as_ref());
         let record_audiences = self.record_audiences();
-        let presence = self.presence(
-            self.presence_parts((&fanout, &metrics), &record_audiences),
-            self.presence_sync(instance, &peer_listener.presence, &elsewhere),
-        );
-        let signals = self.signals((&fanout, &elsewhere, &metrics), signals_heard);
-        let observer: Arc<dyn LogObserver> = Arc::new(Moves {
+        let presence = self.presence(&fanout, &record_audiences, &peers, &notices);
+        let signals = self.signals(&fanout, &notices, peers.signals);
+        let observer: Arc<dyn LogObserver> = Arc::new(AudienceChanges {
             records: record_audiences.clone(),
             presence: presence.clone(),
             signals: signals.clone(),
         });
-        let (notifier, batches) = committed((&here, &elsewhere), &notable, &observer);
-        let committer = EventCommitter::new(dice.clone(), notifier);
-        self.people(&verifier);
-        let waker = self.relay(committer.clone(), &metrics);
-        let pending = TaskTelling::new(committer.clone(), notices, &metrics);
-        let (tasks, records, uploads) = self.work_place(pending, waker);
+        let commits = self.commits(&notices, &observer);
+        let committer = commits.committer;
+        let waker = self.relay(committer.clone());
+        let records = Arc::new(self.records(waker));
+        let uploads = self.uploads();
+        let tasks = self.checked_tasks(committer.clone(), task_notices, &records, &uploads);
+        if config.has_worker() {
+            self.worker(&tasks, &records, &uploads);
+        }
         let writer = self.writer(committer.clone());
-        let log_handle = self.follower(FollowerParts {
-            database: DedicatedConnection::new(self.database.core.clone()),
-            fanout: Arc::clone(&fanout),
-            committed: batches,
-            hints: here,
-            observer,
-            poll: config.database.poll(),
-            metrics: Arc::clone(&metrics),
-            dice: self.environment.dice.clone(),
-            health: self.log_health(),
-            stop: self.tasks.stop_last(),
-        });
-        self.exchange_hints(instance, peer_listener, elsewhere);
-        self.keep_house(&metrics);
-        let streams = self.streams(
-            log_handle,
-            presence.clone(),
-            (&metrics, brokerages.as_ref()),
-        );
+        let log_handle = self.follower(&fanout, commits.batches, notices.logs, observer);
+        self.names(&verifier);
+        self.retention();
         Services {
-            instance: Arc::clone(instance),
+            instance: Arc::clone(self.tasks.instance()),
             pool: self.database.pool.clone(),
             verifier,
-            brokerages,
             token_cookie: config.identity.token_cookie.clone(),
             writer,
             fanout,
-            modules: config.modules.modules(),
+            modules: self.modules(),
             record_audiences,
-            streams: Arc::new(streams),
+            streams: Arc::new(self.streams(log_handle, presence.clone(), brokerages.clone())),
+            brokerages,
             presence,
             signals,
             signal_names: config.signals.signals.clone(),
             locks: self.locks(committer.clone()),
             tasks,
-            notifications: self.notifications(committer, notable),
+            notifications: self.notifications(committer, notices.notifiable),
             activity: self.activity(),
-            metrics,
+            metrics: Arc::clone(&self.metrics),
             refusals: self.line_limit("the log of refusals", RefusalKind::sum_up),
             limits: self.limits(),
             records,
@@ -131,229 +107,48 @@ impl Ground<'_> {
         }
     }
 
-    pub(super) fn records(&self, waker: RelayWaker) -> Records {
-        let modules = self.config.modules.modules();
-        let dice = self.environment.dice.clone();
-        Records::new(self.database.pool.clone(), modules, dice, waker)
-            .with_ids(self.config.records.record_ids)
+    fn connection(&self) -> DedicatedConnection {
+        DedicatedConnection::new(self.database.core.clone())
     }
 
-    fn writer(&self, committer: EventCommitter) -> Writer {
-        let (writer, writing) = Writer::new(WriterParts {
-            database: DedicatedConnection::new(self.database.core.clone()),
-            committer,
-            stop: self.tasks.stop_last(),
-        });
-        self.tasks.spawn("the writer", writing);
-        writer
+    fn stop(&self) -> CancellationToken {
+        self.tasks.stop_last()
     }
 
-    /// The bell is for those who write to tables that are watched.
-    fn relay(&self, committer: EventCommitter, metrics: &Arc<Metrics>) -> RelayWaker {
-        let waker = RelayWaker::default();
-        let relay = Relay {
-            database: DedicatedConnection::new(self.database.core.clone()),
-            committer,
-            waker: waker.clone(),
-            metrics: Arc::clone(metrics),
-            poll: self.config.database.relay_poll(),
-            rules: RelayRules {
-                event_bytes: self.limits().event_bytes,
-                private_fields: Arc::new(self.config.modules.modules()),
-                signal_types: Arc::new(self.config.signals.signals.clone()),
-            },
-            stop: self.tasks.stop_last(),
-        };
-        self.tasks.spawn("the relay", relay.run());
-        waker
+    fn clock(&self) -> Clock {
+        self.environment.clock.clone()
     }
 
-    fn signals(
-        &self,
-        (fanout, elsewhere, metrics): (&Arc<Fanout>, &PeerNotifier, &Arc<Metrics>),
-        heard: mpsc::Receiver<String>,
-    ) -> Signals {
-        let signals = Signals::new(SignalParts {
-            fanout: Arc::clone(fanout),
-            peer_notifier: elsewhere.clone(),
-            clock: self.environment.clock.clone(),
-            metrics: Arc::clone(metrics),
-        });
-        let running = signals.clone().run(heard, self.tasks.stop_last());
-        self.tasks.spawn("signals", running);
-        signals
+    fn dice(&self) -> Dice {
+        self.environment.dice.clone()
     }
 
-    /// Requests change locks, and a task ends those that nobody renews.
-    fn locks(&self, committer: EventCommitter) -> Locks {
-        let modules = self.config.modules.modules();
-        let sweeper = LockSweeper {
-            database: DedicatedConnection::new(self.database.core.clone()),
-            modules: modules.clone(),
-            committer: committer.clone(),
-            dice: self.environment.dice.clone(),
-            stop: self.tasks.stop_last(),
-        };
-        self.tasks.spawn("the sweeper of locks", sweeper.run());
-        Locks::new(self.database.pool.clone(), modules, committer)
+    fn modules(&self) -> Modules {
+        self.config.modules.modules()
     }
 
-    /// Requests post and read notifications, and a task makes those that nobody posts.
-    fn notifications(&self, committer: EventCommitter, hints: ChangeHints) -> Notifications {
-        let notifier = Notifier {
-            database: DedicatedConnection::new(self.database.core.clone()),
-            modules: self.config.modules.modules(),
-            committer: committer.clone(),
-            hints,
-            dice: self.environment.dice.clone(),
-            stop: self.tasks.stop_last(),
-        };
-        self.tasks.spawn("the notifier", notifier.run());
-        Notifications::new(self.database.pool.clone(), committer)
-    }
-
-    fn activity(&self) -> Activity {
-        let modules = self.config.modules.modules();
-        Activity::new(
-            self.database.pool.clone(),
-            modules,
-            self.environment.dice.clone(),
-        )
-    }
-
-    /// Requests look brokerages up, and a task checks the streams that rely on them.
-    fn brokerages(&self, query: BrokerageQuery, metrics: &Arc<Metrics>) -> Brokerages {
-        let brokerages = Brokerages::new(BrokerageParts {
-            query,
-            ttl: self.config.identity.broker_ttl(),
-            metrics: Arc::clone(metrics),
-        });
-        let checking = brokerages.clone().run_checks(self.tasks.stop_last());
-        self.tasks.spawn("the check of brokerages", checking);
-        brokerages
-    }
-
-    /// Tokens say what people are called, and a task keeps it.
-    fn people(&self, verifier: &Verifier) {
-        let (sender, profiles) = mpsc::channel(people::WAITING);
-        verifier.send_profiles_to(sender);
-        let writer = PeopleWriter {
-            database: DedicatedConnection::new(self.database.core.clone()),
-            profiles,
-            stop: self.tasks.stop_last(),
-        };
-        self.tasks.spawn("the writer of names", writer.run());
-    }
-
-    fn lock_snapshot_loader(&self) -> LockSnapshotLoader {
-        let database = DedicatedConnection::new(self.database.core.clone());
-        let (desk, reading) = LockSnapshotLoader::new(database, self.tasks.stop_last());
-        self.tasks.spawn("the desk of locks", reading);
-        desk
-    }
-
-    /// A follower with a long poll interval may miss one poll.
-    fn log_health(&self) -> Arc<LogHealth> {
-        let patience = self.config.streams.unavailable_after();
-        Arc::new(LogHealth::new(
-            patience.max(3 * self.config.database.poll()),
-        ))
-    }
-
-    fn follower(&self, parts: FollowerParts) -> LogHandle {
-        let (log_handle, follower) = Follower::new(parts);
-        self.tasks.spawn("the follower", follower.run());
-        log_handle
-    }
-
-    /// What happens here is announced, what is announced elsewhere is heard.
-    fn exchange_hints(&self, instance: &str, peer_listener: PeerListener, elsewhere: PeerNotifier) {
-        let (core, stop) = (&self.database.core, self.tasks.stop_last());
-        let database = DedicatedConnection::new(core.clone());
-        let announcing = notify::run(database, elsewhere, instance.to_owned(), stop.clone());
-        self.tasks.spawn("the announcer", announcing);
-        let parts = listen::ListenerParts {
-            pool: core.clone(),
-            peer_listener,
-            instance: instance.to_owned(),
-            dice: self.environment.dice.clone(),
-            stop,
-        };
-        self.tasks.spawn("the listener", listen::run(parts));
-    }
-
-    fn streams(
-        &self,
-        log_handle: LogHandle,
-        presence: Presence,
-        (metrics, brokerages): (&Arc<Metrics>, Option<&Brokerages>),
-    ) -> StreamServices {
-        let core = self.database.core.clone();
-        let (replay_loader, replaying) =
-            ReplayLoader::new(core, Arc::clone(metrics), self.tasks.stop_last());
-        self.tasks.spawn("the replay loader", replaying);
-        let settings = self.config.streams.clone();
-        let most = (size(settings.max_streams), size(settings.streams_per_user));
-        StreamServices {
-            log_handle,
-            brokerages: brokerages.cloned(),
-            presence,
-            replay_loader,
-            locks: self.lock_snapshot_loader(),
-            pool: self.database.pool.clone(),
-            connection_limits: ConnectionLimits::new(most.0, most.1),
-            metrics: Arc::clone(metrics),
-            dice: self.environment.dice.clone(),
-            clock: self.environment.clock.clone(),
-            line_limit: self
-                .line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),
-            settings,
-        }
-    }
-
-    pub(super) fn limits(&self) -> RequestLimits {
+    fn limits(&self) -> RequestLimits {
         RequestLimits {
             body_bytes: size(self.config.server.body_bytes),
             event_bytes: size(self.config.server.event_bytes),
             page_bytes: size(self.config.server.page_bytes),
         }
     }
+
+    /// A limit of log lines, and the task that sums up the lines that were left out.
+    fn line_limit<K>(&self, name: &'static str, sum_up: fn(&K, u64)) -> Arc<LineLimit<K>>
+    where
+        K: Eq + Hash + Clone + Send + 'static,
+    {
+        let per_second = self.config.server.log_lines_per_second;
+        let limit = Arc::new(LineLimit::new(per_second, self.clock()));
+        let (summed, stop) = (Arc::clone(&limit), self.stop());
+        let run = async move { summed.sum_up(stop, sum_up).await };
+        self.tasks.spawn(BackgroundTask::new(name, run));
+        limit
+    }
 }
 
-/// Own commits are told to the follower, the other instances, the notifier and the observer.
-fn committed(
-    (here, elsewhere): (&ChangeHints, &PeerNotifier),
-    notable: &ChangeHints,
-    log_observer: &Arc<dyn LogObserver>,
-) -> (CommitNotifier, mpsc::Receiver<CommittedBatch>) {
-    let (notifier, batches) = CommitNotifier::new(here.clone(), elsewhere.clone());
-    let observed = CommitObserver {
-        hints: notable.clone(),
-        matters: notifier::may_notify,
-    };
-    let notifier = notifier
-        .with_commit_observer(observed)
-        .with_log_observer(Arc::clone(log_observer));
-    (notifier, batches)
-}
-
-/// Where the listener leaves what it hears, and the signals among it.
-fn peer_listener(
-    here: &ChangeHints,
-    notices: &TaskNotices,
-    brokerages: Option<Brokerages>,
-) -> (PeerListener, mpsc::Receiver<String>) {
-    let (signals, heard) = mpsc::channel(WAITING_SIGNALS);
-    let peer_listener = PeerListener {
-        logs: here.clone(),
-        presence: Arc::default(),
-        tasks: notices.here.clone(),
-        signals,
-        memberships: brokerages.map(|known| Arc::new(known) as Arc<dyn MembershipListener>),
-    };
-    (peer_listener, heard)
-}
-
-pub(super) fn size(n: u32) -> usize {
+fn size(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }

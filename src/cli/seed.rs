@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::run::{block_on, fail, print, stored_secret};
 use super::token::TokenArgs;
 use crate::app;
-use crate::app::Environment;
+use crate::app::{Environment, Example};
 use crate::config::Config;
 use crate::identity::IdentitySettings;
 use crate::platform::telemetry;
@@ -36,7 +36,11 @@ pub(super) fn run(command: &SeedCommand) -> ExitCode {
         let brokerage = Brokerage::example().map_err(|error| error.to_string())?;
         let broker = command.broker.as_ref().unwrap_or(&brokerage.broker);
         let environment = Environment::system();
-        let seed = app::seed(&command.config, (&brokerage, broker), &environment);
+        let example = Example {
+            brokerage: &brokerage,
+            broker,
+        };
+        let seed = app::seed(&command.config, example, &environment);
         let filled = progress::during("creating the example records", seed).await;
         let filled = filled.map_err(|error| error.to_string())?;
         print(&outcome(broker, &filled));

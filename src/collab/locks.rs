@@ -8,8 +8,11 @@
 use crate::directory::Modules;
 use crate::identity::Caller;
 use crate::log::EventCommitter;
+use crate::platform::BackgroundTask;
 use crate::platform::Pool;
 use crate::platform::{RecordPath, SessionName};
+
+use expiry::LockSweeper;
 
 mod acquire;
 mod error;
@@ -53,13 +56,16 @@ pub struct LockClaim {
 }
 
 impl Locks {
+    /// The handle of requests, and the task that ends the leases that nobody renews.
     #[must_use]
-    pub fn new(pool: Pool, modules: Modules, committer: EventCommitter) -> Self {
-        Self {
+    pub fn start(pool: Pool, sweeper: LockSweeper) -> (Self, BackgroundTask) {
+        let locks = Self {
             pool,
-            modules,
-            committer,
-        }
+            modules: sweeper.modules.clone(),
+            committer: sweeper.committer.clone(),
+        };
+        let task = BackgroundTask::new("the sweeper of locks", sweeper.run());
+        (locks, task)
     }
 
     /// The lock on a record that the caller may see, if somebody holds it.

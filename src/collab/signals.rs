@@ -17,6 +17,7 @@ use crate::fanout::{EphemeralEvent, Fanout};
 use crate::identity::Caller;
 use crate::log::PeerNotifier;
 use crate::log::{Audience, RecordAudience};
+use crate::platform::BackgroundTask;
 use crate::platform::Clock;
 use crate::platform::Metrics;
 use crate::platform::{BrokerId, RecordPath, SessionName};
@@ -71,8 +72,19 @@ struct SignalsShared {
 }
 
 impl Signals {
+    /// The handle, and the task that ends signals and applies those of other instances.
     #[must_use]
-    pub fn new(parts: SignalParts) -> Self {
+    pub fn start(
+        parts: SignalParts,
+        received: mpsc::Receiver<String>,
+        stop: CancellationToken,
+    ) -> (Self, BackgroundTask) {
+        let signals = Self::new(parts);
+        let task = BackgroundTask::new("signals", signals.clone().run(received, stop));
+        (signals, task)
+    }
+
+    fn new(parts: SignalParts) -> Self {
         let (active, has_signals) = (Mutex::default(), Notify::new());
         Self(Arc::new(SignalsShared {
             parts,
@@ -116,7 +128,7 @@ impl Signals {
     }
 
     /// Ends signals, and receives those of the other instances.
-    pub async fn run(self, mut received: mpsc::Receiver<String>, stop: CancellationToken) {
+    async fn run(self, mut received: mpsc::Receiver<String>, stop: CancellationToken) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

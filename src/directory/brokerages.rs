@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::log::MembershipListener;
+use crate::platform::BackgroundTask;
 use crate::platform::Metrics;
 use crate::platform::{BrokerId, TeamId, UserId};
 
@@ -97,8 +99,18 @@ impl fmt::Debug for Brokerages {
 }
 
 impl Brokerages {
+    /// The handle, and the task that checks the streams of users that were looked up.
     #[must_use]
-    pub fn new(parts: BrokerageParts) -> Self {
+    pub fn start(parts: BrokerageParts, stop: CancellationToken) -> (Self, BackgroundTask) {
+        let brokerages = Self::new(parts);
+        let task = BackgroundTask::new(
+            "the check of brokerages",
+            brokerages.clone().run_checks(stop),
+        );
+        (brokerages, task)
+    }
+
+    fn new(parts: BrokerageParts) -> Self {
         Self(Arc::new(BrokeragesShared {
             parts,
             state: Mutex::default(),
@@ -123,9 +135,21 @@ impl Brokerages {
         }
         let lookup = self.join_lookup(member);
         let lookup = lookup.ok_or(LookupError::Unavailable)?;
-        let result = lookup.run(|| self.query(member)).await;
+        let result = lookup.run(|| self.query_unless_cached(member)).await;
         lookup.finish(&result);
         result.map(|found| found.answer)
+    }
+
+    /// Another lookup may have ended after the cache was read.
+    async fn query_unless_cached(&self, member: &Member) -> Result<BrokerageFound, LookupError> {
+        let forget_count = self.state().forget_count;
+        match self.cached(member) {
+            Some(answer) => Ok(BrokerageFound {
+                answer,
+                forget_count,
+            }),
+            None => self.query(member).await,
+        }
     }
 
     async fn query(&self, member: &Member) -> Result<BrokerageFound, LookupError> {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::identity::Caller;
 use crate::log::records;
 use crate::log::{Audience, Event, RecordAudience};
+use crate::platform::BackgroundTask;
 use crate::platform::database::limited;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, RecordPath};
@@ -85,11 +86,16 @@ pub struct RecordAudiences {
 
 impl RecordAudiences {
     /// An empty cache, and the task that runs the queries.
-    pub fn new(pool: Pool, stop: CancellationToken) -> (Self, impl Future<Output = ()>) {
+    #[must_use]
+    pub fn start(pool: Pool, stop: CancellationToken) -> (Self, BackgroundTask) {
         let (lookups, batches) = Batcher::new(LIMITS, stop);
         let cache = Arc::<Mutex<AudienceCache>>::default();
         let audiences = Self { cache, lookups };
-        (audiences.clone(), audiences.run(pool, batches))
+        let task = BackgroundTask::new(
+            "the loader of record audiences",
+            audiences.clone().run(pool, batches),
+        );
+        (audiences, task)
     }
 
     /// Who may see a record. It is an error if the caller may not.

@@ -17,6 +17,7 @@ use crate::fanout::{BrokerageFanout, BrokerageHandle, Fanout, Frame, LogHealth};
 use crate::log::Event;
 use crate::log::{ChangeHints, Changes, CommittedBatch, LogObserver};
 use crate::log::{Head, heads, read};
+use crate::platform::BackgroundTask;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, DedicatedConnection, Dice, Metrics, Pool};
 
@@ -93,19 +94,24 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// The handle, and the background task.
     #[must_use]
-    pub fn new(parts: FollowerParts) -> (LogHandle, Self) {
+    pub fn start(parts: FollowerParts) -> (LogHandle, BackgroundTask) {
         let (handle, joins) = Batcher::new(JOINS, parts.stop.clone());
         let log_handle = LogHandle {
             fanout: Arc::clone(&parts.fanout),
             joins: handle,
             health: Arc::clone(&parts.health),
         };
-        (log_handle, Self { parts, joins })
+        let follower = Self { parts, joins };
+        (
+            log_handle,
+            BackgroundTask::new("the follower", follower.run()),
+        )
     }
 
     /// Follows until it is stopped.
-    pub async fn run(mut self) {
+    async fn run(mut self) {
         let mut polls = tokio::time::interval(self.parts.poll);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batches = Vec::new();

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::frame::Frame;
 use crate::log::{Audience, Epoch, Head, read};
+use crate::platform::BackgroundTask;
 use crate::platform::database::limited;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, Limit, Metrics, Pool};
@@ -77,11 +78,12 @@ pub struct ReplayLoader {
 
 impl ReplayLoader {
     /// The handle, and the task behind it.
-    pub fn new(
+    #[must_use]
+    pub fn start(
         pool: Pool,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
-    ) -> (Self, impl Future<Output = ()>) {
+    ) -> (Self, BackgroundTask) {
         let (requests, batches) = Batcher::new(LIMITS, stop);
         let cache = Arc::<Mutex<ReplayCache>>::default();
         let task = ReplayTask {
@@ -91,7 +93,8 @@ impl ReplayLoader {
             waiting: FxHashMap::default(),
             queue: VecDeque::new(),
         };
-        (Self { requests, cache }, task.run(batches))
+        let background = BackgroundTask::new("the replay loader", task.run(batches));
+        (Self { requests, cache }, background)
     }
 
     /// Loads a page that starts at the missing events or a little before.

@@ -7,6 +7,7 @@
 //! makes notifications from events.
 
 use crate::log::EventCommitter;
+use crate::platform::BackgroundTask;
 use crate::platform::Pool;
 
 mod error;
@@ -34,8 +35,11 @@ pub struct Notifications {
 }
 
 impl Notifications {
+    /// The handle of requests, and the task that creates notifications from events.
     #[must_use]
-    pub fn new(pool: Pool, committer: EventCommitter) -> Self {
-        Self { pool, committer }
+    pub fn start(pool: Pool, notifier: notifier::Notifier) -> (Self, BackgroundTask) {
+        let committer = notifier.committer.clone();
+        let task = BackgroundTask::new("the notifier", notifier.run());
+        (Self { pool, committer }, task)
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::committer::EventCommitter;
+use crate::platform::BackgroundTask;
 use crate::platform::Metrics;
 use crate::platform::database::{is_refusal, is_transient};
 use crate::platform::{DedicatedConnection, Limit};
@@ -61,8 +62,12 @@ struct RoundResult {
 }
 
 impl Relay {
-    /// Relays until it is stopped.
-    pub async fn run(mut self) {
+    #[must_use]
+    pub fn start(self) -> BackgroundTask {
+        BackgroundTask::new("the relay", self.run())
+    }
+
+    async fn run(mut self) {
         let mut alert_until = Instant::now();
         let mut renewal_at = alert_until;
         loop {

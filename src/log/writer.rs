@@ -14,6 +14,7 @@ use super::Appended;
 use super::committer::EventCommitter;
 use super::event::{Epoch, NewEvent};
 use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
+use crate::platform::BackgroundTask;
 use crate::platform::database::is_refusal;
 use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, DedicatedConnection};
@@ -78,9 +79,11 @@ pub struct WriterParts {
 
 impl Writer {
     /// The handle, and the task behind it.
-    pub fn new(parts: WriterParts) -> (Self, impl Future<Output = ()>) {
+    #[must_use]
+    pub fn start(parts: WriterParts) -> (Self, BackgroundTask) {
         let (queue, batches) = Batcher::new(LIMITS, parts.stop.clone());
-        (Self { queue }, run(parts, batches))
+        let task = BackgroundTask::new("the writer", run(parts, batches));
+        (Self { queue }, task)
     }
 
     /// Publishes, and returns when the events are durable.

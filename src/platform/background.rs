@@ -1,7 +1,8 @@
 //! Background tasks. Each has a name, is tracked, and ends when it is told to. A task that ends by
 //! itself stops the service: half a service is worse than none.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,31 @@ use tracing::Instrument;
 
 /// How long `stop` waits for the tasks.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A background task that has not been spawned. Modules return it beside their handle.
+pub struct BackgroundTask {
+    name: &'static str,
+    run: Run,
+}
+
+impl BackgroundTask {
+    /// The name appears in the log, and in the error if the task ends by itself.
+    pub fn new(name: &'static str, run: impl Future<Output = ()> + Send + 'static) -> Self {
+        let run = Box::pin(run);
+        Self { name, run }
+    }
+}
+
+impl IntoFuture for BackgroundTask {
+    type Output = ();
+    type IntoFuture = Run;
+
+    fn into_future(self) -> Run {
+        self.run
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct BackgroundTasks {
@@ -60,7 +86,8 @@ impl BackgroundTasks {
         self.stop.clone()
     }
 
-    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, task: BackgroundTask) {
+        let BackgroundTask { name, run } = task;
         let guard = EndGuard {
             name,
             stop: self.stop.clone(),
@@ -69,7 +96,7 @@ impl BackgroundTasks {
         let span = tracing::info_span!(parent: None, "background", task = name, instance = &*self.instance);
         let task = async move {
             let _guard = guard;
-            task.await;
+            run.await;
         };
         self.tracker.spawn(task.instrument(span));
     }

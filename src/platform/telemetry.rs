@@ -9,12 +9,14 @@ pub mod progress;
 
 pub use limit::LineLimit;
 
-/// actix logs an error for every connection that breaks or sends malformed bytes. `api` logs refusals, so
-/// these lines are off. A filter that names this target turns them on again.
-const QUIET: &str = "actix_http::h1::dispatcher=off";
+/// actix logs an error for every connection that breaks or sends malformed bytes, and `api` logs
+/// refusals. Notices of Postgres say that a table exists already. A filter that names these targets
+/// turns them on again.
+const QUIET: &str = "actix_http::h1::dispatcher=off,sqlx::postgres::notice=warn";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
+    /// For people.
     Human,
     /// One JSON object a line.
     Json,

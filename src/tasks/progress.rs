@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::row::TaskProgress;
 use super::{LeaseClaim, Message, Percent, Steps, TaskError, Tasks};
 use crate::log::{EventCommitter, TaskKey};
+use crate::platform::BackgroundTask;
 use crate::platform::{BatchError, BatchLimits, Batcher, Batches, DedicatedConnection};
 use crate::platform::{BrokerId, TaskId};
 
@@ -78,14 +79,16 @@ pub struct Reports(Batcher<ProgressRequest, ReportAnswer>);
 
 impl Reports {
     /// The sending side, and the writer's background task.
-    pub fn new(parts: ProgressWriterParts) -> (Self, impl Future<Output = ()>) {
+    #[must_use]
+    pub fn start(parts: ProgressWriterParts) -> (Self, BackgroundTask) {
         let (reports, batches) = Batcher::new(LIMITS, parts.stop);
         let writer = ProgressWriter {
             database: parts.database,
             committer: parts.committer,
             has_failed: false,
         };
-        (Self(reports), writer.run(batches))
+        let task = BackgroundTask::new("the writer of progress", writer.run(batches));
+        (Self(reports), task)
     }
 
     /// Has a workflow updated soon. When the queue is full, the sweeper does it.

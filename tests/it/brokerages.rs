@@ -112,7 +112,8 @@ async fn requests_of_one_user_share_an_answer() {
         answers.iter().all(|answer| answer.status == 200),
         "{answers:?}"
     );
-    assert_eq!(lookups(&service, "found").await, 1.0);
+    // One more if the service began to listen to notices meanwhile, and forgot its answers.
+    assert!(lookups(&service, "found").await <= 2.0);
 }
 
 #[tokio::test]

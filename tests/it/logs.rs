@@ -154,7 +154,7 @@ async fn a_line_about_an_error_names_the_request_its_route_and_the_instance() {
     process.signal(Signal::SIGTERM);
     assert_eq!(process.exit_code().await, Some(0));
     let log = log(&process);
-    let errors = lines(&log, "a request could not be served by the database");
+    let errors = lines(&log, "the database did not serve a request");
     assert_eq!(errors.len(), 1, "{log}");
     let span = &errors[0]["span"];
     assert_eq!(

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 mod answers;
 mod nulls;
-mod reference;
 
 const METHODS: &[&str] = &[
     "get", "put", "post", "delete", "patch", "head", "options", "trace",

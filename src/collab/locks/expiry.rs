@@ -33,7 +33,7 @@ pub struct LockSweeper {
 }
 
 impl LockSweeper {
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         loop {
             let next = match self.sweep().await {
                 Ok(next) => next,

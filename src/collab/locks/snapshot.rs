@@ -14,6 +14,7 @@ use super::list::{
     BrokerageLocks, HeldLock, HeldLocksQuery, LockListQuery, MOST_LISTED, held_locks,
 };
 use crate::log::{Audience, Cursor};
+use crate::platform::BackgroundTask;
 use crate::platform::DedicatedConnection;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, RecordPath};
@@ -85,12 +86,11 @@ pub struct LockSnapshotLoader(Batcher<BrokerId, Arc<LockSnapshot>>);
 
 impl LockSnapshotLoader {
     /// The loader, and the task that reads.
-    pub fn new(
-        database: DedicatedConnection,
-        stop: CancellationToken,
-    ) -> (Self, impl Future<Output = ()>) {
+    #[must_use]
+    pub fn start(database: DedicatedConnection, stop: CancellationToken) -> (Self, BackgroundTask) {
         let (loader, requests) = Batcher::new(LIMITS, stop);
-        (Self(loader), run(database, requests))
+        let task = BackgroundTask::new("the loader of lock snapshots", run(database, requests));
+        (Self(loader), task)
     }
 
     /// Requests a snapshot, which is read after this call. The channel closes without one when too

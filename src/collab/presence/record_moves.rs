@@ -135,7 +135,7 @@ impl Presence {
     }
 
     /// Looks up the audiences of records in use again, where this instance may have missed a change.
-    pub async fn run_verification(self, stop: CancellationToken) {
+    pub(super) async fn run_verification(self, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

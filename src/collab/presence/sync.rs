@@ -10,8 +10,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::timers::PresenceTimers;
 use super::{PendingLoads, Presence, PresenceParts, store};
 use crate::log::PeerNotifier;
+use crate::platform::BackgroundTask;
 use crate::platform::DedicatedConnection;
 
 mod exchange;
@@ -59,9 +61,26 @@ struct LastRuns {
     delete_old: Instant,
 }
 
-impl PresenceSync {
+impl Presence {
+    /// The handle, and the tasks that exchange presence with the other instances, end what is over,
+    /// and verify who may see the records that are in use.
     #[must_use]
-    pub fn new(presence: PresenceParts, parts: PresenceSyncParts) -> (Presence, Self) {
+    pub fn start(parts: PresenceParts, sync: PresenceSyncParts) -> (Self, [BackgroundTask; 3]) {
+        let stop = sync.stop.clone();
+        let (presence, sync) = PresenceSync::new(parts, sync);
+        let timers = PresenceTimers::new(presence.clone());
+        let verification = presence.clone().run_verification(stop.clone());
+        let tasks = [
+            BackgroundTask::new("the exchange of presence", sync.run()),
+            BackgroundTask::new("the timers of presence", timers.run(stop)),
+            BackgroundTask::new("the verification of presence", verification),
+        ];
+        (presence, tasks)
+    }
+}
+
+impl PresenceSync {
+    fn new(presence: PresenceParts, parts: PresenceSyncParts) -> (Presence, Self) {
         let (presence, loads) = Presence::new(presence, parts.stop.clone());
         let now = Instant::now();
         let sync = Self {
@@ -80,7 +99,7 @@ impl PresenceSync {
         (presence, sync)
     }
 
-    pub async fn run(mut self) {
+    async fn run(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.parts.stop.clone();

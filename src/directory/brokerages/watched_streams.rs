@@ -129,7 +129,7 @@ impl Brokerages {
         }
     }
 
-    pub async fn run_checks(self, stop: CancellationToken) {
+    pub(super) async fn run_checks(self, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

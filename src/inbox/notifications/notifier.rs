@@ -61,7 +61,7 @@ enum NotifierStep {
 }
 
 impl Notifier {
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let mut poll_at = Instant::now();
         loop {
             let changes = tokio::select! {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::query::{self, ReadOutcome};
 use super::reader::{OutputAnswer, OutputPosition, ReadPosition};
 use crate::log::{TaskChanges, TaskHints, TaskKey};
+use crate::platform::BackgroundTask;
 use crate::platform::{BatchLimits, Batcher, Batches, DedicatedConnection, Metrics, Pending};
 
 /// Positions that one statement reads.
@@ -69,7 +70,8 @@ struct OutputLoader {
 
 impl OutputReads {
     /// The sending side, and the loader's background task.
-    pub fn new(parts: OutputLoaderParts) -> (Self, impl Future<Output = ()>) {
+    #[must_use]
+    pub fn start(parts: OutputLoaderParts) -> (Self, BackgroundTask) {
         let (reads, batches) = Batcher::new(LIMITS, parts.stop.clone());
         let now = Instant::now();
         let loader = OutputLoader {
@@ -80,7 +82,8 @@ impl OutputReads {
             next_check: now,
             failing_since: None,
         };
-        (Self(reads), loader.run(batches))
+        let task = BackgroundTask::new("the loader of output", loader.run(batches));
+        (Self(reads), task)
     }
 
     /// Asks for what comes at a position. The answer comes when there is something. None when the

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use porchlight::collab::{LockClaim, LockError, Locks, TakeoverRight};
+use porchlight::collab::{LockClaim, LockError, LockSweeper, Locks, TakeoverRight};
 use porchlight::directory::Modules;
 use porchlight::identity::{Caller, Role};
 use porchlight::log::EventCommitter;
 use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier};
-use porchlight::platform::{Clock, Dice};
+use porchlight::platform::{Clock, DedicatedConnection, Dice, Pool};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     RECORD, admin, agent, end_every_lease, lock, post_lock, received_until_marker, two, unlock,
@@ -153,11 +154,16 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
     let pool = PgPool::connect_lazy_with(a.database.options());
     let (committed, _told) = CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
     let modules = Modules::default();
-    let locks = Locks::new(
-        pool.into(),
+    let pool = Pool::from(pool);
+    let sweeper = LockSweeper {
+        database: DedicatedConnection::new(pool.clone()),
         modules,
-        EventCommitter::new(Dice::system(), committed),
-    );
+        committer: EventCommitter::new(Dice::system(), committed),
+        dice: Dice::system(),
+        stop: CancellationToken::new(),
+    };
+    // Without the task: the leases of this test do not end.
+    let (locks, _sweeping) = Locks::start(pool, sweeper);
     let bob = Caller {
         user: "bob".parse().unwrap(),
         broker: "b".parse().unwrap(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use porchlight::collab::LockSweeper;
+use porchlight::collab::{LockSweeper, Locks};
 use porchlight::directory::Modules;
 use porchlight::log::EventCommitter;
 use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier};
@@ -181,7 +181,8 @@ async fn any_number_of_sweepers_at_the_same_moment_publish_each_expiry_once() {
                 dice: Dice::seeded(round),
                 stop: stop.clone(),
             };
-            tokio::spawn(sweeper.run())
+            let (_, sweeping) = Locks::start(pool.clone().into(), sweeper);
+            tokio::spawn(sweeping.into_future())
         });
         let sweeping: Vec<_> = sweeping.collect();
         let sql = "select count(*) from porchlight.locks where user_id is not null";

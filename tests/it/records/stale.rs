@@ -84,7 +84,7 @@ async fn what_does_not_collide_is_merged_when_asked_for() {
         .await;
     ahead.refused(409, "stale", "ahead");
     let detail = ahead.json()["detail"].to_string();
-    assert!(detail.contains("not of version 99 yet"), "{detail}");
+    assert!(detail.contains("has not reached version 99"), "{detail}");
     assert_eq!(
         body(&Call::by(&a, &ann).get("escrows/e-1").await, 200),
         merged

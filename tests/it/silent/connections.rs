@@ -17,11 +17,12 @@ const SHORT: Limit = Limit {
 };
 
 /// A pool of one connection, through a proxy.
-async fn pool_of_one() -> (Proxy, Pool) {
-    let proxy = Proxy::before(&TestDatabase::create().await).await;
+async fn pool_of_one() -> (TestDatabase, Proxy, Pool) {
+    let database = TestDatabase::create().await;
+    let proxy = Proxy::before(&database).await;
     let pool = PgPoolOptions::new().max_connections(1);
     let pool = pool.connect_lazy(proxy.url()).expect("an address");
-    (proxy, pool.into())
+    (database, proxy, pool.into())
 }
 
 async fn ask(connection: &mut PgConnection) -> sqlx::Result<i32> {
@@ -37,7 +38,7 @@ fn is_timeout<T>(outcome: &sqlx::Result<T>) -> bool {
 
 #[tokio::test]
 async fn a_task_closes_its_silent_connection_and_goes_on_with_another() {
-    let (proxy, pool) = pool_of_one().await;
+    let (_database, proxy, pool) = pool_of_one().await;
     let mut database = DedicatedConnection::new(pool);
     assert_eq!(database.run(ask).await.expect("an answer"), 7);
     assert_eq!(database.run(ask).await.expect("an answer"), 7);
@@ -51,7 +52,7 @@ async fn a_task_closes_its_silent_connection_and_goes_on_with_another() {
 
 #[tokio::test]
 async fn a_task_that_has_rested_asks_first_and_notices_silence() {
-    let (proxy, pool) = pool_of_one().await;
+    let (_database, proxy, pool) = pool_of_one().await;
     let mut database = DedicatedConnection::new(pool);
     database.run(ask).await.expect("an answer");
     proxy.silence();
@@ -63,7 +64,7 @@ async fn a_task_that_has_rested_asks_first_and_notices_silence() {
 
 #[tokio::test]
 async fn a_transaction_on_a_silent_connection_gives_its_place_back() {
-    let (proxy, pool) = pool_of_one().await;
+    let (_database, proxy, pool) = pool_of_one().await;
     let unanswered = limited(SHORT, async {
         let mut transaction = pool.begin().await?;
         ask(&mut transaction).await?;
@@ -78,7 +79,7 @@ async fn a_transaction_on_a_silent_connection_gives_its_place_back() {
 
 #[tokio::test]
 async fn who_waits_for_a_connection_that_falls_silent_gets_another() {
-    let (proxy, pool) = pool_of_one().await;
+    let (_database, proxy, pool) = pool_of_one().await;
     let holds = limited(SHORT, async {
         let mut connection = pool.acquire().await?;
         proxy.silence();
@@ -95,8 +96,9 @@ async fn who_waits_for_a_connection_that_falls_silent_gets_another() {
 
 #[tokio::test]
 async fn the_server_looks_for_instances_that_have_vanished() {
+    let test_database = TestDatabase::create().await;
     let settings = DatabaseSettings {
-        database_url: Some(TestDatabase::create().await.url()),
+        database_url: Some(test_database.url()),
         data_dir: None,
         pg_bin_dir: None,
         database_connections: 2,

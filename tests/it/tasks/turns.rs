@@ -32,12 +32,12 @@ impl TaskStore {
         let pool = Pool::from(pool.connect_lazy_with(database.options()));
         let (notifier, _) = CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
         let committer = EventCommitter::new(Dice::system(), notifier);
-        let (reports, keeping) = Reports::new(ProgressWriterParts {
+        let (reports, keeping) = Reports::start(ProgressWriterParts {
             database: DedicatedConnection::new(pool.clone()),
             committer: committer.clone(),
             stop: tokio_util::sync::CancellationToken::new(),
         });
-        tokio::spawn(keeping);
+        tokio::spawn(keeping.into_future());
         let rules = TaskRules {
             usual_lease_seconds: 30,
             lease_seconds: 1..=60,
@@ -46,14 +46,14 @@ impl TaskStore {
             event_bytes: 65_536,
         };
         let notices = TaskNotices::default();
-        let (output_reads, loading) = OutputReads::new(OutputLoaderParts {
+        let (output_reads, loading) = OutputReads::start(OutputLoaderParts {
             database: DedicatedConnection::new(pool.clone()),
             hints: notices.here.clone(),
             poll: Duration::from_secs(1),
             metrics: Metrics::new(),
             stop: tokio_util::sync::CancellationToken::new(),
         });
-        tokio::spawn(loading);
+        tokio::spawn(loading.into_future());
         let tasks = Tasks::new(TaskParts {
             pool: pool.clone(),
             committer,

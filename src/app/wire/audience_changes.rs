@@ -1,4 +1,4 @@
-//! Who is told what happens in all logs: those who remember who sees a record.
+//! Applies changes of who may see a record to everything that remembers it.
 
 use crate::collab::Presence;
 use crate::collab::Signals;
@@ -7,20 +7,19 @@ use crate::log::Event;
 use crate::log::LogObserver;
 use crate::platform::BrokerId;
 
-/// Tells them that a record is shown to others.
-pub(super) struct Moves {
+pub(super) struct AudienceChanges {
     pub(super) records: RecordAudiences,
     pub(super) presence: Presence,
     pub(super) signals: Signals,
 }
 
-impl std::fmt::Debug for Moves {
+impl std::fmt::Debug for AudienceChanges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Moves")
+        f.write_str("AudienceChanges")
     }
 }
 
-impl LogObserver for Moves {
+impl LogObserver for AudienceChanges {
     fn saw(&self, broker: &BrokerId, events: &[Event]) {
         let shown = self.records.apply_events(broker, events);
         if !shown.is_empty() {

@@ -1,0 +1,96 @@
+//! Who may see a record, and what people do together: presence, signals, locks.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::log::Peers;
+use super::{Notices, Wiring};
+use crate::collab::{
+    LockSweeper, Locks, Presence, PresenceParts, PresenceSyncParts, SignalParts, Signals,
+};
+use crate::directory::{BrokerageParts, BrokerageQuery, Brokerages, RecordAudiences};
+use crate::fanout::Fanout;
+use crate::log::EventCommitter;
+
+impl Wiring<'_> {
+    /// Brokerages of users whose tokens name none.
+    pub(super) fn brokerages(&self, query: BrokerageQuery) -> Brokerages {
+        let parts = BrokerageParts {
+            query,
+            ttl: self.config.identity.broker_ttl(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let (brokerages, task) = Brokerages::start(parts, self.stop());
+        self.tasks.spawn(task);
+        brokerages
+    }
+
+    pub(super) fn record_audiences(&self) -> RecordAudiences {
+        let pool = self.database.pool.clone();
+        let (audiences, task) = RecordAudiences::start(pool, self.stop());
+        self.tasks.spawn(task);
+        audiences
+    }
+
+    pub(super) fn presence(
+        &self,
+        fanout: &Arc<Fanout>,
+        records: &RecordAudiences,
+        peers: &Peers,
+        notices: &Notices,
+    ) -> Presence {
+        let settings = &self.config.presence;
+        let parts = PresenceParts {
+            fanout: Arc::clone(fanout),
+            modules: self.modules(),
+            records: records.clone(),
+            rules: settings.rules(),
+            crowd_limit: settings.crowd(),
+            clock: self.clock(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let sync = PresenceSyncParts {
+            database: self.connection(),
+            instance: self.tasks.instance().to_string(),
+            peer_changes: Arc::clone(&peers.presence),
+            peer_notifier: notices.peers.clone(),
+            stop: self.stop(),
+        };
+        let (presence, tasks) = Presence::start(parts, sync);
+        for task in tasks {
+            self.tasks.spawn(task);
+        }
+        presence
+    }
+
+    pub(super) fn signals(
+        &self,
+        fanout: &Arc<Fanout>,
+        notices: &Notices,
+        received: mpsc::Receiver<String>,
+    ) -> Signals {
+        let parts = SignalParts {
+            fanout: Arc::clone(fanout),
+            peer_notifier: notices.peers.clone(),
+            clock: self.clock(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let (signals, task) = Signals::start(parts, received, self.stop());
+        self.tasks.spawn(task);
+        signals
+    }
+
+    pub(super) fn locks(&self, committer: EventCommitter) -> Locks {
+        let sweeper = LockSweeper {
+            database: self.connection(),
+            modules: self.modules(),
+            committer,
+            dice: self.dice(),
+            stop: self.stop(),
+        };
+        let (locks, task) = Locks::start(self.database.pool.clone(), sweeper);
+        self.tasks.spawn(task);
+        locks
+    }
+}

@@ -1,0 +1,48 @@
+//! Notifications, activity, and the names of people.
+
+use tokio::sync::mpsc;
+
+use super::Wiring;
+use crate::directory::{PeopleWriter, people};
+use crate::identity::Verifier;
+use crate::inbox::notifications::Notifications;
+use crate::inbox::{Activity, Notifier};
+use crate::log::{ChangeHints, EventCommitter};
+use crate::platform::BackgroundTask;
+
+impl Wiring<'_> {
+    pub(super) fn notifications(
+        &self,
+        committer: EventCommitter,
+        hints: ChangeHints,
+    ) -> Notifications {
+        let notifier = Notifier {
+            database: self.connection(),
+            modules: self.modules(),
+            committer,
+            hints,
+            dice: self.dice(),
+            stop: self.stop(),
+        };
+        let (notifications, task) = Notifications::start(self.database.pool.clone(), notifier);
+        self.tasks.spawn(task);
+        notifications
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        Activity::new(self.database.pool.clone(), self.modules(), self.dice())
+    }
+
+    /// Stores the names in tokens.
+    pub(super) fn names(&self, verifier: &Verifier) {
+        let (sender, profiles) = mpsc::channel(people::WAITING);
+        verifier.send_profiles_to(sender);
+        let writer = PeopleWriter {
+            database: self.connection(),
+            profiles,
+            stop: self.stop(),
+        };
+        self.tasks
+            .spawn(BackgroundTask::new("the writer of names", writer.run()));
+    }
+}

@@ -1,0 +1,49 @@
+//! What streams need.
+
+use std::sync::Arc;
+
+use super::{Wiring, size};
+use crate::collab::{LockSnapshotLoader, Presence};
+use crate::directory::Brokerages;
+use crate::fanout::{ConnectionLimits, LogHandle, ReplayLoader};
+use crate::stream::{StreamLine, StreamServices};
+
+impl Wiring<'_> {
+    pub(super) fn streams(
+        &self,
+        log_handle: LogHandle,
+        presence: Presence,
+        brokerages: Option<Brokerages>,
+    ) -> StreamServices {
+        let settings = self.config.streams.clone();
+        let (most, per_user) = (size(settings.max_streams), size(settings.streams_per_user));
+        StreamServices {
+            log_handle,
+            brokerages,
+            presence,
+            replay_loader: self.replay_loader(),
+            locks: self.lock_snapshot_loader(),
+            pool: self.database.pool.clone(),
+            connection_limits: ConnectionLimits::new(most, per_user),
+            metrics: Arc::clone(&self.metrics),
+            dice: self.dice(),
+            clock: self.clock(),
+            line_limit: self
+                .line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),
+            settings,
+        }
+    }
+
+    fn replay_loader(&self) -> ReplayLoader {
+        let (pool, metrics) = (self.database.core.clone(), Arc::clone(&self.metrics));
+        let (loader, task) = ReplayLoader::start(pool, metrics, self.stop());
+        self.tasks.spawn(task);
+        loader
+    }
+
+    fn lock_snapshot_loader(&self) -> LockSnapshotLoader {
+        let (loader, task) = LockSnapshotLoader::start(self.connection(), self.stop());
+        self.tasks.spawn(task);
+        loader
+    }
+}
