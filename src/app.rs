@@ -1,4 +1,4 @@
-//! The wiring: every part is made here, handed what it needs, and stopped in order.
+//! The application: builds every part, runs the service, and stops the parts in order.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -34,13 +34,12 @@ pub enum AppError {
     Identity(#[from] crate::identity::IdentityError),
     #[error(transparent)]
     BrokerQuery(#[from] QueryError),
-    /// No secret outside of this machine.
     #[error(
         "JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_FILE is needed to listen on {0}: without one, \
-         anybody could make tokens. (On a loopback address a development secret is made.)"
+         anyone could sign tokens. (On a loopback address a development secret is generated.)"
     )]
     NoKeys(SocketAddr),
-    #[error("the data directory {} cannot be made: {error}", path.display())]
+    #[error("the data directory {} cannot be created: {error}", path.display())]
     DataDir {
         path: std::path::PathBuf,
         error: std::io::Error,
@@ -51,7 +50,7 @@ pub enum AppError {
     Seed(#[from] crate::records::SeedError),
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
-    /// A part of the service ended by itself.
+    /// A background task ended by itself.
     #[error("{0} ended unexpectedly; the service stops")]
     PartEnded(&'static str),
 }
@@ -68,7 +67,7 @@ pub struct Application {
     demo: Option<Brokerage>,
 }
 
-/// Time and dice, which tests set.
+/// The clock and the source of randomness. Tests pass their own.
 #[derive(Clone, Debug)]
 pub struct Environment {
     pub clock: Clock,
@@ -86,7 +85,8 @@ impl Environment {
 }
 
 impl Application {
-    /// Builds the service: keys first, which fail fast, then the address, then the database.
+    /// Builds the service. Keys come first, because their errors show at once, then the address, then
+    /// the database.
     pub async fn build(config: Config, environment: Environment) -> Result<Self, AppError> {
         let mut identity = config.identity.settings();
         let development_secret = serve::development_secret(&config, &identity)?;
@@ -128,13 +128,13 @@ impl Application {
         })
     }
 
-    /// The secret that was made because there was none.
+    /// The secret that was generated because there is no key.
     #[must_use]
     pub fn development_secret(&self) -> Option<&Secret> {
         self.development_secret.as_ref()
     }
 
-    /// The example brokerage, if that is what it shows.
+    /// The example brokerage of a demo.
     #[must_use]
     pub fn demo(&self) -> Option<&Brokerage> {
         self.demo.as_ref()
@@ -145,5 +145,5 @@ impl Application {
     }
 }
 
-/// Half of what a process is given to stop in; the other half is for its tasks.
+/// Half of the time in which a process stops. The other half is for its background tasks.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

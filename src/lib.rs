@@ -25,7 +25,7 @@
 //! - [`platform`]: the database, background tasks, telemetry, metrics, the clock, ids.
 //!
 //! Three crates know nothing of the service: [`embedded_postgres`], [`jwt_ring`] (the cryptography
-//! of tokens) and [`bench`](::bench) (the load generator). `docs/ARCHITECTURE.md` follows three
+//! of tokens) and [`mod@bench`] (the load generator). `docs/ARCHITECTURE.md` follows three
 //! journeys through the code and lists the invariants.
 
 pub mod api;

@@ -1,4 +1,4 @@
-//! The database, made ready: migrated, and its log checked for being a copy.
+//! Prepares the database: migrates it, and renews the epochs of a copy.
 
 use super::AppError;
 use crate::log::origin;

@@ -48,10 +48,10 @@ pub(super) async fn begin(
             };
             introduce(pool, example).await?;
             let records: usize = made.values().sum();
-            tracing::info!(%broker, records, "the example brokerage was made");
+            tracing::info!(%broker, records, "the example brokerage was created");
         }
         SeedOutcome::LeftAlone => {
-            tracing::info!(%broker, "this broker has records already: they are left as they are");
+            tracing::info!(%broker, "this brokerage has records already, so it is left unchanged");
         }
     }
     Ok(brokerage)

@@ -1,4 +1,4 @@
-//! Serving: worker threads, the way down, and who is told.
+//! Serves: the worker threads, and the order of a stop.
 
 use std::future::{Future, ready};
 use std::net::TcpListener;
@@ -27,22 +27,19 @@ use crate::identity;
 use crate::identity::{IdentitySettings, Secret};
 use crate::platform::DatabaseError;
 
-/// Connections that may wait to be accepted.
 const BACKLOG: i32 = 8_192;
-/// The head of a request must have arrived by then.
+/// The head of a request must arrive within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the end of a connection may take.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a connection without a request is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Above this, a connection's buffer is written out before more is put into it; with a
-/// stream's small writes this keeps every buffer at its first size.
+/// A fuller buffer is written before more is added. The writes of streams are small, so buffers stay
+/// at their first size.
 const WRITE_BUFFER_BYTES: usize = 1_024;
-/// An idle connection whose peer has vanished is noticed by probes within a minute.
+/// Probes notice within a minute that the peer of an idle connection has vanished.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A secret of our own where there is no key; on a loopback address only.
+/// The development secret, if there is no key. Only for a loopback address.
 pub(super) fn development_secret(
     config: &Config,
     identity: &IdentitySettings,
@@ -71,7 +68,7 @@ pub(super) fn development_secret(
     Ok(Some(secret))
 }
 
-/// The listening socket. What is set here, every connection inherits.
+/// The listening socket. Connections inherit its options.
 pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
     let addr = config.server.addr;
     let listen = || {
@@ -83,7 +80,7 @@ pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
         socket.set_reuse_address(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
         socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL))?;
-        // A peer that acknowledges nothing for so long has vanished, or will not read.
+        // A peer that acknowledges nothing for this time has vanished or does not read.
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(config.streams.write_timeout()))?;
         socket.set_tcp_nodelay(true)?;
@@ -95,14 +92,14 @@ pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
 }
 
 impl Application {
-    /// Serves until `stop` is done, then stops in order: no new connections, every
-    /// stream told, requests finished, tasks ended, the database left.
+    /// Serves until `stop` completes. Then it stops in order: no new connections, a `stream:closing` for
+    /// each stream, the requests, the background tasks, the database.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let (services, tasks) = (Arc::clone(&self.services), self.tasks.clone());
         let spread = self.config.streams.drain_spread();
         let mut server = std::pin::pin!(self.server()?);
-        // The server has its own; a second one would go on taking connections that nobody
-        // serves while the streams drain.
+        // The server has its own copy. This one would accept connections that nobody serves while the
+        // streams drain.
         drop(self.listener);
         let handle: ServerHandle = server.handle();
         let outcome = tokio::select! {
@@ -122,7 +119,7 @@ impl Application {
         outcome
     }
 
-    /// What `HttpServer` of actix-web does, over connections of our own.
+    /// Like `HttpServer` of actix-web, but with our own type of connection.
     fn server(&self) -> Result<Server, AppError> {
         let settings = &self.config.server;
         let workers = match settings.workers {
@@ -175,7 +172,7 @@ impl Application {
     }
 }
 
-/// The routes, and what is around each request.
+/// The routes and the middleware.
 fn application(
     context: Context,
     origins: Origins,

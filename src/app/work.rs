@@ -6,14 +6,14 @@ use super::{AppError, Environment};
 use crate::config::Config;
 use crate::platform::{BackgroundTasks, Database, Metrics};
 
-/// A worker that is ready to run, without a service.
+/// A worker without a service, ready to run.
 pub struct WorkerApplication {
     database: Database,
     tasks: BackgroundTasks,
 }
 
 impl WorkerApplication {
-    /// Opens the database and begins to work.
+    /// Opens the database and starts the worker.
     pub async fn build(config: &Config, environment: &Environment) -> Result<Self, AppError> {
         let database = Database::open(&config.database).await?;
         prepare(&database).await?;
@@ -26,11 +26,11 @@ impl WorkerApplication {
             metrics: Metrics::new(),
         };
         wiring.worker_alone();
-        tracing::info!("the worker is at work");
+        tracing::info!("the worker has started");
         Ok(Self { database, tasks })
     }
 
-    /// Works until `stop` is done; then tasks that are not finished are given back.
+    /// Works until `stop` completes. Then unfinished tasks are released.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let outcome = tokio::select! {
             ended = self.tasks.unexpected_end() => Err(AppError::PartEnded(ended)),

@@ -175,7 +175,7 @@ impl Uploads {
     }
 }
 
-/// Removes uploads that are older than [`RETENTION`], and returns their number.
+/// Removes uploads that are older than the retention time, and returns their number.
 pub async fn remove_old(pool: &Pool) -> sqlx::Result<u64> {
     let mut connection = pool.acquire().await?;
     let mut removed = 0;

@@ -53,17 +53,17 @@ struct ActionFailure {
 
 /// What an event did, as its reader may see it.
 pub(super) fn of(seen: &Event, modules: &Modules, names: &Names) -> Action {
-    let told = &seen.body;
-    let data = told
+    let body = &seen.body;
+    let data = body
         .data
         .as_deref()
         .map(|data| serde_json::from_str(data.get()));
     let data: ActionData = data.and_then(Result::ok).unwrap_or_default();
-    let action = told.event_type.action();
-    if told.event_type.as_str().starts_with("ai:task:") {
-        return task(action, data, told.user.is_some());
+    let action = body.event_type.action();
+    if body.event_type.as_str().starts_with("ai:task:") {
+        return task(action, data, body.user.is_some());
     }
-    let module = told.module().and_then(|module| modules.get(module));
+    let module = body.module().and_then(|module| modules.get(module));
     match action {
         "unlocked" => {
             let holder = data.holder.and_then(|holder| holder.user_id);

@@ -39,10 +39,10 @@ impl Names {
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>, modules: &Modules) -> Self {
         let mut names = Self::default();
         for event in events {
-            let told = &event.body;
-            let holder = told.data.as_deref().and_then(holder);
-            names.add_users(told.user.iter().cloned().chain(holder));
-            if let Some(record) = told.record_path() {
+            let body = &event.body;
+            let holder = body.data.as_deref().and_then(holder);
+            names.add_users(body.user.iter().cloned().chain(holder));
+            if let Some(record) = body.record_path() {
                 let module = modules.get(&record.module);
                 let field = module.and_then(|module| module.label.clone());
                 let label = RecordLabel { field, text: None };

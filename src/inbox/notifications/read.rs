@@ -75,10 +75,10 @@ impl Notifications {
         let event = NewEvent::new(audience, event_type)
             .by(&caller.user)
             .with(data);
-        let told = self
+        let read = self
             .committer
             .conclude(transaction, &caller.broker, vec![event]);
-        Ok(told.await?)
+        Ok(read.await?)
     }
 }
 

@@ -61,6 +61,8 @@ struct Counts {
 }
 
 async fn counts(sql: &mut PgConnection) -> Counts {
+    // What this connection has read is counted when its transaction ends, and not a second later.
+    run(sql, "select pg_stat_force_next_flush()").await;
     let row = sqlx::query(
         "select (select sum(seq_tup_read) from pg_stat_user_tables)::bigint
                 + (select sum(idx_tup_read) from pg_stat_user_indexes)::bigint,

@@ -39,22 +39,22 @@ struct FormerHolder {
 /// Whether the notifier should read the event. Cheap: it is called for every committed event.
 #[must_use]
 pub fn may_notify(event: &Event) -> bool {
-    let told = &event.body;
-    told.record_id().is_some() || told.event_type.as_str().starts_with("ai:task:")
+    let body = &event.body;
+    body.record_id().is_some() || body.event_type.as_str().starts_with("ai:task:")
 }
 
 /// The notification that an event leads to.
 pub(super) fn of<'a>(event: &'a Event, modules: &Modules) -> Option<Cause<'a>> {
-    let told = &event.body;
-    let action = told.event_type.action();
+    let body = &event.body;
+    let action = body.event_type.action();
     let cause = match action {
-        _ if told.event_type.as_str().starts_with("ai:task:") => task(event),
+        _ if body.event_type.as_str().starts_with("ai:task:") => task(event),
         "unlocked" => lock_taken(event),
         "lock_requested" => lock_requested(event),
         _ => changed(event, modules),
     };
     // Nobody is notified of their own action.
-    cause.filter(|cause| told.user.as_ref() != Some(&cause.to))
+    cause.filter(|cause| body.user.as_ref() != Some(&cause.to))
 }
 
 fn data(event: &Event) -> CauseData {
@@ -118,14 +118,14 @@ fn lock_requested(event: &Event) -> Option<Cause<'_>> {
 
 /// A change of a record, if its type is a verb of the module.
 fn changed<'a>(event: &'a Event, modules: &Modules) -> Option<Cause<'a>> {
-    let told = &event.body;
-    let record = told.record_path()?;
+    let body = &event.body;
+    let record = body.record_path()?;
     let module = modules.get(&record.module)?;
-    let verb = told.event_type.action();
+    let verb = body.event_type.action();
     let mut verbs = module.verbs().filter(|(known, _)| *known != "created");
     let is_known = verbs.any(|(known, _)| known == verb);
-    let is_change = is_known && module.event_type(verb) == told.event_type;
-    let to = told.owner.clone().filter(|_| is_change)?;
+    let is_change = is_known && module.event_type(verb) == body.event_type;
+    let to = body.owner.clone().filter(|_| is_change)?;
     Some(Cause {
         to,
         kind: NotificationKind::RecordChanged,
@@ -145,14 +145,14 @@ mod tests {
 
     fn event(event_type: &str, audience: &str, data: &serde_json::Value) -> Event {
         let event_type = EventType::parse(event_type).unwrap();
-        let mut told = NewEvent::new(audience.parse().unwrap(), event_type).with(data);
-        told.record = Some(("listings".parse().unwrap(), Some("l-1".parse().unwrap())));
-        told.owner = Some("ann".parse().unwrap());
-        told.user = Some("bob".parse().unwrap());
+        let mut body = NewEvent::new(audience.parse().unwrap(), event_type).with(data);
+        body.record = Some(("listings".parse().unwrap(), Some("l-1".parse().unwrap())));
+        body.owner = Some("ann".parse().unwrap());
+        body.user = Some("bob".parse().unwrap());
         Event {
             position: 7,
             created_at: time::OffsetDateTime::UNIX_EPOCH,
-            body: told,
+            body,
         }
     }
 
@@ -235,8 +235,8 @@ mod tests {
         ] {
             let event = event(event_type, audience, data);
             let cause = of(&event, &Modules::default());
-            let told = cause.map(|c| format!("{} {} {} {}", c.to, c.kind, c.level, c.subject));
-            assert_eq!(told.unwrap_or_default(), expected, "{event_type} {data}");
+            let body = cause.map(|c| format!("{} {} {} {}", c.to, c.kind, c.level, c.subject));
+            assert_eq!(body.unwrap_or_default(), expected, "{event_type} {data}");
         }
     }
 
