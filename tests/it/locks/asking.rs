@@ -21,10 +21,12 @@ use crate::support::{Token, eventually};
 async fn the_holder_learns_who_waits_and_the_waiting_learn_when_it_is_free() {
     let [a, b] = &two(&[]).await;
     let (ann, bob, cid) = (agent("ann"), agent("bob"), agent("cid"));
+    // Notifications of the same requests come at any time between.
+    let path = "/stream/user?types=escrow:*";
     let mut streams = [
-        a.stream("/stream/user", &ann).await,
-        b.stream("/stream/user", &bob).await,
-        a.stream("/stream/user", &cid).await,
+        a.stream(path, &ann).await,
+        b.stream(path, &bob).await,
+        a.stream(path, &cid).await,
     ];
     lock(a, &ann, RECORD, "tab").await;
     let asked = post_lock(b, &bob, "e-1/request", json!({"session": "phone"})).await;
@@ -221,7 +223,7 @@ async fn lines_and_shares_have_an_end_that_is_said() {
     let one_more = post_lock(a, &agent("bob"), "e-1/request", json!({})).await;
     one_more.refused(409, "too_many_waiting", "a 51st in the line");
     // A user that waits may ask again after a long time.
-    let mut stream = a.stream("/stream/user", &ann).await;
+    let mut stream = a.stream("/stream/user?types=escrow:*", &ann).await;
     assert_eq!(
         post_lock(b, &agent("w-7"), "e-1/request", json!({}))
             .await
