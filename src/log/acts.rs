@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use super::Head;
-use super::read::EventRow;
+use super::read::{EventRow, event_row};
 use crate::log::event::{Audience, Epoch, Event};
 use crate::platform::{BrokerId, ModuleName, RecordId, UserId};
 
@@ -30,22 +30,7 @@ macro_rules! act_row {
     ($r:ident) => {
         ActRow {
             previous: $r.previous,
-            row: EventRow {
-                position: $r.position,
-                audience: $r.audience,
-                r#type: $r.r#type,
-                module: $r.module,
-                record_id: $r.record_id,
-                user_id: $r.user_id,
-                version: $r.version,
-                data: $r.data,
-                changes: $r.changes,
-                private: $r.private,
-                owner_id: $r.owner_id,
-                new_owner: $r.new_owner,
-                truncated: $r.truncated,
-                created_at: $r.created_at,
-            },
+            row: event_row!($r),
         }
     };
 }

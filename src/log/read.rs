@@ -133,6 +133,29 @@ struct PageRow {
     row: EventRow,
 }
 
+/// Converts the event of a query's row; each query has a row type of its own.
+macro_rules! event_row {
+    ($r:ident) => {
+        EventRow {
+            position: $r.position,
+            audience: $r.audience,
+            r#type: $r.r#type,
+            module: $r.module,
+            record_id: $r.record_id,
+            user_id: $r.user_id,
+            version: $r.version,
+            data: $r.data,
+            changes: $r.changes,
+            private: $r.private,
+            owner_id: $r.owner_id,
+            new_owner: $r.new_owner,
+            truncated: $r.truncated,
+            created_at: $r.created_at,
+        }
+    };
+}
+pub(super) use event_row;
+
 /// Converts a row of either page query; each query has a row type of its own.
 macro_rules! page_row {
     ($r:ident) => {
@@ -140,22 +163,7 @@ macro_rules! page_row {
             epoch: $r.epoch,
             head: $r.head,
             horizon: $r.horizon,
-            row: EventRow {
-                position: $r.position,
-                audience: $r.audience,
-                r#type: $r.r#type,
-                module: $r.module,
-                record_id: $r.record_id,
-                user_id: $r.user_id,
-                version: $r.version,
-                data: $r.data,
-                changes: $r.changes,
-                private: $r.private,
-                owner_id: $r.owner_id,
-                new_owner: $r.new_owner,
-                truncated: $r.truncated,
-                created_at: $r.created_at,
-            },
+            row: event_row!($r),
         }
     };
 }
