@@ -27,6 +27,7 @@ mod precondition;
 mod presence;
 mod problem;
 mod query;
+mod rate_limits;
 mod record;
 mod record_fields;
 mod record_problem;
@@ -54,6 +55,7 @@ pub use connection::Connection;
 pub use cors::Origins;
 pub use openapi::DOCUMENT;
 pub use problem::Problem;
+pub use rate_limits::{RateLimits, Rates};
 pub use services::{RequestLimits, Services};
 
 use crate::fanout::Dispatcher;

@@ -5,6 +5,7 @@ pub mod identity;
 mod modules;
 mod notifications;
 mod presence;
+mod rates;
 mod records;
 mod server;
 mod signals;
@@ -24,6 +25,8 @@ use crate::stream::StreamSettings;
 pub struct Config {
     #[command(flatten)]
     pub server: server::ServerSettings,
+    #[command(flatten)]
+    pub rates: rates::RateSettings,
     #[command(flatten)]
     pub database: DatabaseSettings,
     #[command(flatten)]

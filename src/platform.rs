@@ -12,7 +12,9 @@ pub mod telemetry;
 pub use background::{BackgroundTask, BackgroundTasks};
 pub use batcher::{BatchError, BatchLimits, Batcher, Batches, Pending};
 pub use clock::{Clock, Dice};
-pub use database::{Database, DatabaseError, DatabaseSettings, DedicatedConnection, Limit, Pool};
+pub use database::{
+    Database, DatabaseError, DatabaseSettings, DedicatedConnection, Limit, Pool, Transaction,
+};
 pub use ids::{
     BrokerId, EventType, FaultCode, InvalidId, ModuleName, NAME_FORM, Principal, RecordId,
     RecordPath, RequestId, ReservedFor, SessionName, TaskId, TaskType, TeamId, USER_CHARS,

@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::Services;
 use super::cors::Origins;
+use super::rate_limits::RateState;
 use super::{Context, Problem};
 use crate::identity::Caller;
-use crate::platform::Metrics;
-use crate::platform::{RecordId, RequestId};
+use crate::platform::{Metrics, RecordId, RequestId, database};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The code of a refusal that has no [`Problem`].
@@ -57,12 +57,16 @@ pub async fn around(
         request.into_response(HttpResponse::from_error(problem))
     } else {
         let span = span(&request, &id);
-        let response = next.call(request).instrument(span).await?;
+        let response = database::counted(next.call(request).instrument(span)).await?;
         response.map_into_boxed_body()
     };
     let id = id.to_string();
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let limit = response.request().extensions().get::<RateState>().copied();
+    if let Some(limit) = limit {
+        limit.write(response.headers_mut());
     }
     log(&response, &id, began);
     Ok(response)

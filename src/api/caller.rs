@@ -4,15 +4,16 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
-use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
 use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture, Map};
 
 use super::Context;
 use super::problem::{Code, Problem};
+use super::routes;
 use crate::directory::{Brokerages, LookupError, Member};
 use crate::identity::{Caller, Identified, Role, TokenError};
-use crate::platform::BrokerId;
+use crate::platform::{BrokerId, database};
 use crate::stream::UnknownScope;
 
 /// The parameter for clients that cannot set headers.
@@ -28,7 +29,7 @@ impl FromRequest for Caller {
         match identify(request).and_then(VerifiedRequest::find_brokerage) {
             Ok(Found::Caller(caller)) => Either::Left(ready(Ok(caller))),
             Ok(Found::Lookup(lookup)) => Either::Right(Box::pin(lookup.caller())),
-            Err(problem) => Either::Left(ready(Err(problem))),
+            Err(problem) => Either::Left(ready(Err(limit_refusals(request, problem)))),
         }
     }
 }
@@ -123,6 +124,19 @@ struct BrokerageLookup {
     member: Member,
 }
 
+/// Requests without a valid token are limited by address.
+fn limit_refusals(request: &HttpRequest, problem: Problem) -> Problem {
+    let context = request.app_data::<Context>();
+    let is_refused = problem.status_code() == StatusCode::UNAUTHORIZED;
+    match context.filter(|_| is_refused) {
+        Some(context) => match context.services.rate_limits.take_refused(request) {
+            Ok(_) => problem,
+            Err(state) => state.problem(),
+        },
+        None => problem,
+    }
+}
+
 fn identify(request: &HttpRequest) -> Result<VerifiedRequest, Problem> {
     let missing = || {
         let detail = "A token is needed: as Authorization: Bearer …, as the access_token parameter \
@@ -141,7 +155,7 @@ fn identify(request: &HttpRequest) -> Result<VerifiedRequest, Problem> {
 impl VerifiedRequest {
     fn find_brokerage(self) -> Result<Found, Problem> {
         if let Some(broker) = self.identified.bearer.broker.clone() {
-            return Ok(Found::Caller(self.caller(broker)));
+            return self.caller(broker).map(Found::Caller);
         }
         let brokerages = self.context.services.brokerages.clone();
         let brokerages = brokerages.ok_or(TokenError::ClaimMissing("broker_id"))?;
@@ -154,7 +168,7 @@ impl VerifiedRequest {
         // A stream ends when the brokerage of this member changes.
         self.request.extensions_mut().insert(member.clone());
         match known {
-            Some(answer) => Ok(Found::Caller(self.caller(answer.broker()?))),
+            Some(answer) => self.caller(answer.broker()?).map(Found::Caller),
             None => Ok(Found::Lookup(BrokerageLookup {
                 request: self,
                 brokerages,
@@ -163,7 +177,7 @@ impl VerifiedRequest {
         }
     }
 
-    fn caller(self, broker: BrokerId) -> Caller {
+    fn caller(self, broker: BrokerId) -> Result<Caller, Problem> {
         let Identified { bearer, is_new } = self.identified;
         if is_new {
             self.context
@@ -172,9 +186,15 @@ impl VerifiedRequest {
                 .send_profile(&bearer, &broker);
         }
         let caller = bearer.caller(broker);
+        database::count_for(&caller.broker);
+        let cost = routes::cost(&self.request);
+        let taken = self.context.services.rate_limits.take(&caller, cost);
+        let mut extensions = self.request.extensions_mut();
+        // The head of the answer tells how much is left.
+        extensions.insert(taken.unwrap_or_else(|state| state));
         // The log line of this request names the user.
-        self.request.extensions_mut().insert(caller.clone());
-        caller
+        extensions.insert(caller.clone());
+        taken.map_or_else(|state| Err(state.problem()), |_| Ok(caller))
     }
 }
 
@@ -183,7 +203,7 @@ impl BrokerageLookup {
         let broker = self.brokerages.find(&self.member).await?;
         // The user may be new at this brokerage although the token is known.
         self.request.identified.is_new = true;
-        Ok(self.request.caller(broker))
+        self.request.caller(broker)
     }
 }
 

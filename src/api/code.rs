@@ -70,6 +70,7 @@ codes! {
     ParentIsChild = "parent_is_child",
     PresenceUnavailable = "presence_unavailable",
     PrivateField = "private_field",
+    RateLimited = "rate_limited",
     ReadOnlyField = "read_only_field",
     ReservedType = "reserved_type",
     RoleNeeded = "role_needed",

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub(super) use super::code::Code;
+use crate::fanout::CloseReason;
 use crate::identity::TokenError;
 use crate::log::PublishError;
 use crate::stream::UnknownScope;
@@ -73,9 +74,14 @@ impl Problem {
         problem
     }
 
+    /// Why a stream with this problem ends at once, if its client may open it later.
     #[must_use]
-    pub fn is_temporary(&self) -> bool {
-        self.0.status == StatusCode::SERVICE_UNAVAILABLE
+    pub fn passing_reason(&self) -> Option<CloseReason> {
+        match self.0.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some(CloseReason::Unavailable),
+            StatusCode::TOO_MANY_REQUESTS => Some(CloseReason::RateLimited),
+            _ => None,
+        }
     }
 
     /// The database did not answer.

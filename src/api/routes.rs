@@ -8,6 +8,7 @@ use actix_web::{FromRequest, Handler, HttpRequest, Responder, Route, guard, web}
 
 use super::limited::Limited;
 use super::problem::{Code, Problem};
+use super::rate_limits::RequestCost;
 use super::{
     activity, console, get_events, health, locks, notifications, openapi, post_events,
     post_signals, presence, records, streams, task_output, tasks, tasks_worker, uploads,
@@ -20,12 +21,22 @@ pub struct Endpoint {
     pub path: &'static str,
     /// Whether HEAD is answered like GET, without the body.
     has_head: bool,
+    /// The points that a request takes from the buckets of its caller.
+    points: u32,
+    is_stream: bool,
     route: Route,
 }
 
+/// The points of a request that only reads.
+const READ_POINTS: u32 = 1;
+/// The points of a request that writes.
+const WRITE_POINTS: u32 = 2;
+/// The points of a request that causes much work afterwards.
+const LARGE_POINTS: u32 = 10;
+
 /// Defines one function per method.
 macro_rules! methods {
-    ($($name:ident: $method:ident),+) => {$(
+    ($($name:ident: $method:ident, $points:expr, $is_stream:literal);+) => {$(
         fn $name<F, Args>(path: &'static str, handler: F) -> Endpoint
         where
             F: Handler<Args>,
@@ -33,12 +44,61 @@ macro_rules! methods {
             F::Output: Responder + 'static,
         {
             let route = web::method(Method::$method).to(Limited { handler, route: path });
-            Endpoint { method: Method::$method, path, has_head: false, route }
+            Endpoint {
+                method: Method::$method,
+                path,
+                has_head: false,
+                points: $points,
+                is_stream: $is_stream,
+                route,
+            }
         }
     )+};
 }
 
-methods!(stream: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE);
+methods!(
+    stream: GET, WRITE_POINTS, true;
+    post: POST, WRITE_POINTS, false;
+    put: PUT, WRITE_POINTS, false;
+    patch: PATCH, WRITE_POINTS, false;
+    delete: DELETE, WRITE_POINTS, false
+);
+
+impl Endpoint {
+    fn costs(mut self, points: u32) -> Self {
+        self.points = points;
+        self
+    }
+
+    fn cost(&self) -> RequestCost {
+        RequestCost {
+            points: self.points,
+            counts_for_brokerage: !self.is_stream,
+        }
+    }
+}
+
+/// The costs of the methods of a path.
+#[derive(Clone)]
+struct PathCosts(Vec<(Method, RequestCost)>);
+
+/// The points that a request takes.
+pub(super) fn cost(request: &HttpRequest) -> RequestCost {
+    let costs = request.app_data::<PathCosts>();
+    let mut costs = costs.iter().flat_map(|costs| &costs.0);
+    let method = match *request.method() {
+        Method::HEAD => &Method::GET,
+        ref other => other,
+    };
+    let found = costs.find(|(other, _)| other == method);
+    found.map_or(
+        RequestCost {
+            points: READ_POINTS,
+            counts_for_brokerage: true,
+        },
+        |(_, cost)| *cost,
+    )
+}
 
 /// Answers HEAD too. Streams do not: they have no end.
 fn get<F, Args>(path: &'static str, handler: F) -> Endpoint
@@ -52,6 +112,8 @@ where
         method: Method::GET,
         path,
         has_head: true,
+        points: READ_POINTS,
+        is_stream: false,
         route: web::route().guard(either).to(Limited {
             handler,
             route: path,
@@ -71,7 +133,7 @@ pub fn all() -> Vec<Endpoint> {
         stream("/stream/records/{module}/{id}", streams::record),
         get("/events", get_events::list),
         post("/events", post_events::publish),
-        post("/presence/heartbeat", presence::heartbeat),
+        post("/presence/heartbeat", presence::heartbeat).costs(READ_POINTS),
         post("/presence/leave", presence::leave),
         get("/presence", presence::list),
         post("/signals", post_signals::send),
@@ -83,7 +145,7 @@ pub fn all() -> Vec<Endpoint> {
         post("/locks/{module}/{id}/takeover", locks::take_over),
         stream("/stream/worker", streams::worker),
         get("/tasks", tasks::list),
-        post("/tasks", tasks::create),
+        post("/tasks", tasks::create).costs(LARGE_POINTS),
         post("/tasks/claim", tasks_worker::claim),
         get("/tasks/{id}", tasks::find),
         post("/tasks/{id}/cancel", tasks::cancel),
@@ -113,7 +175,7 @@ pub fn all() -> Vec<Endpoint> {
         delete("/records/{module}/{id}", records::delete),
         post("/records/{module}/{id}/archive", records::archive),
         post("/records/{module}/{id}/restore", records::restore),
-        post("/uploads", uploads::create),
+        post("/uploads", uploads::create).costs(LARGE_POINTS),
     ]
 }
 
@@ -132,10 +194,12 @@ pub fn configure(service: &mut web::ServiceConfig) {
             [e.method.as_str()].into_iter().chain(head)
         });
         let methods: Vec<_> = methods.collect();
+        let costs = endpoints.iter().map(|e| (e.method.clone(), e.cost()));
+        let costs = PathCosts(costs.collect());
         let allowed = methods.join(", ");
         let resource = endpoints
             .into_iter()
-            .fold(web::resource(path), |r, e| r.route(e.route));
+            .fold(web::resource(path).app_data(costs), |r, e| r.route(e.route));
         service.service(resource.default_service(web::to(move || ready(other_method(&allowed)))));
     }
     service.default_service(web::to(|request: HttpRequest| {

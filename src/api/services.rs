@@ -1,6 +1,7 @@
 //! The services that handlers call.
 
 use super::access::RefusalKind;
+use super::rate_limits::RateLimits;
 use crate::collab::Locks;
 use crate::collab::Presence;
 use crate::collab::{SignalNames, Signals};
@@ -52,6 +53,7 @@ pub struct Services {
     pub activity: Activity,
     pub streams: Arc<StreamServices>,
     pub metrics: Arc<Metrics>,
+    pub rate_limits: Arc<RateLimits>,
     pub refusals: Arc<LineLimit<RefusalKind>>,
     pub limits: RequestLimits,
     pub records: Arc<Records>,

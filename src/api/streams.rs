@@ -105,11 +105,10 @@ async fn open(
     query: Result<Query<StreamQuery>, Problem>,
     scope: impl FnOnce(Option<TeamId>) -> Result<Scope, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    if let Err(problem) = &caller
-        && !problem.is_temporary()
-    {
-        return Err(problem.clone());
-    }
+    let caller = match caller {
+        Ok(caller) => Ok(caller),
+        Err(problem) => Err(problem.passing_reason().ok_or(problem)?),
+    };
     let Query(query) = query?;
     let scope = scope(parsed("team", query.team.as_deref())?)?;
     let is_record = matches!(scope, Scope::Record(..));
@@ -126,8 +125,9 @@ async fn open(
         gzip: accepts_gzip(request.headers()),
         named: named(&query)?,
     };
-    let Ok(caller) = caller else {
-        return Ok(later(context, encoding, CloseReason::Unavailable));
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(reason) => return Ok(later(context, encoding, reason)),
     };
     let id = access::request_id(request);
     let opening = StreamRequest {

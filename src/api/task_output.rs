@@ -87,8 +87,7 @@ pub(super) async fn read(
     let later = |reason| Ok(streams::later(&context, ENCODING, reason));
     let caller = match caller {
         Ok(caller) => caller,
-        Err(problem) if problem.is_temporary() => return later(CloseReason::Unavailable),
-        Err(problem) => return Err(problem),
+        Err(problem) => return later(problem.passing_reason().ok_or(problem)?),
     };
     let id = id?;
     let byte = offset(query?.0.offset.as_deref())?;

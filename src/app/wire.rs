@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Environment;
-use crate::api::{RefusalKind, RequestLimits, Services};
+use crate::api::{RateLimits, Rates, RefusalKind, RequestLimits, Services};
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
 use crate::fanout::Fanout;
@@ -100,6 +100,7 @@ impl Wiring<'_> {
             notifications: self.notifications(committer, notices.notifiable),
             activity: self.activity(),
             metrics: Arc::clone(&self.metrics),
+            rate_limits: self.rate_limits(),
             refusals: self.line_limit("the log of refusals", RefusalKind::sum_up),
             limits: self.limits(),
             records,
@@ -125,6 +126,23 @@ impl Wiring<'_> {
 
     fn modules(&self) -> Modules {
         self.config.modules.modules()
+    }
+
+    fn rate_limits(&self) -> Arc<RateLimits> {
+        let settings = &self.config.rates;
+        let limits = Arc::new(RateLimits::new(Rates {
+            user: settings.user_rate,
+            brokerage: settings.brokerage_rate,
+            service: settings.service_rate,
+            worker: settings.worker_rate,
+            address: settings.address_rate,
+            trusted_proxies: settings.trusted_proxies.into(),
+        }));
+        let (limited, stop) = (Arc::clone(&limits), self.stop());
+        let run = async move { limited.forget_full(stop).await };
+        let task = BackgroundTask::new("the clean-up of rate limits", run);
+        self.tasks.spawn(task);
+        limits
     }
 
     fn limits(&self) -> RequestLimits {

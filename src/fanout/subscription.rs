@@ -19,6 +19,8 @@ pub enum CloseReason {
     /// The same user has opened a newer stream and had too many.
     Evicted,
     Overloaded,
+    /// The user opens streams too often.
+    RateLimited,
     /// The database cannot be reached.
     Unavailable,
 }
@@ -32,6 +34,7 @@ impl CloseReason {
             Self::Expired => "expired",
             Self::Evicted => "evicted",
             Self::Overloaded => "overloaded",
+            Self::RateLimited => "rate_limited",
             Self::Unavailable => "unavailable",
         }
     }

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use super::append::{Appended, EventBatch, append};
 use super::event::{Epoch, Event, NewEvent};
 use super::hints::{ChangeHints, PeerNotifier};
-use crate::platform::{BrokerId, Dice};
+use crate::platform::{BrokerId, Dice, Transaction};
 
 /// Committed batches that may wait for the follower. When this many wait, a further commit becomes
 /// a hint.
@@ -65,7 +65,7 @@ impl EventCommitter {
     /// here to its end.
     pub async fn append(
         &self,
-        transaction: &mut Transaction<'_, Postgres>,
+        transaction: &mut Transaction<'_>,
         broker: &BrokerId,
         events: Vec<NewEvent>,
     ) -> sqlx::Result<PendingEvents> {
@@ -76,7 +76,7 @@ impl EventCommitter {
     /// Appends to the logs of many brokerages with one statement.
     pub async fn append_all(
         &self,
-        transaction: &mut Transaction<'_, Postgres>,
+        transaction: &mut Transaction<'_>,
         events: BTreeMap<BrokerId, Vec<NewEvent>>,
     ) -> sqlx::Result<PendingEvents> {
         self.append_on(transaction, events).await
@@ -85,7 +85,7 @@ impl EventCommitter {
     /// Commits the change with its events, then notifies.
     pub async fn commit(
         &self,
-        transaction: Transaction<'_, Postgres>,
+        transaction: Transaction<'_>,
         pending: PendingEvents,
     ) -> sqlx::Result<()> {
         transaction.commit().await?;
@@ -96,7 +96,7 @@ impl EventCommitter {
     /// Appends to one log, commits and notifies.
     pub async fn conclude(
         &self,
-        mut transaction: Transaction<'_, Postgres>,
+        mut transaction: Transaction<'_>,
         broker: &BrokerId,
         events: Vec<NewEvent>,
     ) -> sqlx::Result<()> {
@@ -115,7 +115,7 @@ impl EventCommitter {
     ) -> sqlx::Result<Vec<Appended>> {
         let mut all_events = events.values().flatten();
         if all_events.any(|event| event.is_new_owner) {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = Transaction::begin(connection).await?;
             let pending = self.append_all(&mut transaction, events).await?;
             let logs = pending.logs();
             self.commit(transaction, pending).await?;

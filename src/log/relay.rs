@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,7 @@ use super::committer::EventCommitter;
 use crate::platform::BackgroundTask;
 use crate::platform::Metrics;
 use crate::platform::database::{is_refusal, is_transient};
-use crate::platform::{DedicatedConnection, Limit};
+use crate::platform::{DedicatedConnection, Limit, Transaction};
 
 mod batch;
 mod outbox;
@@ -199,7 +199,7 @@ impl Relay {
 
 /// A transaction of its own: the rows stay unpacked, whatever happens to them later.
 async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = Transaction::begin(connection).await?;
     if outbox::is_mine(&mut transaction).await? {
         outbox::unpack(&mut transaction).await?;
     }
@@ -213,7 +213,7 @@ async fn move_rows(
     selection: RowSelection<'_>,
     refusal: Option<&str>,
 ) -> sqlx::Result<RelayBatch> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = Transaction::begin(connection).await?;
     if !outbox::is_mine(&mut transaction).await? {
         return Ok(RelayBatch::default());
     }

@@ -1,10 +1,10 @@
 //! Retention: deletes old events in small steps and moves the horizon.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use crate::log::RetentionSettings;
 use crate::platform::BrokerId;
-use crate::platform::{DedicatedConnection, Limit, Pool};
+use crate::platform::{DedicatedConnection, Limit, Pool, Transaction};
 
 /// Events that one transaction deletes.
 const STEP: i64 = 1_000;
@@ -91,7 +91,7 @@ async fn remove_step(
     broker: &BrokerId,
     upto: i64,
 ) -> sqlx::Result<u64> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = Transaction::begin(connection).await?;
     let horizon = sqlx::query_scalar!(
         "update porchlight.brokers set horizon = least($2, horizon + $3)
          where broker_id = $1 and horizon < $2 returning horizon",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::Appended;
@@ -16,7 +16,7 @@ use super::event::{Epoch, NewEvent};
 use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
 use crate::platform::BackgroundTask;
 use crate::platform::database::is_refusal;
-use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending};
+use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending, Transaction};
 use crate::platform::{BrokerId, DedicatedConnection};
 
 const LIMITS: BatchLimits = BatchLimits {
@@ -160,7 +160,7 @@ async fn commit(
         let appended = committer.publish(connection, events).await?;
         assign_positions(&mut results, group, &appended);
     } else {
-        let mut transaction = connection.begin().await?;
+        let mut transaction = Transaction::begin(connection).await?;
         find_repeats(&mut transaction, group, &mut results).await?;
         let events = events_to_append(group, &results);
         let pending = committer.append_all(&mut transaction, events).await?;

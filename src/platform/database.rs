@@ -1,6 +1,7 @@
 //! The database: the configured Postgres or an embedded one, migrated, with connection pools.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_postgres::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
@@ -14,6 +15,8 @@ mod pool;
 mod schema;
 mod settings;
 mod silence;
+mod transaction;
+mod turns;
 
 pub use dedicated::{DedicatedConnection, is_refusal, is_transient};
 pub use limit::{Limit, limited};
@@ -21,13 +24,16 @@ pub use listener::Listener;
 pub use pool::Pool;
 pub use schema::{FUNCTIONS, SqlFunction};
 pub use settings::{DatabaseSettings, EMBEDDED_NAMES};
+pub use transaction::Transaction;
+pub use turns::{count_for, counted};
 
+use pool::ACQUIRE_TIMEOUT;
 use silence::Silence;
+use turns::Turns;
 
 /// Connections of the background tasks: writer, follower, listener, peer notifier, replay (4), presence,
 /// locks (2), relay, notifier, names of people, tasks (2), output.
 const CORE_CONNECTIONS: u32 = 18;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The settings of every session. Statements, waits for locks and idle transactions have limits: one
 /// blocked log, or an instance that hangs in a transaction, must not block the others. The defaults of
 /// the CRM's database for transactions do not apply to ours.
@@ -109,8 +115,10 @@ impl Database {
             .disable_statement_logging();
         // Both pools connect to the same server.
         let silence = Silence::default();
-        let core = pool(options.clone(), CORE_CONNECTIONS, &silence).await?;
-        let pool = pool(options, settings.database_connections, &silence).await?;
+        let core = pool(options.clone(), CORE_CONNECTIONS, &silence, None).await?;
+        let connections = settings.database_connections;
+        let turns = Turns::new(connections, settings.broker_connections());
+        let pool = pool(options, connections, &silence, Some(turns)).await?;
         refuse_old(&pool).await?;
         Ok(Self {
             pool,
@@ -173,6 +181,7 @@ async fn pool(
     target: PgConnectOptions,
     connections: u32,
     silence: &Silence,
+    turns: Option<Arc<Turns>>,
 ) -> Result<Pool, DatabaseError> {
     let options = PgPoolOptions::new()
         .max_connections(connections)
@@ -180,7 +189,7 @@ async fn pool(
         .after_connect(|connection, _| {
             Box::pin(async move { connection.execute(SESSION).await.map(drop) })
         });
-    let pool = Pool::connect(options, target, silence.clone()).await;
+    let pool = Pool::connect(options, target, silence.clone(), turns).await;
     pool.map_err(DatabaseError::Connect)
 }
 

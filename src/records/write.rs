@@ -1,7 +1,7 @@
 //! Changes of records.
 
 use serde_json::Value;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::error::RecordsError;
 use super::fields::RecordKind;
@@ -14,7 +14,7 @@ use super::{RecordFields, Records};
 use crate::collab::check_write;
 use crate::directory::rights;
 use crate::identity::Caller;
-use crate::platform::{RecordPath, TeamId};
+use crate::platform::{RecordPath, TeamId, Transaction};
 
 /// Characters of an id that the service makes.
 const ID_LEN: usize = 20;
@@ -48,7 +48,7 @@ impl RecordChange {
 
 /// A record that a transaction has locked.
 struct LockedRecord<'a> {
-    transaction: Transaction<'a, Postgres>,
+    transaction: Transaction<'a>,
     row: RecordRow,
 }
 
@@ -268,10 +268,7 @@ impl Records {
     }
 
     /// Commits, and wakes the relay.
-    pub(super) async fn commit(
-        &self,
-        transaction: Transaction<'_, Postgres>,
-    ) -> Result<(), RecordsError> {
+    pub(super) async fn commit(&self, transaction: Transaction<'_>) -> Result<(), RecordsError> {
         transaction.commit().await?;
         self.waker.wake();
         Ok(())

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::row::{self, Lease, TaskRef, TaskRow, select_tasks, try_lock, write};
 use super::{Task, TaskError, TaskState, Tasks, output, round_robin, transitions};
 use crate::log::NewEvent;
-use crate::platform::{BrokerId, TaskType, UserId};
+use crate::platform::{BrokerId, TaskType, Transaction, UserId};
 
 /// Tasks that a claim considers. As many claims may run at the same moment.
 const CANDIDATES: i64 = 32;
@@ -123,7 +123,7 @@ impl Tasks {
 /// A workflow runs from its first step on. Its lock is not waited for: the transaction that has it
 /// may wait for the step that is locked here.
 async fn begin_parent(
-    transaction: &mut Transaction<'_, Postgres>,
+    transaction: &mut Transaction<'_>,
     broker: &BrokerId,
     row: &TaskRow,
 ) -> Result<Vec<NewEvent>, TaskError> {

@@ -1,14 +1,14 @@
 //! New tasks: single tasks, steps of a workflow, and workflows with their steps.
 
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::row::{self, TaskProgress, TaskRef, TaskRow, write};
 use super::{Percent, Steps, Task, TaskError, TaskState, Tasks, Title};
 use super::{requester, transitions, workflow};
 use crate::identity::Caller;
-use crate::platform::{TaskId, TaskType, TeamId};
+use crate::platform::{TaskId, TaskType, TeamId, Transaction};
 
 pub const MOST_CHILDREN: usize = 100;
 /// Characters of a task's id.
@@ -259,9 +259,7 @@ impl TaskRow {
     }
 }
 
-pub(super) async fn now(
-    transaction: &mut Transaction<'_, Postgres>,
-) -> sqlx::Result<OffsetDateTime> {
+pub(super) async fn now(transaction: &mut Transaction<'_>) -> sqlx::Result<OffsetDateTime> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
         .fetch_one(&mut **transaction)
         .await

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 
 use super::row::{TaskRow, select_tasks};
@@ -12,7 +11,7 @@ use super::{Task, TaskError, TaskState, Tasks};
 use crate::identity::Caller;
 use crate::log::Cursor;
 use crate::log::heads;
-use crate::platform::{BrokerId, TaskId, TaskType, TeamId, UserId};
+use crate::platform::{BrokerId, TaskId, TaskType, TeamId, Transaction, UserId};
 use crate::platform::{PageItems, PageLimit};
 
 /// All reads of one answer see the same state.
@@ -115,7 +114,7 @@ impl Tasks {
     pub(super) async fn snapshot(
         &self,
         broker: &BrokerId,
-    ) -> Result<(Transaction<'static, Postgres>, Cursor), TaskError> {
+    ) -> Result<(Transaction<'static>, Cursor), TaskError> {
         let broker = std::slice::from_ref(broker);
         let mut snapshot = self.pool.begin_with(SNAPSHOT).await?;
         let mut known = heads::read(&mut snapshot, broker).await?;
@@ -137,7 +136,7 @@ impl Tasks {
 /// workflow. Each part uses its own index, so the cost of a page does not depend on the number of
 /// tasks. The page always has a beginning: an optional one would be a filter, not an index condition.
 async fn page(
-    snapshot: &mut Transaction<'_, Postgres>,
+    snapshot: &mut Transaction<'_>,
     caller: &Caller,
     query: &TaskListQuery,
 ) -> sqlx::Result<Vec<TaskRow>> {

@@ -1,7 +1,7 @@
 //! Retries: a new task that is linked to the failed or cancelled one.
 
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::create::{NewRow, insert, now};
@@ -10,7 +10,7 @@ use super::user::find_visible;
 use super::{NewTask, Task, TaskError, TaskState, Tasks, transitions, workflow};
 use crate::identity::Caller;
 use crate::log::NewEvent;
-use crate::platform::{TaskId, TaskType};
+use crate::platform::{TaskId, TaskType, Transaction};
 
 /// The parameters of a task that a retry repeats.
 struct RetriedParams {
@@ -72,7 +72,7 @@ impl Tasks {
 
     async fn insert_copies(
         &self,
-        mut transaction: Transaction<'_, Postgres>,
+        mut transaction: Transaction<'_>,
         caller: &Caller,
         copies: &[NewRow],
         parent: Option<&mut TaskRow>,

@@ -1,13 +1,13 @@
 //! Tasks as users read and cancel them.
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::row::{self, TaskRef, TaskRow, lock_children, write};
 use super::workflow::{self, LockedTask, lock_with_workflow};
 use super::{FoundTask, Task, TaskError, TaskState, Tasks, transitions};
 use crate::identity::Caller;
 use crate::log::NewEvent;
-use crate::platform::{TaskId, UserId};
+use crate::platform::{TaskId, Transaction, UserId};
 
 /// Users see their own tasks and those of their teams. Administrators see all.
 fn may_see(caller: &Caller, row: &TaskRow) -> bool {
@@ -70,7 +70,7 @@ impl Tasks {
 
     async fn cancel_task(
         &self,
-        transaction: Transaction<'_, Postgres>,
+        transaction: Transaction<'_>,
         caller: &Caller,
         mut locked: LockedTask,
     ) -> Result<Task, TaskError> {
@@ -82,7 +82,7 @@ impl Tasks {
 
     async fn cancel_workflow(
         &self,
-        mut transaction: Transaction<'_, Postgres>,
+        mut transaction: Transaction<'_>,
         caller: &Caller,
         mut row: TaskRow,
     ) -> Result<Task, TaskError> {

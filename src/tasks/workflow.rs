@@ -1,12 +1,12 @@
 //! Workflows: tasks whose state follows from the states of their steps.
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::row::{self, TaskRef, TaskRow, write};
 use super::worker::Completion;
 use super::{Percent, Steps, TaskError, TaskFault, TaskState, Tasks, transitions};
 use crate::log::NewEvent;
-use crate::platform::{BrokerId, TaskId};
+use crate::platform::{BrokerId, TaskId, Transaction};
 
 const CHILD_FAILED: &str = "child_failed";
 
@@ -130,7 +130,7 @@ impl Tasks {
     /// Ends every change of a task: writes the row, updates its workflow, commits and notifies.
     pub(super) async fn conclude(
         &self,
-        mut transaction: Transaction<'_, Postgres>,
+        mut transaction: Transaction<'_>,
         broker: &BrokerId,
         mut locked: LockedTask,
         mut events: Vec<NewEvent>,

@@ -40,6 +40,7 @@ mod people;
 mod polling;
 mod presence;
 mod publishing;
+mod rates;
 mod records;
 mod replay;
 mod retention;

@@ -10,6 +10,7 @@ const CLOSINGS = {
   ...ENDINGS,
   drain: 'the service is restarting',
   overloaded: 'the service is full',
+  rate_limited: 'this user opens streams too often',
   unavailable: 'the service cannot reach its database',
 };
 

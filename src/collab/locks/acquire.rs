@@ -1,6 +1,6 @@
 //! Acquires a lock that is free, or adds a device to the caller's own lock.
 
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::events::{LockEnd, LockEvents};
 use super::holder::LockHolder;
@@ -10,6 +10,7 @@ use crate::directory::audience_for;
 use crate::identity::Caller;
 use crate::log::records;
 use crate::log::{Audience, NewEvent};
+use crate::platform::Transaction;
 
 /// A lock that the caller holds.
 #[derive(Clone, Debug)]
@@ -93,7 +94,7 @@ impl Locks {
         if row.current_holder().is_none() {
             return Ok(None);
         }
-        let mut transaction = connection.begin().await?;
+        let mut transaction = Transaction::begin(&mut connection).await?;
         let row = row::lock_details(&mut transaction, key).await?;
         let Some(row) = row.filter(|row| row.held_by(&caller.user).is_some()) else {
             return Ok(None);
@@ -110,7 +111,7 @@ impl Locks {
     /// again: the newest event of a record decides who may see it.
     pub(super) async fn commit_grant(
         &self,
-        mut transaction: Transaction<'_, Postgres>,
+        mut transaction: Transaction<'_>,
         key: LockKey<'_>,
         row: &LockRow,
         events: Vec<NewEvent>,

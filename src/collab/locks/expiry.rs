@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::LockError;
@@ -11,9 +11,9 @@ use super::events::{LockEnd, LockEvents};
 use super::row::{LockRow, StoredLock};
 use crate::directory::Modules;
 use crate::log::EventCommitter;
-use crate::platform::BrokerId;
 use crate::platform::DedicatedConnection;
 use crate::platform::Dice;
+use crate::platform::{BrokerId, Transaction};
 
 /// The longest time between two sweeps: another instance may grant a shorter lease at any time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ async fn end_expired(
     events: LockEvents<'_>,
     committer: &EventCommitter,
 ) -> Result<i64, LockError> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = Transaction::begin(connection).await?;
     // If another transaction has the log for longer, the next sweep tries again.
     sqlx::query!("set local lock_timeout = '200ms'")
         .execute(&mut *transaction)

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ use crate::log::{EventCommitter, acts};
 use crate::platform::BrokerId;
 use crate::platform::Dice;
 use crate::platform::database::{is_refusal, is_transient};
-use crate::platform::{DedicatedConnection, Limit};
+use crate::platform::{DedicatedConnection, Limit, Transaction};
 
 mod cause;
 mod draft;
@@ -156,7 +156,7 @@ async fn step(
     modules: &Modules,
     committer: &EventCommitter,
 ) -> sqlx::Result<NotifierStep> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = Transaction::begin(connection).await?;
     let Some(NotifierPosition { position, head }) =
         position::lock(&mut transaction, broker).await?
     else {

@@ -1,14 +1,14 @@
 //! Marking notifications as read, on all devices of the user.
 
 use serde_json::{Value, json};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::list::{audiences, remember_teams, teams};
 use super::sequence::{lock_readers, lock_shared};
 use super::{NotificationError, Notifications, unread};
 use crate::identity::Caller;
 use crate::log::{Audience, NewEvent};
-use crate::platform::EventType;
+use crate::platform::{EventType, Transaction};
 
 /// The number of unread notifications after the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +53,7 @@ impl Notifications {
 
     /// Begins a transaction and returns the last id. Until its end, nobody creates notifications of the
     /// brokerage, and other requests of the user wait.
-    async fn begin(
-        &self,
-        caller: &Caller,
-    ) -> Result<(Transaction<'_, Postgres>, i64), NotificationError> {
+    async fn begin(&self, caller: &Caller) -> Result<(Transaction<'_>, i64), NotificationError> {
         let mut transaction = self.pool.begin().await?;
         let last = lock_shared(&mut transaction, &caller.broker).await?;
         lock_readers(&mut transaction, &caller.broker, &[caller.user.as_str()]).await?;
@@ -66,7 +63,7 @@ impl Notifications {
 
     async fn publish(
         &self,
-        transaction: Transaction<'_, Postgres>,
+        transaction: Transaction<'_>,
         caller: &Caller,
         data: &Value,
     ) -> Result<(), NotificationError> {

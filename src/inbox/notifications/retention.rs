@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, Postgres, Transaction};
-
-use crate::platform::Pool;
+use crate::platform::{Pool, Transaction};
 
 /// The most notifications that one transaction removes. Requests for notifications of the brokerage wait
 /// for it.
@@ -23,18 +21,14 @@ pub async fn run(pool: &Pool, age: Duration) -> sqlx::Result<u64> {
         let Some(broker) = broker.fetch_optional(&mut *connection).await? else {
             return Ok(removed);
         };
-        let mut transaction = connection.begin().await?;
+        let mut transaction = Transaction::begin(&mut connection).await?;
         removed += step(&mut transaction, &broker, age).await?;
         transaction.commit().await?;
     }
 }
 
 /// Locks the sequence first, as every change does: nobody counts unread notifications meanwhile.
-async fn step(
-    transaction: &mut Transaction<'_, Postgres>,
-    broker: &str,
-    age: Duration,
-) -> sqlx::Result<u64> {
+async fn step(transaction: &mut Transaction<'_>, broker: &str, age: Duration) -> sqlx::Result<u64> {
     sqlx::query!(
         "insert into porchlight.notification_books as b (broker_id, last_id, removals)
          values ($1, 0, 1)

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::list::teams;
 use super::sequence::{lock_readers, lock_shared};
 use crate::identity::Caller;
-use crate::platform::{BrokerId, UserId};
+use crate::platform::{BrokerId, Transaction, UserId};
 
 pub(super) async fn count(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
@@ -44,7 +44,7 @@ pub(super) async fn store(
 
 /// Stores the caller's count for the next time: a list itself writes nothing.
 pub(super) async fn catch_up(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = Transaction::begin(connection).await?;
     let last = lock_shared(&mut transaction, &caller.broker).await?;
     lock_readers(&mut transaction, &caller.broker, &[caller.user.as_str()]).await?;
     store(&mut transaction, caller, last).await?;

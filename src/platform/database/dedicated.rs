@@ -63,7 +63,7 @@ impl DedicatedConnection {
     /// The connection if it is alive, or else a new one.
     async fn take(&mut self) -> sqlx::Result<PoolConnection<Postgres>> {
         let Some(mut connection) = self.connection.take() else {
-            return self.pool.acquire().await;
+            return self.pool.acquire_plain().await;
         };
         let silence = self.pool.silence();
         let is_suspect = silence.is_noticed_since(self.used_at);
@@ -79,7 +79,7 @@ impl DedicatedConnection {
             return Ok(connection);
         }
         close(connection);
-        self.pool.acquire().await
+        self.pool.acquire_plain().await
     }
 }
 

@@ -64,7 +64,7 @@ impl Listener {
         if !is_timeout(because) {
             return;
         }
-        let spare = self.pool.acquire().await;
+        let spare = self.pool.acquire_plain().await;
         if let (Ok(mut spare), Ok(silent)) = (spare, self.inner.acquire().await) {
             std::mem::swap(&mut *spare, silent);
             close(spare);

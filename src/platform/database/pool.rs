@@ -1,16 +1,22 @@
 //! A connection pool that is replaced when its connections have become silent.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, SqlSafeStr, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, SqlSafeStr};
 use tokio::time::Instant;
 
 use super::limit;
 use super::silence::Silence;
+use super::transaction::Transaction;
+use super::turns::{Turn, Turns};
+
+/// A request waits at most this long for its turn, and then for a connection.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The limit of the test whether a connection is alive.
 pub(super) const PING_LIMIT: Duration = Duration::from_secs(2);
@@ -24,7 +30,38 @@ struct PoolState {
     options: PgPoolOptions,
     target: PgConnectOptions,
     silence: Silence,
+    /// Divides the connections between brokerages.
+    turns: Option<Arc<Turns>>,
     current: RwLock<OpenPool>,
+}
+
+/// A connection of a pool.
+#[derive(Debug)]
+pub struct PooledConnection {
+    connection: PoolConnection<Postgres>,
+    // Dropped after the connection.
+    turn: Option<Turn>,
+}
+
+impl Deref for PooledConnection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl PooledConnection {
+    /// Closes the connection when it is dropped, instead of returning it to the pool.
+    pub fn close_on_drop(&mut self) {
+        self.connection.close_on_drop();
+    }
 }
 
 #[derive(Clone)]
@@ -39,6 +76,7 @@ impl Pool {
         options: PgPoolOptions,
         target: PgConnectOptions,
         silence: Silence,
+        turns: Option<Arc<Turns>>,
     ) -> sqlx::Result<Self> {
         let tested_by = silence.clone();
         let options = options
@@ -51,7 +89,7 @@ impl Pool {
                 })
             });
         let pool = options.clone().connect_with(target.clone()).await?;
-        Ok(Self::of(pool, options, target, silence))
+        Ok(Self::of(pool, options, target, silence, turns))
     }
 
     fn of(
@@ -59,18 +97,31 @@ impl Pool {
         options: PgPoolOptions,
         target: PgConnectOptions,
         silence: Silence,
+        turns: Option<Arc<Turns>>,
     ) -> Self {
         let opened_at = Instant::now();
         Self(Arc::new(PoolState {
             options,
             target,
             silence,
+            turns,
             current: RwLock::new(OpenPool { pool, opened_at }),
         }))
     }
 
-    /// A connection that was just tested.
-    pub async fn acquire(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+    /// A connection that was just tested. Requests take turns by brokerage.
+    pub async fn acquire(&self) -> sqlx::Result<PooledConnection> {
+        limit::note_wait();
+        let turn = match &self.0.turns {
+            Some(turns) => turns.take().await?,
+            None => None,
+        };
+        let connection = self.acquire_plain().await?;
+        Ok(PooledConnection { connection, turn })
+    }
+
+    /// A connection for a background task, which needs no turn.
+    pub(super) async fn acquire_plain(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         limit::note_wait();
         let connection = self.wait().await;
         limit::note_use(&self.0.silence);
@@ -89,17 +140,22 @@ impl Pool {
         self.current().pool.acquire().await
     }
 
-    pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pub async fn begin(&self) -> sqlx::Result<Transaction<'static>> {
         self.begin_with("begin").await
     }
 
     /// A transaction that begins with this statement.
-    pub async fn begin_with(
-        &self,
-        statement: &'static str,
-    ) -> sqlx::Result<Transaction<'static, Postgres>> {
-        let connection = self.acquire().await?;
-        Transaction::begin(connection, Some(statement.into_sql_str())).await
+    pub async fn begin_with(&self, statement: &'static str) -> sqlx::Result<Transaction<'static>> {
+        let PooledConnection { connection, turn } = self.acquire().await?;
+        let statement = Some(statement.into_sql_str());
+        let transaction = sqlx::Transaction::begin(connection, statement).await?;
+        Ok(Transaction::with_turn(transaction, turn))
+    }
+
+    /// Requests that wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.turns.as_ref().map_or(0, |turns| turns.waiting())
     }
 
     #[must_use]
@@ -157,7 +213,7 @@ impl From<PgPool> for Pool {
     fn from(pool: PgPool) -> Self {
         let options = pool.options().clone();
         let target = PgConnectOptions::clone(&pool.connect_options());
-        Self::of(pool, options, target, Silence::default())
+        Self::of(pool, options, target, Silence::default(), None)
     }
 }
 

@@ -36,6 +36,12 @@ pub struct DatabaseSettings {
         default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_connections: u32,
 
+    /// Percent of these connections that one brokerage may use at a time. Requests of several
+    /// brokerages that wait for a connection take turns
+    #[arg(long, env = "PORCHLIGHT_BROKER_CONNECTIONS_PERCENT", value_name = "PERCENT",
+        default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub broker_connections_percent: u32,
+
     /// Milliseconds between polls for events and output of other instances when no hint arrives
     #[arg(long, env = "PORCHLIGHT_POLL_MS", value_name = "MS",
         default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
@@ -56,6 +62,12 @@ impl DatabaseSettings {
     #[must_use]
     pub fn relay_poll(&self) -> Duration {
         Duration::from_millis(self.relay_poll_ms)
+    }
+
+    /// The connections that one brokerage may use at a time.
+    #[must_use]
+    pub(super) fn broker_connections(&self) -> u32 {
+        (self.database_connections * self.broker_connections_percent / 100).max(1)
     }
 
     /// The configured directory, or the default of this system.

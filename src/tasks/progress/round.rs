@@ -5,14 +5,14 @@ use std::time::Duration;
 use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio::sync::oneshot;
 
 use super::schedule::Schedule;
 use super::update::{TaskUpdate, UpdatedTask, store};
 use super::{ProgressRequest, ProgressWriter, ReportAck, ReportAnswer, ReportRefusal};
 use crate::log::{EventCommitter, NewEvent, TaskKey};
-use crate::platform::{BrokerId, Pending};
+use crate::platform::{BrokerId, Pending, Transaction};
 use crate::tasks::row::{self, TaskProgress, TaskRef};
 use crate::tasks::{LeaseClaim, TaskError, TaskState, transitions, workflow};
 
@@ -96,7 +96,7 @@ impl ProgressWriter {
     async fn commit(&mut self, updates: &[TaskUpdate]) -> sqlx::Result<Vec<UpdatedTask>> {
         let committer = &self.committer;
         let commit = async |connection: &mut PgConnection| {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = Transaction::begin(connection).await?;
             let mut stored = store(&mut transaction, updates).await?;
             let pending = committer.append_all(&mut transaction, take_events(&mut stored));
             let pending = pending.await?;
@@ -132,7 +132,7 @@ async fn update_workflow(
     key: &TaskKey,
 ) -> Result<bool, TaskError> {
     let broker = &key.broker;
-    let mut transaction = connection.begin().await?;
+    let mut transaction = Transaction::begin(connection).await?;
     let at = TaskRef {
         broker,
         id: &key.task,

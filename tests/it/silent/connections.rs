@@ -102,6 +102,7 @@ async fn the_server_looks_for_instances_that_have_vanished() {
         data_dir: None,
         pg_bin_dir: None,
         database_connections: 2,
+        broker_connections_percent: 100,
         poll_ms: 1_000,
         relay_poll_ms: 40,
     };

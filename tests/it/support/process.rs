@@ -31,6 +31,10 @@ impl Process {
             .env("PORCHLIGHT_ADDR", addr)
             .env("JWT_SECRET", SECRET)
             .env("PORCHLIGHT_RECORD_IDS", "any");
+        // Only the tests of rate limits have some.
+        for bucket in ["USER", "BROKERAGE", "WORKER", "ADDRESS"] {
+            command.env(format!("PORCHLIGHT_{bucket}_RATE"), "0");
+        }
         command
             .envs(variables.iter().copied())
             .current_dir(std::env::temp_dir());

@@ -143,6 +143,10 @@ impl Service {
             "--workers=2",
             // Tests read better with short ids.
             "--record-ids=any",
+            "--user-rate=0",
+            "--brokerage-rate=0",
+            "--worker-rate=0",
+            "--address-rate=0",
             "--jwt-secret",
             SECRET,
         ];

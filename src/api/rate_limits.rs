@@ -1,0 +1,252 @@
+//! How many requests a user, a brokerage, a service, a worker and an address may make.
+//!
+//! Each has a bucket of points, which fills at a steady rate and holds those of ten seconds. A request
+//! takes points according to its work: see [`super::routes`].
+
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use governor::clock::{Clock as _, MonotonicClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::problem::{Code, Problem};
+use crate::identity::Caller;
+use crate::platform::{BrokerId, Principal, UserId};
+
+/// A bucket holds the points of this many seconds.
+pub const BURST_SECONDS: u32 = 10;
+/// How often full buckets are forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_secs(30);
+/// No answer asks to wait longer than this.
+const LONGEST_WAIT_SECONDS: u64 = 60;
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Points per second; 0 switches a limit off.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    pub user: u32,
+    pub brokerage: u32,
+    pub service: u32,
+    pub worker: u32,
+    pub address: u32,
+    /// Proxies whose `X-Forwarded-For` is trusted.
+    pub trusted_proxies: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct CallerKey {
+    broker: BrokerId,
+    user: UserId,
+}
+
+#[derive(Debug)]
+pub struct RateLimits {
+    users: Buckets<CallerKey>,
+    brokerages: Buckets<BrokerId>,
+    services: Buckets<CallerKey>,
+    workers: Buckets<CallerKey>,
+    addresses: Buckets<IpAddr>,
+    trusted_proxies: usize,
+}
+
+impl RateLimits {
+    #[must_use]
+    pub fn new(rates: Rates) -> Self {
+        Self {
+            users: Buckets::new("user", rates.user),
+            brokerages: Buckets::new("brokerage", rates.brokerage),
+            services: Buckets::new("service", rates.service),
+            workers: Buckets::new("worker", rates.worker),
+            addresses: Buckets::new("address", rates.address),
+            trusted_proxies: rates.trusted_proxies,
+        }
+    }
+
+    /// Takes the points of a request, first from the bucket of the caller, then from that of their
+    /// brokerage.
+    pub(super) fn take(&self, caller: &Caller, cost: RequestCost) -> Result<RateState, RateState> {
+        let key = CallerKey {
+            broker: caller.broker.clone(),
+            user: caller.user.clone(),
+        };
+        let own = match caller.role.principal() {
+            Principal::Person => &self.users,
+            Principal::Service => &self.services,
+            Principal::Worker => &self.workers,
+        };
+        let state = own.take(&key, cost.points)?;
+        if cost.counts_for_brokerage && caller.role.principal() == Principal::Person {
+            self.brokerages.take(&key.broker, cost.points)?;
+        }
+        Ok(state)
+    }
+
+    /// Takes a point of the address of a request without a valid token.
+    pub(super) fn take_refused(&self, request: &HttpRequest) -> Result<RateState, RateState> {
+        let address = client_address(request, self.trusted_proxies);
+        self.addresses.take(&network(address), 1)
+    }
+
+    /// Forgets full buckets until `stop`.
+    pub async fn forget_full(&self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(FORGET_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            self.users.forget_full();
+            self.brokerages.forget_full();
+            self.services.forget_full();
+            self.workers.forget_full();
+            self.addresses.forget_full();
+        }
+    }
+}
+
+/// The address of the connection, or the one that the outermost trusted proxy has seen.
+fn client_address(request: &HttpRequest, trusted_proxies: usize) -> IpAddr {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let forwarded = request.headers().get_all(FORWARDED_FOR);
+    let forwarded = forwarded.filter_map(|value| value.to_str().ok());
+    let mut addresses: Vec<_> = forwarded.flat_map(|value| value.split(',')).collect();
+    let at = addresses.len().checked_sub(trusted_proxies);
+    let client = at.filter(|_| trusted_proxies > 0);
+    let client = client.and_then(|at| addresses.drain(at..).next()?.trim().parse().ok());
+    client.or(peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// One customer of a provider has many addresses of IPv6, which share their first 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        other @ IpAddr::V4(_) => other,
+    }
+}
+
+/// The points of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RequestCost {
+    pub(super) points: u32,
+    /// Streams do not: all users of a brokerage reconnect at once after a restart.
+    pub(super) counts_for_brokerage: bool,
+}
+
+type Limiter<K> = RateLimiter<K, HashMapStateStore<K>, MonotonicClock, StateInformationMiddleware>;
+
+#[derive(Debug)]
+struct Buckets<K: Hash + Eq + Clone> {
+    name: &'static str,
+    /// Points per second.
+    rate: u32,
+    limiter: Option<Limiter<K>>,
+}
+
+impl<K: Hash + Eq + Clone> Buckets<K> {
+    fn new(name: &'static str, rate: u32) -> Self {
+        let quota = NonZeroU32::new(rate).map(|rate| {
+            let burst = NonZeroU32::new(rate.get().saturating_mul(BURST_SECONDS));
+            Quota::per_second(rate).allow_burst(burst.unwrap_or(rate))
+        });
+        let limiter = quota.map(|quota| {
+            let store = HashMapStateStore::default();
+            Limiter::new(quota, store, MonotonicClock)
+        });
+        Self {
+            name,
+            rate,
+            limiter,
+        }
+    }
+
+    fn take(&self, key: &K, points: u32) -> Result<RateState, RateState> {
+        let state = |remaining, wait| RateState {
+            bucket: self.name,
+            rate: self.rate,
+            remaining,
+            wait,
+        };
+        let (Some(limiter), Some(points)) = (&self.limiter, NonZeroU32::new(points)) else {
+            return Ok(state(u32::MAX, Duration::ZERO));
+        };
+        match limiter.check_key_n(key, points) {
+            Ok(Ok(taken)) => Ok(state(taken.remaining_burst_capacity(), Duration::ZERO)),
+            Ok(Err(later)) => Err(state(0, later.wait_time_from(MonotonicClock.now()))),
+            // More points than the bucket holds: a rate below a tenth of the cost.
+            Err(_) => Err(state(0, Duration::from_secs(LONGEST_WAIT_SECONDS))),
+        }
+    }
+
+    fn forget_full(&self) {
+        if let Some(limiter) = &self.limiter {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+/// A bucket after a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RateState {
+    bucket: &'static str,
+    rate: u32,
+    remaining: u32,
+    /// Until the request would be accepted.
+    wait: Duration,
+}
+
+impl RateState {
+    /// Writes the fields of the IETF's draft: the policy, and what is left of it.
+    pub(super) fn write(self, headers: &mut HeaderMap) {
+        if self.rate == 0 {
+            return;
+        }
+        let Self {
+            bucket,
+            rate,
+            remaining,
+            ..
+        } = self;
+        let most = rate.saturating_mul(BURST_SECONDS);
+        // Seconds until the bucket is full.
+        let full_in = (most - remaining.min(most)).div_ceil(rate);
+        let policy = format!("\"{bucket}\";q={most};w={BURST_SECONDS}");
+        let limit = format!("\"{bucket}\";r={};t={full_in}", remaining.min(most));
+        for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, limit)] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    fn wait_seconds(self) -> u32 {
+        let seconds = self.wait.as_secs() + u64::from(self.wait.subsec_nanos() > 0);
+        u32::try_from(seconds.clamp(1, LONGEST_WAIT_SECONDS)).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn problem(self) -> Problem {
+        let Self { bucket, rate, .. } = self;
+        let detail = format!(
+            "This {bucket} sends too many requests: {rate} points a second are allowed, a read costs \
+             1 and a write 2. Retry-After says when to try again."
+        );
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, detail)
+            .retry_after(self.wait_seconds())
+    }
+}

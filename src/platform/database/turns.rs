@@ -1,0 +1,293 @@
+//! A fair share of the connections for each brokerage. Requests take turns by brokerage, so that those
+//! of one brokerage, however many, do not keep others waiting.
+
+use std::cell::OnceCell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxHashMap;
+use tokio::sync::oneshot;
+
+use super::pool::ACQUIRE_TIMEOUT;
+use crate::platform::BrokerId;
+
+tokio::task_local! {
+    /// The brokerage of the current request, once it is known.
+    static BROKER: OnceCell<BrokerId>;
+}
+
+/// Runs a request. The connections that it takes are counted for its brokerage.
+pub async fn counted<T>(request: impl Future<Output = T>) -> T {
+    BROKER.scope(OnceCell::new(), request).await
+}
+
+/// The current request is one of this brokerage.
+pub fn count_for(broker: &BrokerId) {
+    let _ = BROKER.try_with(|current| current.set(broker.clone()));
+}
+
+fn current_broker() -> Option<BrokerId> {
+    BROKER.try_with(|broker| broker.get().cloned()).ok()?
+}
+
+/// The connections of a pool, divided between brokerages.
+#[derive(Debug)]
+pub struct Turns {
+    /// Connections that one brokerage may use at a time.
+    most_each: u32,
+    state: Mutex<TurnState>,
+}
+
+#[derive(Debug)]
+struct TurnState {
+    free: u32,
+    brokerages: FxHashMap<BrokerId, BrokerageTurns>,
+    /// Brokerages with waiting requests. The first is served next.
+    order: VecDeque<BrokerId>,
+}
+
+#[derive(Debug, Default)]
+struct BrokerageTurns {
+    in_use: u32,
+    waiting: VecDeque<oneshot::Sender<()>>,
+}
+
+/// The right to use one connection. Dropping it lets the next request in.
+#[derive(Debug)]
+pub struct Turn {
+    turns: Arc<Turns>,
+    broker: BrokerId,
+}
+
+impl Turns {
+    /// `most_each` of `connections` are for one brokerage at most.
+    #[must_use]
+    pub fn new(connections: u32, most_each: u32) -> Arc<Self> {
+        Arc::new(Self {
+            most_each: most_each.clamp(1, connections),
+            state: Mutex::new(TurnState {
+                free: connections,
+                brokerages: FxHashMap::default(),
+                order: VecDeque::new(),
+            }),
+        })
+    }
+
+    /// Waits for a turn. Work that is not a request of a brokerage needs none.
+    pub async fn take(self: &Arc<Self>) -> sqlx::Result<Option<Turn>> {
+        match current_broker() {
+            None => Ok(None),
+            Some(broker) => self.take_for(broker).await.map(Some),
+        }
+    }
+
+    async fn take_for(self: &Arc<Self>, broker: BrokerId) -> sqlx::Result<Turn> {
+        let waiting = self.enter(&broker);
+        if let Some(granted) = waiting {
+            // A request that gives up returns the turn that it may have got.
+            let mut place = QueuePlace {
+                turns: self,
+                broker: &broker,
+                granted,
+            };
+            let outcome = tokio::time::timeout(ACQUIRE_TIMEOUT, &mut place.granted).await;
+            outcome
+                .ok()
+                .and_then(Result::ok)
+                .ok_or(sqlx::Error::PoolTimedOut)?;
+        }
+        Ok(Turn {
+            turns: Arc::clone(self),
+            broker,
+        })
+    }
+
+    /// Takes a turn at once, or waits in the queue of this brokerage.
+    fn enter(&self, broker: &BrokerId) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.state();
+        let TurnState {
+            free,
+            brokerages,
+            order,
+        } = &mut *state;
+        let own = brokerages.entry(broker.clone()).or_default();
+        if *free > 0 && own.in_use < self.most_each && own.waiting.is_empty() {
+            *free -= 1;
+            own.in_use += 1;
+            return None;
+        }
+        let (grant, granted) = oneshot::channel();
+        if own.waiting.is_empty() {
+            order.push_back(broker.clone());
+        }
+        own.waiting.push_back(grant);
+        // The requests before this one may all have given up.
+        state.serve(self.most_each);
+        Some(granted)
+    }
+
+    fn give_back(&self, broker: &BrokerId) {
+        let mut state = self.state();
+        state.free += 1;
+        if let Some(own) = state.brokerages.get_mut(broker) {
+            own.in_use -= 1;
+        }
+        state.serve(self.most_each);
+        state.forget_if_idle(broker);
+    }
+
+    /// Requests that wait for a connection.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let state = self.state();
+        state.brokerages.values().map(|own| own.waiting.len()).sum()
+    }
+
+    fn state(&self) -> MutexGuard<'_, TurnState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TurnState {
+    /// Gives free connections to waiting requests, one brokerage after the other.
+    fn serve(&mut self, most_each: u32) {
+        // Each brokerage is looked at once: those at their limit keep their place.
+        for _ in 0..self.order.len() {
+            if self.free == 0 {
+                return;
+            }
+            let Some(broker) = self.order.pop_front() else {
+                return;
+            };
+            let Some(own) = self.brokerages.get_mut(&broker) else {
+                continue;
+            };
+            if own.in_use < most_each && own.grant_next() {
+                own.in_use += 1;
+                self.free -= 1;
+            }
+            if own.waiting.is_empty() {
+                self.forget_if_idle(&broker);
+            } else {
+                self.order.push_back(broker);
+            }
+        }
+    }
+
+    fn forget_if_idle(&mut self, broker: &BrokerId) {
+        let own = self.brokerages.get(broker);
+        if own.is_some_and(|own| own.in_use == 0 && own.waiting.is_empty()) {
+            self.brokerages.remove(broker);
+        }
+    }
+}
+
+impl BrokerageTurns {
+    /// Whether a request was still waiting.
+    fn grant_next(&mut self) -> bool {
+        while let Some(next) = self.waiting.pop_front() {
+            if next.send(()).is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.give_back(&self.broker);
+    }
+}
+
+/// A place in the queue.
+struct QueuePlace<'a> {
+    turns: &'a Arc<Turns>,
+    broker: &'a BrokerId,
+    granted: oneshot::Receiver<()>,
+}
+
+impl Drop for QueuePlace<'_> {
+    fn drop(&mut self) {
+        self.granted.close();
+        // Granted while the request gave up.
+        if self.granted.try_recv().is_ok() {
+            self.turns.give_back(self.broker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn broker(name: &str) -> BrokerId {
+        name.parse().unwrap()
+    }
+
+    /// A turn that is free at once.
+    fn take(turns: &Arc<Turns>, name: &str) -> Turn {
+        let turn = turns.take_for(broker(name)).now_or_never();
+        turn.expect("a free turn").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_brokerage_gets_no_more_than_its_share() {
+        let turns = Turns::new(4, 2);
+        let _held = [take(&turns, "a"), take(&turns, "a")];
+        assert!(turns.take_for(broker("a")).now_or_never().is_none());
+        let _other = [take(&turns, "b"), take(&turns, "b")];
+        assert!(turns.take_for(broker("c")).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn waiting_brokerages_take_turns() {
+        let turns = Turns::new(1, 1);
+        let held = take(&turns, "z");
+        let mut served = Vec::new();
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        for name in ["a", "a", "a", "b", "c"] {
+            let (turns, sender) = (Arc::clone(&turns), sender.clone());
+            tokio::spawn(async move {
+                let turn = turns.take_for(broker(name)).await.unwrap();
+                sender.send(name).unwrap();
+                drop(turn);
+            });
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        for _ in 0..5 {
+            served.push(receiver.recv().await.unwrap());
+        }
+        assert_eq!(served, ["a", "b", "c", "a", "a"]);
+        assert!(turns.state().brokerages.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_gives_up_loses_no_turn() {
+        let turns = Turns::new(1, 1);
+        let held = take(&turns, "a");
+        let mut gone = Box::pin(turns.take_for(broker("b")));
+        assert!(gone.as_mut().now_or_never().is_none());
+        // Its turn is granted, and it is dropped before it is polled again.
+        drop(held);
+        drop(gone);
+        drop(take(&turns, "c"));
+        assert_eq!(turns.state().free, 1);
+        assert!(turns.state().brokerages.is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_requests_of_a_brokerage_need_a_turn() {
+        let turns = Turns::new(1, 1);
+        assert!(turns.take().await.unwrap().is_none());
+        let request = async {
+            assert!(turns.take().await.unwrap().is_none());
+            count_for(&broker("a"));
+            turns.take().await.unwrap().is_some()
+        };
+        assert!(counted(request).await);
+    }
+}
