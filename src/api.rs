@@ -11,6 +11,7 @@ mod code;
 mod connection;
 mod console;
 mod cors;
+mod framing;
 mod get_events;
 mod health;
 mod idempotency;

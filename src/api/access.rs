@@ -5,8 +5,8 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::Services;
 use super::cors::Origins;
+use super::framing::FramingError;
 use super::rate_limits::RateState;
 use super::{Context, Problem};
 use crate::identity::Caller;
@@ -49,6 +50,9 @@ pub async fn around(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    if let Some(error) = FramingError::of(request.head()) {
+        return Ok(refuse_framing(request, error));
+    }
     let began = Instant::now();
     let id = new_id(request.request());
     request.extensions_mut().insert(id.clone());
@@ -68,8 +72,25 @@ pub async fn around(
     if let Some(limit) = limit {
         limit.write(response.headers_mut());
     }
+    if response.request().head().connection_type() == ConnectionType::Upgrade {
+        // The service never switches protocols, and what follows such a request is not read.
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
     log(&response, &id, began);
     Ok(response)
+}
+
+/// Answers the request that stands in the place of a malformed one.
+fn refuse_framing(request: ServiceRequest, error: FramingError) -> ServiceResponse<BoxBody> {
+    let problem = error.problem();
+    let context = request.app_data::<Context>();
+    let id = context.map(|context| refuse_unreadable(&context.services, &problem));
+    let mut response = problem.error_response();
+    if let Some(value) = id.and_then(|id| HeaderValue::from_str(&id.to_string()).ok()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    request.into_response(response)
 }
 
 /// What every log line about a request contains. The span ends with the head of the response, so a

@@ -176,9 +176,10 @@ async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, Problem> 
 /// The connection ended, or a chunk was malformed, before the end of the body.
 pub(super) fn broken_off() -> Problem {
     Problem::bad_request(
-        Code::InvalidBody,
+        Code::MalformedRequest,
         "The body broke off, or a chunk of it cannot be read.",
     )
+    .closing()
 }
 
 pub(super) fn too_large(limit: usize) -> Problem {

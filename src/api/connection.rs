@@ -1,10 +1,10 @@
 //! A connection that answers malformed requests like all others: with a problem, an id, a count and a
 //! log line.
 //!
-//! Bytes that cannot be parsed never become a request. actix answers them itself, with a head and no
-//! body, and offers no hook. This type recognises such a head when actix writes it: it is the only
-//! head without the request id that [`access`] sets. For every other write it only compares the last
-//! four bytes.
+//! [`Intake`] keeps bytes that are not strictly framed from actix. What actix itself refuses (a head that
+//! does not arrive, a body that broke off) it answers with a head and no body, and offers no hook. This type
+//! recognises such a head when actix writes it: it is the only head without the request id that [`access`]
+//! sets. For every other write it only compares the last four bytes.
 
 use std::io;
 use std::pin::Pin;
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::Services;
 use super::access;
+use super::framing::Intake;
 use super::problem::{Code, Problem};
 
 /// The end of every head, and of few bodies.
@@ -26,9 +27,10 @@ const HEAD_BEGINNING: &[u8] = b"HTTP/1.";
 /// The longest head that actix writes itself.
 const MOST_HEAD_BYTES: usize = 512;
 
-/// It is 16 bytes larger than its socket.
 pub struct Connection {
     socket: TcpStream,
+    /// Lets only well-formed requests through.
+    intake: Intake,
     services: Arc<Services>,
     /// The answer that replaces a head of actix, while it is being written.
     answer: Option<Box<PendingAnswer>>,
@@ -44,6 +46,7 @@ impl Connection {
     pub fn new(socket: TcpStream, services: Arc<Services>) -> Self {
         Self {
             socket,
+            intake: Intake::new(),
             services,
             answer: None,
         }
@@ -72,7 +75,8 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_read(context, buffer)
+        let this = self.get_mut();
+        this.intake.poll_read(&mut this.socket, context, buffer)
     }
 }
 
@@ -104,7 +108,9 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+        let this = self.get_mut();
+        this.intake.drain(&this.socket);
+        Pin::new(&mut this.socket).poll_shutdown(context)
     }
 }
 

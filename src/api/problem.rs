@@ -27,6 +27,7 @@ struct ProblemParts {
     field: Option<String>,
     retry_after_seconds: Option<u32>,
     allow: Option<String>,
+    closes: bool,
     extensions: BTreeMap<&'static str, Box<RawValue>>,
 }
 
@@ -54,6 +55,7 @@ impl Problem {
             field: None,
             retry_after_seconds: None,
             allow: None,
+            closes: false,
             extensions: BTreeMap::new(),
         }))
     }
@@ -120,6 +122,13 @@ impl Problem {
         self
     }
 
+    /// Nothing more can be read from the connection.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.0.closes = true;
+        self
+    }
+
     /// Adds a field to the body.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &impl Serialize) -> Self {
@@ -150,6 +159,9 @@ impl ResponseError for Problem {
         }
         if let Some(methods) = &self.0.allow {
             response.insert_header((header::ALLOW, methods.as_str()));
+        }
+        if self.0.closes {
+            response.force_close();
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Bearer realm=\"porchlight\"");

@@ -22,6 +22,7 @@ mod console;
 mod cors;
 mod databases;
 mod ending;
+mod framing;
 mod history;
 mod idempotency;
 mod imports;

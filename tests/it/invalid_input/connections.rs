@@ -70,13 +70,12 @@ async fn what_is_no_request_is_refused_with_a_code_and_an_id() {
     }
     let refused = r#"porchlight_refusals_total{class="4xx",code="malformed_request"}"#;
     assert_eq!(service.metric(refused).await, 6.0);
-    // A handler waits for this body, and refuses it.
     let bad_chunk = format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n");
     let answers = raw::exchange_open(service.addr, bad_chunk.as_bytes()).await;
     let (head, body) = last_answer(&answers);
     assert_eq!(header(head, "x-request-id").len(), 32, "{head}");
     let problem: Value = serde_json::from_str(body).expect("JSON");
-    assert_eq!(problem["code"], "invalid_body", "{problem}");
+    assert_eq!(problem["code"], "malformed_request", "{problem}");
     works_and_holds_nothing(&service).await;
 }
 
