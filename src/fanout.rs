@@ -20,6 +20,7 @@ mod ephemeral_ring;
 mod eviction;
 mod follower;
 mod frame;
+pub mod framing;
 pub mod gzip;
 mod log_health;
 mod replay;
@@ -27,14 +28,14 @@ mod ring;
 mod subscription;
 
 pub use connection_limits::{ConnectionLimits, LimitReached, Permit, StreamUser};
-pub use dispatcher::{Dispatcher, Mailbox, TICK};
+pub use dispatcher::{Dispatcher, Mailbox, ParkedStream, TICK};
 pub use ephemeral_ring::{EphemeralEvent, EphemeralRead, EphemeralReader, EphemeralRing};
 pub use follower::{Follower, FollowerParts, LogHandle, LogUnavailable, head_in_table};
 pub use frame::{EncodedEvent, Frame, StreamEncoding, Visibility};
 pub use log_health::LogHealth;
 pub use replay::{MissingEvents, ReplayLoader, ReplayPage, ReplayResult};
 pub use ring::{RecordOwners, Ring, RingRead};
-pub use subscription::{CloseReason, Subscription, SubscriptionId};
+pub use subscription::{CloseReason, ParkingPlace, Subscription, SubscriptionId};
 
 /// A brokerage in memory.
 #[derive(Debug)]

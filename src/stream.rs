@@ -1,13 +1,16 @@
 //! Streams: a cursor over a log, written as Server-Sent Events.
 //!
 //! [`open`] finds the start of a stream. From then on, replay and live delivery are one loop in
-//! [`StreamBody`]: read the events after the cursor, write them, move the cursor, wait.
+//! [`LogStream`]: read the events after the cursor, write them, move the cursor, wait. After its head
+//! has been written, a stream leaves HTTP and is [`parked`].
 
 mod body;
 mod filter;
 pub mod history;
 mod log;
+mod log_stream;
 mod open;
+mod parked;
 mod presence;
 mod resume;
 mod scope;
@@ -18,7 +21,9 @@ pub use body::StreamBody;
 pub use filter::Filter;
 pub use history::{HistoryError, HistoryPage, HistoryQuery, HistoryRange};
 pub use log::{StreamLine, log_refusal};
+pub use log_stream::LogStream;
 pub use open::{StreamRefusal, StreamRequest, StreamServices, open};
+pub use parked::Parking;
 pub use resume::{ResetReason, Since};
 pub use scope::{Scope, UnknownScope};
 pub use settings::StreamSettings;

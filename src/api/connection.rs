@@ -1,5 +1,10 @@
-//! A connection that answers malformed requests like all others: with a problem, an id, a count and a
-//! log line.
+//! The connection below HTTP. It does two things that actix does not do.
+//!
+//! It lets a stream go: the body of a stream leaves the stream in [`Parking`], and when actix has
+//! written the head, the connection parks the stream together with its socket. Nothing is left of the
+//! HTTP connection then.
+//!
+//! It answers malformed requests like all others: with a problem, an id, a count and a log line.
 //!
 //! [`Intake`] keeps bytes that are not strictly framed from actix. What actix itself refuses (a head that
 //! does not arrive, a body that broke off) it answers with a head and no body, and offers no hook. This type
@@ -8,6 +13,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -20,6 +26,7 @@ use super::Services;
 use super::access;
 use super::framing::Intake;
 use super::problem::{Code, Problem};
+use crate::stream::Parking;
 
 /// The end of every head, and of few bodies.
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -27,13 +34,22 @@ const HEAD_BEGINNING: &[u8] = b"HTTP/1.";
 /// The longest head that actix writes itself.
 const MOST_HEAD_BYTES: usize = 512;
 
+/// It is 112 bytes larger than its socket.
 pub struct Connection {
-    socket: TcpStream,
+    /// `None` after a stream has taken it.
+    socket: Option<TcpStream>,
     /// Lets only well-formed requests through.
     intake: Intake,
     services: Arc<Services>,
+    parking: Rc<Parking>,
+    /// The head of the stream that waits in `parking`.
+    head: Vec<u8>,
     /// The answer that replaces a head of actix, while it is being written.
     answer: Option<Box<PendingAnswer>>,
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "a stream has taken the socket")
 }
 
 struct PendingAnswer {
@@ -45,11 +61,23 @@ impl Connection {
     #[must_use]
     pub fn new(socket: TcpStream, services: Arc<Services>) -> Self {
         Self {
-            socket,
+            socket: Some(socket),
             intake: Intake::new(),
             services,
+            parking: Rc::default(),
+            head: Vec::new(),
             answer: None,
         }
+    }
+
+    /// Where the bodies of this connection can leave a stream.
+    #[must_use]
+    pub fn parking(&self) -> &Rc<Parking> {
+        &self.parking
+    }
+
+    fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.socket.as_mut().map(Pin::new).ok_or_else(gone)
     }
 
     /// Writes the whole answer, then reports that the head of `head` bytes has been written.
@@ -60,7 +88,8 @@ impl Connection {
                 self.answer = None;
                 break;
             }
-            match ready!(Pin::new(&mut self.socket).poll_write(context, left))? {
+            let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            match ready!(Pin::new(socket).poll_write(context, left))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 n => answer.written += n,
             }
@@ -76,7 +105,10 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.intake.poll_read(&mut this.socket, context, buffer)
+        match &mut this.socket {
+            Some(socket) => this.intake.poll_read(socket, context, buffer),
+            None => Poll::Ready(Err(gone())),
+        }
     }
 }
 
@@ -87,30 +119,44 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.parking.has_stream() {
+            this.head.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if bytes.ends_with(HEAD_END)
             && let Some(refusal) = ActixRefusal::at_the_end_of(bytes)
         {
             if refusal.at > 0 {
                 // The answers to the requests before.
                 let before = &bytes[..refusal.at];
-                return Pin::new(&mut this.socket).poll_write(context, before);
+                return this.socket()?.poll_write(context, before);
             }
             if this.answer.is_none() {
                 this.answer = Some(Box::new(refusal.answer(&this.services)));
             }
             return this.poll_answer(context, bytes.len());
         }
-        Pin::new(&mut this.socket).poll_write(context, bytes)
+        this.socket()?.poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+        let this = self.get_mut();
+        if this.parking.has_stream()
+            && let Some(socket) = this.socket.take()
+        {
+            // actix flushes after it has written all it has: the head is complete.
+            this.parking.park(socket, &this.head);
+        }
+        // Without a socket, this error ends the HTTP connection.
+        this.socket()?.poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.intake.drain(&this.socket);
-        Pin::new(&mut this.socket).poll_shutdown(context)
+        if let Some(socket) = &this.socket {
+            this.intake.drain(socket);
+        }
+        this.socket()?.poll_shutdown(context)
     }
 }
 

@@ -1,7 +1,9 @@
 //! `GET /stream` and its variants: the event streams.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Deserialize;
@@ -15,7 +17,9 @@ use crate::fanout::{CloseReason, StreamEncoding};
 use crate::log::Cursor;
 use crate::platform::{RecordPath, TeamId};
 use crate::stream;
-use crate::stream::{Filter, Scope, Since, StreamRefusal, StreamRequest, wire};
+use crate::stream::{
+    Filter, Parking, Scope, Since, StreamBody, StreamRefusal, StreamRequest, wire,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,7 +125,9 @@ async fn open(
     let filter = Filter::parse(query.types.as_deref(), query.records.as_deref())
         .map_err(|e| Problem::bad_parameter(e.field, e.error))?;
     let since = since(request.headers(), query.since.as_deref())?;
+    let parking = parking(request, context);
     let encoding = StreamEncoding {
+        chunked: parking.is_some() && has_chunks(request),
         gzip: accepts_gzip(request.headers()),
         named: named(&query)?,
     };
@@ -140,13 +146,30 @@ async fn open(
         encoding,
     };
     match stream::open(&context.services.streams, &context.dispatcher, opening).await {
-        Ok(body) => Ok(head(encoding).body(body)),
+        Ok(stream) => {
+            let mut response = head(encoding)
+                .force_close()
+                .body(StreamBody::new(stream, parking));
+            response.head_mut().no_chunking(!has_chunks(request));
+            Ok(response)
+        }
         Err(StreamRefusal::Scope(error)) => Err(error.into()),
         Err(StreamRefusal::Later(reason)) => {
             stream::log_refusal(&context.services.streams.line_limit, &id, reason);
             Ok(later(context, encoding, reason))
         }
     }
+}
+
+/// Where the connection takes the stream from, unless it is not ours.
+fn parking(request: &HttpRequest, context: &Context) -> Option<Rc<Parking>> {
+    let parking = request.conn_data::<Rc<Parking>>().cloned();
+    parking.filter(|_| context.services.streams.settings.park_streams)
+}
+
+/// HTTP/1.0 has no chunks: its bodies end with the connection.
+fn has_chunks(request: &HttpRequest) -> bool {
+    request.version() >= Version::HTTP_11
 }
 
 fn named(query: &StreamQuery) -> Result<bool, Problem> {
@@ -218,6 +241,7 @@ pub(super) fn later(
     let retry = services.dice.between(wire::RETRY_FLOOR, spread);
     let text = wire::closing(encoding.named, reason, retry);
     let encoding = StreamEncoding {
+        chunked: false,
         gzip: false,
         ..encoding
     };

@@ -21,6 +21,7 @@ use crate::tasks::{TaskError, output};
 
 /// Output is never compressed, and its events always have names.
 const ENCODING: StreamEncoding = StreamEncoding {
+    chunked: false,
     gzip: false,
     named: true,
 };

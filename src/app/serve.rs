@@ -2,17 +2,21 @@
 
 use std::future::{Future, ready};
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
-use actix_service::{ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web;
+use futures_util::FutureExt;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
@@ -145,7 +149,7 @@ impl Application {
             actix_web::rt::spawn(dispatcher.clone().run(tasks.stop_last()));
             let context = Context {
                 services: Arc::clone(&services),
-                dispatcher,
+                dispatcher: Rc::clone(&dispatcher),
             };
             let http = HttpService::build()
                 // Connections without a request end when the service stops.
@@ -158,6 +162,9 @@ impl Application {
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .h1_allow_half_closed(false)
                 .h1_write_buffer_size(WRITE_BUFFER_BYTES)
+                .on_connect_ext(|connection: &Connection, data| {
+                    data.insert(Rc::clone(connection.parking()));
+                })
                 .finish(map_config(application(context, origins.clone()), |()| {
                     AppConfig::default()
                 }));
@@ -166,10 +173,35 @@ impl Application {
                 let connection = Connection::new(socket, Arc::clone(&services));
                 ready(Ok::<_, DispatchError>((connection, Protocol::Http1, peer)))
             };
-            fn_service(accept).and_then(http)
+            held(fn_service(accept).and_then(http), dispatcher)
         })?;
         Ok(builder.run())
     }
+}
+
+/// The server counts its connections, and waits for them when it stops. It does not know the sockets
+/// of parked streams, so one connection of each worker thread waits for them.
+fn held<S>(
+    connections: S,
+    dispatcher: Rc<Dispatcher>,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = S::Response,
+    Error = S::Error,
+    InitError = S::InitError,
+>
+where
+    S: ServiceFactory<TcpStream, Config = ()>,
+{
+    let held = move |socket: TcpStream, connections: &S::Service| {
+        let dispatcher = Rc::clone(&dispatcher);
+        connections.call(socket).then(async move |ended| {
+            dispatcher.hold_for_parked().await;
+            ended
+        })
+    };
+    apply_fn_factory(connections, held)
 }
 
 /// The routes and the middleware.

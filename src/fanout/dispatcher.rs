@@ -1,17 +1,17 @@
 //! The streams of one worker thread: which topics each of them subscribes to, and when each is due.
 //!
 //! The follower writes changed topics into the thread's mailbox. The dispatcher, which never leaves
-//! its thread, takes them and wakes the streams. It takes the next mail only after the streams have
-//! written. So under load a stream writes many events at once, while without load it is woken in
-//! the same turn of the event loop.
+//! its thread, takes them and serves the streams in slices ([`rounds`]): it polls a parked stream, and
+//! wakes the task of any other. What arrives during a round is read by the streams that it has not
+//! reached yet, so under load a stream writes many events at once.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -22,106 +22,67 @@ use super::subscription::{CloseReason, Subscription, SubscriptionId};
 use crate::log::Audience;
 use crate::platform::BrokerId;
 
+mod mailbox;
+mod parked;
+mod rounds;
+
+pub use mailbox::Mailbox;
+use mailbox::{Closing, Mail};
+use parked::Parked;
+pub use parked::ParkedStream;
+use rounds::{Rounds, TopicRound};
+
 /// The accuracy of deadlines. A stream ends up to this long before its token expires.
 pub const TICK: Duration = Duration::from_millis(250);
-
-#[derive(Debug, Default)]
-struct Mail {
-    topics: FxHashMap<BrokerId, FxHashSet<Audience>>,
-    closings: Vec<Closing>,
-    /// All streams must end. Their clients come back spread over this window.
-    drain: Option<Duration>,
-}
-
-#[derive(Debug)]
-struct Closing {
-    id: SubscriptionId,
-    reason: CloseReason,
-}
-
-impl Mail {
-    fn is_empty(&self) -> bool {
-        self.topics.is_empty() && self.closings.is_empty() && self.drain.is_none()
-    }
-}
-
-/// Takes notices for the streams of one worker thread, from any thread.
-///
-/// It keeps a set of topics and no queue. So its size is bounded by the number of topics and
-/// streams, however long the worker thread is busy.
-#[derive(Debug, Default)]
-pub struct Mailbox {
-    mail: Mutex<Mail>,
-    arrived: Notify,
-}
-
-impl Mailbox {
-    pub(super) fn topics_changed(&self, broker: &BrokerId, audiences: &FxHashSet<Audience>) {
-        let mut mail = self.mail();
-        match mail.topics.get_mut(broker) {
-            Some(topics) => topics.extend(audiences.iter().cloned()),
-            None => drop(mail.topics.insert(broker.clone(), audiences.clone())),
-        }
-        drop(mail);
-        self.arrived.notify_one();
-    }
-
-    /// Ends one stream.
-    pub fn close(&self, id: SubscriptionId, reason: CloseReason) {
-        self.mail().closings.push(Closing { id, reason });
-        self.arrived.notify_one();
-    }
-
-    pub(super) fn drain(&self, spread: Duration) {
-        self.mail().drain = Some(spread);
-        self.arrived.notify_one();
-    }
-
-    async fn take(&self) -> Mail {
-        loop {
-            let mail = std::mem::take(&mut *self.mail());
-            if !mail.is_empty() {
-                return mail;
-            }
-            self.arrived.notified().await;
-        }
-    }
-
-    fn mail(&self) -> MutexGuard<'_, Mail> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// One stream.
 #[derive(Debug)]
 struct Slot {
     number: u64,
-    waker: Option<Waker>,
+    task: SlotTask,
     due: Instant,
     closing: Option<CloseReason>,
+    /// Whether it is among the single streams that are to be served.
+    is_queued: bool,
 }
 
-impl Slot {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
+#[derive(Debug)]
+enum SlotTask {
+    /// It does not wait: it reads the rings before it does.
+    Running,
+    Waiting(Waker),
+    Parked(Parked),
+    /// It is parked, and is being polled.
+    Polled,
 }
 
-/// The slots that subscribe to each topic.
-type Topics = FxHashMap<BrokerId, FxHashMap<Audience, Vec<usize>>>;
+/// The streams that subscribe to each topic.
+type Topics = FxHashMap<BrokerId, FxHashMap<Audience, Rc<TopicRound>>>;
 
 #[derive(Debug)]
 pub struct Dispatcher {
     mailbox: Arc<Mailbox>,
     slots: RefCell<Slab<Slot>>,
     topics: RefCell<Topics>,
+    rounds: Rounds,
     next_number: Cell<u64>,
     now: Cell<Instant>,
     drain: Cell<Option<Duration>>,
     health: Arc<LogHealth>,
     is_log_unavailable: Cell<bool>,
+    parked: Cell<usize>,
+    /// Notified when the last parked stream has ended.
+    none_parked: Notify,
+    is_held: Cell<bool>,
+}
+
+/// Ends the parked streams together with the dispatcher.
+struct ParkedGuard(Rc<Dispatcher>);
+
+impl Drop for ParkedGuard {
+    fn drop(&mut self) {
+        self.0.end_parked();
+    }
 }
 
 impl Dispatcher {
@@ -131,29 +92,35 @@ impl Dispatcher {
             mailbox,
             slots: RefCell::default(),
             topics: RefCell::default(),
+            rounds: Rounds::default(),
             next_number: Cell::new(0),
             now: Cell::new(Instant::now()),
             drain: Cell::new(None),
             health,
             is_log_unavailable: Cell::new(false),
+            parked: Cell::new(0),
+            none_parked: Notify::new(),
+            is_held: Cell::new(false),
         })
     }
 
-    /// Delivers mail until `stop`.
+    /// Serves streams until `stop`. Then the parked streams end.
     pub async fn run(self: Rc<Self>, stop: CancellationToken) {
+        let guard = ParkedGuard(self);
+        let dispatcher = &guard.0;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let is_busy = !dispatcher.rounds.is_empty();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => self.tick(),
-                mail = self.mailbox.take() => {
-                    self.deliver(mail);
-                    // Lets the streams that were woken run first.
-                    tokio::task::yield_now().await;
-                }
+                _ = ticks.tick() => dispatcher.tick(),
+                mail = dispatcher.mailbox.take(is_busy) => dispatcher.sort(mail),
             }
+            dispatcher.rounds.serve(|slot| dispatcher.serve(slot));
+            // Lets requests, and the streams that were woken, run first.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -180,14 +147,17 @@ impl Dispatcher {
         let number = self.next_number.replace(self.next_number.get() + 1);
         let slot = self.slots.borrow_mut().insert(Slot {
             number,
-            waker: None,
+            task: SlotTask::Running,
             due: self.now() + TICK,
             closing: None,
+            is_queued: false,
         });
-        let mut topics = self.topics.borrow_mut();
-        let topics = topics.entry(broker.clone()).or_default();
-        for audience in audiences.iter() {
-            topics.entry(audience.clone()).or_default().push(slot);
+        if !audiences.is_empty() {
+            let mut topics = self.topics.borrow_mut();
+            let topics = topics.entry(broker.clone()).or_default();
+            for audience in audiences.iter() {
+                topics.entry(audience.clone()).or_default().add(slot);
+            }
         }
         Subscription {
             dispatcher: Rc::clone(self),
@@ -205,13 +175,13 @@ impl Dispatcher {
             return;
         };
         for audience in subscription.audiences.iter() {
-            let Some(slots) = of_broker.get_mut(audience) else {
+            let Some(topic) = of_broker.get(audience) else {
                 continue;
             };
-            if let Some(at) = slots.iter().position(|other| *other == slot) {
-                slots.swap_remove(at);
+            if let Some(moved) = topic.remove(slot) {
+                self.queue(moved);
             }
-            if slots.is_empty() {
+            if topic.is_empty() {
                 of_broker.remove(audience);
             }
         }
@@ -232,11 +202,35 @@ impl Dispatcher {
     pub(super) fn wait(&self, id: SubscriptionId, context: &Context<'_>, due: Instant) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(id.slot) {
             slot.due = due;
-            match &mut slot.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                none => *none = Some(context.waker().clone()),
+            match &mut slot.task {
+                SlotTask::Waiting(waker) => waker.clone_from(context.waker()),
+                task @ SlotTask::Running => *task = SlotTask::Waiting(context.waker().clone()),
+                SlotTask::Parked(_) | SlotTask::Polled => {}
             }
         }
+    }
+
+    /// From now on, the dispatcher polls this stream. It ends the stream's subscription with it.
+    pub(super) fn park(&self, id: SubscriptionId, stream: Box<dyn ParkedStream>) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(id.slot) {
+            let parked = Parked::new(stream, id, &self.mailbox);
+            parked.wake();
+            slot.task = SlotTask::Parked(parked);
+            self.parked.set(self.parked.get() + 1);
+        }
+    }
+
+    /// Waits until no stream is parked, unless another caller already waits. The server stops after
+    /// its connections have ended. One of them waits here for the parked streams, which it does not
+    /// know.
+    pub async fn hold_for_parked(&self) {
+        if self.is_held.replace(true) {
+            return;
+        }
+        while self.parked.get() > 0 {
+            self.none_parked.notified().await;
+        }
+        self.is_held.set(false);
     }
 
     fn tick(&self) {
@@ -244,39 +238,104 @@ impl Dispatcher {
         self.now.set(now);
         let is_log_unavailable = self.health.is_unavailable();
         self.is_log_unavailable.set(is_log_unavailable);
-        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+        for (at, slot) in self.slots.borrow_mut().iter_mut() {
             if slot.due <= now || is_log_unavailable {
-                slot.wake();
+                self.queue_slot(at, slot);
             }
         }
     }
 
-    fn deliver(&self, mail: Mail) {
-        let mut slots = self.slots.borrow_mut();
+    fn sort(&self, mail: Mail) {
         let topics = self.topics.borrow();
         for (broker, audiences) in &mail.topics {
             let Some(topics) = topics.get(broker) else {
                 continue;
             };
-            let subscribers = audiences.iter().filter_map(|audience| topics.get(audience));
-            for subscriber in subscribers.flatten() {
-                if let Some(slot) = slots.get_mut(*subscriber) {
-                    slot.wake();
-                }
+            let changed = audiences.iter().filter_map(|audience| topics.get(audience));
+            changed.for_each(|topic| self.rounds.start(topic));
+        }
+        let mut slots = self.slots.borrow_mut();
+        for Closing { id, reason } in mail.closings {
+            if let Some(slot) = found(&mut slots, id) {
+                slot.closing = Some(reason);
+                self.queue_slot(id.slot, slot);
             }
         }
-        for Closing { id, reason } in mail.closings {
-            let slot = slots.get_mut(id.slot);
-            if let Some(slot) = slot.filter(|slot| slot.number == id.number) {
-                slot.closing = Some(reason);
-                slot.wake();
+        for id in mail.woken {
+            if let Some(slot) = found(&mut slots, id) {
+                self.queue_slot(id.slot, slot);
             }
         }
         if mail.drain.is_some() {
             self.drain.set(mail.drain);
-            slots.iter_mut().for_each(|(_, slot)| slot.wake());
+            for (at, slot) in slots.iter_mut() {
+                self.queue_slot(at, slot);
+            }
         }
     }
+
+    fn queue(&self, at: usize) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(at) {
+            self.queue_slot(at, slot);
+        }
+    }
+
+    fn queue_slot(&self, at: usize, slot: &mut Slot) {
+        if !slot.is_queued {
+            slot.is_queued = true;
+            self.rounds.add_single(at);
+        }
+    }
+
+    /// Polls the stream in a slot if it is parked, or wakes its task.
+    fn serve(&self, at: usize) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(at) else {
+            return;
+        };
+        slot.is_queued = false;
+        match std::mem::replace(&mut slot.task, SlotTask::Running) {
+            SlotTask::Running | SlotTask::Polled => {}
+            SlotTask::Waiting(waker) => waker.wake(),
+            SlotTask::Parked(mut parked) => {
+                slot.task = SlotTask::Polled;
+                // The stream uses its subscription, and ends it when it is dropped.
+                drop(slots);
+                match parked.poll() {
+                    Poll::Pending => {
+                        if let Some(slot) = self.slots.borrow_mut().get_mut(at) {
+                            slot.task = SlotTask::Parked(parked);
+                        }
+                    }
+                    Poll::Ready(()) => self.end(parked),
+                }
+            }
+        }
+    }
+
+    fn end(&self, parked: Parked) {
+        drop(parked);
+        self.parked.set(self.parked.get() - 1);
+        if self.parked.get() == 0 {
+            self.none_parked.notify_one();
+        }
+    }
+
+    fn end_parked(&self) {
+        let slots: Vec<_> = self.slots.borrow().iter().map(|(at, _)| at).collect();
+        for at in slots {
+            let take = |slot: &mut Slot| std::mem::replace(&mut slot.task, SlotTask::Running);
+            let task = self.slots.borrow_mut().get_mut(at).map(take);
+            if let Some(SlotTask::Parked(parked)) = task {
+                self.end(parked);
+            }
+        }
+    }
+}
+
+fn found(slots: &mut Slab<Slot>, id: SubscriptionId) -> Option<&mut Slot> {
+    let slot = slots.get_mut(id.slot);
+    slot.filter(|slot| slot.number == id.number)
 }
 
 #[cfg(test)]
@@ -292,7 +351,7 @@ mod tests {
         let subscribe = || dispatcher.subscribe(broker.clone(), [Audience::Broker].into());
         let close = |id| {
             let reason = CloseReason::Evicted;
-            dispatcher.deliver(Mail {
+            dispatcher.sort(Mail {
                 closings: vec![Closing { id, reason }],
                 ..Mail::default()
             });

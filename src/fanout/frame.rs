@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use super::gzip;
+use super::{framing, gzip};
 use crate::log::{Audience, Cursor, Epoch, Event, EventJson};
 use crate::platform::{EventType, RecordPath, UserId};
 
@@ -15,6 +15,9 @@ const OVERHEAD_BYTES: usize = 256;
 /// The encoding of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamEncoding {
+    /// As chunks of HTTP/1.1, which [`framing`](super::framing) encodes. Without them, HTTP is the
+    /// business of whoever gets the bytes.
+    pub chunked: bool,
     pub gzip: bool,
     /// With the `event:` line.
     pub named: bool,
@@ -66,10 +69,11 @@ pub struct EncodedEvent {
     unmasked: Option<Box<UnmaskedEvent>>,
 }
 
+/// Each is a chunk of HTTP/1.1, which contains the bytes without HTTP as a part.
 struct EventBytes {
     named: Bytes,
-    /// The same bytes without the `event:` line.
-    unnamed: Bytes,
+    /// The same event without the `event:` line.
+    unnamed: OnceLock<Bytes>,
     compressed: [OnceLock<Bytes>; 2],
 }
 
@@ -100,11 +104,35 @@ impl EventBytes {
         let json = serde_json::to_string(&EventJson::of(event)).unwrap_or_default();
         let name = format!("event: {}\n", event.body.event_type);
         let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-        let named = Bytes::from(format!("{name}data: {json}\n{id}\n"));
+        let named = [&name, "data: ", &json, "\n", &id, "\n"];
         Self {
-            unnamed: named.slice(name.len()..),
-            named,
+            named: framing::chunk(&named.map(str::as_bytes)),
+            unnamed: OnceLock::new(),
             compressed: [OnceLock::new(), OnceLock::new()],
+        }
+    }
+
+    /// The same event without the `event:` line.
+    fn unnamed(&self) -> Bytes {
+        let named = framing::content(&self.named);
+        let line = memchr::memchr(b'\n', &named).map_or(0, |end| end + 1);
+        named.slice(line..)
+    }
+
+    fn chunk(&self, encoding: StreamEncoding) -> &Bytes {
+        let plain = || {
+            if encoding.named {
+                &self.named
+            } else {
+                self.unnamed
+                    .get_or_init(|| framing::chunk(&[&self.unnamed()]))
+            }
+        };
+        if encoding.gzip {
+            let compress = || framing::chunk(&[&gzip::deflated(&framing::content(plain()))]);
+            self.compressed[usize::from(encoding.named)].get_or_init(compress)
+        } else {
+            plain()
         }
     }
 }
@@ -156,27 +184,23 @@ impl EncodedEvent {
         }
     }
 
+    /// The event in the encoding of a stream. The bytes are shared.
     #[must_use]
-    pub fn bytes(&self, encoding: StreamEncoding, visibility: Visibility) -> &Bytes {
-        let bytes = self.event_bytes(visibility);
-        let plain = if encoding.named {
-            &bytes.named
+    pub fn bytes(&self, encoding: StreamEncoding, visibility: Visibility) -> Bytes {
+        let chunk = self.event_bytes(visibility).chunk(encoding);
+        if encoding.chunked {
+            chunk.clone()
         } else {
-            &bytes.unnamed
-        };
-        if encoding.gzip {
-            bytes.compressed[usize::from(encoding.named)].get_or_init(|| gzip::deflated(plain))
-        } else {
-            plain
+            framing::content(chunk)
         }
     }
 
     /// The event's JSON: the text after `data: `.
     #[must_use]
     pub fn json(&self, visibility: Visibility) -> &str {
-        let bytes = &self.event_bytes(visibility).unnamed;
-        let line = bytes.split(|byte| *byte == b'\n').next();
-        let json = line.and_then(|line| line.strip_prefix(b"data: "));
+        let event = framing::content_of(&self.event_bytes(visibility).named);
+        let mut lines = event.split(|byte| *byte == b'\n');
+        let json = lines.find_map(|line| line.strip_prefix(b"data: "));
         std::str::from_utf8(json.unwrap_or_default()).unwrap_or_default()
     }
 

@@ -6,7 +6,7 @@ use std::task::Context;
 
 use tokio::time::Instant;
 
-use super::dispatcher::Dispatcher;
+use super::dispatcher::{Dispatcher, ParkedStream};
 use crate::log::Audience;
 use crate::platform::BrokerId;
 
@@ -77,6 +77,29 @@ impl Subscription {
     /// The stream will be woken when a topic changes, and at `due` at the latest.
     pub fn wait(&self, context: &Context<'_>, due: Instant) {
         self.dispatcher.wait(self.id, context, due);
+    }
+
+    /// Where the stream that contains this subscription can be parked.
+    #[must_use]
+    pub fn parking_place(&self) -> ParkingPlace {
+        ParkingPlace {
+            dispatcher: Rc::clone(&self.dispatcher),
+            id: self.id,
+        }
+    }
+}
+
+/// The slot of a subscription.
+#[derive(Debug)]
+pub struct ParkingPlace {
+    dispatcher: Rc<Dispatcher>,
+    id: SubscriptionId,
+}
+
+impl ParkingPlace {
+    /// From now on, the dispatcher polls `stream`, which contains the subscription.
+    pub fn park(self, stream: Box<dyn ParkedStream>) {
+        self.dispatcher.park(self.id, stream);
     }
 }
 

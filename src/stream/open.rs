@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::StreamParts;
 use super::log::{StreamLine, StreamSummary};
+use super::log_stream::StreamParts;
 use super::resume::start;
 use super::scope::UnknownScope;
 use super::wire::{RETRY_FLOOR, RETRY_USUAL};
-use super::{Filter, Scope, Since, StreamBody, presence};
+use super::{Filter, LogStream, Scope, Since, presence};
 use crate::collab::Presence;
 use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotLoader};
 use crate::directory::{Brokerages, Member, StreamAddress, StreamWatch};
@@ -108,7 +108,7 @@ pub async fn open(
     services: &Arc<StreamServices>,
     dispatcher: &Rc<Dispatcher>,
     request: StreamRequest,
-) -> Result<StreamBody, StreamRefusal> {
+) -> Result<LogStream, StreamRefusal> {
     let later = |reason| move |()| StreamRefusal::Later(reason);
     if dispatcher.draining().is_some() {
         return Err(StreamRefusal::Later(CloseReason::Drain));
@@ -156,7 +156,7 @@ pub async fn open(
     let asks_for_locks = filter.passes_type(LOCK_SNAPSHOT_TYPE);
     let locks = asks_for_locks.then(|| services.locks.load(reader.broker().clone()));
     let services = Arc::clone(services);
-    Ok(StreamBody::new(StreamParts {
+    Ok(LogStream::new(StreamParts {
         services,
         reader,
         permit,

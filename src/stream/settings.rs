@@ -43,6 +43,12 @@ pub struct StreamSettings {
         default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub write_timeout_seconds: u64,
 
+    /// Whether a stream leaves the HTTP server once its head is written, which costs a fifth of the
+    /// memory; `false` if something between depends on the HTTP server
+    #[arg(long, env = "PORCHLIGHT_PARK_STREAMS", value_name = "BOOL",
+        default_value_t = true, action = clap::ArgAction::Set)]
+    pub park_streams: bool,
+
     /// Megabytes of recent events that are kept in memory, over all brokers
     #[arg(long, env = "PORCHLIGHT_MEMORY_MB", value_name = "MB",
         default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::fanout::{CloseReason, StreamEncoding, gzip};
+use crate::fanout::{CloseReason, StreamEncoding, framing, gzip};
 use crate::log::Cursor;
 
 /// The shortest time after which a client comes back. One browser uses no shorter one.
@@ -59,10 +59,23 @@ pub fn heartbeat(named: bool, cursor: &Cursor) -> String {
 /// Text of one stream only, in its encoding.
 #[must_use]
 pub fn encoded(encoding: StreamEncoding, text: &str) -> Bytes {
-    if encoding.gzip {
-        gzip::stored(text.as_bytes()).into()
+    framed(encoding, &[], text)
+}
+
+/// The same at the beginning of a stream.
+#[must_use]
+pub fn first(encoding: StreamEncoding, text: &str) -> Bytes {
+    let header = if encoding.gzip { gzip::HEADER } else { &[] };
+    framed(encoding, header, text)
+}
+
+fn framed(encoding: StreamEncoding, header: &[u8], text: &str) -> Bytes {
+    let stored = encoding.gzip.then(|| gzip::stored(text.as_bytes()));
+    let text = stored.as_deref().unwrap_or(text.as_bytes());
+    if encoding.chunked {
+        framing::chunk(&[header, text])
     } else {
-        text.to_owned().into()
+        [header, text].concat().into()
     }
 }
 

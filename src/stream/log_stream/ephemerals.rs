@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use super::StreamBody;
+use super::LogStream;
 use super::catch_up::Chunk;
 use crate::fanout::{EphemeralRead, Visibility};
 use crate::stream::{Filter, presence, wire};
 
-impl StreamBody {
+impl LogStream {
     /// The next ephemeral events, if there are any for this stream.
     pub(super) fn read_ephemerals(&mut self) -> Option<Bytes> {
         let mut chunk = Chunk::new(self.encoding);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::StreamBody;
+use super::LogStream;
 use crate::fanout::CloseReason;
 use crate::log::Cursor;
 use crate::stream::resume::{ResetReason, reset_data};
@@ -12,7 +12,7 @@ use crate::stream::wire;
 /// One heartbeat of this many is an event, which moves the cursor of an idle client.
 const HEARTBEATS_PER_EVENT: u8 = 2;
 
-impl StreamBody {
+impl LogStream {
     /// The cursor cannot be served. The stream continues at `to`.
     pub(super) fn reset(&mut self, reason: ResetReason, to: &Cursor) -> Bytes {
         self.services

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::StreamBody;
+use super::LogStream;
 use crate::fanout::{
     EncodedEvent, MissingEvents, ReplayPage, RingRead, StreamEncoding, Visibility,
 };
@@ -24,7 +24,7 @@ const REPLAY_PAUSE: Duration = Duration::from_secs(1);
 /// `Break`: write these bytes, or nothing now. `Continue`: try the next source.
 type CatchUpStep = ControlFlow<Option<Bytes>>;
 
-impl StreamBody {
+impl LogStream {
     /// The next events, if there are any now.
     pub(super) fn catch_up(&mut self, context: &mut Context<'_>, now: Instant) -> Option<Bytes> {
         loop {
@@ -170,16 +170,16 @@ impl Chunk {
         if self.len > 0 && self.len + bytes.len() > CHUNK_BYTES {
             return false;
         }
+        self.len += bytes.len();
         match self.first.take() {
-            None if self.events == 0 => self.first = Some(bytes.clone()),
-            None => self.joined.extend_from_slice(bytes),
+            None if self.events == 0 => self.first = Some(bytes),
+            None => self.joined.extend_from_slice(&bytes),
             Some(first) => {
                 self.joined.reserve(CHUNK_BYTES);
                 self.joined.extend_from_slice(&first);
-                self.joined.extend_from_slice(bytes);
+                self.joined.extend_from_slice(&bytes);
             }
         }
-        self.len += bytes.len();
         self.events += 1;
         true
     }

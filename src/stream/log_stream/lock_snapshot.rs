@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::StreamBody;
+use super::LogStream;
 use crate::fanout::CloseReason;
 use crate::stream::wire;
 
-impl StreamBody {
+impl LogStream {
     /// The snapshot of locks, until it is written. Without it the stream ends, and its client comes
     /// back.
     pub(super) fn poll_locks(

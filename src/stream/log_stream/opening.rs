@@ -5,7 +5,6 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::StreamParts;
-use crate::fanout::gzip;
 use crate::log::Audience;
 use crate::stream::resume::reset_data;
 use crate::stream::wire;
@@ -31,14 +30,7 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
             .inc();
         text += &wire::control(named, &reset_data(reason, &at, &parts.scope), Some(&at));
     }
-    let header = if parts.encoding.gzip {
-        gzip::HEADER
-    } else {
-        &[]
-    };
-    [header, &wire::encoded(parts.encoding, &text)]
-        .concat()
-        .into()
+    wire::first(parts.encoding, &text)
 }
 
 fn ready(parts: &StreamParts) -> Value {

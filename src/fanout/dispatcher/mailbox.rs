@@ -1,0 +1,91 @@
+//! Where a worker thread is notified of changes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::sync::Notify;
+
+use crate::fanout::{CloseReason, SubscriptionId};
+use crate::log::Audience;
+use crate::platform::BrokerId;
+
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    pub(super) topics: FxHashMap<BrokerId, FxHashSet<Audience>>,
+    pub(super) closings: Vec<Closing>,
+    /// Parked streams whose waker was used.
+    pub(super) woken: Vec<SubscriptionId>,
+    /// All streams must end. Their clients come back spread over this window.
+    pub(super) drain: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) id: SubscriptionId,
+    pub(super) reason: CloseReason,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        let has_streams = !self.closings.is_empty() || !self.woken.is_empty();
+        self.topics.is_empty() && !has_streams && self.drain.is_none()
+    }
+}
+
+/// Takes notices for the streams of one worker thread, from any thread.
+///
+/// It keeps a set of topics and no queue. So its size is bounded by the number of topics and
+/// streams, however long the worker thread is busy.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    mail: Mutex<Mail>,
+    arrived: Notify,
+}
+
+impl Mailbox {
+    pub(in crate::fanout) fn topics_changed(
+        &self,
+        broker: &BrokerId,
+        audiences: &FxHashSet<Audience>,
+    ) {
+        let mut mail = self.mail();
+        match mail.topics.get_mut(broker) {
+            Some(topics) => topics.extend(audiences.iter().cloned()),
+            None => drop(mail.topics.insert(broker.clone(), audiences.clone())),
+        }
+        drop(mail);
+        self.arrived.notify_one();
+    }
+
+    /// Ends one stream.
+    pub fn close(&self, id: SubscriptionId, reason: CloseReason) {
+        self.mail().closings.push(Closing { id, reason });
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn wake(&self, id: SubscriptionId) {
+        self.mail().woken.push(id);
+        self.arrived.notify_one();
+    }
+
+    pub(in crate::fanout) fn drain(&self, spread: Duration) {
+        self.mail().drain = Some(spread);
+        self.arrived.notify_one();
+    }
+
+    /// Takes what there is. If that is nothing, waits unless `is_busy`.
+    pub(super) async fn take(&self, is_busy: bool) -> Mail {
+        loop {
+            let mail = std::mem::take(&mut *self.mail());
+            if is_busy || !mail.is_empty() {
+                return mail;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

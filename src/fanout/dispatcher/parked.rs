@@ -1,0 +1,74 @@
+//! Streams that the dispatcher polls itself, because no task of their own does.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::Mailbox;
+use crate::fanout::SubscriptionId;
+
+/// A stream that belongs to its subscription's slot, and ends with it.
+pub trait ParkedStream {
+    /// Writes what there is to write. `Ready`: the stream is over. `is_woken` is whether the waker of
+    /// `context` was used since the last call: a socket may be ready, or an answer may have come.
+    fn poll(&mut self, context: &mut Context<'_>, is_woken: bool) -> Poll<()>;
+}
+
+/// A parked stream in its slot, with its waker.
+pub(super) struct Parked {
+    stream: Box<dyn ParkedStream>,
+    waker: Arc<SlotWaker>,
+}
+
+impl fmt::Debug for Parked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parked")
+    }
+}
+
+impl Parked {
+    pub(super) fn new(
+        stream: Box<dyn ParkedStream>,
+        id: SubscriptionId,
+        mailbox: &Arc<Mailbox>,
+    ) -> Self {
+        let waker = SlotWaker {
+            mailbox: Arc::clone(mailbox),
+            id,
+            is_woken: AtomicBool::new(false),
+        };
+        let waker = Arc::new(waker);
+        Self { stream, waker }
+    }
+
+    pub(super) fn wake(&self) {
+        self.waker.wake_by_ref();
+    }
+
+    pub(super) fn poll(&mut self) -> Poll<()> {
+        // Only a wake after this asks for another poll.
+        let is_woken = self.waker.is_woken.swap(false, Ordering::AcqRel);
+        let waker = Waker::from(Arc::clone(&self.waker));
+        self.stream.poll(&mut Context::from_waker(&waker), is_woken)
+    }
+}
+
+/// Puts its slot into the mailbox, at most once until the stream is polled.
+struct SlotWaker {
+    mailbox: Arc<Mailbox>,
+    id: SubscriptionId,
+    is_woken: AtomicBool,
+}
+
+impl Wake for SlotWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            self.mailbox.wake(self.id);
+        }
+    }
+}

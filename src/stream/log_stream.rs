@@ -1,0 +1,251 @@
+//! The loop of one stream: read after the cursor, write, wait.
+//!
+//! A stream has a cursor and no queue. While its client does not read, it is not asked for bytes. It
+//! catches up when the client reads again. [`parked`](super::parked) or [`body`](super::body) writes
+//! its bytes.
+
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::log::{StreamIdentity, StreamSummary};
+use super::open::StreamServices;
+use super::resume::StreamStart;
+use super::{Filter, Scope};
+use crate::collab::PresenceGuard;
+use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot};
+use crate::directory::StreamWatch;
+use crate::directory::rights;
+use crate::fanout::{
+    CloseReason, ParkingPlace, Permit, Reader, ReplayPage, ReplayResult, StreamEncoding, TICK,
+};
+use crate::identity::Caller;
+use crate::log::{Epoch, Rights};
+
+mod catch_up;
+mod control;
+mod ephemerals;
+mod lock_snapshot;
+mod opening;
+
+/// The parts of a new stream.
+pub struct StreamParts {
+    pub services: Arc<StreamServices>,
+    pub reader: Reader,
+    pub permit: Permit,
+    pub caller: Caller,
+    pub scope: Scope,
+    pub filter: Filter,
+    pub encoding: StreamEncoding,
+    pub start: StreamStart,
+    /// The snapshot of presence, unless the filter leaves it out.
+    pub presence: Option<serde_json::Value>,
+    /// The first ephemeral event after the snapshot.
+    pub next_ephemeral: u64,
+    /// The snapshot of locks, unless the filter leaves it out.
+    pub locks: Option<oneshot::Receiver<Arc<LockSnapshot>>>,
+    pub attendance: Option<PresenceGuard>,
+    /// Ends the stream when the user's brokerage changes, if it was looked up.
+    pub watch: Option<StreamWatch>,
+    pub summary: StreamSummary,
+}
+
+pub struct LogStream {
+    services: Arc<StreamServices>,
+    reader: Reader,
+    _permit: Permit,
+    attendance: Option<PresenceGuard>,
+    _watch: Option<Box<StreamWatch>>,
+    scope: Box<Scope>,
+    filter: Option<Box<Filter>>,
+    /// The rights of the token that opened the stream.
+    rights: Rights,
+    encoding: StreamEncoding,
+    epoch: Epoch,
+    cursor: i64,
+    next_ephemeral: u64,
+    /// Text that is written before any event.
+    unsent: Bytes,
+    /// The snapshot of locks, which is written before any event.
+    locks: Option<oneshot::Receiver<Arc<LockSnapshot>>>,
+    locks_until: Instant,
+    /// A page that was requested and has not come yet.
+    replay: Option<oneshot::Receiver<ReplayResult>>,
+    /// The page that is being written, as long as the cache has it.
+    page: Weak<ReplayPage>,
+    /// After a failure to read the table, it is not read before this.
+    not_before: Option<Instant>,
+    next_heartbeat: Instant,
+    heartbeats: u8,
+    expiring_at: Option<Instant>,
+    expires_at: Instant,
+    ended: Option<CloseReason>,
+    summary: StreamSummary,
+}
+
+impl LogStream {
+    #[must_use]
+    pub fn new(parts: StreamParts) -> Self {
+        let unsent = opening::text(&parts);
+        let StreamParts {
+            services,
+            reader,
+            permit,
+            caller,
+            scope,
+            filter,
+            encoding,
+            start,
+            next_ephemeral,
+            locks,
+            attendance,
+            watch,
+            summary,
+            ..
+        } = parts;
+        let now = Instant::now();
+        let until_end = Duration::try_from(caller.expires_at - services.clock.now());
+        let expires_at = now + until_end.unwrap_or_default();
+        let notice = services
+            .settings
+            .expiring_notice()
+            .min((expires_at - now) / 2);
+        // The first heartbeat comes at a random time, so that streams that were opened together
+        // spread out.
+        let interval = services.settings.heartbeat();
+        let next_heartbeat = now + services.dice.between(interval / 2, interval);
+        services.metrics.streams_open.inc();
+        services.metrics.streams_opened.inc();
+        let stream = Self {
+            services,
+            reader,
+            _permit: permit,
+            attendance,
+            _watch: watch.map(Box::new),
+            scope: Box::new(scope),
+            filter: (!filter.is_open()).then(|| Box::new(filter)),
+            rights: rights::of(&caller),
+            encoding,
+            epoch: start.epoch,
+            cursor: start.position,
+            next_ephemeral,
+            unsent,
+            locks,
+            locks_until: now + LOCK_SNAPSHOT_TIMEOUT,
+            replay: None,
+            page: Weak::new(),
+            not_before: None,
+            next_heartbeat,
+            heartbeats: 0,
+            expiring_at: expires_at.checked_sub(notice),
+            expires_at,
+            ended: None,
+            summary,
+        };
+        let limit = &stream.services.line_limit;
+        stream.summary.log_open(limit, stream.identity());
+        stream
+    }
+
+    fn identity(&self) -> StreamIdentity<'_> {
+        StreamIdentity {
+            broker: self.reader.broker(),
+            user: &self.rights.user,
+            scope: &self.scope,
+        }
+    }
+
+    /// The next bytes to write, or the end of the stream.
+    pub(super) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let bytes = self.poll_next(context);
+        if let Poll::Ready(Some(bytes)) = &bytes {
+            self.summary.bytes += bytes.len() as u64;
+        }
+        bytes
+    }
+
+    pub(super) fn encoding(&self) -> StreamEncoding {
+        self.encoding
+    }
+
+    pub(super) fn parking_place(&self) -> ParkingPlace {
+        self.reader.subscription().parking_place()
+    }
+
+    /// The bytes that can be written at once with the head.
+    pub(super) fn first_bytes(&mut self) -> Bytes {
+        let first = self.next_unsent().unwrap_or_default();
+        self.summary.bytes += first.len() as u64;
+        first
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(text) = self.next_unsent() {
+            return Poll::Ready(Some(text));
+        }
+        if self.ended.is_some() {
+            return Poll::Ready(None);
+        }
+        let now = self.reader.subscription().dispatcher().now();
+        if let Some(reason) = self.must_close(now) {
+            return Poll::Ready(Some(self.close(reason)));
+        }
+        if let Some(locks) = self.poll_locks(context, now) {
+            return locks.map(Some);
+        }
+        let events = self.catch_up(context, now);
+        if let Some(bytes) = events.or_else(|| self.read_ephemerals()) {
+            self.next_heartbeat = now + self.services.settings.heartbeat();
+            return Poll::Ready(Some(bytes));
+        }
+        if let Some(text) = self.due_text(now) {
+            return Poll::Ready(Some(text));
+        }
+        self.reader.subscription().wait(context, self.next_due());
+        Poll::Pending
+    }
+
+    /// As much of the unsent text as fits one write.
+    fn next_unsent(&mut self) -> Option<Bytes> {
+        let len = self.unsent.len().min(catch_up::CHUNK_BYTES);
+        let text = self.unsent.split_to(len);
+        if self.unsent.is_empty() {
+            // The empty rest would keep the whole buffer in memory.
+            self.unsent = Bytes::new();
+        }
+        (len > 0).then_some(text)
+    }
+
+    fn must_close(&self, now: Instant) -> Option<CloseReason> {
+        // The next tick would be too late.
+        let is_expired = now + TICK >= self.expires_at;
+        let expired = is_expired.then_some(CloseReason::Expired);
+        self.reader.subscription().closing().or(expired)
+    }
+
+    fn next_due(&self) -> Instant {
+        let end = self.expires_at.checked_sub(TICK).unwrap_or(self.expires_at);
+        let locks_until = self.locks.is_some().then_some(self.locks_until);
+        let others = [self.expiring_at, self.not_before, locks_until];
+        let others = others.into_iter().flatten();
+        others.fold(self.next_heartbeat.min(end), Instant::min)
+    }
+}
+
+impl Drop for LogStream {
+    fn drop(&mut self) {
+        if let (Some(attendance), Some(spread)) = (
+            &mut self.attendance,
+            self.reader.subscription().dispatcher().draining(),
+        ) {
+            attendance.back_within(spread);
+        }
+        self.services.metrics.streams_open.dec();
+        let limit = &self.services.line_limit;
+        self.summary.log_end(limit, self.identity(), self.ended);
+    }
+}

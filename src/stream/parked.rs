@@ -1,0 +1,152 @@
+//! A stream that has left HTTP: the log's stream and its socket, polled by the dispatcher.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use super::LogStream;
+use crate::fanout::{ParkedStream, framing};
+
+/// Bytes that a client may send after its request. They are dropped. A client that sends more is
+/// disconnected.
+const MOST_DROPPED_BYTES: usize = 64 * 1_024;
+const READ_BYTES: usize = 512;
+/// Writes of one stream at a time. Then others have their turn.
+const MOST_WRITES: usize = 4;
+
+/// Where a body leaves its stream for the connection below it.
+#[derive(Default)]
+pub struct Parking(RefCell<Option<Box<LogStream>>>);
+
+impl fmt::Debug for Parking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parking")
+    }
+}
+
+impl Parking {
+    pub(super) fn leave(&self, stream: Box<LogStream>) {
+        *self.0.borrow_mut() = Some(stream);
+    }
+
+    /// Whether a stream waits to be taken.
+    #[must_use]
+    pub fn has_stream(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Parks the stream that waits here: writes `head`, and then the stream, to the socket.
+    pub fn park(&self, socket: TcpStream, head: &[u8]) {
+        let Some(mut stream) = self.0.borrow_mut().take() else {
+            return;
+        };
+        let place = stream.parking_place();
+        // The head and the first text are one write.
+        let first = stream.first_bytes();
+        let parked = SocketStream {
+            socket,
+            unwritten: [head, &first].concat().into(),
+            stream: *stream,
+            dropped_bytes: 0,
+            is_over: false,
+        };
+        place.park(Box::new(parked));
+    }
+}
+
+/// What exists per parked stream, besides its slot at the dispatcher.
+pub(super) struct SocketStream {
+    socket: TcpStream,
+    stream: LogStream,
+    /// What the socket has not taken yet: a shared frame, or the events of one write.
+    unwritten: Bytes,
+    dropped_bytes: usize,
+    /// Only `unwritten` is left to write.
+    is_over: bool,
+}
+
+impl ParkedStream for SocketStream {
+    fn poll(&mut self, context: &mut Context<'_>, is_woken: bool) -> Poll<()> {
+        if is_woken && self.is_peer_gone(context) {
+            return Poll::Ready(());
+        }
+        for _ in 0..MOST_WRITES {
+            match self.poll_write(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {}
+            }
+            if self.is_over {
+                self.shut_down(context);
+                return Poll::Ready(());
+            }
+            match self.stream.poll_bytes(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(bytes)) => self.unwritten = bytes,
+                Poll::Ready(None) => self.end(),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl SocketStream {
+    /// Writes what is unwritten, as far as the socket takes it.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unwritten.is_empty() {
+            match self.socket.try_write(&self.unwritten) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(n) if n == self.unwritten.len() => self.unwritten = Bytes::new(),
+                Ok(n) => self.unwritten.advance(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::task::ready!(self.socket.poll_write_ready(context))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads until there is nothing, and waits for more. A client that closes its half of the
+    /// connection has gone: no client of a stream does that and goes on reading.
+    fn is_peer_gone(&mut self, context: &mut Context<'_>) -> bool {
+        let mut buffer = [0; READ_BYTES];
+        loop {
+            match self.socket.poll_read_ready(context) {
+                Poll::Pending => return false,
+                Poll::Ready(Err(_)) => return true,
+                Poll::Ready(Ok(())) => {}
+            }
+            match self.socket.try_read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(n) => self.dropped_bytes += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return true,
+            }
+            if self.dropped_bytes > MOST_DROPPED_BYTES {
+                return true;
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.is_over = true;
+        if self.stream.encoding().chunked {
+            self.unwritten = Bytes::from_static(framing::LAST_CHUNK);
+        }
+    }
+
+    /// Bytes that nobody reads would make the kernel reset the connection, and the client would lose
+    /// the last text.
+    fn shut_down(&mut self, context: &mut Context<'_>) {
+        let _ = self.is_peer_gone(context);
+        let _ = Pin::new(&mut self.socket).poll_shutdown(context);
+    }
+}
