@@ -37,6 +37,7 @@ mod notifications;
 mod openapi;
 mod operations;
 mod order;
+mod parked;
 mod people;
 mod polling;
 mod presence;
