@@ -16,7 +16,7 @@ pub use locks::{
 pub use presence::sync::PresenceSyncParts;
 pub use presence::view::MOST_USERS_LISTED;
 pub use presence::{
-    Heartbeat, Presence, PresenceError, PresenceGuard, PresenceParts, PresenceRules,
+    Heartbeat, Presence, PresenceError, PresenceGuard, PresenceList, PresenceParts, PresenceRules,
     PresenceSnapshot, PresenceSync, PresenceTimers, Status, View,
 };
 pub use signals::{About, Signal, SignalAction, SignalError, SignalNames, SignalParts, Signals};

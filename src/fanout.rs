@@ -25,6 +25,7 @@ pub mod gzip;
 mod log_health;
 mod replay;
 mod ring;
+mod shared_writes;
 mod subscription;
 
 pub use connection_limits::{ConnectionLimits, LimitReached, Permit, StreamUser};
@@ -35,6 +36,7 @@ pub use frame::{EncodedEvent, Frame, StreamEncoding, Visibility};
 pub use log_health::LogHealth;
 pub use replay::{MissingEvents, ReplayLoader, ReplayPage, ReplayResult};
 pub use ring::{RecordOwners, Ring, RingRead};
+pub use shared_writes::{SharedWrite, WritePlace};
 pub use subscription::{CloseReason, ParkingPlace, Subscription, SubscriptionId};
 
 /// A brokerage in memory.
@@ -42,7 +44,11 @@ pub use subscription::{CloseReason, ParkingPlace, Subscription, SubscriptionId};
 pub struct BrokerageFanout {
     pub id: BrokerId,
     ring: Mutex<Ring>,
+    /// Grows with every change of the ring.
+    ring_version: AtomicU64,
     ephemeral_ring: Mutex<EphemeralRing>,
+    /// The position after the last ephemeral event that was released.
+    next_ephemeral: AtomicU64,
     handles: AtomicUsize,
     /// The value of `Fanout::publish_count` at this brokerage's last publish.
     used: AtomicU64,
@@ -138,7 +144,9 @@ impl Fanout {
             Arc::new(BrokerageFanout {
                 id: broker.clone(),
                 ring: Mutex::new(Ring::new(head.epoch.clone(), head.head)),
+                ring_version: AtomicU64::new(1),
                 ephemeral_ring: Mutex::default(),
+                next_ephemeral: AtomicU64::new(0),
                 handles: AtomicUsize::new(0),
                 used: AtomicU64::new(self.publish_count.load(Ordering::Relaxed)),
             })
@@ -176,22 +184,26 @@ impl Fanout {
         }
     }
 
-    /// Adds an event that is not logged, and wakes the streams of its topics.
+    /// Publishes an event that is not logged to the streams of its topics.
     pub fn publish_ephemeral(&self, brokerage: &BrokerageFanout, event: EphemeralEvent) {
         let audiences = event.audiences().cloned().collect();
         let wakes = event.wakes();
-        brokerage.ephemeral_ring().push(event);
+        self.add_ephemeral(brokerage, event);
         if wakes {
-            self.wake(&brokerage.id, &audiences);
+            self.release_ephemerals(brokerage, &audiences);
         }
     }
 
-    /// Wakes streams for events that were published without a wake.
-    pub fn wake_for_ephemerals(
-        &self,
-        brokerage: &BrokerageFanout,
-        audiences: &FxHashSet<Audience>,
-    ) {
+    /// Adds an event that streams get with the next one that is released, in one write.
+    pub fn add_ephemeral(&self, brokerage: &BrokerageFanout, event: EphemeralEvent) {
+        brokerage.ephemeral_ring().push(event);
+    }
+
+    /// Publishes the events that were added, to streams of these topics.
+    pub fn release_ephemerals(&self, brokerage: &BrokerageFanout, audiences: &FxHashSet<Audience>) {
+        let next = brokerage.ephemeral_ring().next();
+        // Another thread may have released later ones.
+        brokerage.next_ephemeral.fetch_max(next, Ordering::Release);
         self.wake(&brokerage.id, audiences);
     }
 
@@ -217,6 +229,7 @@ impl Fanout {
         // The arithmetic wraps, so that one addition works in both directions.
         let difference = ring.bytes().wrapping_sub(before);
         self.bytes.fetch_add(difference, Ordering::Relaxed);
+        brokerage.ring_version.fetch_add(1, Ordering::Release);
     }
 
     fn wake(&self, broker: &BrokerId, audiences: &FxHashSet<Audience>) {
@@ -236,7 +249,6 @@ impl Fanout {
 pub struct Reader {
     handle: BrokerageHandle,
     subscription: Subscription,
-    audiences: Arc<[Audience]>,
 }
 
 impl Reader {
@@ -247,11 +259,10 @@ impl Reader {
         audiences: Arc<[Audience]>,
     ) -> Self {
         handle.ring().subscribe(&audiences);
-        let subscription = dispatcher.subscribe(handle.id.clone(), Arc::clone(&audiences));
+        let subscription = dispatcher.subscribe(handle.id.clone(), audiences);
         Self {
             handle,
             subscription,
-            audiences,
         }
     }
 
@@ -262,7 +273,30 @@ impl Reader {
 
     #[must_use]
     pub fn audiences(&self) -> &Arc<[Audience]> {
-        &self.audiences
+        self.subscription.audiences()
+    }
+
+    /// The version of the log's ring. While it is the same, there is nothing new to read.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.handle.ring_version.load(Ordering::Acquire)
+    }
+
+    /// What another stream wrote that was at the same place. It needs no look at the ring.
+    #[must_use]
+    pub fn shared_write(&self, place: WritePlace<'_>) -> Option<SharedWrite> {
+        let dispatcher = self.subscription.dispatcher();
+        dispatcher.shared_writes().find(self.audiences(), place)
+    }
+
+    /// Lets other streams at the same place repeat this write.
+    pub fn share_write(&self, place: WritePlace<'_>, write: SharedWrite) {
+        // Further audiences are most often those of one user.
+        if self.audiences().len() == 1 {
+            let dispatcher = self.subscription.dispatcher();
+            let shared = dispatcher.shared_writes();
+            shared.put(self.audiences(), place, write);
+        }
     }
 
     #[must_use]
@@ -287,7 +321,7 @@ impl Reader {
         let ring = self.handle.ring();
         let owners = ring.owners();
         let sink = |frame: &Arc<Frame>| sink(frame, owners);
-        ring.read(epoch, &self.audiences, cursor, sink)
+        ring.read(epoch, self.audiences(), cursor, sink)
     }
 
     /// The position since which memory knows all changes of owners.
@@ -316,21 +350,21 @@ impl Reader {
         sink: impl FnMut(&EncodedEvent) -> bool,
     ) -> EphemeralRead {
         let reader = EphemeralReader {
-            audiences: &self.audiences,
+            audiences: self.audiences(),
             has_records,
         };
         self.handle.ephemeral_ring().read(reader, from, sink)
     }
 
-    /// The position of the next ephemeral event.
+    /// The position after the last ephemeral event that was released.
     #[must_use]
     pub fn next_ephemeral(&self) -> u64 {
-        self.handle.ephemeral_ring().next()
+        self.handle.next_ephemeral.load(Ordering::Acquire)
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.handle.ring().unsubscribe(&self.audiences);
+        self.handle.ring().unsubscribe(self.audiences());
     }
 }

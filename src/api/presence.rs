@@ -134,7 +134,7 @@ pub(super) async fn list(
         .presence
         .list(&caller.broker, &view)
         .await?;
-    Ok(page::respond_json(HttpResponse::Ok(), people.to_string()))
+    Ok(page::respond_json(HttpResponse::Ok(), people.json()))
 }
 
 fn audiences(caller: &Caller, team: Option<&str>) -> Result<std::sync::Arc<[Audience]>, Problem> {

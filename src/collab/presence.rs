@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::directory::Modules;
 use crate::directory::{RecordAudiences, RecordError};
-use crate::fanout::Fanout;
+use crate::fanout::{BrokerageFanout, EphemeralEvent, Fanout};
+use crate::log::Audience;
 use crate::platform::Clock;
 use crate::platform::Metrics;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
@@ -45,7 +46,7 @@ pub use snapshot::PresenceSnapshot;
 pub use streams::PresenceGuard;
 pub use sync::PresenceSync;
 pub use timers::PresenceTimers;
-pub use view::View;
+pub use view::{PresenceList, View};
 
 use group::{Now, PresenceGroup};
 use moment::{Moment, Stopwatch};
@@ -84,6 +85,8 @@ struct BrokeragePresence {
     used_at: AtomicI64,
     /// Events for large crowds that woke no stream yet.
     silent_events: AtomicU64,
+    /// The audiences of events that were not released yet.
+    changed: Mutex<FxHashSet<Audience>>,
 }
 
 impl BrokeragePresence {
@@ -214,12 +217,21 @@ impl Presence {
                 at: now.time,
             };
             for event in events.all(&parts.modules) {
-                let silent = u64::from(!event.wakes());
-                brokerage.silent_events.fetch_add(silent, Ordering::Relaxed);
-                parts.fanout.publish_ephemeral(&log, event);
+                self.publish(brokerage, &log, event);
             }
         }
         true
+    }
+
+    /// Adds an event. The timers release it together with others, so that a stream gets all changes of
+    /// a tenth of a second in one write.
+    fn publish(&self, brokerage: &BrokeragePresence, log: &BrokerageFanout, event: EphemeralEvent) {
+        if event.wakes() {
+            locked(&brokerage.changed).extend(event.audiences().cloned());
+        } else {
+            brokerage.silent_events.fetch_add(1, Ordering::Relaxed);
+        }
+        self.0.parts.fanout.add_ephemeral(log, event);
     }
 
     async fn brokerage(&self, broker: &BrokerId) -> Result<Arc<BrokeragePresence>, PresenceError> {

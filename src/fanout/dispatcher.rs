@@ -18,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::log_health::LogHealth;
+use super::shared_writes::SharedWrites;
 use super::subscription::{CloseReason, Subscription, SubscriptionId};
 use crate::log::Audience;
 use crate::platform::BrokerId;
@@ -65,6 +66,7 @@ pub struct Dispatcher {
     slots: RefCell<Slab<Slot>>,
     topics: RefCell<Topics>,
     rounds: Rounds,
+    shared_writes: SharedWrites,
     next_number: Cell<u64>,
     now: Cell<Instant>,
     drain: Cell<Option<Duration>>,
@@ -93,6 +95,7 @@ impl Dispatcher {
             slots: RefCell::default(),
             topics: RefCell::default(),
             rounds: Rounds::default(),
+            shared_writes: SharedWrites::default(),
             next_number: Cell::new(0),
             now: Cell::new(Instant::now()),
             drain: Cell::new(None),
@@ -124,6 +127,10 @@ impl Dispatcher {
         }
     }
 
+    pub(super) fn shared_writes(&self) -> &SharedWrites {
+        &self.shared_writes
+    }
+
     /// The time at the last tick. It is exact enough for heartbeats and costs no system call.
     pub fn now(&self) -> Instant {
         self.now.get()
@@ -152,19 +159,35 @@ impl Dispatcher {
             closing: None,
             is_queued: false,
         });
-        if !audiences.is_empty() {
-            let mut topics = self.topics.borrow_mut();
-            let topics = topics.entry(broker.clone()).or_default();
-            for audience in audiences.iter() {
-                topics.entry(audience.clone()).or_default().add(slot);
-            }
-        }
+        let audiences = self.subscribe_slot(slot, &broker, audiences);
         Subscription {
             dispatcher: Rc::clone(self),
             id: SubscriptionId { slot, number },
             broker,
             audiences,
         }
+    }
+
+    /// Returns the list of the topic if there is only one: its streams share it.
+    fn subscribe_slot(
+        &self,
+        slot: usize,
+        broker: &BrokerId,
+        audiences: Arc<[Audience]>,
+    ) -> Arc<[Audience]> {
+        if audiences.is_empty() {
+            return audiences;
+        }
+        let mut topics = self.topics.borrow_mut();
+        let topics = topics.entry(broker.clone()).or_default();
+        for audience in audiences.iter() {
+            topics.entry(audience.clone()).or_default().add(slot);
+        }
+        match &*audiences {
+            [only] => topics.get(only).map(|topic| topic.own_list(&audiences)),
+            _ => None,
+        }
+        .unwrap_or(audiences)
     }
 
     pub(super) fn unsubscribe(&self, subscription: &Subscription) {

@@ -68,6 +68,11 @@ impl Subscription {
         &self.dispatcher
     }
 
+    #[must_use]
+    pub fn audiences(&self) -> &Arc<[Audience]> {
+        &self.audiences
+    }
+
     /// Why this stream must end, if it must.
     #[must_use]
     pub fn closing(&self) -> Option<CloseReason> {

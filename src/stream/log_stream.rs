@@ -42,8 +42,8 @@ pub struct StreamParts {
     pub filter: Filter,
     pub encoding: StreamEncoding,
     pub start: StreamStart,
-    /// The snapshot of presence, unless the filter leaves it out.
-    pub presence: Option<serde_json::Value>,
+    /// The text of the snapshot of presence, unless the filter leaves it out.
+    pub presence: Option<String>,
     /// The first ephemeral event after the snapshot.
     pub next_ephemeral: u64,
     /// The snapshot of locks, unless the filter leaves it out.
@@ -67,7 +67,11 @@ pub struct LogStream {
     encoding: StreamEncoding,
     epoch: Epoch,
     cursor: i64,
+    /// The version of the ring when nothing was left to read there.
+    read_version: u64,
     next_ephemeral: u64,
+    /// Whether the stream is parked, and its socket takes what it gets.
+    is_fast: bool,
     /// Text that is written before any event.
     unsent: Bytes,
     /// The snapshot of locks, which is written before any event.
@@ -132,7 +136,9 @@ impl LogStream {
             encoding,
             epoch: start.epoch,
             cursor: start.position,
+            read_version: 0,
             next_ephemeral,
+            is_fast: false,
             unsent,
             locks,
             locks_until: now + LOCK_SNAPSHOT_TIMEOUT,
@@ -168,6 +174,11 @@ impl LogStream {
         bytes
     }
 
+    /// Whether the socket takes what it gets.
+    pub(super) fn set_fast(&mut self, is_fast: bool) {
+        self.is_fast = is_fast;
+    }
+
     pub(super) fn encoding(&self) -> StreamEncoding {
         self.encoding
     }
@@ -176,8 +187,9 @@ impl LogStream {
         self.reader.subscription().parking_place()
     }
 
-    /// The bytes that can be written at once with the head.
+    /// The stream is parked from now on. These bytes can be written together with the head.
     pub(super) fn first_bytes(&mut self) -> Bytes {
+        self.is_fast = true;
         let first = self.next_unsent().unwrap_or_default();
         self.summary.bytes += first.len() as u64;
         first
@@ -211,7 +223,7 @@ impl LogStream {
 
     /// As much of the unsent text as fits one write.
     fn next_unsent(&mut self) -> Option<Bytes> {
-        let len = self.unsent.len().min(catch_up::CHUNK_BYTES);
+        let len = self.unsent.len().min(catch_up::WRITE_BYTES);
         let text = self.unsent.split_to(len);
         if self.unsent.is_empty() {
             // The empty rest would keep the whole buffer in memory.

@@ -164,7 +164,7 @@ pub async fn open(
         scope,
         encoding,
         start,
-        presence: presence::snapshot(snapshot.people, &filter),
+        presence: presence::snapshot(encoding.named, &snapshot.people, &filter),
         locks,
         next_ephemeral: snapshot.next,
         attendance,

@@ -87,7 +87,11 @@ impl ParkedStream for SocketStream {
                 return Poll::Ready(());
             }
             match self.stream.poll_bytes(context) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // It has caught up.
+                    self.stream.set_fast(true);
+                    return Poll::Pending;
+                }
                 Poll::Ready(Some(bytes)) => self.unwritten = bytes,
                 Poll::Ready(None) => self.end(),
             }
@@ -106,6 +110,7 @@ impl SocketStream {
                 Ok(n) if n == self.unwritten.len() => self.unwritten = Bytes::new(),
                 Ok(n) => self.unwritten.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.set_fast(false);
                     std::task::ready!(self.socket.poll_write_ready(context))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
@@ -148,5 +153,22 @@ impl SocketStream {
     fn shut_down(&mut self, context: &mut Context<'_>) {
         let _ = self.is_peer_gone(context);
         let _ = Pin::new(&mut self.socket).poll_shutdown(context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Raise the limit only for what every stream needs all the time.
+    #[test]
+    #[expect(
+        clippy::print_stdout,
+        reason = "the size is worth knowing when it changes"
+    )]
+    fn what_exists_per_parked_stream_is_small() {
+        let size = std::mem::size_of::<SocketStream>();
+        println!("{size} bytes per parked stream");
+        assert!(size <= 640, "{size} bytes");
     }
 }

@@ -1,9 +1,8 @@
 //! The snapshot of presence in a stream.
 
-use serde_json::{Value, json};
-
-use super::Filter;
+use super::{Filter, wire};
 use crate::collab::MOST_USERS_LISTED;
+use crate::collab::PresenceList;
 use crate::collab::View;
 use crate::fanout::Reader;
 use crate::platform::PageLimit;
@@ -24,15 +23,11 @@ pub fn view<'a>(reader: &'a Reader, filter: &'a Filter) -> View<'a> {
     }
 }
 
-/// The event, unless the filter leaves it out.
+/// The event's text, unless the filter leaves it out.
 #[must_use]
-pub fn snapshot(people: Value, filter: &Filter) -> Option<Value> {
-    if !filter.passes_type(SNAPSHOT) {
-        return None;
-    }
-    let mut snapshot = json!({"type": SNAPSHOT});
-    if let (Value::Object(all), Value::Object(people)) = (&mut snapshot, people) {
-        all.extend(people.into_iter().filter(|(name, _)| name != "next"));
-    }
-    Some(snapshot)
+pub fn snapshot(named: bool, people: &PresenceList, filter: &Filter) -> Option<String> {
+    let json = || people.event_json(SNAPSHOT);
+    filter
+        .passes_type(SNAPSHOT)
+        .then(|| wire::event(named, SNAPSHOT, &json()))
 }

@@ -33,6 +33,16 @@ pub fn control(named: bool, data: &Value, id: Option<&Cursor>) -> String {
     format!("{name}data: {data}\n{id}\n")
 }
 
+/// An event of the stream itself without an id, whose data is JSON already.
+#[must_use]
+pub fn event(named: bool, name: &str, json: &str) -> String {
+    if named {
+        format!("event: {name}\ndata: {json}\n\n")
+    } else {
+        format!("data: {json}\n\n")
+    }
+}
+
 /// The last text of a stream: why it ends, and when the client may come back.
 #[must_use]
 pub fn closing(named: bool, reason: CloseReason, retry: Duration) -> String {

@@ -1,7 +1,6 @@
 //! The presence of a brokerage as a whole, for requests and for streams.
 
-use serde_json::Value;
-
+use super::view::PresenceList;
 use super::{BrokeragePresence, Presence, PresenceError, View};
 use crate::fanout::BrokerageHandle;
 use crate::platform::BrokerId;
@@ -9,14 +8,18 @@ use crate::platform::BrokerId;
 /// What a view shows of a brokerage.
 #[derive(Debug)]
 pub struct PresenceSnapshot {
-    pub people: Value,
+    pub people: PresenceList,
     /// The place in the brokerage's ephemeral ring of the first change after the snapshot.
     pub next: u64,
 }
 
 impl Presence {
     /// What `view` shows of a brokerage.
-    pub async fn list(&self, broker: &BrokerId, view: &View<'_>) -> Result<Value, PresenceError> {
+    pub async fn list(
+        &self,
+        broker: &BrokerId,
+        view: &View<'_>,
+    ) -> Result<PresenceList, PresenceError> {
         let brokerage = self.brokerage(broker).await?;
         Ok(self.with_staleness(view.of(&brokerage.lock().group)))
     }

@@ -3,10 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::Presence;
-use crate::log::timestamp;
+use super::view::PresenceList;
 
 /// When the table was not read for this long, lists are marked as stale, and no sign of another
 /// instance ends. It is shorter if a heartbeat lasts shorter.
@@ -22,11 +20,11 @@ impl Presence {
     }
 
     /// Marks a list as stale if it is.
-    pub(super) fn with_staleness(&self, mut people: Value) -> Value {
-        if let Some(age) = self.staleness() {
-            people["stale"] = json!(true);
-            people["staleSince"] = json!(timestamp(self.0.parts.clock.now() - age));
+    pub(super) fn with_staleness(&self, list: PresenceList) -> PresenceList {
+        let now = || self.0.parts.clock.now();
+        PresenceList {
+            stale_since: self.staleness().map(|age| now() - age),
+            ..list
         }
-        people
     }
 }

@@ -9,11 +9,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::moment::Moment;
-use super::{BrokeragePresence, Presence, events};
+use super::{BrokeragePresence, Presence, events, locked};
 use crate::log::Audience;
 use crate::platform::BrokerId;
 
-/// The precision of all ends.
+/// The precision of all ends, and the time between two releases of changes.
 const TICK: Duration = Duration::from_millis(100);
 /// The time between two wake-ups of streams of large crowds that are filtered by record.
 const WAKE: Duration = Duration::from_millis(500);
@@ -57,6 +57,7 @@ impl PresenceTimers {
             if is_due(&mut last_count, COUNT) {
                 self.publish_counts();
             }
+            self.release_changes();
             if is_due(&mut last_removal, REMOVE_IDLE) {
                 self.remove_idle();
             }
@@ -73,6 +74,20 @@ impl PresenceTimers {
         }
     }
 
+    /// Each stream gets all changes since the last release in one write.
+    fn release_changes(&self) {
+        let fanout = &self.presence.0.parts.fanout;
+        for brokerage in self.presence.all_brokerages() {
+            let changed = std::mem::take(&mut *locked(&brokerage.changed));
+            if changed.is_empty() {
+                continue;
+            }
+            if let Some(log) = fanout.get(&brokerage.broker) {
+                fanout.release_ephemerals(&log, &changed);
+            }
+        }
+    }
+
     fn wake_large_crowds(&self) {
         let fanout = &self.presence.0.parts.fanout;
         for brokerage in self.presence.all_brokerages() {
@@ -81,7 +96,7 @@ impl PresenceTimers {
             }
             let large = brokerage.lock().group.large();
             if let Some(log) = fanout.get(&brokerage.broker) {
-                fanout.wake_for_ephemerals(&log, &large);
+                fanout.release_ephemerals(&log, &large);
             }
         }
     }
@@ -98,7 +113,8 @@ impl PresenceTimers {
                 if self.counts.get(&key) != Some(&online)
                     && let Some(log) = fanout.get(&brokerage.broker)
                 {
-                    fanout.publish_ephemeral(&log, events::count(&group, crowd, time));
+                    let event = events::count(&group, crowd, time);
+                    self.presence.publish(&brokerage, &log, event);
                 }
                 counts.insert(key, online);
             }

@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::events::audiences_of_use;
 use super::group::{PresenceGroup, PresentUser};
@@ -28,31 +29,30 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// The `users` of one page, how many people are `online`, whether the page is `complete`, and
-    /// the `next` cursor.
+    /// One page of people.
     #[must_use]
-    pub fn of(&self, group: &PresenceGroup) -> Value {
-        let mut page = PageItems::new(self.limit);
-        let (mut listed, mut last, mut next) = (Vec::new(), None, None);
+    pub fn of(&self, group: &PresenceGroup) -> PresenceList {
+        let mut users = PageItems::new(self.limit);
+        let (mut last, mut next) = (None, None);
         for user in self.people(group) {
             let Some(person) = group.find(user).and_then(|found| self.listed(user, found)) else {
                 continue;
             };
-            if !page.push(&person.to_string()) {
+            if !users.push(&person) {
                 next = last;
                 break;
             }
-            listed.push(person);
             last = Some(user);
         }
         let is_all = next.is_none() && self.after.is_none();
         let is_large = self.records.is_none() && self.has_large_crowd(group);
-        json!({
-            "users": listed,
-            "online": self.online(group),
-            "complete": is_all && !is_large,
-            "next": next.map(UserId::as_str),
-        })
+        PresenceList {
+            users,
+            online: self.online(group),
+            is_complete: is_all && !is_large,
+            next: next.cloned(),
+            stale_since: None,
+        }
     }
 
     fn has_large_crowd(&self, group: &PresenceGroup) -> bool {
@@ -111,7 +111,7 @@ impl View<'_> {
 
     /// One person as the list shows them. `None` if the view is of records and they use none that
     /// the view may show.
-    fn listed(&self, user: &UserId, present: &PresentUser) -> Option<Value> {
+    fn listed(&self, user: &UserId, present: &PresentUser) -> Option<String> {
         let is_visible = |in_use: &&RecordInUse| {
             let records = self.records;
             let audiences = audiences_of_use(user, Some(present), in_use);
@@ -133,13 +133,49 @@ impl View<'_> {
         if self.records.is_some() && viewing.is_empty() && editing.is_empty() {
             return None;
         }
-        Some(json!({
-            "userId": user.as_str(),
-            "status": state.status.as_str(),
-            "since": timestamp(present.since),
-            "viewing": viewing,
-            "editing": editing,
-        }))
+        // Streams that open list everyone: this is about a third of the work of a `Value`.
+        let (user, since) = (json!(user.as_str()), timestamp(present.since));
+        let status = state.status.as_str();
+        let (viewing, editing) = (json!(viewing), json!(editing));
+        Some(format!(
+            r#"{{"userId":{user},"status":"{status}","since":"{since}","viewing":{viewing},"editing":{editing}}}"#
+        ))
+    }
+}
+
+/// A page of people as JSON.
+#[derive(Debug)]
+pub struct PresenceList {
+    users: PageItems,
+    /// How many of all people are online.
+    online: usize,
+    /// Whether nobody is left out.
+    is_complete: bool,
+    next: Option<UserId>,
+    /// When the table was last read, if that is too long ago.
+    pub(super) stale_since: Option<OffsetDateTime>,
+}
+
+impl PresenceList {
+    /// The answer to a request.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let next = json!(self.next.as_ref().map(UserId::as_str));
+        format!(r#"{{"next":{next},{}}}"#, self.fields())
+    }
+
+    /// The data of an event of this type. It has no further page.
+    #[must_use]
+    pub fn event_json(&self, event_type: &str) -> String {
+        format!(r#"{{"type":"{event_type}",{}}}"#, self.fields())
+    }
+
+    fn fields(&self) -> String {
+        let (users, online) = (self.users.json(), self.online);
+        let stale = self.stale_since.map(timestamp);
+        let stale = stale.map(|since| format!(r#","stale":true,"staleSince":"{since}""#));
+        let (stale, complete) = (stale.unwrap_or_default(), self.is_complete);
+        format!(r#""users":[{users}],"online":{online},"complete":{complete}{stale}"#)
     }
 }
 

@@ -7,6 +7,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::log::Audience;
 
 /// The streams that are served before the worker thread does something else.
 pub(super) const SLICE: usize = 64;
@@ -21,12 +24,20 @@ pub(super) struct TopicRound {
     next: Cell<usize>,
     /// How many streams the round has still to serve.
     left: Cell<usize>,
+    /// The list of this topic alone.
+    list: RefCell<Option<Arc<[Audience]>>>,
 }
 
 impl TopicRound {
     pub(super) fn add(&self, slot: usize) {
         // A stream that has just subscribed reads the rings before it waits.
         self.slots.borrow_mut().push(slot);
+    }
+
+    /// One list for all streams of this topic alone. `list` is another one.
+    pub(super) fn own_list(&self, list: &Arc<[Audience]>) -> Arc<[Audience]> {
+        let mut own = self.list.borrow_mut();
+        Arc::clone(own.get_or_insert_with(|| Arc::clone(list)))
     }
 
     /// Removes a slot. Returns another one that took its place, if the round might miss that.

@@ -11,13 +11,16 @@ use tokio::time::Instant;
 
 use super::LogStream;
 use crate::fanout::{
-    EncodedEvent, MissingEvents, ReplayPage, RingRead, StreamEncoding, Visibility,
+    EncodedEvent, MissingEvents, ReplayPage, RingRead, SharedWrite, StreamEncoding, Visibility,
+    WritePlace,
 };
 use crate::stream::{Filter, ResetReason};
 
 /// The limit of one write, unless a single event is larger. It fits the buffer that each connection
-/// has, so that no stream's buffer grows.
-pub(super) const CHUNK_BYTES: usize = 7 * 1_024;
+/// of HTTP has, so that no stream's buffer grows. It is also what a slow reader may keep.
+pub(super) const WRITE_BYTES: usize = 7 * 1_024;
+/// The limit of one write of a parked stream whose socket takes what it gets.
+const PARKED_WRITE_BYTES: usize = 32 * 1_024;
 /// After a failure to read the table, a stream waits this long.
 const REPLAY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -73,21 +76,82 @@ impl LogStream {
             return ControlFlow::Break(None);
         }
         self.not_before = None;
-        let mut chunk = Chunk::new(self.encoding);
+        let version = self.reader.version();
+        if version == self.read_version {
+            return ControlFlow::Break(None);
+        }
+        if let Some(shared) = self.repeat_shared(version) {
+            return ControlFlow::Break(Some(shared));
+        }
+        let mut write = self.event_write();
         let filter = self.filter.as_deref();
         let read = self.reader.read(&self.epoch, self.cursor, |frame, owners| {
             let visibility = owners.visibility(frame, &self.rights);
-            chunk.add(filter, &frame.encoded, visibility)
+            write.is_for_all &= !frame.encoded.has_private_fields();
+            write.add(filter, &frame.encoded, visibility)
         });
         match read {
             RingRead::Gone => ControlFlow::Continue(()),
             RingRead::UpTo(position) => {
-                self.cursor = position;
-                ControlFlow::Break(self.finish(chunk))
+                let cursor = std::mem::replace(&mut self.cursor, position);
+                ControlFlow::Break(self.finish_and_share(write, cursor, version))
             }
             RingRead::OtherLog { epoch, head } => {
                 ControlFlow::Break(Some(self.reset(ResetReason::Unknown, &epoch.at(head))))
             }
+        }
+    }
+
+    /// An empty write of this stream.
+    pub(super) fn event_write(&self) -> EventWrite {
+        let limit = if self.is_fast {
+            PARKED_WRITE_BYTES
+        } else {
+            WRITE_BYTES
+        };
+        EventWrite::new(self.encoding, limit)
+    }
+
+    /// The bytes that the last stream at this place wrote.
+    fn repeat_shared(&mut self, version: u64) -> Option<Bytes> {
+        if self.filter.is_some() {
+            return None;
+        }
+        let shared = self.reader.shared_write(self.place(self.cursor, version))?;
+        self.cursor = shared.upto;
+        if shared.is_complete {
+            self.read_version = version;
+        }
+        self.count(shared.events);
+        Some(shared.bytes)
+    }
+
+    /// The bytes of a write that began at `cursor`. Streams at the same place can repeat it.
+    fn finish_and_share(&mut self, write: EventWrite, cursor: i64, version: u64) -> Option<Bytes> {
+        let (events, is_complete) = (write.events, !write.is_full);
+        let is_shared = write.is_for_all && self.filter.is_none();
+        if is_complete {
+            self.read_version = version;
+        }
+        let bytes = self.finish(write)?;
+        if is_shared {
+            let write = SharedWrite {
+                bytes: bytes.clone(),
+                events,
+                upto: self.cursor,
+                is_complete,
+            };
+            self.reader.share_write(self.place(cursor, version), write);
+        }
+        Some(bytes)
+    }
+
+    fn place(&self, cursor: i64, version: u64) -> WritePlace<'_> {
+        WritePlace {
+            epoch: &self.epoch,
+            cursor,
+            version,
+            encoding: self.encoding,
         }
     }
 
@@ -103,7 +167,7 @@ impl LogStream {
             self.not_before = Some(now + REPLAY_PAUSE);
             return None;
         }
-        let mut chunk = Chunk::new(self.encoding);
+        let mut write = self.event_write();
         let filter = self.filter.as_deref();
         let frames = &page.frames;
         let from = frames.partition_point(|frame| frame.position <= self.cursor);
@@ -111,52 +175,63 @@ impl LogStream {
             if self.reader.audiences().contains(&frame.audience) {
                 let as_of = page.head.head;
                 let Some(visibility) = self.reader.visibility(frame, as_of, &self.rights) else {
-                    return self.finish(chunk);
+                    return self.finish(write);
                 };
-                if !chunk.add(filter, &frame.encoded, visibility) {
+                if !write.add(filter, &frame.encoded, visibility) {
                     self.page = Arc::downgrade(page);
-                    return self.finish(chunk);
+                    return self.finish(write);
                 }
             }
             self.cursor = frame.position;
         }
         self.cursor = page.upto;
-        self.finish(chunk)
+        self.finish(write)
     }
 
-    /// The bytes of the chunk, and their metrics.
-    pub(super) fn finish(&mut self, chunk: Chunk) -> Option<Bytes> {
-        let events = chunk.events;
-        let bytes = chunk.into_bytes()?;
+    /// The bytes of the write, and their metrics.
+    pub(super) fn finish(&mut self, write: EventWrite) -> Option<Bytes> {
+        let events = write.events;
+        let bytes = write.into_bytes()?;
+        self.count(events);
+        Some(bytes)
+    }
+
+    fn count(&mut self, events: u64) {
         self.summary.events += events;
         self.services.metrics.delivered.inc_by(events);
         self.services.metrics.deliveries.inc();
-        Some(bytes)
     }
 }
 
 /// The events of one write.
-pub(super) struct Chunk {
+pub(super) struct EventWrite {
     encoding: StreamEncoding,
+    limit: usize,
     /// A single event is passed on without a copy.
     first: Option<Bytes>,
-    joined: BytesMut,
+    more: Vec<Bytes>,
     events: u64,
     len: usize,
+    is_full: bool,
+    /// Whether it does not depend on the reader's rights.
+    is_for_all: bool,
 }
 
-impl Chunk {
-    pub(super) fn new(encoding: StreamEncoding) -> Self {
+impl EventWrite {
+    fn new(encoding: StreamEncoding, limit: usize) -> Self {
         Self {
             encoding,
+            limit,
             first: None,
-            joined: BytesMut::new(),
+            more: Vec::new(),
             events: 0,
             len: 0,
+            is_full: false,
+            is_for_all: true,
         }
     }
 
-    /// Adds an event, unless the filter leaves it out. Returns `false` when the chunk is full.
+    /// Adds an event, unless the filter leaves it out. Returns `false` when the write is full.
     pub(super) fn add(
         &mut self,
         filter: Option<&Filter>,
@@ -167,25 +242,31 @@ impl Chunk {
             return true;
         }
         let bytes = event.bytes(self.encoding, visibility);
-        if self.len > 0 && self.len + bytes.len() > CHUNK_BYTES {
+        if self.len > 0 && self.len + bytes.len() > self.limit {
+            self.is_full = true;
             return false;
         }
         self.len += bytes.len();
-        match self.first.take() {
-            None if self.events == 0 => self.first = Some(bytes),
-            None => self.joined.extend_from_slice(&bytes),
-            Some(first) => {
-                self.joined.reserve(CHUNK_BYTES);
-                self.joined.extend_from_slice(&first);
-                self.joined.extend_from_slice(&bytes);
-            }
-        }
         self.events += 1;
+        if self.first.is_none() {
+            self.first = Some(bytes);
+        } else {
+            self.more.push(bytes);
+        }
         true
     }
 
     fn into_bytes(self) -> Option<Bytes> {
-        let joined = || (self.events > 0).then(|| self.joined.freeze());
-        self.first.or_else(joined)
+        let first = self.first?;
+        if self.more.is_empty() {
+            return Some(first);
+        }
+        // As large as its content: a stream may keep it for long.
+        let mut joined = BytesMut::with_capacity(self.len);
+        joined.extend_from_slice(&first);
+        self.more
+            .iter()
+            .for_each(|bytes| joined.extend_from_slice(bytes));
+        Some(joined.freeze())
     }
 }

@@ -3,31 +3,33 @@
 use bytes::Bytes;
 
 use super::LogStream;
-use super::catch_up::Chunk;
 use crate::fanout::{EphemeralRead, Visibility};
 use crate::stream::{Filter, presence, wire};
 
 impl LogStream {
     /// The next ephemeral events, if there are any for this stream.
     pub(super) fn read_ephemerals(&mut self) -> Option<Bytes> {
-        let mut chunk = Chunk::new(self.encoding);
+        if self.reader.next_ephemeral() <= self.next_ephemeral {
+            return None;
+        }
+        let mut write = self.event_write();
         let filter = self.filter.as_deref();
         let has_records = filter.is_some_and(|filter| filter.records().is_some());
         let from = self.next_ephemeral;
         let read = self.reader.read_ephemerals(from, has_records, |event| {
             // Ephemeral events have no private fields.
-            chunk.add(filter, event, Visibility::Masked)
+            write.add(filter, event, Visibility::Masked)
         });
         match read {
             EphemeralRead::UpTo(position) => self.next_ephemeral = position,
             EphemeralRead::SnapshotNeeded => {
                 self.prepare_snapshot();
                 // The events before it come first.
-                let events = self.finish(chunk);
+                let events = self.finish(write);
                 return events.or_else(|| self.next_unsent());
             }
         }
-        self.finish(chunk)
+        self.finish(write)
     }
 
     fn prepare_snapshot(&mut self) {
@@ -41,8 +43,8 @@ impl LogStream {
             return;
         };
         self.next_ephemeral = current.next;
-        if let Some(snapshot) = presence::snapshot(current.people, filter) {
-            let text = wire::control(self.encoding.named, &snapshot, None);
+        let named = self.encoding.named;
+        if let Some(text) = presence::snapshot(named, &current.people, filter) {
             self.unsent = wire::encoded(self.encoding, &text);
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
     let mut text = wire::hello(retry);
     text += &wire::control(named, &ready(parts), Some(&at));
     if let Some(presence) = &parts.presence {
-        text += &wire::control(named, presence, None);
+        text += presence;
     }
     if let Some(reason) = parts.start.reset {
         parts

@@ -1,7 +1,7 @@
 //! What is exchanged with the table: this instance's signs, the others' signs, and the leases.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgConnection;
@@ -213,6 +213,7 @@ impl PresenceSync {
             group: PresenceGroup::new(parts.rules, parts.crowd_limit).into(),
             used_at: AtomicI64::new(self.presence.now_ms()),
             silent_events: AtomicU64::new(0),
+            changed: Mutex::default(),
         }
     }
 
