@@ -1,6 +1,7 @@
 //! Streams that have left HTTP: what clients may do with their sockets.
 
 mod client;
+mod costs;
 mod ends;
 mod heads;
 mod input;

@@ -20,11 +20,9 @@ impl Presence {
     }
 
     /// Marks a list as stale if it is.
-    pub(super) fn with_staleness(&self, list: PresenceList) -> PresenceList {
+    pub(super) fn with_staleness(&self, mut list: PresenceList) -> PresenceList {
         let now = || self.0.parts.clock.now();
-        PresenceList {
-            stale_since: self.staleness().map(|age| now() - age),
-            ..list
-        }
+        list.stale_since = self.staleness().map(|age| now() - age);
+        list
     }
 }
