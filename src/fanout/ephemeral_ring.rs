@@ -1,10 +1,13 @@
 //! Events that are not logged: changes of presence, and signals.
 //!
 //! Each brokerage has a short ring of them. A stream reads it from its own position, as it reads the
-//! log. A stream that falls behind the ring gets a fresh snapshot instead.
+//! log, and looks only at the events of its audiences. A stream that falls behind the ring gets a fresh
+//! snapshot instead.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::EncodedEvent;
 use crate::log::{Audience, Event};
@@ -122,6 +125,8 @@ pub struct EphemeralRing {
     /// The position of the next event. Positions count from 0.
     next: u64,
     events: VecDeque<EphemeralEvent>,
+    /// The positions of the events for each audience.
+    positions: FxHashMap<Audience, VecDeque<u64>>,
     bytes: usize,
 }
 
@@ -134,13 +139,42 @@ impl EphemeralRing {
 
     /// Adds an event and drops the oldest of too many.
     pub fn push(&mut self, event: EphemeralEvent) {
+        for audience in event.audiences() {
+            let positions = self.positions.entry(audience.clone()).or_default();
+            positions.push_back(self.next);
+        }
         self.next += 1;
         self.bytes += event.size();
         self.events.push_back(event);
         while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
-            let oldest = self.events.pop_front();
-            self.bytes -= oldest.map_or(0, |event| event.size());
+            self.pop();
         }
+    }
+
+    fn pop(&mut self) {
+        let Some(oldest) = self.events.pop_front() else {
+            return;
+        };
+        self.bytes -= oldest.size();
+        for audience in oldest.audiences() {
+            if let Some(positions) = self.positions.get_mut(audience) {
+                positions.pop_front();
+                if positions.is_empty() {
+                    self.positions.remove(audience);
+                }
+            }
+        }
+    }
+
+    /// The first position from `from` on with an event for any of `audiences`.
+    fn next_for(&self, audiences: &[Audience], from: u64) -> Option<u64> {
+        let first = |audience| {
+            let positions = self.positions.get(audience)?;
+            positions.back().filter(|last| **last >= from)?;
+            let at = positions.partition_point(|position| *position < from);
+            positions.get(at).copied()
+        };
+        audiences.iter().filter_map(first).min()
     }
 
     /// Passes the events for `reader` from the position `from` on to `sink`, until it returns
@@ -152,12 +186,15 @@ impl EphemeralRing {
         mut sink: impl FnMut(&EncodedEvent) -> bool,
     ) -> EphemeralRead {
         let oldest = self.next - self.events.len() as u64;
-        let Some(skipped) = from.checked_sub(oldest) else {
+        if from < oldest {
             return EphemeralRead::SnapshotNeeded;
-        };
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        for (position, event) in (from..).zip(self.events.iter().skip(skipped)) {
-            let Some(part) = event.part_for(reader) else {
+        }
+        let mut next = from;
+        while let Some(position) = self.next_for(reader.audiences, next) {
+            next = position + 1;
+            let at = usize::try_from(position - oldest).unwrap_or(usize::MAX);
+            let event = self.events.get(at);
+            let Some(part) = event.and_then(|event| event.part_for(reader)) else {
                 continue;
             };
             let Some(encoded) = &part.encoded else {
