@@ -13,6 +13,7 @@ close to 100 % means that the generator, and not the server, was the limit.
 import argparse
 import asyncio
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -23,14 +24,18 @@ import resource
 import signal
 import sys
 import time
+import zlib
 
 SECRET = "benches-only-secret-of-32-bytes-or-more"
 # A victim's request that takes longer, or beyond the end of the run, counts as unfinished.
 LONGEST_IMPORT_SECONDS = 300.0
 GRACE_SECONDS = 5.0
 # The expected status of a victim's request.
-GOOD = (200, 201, "completed")
+GOOD = (200, 201, 202, 204, "completed")
 ATTACKER, VICTIM = "flood", "quiet"
+# The victim's requests come from so many users, so that none reaches their own rate.
+VICTIM_USERS = 10
+RECORD = "00000000-0000-4000-8000-000000000001"
 GOOD_CSV = "Address,Purchase Price\n1 Oak St,395000\n"
 # Neither a file nor the text of one.
 BAD_PARAMS = {"module": "escrows"}
@@ -170,6 +175,54 @@ def forever(text):
         yield text
 
 
+def get_of(path):
+    return lambda bearer: request("GET", path, bearer)
+
+
+def post_of(path, body):
+    return lambda bearer: request("POST", path, bearer, body)
+
+
+# Requests that load and victim both send, each in a brokerage of their own.
+SAME = {
+    "tasks": get_of("/tasks"),
+    "locks": lambda bearer: request(
+        "POST", "/locks", bearer,
+        {"module": "escrows", "recordId": f"r-{zlib.crc32(bearer.encode())}", "session": "s"}),
+    "records": get_of("/records/escrows"),
+    "record": lambda bearer: request(
+        "PATCH", f"/records/escrows/{RECORD}", bearer, {"city": str(time.monotonic())}),
+    "heartbeats": post_of("/presence/heartbeat", {"session": "s"}),
+    "signals": post_of("/signals", {"name": "typing", "team": "a"}),
+    "events": post_of("/events", {"type": "system:news", "audience": {"team": "a"}, "data": {"text": "x" * 300}}),
+}
+
+
+def role_of(kind):
+    return "service" if kind == "events" else "agent"
+
+
+async def create_record(client, broker):
+    """The record that `record` changes. It may be there already."""
+    body = {"id": RECORD, "address": "1 Oak St"}
+    await client.ask(request("POST", "/records/escrows", token("s", broker, role="admin"), body))
+
+
+async def same(args, report, ready):
+    """The request of this kind, again and again, with one token."""
+    bearer = token("u", ATTACKER, role=role_of(args.kind))
+    if args.kind == "record":
+        await create_record(Client(args.address), ATTACKER)
+    ready()
+
+    def texts():
+        while True:
+            yield SAME[args.kind](bearer)
+
+    await asyncio.gather(*(closed_loop(argparse.Namespace(address=args.address, connections=1), report, texts())
+                           for _ in range(args.connections)))
+
+
 async def notifications(args, report, ready):
     ready()
     await closed_loop(args, report, forever(request("GET", "/notifications", token("u", ATTACKER))))
@@ -236,7 +289,8 @@ async def output(args, report, ready):
     await asyncio.gather(*held)
 
 
-LOADS = {"notifications": notifications, "imports": imports, "uploads": uploads, "output": output}
+LOADS = {"notifications": notifications, "imports": imports, "uploads": uploads, "output": output,
+         **dict.fromkeys(SAME, same)}
 
 
 async def load(args):
@@ -263,7 +317,8 @@ async def load(args):
 
 async def lock(client, n):
     """POST /locks; the release is not measured."""
-    bearer, body = token("v", VICTIM), {"module": "escrows", "recordId": f"r-{n % 100}", "session": "s"}
+    bearer = token(f"v-{n % VICTIM_USERS}", VICTIM)
+    body = {"module": "escrows", "recordId": f"r-{n % 100}", "session": "s"}
     began = time.monotonic()
     status, _ = await client.ask(request("POST", "/locks", bearer, body))
     took = time.monotonic() - began
@@ -284,7 +339,8 @@ async def upload(client, n):
 
 async def imported(client, n):
     """From POST /tasks to completed."""
-    bearer, began = token("v", VICTIM), time.monotonic()
+    bearer, began = token(f"v-{n % VICTIM_USERS}", VICTIM), time.monotonic()
+    reader = token("r", VICTIM, role="service")
     params = {"module": "escrows", "csv": GOOD_CSV}
     body = {"type": "import_csv", "title": "Import", "params": params}
     status, answer = await client.ask(request("POST", "/tasks", bearer, body))
@@ -293,11 +349,22 @@ async def imported(client, n):
         if task["state"] in ("completed", "failed", "cancelled"):
             return task["state"], time.monotonic() - began
         await asyncio.sleep(0.01)
-        status, answer = await client.ask(request("GET", f"/tasks/{task['id']}", bearer))
+        # Read by another role, whose rate the waiting does not reach.
+        status, answer = await client.ask(request("GET", f"/tasks/{task['id']}", reader))
     return status, time.monotonic() - began
 
 
-VICTIMS = {"lock": lock, "upload": upload, "import": imported}
+async def same_quietly(kind, client, n):
+    if kind == "record" and n == 0:
+        await create_record(client, VICTIM)
+    bearer = token(f"v-{n % VICTIM_USERS}", VICTIM, role=role_of(kind))
+    began = time.monotonic()
+    status, _ = await client.ask(SAME[kind](bearer))
+    return status, time.monotonic() - began
+
+
+VICTIMS = {"lock": lock, "upload": upload, "import": imported,
+           **{kind: functools.partial(same_quietly, kind) for kind in SAME}}
 
 
 async def victim(args):
@@ -333,7 +400,7 @@ def times(report):
 def did(name, report):
     statuses = ", ".join(f"{status}: {n:,}" for status, n in sorted(report["statuses"].items(), key=str))
     rate = ""
-    if name.startswith(("notifications", "imports")):
+    if not name.startswith(("uploads", "output")):
         seconds = report["readySeconds"] if name.startswith("imports") else report["seconds"]
         if seconds:
             rate = f"{sum(report['statuses'].values()) / seconds:,.0f} requests/s; "

@@ -14,6 +14,9 @@
 #   imports_bad     6,165 imports with bad parameters, by 50 connections; victim: an import, from
 #                   POST /tasks to completed
 #   imports_valid   6,165 imports of one good row; the same victim
+#   tasks, records  50 connections in a loop: GET /tasks, GET /records/escrows; victim: the same request
+#   record          the same with PATCH of one record
+#   locks, heartbeats, signals, events   the same with POST /locks, /presence/heartbeat, /signals, /events
 #
 # A load has one token. The server and its Postgres run on one core; load and victim on another.
 # All loads take about a quarter of an hour for each binary. SECONDS_EACH and SECONDS_QUIET shorten it.
@@ -24,7 +27,7 @@ cd "$(dirname "$0")/../.."
 : "${SECONDS_EACH:=60}" "${SECONDS_QUIET:=20}"
 : "${CONNECTIONS:=50}" "${UNREAD:=5000}" "${IMPORTS:=6165}"
 : "${STREAMS:=5000}" # half of them fit where 10,000 descriptors are allowed
-readonly LOADS="notifications uploads8 uploads50 uploads_slow output imports_bad imports_valid"
+readonly LOADS="notifications uploads8 uploads50 uploads_slow output imports_bad imports_valid tasks records record locks heartbeats signals events"
 readonly FLOOD=(python3 benches/flood/flood.py)
 readonly SECRET="benches-only-secret-of-32-bytes-or-more"
 out=${OUT:-$(mktemp -d)} && mkdir -p "$out"
@@ -107,6 +110,7 @@ kind_of() {
     output) kind=output victim=lock options="--count $STREAMS" ;;
     imports_bad) kind=imports victim=import options+=" --count $IMPORTS" ;;
     imports_valid) kind=imports victim=import options+=" --count $IMPORTS --valid" ;;
+    tasks | records | record | locks | heartbeats | signals | events) kind=$1 victim=$1 ;;
     *) fail "no load $1; there are $LOADS" ;;
     esac
 }
