@@ -146,11 +146,13 @@ struct EventRules<'a> {
 }
 
 fn events(body: &[u8], rules: &EventRules<'_>) -> Result<Vec<NewEvent>, Problem> {
-    let is_batch = body::parse::<BatchMarker>(body)?.events.is_some();
-    let events = if is_batch {
-        body::parse::<BatchBody>(body)?.events
-    } else {
-        vec![Object(body::parse::<EventBody>(body)?)]
+    let (events, is_batch) = match body::parse::<EventBody>(body) {
+        // The usual body is parsed once.
+        Ok(event) => (vec![Object(event)], false),
+        Err(_) if body::parse::<BatchMarker>(body)?.events.is_some() => {
+            (body::parse::<BatchBody>(body)?.events, true)
+        }
+        Err(problem) => return Err(problem),
     };
     if !(1..=MOST_EVENTS).contains(&events.len()) {
         let detail = format!(

@@ -59,6 +59,7 @@ const LOAD_LIMITS: BatchLimits = BatchLimits {
     queue: 16_384,
     batch: 1_024,
     interval: Duration::ZERO,
+    spaces_single_requests: true,
     answer_timeout: Duration::from_secs(5),
 };
 /// Sessions that are known of one user.

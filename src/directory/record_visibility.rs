@@ -30,6 +30,7 @@ const LIMITS: BatchLimits = BatchLimits {
     queue: 8_192,
     batch: 1_000,
     interval: Duration::from_millis(100),
+    spaces_single_requests: true,
     answer_timeout: Duration::from_secs(5),
 };
 

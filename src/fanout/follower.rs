@@ -28,6 +28,7 @@ const JOINS: BatchLimits = BatchLimits {
     queue: 16_384,
     batch: 1_024,
     interval: Duration::ZERO,
+    spaces_single_requests: true,
     answer_timeout: Duration::from_secs(5),
 };
 /// Events that one query reads.

@@ -25,6 +25,7 @@ const LIMITS: BatchLimits = BatchLimits {
     queue: 65_536,
     batch: 1_024,
     interval: Duration::ZERO,
+    spaces_single_requests: true,
     // Streams poll for their answers, and `Limit::REQUEST` limits the queries.
     answer_timeout: Duration::MAX,
 };

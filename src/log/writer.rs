@@ -23,6 +23,7 @@ const LIMITS: BatchLimits = BatchLimits {
     queue: 4_096,
     batch: 512,
     interval: Duration::from_millis(3),
+    spaces_single_requests: false,
     answer_timeout: Duration::from_secs(8),
 };
 /// Events that one commit takes, unless a single request has more.

@@ -18,6 +18,9 @@ pub struct BatchLimits {
     pub batch: usize,
     /// The least time from the start of one batch to the start of the next.
     pub interval: Duration,
+    /// Whether that also holds after a batch of one request. If not, a caller who sends one request
+    /// after the other does not wait for others, who do not come.
+    pub spaces_single_requests: bool,
     /// How long a caller waits for an answer.
     pub answer_timeout: Duration,
 }
@@ -152,7 +155,11 @@ impl<Request, Answer> Batches<Request, Answer> {
         let room = self.limits.batch.saturating_sub(self.waiting.len());
         let more = std::iter::from_fn(|| self.requests.try_recv().ok());
         self.waiting.extend(more.take(room));
-        self.next_at = Instant::now() + self.limits.interval;
+        let is_single = self.waiting.len() == 1 && !self.limits.spaces_single_requests;
+        self.next_at = Instant::now();
+        if !is_single {
+            self.next_at += self.limits.interval;
+        }
         Some(std::mem::take(&mut self.waiting))
     }
 }
@@ -167,6 +174,7 @@ mod tests {
         queue: 4,
         batch: 3,
         interval: Duration::from_millis(10),
+        spaces_single_requests: true,
         answer_timeout: Duration::from_mins(1),
     };
 
@@ -204,6 +212,24 @@ mod tests {
         assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
         let _second = asking.send(2).unwrap();
         assert!(batches.next_at > Instant::now() + interval / 2);
+        let soon = timeout(Duration::from_millis(5), batches.next());
+        assert!(soon.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn single_requests_need_no_interval_where_the_limits_say_so() {
+        let interval = Duration::from_hours(1);
+        let (asking, mut batches) = batcher(BatchLimits {
+            interval,
+            spaces_single_requests: false,
+            ..LIMITS
+        });
+        for n in [1, 1, 2] {
+            let _waiting: Vec<_> = (0..n).map(|_| asking.send(1).unwrap()).collect();
+            assert_eq!(batches.next().await.map(|batch| batch.len()), Some(n));
+        }
+        // Others come together with it.
+        let _next = asking.send(1).unwrap();
         let soon = timeout(Duration::from_millis(5), batches.next());
         assert!(soon.await.is_err());
     }

@@ -31,6 +31,7 @@ const LIMITS: BatchLimits = BatchLimits {
     batch: 1_000,
     // The writer limits its rounds itself, because its schedule starts rounds as well.
     interval: Duration::ZERO,
+    spaces_single_requests: true,
     answer_timeout: Duration::from_secs(8),
 };
 

@@ -27,6 +27,7 @@ const LIMITS: BatchLimits = BatchLimits {
     queue: 65_536,
     batch: 65_536,
     interval: Duration::from_millis(20),
+    spaces_single_requests: true,
     answer_timeout: LOCK_SNAPSHOT_TIMEOUT,
 };
 /// Brokerages that one query reads.

@@ -38,6 +38,7 @@ const LIMITS: BatchLimits = BatchLimits {
     batch: 1_024,
     // The loader limits its rounds itself, because hints start rounds as well.
     interval: Duration::ZERO,
+    spaces_single_requests: true,
     // Requests wait for as long as their stream is open.
     answer_timeout: Duration::MAX,
 };
