@@ -3,7 +3,7 @@
 #   docker build -t porchlight .                       needs DATABASE_URL
 #   docker build -t porchlight --target embedded .     runs its own Postgres in /data
 #
-# Both need JWT_SECRET, because they listen on all addresses. There is no HEALTHCHECK: let the
+# Both need JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE, because they listen on all addresses. There is no HEALTHCHECK: let the
 # orchestrator request GET /health/live and GET /health/ready, so that the image needs no client.
 # On SIGTERM the service ends its streams, and clients reconnect elsewhere: give it time for that
 # (`docker stop --time 30`).

@@ -39,6 +39,15 @@ pub enum AppError {
          anyone could sign tokens. (On a loopback address a development secret is generated.)"
     )]
     NoKeys(SocketAddr),
+    #[error(
+        "{setting} is needed to listen on {addr}: without it, a token that was made for another service \
+         is accepted. Set it to `any` if the keys sign tokens for this service only. (On a loopback \
+         address it may be missing.)"
+    )]
+    NoTokenCheck {
+        setting: &'static str,
+        addr: SocketAddr,
+    },
     #[error("the data directory {} cannot be created: {error}", path.display())]
     DataDir {
         path: std::path::PathBuf,
@@ -90,6 +99,7 @@ impl Application {
     pub async fn build(config: Config, environment: Environment) -> Result<Self, AppError> {
         let mut identity = config.identity.settings();
         let development_secret = serve::development_secret(&config, &identity)?;
+        serve::require_token_checks(&config)?;
         if let Some(secret) = &development_secret {
             identity.secret = Some(secret.clone());
         }

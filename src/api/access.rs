@@ -5,7 +5,7 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
@@ -22,6 +22,8 @@ use crate::identity::Caller;
 use crate::platform::{Metrics, RecordId, RequestId, database};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Browsers take no answer for a script or a page that does not say so.
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// The code of a refusal that has no [`Problem`].
 const NO_CODE: &str = "other";
 /// The route of a request whose path matches none.
@@ -68,6 +70,8 @@ pub async fn around(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     let limit = response.request().extensions().get::<RateState>().copied();
     if let Some(limit) = limit {
         limit.write(response.headers_mut());

@@ -54,6 +54,7 @@ codes! {
     LeaseLost = "lease_lost",
     Locked = "locked",
     MalformedRequest = "malformed_request",
+    MetricsTokenNeeded = "metrics_token_needed",
     MethodNotAllowed = "method_not_allowed",
     ModuleMissing = "module_missing",
     NoRecords = "no_records",

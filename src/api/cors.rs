@@ -15,6 +15,31 @@ use super::problem::{Code, Problem};
 /// How long browsers may cache the permission.
 const MAX_AGE_SECONDS: usize = 3_600;
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+fn text(head: &RequestHead, name: HeaderName) -> Option<&str> {
+    head.headers().get(name)?.to_str().ok()
+}
+
+/// Whether a page with our host also has our scheme. The browser knows, or else the proxy that ends TLS:
+/// someone in between can serve a page from http, and must not call https from it.
+fn is_same_scheme(scheme: Option<&str>, head: &RequestHead) -> bool {
+    if let Some(site) = text(head, SEC_FETCH_SITE) {
+        return site == "same-origin";
+    }
+    text(head, FORWARDED_PROTO) != Some("https") || scheme == Some("https")
+}
+
+/// Whether a page of another origin embeds this address, as an image or a script. Such requests have no
+/// `Origin`, and send cookies. Links from other pages are allowed.
+fn is_embedded_elsewhere(head: &RequestHead) -> bool {
+    let site = text(head, SEC_FETCH_SITE);
+    let is_elsewhere = matches!(site, Some("cross-site" | "same-site"));
+    is_elsewhere && text(head, SEC_FETCH_MODE) != Some("navigate")
+}
+
 /// The configured origins.
 #[derive(Clone, Debug)]
 pub struct Origins(Arc<[String]>);
@@ -36,8 +61,8 @@ impl Origins {
             .headers()
             .get(header::HOST)
             .and_then(|host| host.to_str().ok());
-        let origin_host = origin.split_once("://").map(|(_, host)| host);
-        let is_ours = origin_host.is_some() && origin_host == host;
+        let (scheme, origin_host) = origin.split_once("://").unzip();
+        let is_ours = origin_host.is_some() && origin_host == host && is_same_scheme(scheme, head);
         is_ours
             || self
                 .0
@@ -48,11 +73,13 @@ impl Origins {
     /// The reason to refuse the request of a page, if there is one.
     #[must_use]
     pub fn refuse(&self, head: &RequestHead) -> Option<Problem> {
-        let origin = head.headers().get(header::ORIGIN)?;
-        if origin
-            .to_str()
-            .is_ok_and(|origin| self.allows(origin, head))
-        {
+        let is_allowed = match head.headers().get(header::ORIGIN) {
+            Some(origin) => origin
+                .to_str()
+                .is_ok_and(|origin| self.allows(origin, head)),
+            None => !is_embedded_elsewhere(head),
+        };
+        if is_allowed {
             return None;
         }
         let detail = "Pages of this origin may not call. Add it to PORCHLIGHT_CORS_ORIGINS.";
@@ -87,6 +114,8 @@ impl Origins {
                 "etag",
                 "location",
                 "idempotency-replayed",
+                "ratelimit",
+                "ratelimit-policy",
             ])
             .supports_credentials()
             .max_age(MAX_AGE_SECONDS)

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use serde_json::json;
 
 use super::Context;
+use super::metrics_access::MetricsReader;
 use super::problem::{Code, Problem};
 
 /// How long the database may take to answer the readiness check.
@@ -49,7 +50,7 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
 }
 
-pub(super) async fn metrics(context: Context) -> HttpResponse {
+pub(super) async fn metrics(_: MetricsReader, context: Context) -> HttpResponse {
     let metrics = &context.services.metrics;
     let fanout = &context.services.fanout;
     metrics

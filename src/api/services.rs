@@ -1,6 +1,7 @@
 //! The services that handlers call.
 
 use super::access::RefusalKind;
+use super::metrics_access::MetricsAccess;
 use super::rate_limits::RateLimits;
 use crate::collab::Locks;
 use crate::collab::Presence;
@@ -53,6 +54,7 @@ pub struct Services {
     pub activity: Activity,
     pub streams: Arc<StreamServices>,
     pub metrics: Arc<Metrics>,
+    pub metrics_access: MetricsAccess,
     pub rate_limits: Arc<RateLimits>,
     pub refusals: Arc<LineLimit<RefusalKind>>,
     pub limits: RequestLimits,

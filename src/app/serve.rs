@@ -43,6 +43,22 @@ const WRITE_BUFFER_BYTES: usize = 1_024;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Refuses to serve others than this machine without the checks of `iss` and `aud`.
+pub(super) fn require_token_checks(config: &Config) -> Result<(), AppError> {
+    let addr = config.server.addr;
+    match config.identity.missing_check() {
+        None => Ok(()),
+        Some(setting) if addr.ip().is_loopback() => {
+            tracing::warn!(
+                setting,
+                "not set: tokens that were made for other services are accepted"
+            );
+            Ok(())
+        }
+        Some(setting) => Err(AppError::NoTokenCheck { setting, addr }),
+    }
+}
+
 /// The development secret, if there is no key. Only for a loopback address.
 pub(super) fn development_secret(
     config: &Config,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Environment;
-use crate::api::{RateLimits, Rates, RefusalKind, RequestLimits, Services};
+use crate::api::{MetricsAccess, RateLimits, Rates, RefusalKind, RequestLimits, Services};
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
 use crate::fanout::Fanout;
@@ -100,6 +100,7 @@ impl Wiring<'_> {
             notifications: self.notifications(committer, notices.notifiable),
             activity: self.activity(),
             metrics: Arc::clone(&self.metrics),
+            metrics_access: self.metrics_access(),
             rate_limits: self.rate_limits(),
             refusals: self.line_limit("the log of refusals", RefusalKind::sum_up),
             limits: self.limits(),
@@ -126,6 +127,12 @@ impl Wiring<'_> {
 
     fn modules(&self) -> Modules {
         self.config.modules.modules()
+    }
+
+    fn metrics_access(&self) -> MetricsAccess {
+        let settings = &self.config.server;
+        let is_loopback = settings.addr.ip().is_loopback();
+        MetricsAccess::new(settings.metrics_token.as_ref(), is_loopback)
     }
 
     fn rate_limits(&self) -> Arc<RateLimits> {

@@ -30,11 +30,13 @@ pub struct IdentityArgs {
     #[arg(long, env = "JWT_JWKS_FILE", value_name = "FILE")]
     pub jwt_jwks_file: Option<PathBuf>,
 
-    /// Issuers that are accepted in `iss`, comma separated; not checked when not set
+    /// Issuers that are accepted in `iss`, comma separated; `any`: not checked. It must be set to
+    /// listen on an address that is not a loopback address
     #[arg(long, env = "JWT_ISSUER", value_name = "ISS", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub jwt_issuer: Vec<String>,
 
-    /// Audiences of which `aud` must name one, comma separated; not checked when not set
+    /// Audiences of which `aud` must name one, comma separated; `any`: not checked. It must be set
+    /// to listen on an address that is not a loopback address
     #[arg(long, env = "JWT_AUDIENCE", value_name = "AUD", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub jwt_audience: Vec<String>,
 
@@ -83,14 +85,21 @@ impl IdentityArgs {
         Duration::from_secs(self.broker_cache_seconds)
     }
 
+    /// The first setting that says for whom tokens are made and is missing.
+    #[must_use]
+    pub fn missing_check(&self) -> Option<&'static str> {
+        let issuer = self.jwt_issuer.is_empty().then_some("JWT_ISSUER");
+        issuer.or_else(|| self.jwt_audience.is_empty().then_some("JWT_AUDIENCE"))
+    }
+
     #[must_use]
     pub fn settings(&self) -> IdentitySettings {
         IdentitySettings {
             secret: self.jwt_secret.clone(),
             public_key_file: self.jwt_public_key_file.clone(),
             jwks_file: self.jwt_jwks_file.clone(),
-            issuers: self.jwt_issuer.clone(),
-            audiences: self.jwt_audience.clone(),
+            issuers: accepted(&self.jwt_issuer),
+            audiences: accepted(&self.jwt_audience),
             claims: ClaimNames {
                 user: self.claim_user.clone(),
                 broker: self.claim_broker.clone(),
@@ -100,6 +109,17 @@ impl IdentityArgs {
             },
         }
     }
+}
+
+/// The value of a setting that switches a check off.
+const ANY: &str = "any";
+
+/// The values that a claim may have; none if it is not checked.
+fn accepted(values: &[String]) -> Vec<String> {
+    if values.iter().any(|value| value == ANY) {
+        return Vec::new();
+    }
+    values.to_vec()
 }
 
 fn cookie_name(name: &str) -> Result<String, String> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
+use crate::identity::Secret;
 use crate::platform::LogFormat;
 
 #[derive(Args, Clone, Debug)]
@@ -27,6 +28,16 @@ pub struct ServerSettings {
     #[arg(long, env = "PORCHLIGHT_CORS_ORIGINS", value_name = "ORIGINS",
         value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
+
+    /// Token that `/metrics` asks for as `Authorization: Bearer …`. Without one, `/metrics` is
+    /// answered on a loopback address only
+    #[arg(
+        long,
+        env = "PORCHLIGHT_METRICS_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub metrics_token: Option<Secret>,
 
     /// Most bytes of the body of a request
     #[arg(long, env = "PORCHLIGHT_BODY_BYTES", value_name = "BYTES",

@@ -229,3 +229,48 @@ async fn our_own_pages_and_those_who_are_no_pages_may_call() {
         .await
         .refused(403, "origin_not_allowed", CRM);
 }
+
+#[tokio::test]
+async fn a_page_that_embeds_an_address_is_refused_and_a_link_is_not() {
+    let service = service().await;
+    let from = async |site: &'static str, mode: &'static str| {
+        let request = service.get("/events", &Token::user("u", &[]));
+        let request = request.header("sec-fetch-site", site);
+        Answer::to(request.header("sec-fetch-mode", mode)).await
+    };
+    for site in ["cross-site", "same-site"] {
+        let answer = from(site, "no-cors").await;
+        answer.refused(403, "origin_not_allowed", site);
+    }
+    for (site, mode) in [
+        ("cross-site", "navigate"),
+        ("same-origin", "cors"),
+        ("none", "navigate"),
+    ] {
+        assert_eq!(from(site, mode).await.status, 200, "{site} {mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_our_host_over_plain_http_may_not_call_https() {
+    let service = service().await;
+    let port = service.addr.port();
+    let from = async |scheme: &str, headers: &[(&'static str, &'static str)]| {
+        let origin = format!("{scheme}://127.0.0.1:{port}");
+        let request = service.get("/events", &Token::user("u", &[]));
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        Answer::to(request.header("origin", origin)).await.status
+    };
+    let behind_tls = [("x-forwarded-proto", "https")];
+    assert_eq!(from("http", &behind_tls).await, 403);
+    assert_eq!(from("https", &behind_tls).await, 200);
+    assert_eq!(from("http", &[]).await, 200);
+    // The browser knows whether it is the same origin.
+    assert_eq!(from("http", &[("sec-fetch-site", "cross-site")]).await, 403);
+    assert_eq!(
+        from("https", &[("sec-fetch-site", "same-origin")]).await,
+        200
+    );
+}

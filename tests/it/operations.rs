@@ -83,6 +83,43 @@ fn metrics(text: &str) -> BTreeMap<String, f64> {
 }
 
 #[tokio::test]
+async fn metrics_need_their_token_if_there_is_one() {
+    let service = Service::with(&["--metrics-token=for-prometheus"]).await;
+    let with = async |token: &str| {
+        let request = service.client.get(service.url("/metrics"));
+        Answer::to(request.bearer_auth(token)).await
+    };
+    let without = ask(&service, "/metrics").await;
+    without.refused(401, "metrics_token_needed", "without a token");
+    let agent = Token::user("u", &[]).signed();
+    for wrong in ["", "for-prometheu", &agent] {
+        with(wrong)
+            .await
+            .refused(401, "metrics_token_needed", wrong);
+    }
+    assert_eq!(with("for-prometheus").await.status, 200);
+}
+
+#[tokio::test]
+async fn other_addresses_than_loopback_show_no_metrics_without_a_token() {
+    let flags = ["--addr=0.0.0.0:0", "--jwt-issuer=any", "--jwt-audience=any"];
+    let service = Service::with(&flags).await;
+    ask(&service, "/metrics")
+        .await
+        .refused(401, "metrics_token_needed", "on all addresses");
+    assert_eq!(ask(&service, "/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn no_answer_is_taken_for_what_it_is_not() {
+    let service = Service::start().await;
+    for path in ["/", "/openapi.json", "/events", "/nowhere", "/health/live"] {
+        let answer = ask(&service, path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_open_metrics_and_move() {
     let service = Service::start().await;
     let before = ask(&service, "/metrics").await;

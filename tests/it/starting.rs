@@ -159,8 +159,23 @@ async fn settings_that_cannot_work_are_refused_at_start_with_an_explanation() {
             &["PORCHLIGHT_LOG"],
         ),
         (
-            vec![secret, nowhere, ("PORCHLIGHT_ADDR", "203.0.113.1:80")],
-            &["203.0.113.1:80"],
+            vec![
+                secret,
+                nowhere,
+                ("JWT_ISSUER", "any"),
+                ("JWT_AUDIENCE", "any"),
+                ("PORCHLIGHT_ADDR", "203.0.113.1:80"),
+            ],
+            &["cannot listen", "203.0.113.1:80"],
+        ),
+        // Tokens that were made for others are accepted on a loopback address only.
+        (
+            vec![secret, anywhere, nowhere],
+            &["JWT_ISSUER", "0.0.0.0:0", "any"],
+        ),
+        (
+            vec![secret, anywhere, nowhere, ("JWT_ISSUER", "crm")],
+            &["JWT_AUDIENCE", "0.0.0.0:0"],
         ),
     ] {
         let local = variables.iter().any(|(name, _)| *name == "PORCHLIGHT_ADDR");
