@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
@@ -18,9 +17,6 @@ use serde::{Deserialize, Deserializer};
 use super::Context;
 use super::problem::{Code, Problem};
 use crate::log::field_at_fault;
-
-/// How long a JSON body may take to arrive.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct BodyKind {
     media_types: &'static [&'static str],
@@ -118,20 +114,23 @@ impl FromRequest for CsvBody {
     }
 }
 
-/// Reads a body, which has at most as many bytes as the settings allow. It reads nothing before
-/// the future is polled.
+/// Reads a body, which has at most as many bytes and takes at most as long as the settings allow. It
+/// reads nothing before the future is polled.
 fn read(
     request: &HttpRequest,
     payload: &mut Payload,
     kind: &BodyKind,
 ) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
-    let limit = Context::of(request).map(|context| context.services.limits.body_bytes);
-    let limit = limit.and_then(|limit| expect(request, kind).map(|()| limit));
+    let limits = Context::of(request).map(|context| context.services.limits);
+    let limits = limits.and_then(|limits| expect(request, kind).map(|()| limits));
     let mut payload = payload.take();
     async move {
-        let whole = tokio::time::timeout(TIMEOUT, collect(&mut payload, limit?)).await;
+        let limits = limits?;
+        let timeout = limits.body_timeout;
+        let whole = collect(&mut payload, limits.body_bytes);
+        let whole = tokio::time::timeout(timeout, whole).await;
         whole.unwrap_or_else(|_| {
-            let (status, seconds) = (StatusCode::REQUEST_TIMEOUT, TIMEOUT.as_secs());
+            let (status, seconds) = (StatusCode::REQUEST_TIMEOUT, timeout.as_secs());
             let detail = format!("The body did not arrive within {seconds} seconds.");
             Err(Problem::new(status, Code::BodyTimeout, detail))
         })

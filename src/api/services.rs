@@ -22,12 +22,14 @@ use crate::stream::StreamServices;
 use crate::tasks::Tasks;
 use crate::tasks::Uploads;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The limits of requests and answers.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_field_names, reason = "all of them limit bytes so far")]
 pub struct RequestLimits {
     pub body_bytes: usize,
+    /// How long a JSON body may take to arrive.
+    pub body_timeout: Duration,
     pub event_bytes: usize,
     pub page_bytes: usize,
 }

@@ -32,8 +32,6 @@ use crate::identity::{IdentitySettings, Secret};
 use crate::platform::DatabaseError;
 
 const BACKLOG: i32 = 8_192;
-/// The head of a request must arrive within this time.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A fuller buffer is written before more is added. The writes of streams are small, so buffers stay
@@ -146,6 +144,7 @@ impl Application {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => usize::from(n),
         };
+        let head_timeout = Duration::from_secs(settings.head_timeout_seconds.into());
         let per_worker = usize::try_from(settings.connections_per_worker).unwrap_or(usize::MAX);
         let builder = Server::build()
             .workers(workers)
@@ -174,7 +173,7 @@ impl Application {
                     async move { stopping.notified().await }
                 })
                 .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(HEAD_TIMEOUT)
+                .client_request_timeout(head_timeout)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .h1_allow_half_closed(false)
                 .h1_write_buffer_size(WRITE_BUFFER_BYTES)

@@ -5,6 +5,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -155,6 +156,7 @@ impl Wiring<'_> {
     fn limits(&self) -> RequestLimits {
         RequestLimits {
             body_bytes: size(self.config.server.body_bytes),
+            body_timeout: Duration::from_secs(self.config.server.body_timeout_seconds.into()),
             event_bytes: size(self.config.server.event_bytes),
             page_bytes: size(self.config.server.page_bytes),
         }

@@ -44,6 +44,16 @@ pub struct ServerSettings {
         default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
     pub body_bytes: u32,
 
+    /// Most seconds until the head of a request has arrived
+    #[arg(long, env = "PORCHLIGHT_HEAD_TIMEOUT_SECONDS", value_name = "SECONDS",
+        default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
+    pub head_timeout_seconds: u16,
+
+    /// Most seconds until the body of a request has arrived; uploads must keep a rate instead
+    #[arg(long, env = "PORCHLIGHT_BODY_TIMEOUT_SECONDS", value_name = "SECONDS",
+        default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=600))]
+    pub body_timeout_seconds: u16,
+
     /// Most bytes of an event
     #[arg(long, env = "PORCHLIGHT_EVENT_BYTES", value_name = "BYTES",
         default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=1_048_576))]

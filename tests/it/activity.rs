@@ -213,11 +213,8 @@ async fn pages_and_filters_have_what_is_theirs_once() {
     }
     assert_eq!(texts(b, &bob, "?module=leads").await, [""; 0]);
     // From the page on, nothing is missed.
-    let answer = b.get("/activity", &bob).send().await.unwrap();
-    let position = answer.headers()["stream-position"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let answer = Answer::to(b.get("/activity", &bob)).await;
+    let position = answer.header("stream-position");
     let mut stream = b.stream(&format!("/stream?since={position}"), &bob).await;
     a.publish(&listing("sold", "l-1", json!({}))).await;
     assert_eq!(stream.next_logged().await.name, "listing:sold");
@@ -299,8 +296,8 @@ async fn who_gives_a_record_away_has_not_changed_what_is_private() {
         (service.client.post(&record), made),
         (service.client.patch(format!("{record}/e-1")), given),
     ] {
-        let answer = request.bearer_auth(ann.signed()).json(&body).send().await;
-        assert!(answer.expect("an answer").status().is_success(), "{body}");
+        let answer = Answer::to(request.bearer_auth(ann.signed()).json(&body)).await;
+        assert!(answer.status < 300, "{body}");
     }
     let said = eventually("both are published", async || {
         let said = texts(&service, &ann, "").await;
@@ -322,12 +319,11 @@ async fn json_that_cannot_be_read_as_a_value_is_listed_to_the_letter_and_hides_n
         let request = service.client.post(service.url("/events")).body(body);
         let request = request.bearer_auth(Token::service("b").signed());
         let request = request.header("content-type", "application/json");
-        assert_eq!(request.send().await.expect("an answer").status(), 201);
+        assert_eq!(Answer::to(request).await.status, 201);
     }
     for path in ["/activity", "/events"] {
         let request = service.get(path, &agent("bob"));
-        let answer = request.send().await.expect("an answer");
-        let page = answer.text().await.expect("a page");
+        let page = Answer::to(request).await.text;
         assert!(page.contains(odd), "{page}");
         assert!(!page.contains("123.25"), "{page}");
     }

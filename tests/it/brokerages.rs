@@ -90,7 +90,7 @@ async fn a_caller_is_of_the_brokerage_that_the_query_finds() {
         for of in ["b", "c"] {
             let event =
                 json!({"type": "test:at", "audience": {"broker": true}, "data": {"of": of}});
-            assert_eq!(service.post(of, &event).await.status(), 201);
+            assert_eq!(service.post(of, &event).await.status, 201);
         }
         assert_eq!(stream.next_logged().await.json()["data"]["of"], broker);
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::support::ends::{last_words, user};
 use crate::support::own::OwnPostgres;
 use crate::support::requests::{client, stream_at};
-use crate::support::{Process, Publisher, Service, Token, eventually, for_team, number};
+use crate::support::{Answer, Process, Publisher, Service, Token, eventually, for_team, number};
 
 /// How late a busy machine may deliver what happened in time.
 const LATE: Duration = Duration::from_millis(250);
@@ -48,8 +48,8 @@ async fn the_end_of_a_token_is_by_the_services_clock() {
     assert_eq!(last_words(&mut stream).await["reason"], "expired");
     assert!(opened_at.elapsed() < Duration::from_secs(5));
     service.ahead_seconds.store(101, Ordering::Relaxed);
-    let answer = service.get("/stream/team", &token).send().await;
-    assert_eq!(answer.expect("an answer").status(), 401);
+    let answer = Answer::to(service.get("/stream/team", &token)).await;
+    assert_eq!(answer.status, 401);
 }
 
 #[tokio::test]
@@ -135,16 +135,12 @@ async fn without_its_database_the_service_says_so_and_comes_back_by_itself() {
         .post(process.url("/events"))
         .json(&for_team("a", 1));
     let post = post.bearer_auth(Token::service("b").signed());
-    let answer = post.send().await.expect("an answer");
-    assert_eq!(answer.status(), 503);
-    assert!(answer.headers().contains_key("retry-after"));
-    assert_eq!(answer.headers()["content-type"], "application/problem+json");
-    let answer: Value = answer.json().await.expect("JSON");
-    assert_eq!(answer["code"], "unconfirmed");
-    let ready = client(true).get(process.url("/health/ready")).send().await;
-    assert_eq!(ready.expect("an answer").status(), 503);
-    let live = client(true).get(process.url("/health/live")).send().await;
-    assert_eq!(live.expect("an answer").status(), 200);
+    Answer::to(post)
+        .await
+        .refused(503, "unconfirmed", "an event");
+    let get = |path| Answer::to(client(true).get(process.url(path)));
+    assert_eq!(get("/health/ready").await.status, 503);
+    assert_eq!(get("/health/live").await.status, 200);
 
     postgres.come_back().await;
     let publisher = Publisher::new(&base);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::cluster::TestDatabase;
 use crate::support::requests::client;
 use crate::support::service::metric;
-use crate::support::{Process, Stream, Token, eventually, for_team, raw};
+use crate::support::{Answer, Process, Stream, Token, eventually, for_team, raw};
 
 /// A process whose log is JSON, and its database.
 async fn started() -> (Process, TestDatabase) {
@@ -41,9 +41,9 @@ async fn a_flood_of_refusals_is_counted_and_few_of_them_are_logged() {
     let client = client(false);
     for n in 0..300 {
         let path = if n < 200 { "/events" } else { "/nowhere" };
-        let answer = client.get(process.url(path)).send().await;
+        let answer = Answer::to(client.get(process.url(path))).await;
         let expected = if n < 200 { 401 } else { 404 };
-        assert_eq!(answer.expect("an answer").status(), expected);
+        assert_eq!(answer.status, expected);
     }
     let metrics = process.url("/metrics");
     for (code, count) in [("token_missing", 200.0), ("not_found", 100.0)] {
@@ -85,7 +85,7 @@ async fn a_stream_has_a_line_when_it_opens_and_one_when_it_ends() {
     let request = client
         .post(process.url("/events"))
         .bearer_auth(svc.signed());
-    request.json(&events).send().await.expect("an answer");
+    Answer::to(request.json(&events)).await;
     gone.logged(2).await;
     let read = gone.text.len() as u64;
     drop(gone);
@@ -94,7 +94,7 @@ async fn a_stream_has_a_line_when_it_opens_and_one_when_it_ends() {
             .post(process.url("/events"))
             .bearer_auth(svc.signed());
         let event = for_team("a", 3);
-        request.json(&event).send().await.expect("an answer");
+        Answer::to(request.json(&event)).await;
         (lines(&log(&process), "a stream ended").len() == 1).then_some(())
     })
     .await;
@@ -150,7 +150,7 @@ async fn a_line_about_an_error_names_the_request_its_route_and_the_instance() {
         .get(process.url("/notifications?limit=5"))
         .header("X-Request-Id", "r-9")
         .bearer_auth(ann.signed());
-    assert_eq!(request.send().await.expect("an answer").status(), 503);
+    assert_eq!(Answer::to(request).await.status, 503);
     process.signal(Signal::SIGTERM);
     assert_eq!(process.exit_code().await, Some(0));
     let log = log(&process);

@@ -8,6 +8,7 @@ use porchlight::api::{Code, DOCUMENT};
 use serde_json::Value;
 
 mod answers;
+mod coverage;
 mod nulls;
 
 const METHODS: &[&str] = &[

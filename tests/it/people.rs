@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::forge::honest;
 use crate::support::instances::two;
-use crate::support::{Service, Token, eventually};
+use crate::support::{Answer, Service, Token, eventually};
 
 /// Publishes something that a user did, and gives the activity of it.
 async fn activity_of(service: &Service, user: &str) -> Value {
@@ -66,7 +66,7 @@ async fn a_name_is_never_a_reason_to_refuse_a_token() {
             .client
             .get(service.url("/events"))
             .bearer_auth(token);
-        assert_eq!(request.send().await.unwrap().status(), 200, "{name}");
+        assert_eq!(Answer::to(request).await.status, 200, "{name}");
     }
 }
 
@@ -78,7 +78,7 @@ async fn the_claim_with_the_name_can_be_configured() {
         .client
         .get(service.url("/events"))
         .bearer_auth(token);
-    assert_eq!(request.send().await.unwrap().status(), 200);
+    assert_eq!(Answer::to(request).await.status, 200);
     eventually("the name is known", async || {
         (activity_of(&service, "josh").await["userName"] == "Josh Lee").then_some(())
     })

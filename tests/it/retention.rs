@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::support::appending::{append_events, numbered};
 use crate::support::cluster::TestDatabase;
 use crate::support::people::agent;
-use crate::support::{Message, Service, Stream, eventually, for_team, number, numbers, slow};
+use crate::support::{
+    Answer, Message, Service, Stream, eventually, for_team, number, numbers, slow,
+};
 
 const TEAM: &str = "/stream/team";
 
@@ -174,13 +176,9 @@ async fn a_list_from_before_the_horizon_is_refused() {
     keep(&pool(&service.database).await, 100).await;
     for (after, status) in [(&positions[198], 410), (&positions[199], 200)] {
         let path = format!("/events?scope=team&after={after}");
-        let answer = service
-            .get(&path, &agent("u"))
-            .send()
-            .await
-            .expect("an answer");
-        assert_eq!(answer.status(), status, "{after}");
-        let answer: Value = answer.json().await.expect("JSON");
+        let answer = Answer::to(service.get(&path, &agent("u"))).await;
+        assert_eq!(answer.status, status, "{after}");
+        let answer = answer.json();
         match status {
             410 => {
                 assert_eq!(answer["code"], "cursor_expired");
@@ -249,14 +247,8 @@ async fn cursors_of_the_original_mean_nothing_to_a_copy() {
     let (_, old) = positions[9].split_once('-').expect("an epoch");
     assert!(!reset.id.ends_with(old));
     let path = format!("/events?after={}", positions[4]);
-    let answer = copy
-        .get(&path, &agent("u"))
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(answer.status(), 410);
-    let answer: Value = answer.json().await.expect("JSON");
-    assert_eq!(answer["code"], "cursor_unknown");
+    let answer = Answer::to(copy.get(&path, &agent("u"))).await;
+    answer.refused(410, "cursor_unknown", "a position of the original");
     publish(&copy, 10, 11).await;
     assert_eq!(number(&stream.next_logged().await), 10);
     // The copy is an original from here on.

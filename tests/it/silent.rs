@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::support::cluster::TestDatabase;
 use crate::support::ledger::{self, Ledger};
 use crate::support::returning::END;
-use crate::support::{Proxy, Publisher, Returning, Service, Token, eventually, for_team, number};
+use crate::support::{
+    Answer, Proxy, Publisher, Returning, Service, Token, eventually, for_team, number,
+};
 
 mod connections;
 
@@ -110,9 +112,8 @@ impl Scene {
         publisher.insist("probe", &probe).await;
         let reader = Token::user("reader", &["a"]);
         let reads = async || {
-            let answer = self.service.get("/events?limit=1", &reader).send().await;
-            let status = answer.expect("an answer").status();
-            status.is_success().then_some(())
+            let answer = Answer::to(self.service.get("/events?limit=1", &reader)).await;
+            (answer.status == 200).then_some(())
         };
         eventually("the log can be read", reads).await;
         began.elapsed()
@@ -122,8 +123,9 @@ impl Scene {
     async fn stale_presence(&self) -> Value {
         let reader = Token::user("looker", &["a"]);
         let is_stale = async || {
-            let answer = self.service.get("/presence", &reader).send().await;
-            let people: Value = answer.expect("an answer").json().await.expect("JSON");
+            let people = Answer::to(self.service.get("/presence", &reader))
+                .await
+                .json();
             (people["stale"] == true).then_some(people)
         };
         eventually("presence says that it is stale", is_stale).await
@@ -171,8 +173,8 @@ async fn streams_learn_that_their_instance_has_lost_its_database_and_miss_nothin
     scene.proxy.silence();
     let service = &scene.service;
     let is_told = async || {
-        let answer = service.client.get(service.url("/health/ready")).send();
-        let status = answer.await.expect("an answer").status();
+        let ready = service.client.get(service.url("/health/ready"));
+        let status = Answer::to(ready).await.status;
         (status == 503 && service.metric("porchlight_streams_open").await == 0.0).then_some(())
     };
     let received = async {
@@ -216,8 +218,8 @@ async fn requests_give_silent_connections_up() {
             // Some are in the middle of it when their connection falls silent.
             loop {
                 let began = Instant::now();
-                let answer = service.get("/events?limit=1", &newcomer()).send().await;
-                let status = answer.expect("an answer").status().as_u16();
+                let request = service.get("/events?limit=1", &newcomer());
+                let status = Answer::to(request).await.status;
                 assert!([200, 503].contains(&status), "{status}");
                 let since = *silent.borrow();
                 if let Some(since) = since.filter(|since| began > *since)
@@ -255,7 +257,7 @@ async fn notices_of_other_instances_arrive_again() {
         while !seen_change.is_cancelled() {
             let url = other.url("/signals");
             let post = other.client.post(url).bearer_auth(who.signed());
-            post.json(&body).send().await.expect("an answer");
+            Answer::to(post.json(&body)).await;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };

@@ -31,6 +31,16 @@ const BAD: &[(&str, &str, &str)] = &[
     ),
     ("PORCHLIGHT_BODY_BYTES", "--body-bytes", "0"),
     ("PORCHLIGHT_BODY_BYTES", "--body-bytes", "256k"),
+    (
+        "PORCHLIGHT_BODY_TIMEOUT_SECONDS",
+        "--body-timeout-seconds",
+        "0",
+    ),
+    (
+        "PORCHLIGHT_HEAD_TIMEOUT_SECONDS",
+        "--head-timeout-seconds",
+        "601",
+    ),
     ("PORCHLIGHT_EVENT_BYTES", "--event-bytes", "99999999"),
     (
         "PORCHLIGHT_CONNECTIONS_PER_WORKER",

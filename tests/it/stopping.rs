@@ -12,7 +12,7 @@ use crate::support::cluster::TestDatabase;
 use crate::support::ends::{last_words, user};
 use crate::support::ledger::{self, Ledger};
 use crate::support::requests::{client, stream_at};
-use crate::support::{Process, Publisher, Service, Stream, eventually, for_team, slow};
+use crate::support::{Answer, Process, Publisher, Service, Stream, eventually, for_team, slow};
 
 /// The time in which a process must stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -105,8 +105,8 @@ async fn a_stop_does_not_wait_for_readers_who_do_not_read() {
     let (mut process, mut reading, _stopped) = held_up(&database.url()).await;
     let client = client(true);
     let ready = async || {
-        let answer = client.get(process.url("/health/ready")).send().await;
-        answer.ok().map(|answer| answer.status().as_u16())
+        let answer = Answer::try_to(client.get(process.url("/health/ready")));
+        answer.await.ok().map(|answer| answer.status)
     };
     assert_eq!(ready().await, Some(200));
     let stopping_at = Instant::now();

@@ -53,7 +53,7 @@ async fn a_user_who_moves_sees_the_new_brokerage_at_once_after_a_notice() {
     }
     // Others' streams go on, and nobody asked for them again.
     let event = json!({"type": "test:c", "audience": {"broker": true}});
-    assert_eq!(instances[1].post("c", &event).await.status(), 201);
+    assert_eq!(instances[1].post("c", &event).await.status, 201);
     assert_eq!(other.next_logged().await.name, "test:c");
     for (instance, before) in instances.iter().zip(asked) {
         assert_eq!(lookups(instance, "found").await, before + 1.0);
@@ -168,7 +168,7 @@ async fn streams_outlive_a_query_that_fails_for_a_while() {
     })
     .await;
     let event = json!({"type": "test:b", "audience": {"broker": true}});
-    assert_eq!(service.post("b", &event).await.status(), 201);
+    assert_eq!(service.post("b", &event).await.status, 201);
     assert_eq!(stream.next_logged().await.name, "test:b");
     run(&mut sql, "alter table public.hidden rename to teams").await;
     let before = lookups(&service, "found").await;
@@ -176,6 +176,6 @@ async fn streams_outlive_a_query_that_fails_for_a_while() {
         (lookups(&service, "found").await > before).then_some(())
     })
     .await;
-    assert_eq!(service.post("b", &event).await.status(), 201);
+    assert_eq!(service.post("b", &event).await.status, 201);
     assert_eq!(stream.next_logged().await.name, "test:b");
 }

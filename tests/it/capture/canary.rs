@@ -10,7 +10,7 @@ use super::{LISTINGS, WATCH, run, until_counted};
 use crate::support::own::OwnPostgres;
 use crate::support::people::readers_of_private_fields;
 use crate::support::requests::{client, stream_at};
-use crate::support::{Process, Stream, Token, eventually};
+use crate::support::{Answer, Process, Stream, Token, eventually};
 
 /// Of a private field: for the owner and admins.
 const PRIVATE: &str = "PRIVATE-CANARY";
@@ -87,8 +87,7 @@ async fn check_streams(streams: Vec<(String, bool, Stream)>) {
 async fn text(process: &Process, path: &str, token: &Token) -> String {
     let client = client(true);
     let request = client.get(process.url(path)).bearer_auth(token.signed());
-    let answer = request.send().await.expect("an answer");
-    answer.text().await.expect("text")
+    Answer::to(request).await.text
 }
 
 async fn check_pages(process: &Process) {
@@ -143,9 +142,12 @@ async fn plant(process: &Process, postgres: &OwnPostgres) {
     ] {
         let request = client.post(process.url("/events")).json(&body);
         let request = request.bearer_auth(Token::service("b").signed());
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), status);
-        let text = answer.text().await.expect("text");
+        let Answer {
+            status: answered,
+            text,
+            ..
+        } = Answer::to(request).await;
+        assert_eq!(answered, status);
         assert!(!text.contains(PRIVATE), "{text}");
     }
     run(

@@ -9,7 +9,7 @@ use super::{Crm, LISTINGS, MARKER, WATCH, agent, run};
 use crate::support::cluster::TestDatabase;
 use crate::support::people::readers_of_private_fields;
 use crate::support::requests::stream_at;
-use crate::support::{Process, Service, Stream, Token, eventually};
+use crate::support::{Answer, Process, Service, Stream, Token, eventually};
 
 /// Values that must not be seen; as text they are in no other value.
 const CANARIES: [&str; 2] = ["7654321.50", "1234567.25"];
@@ -82,8 +82,7 @@ async fn check_pages(service: &Service) {
             "/events?after=0&wait=1&limit=2",
             "/events?records=listings/l-1",
         ] {
-            let answer = service.get(path, &token).send().await.expect("an answer");
-            let text = answer.text().await.expect("text");
+            let text = Answer::to(service.get(path, &token)).await.text;
             check(&text, sees, &format!("{token:?} {path}"));
         }
     }

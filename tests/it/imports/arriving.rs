@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::{ann, count, send_file};
 use crate::support::wait::soon;
-use crate::support::{Service, Token, eventually};
+use crate::support::{Service, Token, eventually, raw};
 
 /// Four files of the largest size at once: two of one brokerage, one of one user.
 const FEW: &[&str] = &["--upload-bytes=65536", "--uploads-at-once=4"];
@@ -23,7 +23,10 @@ fn user_of(name: &str, broker: &str) -> Token {
 }
 
 /// An upload whose bytes come when the test sends them.
-struct Sending(TcpStream);
+struct Sending {
+    socket: TcpStream,
+    head: String,
+}
 
 impl Sending {
     /// Sends a head that promises so many bytes; the service has read it.
@@ -53,18 +56,16 @@ impl Sending {
             );
         }
         assert!(line.starts_with(b"HTTP/1.1 100"), "{line:?}");
-        Self(socket)
+        Self { socket, head }
     }
 
     async fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).await.expect("bytes");
+        self.socket.write_all(bytes).await.expect("bytes");
     }
 
     /// The status and the body of the answer.
     async fn answer(mut self) -> (u16, String) {
-        let mut answer = Vec::new();
-        let _ = soon("an answer", self.0.read_to_end(&mut answer)).await;
-        let answer = String::from_utf8(answer).expect("text");
+        let answer = raw::answers(&mut self.socket, self.head.as_bytes()).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
         let status = head
             .split(' ')
@@ -146,11 +147,11 @@ async fn a_body_that_trickles_is_ended_and_one_that_is_slow_but_steady_is_kept()
     let trickle = async {
         let mut sent = 0_usize;
         // The service hangs up when it has had enough.
-        while sent < 1_000 && trickling.0.write_all(b"x").await.is_ok() {
+        while sent < 1_000 && trickling.socket.write_all(b"x").await.is_ok() {
             sent += 1;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
-                _ = trickling.0.readable() => break,
+                _ = trickling.socket.readable() => break,
             }
         }
         trickling.answer().await

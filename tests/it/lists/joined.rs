@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{List, run};
 use crate::support::cluster::TestDatabase;
-use crate::support::{Service, Token, eventually};
+use crate::support::{Answer, Service, Token, eventually};
 
 /// Bytes of a small page.
 const FEW_BYTES: usize = 2_048;
@@ -89,7 +89,7 @@ async fn small_pages_of_every_list_join_to_the_whole_of_it() {
         let request = whole.client.post(whole.url("/presence/heartbeat"));
         let who = Token::user(&format!("person-{n}"), &["a"]);
         let request = request.bearer_auth(who.signed()).json(&body);
-        assert_eq!(request.send().await.expect("an answer").status(), 200);
+        assert_eq!(Answer::to(request).await.status, 200);
     }
     eventually("everybody is here", async || {
         let here = small.list("/presence", &user).await;

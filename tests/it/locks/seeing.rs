@@ -7,7 +7,7 @@ use sqlx::{Connection, Executor};
 use super::until_counted;
 use super::{RECORD, admin, agent, in_short, lock, locks, post_lock, two, unlock};
 use crate::support::appending::append_events;
-use crate::support::{Service, Stream, Token};
+use crate::support::{Answer, Service, Stream, Token};
 
 /// Makes a record known to a team.
 async fn known_to(service: &Service, team: &str, record: &str) {
@@ -43,16 +43,10 @@ async fn a_stream_begins_with_what_is_held_and_goes_on_with_what_changes() {
     let mut stream = b.stream("/stream", &bob).await;
     let first = stream.next_state("locks:snapshot").await;
     assert_eq!(records(&first), ["e-1", "e-3"]);
-    let listed = b.get("/locks", &bob).send().await.unwrap();
-    let position = listed.headers()["stream-position"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let listed = Answer::to(b.get("/locks", &bob)).await;
+    let position = listed.header("stream-position");
     assert_eq!(first["position"], position);
-    assert_eq!(
-        first["locks"],
-        listed.json::<Value>().await.unwrap()["locks"]
-    );
+    assert_eq!(first["locks"], listed.json()["locks"]);
     assert_eq!(position.split('-').next(), Some("4"));
     // From the list on, nothing is missed.
     unlock(a, &ann, "e-1").await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{admin, agent, post_notifications, two};
 use crate::support::appending::append_own;
-use crate::support::{Chance, Message, Service, Stream, Token};
+use crate::support::{Answer, Chance, Message, Service, Stream, Token};
 
 /// A client that lists once, and then only applies events.
 struct Device {
@@ -17,13 +17,9 @@ struct Device {
 }
 
 async fn fresh(service: &Service, who: &Token) -> (BTreeMap<i64, Value>, i64, String) {
-    let request = service.get("/notifications?limit=200", who).send();
-    let answer = request.await.expect("an answer");
-    let position = answer.headers()["stream-position"]
-        .to_str()
-        .unwrap()
-        .to_owned();
-    let listed: Value = answer.json().await.expect("JSON");
+    let answer = Answer::to(service.get("/notifications?limit=200", who)).await;
+    let position = answer.header("stream-position").to_owned();
+    let listed = answer.json();
     assert_eq!(listed["next"], json!(null));
     let notifications = listed["notifications"].as_array().expect("a list").iter();
     let known = notifications.map(|one| (one["id"].as_i64().unwrap(), one.clone()));

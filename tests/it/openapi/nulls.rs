@@ -7,7 +7,7 @@ use porchlight::identity::Role;
 use serde_json::{Value, json};
 
 use crate::support::openapi::{DESCRIBED, Operation, members, resolved};
-use crate::support::{Service, Token};
+use crate::support::{Answer, Service, Token};
 
 const JSON: &str = "application/json";
 
@@ -233,14 +233,14 @@ async fn compare(
     let method = operation.method.parse().expect("a method");
     let request = service.client.request(method, service.url(&path));
     let request = request.bearer_auth(token.signed()).json(body);
-    // Not by way of an `Answer`, which stops at the first difference.
-    let answer = request.send().await.expect("an answer");
-    let (status, text) = (answer.status(), answer.text().await.expect("text"));
+    let (answer, faults) = Answer::compared(request).await;
+    let (status, text) = (answer.status, answer.text);
     let content = &operation.request.as_ref().expect("a body").content;
     let described = DESCRIBED.schemas.check(content[JSON], body);
-    (described.is_ok() != (status != 400)).then(|| {
+    let is_as_described = described.is_ok() == (status != 400);
+    (!is_as_described || !faults.is_empty()).then(|| {
         let method = &operation.method;
-        format!("{method} {path} {what}: {status} {text}, {described:?}")
+        format!("{method} {path} {what}: {status} {text}, {described:?} {faults:?}")
     })
 }
 

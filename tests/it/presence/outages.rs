@@ -11,7 +11,7 @@ use super::{QUICK, change, named, next_change, people, statuses};
 use crate::support::cluster::TestDatabase;
 use crate::support::own::OwnPostgres;
 use crate::support::requests::{client, stream_at};
-use crate::support::{Process, Service, Stream, Token, eventually};
+use crate::support::{Answer, Process, Service, Stream, Token, eventually};
 
 /// Longer than a heartbeat, the lease of an instance and the grace together.
 const OUTAGE: Duration = Duration::from_secs(15);
@@ -42,7 +42,7 @@ impl Client {
     async fn post(&self, process: &Process, path: &str, token: &Token, body: &Value) -> u16 {
         let request = self.0.request(Method::POST, process.url(path));
         let request = request.bearer_auth(token.signed()).json(body);
-        request.send().await.expect("an answer").status().as_u16()
+        Answer::to(request).await.status
     }
 }
 

@@ -5,14 +5,11 @@ use futures_util::future::join_all;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sqlx::Executor;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::agent;
 use crate::support::own::OwnPostgres;
-use crate::support::requests::client;
-use crate::support::wait::soon;
-use crate::support::{Answer, Process, eventually};
+use crate::support::requests::{client, stream_at};
+use crate::support::{Answer, Process, Stream, eventually};
 
 const RECORDS: usize = 50;
 const UPDATES: usize = 20;
@@ -20,53 +17,15 @@ const MANY: usize = 100;
 /// What one change may cost one viewer, whatever else the record has.
 const MOST_BYTES: usize = 2_048;
 
-/// A connection, and how much came over it.
-struct Connection {
-    socket: TcpStream,
-    tail: String,
-    bytes: usize,
+async fn open(process: &Process, user: &str) -> Stream {
+    let mut stream = stream_at(&process.url("/stream"), &agent(user), false).await;
+    until(&mut stream, "stream:ready").await;
+    stream
 }
 
-impl Connection {
-    async fn open(process: &Process, user: &str) -> Self {
-        let mut socket = TcpStream::connect(process.addr)
-            .await
-            .expect("a connection");
-        let (addr, token) = (process.addr, agent(user).signed());
-        let request = format!(
-            "GET /stream HTTP/1.1\r\nHost: {addr}\r\nAuthorization: Bearer {token}\r\n\r\n"
-        );
-        socket
-            .write_all(request.as_bytes())
-            .await
-            .expect("a request");
-        let mut connection = Self {
-            socket,
-            tail: String::new(),
-            bytes: 0,
-        };
-        connection.until("stream:ready").await;
-        connection
-    }
-
-    /// Reads to the end of the event with this in it.
-    async fn until(&mut self, words: &str) {
-        let mut buffer = vec![0; 16 << 10];
-        loop {
-            if let Some((_, rest)) = self.tail.split_once(words)
-                && let Some((_, rest)) = rest.split_once("\n\n")
-            {
-                let rest = rest.to_owned();
-                self.tail = rest;
-                return;
-            }
-            let read = soon(words, self.socket.read(&mut buffer)).await;
-            let read = read.expect("bytes");
-            assert!(read > 0, "the stream goes on");
-            self.bytes += read;
-            self.tail += &String::from_utf8_lossy(&buffer[..read]);
-        }
-    }
+/// Reads to the end of the event with this in it.
+async fn until(stream: &mut Stream, words: &str) {
+    while !stream.next_of_all().await.data.contains(words) {}
 }
 
 struct Setup {
@@ -107,7 +66,7 @@ impl Setup {
     }
 
     /// Waits until this many are here, and every viewer has received that.
-    async fn settle(&self, connections: &mut [Connection], mark: &str) {
+    async fn settle(&self, connections: &mut [Stream], mark: &str) {
         let everybody = async || {
             let url = self.process.url("/presence");
             let request = self.client.get(url).bearer_auth(agent("ann").signed());
@@ -119,13 +78,13 @@ impl Setup {
     }
 
     /// An event that everybody has read.
-    async fn mark(&self, connections: &mut [Connection], mark: &str) {
+    async fn mark(&self, connections: &mut [Stream], mark: &str) {
         self.ask(Method::PATCH, "/r-0", &json!({"city": mark}), 200)
             .await;
         join_all(
             connections
                 .iter_mut()
-                .map(|connection| connection.until(mark)),
+                .map(|connection| until(connection, mark)),
         )
         .await;
     }
@@ -136,7 +95,7 @@ impl Setup {
         let opening = (0..viewers).map(|n| {
             let user = format!("u{n}");
             let process = &self.process;
-            async move { Connection::open(process, &user).await }
+            async move { open(process, &user).await }
         });
         let mut connections = join_all(opening).await;
         self.settle(&mut connections, &format!("begin-{viewers}-"))
@@ -144,7 +103,7 @@ impl Setup {
         let before = statements(postgres);
         let of_line: Vec<_> = connections
             .iter()
-            .map(|connection| connection.bytes)
+            .map(|connection| connection.text.len())
             .collect();
         for n in 0..UPDATES {
             self.mark(&mut connections, &format!("change-{viewers}-{n}-"))
@@ -154,7 +113,7 @@ impl Setup {
         let bytes = connections
             .iter()
             .zip(of_line)
-            .map(|(connection, before)| connection.bytes - before);
+            .map(|(connection, before)| connection.text.len() - before);
         (all, bytes.max().expect("a viewer") / UPDATES)
     }
 }

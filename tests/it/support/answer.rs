@@ -4,7 +4,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
-use super::openapi::{Received, Sent, assert_described};
+use super::openapi::{Received, Sent, assert_described, contradictions};
 use super::wait::soon;
 
 /// An answer, read to its end.
@@ -25,23 +25,37 @@ impl Answer {
 
     /// The same of a service that may be killed in the middle.
     pub async fn try_to(request: RequestBuilder) -> reqwest::Result<Self> {
+        let (answer, sent) = Self::exchange(request).await?;
+        assert_described(&sent, answer.received());
+        Ok(answer)
+    }
+
+    /// An answer, and where it and the document differ.
+    pub async fn compared(request: RequestBuilder) -> (Self, Vec<String>) {
+        let (answer, sent) = Self::exchange(request).await.expect("an answer");
+        let faults = contradictions(&sent, answer.received());
+        (answer, faults)
+    }
+
+    async fn exchange(request: RequestBuilder) -> reqwest::Result<(Self, Sent)> {
         let (client, request) = request.build_split();
         let request = request?;
         let sent = Sent::of(&request);
         let response = client.execute(request).await?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await?;
-        let received = Received {
-            status,
-            headers: &headers,
-            body: Some(&text),
+        let answer = Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await?,
         };
-        assert_described(&sent, received);
-        Ok(Self {
-            status,
-            headers,
-            text,
-        })
+        Ok((answer, sent))
+    }
+
+    fn received(&self) -> Received<'_> {
+        Received {
+            status: self.status,
+            headers: &self.headers,
+            body: Some(&self.text),
+        }
     }
 
     pub fn json(&self) -> Value {

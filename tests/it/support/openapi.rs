@@ -1,16 +1,23 @@
 //! Requests and answers, held against openapi.yaml: whatever the tests exchange with the service
 //! must be described there.
 
+mod bytes;
 mod document;
+mod forms;
 mod schemas;
+mod seen;
+mod things;
 
 use reqwest::Request;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Message;
+pub use bytes::{Head, assert_connection_described};
+use document::Found;
 pub use document::{DESCRIBED, Operation, Response, members, resolved};
+pub use seen::all as all_seen;
 
 /// A request as it was sent.
 #[derive(Clone, Debug)]
@@ -44,6 +51,23 @@ impl Sent {
         }
     }
 
+    /// A GET that a test writes itself.
+    pub fn get(target: &str) -> Self {
+        Self::bodiless("GET", target)
+    }
+
+    /// A request whose headers and body are not looked at.
+    fn bodiless(method: &str, target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: HeaderMap::new(),
+            body: None,
+        }
+    }
+
     /// The operation that this is a request for.
     pub fn operation(&self) -> Option<&'static Operation> {
         if self.method != "HEAD" {
@@ -61,10 +85,13 @@ impl Sent {
     }
 }
 
-/// Panics if the document does not describe this request or its answer.
+/// Panics if the document does not describe this request or its answer. Otherwise notes what was received.
 #[track_caller]
 pub fn assert_described(sent: &Sent, received: Received<'_>) {
     let found = contradictions(sent, received);
+    if found.is_empty() {
+        note(sent, received);
+    }
     assert!(
         found.is_empty(),
         "openapi.yaml says otherwise: {}\nanswered {} {:?}\n{}",
@@ -78,23 +105,41 @@ pub fn assert_described(sent: &Sent, received: Received<'_>) {
 /// Where the document and this exchange differ.
 pub fn contradictions(sent: &Sent, received: Received<'_>) -> Vec<String> {
     // What CORS asks for is no operation.
-    if sent.method == "OPTIONS" {
+    if is_preflight(sent, received) {
         return Vec::new();
     }
-    let operation = sent.operation();
-    let response = match operation {
-        Some(operation) => operation.responses.get(&received.status),
-        None => DESCRIBED.of_no_operation(&sent.path, received.status),
-    };
-    let Some(response) = response else {
+    let Some(found) = response_to(sent, received.status) else {
         return vec![format!("the status {} is not described", received.status)];
     };
-    let mut found = Vec::new();
-    answer(response, sent, received, &mut found);
-    if let Some(operation) = operation.filter(|_| received.status < 300) {
-        accepted(operation, sent, &mut found);
+    let mut faults = Vec::new();
+    answer(found.response, sent, received, &mut faults);
+    if let Some(operation) = found.operation.filter(|_| received.status < 300) {
+        accepted(operation, sent, &mut faults);
     }
-    found
+    faults
+}
+
+fn is_preflight(sent: &Sent, received: Received<'_>) -> bool {
+    sent.method == "OPTIONS" && received.status != 405
+}
+
+/// What the document has for an answer with this status.
+fn response_to(sent: &Sent, status: u16) -> Option<Found<'static>> {
+    match sent.operation() {
+        Some(operation) => operation.response(status),
+        None => DESCRIBED.of_no_operation(&sent.path, status),
+    }
+}
+
+fn note(sent: &Sent, received: Received<'_>) {
+    let found = response_to(sent, received.status);
+    let found = found.filter(|_| !is_preflight(sent, received));
+    for thing in found
+        .iter()
+        .flat_map(|found| things::received(found, sent, received))
+    {
+        seen::note(thing);
+    }
 }
 
 /// Panics if the document does not describe this event of a stream.
@@ -117,6 +162,7 @@ pub fn assert_event_described(response: &Response, message: &Message) {
     if let Err(error) = DESCRIBED.schemas.check(form.schema, &event) {
         panic!("openapi.yaml says otherwise: {event:#}\n{error}");
     }
+    seen::note(form.noted(name));
 }
 
 fn answer(response: &Response, sent: &Sent, received: Received<'_>, found: &mut Vec<String>) {
@@ -127,8 +173,9 @@ fn answer(response: &Response, sent: &Sent, received: Received<'_>, found: &mut 
             Some(value) => found.extend(header.schema.fault(value, &format!("the header {name}"))),
         }
     }
-    for name in document::HEADERS {
-        if received.headers.contains_key(*name) && !response.headers.contains_key(*name) {
+    for name in received.headers.keys().map(HeaderName::as_str) {
+        let is_general = document::GENERAL_HEADERS.contains(&name);
+        if !is_general && !response.headers.contains_key(name) {
             found.push(format!("the header {name} is not described"));
         }
     }

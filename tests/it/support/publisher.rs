@@ -36,8 +36,8 @@ impl Publisher {
     pub async fn wait_for_service(&self) {
         let url = self.url.replace("/events", "/health/ready");
         let ready = async || {
-            let answer = self.client.get(&url).send().await.ok()?;
-            answer.status().is_success().then_some(())
+            let answer = Answer::try_to(self.client.get(&url)).await.ok()?;
+            (answer.status == 200).then_some(())
         };
         eventually("the service is ready", ready).await;
     }

@@ -9,7 +9,7 @@ use porchlight::app::{Application, Environment};
 use porchlight::config::Config;
 use porchlight::identity::{MintRequest, Role, Secret, mint};
 use porchlight::platform::{Clock, Dice};
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -197,11 +197,8 @@ impl Service {
     }
 
     /// Publishes at a broker, and gives the answer.
-    pub async fn post(&self, broker: &str, body: &Value) -> Response {
-        self.post_events(broker, body)
-            .send()
-            .await
-            .expect("an answer")
+    pub async fn post(&self, broker: &str, body: &Value) -> Answer {
+        Answer::to(self.post_events(broker, body)).await
     }
 
     fn post_events(&self, broker: &str, body: &Value) -> RequestBuilder {
@@ -212,7 +209,7 @@ impl Service {
 
     /// Publishes at broker `b`, and gives the positions.
     pub async fn publish(&self, body: &Value) -> Vec<String> {
-        let answer = Answer::to(self.post_events("b", body)).await;
+        let answer = self.post("b", body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let answer = answer.json();
         let positions = answer["positions"].as_array().expect("positions");
@@ -245,9 +242,9 @@ impl Service {
 
 /// A metric's value at a page of metrics. Only one with labels may be missing, which counts as 0.
 pub async fn metric(url: &str, name: &str) -> f64 {
-    let page = client(true).get(url).send().await.expect("an answer");
-    let page = page.text().await.expect("text");
+    let page = Answer::to(client(true).get(url)).await;
     let line = page
+        .text
         .lines()
         .find(|line| line.split(' ').next() == Some(name));
     let Some(line) = line else {

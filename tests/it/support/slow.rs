@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream;
-use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::openapi::{Head, Sent};
 use super::{Stream, Token};
 
 /// What the receiving side of the socket holds; the system rounds it up.
@@ -27,16 +26,15 @@ pub async fn open(addr: SocketAddr, path: &str, token: &Token) -> Stream {
         format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nAuthorization: Bearer {token}\r\n\r\n");
     let sent = socket.write_all(request.as_bytes()).await;
     sent.expect("a request");
-    let (unread, line) = (BytesMut::new(), String::new());
+    let unread = BytesMut::new();
     let mut body = Chunked { socket, unread };
     let mut head = vec![body.line().await.expect("an answer")];
-    while head.last() != Some(&line) {
-        head.push(body.line().await.expect("a header"));
+    while let Some(line) = body.line().await.filter(|line| !line.is_empty()) {
+        head.push(line);
     }
-    let status = head[0].split(' ').nth(1).expect("a status");
-    let status = status.parse::<StatusCode>().expect("a status");
+    let head = Head::parse(&head.join("\r\n")).expect("a head");
     let body = stream::unfold(body, async |mut body| Some((body.chunk().await?, body)));
-    Stream::of(status, HeaderMap::new(), Box::pin(body))
+    Stream::of(&Sent::get(path), head, Box::pin(body))
 }
 
 struct Chunked {

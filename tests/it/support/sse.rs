@@ -8,7 +8,7 @@ use futures_util::{Stream as Bodies, StreamExt};
 use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
-use super::openapi::{Received, Response, Sent, assert_described, assert_event_described};
+use super::openapi::{Head, Received, Response, Sent, assert_described, assert_event_described};
 use super::wait::soon;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,35 +74,35 @@ impl Stream {
         Self::try_open(request).await.expect("an answer")
     }
 
-    /// A stream whose head and events must be described in openapi.yaml.
+    /// The same of a service that may be killed in the middle.
     pub async fn try_open(request: RequestBuilder) -> reqwest::Result<Self> {
         let (client, request) = request.build_split();
         let request = request?;
         let sent = Sent::of(&request);
         let response = client.execute(request).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let received = Received {
-            status: status.as_u16(),
-            headers: &headers,
-            body: None,
+        let head = Head {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
         };
-        assert_described(&sent, received);
-        let described = sent.operation().map(|operation| &operation.responses);
-        let described = described.and_then(|responses| responses.get(&status.as_u16()));
         let body = response
             .bytes_stream()
             .filter_map(|part| std::future::ready(part.ok()));
-        Ok(Self {
-            described,
-            ..Self::of(status, headers, Box::pin(body))
-        })
+        Ok(Self::of(&sent, head, Box::pin(body)))
     }
 
-    /// A stream whose bytes come from anywhere.
-    pub fn of(status: StatusCode, headers: HeaderMap, body: Body) -> Self {
+    /// The stream that answers a request. Its head and its events must be described in openapi.yaml.
+    pub fn of(sent: &Sent, head: Head, body: Body) -> Self {
+        let received = Received {
+            status: head.status,
+            headers: &head.headers,
+            body: None,
+        };
+        assert_described(sent, received);
+        let described = sent.operation().map(|operation| &operation.responses);
+        let described = described.and_then(|responses| responses.get(&head.status));
         Self {
-            status,
-            headers,
+            status: StatusCode::from_u16(head.status).expect("a status"),
+            headers: head.headers,
             text: String::new(),
             retry_ms: None,
             last_id: String::new(),
@@ -111,7 +111,7 @@ impl Stream {
             ready: VecDeque::new(),
             partial: Vec::new(),
             event: Default::default(),
-            described: None,
+            described,
         }
     }
 

@@ -109,7 +109,7 @@ async fn workers_and_users_have_endpoints_of_their_own() {
         json!({"user": "wes"}),
     ] {
         let forged = json!({"type": "ai:task:available", "audience": audience});
-        assert_eq!(a.post("b", &forged).await.status(), 400);
+        assert_eq!(a.post("b", &forged).await.status, 400);
     }
     let events = a.list("/events?scope=all", &ann).await;
     let events = events["events"].as_array().unwrap();

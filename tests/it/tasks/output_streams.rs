@@ -13,7 +13,7 @@ use crate::support::ends::last_words;
 use crate::support::instances::{cut_connections, two};
 use crate::support::own::OwnPostgres;
 use crate::support::requests::{client, stream_at};
-use crate::support::{Message, Process, Service, Stream, Token, eventually};
+use crate::support::{Answer, Message, Process, Service, Stream, Token, eventually};
 
 /// Polls come once a minute: only notices are quicker.
 const NOTICES_ALONE: &[&str] = &["--poll-ms=60000"];
@@ -238,8 +238,8 @@ async fn the_stream_of_a_task_that_is_removed_ends() {
     assert_eq!(removed.expect("a task").rows_affected(), 1);
     assert_eq!(last_words(&mut stream).await["reason"], "unavailable");
     assert!(stream.try_next().await.is_none());
-    let gone = service.get(&path(&id), &ann()).send().await;
-    assert_eq!(gone.expect("an answer").status(), 404);
+    let gone = Answer::to(service.get(&path(&id), &ann())).await;
+    assert_eq!(gone.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -252,13 +252,7 @@ async fn without_the_database_output_streams_end_and_come_back() {
     let create = create
         .bearer_auth(ann().signed())
         .json(&json!({"type": "import"}));
-    let made: Value = create
-        .send()
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON");
+    let made = Answer::to(create).await.json();
     let path = path(&super::id(&made));
     let mut open = stream_at(&format!("{base}{path}"), &ann(), true).await;
     postgres.go_away().await;

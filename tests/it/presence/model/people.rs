@@ -300,14 +300,14 @@ impl Person {
     /// The answer's status, if there is any.
     async fn post(&self, door: &Door, path: &str, body: &Value) -> Option<u16> {
         let request = door.request(Method::POST, path, &self.token).json(body);
-        let response = request.send().await.ok()?;
-        let status = response.status().as_u16();
+        let answer = Answer::try_to(request).await.ok()?;
+        let status = answer.status;
         let site = self.cluster.history.sites()[door.site];
         if site.stopped_at.is_none()
             && site.killed_in.is_none()
             && ![200, 204, 404].contains(&status)
         {
-            panic!("{path} {body}: {status} {:?}", response.text().await);
+            panic!("{path} {body}: {status} {}", answer.text);
         }
         Some(status)
     }

@@ -7,17 +7,33 @@ use std::sync::LazyLock;
 use porchlight::api::DOCUMENT;
 use serde_json::Value;
 
+use super::forms::{self, EventForm};
 use super::schemas::{Gathered, Schema, Schemas};
 
-/// Headers that are never sent without being described.
-pub const HEADERS: &[&str] = &[
-    "allow",
-    "etag",
-    "idempotency-replayed",
-    "location",
-    "retry-after",
-    "stream-position",
-    "www-authenticate",
+/// Headers that are sent without being described: those of HTTP itself, and of CORS. `Cache-Control`
+/// is described where it is more than `no-store`.
+pub const GENERAL_HEADERS: &[&str] = &[
+    "access-control-allow-credentials",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "transfer-encoding",
+    "vary",
+];
+
+/// Responses that belong to no operation.
+const GENERAL: &[&str] = &[
+    "HeadTimeout",
+    "HeadTooLarge",
+    "Internal",
+    "Malformed",
+    "MethodNotAllowed",
+    "NotFound",
 ];
 
 /// Members whose bounds are settings; the document has the usual ones, and tests choose others.
@@ -77,10 +93,12 @@ pub struct TextSchema {
     types: BTreeSet<String>,
 }
 
-#[derive(Clone)]
-pub struct EventForm {
-    pub schema: Schema,
-    name: Schema,
+/// A response of the document.
+pub struct Found<'a> {
+    /// `GET /locks 200`, or the name of a response that belongs to no operation.
+    pub name: String,
+    pub operation: Option<&'a Operation>,
+    pub response: &'a Response,
 }
 
 impl Described {
@@ -116,15 +134,44 @@ impl Described {
     }
 
     /// What an unknown path, or one with other methods, may answer.
-    pub fn of_no_operation(&self, path: &str, status: u16) -> Option<&Response> {
+    pub fn of_no_operation(&self, path: &str, status: u16) -> Option<Found<'_>> {
         let is_path = self.operations.iter().any(|operation| operation.fits(path));
-        let name = match (status, is_path) {
-            (403, _) => "OriginRefused",
-            (404, false) => "NotFound",
-            (405, true) => "MethodNotAllowed",
-            _ => return None,
-        };
-        self.responses.get(name)
+        match (status, is_path) {
+            (403, _) => self.general("OriginRefused"),
+            (404, false) => self.general("NotFound"),
+            (405, true) => self.general("MethodNotAllowed"),
+            _ => None,
+        }
+    }
+
+    /// What any path may answer, because it could not be read.
+    pub fn of_no_request(&self, status: u16) -> Option<Found<'_>> {
+        match status {
+            400 => self.general("Malformed"),
+            408 => self.general("HeadTimeout"),
+            431 => self.general("HeadTooLarge"),
+            _ => None,
+        }
+    }
+
+    fn general(&self, name: &str) -> Option<Found<'_>> {
+        let response = self.responses.get(name)?;
+        Some(Found {
+            name: name.to_owned(),
+            operation: None,
+            response,
+        })
+    }
+
+    /// All responses: those of the operations, and [`GENERAL`] ones.
+    pub fn all(&self) -> impl Iterator<Item = Found<'_>> {
+        let general = GENERAL.iter().filter_map(|name| self.general(name));
+        let operations = self.operations.iter();
+        let own = operations.flat_map(|operation| {
+            let statuses = operation.responses.keys();
+            statuses.filter_map(|status| operation.response(*status))
+        });
+        own.chain(general)
     }
 }
 
@@ -170,6 +217,20 @@ impl Operation {
         }
     }
 
+    pub fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// What it answers with this status.
+    pub fn response(&self, status: u16) -> Option<Found<'_>> {
+        let response = self.responses.get(&status)?;
+        Some(Found {
+            name: format!("{} {status}", self.name()),
+            operation: Some(self),
+            response,
+        })
+    }
+
     /// Whether its answer has no end.
     pub fn is_stream(&self) -> bool {
         let mut responses = self.responses.values();
@@ -211,7 +272,7 @@ impl Response {
             content: content(gathered, response, |gathered, schema| {
                 gathered.add_closed(&schema)
             }),
-            events: events(
+            events: forms::of_stream(
                 gathered,
                 &response["content"]["text/event-stream"]["schema"],
             ),
@@ -243,36 +304,6 @@ impl TextSchema {
         let checked = super::DESCRIBED.schemas.check(self.schema, &value);
         checked.err().map(|error| format!("{what}: {error}"))
     }
-}
-
-impl EventForm {
-    /// Whether it describes events of this name.
-    pub fn has_name(&self, name: &str) -> bool {
-        super::DESCRIBED
-            .schemas
-            .check(self.name, &name.into())
-            .is_ok()
-    }
-}
-
-/// The forms that `contentSchema` gives to the events of a stream.
-fn events(gathered: &mut Gathered, schema: &Value) -> Vec<EventForm> {
-    let event = resolved(&resolved(schema)["contentSchema"]["items"]);
-    let forms = event["anyOf"].as_array().into_iter().flatten();
-    let mut common = event.clone();
-    if let Value::Object(common) = &mut common {
-        common.remove("anyOf");
-    }
-    let mut form = |form: &Value| EventForm {
-        schema: gathered.add(serde_json::json!({"allOf": [common, form]})),
-        name: gathered.add(
-            form["properties"]
-                .get("event")
-                .cloned()
-                .unwrap_or(true.into()),
-        ),
-    };
-    forms.map(&mut form).collect()
 }
 
 fn content(
