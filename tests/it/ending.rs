@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use porchlight::platform::Clock;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::support::ends::{last_words, user};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use porchlight::log::RetentionSettings;
 use porchlight::log::retention;
 use porchlight::platform::Pool;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;

@@ -1,6 +1,6 @@
 //! Events that the CRM emits in its own transactions.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Crm, agent};
 
