@@ -8,8 +8,10 @@ use porchlight::api::{Code, DOCUMENT};
 use serde_json::Value;
 
 mod answers;
+mod calls;
 mod coverage;
 mod nulls;
+mod refusals;
 
 const METHODS: &[&str] = &[
     "get", "put", "post", "delete", "patch", "head", "options", "trace",

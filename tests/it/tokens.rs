@@ -226,6 +226,10 @@ async fn keys_change_under_the_running_service() {
     ask(&new)
         .await
         .refused(401, "token_algorithm_refused", "before");
+    let nobodys = forge::signed_by(Algorithm::ES256, Some("lost"));
+    ask(&nobodys)
+        .await
+        .refused(401, "token_key_unknown", "another name");
     // As programs do it that replace a file at once.
     let next = dir.path().join("next");
     std::fs::write(&next, forge::jwks(Algorithm::EdDSA, "new")).unwrap();

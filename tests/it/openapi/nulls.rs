@@ -12,7 +12,7 @@ use crate::support::{Answer, Service, Token};
 const JSON: &str = "application/json";
 
 /// Bodies with all properties of an operation, and the role that sends them.
-fn bodies() -> Vec<(&'static str, &'static str, Role, Vec<Value>)> {
+pub(super) fn bodies() -> Vec<(&'static str, &'static str, Role, Vec<Value>)> {
     let (agent, service, worker) = (Role::Agent, Role::Service, Role::Worker);
     let record = json!({"module": "escrows", "recordId": "e"});
     let event = |audience: Value| {

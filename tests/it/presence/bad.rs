@@ -67,6 +67,18 @@ async fn an_invalid_heartbeat_is_refused_with_its_field_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_user_has_at_most_64_sessions() {
+    let service = Service::with(QUICK).await;
+    let ann = Token::user("ann", &["t"]);
+    for n in 0..64 {
+        let answer = heartbeat(&service, &ann, json!({"session": format!("s-{n}")})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let one_more = heartbeat(&service, &ann, json!({"session": "s-64"})).await;
+    one_more.refused(409, "too_many_sessions", "a 65th session");
+}
+
+#[tokio::test]
 async fn a_record_of_another_team_is_absent() {
     let service = Service::with(QUICK).await;
     let (ann, eve) = (Token::user("ann", &["t"]), Token::user("eve", &["else"]));

@@ -4,7 +4,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
-use super::openapi::{Received, Sent, assert_described, contradictions};
+use super::openapi::{Received, Sent, assert_described, contradictions, note};
 use super::wait::soon;
 
 /// An answer, read to its end.
@@ -34,6 +34,9 @@ impl Answer {
     pub async fn compared(request: RequestBuilder) -> (Self, Vec<String>) {
         let (answer, sent) = Self::exchange(request).await.expect("an answer");
         let faults = contradictions(&sent, answer.received());
+        if faults.is_empty() {
+            note(&sent, answer.received());
+        }
         (answer, faults)
     }
 

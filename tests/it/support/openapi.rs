@@ -131,7 +131,8 @@ fn response_to(sent: &Sent, status: u16) -> Option<Found<'static>> {
     }
 }
 
-fn note(sent: &Sent, received: Received<'_>) {
+/// Notes what was received with an answer that is as described.
+pub fn note(sent: &Sent, received: Received<'_>) {
     let found = response_to(sent, received.status);
     let found = found.filter(|_| !is_preflight(sent, received));
     for thing in found

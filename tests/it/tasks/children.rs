@@ -186,6 +186,9 @@ async fn steps_are_added_to_what_waits_and_to_nothing_else() {
     let step = json!({"type": "step", "parent": working});
     let late = post(b, &ann, "/tasks", &step).await;
     late.refused(409, "wrong_state", "a step of what a worker is at");
+    let full = json!({"type": "step", "parent": workflow(a, 100).await});
+    let refused = post(a, &ann, "/tasks", &full).await;
+    refused.refused(409, "too_many_children", "a 101st step");
 }
 
 #[tokio::test]

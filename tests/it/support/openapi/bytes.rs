@@ -109,12 +109,13 @@ impl RawAnswer {
     }
 }
 
-/// The requests whose first line is anywhere in the bytes.
+/// The requests whose first line is anywhere in the bytes, also right after a body.
 fn requests(sent: &[u8]) -> Vec<Sent> {
     let sent = String::from_utf8_lossy(sent);
     let lines = sent.lines().filter_map(|line| {
         let (line, _) = line.rsplit_once(" HTTP/1.")?;
-        let (method, target) = line.split_once(' ')?;
+        let (rest, target) = line.rsplit_once(' ')?;
+        let method = rest.rsplit(|c: char| !c.is_ascii_uppercase()).next()?;
         Some(Sent::bodiless(method, target))
     });
     lines.collect()
