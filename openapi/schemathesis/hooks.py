@@ -52,17 +52,11 @@ def before_load_schema(context: HookContext, raw_schema: dict) -> None:
 
 
 @schemathesis.hook
-def map_query(context: HookContext, query: dict) -> dict:
-    if query and isinstance(query.get("wait"), int):
-        query["wait"] = min(query["wait"], LONGEST_WAIT_SECONDS)
-    return query
-
-
-@schemathesis.hook
-def map_body(context: HookContext, body):
-    if isinstance(body, dict) and isinstance(body.get("waitSeconds"), int):
-        body["waitSeconds"] = min(body["waitSeconds"], LONGEST_WAIT_SECONDS)
-    return with_whole_numbers(body)
+def before_call(context: HookContext, case: Case, kwargs: dict) -> None:
+    for part, name in ((case.query, "wait"), (case.body, "waitSeconds")):
+        if isinstance(part, dict) and isinstance(part.get(name), int):
+            part[name] = min(part[name], LONGEST_WAIT_SECONDS)
+    case.body = with_whole_numbers(case.body)
 
 
 def with_whole_numbers(value):

@@ -99,6 +99,20 @@ fn the_source_keeps_every_rule() {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
+/// `Answer` and `Stream` compare what they receive with openapi.yaml, and note it.
+#[test]
+fn socket_tests_receive_nothing_that_is_not_compared_with_the_api_document() {
+    let mut sources = Source::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"));
+    assert!(sources.len() > 50, "the tests were not found");
+    let places = ["tests/it/support/answer.rs", "tests/it/support/sse.rs"];
+    sources.retain(|source| !places.contains(&&*source.file));
+    for source in sources {
+        for word in [".send()", "client.execute("] {
+            assert!(!source.code.contains(word), "{}: {word}", source.file);
+        }
+    }
+}
+
 #[test]
 fn the_table_of_modules_has_no_cycle() {
     for (place, module) in MODULES.iter().enumerate() {

@@ -188,6 +188,9 @@ fn answer(response: &Response, sent: &Sent, received: Received<'_>, found: &mut 
         return;
     }
     let media_type = media_type(received.headers);
+    if media_type == "text/event-stream" {
+        found.push("a stream is received as a `Stream`, which compares its events".to_owned());
+    }
     let Some(schema) = response.content.get(&media_type) else {
         found.push(format!("a body of type {media_type:?} is not described"));
         return;
