@@ -175,9 +175,13 @@ fn answer(response: &Response, sent: &Sent, received: Received<'_>, found: &mut 
         }
     }
     for name in received.headers.keys().map(HeaderName::as_str) {
-        let is_general = document::GENERAL_HEADERS.contains(&name);
-        if !is_general && !response.headers.contains_key(name) {
-            found.push(format!("the header {name} is not described"));
+        if response.headers.contains_key(name) || document::GENERAL_HEADERS.contains(&name) {
+            continue;
+        }
+        let value = text(received.headers, name).unwrap_or_default();
+        match DESCRIBED.common_headers.get(name) {
+            Some(header) => found.extend(header.schema.fault(value, &format!("the header {name}"))),
+            None => found.push(format!("the header {name} is not described")),
         }
     }
     let Some(body) = received.body.filter(|_| sent.method != "HEAD") else {

@@ -26,6 +26,12 @@ pub const GENERAL_HEADERS: &[&str] = &[
     "vary",
 ];
 
+/// Headers that answers to any operation may have, and their names in the document, which describes them once.
+const COMMON_HEADERS: &[(&str, &str)] = &[
+    ("ratelimit", "RateLimit"),
+    ("ratelimit-policy", "RateLimitPolicy"),
+];
+
 /// Responses that belong to no operation.
 const GENERAL: &[&str] = &[
     "HeadTimeout",
@@ -45,6 +51,8 @@ pub static DESCRIBED: LazyLock<Described> = LazyLock::new(Described::read);
 pub struct Described {
     pub schemas: Schemas,
     pub operations: Vec<Operation>,
+    /// By their names in small letters.
+    pub common_headers: HashMap<&'static str, Header>,
     /// Those that are used by no operation, and their like.
     responses: HashMap<String, Response>,
 }
@@ -116,9 +124,15 @@ impl Described {
         let responses = responses
             .map(|(name, response)| (name.clone(), Response::read(&mut gathered, response)))
             .collect();
+        let common_headers = COMMON_HEADERS.iter().map(|(name, described)| {
+            let header = &DOCUMENT["components"]["headers"][described];
+            (*name, Header::read(&mut gathered, header))
+        });
+        let common_headers = common_headers.collect();
         Self {
             schemas: gathered.compile(&components),
             operations,
+            common_headers,
             responses,
         }
     }
@@ -260,11 +274,7 @@ impl Parameter {
 impl Response {
     fn read(gathered: &mut Gathered, response: &Value) -> Self {
         let headers = members(&response["headers"]).map(|(name, header)| {
-            let header = resolved(header);
-            let header = Header {
-                is_required: header["required"] == true,
-                schema: TextSchema::read(gathered, &header["schema"]),
-            };
+            let header = Header::read(gathered, resolved(header));
             (name.to_lowercase(), header)
         });
         Self {
@@ -276,6 +286,15 @@ impl Response {
                 gathered,
                 &response["content"]["text/event-stream"]["schema"],
             ),
+        }
+    }
+}
+
+impl Header {
+    fn read(gathered: &mut Gathered, header: &Value) -> Self {
+        Self {
+            is_required: header["required"] == true,
+            schema: TextSchema::read(gathered, &header["schema"]),
         }
     }
 }
