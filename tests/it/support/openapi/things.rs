@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::document::{Described, Found, Response};
+use super::document::{Described, Found, Operation, Response};
+use super::forms::EventForm;
 use super::{Received, Sent, media_type};
 
 /// A kind of things, and what its names begin with.
@@ -18,7 +19,7 @@ impl Described {
     /// Everything that the document describes.
     pub fn things(&self) -> Vec<Kind> {
         let operations = self.operations.iter();
-        let operations = operations.map(|operation| operation.name()).collect();
+        let operations = operations.map(Operation::name).collect();
         let mut statuses = BTreeSet::new();
         let mut parts = BTreeSet::new();
         for found in self.all() {
@@ -28,7 +29,7 @@ impl Described {
         let forms = self.operations.iter();
         let forms = forms.flat_map(|operation| operation.responses.values());
         let forms = forms.flat_map(|response| &response.events);
-        let events = forms.flat_map(|form| form.types()).collect();
+        let events = forms.flat_map(EventForm::types).collect();
         let kind = |name, all| Kind { name, all };
         vec![
             kind("operations", operations),
@@ -73,7 +74,7 @@ pub fn received(found: &Found<'_>, sent: &Sent, received: Received<'_>) -> Vec<S
     }
     let Found { name, response, .. } = found;
     let mut things = vec![name.clone()];
-    things.extend(found.operation.map(|operation| operation.name()));
+    things.extend(found.operation.map(Operation::name));
     let optional = response.headers.iter().filter(|(_, h)| !h.is_required);
     let headers = optional.filter(|(header, _)| received.headers.contains_key(header.as_str()));
     things.extend(headers.map(|(header, _)| format!("{name} with {header}")));
