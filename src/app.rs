@@ -53,7 +53,7 @@ pub enum AppError {
         path: std::path::PathBuf,
         error: std::io::Error,
     },
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}: {1}. Choose another address with PORCHLIGHT_ADDR or --addr")]
     Listen(SocketAddr, std::io::Error),
     #[error(transparent)]
     Seed(#[from] crate::records::SeedError),

@@ -8,8 +8,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::config::Config;
 
 mod bench;
+mod psql;
 mod run;
 mod seed;
+mod shell;
 mod token;
 mod welcome;
 
@@ -38,8 +40,11 @@ enum Command {
     Worker(Box<Config>),
     /// Migrate the database and stop
     Migrate(Box<Config>),
-    /// Create an example brokerage in a broker without records, and print tokens for it
+    /// Create an example brokerage in a broker without records, and print lines for a shell that set URL,
+    /// TOKEN and more: eval "$(porchlight seed)"
     Seed(Box<seed::SeedCommand>),
+    /// Open psql on the database, also on the embedded one: porchlight psql -c 'select 1'
+    Psql(psql::PsqlCommand),
     /// Print the `OpenAPI` description as JSON
     Openapi,
     /// Load a running server and measure it
@@ -75,6 +80,7 @@ pub fn main() -> ExitCode {
         Some(Command::Worker(config)) => run::work(&config),
         Some(Command::Migrate(config)) => run::migrate(&config),
         Some(Command::Seed(command)) => seed::run(&command),
+        Some(Command::Psql(command)) => psql::run(&command),
         Some(Command::Openapi) => run::print(&crate::api::DOCUMENT.to_string()),
         Some(Command::Bench(command)) => bench::run(*command),
     }

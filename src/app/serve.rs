@@ -65,8 +65,9 @@ pub(super) fn development_secret(
     if identity.has_keys() {
         return Ok(None);
     }
-    if !config.server.addr.ip().is_loopback() {
-        return Err(AppError::NoKeys(config.server.addr));
+    let addr = config.server.addr();
+    if !addr.ip().is_loopback() {
+        return Err(AppError::NoKeys(addr));
     }
     let data_dir = config
         .database
@@ -88,7 +89,7 @@ pub(super) fn development_secret(
 
 /// The listening socket. Connections inherit its options.
 pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
-    let addr = config.server.addr;
+    let addr = config.server.addr();
     let listen = || {
         let socket = Socket::new(
             Domain::for_address(addr),

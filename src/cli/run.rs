@@ -36,7 +36,7 @@ pub(super) fn print(text: &str) -> ExitCode {
 
 /// All background tasks share this thread: they pass work to each other all the time, and that costs
 /// little within a thread. Connections have threads of their own.
-fn runtime() -> std::io::Result<Runtime> {
+pub(super) fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 

@@ -1,18 +1,20 @@
-//! `porchlight seed`: creates an example brokerage.
+//! `porchlight seed`: creates an example brokerage, and prints what a shell needs to use it.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::run::{block_on, fail, print, stored_secret};
+use super::shell::{Exports, local_url};
 use super::token::TokenArgs;
 use crate::app;
 use crate::app::{Environment, Example};
 use crate::config::Config;
-use crate::identity::IdentitySettings;
+use crate::identity::{IdentitySettings, Role};
 use crate::platform::telemetry;
 use crate::platform::telemetry::progress;
-use crate::platform::{BrokerId, TeamId};
+use crate::platform::{BrokerId, InvalidId};
 use crate::records::{Brokerage, SeedOutcome, SeedPerson};
 
 const TTL: Duration = Duration::from_hours(12);
@@ -43,15 +45,31 @@ pub(super) fn run(command: &SeedCommand) -> ExitCode {
         let seed = app::seed(&command.config, example, &environment);
         let filled = progress::during("creating the example records", seed).await;
         let filled = filled.map_err(|error| error.to_string())?;
-        print(&outcome(broker, &filled));
+        say(&outcome(broker, &filled));
+        let mut exports = Exports::of_this_program(&command.config.database);
+        let url = local_url(command.config.server.addr());
+        exports.set("URL", &url, &url);
         if let Some(settings) = signing(&command.config)? {
-            for person in &brokerage.people {
-                let token = token(person, broker, &settings, &environment)?;
-                print(&line(person, &token));
-            }
+            let signer = Signer {
+                broker,
+                settings: &settings,
+                environment: &environment,
+            };
+            signer.set_tokens(&brokerage, &mut exports)?;
         }
+        say(exports.notes());
+        if std::io::stdout().is_terminal() {
+            say("Set these variables with: eval \"$(porchlight seed)\"");
+        }
+        print(exports.lines());
         Ok::<_, String>(())
     })
+}
+
+/// Standard output has lines for a shell only.
+fn say(text: &str) {
+    // Nobody reads it if this fails.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn outcome(broker: &BrokerId, filled: &SeedOutcome) -> String {
@@ -77,30 +95,63 @@ fn signing(config: &Config) -> Result<Option<IdentitySettings>, String> {
     Ok(settings.secret.is_some().then_some(settings))
 }
 
-fn token(
-    person: &SeedPerson,
-    broker: &BrokerId,
-    settings: &IdentitySettings,
-    environment: &Environment,
-) -> Result<String, String> {
-    let args = TokenArgs {
-        user: person.user.clone(),
-        broker: broker.clone(),
-        teams: person.teams.clone(),
-        role: person.role,
-        name: Some(person.name.clone()),
-        ttl: TTL,
-    };
-    let token = args.token(settings, &environment.clock, &environment.dice);
-    token.map_err(|error| error.to_string())
+/// Signs tokens of one brokerage.
+struct Signer<'a> {
+    broker: &'a BrokerId,
+    settings: &'a IdentitySettings,
+    environment: &'a Environment,
 }
 
-/// A line for a shell: a variable with the token.
-fn line(person: &SeedPerson, token: &str) -> String {
-    let mut line = format!("{}={token}", person.user.as_str().to_uppercase());
-    let teams: Vec<_> = person.teams.iter().map(TeamId::as_str).collect();
-    let (name, role, teams) = (&person.name, person.role, teams.join(" and "));
-    // Writing to a string does not fail.
-    let _ = write!(line, "  # {name}, {role}, {teams}");
-    line
+impl Signer<'_> {
+    /// Tokens of the first agent and the first admin, of a service, of a worker, and of each person.
+    fn set_tokens(&self, brokerage: &Brokerage, exports: &mut Exports) -> Result<(), String> {
+        for (name, role) in [("TOKEN", Role::Agent), ("ADMIN", Role::Admin)] {
+            let person = brokerage.people.iter().find(|one| one.role == role);
+            if let Some(person) = person {
+                self.set(exports, name, person)?;
+            }
+        }
+        for (name, role) in [("SERVICE", Role::Service), ("WORKER", Role::Worker)] {
+            self.set(exports, name, &program(role)?)?;
+        }
+        for person in &brokerage.people {
+            self.set(exports, &person.user.as_str().to_uppercase(), person)?;
+        }
+        Ok(())
+    }
+
+    fn set(&self, exports: &mut Exports, name: &str, who: &SeedPerson) -> Result<(), String> {
+        let args = TokenArgs {
+            user: who.user.clone(),
+            broker: self.broker.clone(),
+            teams: who.teams.clone(),
+            role: who.role,
+            name: Some(who.name.clone()),
+            ttl: TTL,
+        };
+        let token = args.token(
+            self.settings,
+            &self.environment.clock,
+            &self.environment.dice,
+        );
+        let token = token.map_err(|error| error.to_string())?;
+        let mut note = format!("{}, {}", who.name, who.role);
+        for team in &who.teams {
+            // Writing to a string does not fail.
+            let _ = write!(note, ", {team}");
+        }
+        exports.set(name, &token, &note);
+        Ok(())
+    }
+}
+
+/// Who a program of this role is.
+fn program(role: Role) -> Result<SeedPerson, String> {
+    let user = role.to_string();
+    Ok(SeedPerson {
+        user: user.parse().map_err(|error: InvalidId| error.to_string())?,
+        name: format!("the example's {user}"),
+        role,
+        teams: Vec::new(),
+    })
 }

@@ -1,6 +1,6 @@
 //! The HTTP server and its logs.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
 
@@ -10,14 +10,13 @@ use crate::platform::LogFormat;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Server")]
 pub struct ServerSettings {
-    /// Address and port to listen on; port 0 chooses a free one
-    #[arg(
-        long,
-        env = "PORCHLIGHT_ADDR",
-        value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:8080"
-    )]
-    pub addr: SocketAddr,
+    /// Address and port to listen on; port 0 chooses a free one. 127.0.0.1:8080 by default
+    #[arg(long, env = "PORCHLIGHT_ADDR", value_name = "ADDR:PORT")]
+    addr: Option<SocketAddr>,
+
+    /// Port to listen on, at all addresses. Hosting platforms set it. An address takes precedence
+    #[arg(long, env = "PORT", value_name = "PORT")]
+    port: Option<u16>,
 
     /// Threads that serve connections; 0: one per core
     #[arg(long, env = "PORCHLIGHT_WORKERS", value_name = "N",
@@ -89,6 +88,18 @@ pub struct ServerSettings {
     pub log_lines_per_second: u32,
 }
 
+const DEFAULT_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_080);
+
+impl ServerSettings {
+    /// Where to listen.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let chosen = self.addr.or_else(|| self.port.map(everywhere));
+        chosen.unwrap_or(DEFAULT_ADDR)
+    }
+}
+
 fn origin(text: &str) -> Result<String, String> {
     let host = text
         .strip_prefix("https://")
@@ -103,5 +114,31 @@ fn origin(text: &str) -> Result<String, String> {
             "an origin is a scheme, a host and optionally a port: https://crm.example.com"
                 .to_owned(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        server: ServerSettings,
+    }
+
+    #[test]
+    fn a_port_alone_is_opened_at_all_addresses_and_an_address_takes_precedence() {
+        for (flags, addr) in [
+            (&[][..], "127.0.0.1:8080"),
+            (&["--port=3000"], "0.0.0.0:3000"),
+            (&["--port=3000", "--addr=127.0.0.1:9000"], "127.0.0.1:9000"),
+        ] {
+            let flags = ["porchlight"].iter().chain(flags);
+            let found = Flags::parse_from(flags).server.addr();
+            assert_eq!(found.to_string(), addr);
+        }
     }
 }

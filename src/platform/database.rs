@@ -8,6 +8,7 @@ use embedded_postgres::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor};
 
+mod client;
 mod dedicated;
 mod limit;
 mod listener;
@@ -18,6 +19,7 @@ mod silence;
 mod transaction;
 mod turns;
 
+pub use client::{ClientError, run_psql};
 pub use dedicated::{DedicatedConnection, is_refusal, is_transient};
 pub use limit::{Limit, limited};
 pub use listener::Listener;
@@ -104,10 +106,11 @@ impl Database {
                 None,
             )
         } else {
-            let mut config = EmbeddedConfig::new(EMBEDDED_NAMES, settings.data_dir()?);
-            config.oldest_major = OLDEST_MAJOR;
-            config.bin_dir.clone_from(&settings.pg_bin_dir);
-            let embedded = EmbeddedPostgres::start(config).await?;
+            let embedded = start_embedded(settings).await?;
+            tracing::info!(
+                socket_dir = %embedded.socket_dir().display(),
+                "Postgres runs for this service alone; connect with `porchlight psql`"
+            );
             (embedded.connect_options(), Some(embedded))
         };
         let options = options
@@ -175,6 +178,13 @@ impl Database {
             embedded.stop().await;
         }
     }
+}
+
+async fn start_embedded(settings: &DatabaseSettings) -> Result<EmbeddedPostgres, EmbeddedError> {
+    let mut config = EmbeddedConfig::new(EMBEDDED_NAMES, settings.data_dir()?);
+    config.oldest_major = OLDEST_MAJOR;
+    config.bin_dir.clone_from(&settings.pg_bin_dir);
+    EmbeddedPostgres::start(config).await
 }
 
 async fn pool(

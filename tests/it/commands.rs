@@ -3,6 +3,7 @@
 use porchlight::api::DOCUMENT;
 use serde_json::{Value, json};
 
+use crate::support::cluster::{TestDatabase, open_dir};
 use crate::support::command::porchlight;
 use crate::support::service::SECRET;
 use crate::support::{Answer, Service};
@@ -78,6 +79,40 @@ async fn a_token_that_cannot_be_made_is_refused_with_an_explanation() {
 }
 
 #[tokio::test]
+async fn psql_runs_on_the_database_of_the_settings_and_ends_as_it_does() {
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let variables = [("DATABASE_URL", &*url)];
+    let select = ["psql", "-X", "-At", "-c", "select current_database()"];
+    let ended = porchlight(&select, &variables).await;
+    assert_eq!(ended.stdout.trim(), database.name(), "{ended:?}");
+    let wrong = porchlight(&["psql", "-X", "-c", "select 1/0"], &variables).await;
+    assert_eq!(wrong.code, Some(1), "{wrong:?}");
+    assert!(wrong.stderr.contains("division by zero"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn psql_starts_the_embedded_database_when_there_is_one() {
+    let dir = open_dir();
+    let data_dir = dir.path().to_str().expect("text");
+    let variables = [("PORCHLIGHT_DATA_DIR", data_dir)];
+    let select = [
+        "psql",
+        "-X",
+        "-At",
+        "-c",
+        "select count(*) from porchlight.tasks",
+    ];
+    let early = porchlight(&select, &variables).await;
+    assert_eq!(early.code, Some(1), "{early:?}");
+    assert!(early.stderr.contains("there is no database"), "{early:?}");
+    let migrated = porchlight(&["migrate"], &variables).await;
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    let ended = porchlight(&select, &variables).await;
+    assert_eq!(ended.stdout.trim(), "0", "{ended:?}");
+}
+
+#[tokio::test]
 async fn help_names_every_variable_and_shows_no_secret() {
     let (url, secret) = (
         "postgres://user:hush-hush@localhost/x",
@@ -109,7 +144,9 @@ async fn help_names_every_variable_and_shows_no_secret() {
         assert!(!ended.stdout.contains("hush-hush"), "{}", ended.stdout);
     }
     let ended = porchlight(&["--help"], &[]).await;
-    for command in ["serve", "token", "migrate", "seed", "openapi", "bench"] {
+    for command in [
+        "serve", "token", "migrate", "seed", "psql", "openapi", "bench",
+    ] {
         assert!(ended.stdout.contains(command), "{command}");
     }
     let ended = porchlight(&["--version"], &[]).await;

@@ -46,12 +46,22 @@ async fn seed(database: &TestDatabase, more: &[&str]) -> Ended {
     porchlight(&[&["seed"], more].concat(), &variables).await
 }
 
-/// The lines of the tokens, as names and values.
-fn tokens(ended: &Ended) -> BTreeMap<&str, &str> {
-    let pairs = ended.stdout.lines().filter_map(|line| line.split_once('='));
-    pairs
-        .map(|(name, rest)| (name, rest.split(' ').next().expect("a token")))
+/// The variables that a shell gets, except for PATH and directories.
+fn variables(ended: &Ended) -> BTreeMap<&str, &str> {
+    let lines = ended.stdout.lines().map(|line| {
+        let line = line.strip_prefix("export ").expect("a variable");
+        line.split_once('=').expect("a value")
+    });
+    lines
+        .filter(|(name, _)| !name.contains("PATH") && !name.ends_with("_DIR"))
+        .map(|(name, value)| (name, value.trim_matches('\'')))
         .collect()
+}
+
+fn tokens(ended: &Ended) -> BTreeMap<&str, &str> {
+    let mut variables = variables(ended);
+    variables.remove("URL").expect("a URL");
+    variables
 }
 
 #[tokio::test]
@@ -126,7 +136,7 @@ async fn it_is_made_once_however_often_it_is_asked_for() {
     let first = seed(&database, &[]).await;
     assert_eq!(first.code, Some(0), "{}", first.stderr);
     assert!(
-        first.stdout.starts_with(&format!("acme {MADE}\n")),
+        first.stderr.contains(&format!("acme {MADE}\n")),
         "{first:?}"
     );
     let service = Service::on(Arc::clone(&database), &["--demo"]).await;
@@ -134,10 +144,10 @@ async fn it_is_made_once_however_often_it_is_asked_for() {
     let again = seed(&database, &[]).await;
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert!(
-        again.stdout.starts_with(&format!("acme {LEFT_ALONE}\n")),
+        again.stderr.contains(&format!("acme {LEFT_ALONE}\n")),
         "{again:?}"
     );
-    assert_eq!(tokens(&again).len(), 5);
+    assert_eq!(tokens(&again).len(), 9);
     assert_eq!(records(&service, &ann_of_acme(), "leads").await, before);
 }
 
@@ -148,8 +158,8 @@ async fn of_several_at_once_one_makes_it() {
     let migrated = porchlight(&["migrate"], &[("DATABASE_URL", &database.url())]).await;
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     let ended = futures_util::future::join_all((0..3).map(|_| seed(&database, &[]))).await;
-    let made = ended.iter().filter(|one| one.stdout.contains(MADE)).count();
-    let left = ended.iter().filter(|one| one.stdout.contains(LEFT_ALONE));
+    let made = ended.iter().filter(|one| one.stderr.contains(MADE)).count();
+    let left = ended.iter().filter(|one| one.stderr.contains(LEFT_ALONE));
     assert_eq!((made, left.count()), (1, 2), "{ended:?}");
     let count = sqlx::query_scalar::<_, i64>("select count(*) from porchlight.clients");
     let count = count.fetch_one(&mut database.connect().await).await;
@@ -165,7 +175,7 @@ async fn a_broker_that_has_a_record_is_left_alone_and_others_are_not() {
     assert_eq!(answer.status, 201, "{}", answer.text);
     let ended = seed(&service.database, &[]).await;
     assert!(
-        ended.stdout.starts_with(&format!("acme {LEFT_ALONE}\n")),
+        ended.stderr.contains(&format!("acme {LEFT_ALONE}\n")),
         "{ended:?}"
     );
     assert!(
@@ -174,10 +184,7 @@ async fn a_broker_that_has_a_record_is_left_alone_and_others_are_not() {
             .is_empty()
     );
     let ended = seed(&service.database, &["--broker=b-2"]).await;
-    assert!(
-        ended.stdout.starts_with(&format!("b-2 {MADE}\n")),
-        "{ended:?}"
-    );
+    assert!(ended.stderr.contains(&format!("b-2 {MADE}\n")), "{ended:?}");
     assert_eq!(
         records(&service, &ann_of_acme().of("b-2"), "leads")
             .await
@@ -204,7 +211,7 @@ async fn other_modules_have_those_records_that_are_kept_here() {
     ] {
         std::fs::write(&file, modules).expect("a file");
         let ended = seed(&database, &[&flag]).await;
-        assert!(ended.stdout.starts_with(said), "{ended:?}");
+        assert!(ended.stderr.contains(said), "{ended:?}");
     }
 }
 
@@ -214,9 +221,18 @@ async fn the_tokens_open_the_service() {
     let ended = seed(&service.database, &[]).await;
     let tokens = tokens(&ended);
     let names: Vec<_> = tokens.keys().copied().collect();
-    assert_eq!(names, ["ANN", "BOB", "CLEO", "DAN", "EVE"]);
+    let people = ["ANN", "BOB", "CLEO", "DAN", "EVE"];
+    assert_eq!(
+        names,
+        [
+            &["ADMIN"],
+            &people[..3],
+            &["DAN", "EVE", "SERVICE", "TOKEN", "WORKER"]
+        ]
+        .concat()
+    );
     let mut seen = Vec::new();
-    for token in tokens.values() {
+    for token in people.map(|person| tokens[person]) {
         let url = service.url("/records/listings?limit=200");
         let answer = Answer::to(service.client.get(url).bearer_auth(token)).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -234,9 +250,11 @@ async fn where_only_public_keys_are_known_there_are_no_tokens() {
     let database = TestDatabase::create().await;
     let url = database.url();
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/ed25519.public.pem");
-    let variables = [("DATABASE_URL", &*url), ("JWT_PUBLIC_KEY_FILE", key)];
-    let ended = porchlight(&["seed"], &variables).await;
-    assert_eq!(ended.stdout, format!("acme {MADE}\n"), "{}", ended.stderr);
+    let settings = [("DATABASE_URL", &*url), ("JWT_PUBLIC_KEY_FILE", key)];
+    let ended = porchlight(&["seed"], &settings).await;
+    assert!(ended.stderr.contains(MADE), "{ended:?}");
+    let names: Vec<_> = variables(&ended).into_keys().collect();
+    assert_eq!(names, ["URL"], "{ended:?}");
 }
 
 #[tokio::test]
@@ -245,10 +263,10 @@ async fn a_database_of_its_own_is_filled_whether_a_service_runs_on_it_or_not() {
     let data_dir = dir.path().to_str().expect("text");
     let variables = [("PORCHLIGHT_DATA_DIR", data_dir), ("JWT_SECRET", SECRET)];
     let ended = porchlight(&["seed"], &variables).await;
-    assert!(ended.stdout.contains(MADE), "{ended:?}");
+    assert!(ended.stderr.contains(MADE), "{ended:?}");
     let process = Process::start("127.0.0.1:0", &variables).await;
     let ended = porchlight(&["seed", "--broker=b-2"], &variables).await;
-    assert!(ended.stdout.contains(MADE), "{ended:?}");
+    assert!(ended.stderr.contains(MADE), "{ended:?}");
     for broker in ["acme", "b-2"] {
         let url = process.url("/stream?since=0");
         let mut stream = stream_at(&url, &ann_of_acme().of(broker), true).await;

@@ -1,6 +1,7 @@
 //! The search for Postgres: the directory of its binaries, and their version.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,6 +44,17 @@ pub(crate) fn find(wanted: &Wanted<'_>, account: &Account) -> Result<Binaries, P
             why,
         }),
     }
+}
+
+/// A program that comes with Postgres: from the configured directory, from a location where the search looks,
+/// or from the `PATH`.
+pub(crate) fn find_program(name: &str, configured: Option<&Path>) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let known = locations::all().into_iter().flat_map(|one| one.dirs);
+    let dirs = configured.map(Path::to_owned).into_iter().chain(known);
+    dirs.chain(env::split_paths(&path))
+        .map(|dir| dir.join(name))
+        .find(|program| program.is_file())
 }
 
 fn choose(

@@ -11,14 +11,21 @@ use crate::binaries::Binaries;
 use crate::command;
 use crate::config::EmbeddedConfig;
 use crate::error::Problem;
-use crate::layout::Layout;
+use crate::layout::{CLUSTER_DIR, Layout};
 
+/// A complete cluster has this file.
+const VERSION_FILE: &str = "PG_VERSION";
 /// A cluster is created in a directory with this prefix and the process id.
 const UNFINISHED_PREFIX: &str = "initdb-";
 
+/// Whether there is a cluster in this data directory.
+pub(crate) fn is_in(data_dir: &Path) -> bool {
+    data_dir.join(CLUSTER_DIR).join(VERSION_FILE).exists()
+}
+
 /// The major version of the cluster; `None` when there is no cluster.
 pub(crate) fn major(cluster: &Path) -> Result<Option<u32>, Problem> {
-    let path = cluster.join("PG_VERSION");
+    let path = cluster.join(VERSION_FILE);
     match fs::read_to_string(&path) {
         Ok(version) => match version.trim().parse() {
             Ok(major) => Ok(Some(major)),

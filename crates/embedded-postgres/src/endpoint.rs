@@ -1,5 +1,6 @@
 //! How to connect to the server.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -34,6 +35,16 @@ impl Endpoint {
     /// The database that exists before the application's does.
     pub(crate) fn maintenance(&self) -> PgConnectOptions {
         self.options(MAINTENANCE_DATABASE)
+    }
+
+    /// The application's database, as variables that libpq reads.
+    pub(crate) fn client_variables(&self) -> Vec<(&'static str, OsString)> {
+        vec![
+            ("PGHOST", self.socket_dir.clone().into()),
+            ("PGPORT", PORT.to_string().into()),
+            ("PGUSER", self.superuser.clone().into()),
+            ("PGDATABASE", self.database_name.into()),
+        ]
     }
 
     fn options(&self, database: &str) -> PgConnectOptions {

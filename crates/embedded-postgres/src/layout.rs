@@ -16,6 +16,8 @@ use crate::error::Problem;
 pub(crate) const PORT: u16 = 5432;
 /// The file name that Postgres gives its socket.
 pub(crate) const SOCKET_FILE: &str = ".s.PGSQL.5432";
+/// The directory of the cluster, below the data directory.
+pub(crate) const CLUSTER_DIR: &str = "postgres";
 /// The operating system's limit is 108 bytes on Linux and 104 on macOS.
 const SOCKET_PATH_MAX_BYTES: usize = 100;
 /// The parent of the socket directory when the path inside the data directory is too long. It
@@ -51,7 +53,7 @@ impl Layout {
 
     fn of(root: PathBuf, application: &str) -> Self {
         Self {
-            cluster: root.join("postgres"),
+            cluster: root.join(CLUSTER_DIR),
             lock: root.join("lock"),
             log: root.join("postgres.log"),
             socket_dir: socket_dir(&root, application),

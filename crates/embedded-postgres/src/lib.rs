@@ -16,6 +16,7 @@
 //! `server` is the command, `supervisor` the thread that keeps it running, and `ready` waits
 //! for its first answer.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +58,19 @@ pub fn default_data_dir(names: Names) -> Result<PathBuf, EmbeddedError> {
     dir.map_err(|problem| EmbeddedError::new(problem, names))
 }
 
+/// A program that comes with Postgres, like `psql`: from the configured directory, from where the search for
+/// Postgres looks, or from the `PATH`.
+#[must_use]
+pub fn find_program(name: &str, bin_dir: Option<&Path>) -> Option<PathBuf> {
+    binaries::find_program(name, bin_dir)
+}
+
+/// Whether a server was started on this data directory before.
+#[must_use]
+pub fn has_cluster(data_dir: &Path) -> bool {
+    cluster::is_in(data_dir)
+}
+
 /// A running Postgres: either owned, or the server of another instance on the same data
 /// directory.
 ///
@@ -81,6 +95,13 @@ impl EmbeddedPostgres {
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
         self.endpoint.database()
+    }
+
+    /// What `psql` and other programs with libpq need to connect to the application's database, as
+    /// variables of their environment.
+    #[must_use]
+    pub fn client_variables(&self) -> Vec<(&'static str, OsString)> {
+        self.endpoint.client_variables()
     }
 
     /// Whether this instance started the server and will stop it.

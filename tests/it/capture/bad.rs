@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use super::{Crm, WATCH, all_in_short, run, until_counted};
+use crate::support::cluster::TestDatabase;
+use crate::support::command::porchlight;
 
 /// A call, and parts of its refusal.
 const REFUSED: &[(&str, &[&str])] = &[
@@ -233,4 +235,43 @@ async fn who_may_watch_a_table_of_others_may_unwatch_it() {
     .await;
     assert!(crm.listed().await.is_empty());
     assert_eq!(crm.reasons().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_second_table_of_a_module_is_accepted_with_a_warning_that_names_both() {
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let mut sql = database.connect().await;
+    run(&mut sql, "create table public.homes (id text primary key); create table public.flats (like public.homes);
+        create table public.rooms (id text primary key) partition by list (id);
+        create table public.one_room partition of public.rooms default").await;
+    let watch = async |table: &str, module: &str| {
+        let call = format!(
+            "select porchlight.watch('public.{table}', module => '{module}', broker => 'b')"
+        );
+        let ended = porchlight(&["psql", "-X", "-c", &call], &[("DATABASE_URL", &url)]).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.stderr
+    };
+    let builtin = watch("homes", "listings").await;
+    for part in [
+        "WARNING",
+        "homes",
+        "porchlight.listings",
+        "/records/listings",
+    ] {
+        assert!(builtin.contains(part), "{builtin}");
+    }
+    for (table, module) in [
+        ("homes", "houses"),
+        ("rooms", "rooms"),
+        ("one_room", "rooms"),
+        ("homes", "houses"),
+    ] {
+        assert_eq!(watch(table, module).await, "", "{table}");
+    }
+    let second = watch("flats", "houses").await;
+    for part in ["WARNING", "flats", "homes", "porchlight.unwatch"] {
+        assert!(second.contains(part), "{second}");
+    }
 }

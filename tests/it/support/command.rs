@@ -12,11 +12,12 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// Runs `porchlight` with these arguments and variables, and none of our own.
+/// Runs `porchlight` with these arguments and variables, and none of our own except for what finds programs.
 pub async fn porchlight(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_porchlight"));
     command.args(arguments).env_clear().stdin(Stdio::null());
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let kept = ["PATH", "PG_BIN_DIR"].map(|name| Some((name, std::env::var_os(name)?)));
+    command.envs(kept.into_iter().flatten());
     command
         .envs(variables.iter().copied())
         .current_dir(std::env::temp_dir());
