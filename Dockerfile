@@ -31,7 +31,8 @@ RUN apt-get update \
     && install -d -o porchlight -g porchlight -m 0755 /data
 COPY --from=build /usr/local/bin/porchlight /usr/local/bin/porchlight
 WORKDIR /data
-ENV PORCHLIGHT_ADDR=0.0.0.0:8080 \
+# Platforms that choose a port set PORT themselves.
+ENV PORT=8080 \
     PORCHLIGHT_DATA_DIR=/data
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -57,24 +57,6 @@ begin
     ) r (role, name)
     where r.name is not null;
     perform porchlight.refuse_columns(watched);
-    -- A table and its partition may both be watched: each row is published once.
-    for other in
-        select w.watched as name, t.module is not null as is_builtin
-        from porchlight.watches w
-        left join porchlight.record_tables t on t.records = w.watched
-        where w.module = watch.module and w.watched <> watch.watched
-            and not exists (
-                select from pg_inherits i
-                where (i.inhrelid, i.inhparent) in ((w.watched, watch.watched), (watch.watched, w.watched)))
-    loop
-        raise warning 'changes of % and of % are both published as %', watched, other.name, module
-            using hint = case when other.is_builtin
-                then format('Write to one of them only. Requests to /records/%s use %s; a CRM that has its own '
-                    'tables does not need them, and then there is nothing to do.', module, other.name)
-                else 'Their events have the same types, and records of both can have the same id. Unwatch one of '
-                    'them with porchlight.unwatch, or name another module.'
-            end;
-    end loop;
     update porchlight.watches w
     set is_id_per_broker = porchlight.is_id_per_broker(watch.watched)
     where w.watched = watch.watched;
@@ -94,5 +76,24 @@ begin
     execute format('create or replace trigger porchlight_delete after delete on %s
         referencing old table as old_rows
         for each statement execute function porchlight.capture()', watched);
+
+    -- A table and its partition may both be watched: each row is published once.
+    for other in
+        select w.watched as name, t.module is not null as is_builtin
+        from porchlight.watches w
+        left join porchlight.record_tables t on t.records = w.watched
+        where w.module = watch.module and w.watched <> watch.watched
+            and not exists (
+                select from pg_inherits i
+                where (i.inhrelid, i.inhparent) in ((w.watched, watch.watched), (watch.watched, w.watched)))
+    loop
+        raise warning 'changes of % and of % are both published as %', watched, other.name, module
+            using hint = case when other.is_builtin
+                then format('Write to one of them only. Requests to /records/%s use %s; a CRM that has its own '
+                    'tables does not need them, and then there is nothing to do.', module, other.name)
+                else 'Their events have the same types, and records of both can have the same id. Unwatch one of '
+                    'them with porchlight.unwatch, or name another module.'
+            end;
+    end loop;
 end
 $$;

@@ -21,6 +21,7 @@ mod commands;
 mod console;
 mod cors;
 mod databases;
+mod documents;
 mod ending;
 mod framing;
 mod history;

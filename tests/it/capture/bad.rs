@@ -242,7 +242,7 @@ async fn a_second_table_of_a_module_is_accepted_with_a_warning_that_names_both()
     let database = TestDatabase::create().await;
     let url = database.url();
     let mut sql = database.connect().await;
-    run(&mut sql, "create table public.homes (id text primary key); create table public.flats (like public.homes);
+    run(&mut sql, "create table public.homes (id text primary key); create table public.flats (like public.homes including all);
         create table public.rooms (id text primary key) partition by list (id);
         create table public.one_room partition of public.rooms default").await;
     let watch = async |table: &str, module: &str| {
