@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { launchBrowser, Server, until } from './test/support.mjs';
 
 const FILE = fileURLToPath(new URL('../docs/page.webp', import.meta.url));
-const SIZE = { width: 1360, height: 900 };
+const SIZE = { width: 1360, height: 1130 };
 const QUALITY = 70;
 
 const server = await Server.start({ PORCHLIGHT_DEMO: 'true' });
@@ -37,6 +37,7 @@ try {
   for (const listing of records) await lower(listing, token);
   await server.post('/locks', token, { module: 'listings', recordId: records[0].id, session: 'tab-1' });
   await server.post('/tasks', token, { type: 'summarize', title: 'Summarise new leads', params: {} });
+  await ann.locator('section[aria-labelledby="records-title"] select').first().selectOption('listings');
   await until('the changes are shown', async () => (await ann.textContent('body')).includes('listing:locked'));
   await ann.waitForTimeout(1_000); // animations end
   const session = await ann.context().newCDPSession(ann);

@@ -1,5 +1,6 @@
 //! What `serve` prints on a terminal with a development secret: links and commands to paste.
 
+use std::env;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,12 +39,16 @@ pub(super) fn text(
         }),
         None => format!("\nThe console:\n  http://{addr}/#token={token}\n"),
     };
+    let program = env::current_exe().unwrap_or_else(|_| "porchlight".into());
+    let program = program.display();
     let body = r#"{"type":"listing:sold","audience":{"team":"team-a"},"data":{"price":395000}}"#;
     let _ = write!(
         text,
         "\nTail a stream:\n  curl -N -H 'Authorization: Bearer {token}' http://{addr}/stream/team\n\
          \nPublish an event:\n  curl -H 'Authorization: Bearer {token}' \
-         -H 'Content-Type: application/json' -d '{body}' http://{addr}/events\n"
+         -H 'Content-Type: application/json' -d '{body}' http://{addr}/events\n\
+         \nSet URL, TOKEN and more in another terminal:\n  eval \"$({program} seed)\"\n\
+         \nOpen the database:\n  {program} psql\n"
     );
     Ok(text)
 }
@@ -87,6 +92,7 @@ mod tests {
         let text = welcome(None);
         assert!(text.contains("http://127.0.0.1:8080/#token=ey"));
         assert!(text.contains("curl -N -H 'Authorization: Bearer ey"));
+        assert!(text.contains(" seed)\"\n") && text.contains(" psql\n"));
     }
 
     #[test]

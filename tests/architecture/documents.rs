@@ -100,7 +100,12 @@ fn is_missing(text: &str) -> bool {
 
 fn documents() -> Vec<Document> {
     let mut documents = Document::all(Path::new("docs"));
-    let at_the_root = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"];
+    let at_the_root = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    ];
     documents.extend(at_the_root.map(Document::read));
     documents
 }

@@ -58,6 +58,15 @@ impl Block {
         )
     }
 
+    /// Whether a line of it ends with `&`, before its comment.
+    pub fn leaves_something_running(&self) -> bool {
+        let mut code = self
+            .text
+            .lines()
+            .map(|line| line.split(" #").next().unwrap_or_default());
+        code.any(|code| code.trim_end().ends_with('&'))
+    }
+
     /// Why it must be changed, if it must.
     pub fn objection(&self) -> Option<String> {
         match &self.way {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -18,6 +18,8 @@ use crate::support::cluster::open_dir;
 
 /// A document that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(180);
+/// The service and its Postgres stop within this time.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Lines of the output that a failure shows.
 const SHOWN_LINES: usize = 30;
 /// Variables of ours that a reader has too.
@@ -59,10 +61,16 @@ impl Session {
         if !blocks.iter().any(starts_a_service) {
             script.push_str("scripts/serve --demo >\"$SCRATCH/log\" 2>&1 &\nready\n");
         }
+        let mut has_background = false;
         for block in blocks.iter().filter(|block| block.is_run()) {
             // Writing to a string does not fail.
             let _ = writeln!(script, "block {document:?}:{}", block.line);
             add(block, &mut script);
+            has_background |= block.leaves_something_running();
+            if has_background {
+                // A reader needs longer than this until the next block.
+                script.push_str("sleep 1\n");
+            }
         }
         script.push_str("block end\n");
         Self {
@@ -92,17 +100,18 @@ impl Session {
         let file = std::fs::File::create(&output).expect("a file");
         let mut bash = self.command().stdout(file).spawn().expect("bash runs");
         let group = Pid::from_raw(i32::try_from(bash.id()).expect("a pid"));
-        let deadline = std::time::Instant::now() + LIMIT;
+        let deadline = Instant::now() + LIMIT;
         let status = loop {
             match bash.try_wait().expect("it was started") {
                 Some(status) => break Some(status),
-                None if std::time::Instant::now() > deadline => break None,
+                None if Instant::now() > deadline => break None,
                 None => std::thread::sleep(Duration::from_millis(50)),
             }
         };
         // The service stops its Postgres at this signal. Whoever is left then is killed.
         let _ = killpg(group, Signal::SIGTERM);
-        while killpg(group, None).is_ok() && std::time::Instant::now() < deadline {
+        let deadline = Instant::now() + STOP_LIMIT;
+        while killpg(group, None).is_ok() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(50));
         }
         let _ = killpg(group, Signal::SIGKILL);
@@ -163,14 +172,6 @@ fn add(block: &Block, script: &mut String) {
         _ => format!("{text}\n"),
     };
     script.push_str(&code);
-    if text.lines().any(|line| {
-        line.split('#')
-            .next()
-            .is_some_and(|code| code.trim_end().ends_with('&'))
-    }) {
-        // A reader needs longer than this until the next block.
-        script.push_str("sleep 1\n");
-    }
 }
 
 /// A directory with everything of the repository, and with the curl of this test.
