@@ -151,31 +151,36 @@ fn a_block_that_looks_like_commands_and_is_not_run_is_noticed() {
 
 #[tokio::test]
 async fn what_a_reader_would_stumble_over_fails() {
-    let start = "```sh\neval \"$(scripts/serve seed)\"\n```\n";
-    let followed = async |text: &str| Document::of(&format!("{start}{text}")).follow().await;
-    for (text, reason) in [
-        ("```sh\ncat no-such-file.csv\n```", "no-such-file.csv"),
-        ("```sh\necho $NEVER_SET\n```", "NEVER_SET"),
+    let service = "```sh\neval \"$(scripts/serve seed)\"\n```\n";
+    let question = "```sql\nselect 40 + 2 as answer;\n```\n";
+    let cases = [
+        ("", "```sh\ncat no-such.csv\n```", "no-such.csv"),
+        ("", "```sh\necho $NEVER_SET\n```", "NEVER_SET"),
         (
+            "",
             "```sh\nno-such-program | head -n 1\necho on\n```",
             "no-such-program",
         ),
         (
-            "```sh\ncurl -s $URL/records/leads/none -H \"Authorization: Bearer $TOKEN\" | cat\n```",
+            service,
+            "```sh\ncurl $URL/nothing -H \"Authorization: Bearer $TOKEN\" | cat\n```",
             "exit status 22",
         ),
         (
+            &format!("{service}{question}"),
             "```sql\nselect * from public.nowhere;\n```",
             "public.nowhere",
         ),
-    ] {
-        let failure = followed(text).await.expect_err(text);
+    ];
+    let failures = cases.map(async |(before, text, reason)| {
+        let document = Document::of(&format!("{before}{text}"));
+        let failure = document.follow().await.expect_err(text);
         assert!(failure.contains(reason), "{text}: {failure}");
-        assert!(
-            failure.contains("this test:5"),
-            "it names the line: {failure}"
-        );
-    }
-    let printed = followed("```sql\nselect 40 + 2 as answer;\n```").await;
-    assert!(printed.expect("no failure").contains("42"));
+        let place = format!("this test:{} fails", before.lines().count() + 2);
+        assert!(failure.contains(&place), "{text}: {failure}");
+        failure
+    });
+    let failures = futures_util::future::join_all(failures).await;
+    let last = failures.last().expect("a failure");
+    assert!(last.contains("42"), "what works before is run: {last}");
 }

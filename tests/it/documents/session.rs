@@ -58,7 +58,8 @@ pub struct Session {
 impl Session {
     pub fn new(document: &str, blocks: &[Block]) -> Self {
         let mut script = START.to_owned();
-        if !blocks.iter().any(starts_a_service) {
+        let mentions_it = |block: &Block| block.text.contains("scripts/serve");
+        if blocks.iter().any(mentions_it) && !blocks.iter().any(starts_a_service) {
             script.push_str("scripts/serve --demo >\"$SCRATCH/log\" 2>&1 &\nready\n");
         }
         let mut has_background = false;
