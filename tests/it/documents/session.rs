@@ -1,7 +1,7 @@
 //! The shell of one document.
 
 use std::fmt::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -58,8 +58,8 @@ pub struct Session {
 impl Session {
     pub fn new(document: &str, blocks: &[Block]) -> Self {
         let mut script = START.to_owned();
-        let mentions_it = |block: &Block| block.text.contains("scripts/serve");
-        if blocks.iter().any(mentions_it) && !blocks.iter().any(starts_a_service) {
+        let uses_it = |block: &Block| block.text.contains("scripts/serve seed");
+        if blocks.iter().any(uses_it) && !blocks.iter().any(starts_a_service) {
             script.push_str("scripts/serve --demo >\"$SCRATCH/log\" 2>&1 &\nready\n");
         }
         let mut has_background = false;
@@ -152,7 +152,8 @@ impl Session {
             .env("FAILURES", scratch.join("failures"))
             .env("REAL_CURL", find("curl", &path))
             .env("PORCHLIGHT_BIN", env!("CARGO_BIN_EXE_porchlight"))
-            .env("PORCHLIGHT_ADDR", free_address())
+            .env("PORCHLIGHT_ADDR", free_address().to_string())
+            .env("PORT", free_address().port().to_string())
             .env("PORCHLIGHT_DATA_DIR", directory.join("data"));
         command
     }
@@ -200,7 +201,7 @@ fn find(program: &str, path: &str) -> String {
 }
 
 /// An address that nobody listens on.
-fn free_address() -> String {
+fn free_address() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("an address").to_string()
+    socket.local_addr().expect("an address")
 }
