@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ._backoff import jittered
 from ._sse import DIGITS, BlockTooLarge, Event, Parser
 
 EVENT_STREAM = "text/event-stream"
 PROBLEM = "application/problem+json"
-FIRST_WAIT_SECONDS = 1.0
-LONGEST_WAIT_SECONDS = 30.0
 SILENCE_SECONDS = 20.0
 """A connection is given up after this long without a byte, until it has said how often heartbeats come."""
 HEARTBEATS_OF_SILENCE = 2.5
@@ -125,6 +124,15 @@ class Follower:
         self.step = Read(now + self._silence_seconds)
         return passed_on
 
+    def read(self, now: float) -> float:
+        """The application waits for the next part of the body. Returns until when.
+
+        Silence counts from here: an application that was busy has not listened.
+        """
+        until = now + self._silence_seconds
+        self.step = Read(until)
+        return until
+
     def ended(self, reason: str, now: float) -> None:
         """The request has failed, or the stream has ended."""
         self._fail(reason, now)
@@ -138,11 +146,9 @@ class Follower:
         self._cursor = self._unhandled.popleft()
 
     def _fail(self, reason: str, now: float, at_least: float = 0.0) -> None:
-        # 2 ** 5 is more than the longest wait already, and a row of failures has no end.
-        ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self.failures, 5))
+        wait = max(jittered(self.failures, self._random), self._retry_seconds, at_least)
         self.failures += 1
         self.reason = reason
-        wait = max(self._random() * ceiling, self._retry_seconds, at_least)
         self.step = Connect(now + wait)
 
 

@@ -1,0 +1,180 @@
+"""A worker with an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+
+from ._aio import AsyncClient
+from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
+from ._http import Call, log
+from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, pause, report
+
+
+class AsyncTask(TaskState):
+    """A claimed task. The worker renews its lease while the handler runs, and ends the handler when it is cancelled."""
+
+    def __init__(self, client: AsyncClient, claim: Claim) -> None:
+        super().__init__(claim)
+        self._client = client
+
+    async def progress(
+        self,
+        percent: float | None = None,
+        message: str | None = None,
+        *,
+        steps: tuple[int, int] | None = None,
+        partial: object = None,
+    ) -> None:
+        """Reports progress. `steps` is (2, 5) for the second of five. Raises `Cancelled` or `LeaseLost`."""
+        self.check()
+        await self._report(report(percent, message, steps, partial))
+        self.check()
+
+    async def write(self, text: str) -> None:
+        """Adds text to the task's output, which the user reads while it is written."""
+        self.check()
+        if text:
+            self._offset = (await self._say(self._output(text)))["offset"]
+
+    async def _report(self, body: dict[str, object]) -> None:
+        self._answered(await self._say(self._saying("progress", body)))
+
+    async def _end(self, what: str, **body: object) -> None:
+        await self._say(self._saying(what, body))
+
+    async def _say(self, call: Call) -> Any:
+        try:
+            return await self._client.call(call)
+        except PorchlightError as error:
+            raise self._failure(error) from None
+
+
+AsyncHandler = Callable[[AsyncTask], Awaitable[object]]
+
+
+class AsyncWorker:
+    """Claims tasks and passes them to the handlers of their types, `tasks` at a time."""
+
+    def __init__(
+        self,
+        client: AsyncClient | None = None,
+        *,
+        tasks: int = 1,
+        lease_seconds: int = LEASE_SECONDS,
+        wait_seconds: int = WAIT_SECONDS,
+    ) -> None:
+        """The client's token has the role `worker`. The default is a client of the environment's url and token."""
+        self._client = client or AsyncClient()
+        self._tasks = tasks
+        self._lease_seconds = lease_seconds
+        self._wait_seconds = wait_seconds
+        self._handlers: dict[str, AsyncHandler] = {}
+        self._stopped = False
+
+    def task(self, kind: str) -> Callable[[AsyncHandler], AsyncHandler]:
+        """Registers the handler of a type of tasks. What it returns is the task's result."""
+
+        def register(handler: AsyncHandler) -> AsyncHandler:
+            self._handlers[kind] = handler
+            return handler
+
+        return register
+
+    def stop(self) -> None:
+        """Ends `run` after the tasks at hand."""
+        self._stopped = True
+
+    async def run(self) -> None:
+        """Works until `stop`. Only a token that is not valid ends it with an error."""
+        errors: list[Exception] = []
+        async with anyio.create_task_group() as group:
+
+            async def one() -> None:
+                try:
+                    await self._run()
+                except Exception as error:
+                    # Raised below: a group would wrap it.
+                    errors.append(error)
+                    group.cancel_scope.cancel()
+
+            for _ in range(self._tasks):
+                group.start_soon(one)
+        if errors:
+            raise errors[0]
+
+    async def _run(self) -> None:
+        while not self._stopped:
+            try:
+                await self._next()
+            except Exception as error:
+                wait = pause(error)
+                if wait is None:
+                    raise
+                log.warning("continuing in %.0f s: %s", wait, error)
+                await anyio.sleep(wait)
+
+    async def _next(self) -> None:
+        """Claims a task and does it. Without one, it returns after some time."""
+        call = claim_call(sorted(self._handlers), self._wait_seconds, self._lease_seconds)
+        answer = await self._client.call(call)
+        if answer:
+            await self._work(AsyncTask(self._client, Claim.of(answer, self._lease_seconds)))
+
+    async def _work(self, task: AsyncTask) -> None:
+        try:
+            result = await self._handle(task)
+            await task._end("complete", result=result)
+        except Cancelled:
+            await task._end("cancelled")
+        except LeaseLost:
+            log.info("task %s is no longer ours", task.id)
+        except Exception as error:
+            if error is task.broken:
+                raise
+            await self._fail(task, error)
+
+    async def _handle(self, task: AsyncTask) -> object:
+        """Runs the handler, and ends it when the task is cancelled or lost."""
+        result: object = None
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(renew, task, group.cancel_scope)
+            try:
+                result = await self._handlers[task.type](task)
+            except Exception as error:
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        task.check()
+        return result
+
+    async def _fail(self, task: AsyncTask, error: Exception) -> None:
+        """Fails a task that cannot be done: it must not end the worker."""
+        log.info("task %s fails: %r", task.id, error)
+        try:
+            if isinstance(error, TaskFailed):
+                await task._end("fail", **fault(error.code, error.message, error.retryable))
+            else:
+                await task._end("fail", **bad_task(error))
+        except (Refused, ValueError, TypeError) as refused:
+            if isinstance(refused, Refused) and refused.status not in TASK_AT_FAULT:
+                raise
+            await task._end("fail", **bad_task(refused))
+
+
+async def renew(task: AsyncTask, handler: anyio.CancelScope) -> None:
+    """Renews the lease of a task until it is cancelled or lost; then it ends the handler."""
+    while True:
+        await anyio.sleep(task._claim.renewal_seconds)
+        try:
+            await task._report({})
+            task.check()
+        except (Cancelled, LeaseLost):
+            handler.cancel()
+            return
+        except PorchlightError as error:
+            log.info("the lease of task %s was not renewed: %s", task.id, error)

@@ -1,0 +1,61 @@
+"""What requests of the sync and the async client have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from ._errors import Refused, Unreachable
+from ._follower import retry_after
+from ._json import parse, write
+
+log = logging.getLogger("porchlight")
+
+REQUEST_SECONDS = 30.0
+"""The limit of each part of a request: connecting, sending, and the next part of the answer."""
+PATIENCE_SECONDS = 60.0
+"""How long a write that is safe to repeat is tried."""
+BROKEN = (httpx.HTTPError, httpx.StreamError, OSError)
+"""A request that failed without an answer."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request with its JSON body. It must be safe to repeat if it has patience."""
+
+    method: str
+    path: str
+    body: object = None
+    key: str | None = None
+    patience: float = 0.0
+    seconds: float = REQUEST_SECONDS
+
+    def content(self) -> bytes | None:
+        return None if self.body is None else write(self.body)
+
+    def headers(self, token: str) -> dict[str, str]:
+        headers = authorization(token)
+        if self.body is not None:
+            headers["content-type"] = "application/json"
+        if self.key is not None:
+            headers["idempotency-key"] = self.key
+        return headers
+
+
+def authorization(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def answered(status: int, headers: Mapping[str, str], body: bytes) -> Any:
+    """The parsed body of an answer, or None without one. A refusal is raised."""
+    if not 200 <= status < 300:
+        raise Refused.of(status, body, retry_after(headers))
+    return parse(body) if body else None
+
+
+def unreachable(error: Exception) -> Unreachable:
+    return Unreachable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)

@@ -1,0 +1,158 @@
+"""A stream as an iterator."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+import httpx
+
+from ._address import StreamAddress
+from ._cursor import CursorFile
+from ._errors import Refused
+from ._follower import SILENCE_SECONDS, Connect, Follower, Read, Stop
+from ._http import BROKEN, authorization, log
+from ._sse import Event
+from ._watchdog import Watchdog
+
+
+class Tail(Iterator[Event]):
+    """The events of a scope. It is for one thread; only `close` may be called from others."""
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str],
+        http: httpx.Client,
+        address: StreamAddress,
+        store: CursorFile | None,
+    ) -> None:
+        self._url = url + address.path
+        self._token = token
+        self._http = http
+        self._address = address
+        self._store = store
+        self._follower = Follower(store.load() if store else None, random.random, time.monotonic())
+        self._events: deque[Event] = deque()
+        self._in_hand = False
+        self._response: httpx.Response | None = None
+        self._chunks: Iterator[bytes] = iter(())
+        self._watchdog = Watchdog()
+        self._closed = threading.Event()
+
+    @property
+    def cursor(self) -> str:
+        """The cursor behind the last event that was handled, or ""."""
+        return self._follower.cursor
+
+    @property
+    def connected(self) -> bool:
+        """Whether a stream is open."""
+        return self._response is not None
+
+    def __next__(self) -> Event:
+        if self._in_hand:
+            self._in_hand = False
+            self._follower.handled()
+        self._save()
+        while not self._events:
+            if self._closed.is_set():
+                raise StopIteration
+            self._step()
+        self._in_hand = True
+        return self._events.popleft()
+
+    def close(self) -> None:
+        """Ends the iterator. The event in hand counts as not handled."""
+        self._closed.set()
+        self._watchdog.cut()
+        self._watchdog.end()
+
+    def _step(self) -> None:
+        step = self._follower.step
+        if isinstance(step, Read):
+            self._read()
+            self._save()
+        elif isinstance(step, Connect):
+            self._hang_up()
+            wait = step.at - time.monotonic()
+            if self._follower.reason:
+                log.info("reconnecting in %.1f s: %s", max(wait, 0.0), self._follower.reason)
+            if wait <= 0 or not self._closed.wait(wait):
+                self._connect()
+        else:
+            self._stop(step)
+
+    def _connect(self) -> None:
+        self._follower.connect(time.monotonic())
+        try:
+            headers = {**self._follower.headers(), **authorization(self._token())}
+            query = self._address.query(bool(self._follower.received))
+            request = self._http.build_request("GET", self._url, params=query, headers=headers, timeout=SILENCE_SECONDS)
+            response = self._http.send(request, stream=True)
+        except BROKEN as error:
+            self._follower.ended(f"{type(error).__name__} {error}", time.monotonic())
+            return
+        self._response = response
+        if self._follower.head(response.status_code, response.headers, time.monotonic()):
+            log.info("connected to %s", self._url)
+            self._begin(request, response)
+
+    def _begin(self, request: httpx.Request, response: httpx.Response) -> None:
+        # From here on the watchdog limits the silence.
+        request.extensions["timeout"]["read"] = None
+        network = response.extensions.get("network_stream")
+        self._watchdog.watch(network.get_extra_info("socket") if network else None)
+        self._chunks = response.iter_bytes()
+
+    def _read(self) -> None:
+        self._watchdog.arm(self._follower.read(time.monotonic()))
+        try:
+            chunk = next(self._chunks, None)
+        except BROKEN as error:
+            self._broken(f"{type(error).__name__} {error}")
+            return
+        finally:
+            self._watchdog.arm(None)
+        if chunk is None:
+            self._broken("the stream has ended")
+        else:
+            self._events.extend(self._follower.body(chunk, time.monotonic()))
+
+    def _broken(self, reason: str) -> None:
+        if self._watchdog.fired:
+            self._follower.silent(time.monotonic())
+        else:
+            self._follower.ended(reason, time.monotonic())
+
+    def _stop(self, step: Stop) -> None:
+        response = self._response
+        try:
+            body = response.read() if response else b""
+        except BROKEN:
+            body = b""
+        self._hang_up()
+        self._closed.set()
+        self._watchdog.end()
+        if step.status != 204:
+            raise Refused.of(step.status, body)
+
+    def _hang_up(self) -> None:
+        response, self._response, self._chunks = self._response, None, iter(())
+        if response is not None:
+            response.close()
+
+    def _save(self) -> None:
+        if self._store and self._follower.cursor:
+            self._store.save(self._follower.cursor)
+
+    def __enter__(self) -> Tail:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+        self._hang_up()

@@ -1,0 +1,153 @@
+"""What the workers with and without an event loop have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, Unreachable
+from ._http import REQUEST_SECONDS, Call
+
+LEASE_SECONDS = 60
+WAIT_SECONDS = 30
+RENEWALS_PER_LEASE = 3
+LONGEST_RENEWAL_SECONDS = 10.0
+"""A cancel is noticed after at most this long, also while the handler says nothing."""
+PAUSE_SECONDS = 1.0
+"""The shortest pause after a claim that failed."""
+MESSAGE_CHARS = 200
+BAD_TASK = "bad_task"
+TASK_AT_FAULT = (400, 413)
+"""The service cannot store what the handler said: another attempt would say the same."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A task that this worker has claimed."""
+
+    task: Mapping[str, Any]
+    fence: int
+    lease_seconds: int
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any], lease_seconds: int) -> Claim:
+        return cls(answer["task"], answer["fence"], lease_seconds)
+
+    @property
+    def renewal_seconds(self) -> float:
+        """How often the lease is renewed."""
+        return min(self.lease_seconds / RENEWALS_PER_LEASE, LONGEST_RENEWAL_SECONDS)
+
+
+class TaskState:
+    """A claimed task: what it is, what was said about it, and whether it is still this worker's."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._cancelled = False
+        self._lost: LeaseLost | None = None
+        self._offset = 0
+        self.broken: PorchlightError | None = None
+        """Why nothing can be said about the task: the task is not the cause."""
+
+    @property
+    def id(self) -> str:
+        return str(self._claim.task["id"])
+
+    @property
+    def type(self) -> str:
+        return str(self._claim.task["type"])
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The task as the service describes it."""
+        return self._claim.task
+
+    @property
+    def params(self) -> Any:
+        """What the user has passed: any JSON."""
+        return self._claim.task.get("params")
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1: it is the fence."""
+        return self._claim.fence
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the user has cancelled the task."""
+        return self._cancelled
+
+    def param(self, name: str, default: Any = None) -> Any:
+        """A parameter, if `params` is an object that has it."""
+        params = self.params
+        return params.get(name, default) if isinstance(params, dict) else default
+
+    def check(self) -> None:
+        """Raises `Cancelled` or `LeaseLost` when there is no reason to continue."""
+        if self._lost:
+            raise self._lost
+        if self._cancelled:
+            raise Cancelled(f"task {self.id} was cancelled")
+
+    def _saying(self, what: str, body: Mapping[str, object]) -> Call:
+        return Call(
+            "POST",
+            f"/tasks/{self.id}/{what}",
+            {"fence": self._claim.fence, **body},
+            patience=self._claim.lease_seconds,
+            seconds=min(self._claim.lease_seconds, REQUEST_SECONDS),
+        )
+
+    def _output(self, text: str) -> Call:
+        return self._saying("output", {"offset": self._offset, "text": text})
+
+    def _answered(self, answer: Mapping[str, Any] | None) -> None:
+        """The service has answered a report."""
+        self._cancelled = self._cancelled or bool(answer and answer.get("cancel"))
+
+    def _failure(self, error: PorchlightError) -> PorchlightError:
+        """What a request about the task has failed with, as handlers see it."""
+        if isinstance(error, Refused) and error.status == 409:
+            self._lost = LeaseLost(error.detail)
+            return self._lost
+        if not isinstance(error, Refused) or error.status not in TASK_AT_FAULT:
+            self.broken = error
+        return error
+
+
+def report(
+    percent: float | None, message: str | None, steps: tuple[int, int] | None, partial: object
+) -> dict[str, object]:
+    """The body of a progress report: what is given."""
+    body = {"percent": percent, "message": message, "partial": partial}
+    if steps is not None:
+        body["step"], body["steps"] = steps
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def fault(code: str, message: str, retryable: bool = False) -> dict[str, object]:
+    """The body that fails a task."""
+    return {"error": {"code": code, "message": message, "retryable": retryable}}
+
+
+def bad_task(error: BaseException) -> dict[str, object]:
+    """The body that fails a task that cannot be done. ASCII, because an error may hold any text."""
+    return fault(BAD_TASK, ascii(error)[:MESSAGE_CHARS])
+
+
+def claim_call(types: list[str], wait_seconds: int, lease_seconds: int) -> Call:
+    body = {"types": types, "waitSeconds": wait_seconds, "leaseSeconds": lease_seconds}
+    return Call("POST", "/tasks/claim", body, seconds=wait_seconds + REQUEST_SECONDS)
+
+
+def pause(error: Exception) -> float | None:
+    """How long to wait after a claim or a task failed with this, or None if it is the end of the worker."""
+    if isinstance(error, Refused):
+        return None if error.status in (401, 403) else max(error.retry_after, PAUSE_SECONDS)
+    if isinstance(error, LeaseLost):
+        return 0.0
+    if isinstance(error, (Unreachable, ValueError, KeyError, TypeError, RecursionError)):
+        return PAUSE_SECONDS
+    return None

@@ -1,0 +1,64 @@
+"""Ends a blocking read that takes too long."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+LOOK_SECONDS = 0.5
+"""How often the thread looks at the deadline."""
+
+
+class Watchdog:
+    """A thread that shuts a socket down when its deadline has passed.
+
+    The deadline of a read depends on what the stream has said, and httpx takes the limit of all reads of an
+    answer when it begins. So the limit is enforced from outside.
+    """
+
+    def __init__(self) -> None:
+        self.fired = False
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._until: float | None = None
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, connection: object) -> None:
+        """Guards this socket from now on. What is no socket is not guarded."""
+        self.fired = False
+        with self._lock:
+            self._socket = connection if hasattr(connection, "shutdown") else None  # type: ignore[assignment]
+            self._until = None
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="porchlight-watchdog", daemon=True)
+            self._thread.start()
+
+    def arm(self, until: float | None) -> None:
+        """Sets the deadline of the read that begins, or none."""
+        self._until = until
+
+    def cut(self) -> None:
+        """Ends the read, if there is one."""
+        with self._lock:
+            self._cut()
+
+    def end(self) -> None:
+        """Ends the thread."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            with self._lock:
+                if self._until is not None and time.monotonic() >= self._until:
+                    self.fired = True
+                    self._cut()
+
+    def _cut(self) -> None:
+        connection, self._socket, self._until = self._socket, None, None
+        if connection is not None:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # It has ended by itself.
