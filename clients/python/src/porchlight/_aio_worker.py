@@ -10,7 +10,7 @@ import anyio
 from ._aio import AsyncClient
 from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
 from ._http import Call, log
-from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, pause, report
+from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause
 
 
 class AsyncTask(TaskState):
@@ -25,12 +25,14 @@ class AsyncTask(TaskState):
         percent: float | None = None,
         message: str | None = None,
         *,
-        steps: tuple[int, int] | None = None,
+        step: int | None = None,
+        steps: int | None = None,
         partial: object = None,
     ) -> None:
-        """Reports progress. `steps` is (2, 5) for the second of five. Raises `Cancelled` or `LeaseLost`."""
+        """Reports progress: what is left out stays. Raises `Cancelled` or `LeaseLost`."""
         self.check()
-        await self._report(report(percent, message, steps, partial))
+        body = given(percent=percent, message=message, step=step, steps=steps, partial=partial)
+        await self._report(self._saying("progress", body))
         self.check()
 
     async def write(self, text: str) -> None:
@@ -39,8 +41,8 @@ class AsyncTask(TaskState):
         if text:
             self._offset = (await self._say(self._output(text)))["offset"]
 
-    async def _report(self, body: dict[str, object]) -> None:
-        self._answered(await self._say(self._saying("progress", body)))
+    async def _report(self, call: Call) -> None:
+        self._answered(await self._say(call))
 
     async def _end(self, what: str, **body: object) -> None:
         await self._say(self._saying(what, body))
@@ -106,13 +108,16 @@ class AsyncWorker:
             raise errors[0]
 
     async def _run(self) -> None:
+        failures = 0
         while not self._stopped:
             try:
                 await self._next()
+                failures = 0
             except Exception as error:
-                wait = pause(error)
+                wait = pause(error, failures)
                 if wait is None:
                     raise
+                failures += 1
                 log.warning("continuing in %.0f s: %s", wait, error)
                 await anyio.sleep(wait)
 
@@ -138,19 +143,21 @@ class AsyncWorker:
 
     async def _handle(self, task: AsyncTask) -> object:
         """Runs the handler, and ends it when the task is cancelled or lost."""
-        result: object = None
-        failure: Exception | None = None
+        results: list[object] = []
+        failures: list[Exception] = []
         async with anyio.create_task_group() as group:
             group.start_soon(renew, task, group.cancel_scope)
             try:
-                result = await self._handlers[task.type](task)
+                results.append(await self._handlers[task.type](task))
             except Exception as error:
-                failure = error
+                # Raised below: a group would wrap it.
+                failures.append(error)
             group.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        task.check()
-        return result
+        if failures:
+            raise failures[0]
+        if not results:
+            task.check()
+        return results[0]
 
     async def _fail(self, task: AsyncTask, error: Exception) -> None:
         """Fails a task that cannot be done: it must not end the worker."""
@@ -171,7 +178,7 @@ async def renew(task: AsyncTask, handler: anyio.CancelScope) -> None:
     while True:
         await anyio.sleep(task._claim.renewal_seconds)
         try:
-            await task._report({})
+            await task._report(task._renewal())
             task.check()
         except (Cancelled, LeaseLost):
             handler.cancel()

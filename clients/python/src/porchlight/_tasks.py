@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ._backoff import jittered
 from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, Unreachable
-from ._http import REQUEST_SECONDS, Call
+from ._http import BROKEN, REQUEST_SECONDS, Call
 
 LEASE_SECONDS = 60
 WAIT_SECONDS = 30
@@ -92,13 +94,15 @@ class TaskState:
             raise Cancelled(f"task {self.id} was cancelled")
 
     def _saying(self, what: str, body: Mapping[str, object]) -> Call:
-        return Call(
-            "POST",
-            f"/tasks/{self.id}/{what}",
-            {"fence": self._claim.fence, **body},
-            patience=self._claim.lease_seconds,
-            seconds=min(self._claim.lease_seconds, REQUEST_SECONDS),
-        )
+        """A request about the task. It is repeated until the lease would end."""
+        seconds = float(self._claim.lease_seconds)
+        path = f"/tasks/{self.id}/{what}"
+        body = {"fence": self._claim.fence, **body}
+        return Call("POST", path, body, patience=seconds, seconds=min(seconds, REQUEST_SECONDS))
+
+    def _renewal(self) -> Call:
+        """A report without news. It is not repeated: the next one follows soon."""
+        return replace(self._saying("progress", {}), patience=0.0)
 
     def _output(self, text: str) -> Call:
         return self._saying("output", {"offset": self._offset, "text": text})
@@ -117,13 +121,8 @@ class TaskState:
         return error
 
 
-def report(
-    percent: float | None, message: str | None, steps: tuple[int, int] | None, partial: object
-) -> dict[str, object]:
-    """The body of a progress report: what is given."""
-    body = {"percent": percent, "message": message, "partial": partial}
-    if steps is not None:
-        body["step"], body["steps"] = steps
+def given(**body: object) -> dict[str, object]:
+    """The fields that are not None."""
     return {name: value for name, value in body.items() if value is not None}
 
 
@@ -133,8 +132,12 @@ def fault(code: str, message: str, retryable: bool = False) -> dict[str, object]
 
 
 def bad_task(error: BaseException) -> dict[str, object]:
-    """The body that fails a task that cannot be done. ASCII, because an error may hold any text."""
-    return fault(BAD_TASK, ascii(error)[:MESSAGE_CHARS])
+    """The body that fails a task that cannot be done. ASCII, because an error may hold any text.
+
+    Another attempt may succeed where something could not be reached.
+    """
+    retryable = isinstance(error, (*BROKEN, Unreachable))
+    return fault(BAD_TASK, ascii(error)[:MESSAGE_CHARS], retryable)
 
 
 def claim_call(types: list[str], wait_seconds: int, lease_seconds: int) -> Call:
@@ -142,12 +145,14 @@ def claim_call(types: list[str], wait_seconds: int, lease_seconds: int) -> Call:
     return Call("POST", "/tasks/claim", body, seconds=wait_seconds + REQUEST_SECONDS)
 
 
-def pause(error: Exception) -> float | None:
+def pause(error: Exception, failures: int) -> float | None:
     """How long to wait after a claim or a task failed with this, or None if it is the end of the worker."""
-    if isinstance(error, Refused):
-        return None if error.status in (401, 403) else max(error.retry_after, PAUSE_SECONDS)
     if isinstance(error, LeaseLost):
         return 0.0
+    longer = jittered(failures, random.random)
+    if isinstance(error, Refused):
+        ends = error.status in (401, 403)
+        return None if ends else max(error.retry_after, PAUSE_SECONDS, longer)
     if isinstance(error, (Unreachable, ValueError, KeyError, TypeError, RecursionError)):
-        return PAUSE_SECONDS
+        return max(PAUSE_SECONDS, longer)
     return None

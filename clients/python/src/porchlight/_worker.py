@@ -10,7 +10,7 @@ from typing import Any
 from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
 from ._http import Call, log
 from ._sync import Client
-from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, pause, report
+from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause
 
 
 class Task(TaskState):
@@ -25,12 +25,14 @@ class Task(TaskState):
         percent: float | None = None,
         message: str | None = None,
         *,
-        steps: tuple[int, int] | None = None,
+        step: int | None = None,
+        steps: int | None = None,
         partial: object = None,
     ) -> None:
-        """Reports progress. `steps` is (2, 5) for the second of five. Raises `Cancelled` or `LeaseLost`."""
+        """Reports progress: what is left out stays. Raises `Cancelled` or `LeaseLost`."""
         self.check()
-        self._report(report(percent, message, steps, partial))
+        body = given(percent=percent, message=message, step=step, steps=steps, partial=partial)
+        self._report(self._saying("progress", body))
         self.check()
 
     def write(self, text: str) -> None:
@@ -39,8 +41,8 @@ class Task(TaskState):
         if text:
             self._offset = self._say(self._output(text))["offset"]
 
-    def _report(self, body: dict[str, object]) -> None:
-        self._answered(self._say(self._saying("progress", body)))
+    def _report(self, call: Call) -> None:
+        self._answered(self._say(call))
 
     def _end(self, what: str, **body: object) -> None:
         self._say(self._saying(what, body))
@@ -87,13 +89,16 @@ class Worker:
 
     def run(self) -> None:
         """Works until `stop`. Only a token that is not valid ends it with an error."""
+        failures = 0
         while not self._stopped.is_set():
             try:
                 self._next()
+                failures = 0
             except Exception as error:
-                wait = pause(error)
+                wait = pause(error, failures)
                 if wait is None:
                     raise
+                failures += 1
                 log.warning("continuing in %.0f s: %s", wait, error)
                 self._stopped.wait(wait)
 
@@ -140,7 +145,7 @@ def renewed(task: Task) -> Iterator[None]:
     def renew() -> None:
         while not ended.wait(task._claim.renewal_seconds):
             try:
-                task._report({})
+                task._report(task._renewal())
             except PorchlightError as error:
                 log.info("the lease of task %s was not renewed: %s", task.id, error)
                 if isinstance(error, LeaseLost):

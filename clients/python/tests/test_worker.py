@@ -1,0 +1,324 @@
+"""Workers, with tasks that go wrong in every way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import httpx
+
+from porchlight import AsyncClient, AsyncTask, AsyncWorker, Client, LeaseLost, Refused, Task, TaskFailed, Worker
+from porchlight._tasks import Claim
+
+from .support import PATIENCE_SECONDS, ROOT, ServiceTest, beside, eventually, patch
+
+EXAMPLE = ROOT / "clients/python/examples/worker.py"
+ENDED = ("completed", "failed", "cancelled")
+LEASE = 10
+SHORT_LEASE = 5
+
+
+class WorkerTest(ServiceTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.worker_token = self.server.token("worker", f"w-{self.user}")
+        self.type = f"t-{self.user}"
+
+    def ask(self, params: object, kind: str | None = None) -> str:
+        """Creates a task."""
+        return self.ask_with(json.dumps(params), kind)
+
+    def ask_with(self, params: str, kind: str | None = None) -> str:
+        """Creates a task with parameters as text: other clients may send what Python does not write."""
+        body = f'{{"type":"{kind or self.type}","params":{params}}}'
+        headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+        answer = httpx.post(self.server.url + "/tasks", content=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        return answer.text.split('"id":"')[1].split('"')[0]
+
+    def task(self, id: str) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {self.token}"}
+        text = httpx.get(f"{self.server.url}/tasks/{id}", headers=headers).text
+        task: dict[str, Any] = json.loads(text, parse_int=str)
+        return task
+
+    def ended(self, id: str) -> dict[str, Any]:
+        def task() -> dict[str, Any] | None:
+            task = self.task(id)
+            return task if task["state"] in ENDED else None
+
+        return eventually("the task ends", task)
+
+    def outcome(self, id: str) -> tuple[str, str | None]:
+        """The state in which a task ends, and the code of its error."""
+        task = self.ended(id)
+        return task["state"], (task.get("error") or {}).get("code")
+
+    def cancel(self, id: str) -> None:
+        self.server.request("POST", f"/tasks/{id}/cancel", self.token, {})
+
+    def begun(self, id: str) -> None:
+        eventually("the task is begun", lambda: self.task(id)["state"] != "queued")
+
+    def worker(self, **options: int) -> Worker:
+        client = Client(self.network.url, self.worker_token)
+        self.addCleanup(client.close)
+        return Worker(client, **{"wait_seconds": 1, **options})
+
+    def while_it_runs(self, worker: Worker, work: Callable[[], None]) -> None:
+        with beside(worker.run):
+            try:
+                work()
+            finally:
+                worker.stop()
+
+    def test_the_example_does_what_the_worker_of_the_documentation_does(self) -> None:
+        source = EXAMPLE.read_text().split('"""')[2]
+        code = [line for line in source.splitlines() if line.strip() and "import" not in line]
+        self.assertLessEqual(len(code), 10, "it is short")
+        environment = {**os.environ, "PORCHLIGHT_URL": self.server.url, "PORCHLIGHT_TOKEN": self.worker_token}
+        process = subprocess.Popen([sys.executable, str(EXAMPLE)], env=environment)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        digits = "9" * 5000
+        text = "a house with a porch and a light"
+        for params, expected in (
+            (json.dumps({"text": text}), ("completed", None)),
+            (f'{{"text":"a house","n":{digits}}}', ("completed", None)),
+            (f'{{"text":[-{digits}]}}', ("completed", None)),
+            (digits, ("failed", "no_text")),
+            ("{}", ("failed", "no_text")),
+            ("[]", ("failed", "no_text")),
+            ('{"text":" "}', ("failed", "no_text")),
+            # The output of a task holds no such character: the service refuses it.
+            ('{"text":"a\\u0000b"}', ("failed", "bad_task")),
+            ('{"text":"next"}', ("completed", None)),
+        ):
+            id = self.ask_with(params, "summarize")
+            self.assertEqual(self.outcome(id), expected, params[:40])
+            self.assertEqual(self.task(id)["attempt"], "1", params[:40])
+        id = self.ask({"text": text}, "summarize")
+        self.assertEqual(self.ended(id)["result"], {"summary": text})
+        self.assertIsNone(process.poll(), "it runs")
+
+    def test_no_handler_ends_the_worker(self) -> None:
+        worker = self.worker()
+
+        @worker.task(self.type)
+        def handle(task: Task) -> object:
+            what = task.param("what")
+            if what == "nan":
+                return float("nan")
+            if what == "object":
+                return object()
+            if what == "large":
+                return "x" * 100_000
+            if what == "long":
+                task.progress(message="x" * 10_000)
+            if what == "percent":
+                task.progress(1000)
+            if what == "recursion":
+                return handle(task)
+            if what == "surrogate":
+                raise ValueError("\ud800\0 é " + "x" * 10_000)
+            if what == "code":
+                raise TaskFailed("no such code!", "\0")
+            if what == "network":
+                raise ConnectionError("the model is not reachable")
+            if what == "refused":
+                raise Refused(401, {"code": "of another service"})
+            if what == "lost":
+                raise LeaseLost("of another service")
+            return {"fine": True}
+
+        def work() -> None:
+            for what in ("nan", "object", "large", "long", "percent", "recursion", "surrogate", "code", "refused"):
+                self.assertEqual(self.outcome(self.ask({"what": what})), ("failed", "bad_task"), what)
+            self.assertEqual(self.outcome(self.ask({"what": "fine"})), ("completed", None))
+            # Something that could not be reached is tried again, after a pause.
+            id = self.ask({"what": "network"})
+            eventually("it is to be tried again", lambda: self.task(id).get("error") or self.task(id)["attempt"] == "2")
+            self.cancel(id)
+
+        self.while_it_runs(worker, work)
+
+    def test_a_cancel_is_noticed_with_the_next_report(self) -> None:
+        worker = self.worker()
+        noticed = threading.Event()
+
+        @worker.task(self.type)
+        def handle(task: Task) -> None:
+            while True:
+                time.sleep(0.02)
+                try:
+                    task.progress(1, "working", step=1, steps=2)
+                except Exception:
+                    noticed.set()
+                    raise
+
+        def work() -> None:
+            id = self.ask({})
+            self.begun(id)
+            self.cancel(id)
+            self.assertEqual(self.outcome(id), ("cancelled", None))
+            self.assertTrue(noticed.is_set())
+
+        self.while_it_runs(worker, work)
+
+    def test_leases_are_renewed_while_handlers_say_nothing_and_a_task_that_is_lost_is_dropped(self) -> None:
+        # All at once, because leases take time.
+        with beside(self.quiet_handler), beside(self.quiet_asynchronous_handler):
+            self.lost_task()
+
+    def quiet_handler(self) -> None:
+        kind = f"{self.type}-quiet"
+        worker = self.worker(lease_seconds=LEASE)
+
+        @worker.task(kind)
+        def handle(task: Task) -> int:
+            time.sleep(LEASE + 2)
+            return task.attempt
+
+        def work() -> None:
+            task = self.ended(self.ask({}, kind))
+            self.assertEqual((task["state"], task["result"], task["attempt"]), ("completed", "1", "1"))
+
+        self.while_it_runs(worker, work)
+
+    def quiet_asynchronous_handler(self) -> None:
+        kind = f"{self.type}-aio"
+
+        async def work() -> None:
+            async with AsyncClient(self.network.url, self.worker_token) as client:
+                worker = AsyncWorker(client, wait_seconds=1, lease_seconds=LEASE)
+
+                @worker.task(kind)
+                async def handle(task: AsyncTask) -> int:
+                    await anyio.sleep(LEASE + 2)
+                    worker.stop()
+                    return task.attempt
+
+                await worker.run()
+
+        id = self.ask({}, kind)
+        anyio.run(work)
+        self.assertEqual(self.ended(id)["result"], "1")
+
+    def lost_task(self) -> None:
+        kind = f"{self.type}-lost"
+        worker = self.worker(lease_seconds=SHORT_LEASE)
+        lost: list[LeaseLost] = []
+
+        @worker.task(kind)
+        def handle(task: Task) -> str:
+            if task.attempt == 1:
+                eventually("the lease ends", lambda: self.task(task.id)["state"] == "queued")
+                try:
+                    task.write("late")
+                except LeaseLost as error:
+                    lost.append(error)
+                    raise
+            return "done"
+
+        def work() -> None:
+            task = self.ended(self.ask({}, kind))
+            self.assertEqual((task["state"], task["attempt"], len(lost)), ("completed", "2", 1))
+
+        renewal = Claim.renewal_seconds.fget
+        assert renewal
+        late = property(lambda claim: 1000.0 if claim.lease_seconds == SHORT_LEASE else renewal(claim))
+        with patch("porchlight._tasks.Claim.renewal_seconds", late):
+            self.while_it_runs(worker, work)
+
+    def test_a_worker_survives_a_service_that_goes_away(self) -> None:
+        worker = self.worker()
+        worker.task(self.type)(lambda task: "done")
+        self.network.status = 502
+
+        def work() -> None:
+            id = self.ask({})
+            eventually("it has tried", lambda: self.network.connections >= 2)
+            self.network.status = None
+            self.assertEqual(self.outcome(id), ("completed", None))
+            self.server.restart()
+            self.assertEqual(self.outcome(self.ask({})), ("completed", None))
+
+        with patch("porchlight._tasks.PAUSE_SECONDS", 0.05):
+            self.while_it_runs(worker, work)
+
+    def test_an_answer_that_is_lost_ends_no_task_and_writes_no_text_twice(self) -> None:
+        worker = self.worker()
+
+        @worker.task(self.type)
+        def handle(task: Task) -> None:
+            # Of each answer only so much arrives.
+            self.network.cut()
+            budgets = [1, 1, 40, 40]
+            self.network.budget = lambda: budgets.pop() if budgets else None
+            for word in ("a ", "house ", "with ", "a ", "porch"):
+                task.write(word)
+
+        def work() -> None:
+            id = self.ask({})
+            self.assertEqual(self.outcome(id), ("completed", None))
+            headers = {"authorization": f"Bearer {self.token}"}
+            output = httpx.get(f"{self.server.url}/tasks/{id}/output", headers=headers).text
+            lines = [json.loads(line[6:]) for line in output.splitlines() if line.startswith("data: {")]
+            text = "".join(line.get("text", "") for line in lines)
+            self.assertEqual(text, "a house with a porch")
+
+        self.while_it_runs(worker, work)
+
+    def test_a_token_that_is_not_valid_ends_the_worker(self) -> None:
+        worker = Worker(Client(self.network.url, "no.such.token"))
+        worker.task(self.type)(lambda task: None)
+        with self.assertRaises(Refused) as refused:
+            worker.run()
+        self.assertEqual(refused.exception.status, 401)
+
+    def test_an_asynchronous_worker_does_the_same_and_ends_a_handler_that_is_cancelled(self) -> None:
+        async def work() -> list[tuple[str, str | None]]:
+            async with AsyncClient(self.network.url, self.worker_token) as client:
+                worker = AsyncWorker(client, tasks=4, wait_seconds=1, lease_seconds=SHORT_LEASE)
+
+                @worker.task(self.type)
+                async def handle(task: AsyncTask) -> object:
+                    if task.param("what") == "bad":
+                        raise ValueError("bad")
+                    if task.param("what") == "sleep":
+                        await anyio.sleep(PATIENCE_SECONDS)
+                    await task.write("text ")
+                    await task.progress(50)
+                    return {"attempt": task.attempt}
+
+                async with anyio.create_task_group() as group:
+                    group.start_soon(worker.run)
+                    ids = [self.ask({"what": what}) for what in ("bad", "sleep", "fine")]
+                    await anyio.to_thread.run_sync(self.begun, ids[1])
+                    self.cancel(ids[1])
+                    outcomes = [await anyio.to_thread.run_sync(self.outcome, id) for id in ids]
+                    worker.stop()
+                return outcomes
+
+        self.assertEqual(anyio.run(work), [("failed", "bad_task"), ("cancelled", None), ("completed", None)])
+
+    def test_a_token_that_is_not_valid_ends_an_asynchronous_worker(self) -> None:
+        async def work() -> None:
+            async with AsyncClient(self.network.url, "no.such.token") as client:
+                worker = AsyncWorker(client, tasks=2)
+
+                @worker.task(self.type)
+                async def handle(task: AsyncTask) -> None:
+                    pass
+
+                await worker.run()
+
+        with self.assertRaises(Refused):
+            anyio.run(work)
