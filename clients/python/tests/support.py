@@ -26,6 +26,7 @@ import httpx
 
 from porchlight import NewEvent
 
+__all__ = ["BINARY", "PATIENCE_SECONDS", "ROOT", "ServiceTest", "beside", "eventually", "number", "patch"]
 ROOT = pathlib.Path(__file__).parents[3]
 BINARY = os.environ.get("PORCHLIGHT_BIN") or str(ROOT / "target/debug/porchlight")
 SECRET = "a secret that is for tests alone, and long enough"
