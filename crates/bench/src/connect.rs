@@ -4,11 +4,11 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use http1::{BadHead, Head};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::head::{self, BadHead, Head};
 
 /// The limit from the connect to the head of the answer.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -102,7 +102,7 @@ pub(crate) async fn read_head(
     bytes: &mut Vec<u8>,
 ) -> Result<Head, OpenError> {
     loop {
-        if let Some(head) = head::parse(bytes)? {
+        if let Some(head) = http1::parse(bytes)? {
             return Ok(head);
         }
         if socket.read_buf(bytes).await? == 0 {

@@ -13,14 +13,12 @@
 //! can be measured. The state is shared by `Rc` and is never borrowed across an await.
 
 mod args;
-mod body;
 mod connect;
 mod cursor;
 mod error;
 mod find_rate;
 mod fleet;
 mod gauge;
-mod head;
 mod idle;
 mod ledger;
 mod limits;

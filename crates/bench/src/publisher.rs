@@ -4,11 +4,11 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http1::Body;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::body::Body;
 use crate::connect::{OpenError, read_head, reason};
 use crate::marker::Mark;
 use crate::request::Buffers;

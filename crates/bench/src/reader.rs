@@ -5,10 +5,10 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use http1::Body;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::body::Body;
 use crate::connect::Opened;
 use crate::cursor::Cursor;
 use crate::marker::Carry;

@@ -2,7 +2,7 @@
 
 /// The position of a reader in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Body {
+pub enum Body {
     /// `Transfer-Encoding: chunked`.
     Chunked(Chunked),
     /// `Content-Length`: this many bytes are still to come.
@@ -15,7 +15,7 @@ pub(crate) enum Body {
 
 /// The position of a reader in a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Chunked {
+pub enum Chunked {
     /// In the digits of a size; their value so far.
     Size(u64),
     /// Between the digits and the end of the line.
@@ -30,17 +30,21 @@ pub(crate) enum Chunked {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the chunked body is malformed")]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 /// A larger chunk is an error.
 const MAX_CHUNK: u64 = 1 << 40;
 
 impl Body {
-    pub(crate) const CHUNKED: Self = Self::Chunked(Chunked::Size(0));
+    /// At the start of a chunked body.
+    pub const CHUNKED: Self = Self::Chunked(Chunked::Size(0));
 
     /// Takes the next `bytes` and passes their content on. Bytes after the end of the body are
     /// dropped.
-    pub(crate) fn take(
+    ///
+    /// # Errors
+    /// The body is not chunked as it should be.
+    pub fn take(
         &mut self,
         mut bytes: &[u8],
         mut content: impl FnMut(&[u8]),
@@ -50,7 +54,7 @@ impl Body {
                 Self::Chunked(state) => state.take(bytes, &mut content)?,
                 Self::Sized(left) => {
                     let (data, rest) = split(bytes, *left);
-                    *left -= crate::units::count(data.len());
+                    *left -= count(data.len());
                     content(data);
                     (*left > 0).then_some(rest)
                 }
@@ -79,7 +83,7 @@ impl Chunked {
         if let Self::Data(left) = *self {
             let (data, rest) = split(bytes, left);
             content(data);
-            let left = left - crate::units::count(data.len());
+            let left = left - count(data.len());
             *self = if left == 0 {
                 Self::DataEnd
             } else {
@@ -122,6 +126,10 @@ fn more(size: u64, digit: u8) -> Result<u64, Malformed> {
     } else {
         Ok(size)
     }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 fn split(bytes: &[u8], left: u64) -> (&[u8], &[u8]) {

@@ -4,10 +4,10 @@ use crate::body::Body;
 
 const MAX_HEADERS: usize = 64;
 /// A longer head is an error.
-pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
+pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Head {
+pub struct Head {
     pub status: u16,
     pub body: Body,
     /// Whether the connection may be used again.
@@ -17,7 +17,7 @@ pub(crate) struct Head {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadHead {
+pub enum BadHead {
     #[error("the answer is not HTTP: {0}")]
     Syntax(#[from] httparse::Error),
     #[error("the head of the answer is over {MAX_HEAD_BYTES} bytes")]
@@ -25,7 +25,7 @@ pub(crate) enum BadHead {
 }
 
 /// Parses a head. `None` when it is not complete yet.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
+pub fn parse(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(len) = response.parse(bytes)? else {
@@ -49,6 +49,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
         keep_alive: response.version == Some(1) && !says_close && body != Body::Open,
         len,
     }))
+}
+
+/// The first value of a header in a head that [`parse`] has accepted.
+#[must_use]
+pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    response.parse(head).ok()?;
+    let mut headers = response.headers.iter();
+    let found = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(found.value).ok().map(str::trim)
 }
 
 fn body(status: u16, encoding: Option<&str>, length: Option<&str>) -> Body {
@@ -82,6 +93,14 @@ mod tests {
         assert_eq!((open.body, open.keep_alive), (Body::Open, false));
         let none = of("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
         assert_eq!((none.body, none.keep_alive), (Body::Done, false));
+    }
+
+    #[test]
+    fn a_header_is_found_by_its_name() {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type:  text/event-stream \r\nA: \xff\r\n\r\nbody";
+        assert_eq!(header(head, "content-type"), Some("text/event-stream"));
+        assert_eq!((header(head, "a"), header(head, "b")), (None, None));
+        assert_eq!(header(b"HTTP/1.1 2", "a"), None);
     }
 
     #[test]
