@@ -12,6 +12,7 @@ mod psql;
 mod run;
 mod seed;
 mod shell;
+mod tail;
 mod token;
 mod welcome;
 
@@ -47,6 +48,8 @@ enum Command {
     Psql(psql::PsqlCommand),
     /// Print the `OpenAPI` description as JSON
     Openapi,
+    /// Follow a stream of a local or remote service, one line for each event
+    Tail(Box<tail::TailCommand>),
     /// Load a running server and measure it
     Bench(Box<bench::BenchCommand>),
 }
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Some(Command::Seed(command)) => seed::run(&command),
         Some(Command::Psql(command)) => psql::run(&command),
         Some(Command::Openapi) => run::print(&crate::api::DOCUMENT.to_string()),
+        Some(Command::Tail(command)) => tail::run(&command),
         Some(Command::Bench(command)) => bench::run(*command),
     }
 }

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from porchlight._follower import Connect, Follower, Read, Stop
+from porchlight._state import Connect, StreamState, Read, Stop
 
 
 class Driver:
@@ -20,47 +20,47 @@ class Driver:
         self.manual = False
         self.requests: list[dict[str, Any]] = []
         self.events: list[dict[str, str]] = []
-        self.follower = Follower(None, lambda: 0.5, 0.0)
+        self.state = StreamState(None, lambda: 0.5, 0.0)
 
     def start(self, command: dict[str, Any]) -> None:
         self.now = 0.0
         self.reading = False
         self.manual = command["manual"]
-        self.follower = Follower(command["cursor"], lambda: float(command["random"]), 0.0)
+        self.state = StreamState(command["cursor"], lambda: float(command["random"]), 0.0)
         self.settle()
 
     def respond(self, command: dict[str, Any]) -> None:
-        self.reading = self.follower.head(command["status"], command["headers"], self.seconds())
+        self.reading = self.state.head(command["status"], command["headers"], self.seconds())
 
     def bytes(self, command: dict[str, Any]) -> None:
         if not self.reading:
             raise ValueError("there is no open stream")
-        for event in self.follower.body(base64.b64decode(command["base64"]), self.seconds()):
+        for event in self.state.body(base64.b64decode(command["base64"]), self.seconds()):
             self.events.append({"type": event.type, "data": event.data, "id": event.id})
             if not self.manual:
-                self.follower.handled()
+                self.state.handled()
 
     def end(self, _: dict[str, Any]) -> None:
-        self.follower.ended("the stream has ended", self.seconds())
+        self.state.ended("the stream has ended", self.seconds())
 
     def wait(self, command: dict[str, Any]) -> None:
         target = self.now + command["ms"]
         while (due := self.due()) is not None and due <= target:
             self.now = max(self.now, due)
-            if isinstance(self.follower.step, Read):
+            if isinstance(self.state.step, Read):
                 self.aborted = True
-                self.follower.silent(self.seconds())
+                self.state.silent(self.seconds())
             else:
                 self.settle()
         self.now = target
 
     def handled(self, command: dict[str, Any]) -> None:
         for _ in range(command["count"]):
-            self.follower.handled()
+            self.state.handled()
 
     def due(self) -> float | None:
         """When the next timer fires."""
-        match self.follower.step:
+        match self.state.step:
             case Connect(at):
                 return round(at * 1000, 6)
             case Read(until):
@@ -70,20 +70,20 @@ class Driver:
 
     def settle(self) -> None:
         """Makes the request that is due."""
-        step = self.follower.step
+        step = self.state.step
         if isinstance(step, Connect) and round(step.at * 1000, 6) <= self.now:
-            self.requests.append({"url": "/stream", "headers": self.follower.headers()})
-            self.follower.connect(self.seconds())
+            self.requests.append({"url": "/stream", "headers": self.state.headers()})
+            self.state.connect(self.seconds())
 
     def seconds(self) -> float:
         return self.now / 1000
 
     def answer(self) -> dict[str, Any]:
-        step = self.follower.step
+        step = self.state.step
         answer = {
             "requests": self.requests,
             "events": self.events,
-            "cursor": self.follower.cursor or None,
+            "cursor": self.state.cursor or None,
             "connectInMs": round(step.at * 1000 - self.now, 6) if isinstance(step, Connect) else None,
             "aborted": self.aborted,
             "stopped": f"status {step.status}" if isinstance(step, Stop) else None,

@@ -119,7 +119,7 @@ fn use_small_pages() {
 }
 
 /// Ends at the first SIGTERM or SIGINT. A second one ends the process at once.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

@@ -54,6 +54,7 @@ mod silent;
 mod slow;
 mod starting;
 mod stopping;
+mod tail;
 mod tasks;
 mod tokens;
 mod user_ids;

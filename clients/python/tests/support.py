@@ -68,6 +68,7 @@ class Server:
             "PORCHLIGHT_DATA_DIR": self.directory,
             "PORCHLIGHT_HEARTBEAT_SECONDS": "1",
             "PORCHLIGHT_STREAMS_PER_USER": "100",
+            **{f"PORCHLIGHT_{bucket}_RATE": "0" for bucket in ("USER", "BROKERAGE", "WORKER", "ADDRESS")},
             "JWT_SECRET": SECRET,
         }
 

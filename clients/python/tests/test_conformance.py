@@ -20,16 +20,16 @@ class ConformanceTest(unittest.TestCase):
         return ended.returncode, ended.stdout + ended.stderr
 
     def test_a_wrong_client_fails(self) -> None:
-        sse, follower = "import porchlight._sse as it", "import porchlight._follower as it"
+        sse, state = "import porchlight._sse as it", "import porchlight._state as it"
         for change, only in (
             (f"{sse}; it.LINE_END = re.compile(b'\\\\n')", "line ends are carriage returns"),
             (f"{sse}; it.BYTE_ORDER_MARK = b'-'", "a byte order mark at the beginning"),
             (f"{sse}; it.DIGITS = re.compile('.*')", "a retry that is no number"),
             (f"{sse}; it.MAX_RETRY_MS = 1000", "the service says how long to wait"),
-            (f"{follower}; it.HEARTBEATS_OF_SILENCE = 20", "a silent stream is given up"),
-            (f"{follower}; it.HEARTBEATS_OF_SILENCE = 1", "every byte is a sign of life"),
-            (f"{follower}; it.STOPPING = ()", "status 401 ends"),
-            (f"{follower}; it.Follower.received = it.Follower.cursor", "a new connection asks for what comes after"),
+            (f"{state}; it.HEARTBEATS_OF_SILENCE = 20", "a silent stream is given up"),
+            (f"{state}; it.HEARTBEATS_OF_SILENCE = 1", "every byte is a sign of life"),
+            (f"{state}; it.STOPPING = ()", "status 401 ends"),
+            (f"{state}; it.StreamState.received = it.StreamState.cursor", "a new connection asks for what comes after"),
         ):
             code, said = self.run_with(change, only)
             self.assertEqual(code, 1, f"{change}\n{said}")

@@ -9,7 +9,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-
 /// The limit from the connect to the head of the answer.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Small, so that a server notices a stalled reader soon.

@@ -59,6 +59,13 @@ impl StreamAddress {
     }
 }
 
+impl std::fmt::Display for StreamAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.target)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

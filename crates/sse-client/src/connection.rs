@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::address::StreamAddress;
 use crate::cursor_file::readable;
-use crate::follower::Answer;
+use crate::state::Answer;
 use crate::tls::TlsAuthorities;
 
 const READ_BYTES: usize = 16 * 1024;
@@ -84,7 +84,7 @@ impl Connection {
         })
     }
 
-    /// The head, for a follower.
+    /// The head, for the state of the client.
     #[must_use]
     pub fn answer(&self) -> Answer<'_> {
         Answer {

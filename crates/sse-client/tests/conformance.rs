@@ -1,4 +1,4 @@
-//! The cases of `web/conformance`, run against the follower.
+//! The cases of `web/conformance`, run against the state.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests may fail")]
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use sse_client::{Answer, Follower, ServerEvent, Step};
+use sse_client::{Answer, ServerEvent, Step, StreamState};
 
 /// What this client lacks: it has no application that handles events later.
 const LACKS: &str = "handled";
@@ -17,7 +17,7 @@ type Jitter = Box<dyn FnMut(Duration) -> Duration>;
 
 /// A client, with a clock and a network that the case plays.
 struct Driver {
-    follower: Follower<Jitter>,
+    state: StreamState<Jitter>,
     now: Duration,
     /// The positions of the requests, the events, and whether a connection was given up, since the last look.
     requests: Vec<Value>,
@@ -29,7 +29,7 @@ impl Driver {
     fn start(cursor: &str, random: f64) -> Self {
         let jitter: Jitter = Box::new(move |ceiling| ceiling.mul_f64(random));
         let mut driver = Self {
-            follower: Follower::new(cursor, jitter, Duration::ZERO),
+            state: StreamState::new(cursor, jitter, Duration::ZERO),
             now: Duration::ZERO,
             requests: Vec::new(),
             events: Vec::new(),
@@ -45,22 +45,22 @@ impl Driver {
             content_type: headers["content-type"].as_str(),
             retry_after: headers["retry-after"].as_str(),
         };
-        self.follower.head(answer, self.now);
+        self.state.head(answer, self.now);
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        let events = self.follower.body(bytes, self.now);
+        let events = self.state.body(bytes, self.now);
         self.events.extend(events.iter().map(shown));
     }
 
     fn end(&mut self) {
-        self.follower.ended("it has ended", self.now);
+        self.state.ended("it has ended", self.now);
     }
 
     fn wait(&mut self, time: Duration) {
         let target = self.now + time;
         loop {
-            let due = match self.follower.step() {
+            let due = match self.state.step() {
                 Step::Connect { at } => at,
                 Step::Read { until } => until,
                 Step::Stop { .. } => break,
@@ -75,23 +75,23 @@ impl Driver {
     }
 
     fn fire_timers(&mut self) {
-        match self.follower.step() {
+        match self.state.step() {
             Step::Connect { at } if at <= self.now => {
-                let cursor = self.follower.cursor();
+                let cursor = self.state.cursor();
                 let cursor = Some(cursor).filter(|cursor| !cursor.is_empty());
                 self.requests.push(json!(cursor));
-                self.follower.connect(self.now);
+                self.state.connect(self.now);
             }
             Step::Read { until } if until <= self.now => {
                 self.aborted = true;
-                self.follower.silent(self.now);
+                self.state.silent(self.now);
             }
             _ => {}
         }
     }
 
     fn connect_in_ms(&self) -> Value {
-        let Step::Connect { at } = self.follower.step() else {
+        let Step::Connect { at } = self.state.step() else {
             return Value::Null;
         };
         json!(u64::try_from((at - self.now).as_millis()).unwrap())
@@ -164,7 +164,7 @@ fn the_format_is_read_wherever_bytes_are_divided() {
             let at = format!("{} in {} parts", case["name"], parts.len());
             assert_eq!(driver.events, expected(&case["events"]), "{at}");
             driver.end();
-            assert_eq!(driver.follower.cursor(), case["cursor"], "{at}");
+            assert_eq!(driver.state.cursor(), case["cursor"], "{at}");
         }
     }
 }
@@ -215,7 +215,7 @@ fn check(driver: &mut Driver, step: &Value, at: &str) {
     assert_eq!(asked, asks, "{at}");
     if let Some(cursor) = step.get("cursor") {
         assert_eq!(
-            driver.follower.cursor(),
+            driver.state.cursor(),
             cursor.as_str().unwrap_or_default(),
             "{at}"
         );
@@ -238,6 +238,6 @@ fn check(driver: &mut Driver, step: &Value, at: &str) {
         step.get("aborted").cloned().unwrap_or(json!(false)),
         "{at}"
     );
-    let stopped = matches!(driver.follower.step(), Step::Stop { .. });
+    let stopped = matches!(driver.state.step(), Step::Stop { .. });
     assert_eq!(stopped, step["stopped"] == true, "{at}");
 }

@@ -21,6 +21,11 @@ impl ChildProcess {
         self.0.stderr.take().expect("a pipe")
     }
 
+    /// Its standard output, if that is a pipe.
+    pub fn stdout(&mut self) -> std::process::ChildStdout {
+        self.0.stdout.take().expect("a pipe")
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.id()).expect("a pid");
         kill(Pid::from_raw(pid), signal).expect("it runs");

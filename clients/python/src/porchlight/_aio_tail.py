@@ -14,7 +14,7 @@ import httpx
 from ._address import StreamAddress
 from ._cursor import CursorFile
 from ._errors import Refused
-from ._follower import SILENCE_SECONDS, Connect, Follower, Read, Stop
+from ._state import SILENCE_SECONDS, Connect, StreamState, Read, Stop
 from ._http import BROKEN, authorization, log
 from ._sse import Event
 
@@ -35,7 +35,7 @@ class AsyncTail(AsyncIterator[Event]):
         self._http = http
         self._address = address
         self._store = store
-        self._follower = Follower(store.load() if store else None, random.random, time.monotonic())
+        self._state = StreamState(store.load() if store else None, random.random, time.monotonic())
         self._events: deque[Event] = deque()
         self._in_hand = False
         self._response: httpx.Response | None = None
@@ -45,7 +45,7 @@ class AsyncTail(AsyncIterator[Event]):
     @property
     def cursor(self) -> str:
         """The cursor behind the last event that was handled, or ""."""
-        return self._follower.cursor
+        return self._state.cursor
 
     @property
     def connected(self) -> bool:
@@ -55,7 +55,7 @@ class AsyncTail(AsyncIterator[Event]):
     async def __anext__(self) -> Event:
         if self._in_hand:
             self._in_hand = False
-            self._follower.handled()
+            self._state.handled()
         self._save()
         while not self._events:
             if self._closed:
@@ -70,55 +70,55 @@ class AsyncTail(AsyncIterator[Event]):
         await self._hang_up()
 
     async def _step(self) -> None:
-        step = self._follower.step
+        step = self._state.step
         if isinstance(step, Read):
             await self._read()
             self._save()
         elif isinstance(step, Connect):
             await self._hang_up()
             wait = max(step.at - time.monotonic(), 0.0)
-            if self._follower.reason:
-                log.info("reconnecting in %.1f s: %s", wait, self._follower.reason)
+            if self._state.reason:
+                log.info("reconnecting in %.1f s: %s", wait, self._state.reason)
             await anyio.sleep(wait)
             await self._connect()
         else:
             await self._stop(step)
 
     async def _connect(self) -> None:
-        self._follower.connect(time.monotonic())
+        self._state.connect(time.monotonic())
         with anyio.move_on_after(SILENCE_SECONDS) as limit:
             try:
                 await self._send()
             except BROKEN as error:
-                self._follower.ended(f"{type(error).__name__} {error}", time.monotonic())
+                self._state.ended(f"{type(error).__name__} {error}", time.monotonic())
         if limit.cancelled_caught:
-            self._follower.silent(time.monotonic())
+            self._state.silent(time.monotonic())
 
     async def _send(self) -> None:
-        headers = {**self._follower.headers(), **authorization(await self._token())}
-        query = self._address.query(bool(self._follower.received))
+        headers = {**self._state.headers(), **authorization(await self._token())}
+        query = self._address.query(bool(self._state.received))
         request = self._http.build_request("GET", self._url, params=query, headers=headers, timeout=None)
         response = await self._http.send(request, stream=True)
         self._response = response
-        if self._follower.head(response.status_code, response.headers, time.monotonic()):
+        if self._state.head(response.status_code, response.headers, time.monotonic()):
             log.info("connected to %s", self._url)
             self._chunks = response.aiter_bytes()
 
     async def _read(self) -> None:
-        until = self._follower.read(time.monotonic())
+        until = self._state.read(time.monotonic())
         chunk: bytes | None = None
         with anyio.move_on_after(until - time.monotonic()) as limit:
             try:
                 chunk = await self._next_chunk()
             except BROKEN as error:
-                self._follower.ended(f"{type(error).__name__} {error}", time.monotonic())
+                self._state.ended(f"{type(error).__name__} {error}", time.monotonic())
                 return
         if limit.cancelled_caught:
-            self._follower.silent(time.monotonic())
+            self._state.silent(time.monotonic())
         elif chunk is None:
-            self._follower.ended("the stream has ended", time.monotonic())
+            self._state.ended("the stream has ended", time.monotonic())
         else:
-            self._events.extend(self._follower.body(chunk, time.monotonic()))
+            self._events.extend(self._state.body(chunk, time.monotonic()))
 
     async def _next_chunk(self) -> bytes | None:
         try:
@@ -144,8 +144,8 @@ class AsyncTail(AsyncIterator[Event]):
                 await response.aclose()
 
     def _save(self) -> None:
-        if self._store and self._follower.cursor:
-            self._store.save(self._follower.cursor)
+        if self._store and self._state.cursor:
+            self._store.save(self._state.cursor)
 
     async def __aenter__(self) -> AsyncTail:
         return self

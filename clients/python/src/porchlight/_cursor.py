@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ._follower import MAX_CURSOR_CHARS, UNREADABLE_CURSOR, readable
+from ._state import MAX_CURSOR_CHARS, UNREADABLE_CURSOR, readable
 
 
 class CursorFile:

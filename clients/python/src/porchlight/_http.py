@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from ._errors import Refused, Unreachable
-from ._follower import retry_after
+from ._state import retry_after
 from ._json import parse, write
 
 log = logging.getLogger("porchlight")

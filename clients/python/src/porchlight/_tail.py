@@ -14,7 +14,7 @@ import httpx
 from ._address import StreamAddress
 from ._cursor import CursorFile
 from ._errors import Refused
-from ._follower import SILENCE_SECONDS, Connect, Follower, Read, Stop
+from ._state import SILENCE_SECONDS, Connect, StreamState, Read, Stop
 from ._http import BROKEN, authorization, log
 from ._sse import Event
 from ._watchdog import Watchdog
@@ -36,7 +36,7 @@ class Tail(Iterator[Event]):
         self._http = http
         self._address = address
         self._store = store
-        self._follower = Follower(store.load() if store else None, random.random, time.monotonic())
+        self._state = StreamState(store.load() if store else None, random.random, time.monotonic())
         self._events: deque[Event] = deque()
         self._in_hand = False
         self._response: httpx.Response | None = None
@@ -47,7 +47,7 @@ class Tail(Iterator[Event]):
     @property
     def cursor(self) -> str:
         """The cursor behind the last event that was handled, or ""."""
-        return self._follower.cursor
+        return self._state.cursor
 
     @property
     def connected(self) -> bool:
@@ -57,7 +57,7 @@ class Tail(Iterator[Event]):
     def __next__(self) -> Event:
         if self._in_hand:
             self._in_hand = False
-            self._follower.handled()
+            self._state.handled()
         self._save()
         while not self._events:
             if self._closed.is_set():
@@ -73,32 +73,32 @@ class Tail(Iterator[Event]):
         self._watchdog.end()
 
     def _step(self) -> None:
-        step = self._follower.step
+        step = self._state.step
         if isinstance(step, Read):
             self._read()
             self._save()
         elif isinstance(step, Connect):
             self._hang_up()
             wait = step.at - time.monotonic()
-            if self._follower.reason:
-                log.info("reconnecting in %.1f s: %s", max(wait, 0.0), self._follower.reason)
+            if self._state.reason:
+                log.info("reconnecting in %.1f s: %s", max(wait, 0.0), self._state.reason)
             if wait <= 0 or not self._closed.wait(wait):
                 self._connect()
         else:
             self._stop(step)
 
     def _connect(self) -> None:
-        self._follower.connect(time.monotonic())
+        self._state.connect(time.monotonic())
         try:
-            headers = {**self._follower.headers(), **authorization(self._token())}
-            query = self._address.query(bool(self._follower.received))
+            headers = {**self._state.headers(), **authorization(self._token())}
+            query = self._address.query(bool(self._state.received))
             request = self._http.build_request("GET", self._url, params=query, headers=headers, timeout=SILENCE_SECONDS)
             response = self._http.send(request, stream=True)
         except BROKEN as error:
-            self._follower.ended(f"{type(error).__name__} {error}", time.monotonic())
+            self._state.ended(f"{type(error).__name__} {error}", time.monotonic())
             return
         self._response = response
-        if self._follower.head(response.status_code, response.headers, time.monotonic()):
+        if self._state.head(response.status_code, response.headers, time.monotonic()):
             log.info("connected to %s", self._url)
             self._begin(request, response)
 
@@ -110,7 +110,7 @@ class Tail(Iterator[Event]):
         self._chunks = response.iter_bytes()
 
     def _read(self) -> None:
-        self._watchdog.arm(self._follower.read(time.monotonic()))
+        self._watchdog.arm(self._state.read(time.monotonic()))
         try:
             chunk = next(self._chunks, None)
         except BROKEN as error:
@@ -121,13 +121,13 @@ class Tail(Iterator[Event]):
         if chunk is None:
             self._broken("the stream has ended")
         else:
-            self._events.extend(self._follower.body(chunk, time.monotonic()))
+            self._events.extend(self._state.body(chunk, time.monotonic()))
 
     def _broken(self, reason: str) -> None:
         if self._watchdog.fired:
-            self._follower.silent(time.monotonic())
+            self._state.silent(time.monotonic())
         else:
-            self._follower.ended(reason, time.monotonic())
+            self._state.ended(reason, time.monotonic())
 
     def _stop(self, step: Stop) -> None:
         response = self._response
@@ -147,8 +147,8 @@ class Tail(Iterator[Event]):
             response.close()
 
     def _save(self) -> None:
-        if self._store and self._follower.cursor:
-            self._store.save(self._follower.cursor)
+        if self._store and self._state.cursor:
+            self._store.save(self._state.cursor)
 
     def __enter__(self) -> Tail:
         return self

@@ -34,7 +34,7 @@ pub struct Answer<'a> {
 }
 
 /// A client of one stream.
-pub struct Follower<J> {
+pub struct StreamState<J> {
     step: Step,
     parser: Parser,
     /// Draws a duration up to its argument.
@@ -45,7 +45,7 @@ pub struct Follower<J> {
     reason: String,
 }
 
-impl<J: FnMut(Duration) -> Duration> Follower<J> {
+impl<J: FnMut(Duration) -> Duration> StreamState<J> {
     /// A client that connects at once, and continues after `cursor` if that is not empty.
     pub fn new(cursor: &str, jitter: J, now: Duration) -> Self {
         Self {
@@ -108,6 +108,9 @@ impl<J: FnMut(Duration) -> Duration> Follower<J> {
 
     /// A part of the body has come. Returns the events for the application, without heartbeats.
     pub fn body(&mut self, bytes: &[u8], now: Duration) -> Vec<ServerEvent> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
         let mut events = match self.parser.feed(bytes) {
             Ok(events) => events,
             Err(error) => {

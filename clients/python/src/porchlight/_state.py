@@ -49,7 +49,7 @@ class Stop:
 Step = Connect | Read | Stop
 
 
-class Follower:
+class StreamState:
     """A client of one stream. All times are seconds of one clock."""
 
     def __init__(self, cursor: str | None, random: Callable[[], float], now: float) -> None:
