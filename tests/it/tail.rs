@@ -176,6 +176,8 @@ async fn lines_say_when_what_and_who_and_have_colours_on_request() {
     let positions = publish(&url, &[1, 2, 3]).await;
     let options = ["user", "--types=listing:*", "--since=-2", "--limit=2"];
     let mut tail = Tail::start(&url, &ann(), &options);
+    let ready = tail.line().await;
+    assert!(ready.contains("  stream:ready  "), "{ready}");
     for (n, at) in [(2, &positions[1]), (3, &positions[2])] {
         let line = tail.line().await;
         let parts = format!("  listing:sold            listings/l-1  by svc  {{\"n\":{n}}}  {at}");

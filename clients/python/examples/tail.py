@@ -3,5 +3,6 @@ from porchlight import Client
 
 with Client() as client, client.tail("team", types="listing:*", since="-1") as events:
     for event in events:
-        print(event.type, event.json())
-        break
+        if event.type.startswith("listing:"):
+            print(event.type, event.json())
+            break

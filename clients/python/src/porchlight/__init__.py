@@ -1,6 +1,6 @@
 """A client of Porchlight: follow events, publish events, and do tasks.
 
-`Client` and `Worker` are for programs without an event loop, `AsyncClient` and `AsyncWorker` for asyncio and trio.
+`Client` and `Worker` are for programs without an event loop, `AsyncClient` and `AsyncWorker` for asyncio.
 """
 
 from ._address import Audience, NewEvent

@@ -1,4 +1,4 @@
-"""The client for programs with an event loop, of asyncio or trio."""
+"""The client for programs with an event loop."""
 
 from __future__ import annotations
 

@@ -150,6 +150,12 @@ class Tail(Iterator[Event]):
         if self._store and self._state.cursor:
             self._store.save(self._state.cursor)
 
+    def __del__(self) -> None:
+        # A loop that was left without `close` must not leave the thread behind.
+        watchdog: Watchdog | None = getattr(self, "_watchdog", None)
+        if watchdog is not None:
+            watchdog.end()
+
     def __enter__(self) -> Tail:
         return self
 
