@@ -94,7 +94,7 @@ impl Driver {
         let Step::Connect { at } = self.state.step() else {
             return Value::Null;
         };
-        json!(u64::try_from((at - self.now).as_millis()).unwrap())
+        json!(u64::try_from(at.saturating_sub(self.now).as_millis()).unwrap())
     }
 }
 

@@ -118,7 +118,7 @@ class AsyncWorker:
                 if wait is None:
                     raise
                 failures += 1
-                log.warning("continuing in %.0f s: %s", wait, error)
+                log.warning("continuing in %.1f s: %s", wait, error)
                 await anyio.sleep(wait)
 
     async def _next(self) -> None:

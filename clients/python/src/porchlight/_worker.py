@@ -99,7 +99,7 @@ class Worker:
                 if wait is None:
                     raise
                 failures += 1
-                log.warning("continuing in %.0f s: %s", wait, error)
+                log.warning("continuing in %.1f s: %s", wait, error)
                 self._stopped.wait(wait)
 
     def _next(self) -> None:
