@@ -1,0 +1,266 @@
+// The client: one stream, what follows it, and what the user writes.
+import { Connection } from './connection.js';
+import { SavedCursor } from './cursor.js';
+import { Events } from './events.js';
+import { PorchlightError } from './error.js';
+import { PendingChanges } from './records/pending.js';
+import { Records } from './records/records.js';
+import { createRequest, TIMEOUT_MS } from './request.js';
+import { Store } from './store.js';
+import { claimsOf, TokenSource } from './token.js';
+import { Writes } from './writes.js';
+
+/** @typedef {import('./records/record.js').StoredRecord} StoredRecord */
+/** @typedef {import('./connection_status.js').ConnectionState} ConnectionState */
+/** @typedef {import('./writes.js').WriteHandle} WriteHandle */
+/** @typedef {import('./writes.js').WriteOptions} WriteOptions */
+
+/**
+ * @typedef {object} ClientOptions
+ * @property {string} [url] of the service; without it, where the page comes from
+ * @property {string | import('./token.js').TokenCallback} [token] a token, or better a function that returns a fresh one. Without it, a cookie
+ * identifies the user.
+ * @property {string} [userId] tells the users of one browser apart, where the token cannot be read
+ * @property {string} [stream] the path of the stream; `/stream` is everything that the user may see
+ * @property {string[]} [types] only events of these types
+ * @property {string[]} [records] only events of these records, like `escrows/e-1`
+ * @property {string | null} [since] where to begin; without it, where the page before has ended, or now
+ * @property {import('./connection_status.js').TransportName[]} [transports] in the order in which they are tried
+ * @property {number} [batchMs] events within this time are delivered together
+ * @property {number} [mergeMs] writes to the same fields within this time become one
+ * @property {boolean} [warnsBeforeUnload] whether leaving the page asks first while writes wait
+ * @property {(entry: import('./connection_status.js').Diagnostic) => void} [onDiagnostic] breadcrumbs
+ * @property {import('./environment.js').Environment} [environment]
+ */
+
+export class Client {
+  #env;
+  #options;
+  #tokens;
+  #link;
+  #cursor;
+  #pending;
+  #records;
+  #isClosed = false;
+  /** @type {(() => void)[]} */
+  #offs = [];
+
+  /**
+   * @param {import('./environment.js').Environment} env
+   * @param {ClientOptions} options
+   */
+  constructor(env, options) {
+    const { url = globalThis.location?.origin ?? '', token, stream = '/stream', transports = ['fetch', 'eventsource', 'poll'] } = options;
+    const base = url.replace(/\/$/, '');
+    this.#env = env;
+    this.#options = options;
+    /** Of the service, without a slash at its end. */
+    this.url = base;
+    this.#tokens = new TokenSource(env, token);
+    /** @type {import('./request.js').SendRequest} Sends a request with the user's token. */
+    this.request = createRequest(env, base, this.#tokens);
+    const userId = options.userId ?? (typeof token === 'string' ? claimsOf(token).sub : undefined) ?? '';
+    this.#cursor = new SavedCursor(env, [base, userId, stream, options.types, options.records].join('|'));
+    this.events = new Events(env, options.batchMs);
+    this.#link = new Connection(env, {
+      base,
+      path: stream,
+      query: { types: options.types?.join(','), records: options.records?.join(',') },
+      cursor: options.since === undefined ? this.#cursor.read() : options.since,
+      transports,
+      deliver: (deliveries) => this.events.take(deliveries),
+      onDiagnostic: options.onDiagnostic,
+    }, this.#tokens);
+    /** What a badge shows. @type {Store<ConnectionState>} */
+    this.connection = this.#link.state;
+    this.#pending = new PendingChanges(env.reportError);
+    this.#records = new Records({ env, request: this.request, streamStart: () => this.#link.start, pending: this.#pending });
+    /** The writes on their way. */
+    this.outbox = new Writes(env, this.#pending, (module, id) => this.#records.find(module, id), () => this.#openOutbox(base, userId), options.mergeMs);
+    this.events.fold((deliveries) => this.#fold(deliveries));
+    this.#pending.store.subscribe(() => this.#link.countWrites(this.#pending.store.getSnapshot().length));
+  }
+
+  // ---- the connection
+
+  /** Connects; `connect` has done so already. */
+  open() {
+    this.#link.open();
+    // What an earlier page has left waiting is sent, even if this one never writes.
+    if (this.#env.indexedDB) this.outbox.open().catch(() => {});
+  }
+
+  /** Tries to connect now, also after the service has refused the user. */
+  retry() {
+    this.#link.retry();
+  }
+
+  /**
+   * Uses another token of the same user from now on.
+   * @param {string | import('./token.js').TokenCallback} token
+   */
+  setToken(token) {
+    this.#tokens.replace(token);
+    this.#link.renew();
+  }
+
+  /** Ends everything. Writes that wait are sent by the next page. */
+  async close() {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#link.stop();
+    this.events.stop();
+    this.#cursor.stop();
+    this.#records.stop();
+    for (const off of this.#offs.splice(0)) off();
+    await this.outbox.stop();
+  }
+
+  // ---- events
+
+  /**
+   * Calls the handler with each event of a type, like `escrow:updated`, `escrow:*` or `*`.
+   * @param {string | string[]} types
+   * @param {import('./events.js').Handler} handler
+   * @returns {() => void} ends it
+   */
+  on(types, handler) {
+    return this.events.on(types, handler);
+  }
+
+  /**
+   * @param {string | string[]} types
+   * @param {{signal?: AbortSignal, timeoutMs?: number}} [options]
+   */
+  once(types, options) {
+    return this.events.once(types, options);
+  }
+
+  /**
+   * `for await (const event of client.stream('escrow:*'))`
+   * @param {string | string[]} [types]
+   * @param {{signal?: AbortSignal}} [options]
+   */
+  stream(types = '*', options) {
+    return this.events.iterate(types, options);
+  }
+
+  /**
+   * Events may be missing: what was built from them must be fetched again. Live lists do so themselves.
+   * @param {(reset: {reason: 'expired' | 'unknown' | 'ahead', position: string}) => void} handler
+   */
+  onReset(handler) {
+    return this.events.on('stream:reset', handler);
+  }
+
+  // ---- records
+
+  /**
+   * A live list: `subscribe` and `getSnapshot`.
+   * @param {string} module
+   * @param {{filter?: import('./records/record.js').Filter, sort?: string, limit?: number}} [options]
+   */
+  records(module, options) {
+    return this.#records.list(module, options);
+  }
+
+  /**
+   * A live record.
+   * @param {string} module
+   * @param {string} id
+   */
+  record(module, id) {
+    return this.#records.one(module, id);
+  }
+
+  /** The modules and their fields. */
+  catalogue() {
+    return this.#records.catalogue();
+  }
+
+  /**
+   * Creates a record with an id of its own, which is shown at once.
+   * @param {string} module
+   * @param {Record<string, any>} fields
+   * @param {WriteOptions} [options]
+   * @returns {WriteHandle & {recordId: string}}
+   */
+  create(module, { id = this.#env.uuid(), ...fields }, options) {
+    return { ...this.outbox.add('create', module, id, fields, options), recordId: id };
+  }
+
+  /**
+   * @param {string} module
+   * @param {string} id
+   * @param {Record<string, any>} changes
+   * @param {WriteOptions} [options]
+   */
+  update(module, id, changes, options) {
+    return this.outbox.add('update', module, id, changes, options);
+  }
+
+  /**
+   * @param {string} module
+   * @param {string} id
+   * @param {WriteOptions} [options]
+   */
+  archive(module, id, options) {
+    return this.outbox.add('archive', module, id, {}, options);
+  }
+
+  /**
+   * @param {string} module
+   * @param {string} id
+   * @param {WriteOptions} [options]
+   */
+  restore(module, id, options) {
+    return this.outbox.add('restore', module, id, {}, options);
+  }
+
+  /**
+   * @param {string} module
+   * @param {string} id
+   * @param {WriteOptions} [options]
+   */
+  delete(module, id, options) {
+    return this.outbox.add('delete', module, id, {}, options);
+  }
+
+  // ---- inside
+
+  /** @param {import('./connection.js').Delivery[]} deliveries */
+  #fold(deliveries) {
+    this.#records.take(deliveries);
+    const last = deliveries.findLast(({ position }) => position)?.position;
+    if (last) this.#cursor.set(last);
+  }
+
+  /**
+   * @param {string} base
+   * @param {string} userId
+   */
+  async #openOutbox(base, userId) {
+    const { Outbox } = await import('./outbox/outbox.js');
+    if (this.#isClosed) throw new PorchlightError('closed', 'the client was closed');
+    const outbox = await Outbox.open({
+      env: this.#env,
+      request: this.request,
+      pending: this.#pending,
+      writes: this.outbox,
+      name: `${base}|${userId}`,
+      mergeMs: this.#options.mergeMs ?? 1_000,
+      warnsBeforeUnload: this.#options.warnsBeforeUnload ?? true,
+      acknowledge: (module, id, record) => this.#records.acknowledge(module, id, record),
+      tell: (level, message, data = {}) => this.#options.onDiagnostic?.({ at: this.#env.now(), level, message, data }),
+    });
+    let was = this.connection.getSnapshot().state;
+    this.#offs.push(this.connection.subscribe(() => {
+      const { state } = this.connection.getSnapshot();
+      if (state === 'connected' && was !== 'connected') outbox.connected();
+      was = state;
+    }));
+    return outbox;
+  }
+}
+
+export { TIMEOUT_MS };

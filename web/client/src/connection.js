@@ -1,0 +1,465 @@
+// The state machine of the stream: it opens a transport, notices when it is broken, and opens the next one.
+import { backoffMs } from './backoff.js';
+import { ConnectionStatus } from './connection_status.js';
+import { isCovered, isPosition } from './position.js';
+import { Renewal } from './renewal.js';
+import { Timers } from './timers.js';
+import { openFetchStream } from './transport/fetch_stream.js';
+
+/** From the request to the first byte. */
+const ANSWER_MS = 10_000;
+/** From the head of the answer to the first byte: a proxy that takes longer holds the stream back. */
+const FIRST_BYTE_MS = 4_000;
+const SILENCE_MS = 20_000;
+/** Slow heartbeats get this many of their intervals. */
+const SLOW_HEARTBEATS = 2.5;
+const MOST_RETRY_MS = 600_000;
+/** After so many failures in a row the state is `error`. */
+const MOST_FAILURES = 5;
+/** Without a network: `online` comes sooner, if it comes. */
+const OFFLINE_RETRY_MS = 30_000;
+/** While polling, streaming is tried again after this time. */
+const UPGRADE_MS = 300_000;
+/** A stream that a newer one of the same user ended counts as a failure, unless it lived so long. */
+const EVICTION_CALM_MS = 60_000;
+const HEARTBEAT_SECONDS_USUAL = 15;
+
+/** Most pages never need the others, so they are loaded when they are needed. */
+const LOADERS = {
+  fetch: () => openFetchStream,
+  eventsource: async () => (await import('./transport/event_source.js')).openEventSource,
+  poll: async () => (await import('./transport/long_poll.js')).openLongPoll,
+};
+
+/** @typedef {import('./connection_status.js').ConnectionState} ConnectionState */
+
+/**
+ * A message of the stream. `position` is null for what is not in the log.
+ * @typedef {{data: any, position: string | null, message?: import('./sse_parser.js').Message}} Delivery
+ */
+
+/**
+ * @typedef {object} ConnectionOptions
+ * @property {string} base
+ * @property {string} path
+ * @property {Record<string, string | undefined>} query
+ * @property {string | null} cursor
+ * @property {import('./connection_status.js').TransportName[]} transports
+ * @property {(deliveries: Delivery[]) => void} deliver
+ * @property {(entry: import('./connection_status.js').Diagnostic) => void} [onDiagnostic]
+ * @property {(text: string) => any} [decode] reads the data of a message; null if it cannot be read
+ */
+
+export class Connection {
+  #env;
+  #options;
+  #tokens;
+  #timers;
+  #status;
+  #renewal;
+  /** @type {(() => void)[]} */
+  #wakers = [];
+  /** @type {(() => void) | null} */
+  #close = null;
+  /** Raised by each attempt and each end, so that answers of earlier attempts are recognised. */
+  #attempt = 0;
+  #isStopped = true;
+  #wasConnected = false;
+  #failures = 0;
+  #evictions = 0;
+  #lateAnswers = 0;
+  #transport = 0;
+  #retryMs = 0;
+  #silenceMs = SILENCE_MS;
+  #aliveAt = -Infinity;
+  #connectedAt = -Infinity;
+  #hasTriedFreshToken = false;
+  /** @type {{reason: string, retryMs: number} | null} */
+  #closing = null;
+  /** The id of the open stream. @type {string | null} */
+  #stream = null;
+  /** @type {string | null} */
+  #cursor;
+
+  /**
+   * @param {import('./environment.js').Environment} env
+   * @param {ConnectionOptions} options
+   * @param {import('./token.js').TokenSource} tokens
+   */
+  constructor(env, options, tokens) {
+    this.#env = env;
+    this.#options = options;
+    this.#tokens = tokens;
+    this.#cursor = options.cursor;
+    /** Everything after this position was or will be delivered; null before the first answer. */
+    this.start = options.cursor;
+    this.#timers = new Timers(env);
+    this.#status = new ConnectionStatus(env, this.#timers, { ...options, transport: options.transports[0] });
+    this.#renewal = new Renewal(env, options.base, tokens, this.#timers, {
+      stream: () => this.#stream,
+      renewed: (how) => this.#renewed(how),
+    });
+    /** @type {import('./store.js').Store<ConnectionState>} */
+    this.state = this.#status.store;
+  }
+
+  // ---- from outside
+
+  open() {
+    if (!this.#isStopped) return;
+    this.#isStopped = false;
+    const { listen } = this.#env;
+    this.#wakers = [
+      listen('online', () => this.#wake('online')),
+      listen('offline', () => this.#wentOffline()),
+      listen('pageshow', () => this.#wake('pageshow')),
+      listen('resume', () => this.#wake('resume')),
+      listen('visibilitychange', () => this.#env.isVisible() && this.#wake('visible')),
+    ];
+    this.#status.expectConnection();
+    this.#connect('start');
+  }
+
+  stop(reason = 'closed') {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#end('offline', reason);
+    this.#timers.clearAll();
+    for (const off of this.#wakers.splice(0)) off();
+  }
+
+  /** Tries again at once, also after a refusal. */
+  retry() {
+    if (this.#isStopped || this.#stream) return;
+    this.#failures = 0;
+    this.#hasTriedFreshToken = false;
+    this.#connect('retry');
+  }
+
+  /** Another token is available. */
+  renew() {
+    if (this.#stream) this.#renewal.begin();
+    else this.retry();
+  }
+
+  /** @param {number} pendingWrites */
+  countWrites(pendingWrites) {
+    if (pendingWrites !== this.#status.now.pendingWrites) this.#status.show({ pendingWrites });
+  }
+
+  /**
+   * Delivers again what comes after an earlier position, for someone who knows no more than that.
+   * @param {string | null} position
+   */
+  rewind(position) {
+    if (!position || (this.#cursor && isCovered(this.#cursor, position))) return;
+    this.#cursor = position;
+    this.start = position;
+    if (!this.#isStopped) this.#connect('rewind');
+  }
+
+  // ---- an attempt
+
+  /** @param {string} why */
+  async #connect(why) {
+    this.#drop();
+    this.#timers.clear('retry');
+    const attempt = this.#attempt;
+    // What lasts is shown until an attempt succeeds.
+    const isSteady = this.#failures >= MOST_FAILURES || !this.#env.isOnline();
+    const trying = { state: this.#tryingState, reason: why };
+    this.#status.show({ nextRetryAt: null, transport: this.#transportName, ...(!isSteady && trying) });
+    try {
+      const token = await this.#tokens.get();
+      if (attempt !== this.#attempt) return;
+      if (!token && this.#tokens.isNeeded) return this.#end('needs-auth', 'no-token');
+      const open = await LOADERS[this.#transportName]();
+      if (attempt === this.#attempt) this.#openTransport(open, token);
+    } catch (error) {
+      if (attempt === this.#attempt) this.#fail('token', { error: String(error) });
+    }
+  }
+
+  /** @returns {ConnectionState['state']} */
+  get #tryingState() {
+    return this.#wasConnected ? 'reconnecting' : 'connecting';
+  }
+
+  get #transportName() {
+    return this.#options.transports[this.#transport];
+  }
+
+  /**
+   * @param {import('./transport/fetch_stream.js').Transport} open
+   * @param {string | null} token
+   */
+  #openTransport(open, token) {
+    const attempt = this.#attempt;
+    /**
+     * @template {any[]} Given
+     * @param {(...given: Given) => void} run
+     * @returns {(...given: Given) => void}
+     */
+    const ifCurrent = (run) => (...given) => {
+      if (attempt === this.#attempt) run(...given);
+    };
+    const { base, path, query } = this.#options;
+    const request = { base, path, query, token, cursor: this.#cursor };
+    this.#status.tell('debug', 'opening', { transport: this.#transportName, since: this.#cursor });
+    this.#closing = null;
+    this.#aliveAt = -Infinity;
+    this.#timers.set('answer', this.#hasOthers ? ANSWER_MS : SILENCE_MS, () => this.#late(false));
+    this.#close = open(this.#env, request, {
+      opened: ifCurrent(() => this.#opened()),
+      alive: ifCurrent(() => this.#alive()),
+      retry: ifCurrent((ms) => {
+        this.#retryMs = Math.min(ms, MOST_RETRY_MS);
+      }),
+      messages: ifCurrent((messages) => this.#take(messages, token)),
+      ended: ifCurrent((ending) => this.#ended(ending)),
+    });
+  }
+
+  #opened() {
+    if (this.#aliveAt !== -Infinity) return;
+    this.#timers.set('answer', this.#hasOthers ? FIRST_BYTE_MS : SILENCE_MS, () => this.#late(true));
+  }
+
+  /** Whether there is another transport to change to. */
+  get #hasOthers() {
+    return this.#options.transports.length > 1;
+  }
+
+  #alive() {
+    const isFirst = this.#aliveAt === -Infinity;
+    this.#aliveAt = this.#env.now();
+    if (!isFirst) return;
+    this.#timers.clear('answer');
+    this.#lateAnswers = 0;
+    this.#watch();
+  }
+
+  /** Notices silence. One timer for many messages: it looks at the time of the last one. */
+  #watch() {
+    const left = this.#aliveAt + this.#silenceMs - this.#env.now();
+    if (left <= 0) this.#fail('silence');
+    else this.#timers.set('silence', left, () => this.#watch());
+  }
+
+  /**
+   * Nothing came in time. When the head came and no byte after it, something in between holds the stream back.
+   * @param {boolean} hasHead
+   */
+  #late(hasHead) {
+    this.#lateAnswers += 1;
+    if (hasHead || this.#lateAnswers > 1) this.#nextTransport();
+    this.#fail(hasHead ? 'first-byte-late' : 'answer-late');
+  }
+
+  #nextTransport() {
+    this.#lateAnswers = 0;
+    this.#transport = (this.#transport + 1) % this.#options.transports.length;
+    this.#status.tell('warning', 'next transport', { transport: this.#transportName });
+  }
+
+  // ---- messages
+
+  /**
+   * @param {import('./sse_parser.js').Message[]} messages
+   * @param {string | null} token
+   */
+  #take(messages, token) {
+    /** @type {Delivery[]} */
+    const deliveries = [];
+    const attempt = this.#attempt;
+    for (const message of messages) {
+      const { type, id } = message;
+      const data = (this.#options.decode ?? parse)(message.data);
+      const name = type === 'message' ? data?.type : type;
+      if (!this.#stream) this.#ready(name === 'stream:ready' ? data : {}, token);
+      if (name === 'hb') this.#cursor = id ?? this.#cursor;
+      else if (data === null) this.#status.tell('warning', 'an event is no JSON', { type, id });
+      else if (name?.startsWith('stream:')) {
+        this.#control(name, data);
+        deliveries.push({ data, position: null, message });
+      } else if (this.#isNew(id)) deliveries.push({ data, position: id, message });
+      if (attempt !== this.#attempt) break;
+    }
+    this.#status.moved(this.#cursor);
+    if (deliveries.length) this.#options.deliver(deliveries);
+  }
+
+  /**
+   * Moves the cursor; false for an event that was received before.
+   * @param {string | null} position
+   */
+  #isNew(position) {
+    if (!position) return true;
+    if (this.#cursor && isPosition(position) && isPosition(this.#cursor) && isCovered(position, this.#cursor)) return false;
+    this.#cursor = position;
+    return true;
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} data
+   */
+  #control(name, data) {
+    if (name === 'stream:closing') this.#closing = data;
+    if (name === 'stream:expiring') this.#renewal.begin();
+    if (name === 'stream:reset') {
+      this.#cursor = data.position;
+      this.start = data.position;
+      this.#status.tell('warning', 'reset', { reason: data.reason, position: data.position });
+    }
+  }
+
+  /**
+   * @param {any} data
+   * @param {string | null} token
+   */
+  #ready({ position = null, stream = 'unnamed', heartbeatSeconds = HEARTBEAT_SECONDS_USUAL }, token) {
+    this.#stream = stream;
+    this.#cursor ??= position;
+    this.start ??= position;
+    this.#connectedAt = this.#env.now();
+    this.#hasTriedFreshToken = false;
+    this.#wasConnected = true;
+    this.#failures = this.#evictions;
+    this.#silenceMs = this.#silenceLimit(heartbeatSeconds * 1_000);
+    this.#status.moved(this.#cursor);
+    this.#status.showConnected({ transport: this.#transportName, failures: this.#failures });
+    this.#status.tell('info', 'connected', { transport: this.#transportName, position });
+    if (this.#transport > 0) this.#timers.set('upgrade', UPGRADE_MS, () => this.#upgrade());
+    this.#renewal.plan(token);
+  }
+
+  /** @param {number} heartbeatMs */
+  #silenceLimit(heartbeatMs) {
+    // Comments are invisible to an EventSource: only every second heartbeat is an event.
+    const between = heartbeatMs * (this.#transportName === 'eventsource' ? 2 : 1);
+    return between * 1.3 < SILENCE_MS ? SILENCE_MS : between * SLOW_HEARTBEATS;
+  }
+
+  #upgrade() {
+    this.#transport = 0;
+    this.#connect('upgrade');
+  }
+
+  /** @param {'extended' | 'failed'} how */
+  #renewed(how) {
+    this.#status.tell('info', 'token renewed', { how });
+    if (how === 'failed') this.#connect('token-renewed');
+  }
+
+  // ---- the end of an attempt
+
+  /** @param {import('./transport/fetch_stream.js').Ending} ending */
+  #ended({ reason, status, code, retryAfterMs }) {
+    if (reason === 'unsupported') {
+      this.#nextTransport();
+      this.#connect('unsupported');
+    } else if (status === 204) this.#end('offline', 'stopped-by-service');
+    else if (status === 403) this.#end('error', code ?? 'forbidden');
+    else if (status === 401) this.#refused(code ?? 'unauthorized');
+    else {
+      const closing = this.#closing?.reason;
+      if (closing === 'expired' || closing === 'revoked') this.#tokens.reject();
+      this.#fail(closing ?? (status ? `status-${status}` : reason), {}, retryAfterMs);
+    }
+  }
+
+  /** @param {string} code */
+  #refused(code) {
+    const mayTry = this.#tokens.isCallback && !this.#hasTriedFreshToken;
+    this.#hasTriedFreshToken = true;
+    this.#tokens.reject();
+    if (mayTry) this.#connect(code);
+    else this.#end('needs-auth', code);
+  }
+
+  /**
+   * @param {string} reason
+   * @param {Record<string, unknown>} [more]
+   * @param {number} [leastMs]
+   */
+  #fail(reason, more = {}, leastMs = 0) {
+    const askedMs = Math.max(leastMs, this.#closing?.retryMs ?? this.#retryMs);
+    this.#countEvictions(reason);
+    this.#drop();
+    this.#failures += 1;
+    const isOffline = !this.#env.isOnline();
+    const isError = this.#failures >= MOST_FAILURES;
+    const waitMs = isOffline ? OFFLINE_RETRY_MS : Math.max(askedMs, backoffMs(this.#failures, this.#env.random));
+    this.#status.tell('warning', 'disconnected', { reason, failures: this.#failures, waitMs, ...more });
+    this.#wait(isOffline ? 'offline' : isError ? 'error' : this.#tryingState, isOffline ? 'offline' : reason, waitMs);
+  }
+
+  /**
+   * @param {ConnectionState['state']} state
+   * @param {string} reason
+   * @param {number} waitMs
+   */
+  #wait(state, reason, waitMs) {
+    this.#timers.set('retry', waitMs, () => this.#connect(reason));
+    this.#status.showDisconnected({ state, reason, nextRetryAt: this.#env.now() + waitMs, failures: this.#failures });
+  }
+
+  /**
+   * Two browsers that end each other's streams must not do so forever at full speed.
+   * @param {string} reason
+   */
+  #countEvictions(reason) {
+    if (this.#env.now() - this.#connectedAt > EVICTION_CALM_MS) this.#evictions = 0;
+    if (reason === 'evicted') this.#evictions += 1;
+  }
+
+  /**
+   * Ends for good, until `retry`.
+   * @param {ConnectionState['state']} state
+   * @param {string} reason
+   */
+  #end(state, reason) {
+    this.#drop();
+    this.#timers.clear('retry');
+    this.#status.tell(state === 'offline' ? 'info' : 'error', 'stopped', { state, reason });
+    this.#status.showDisconnected({ state, reason, nextRetryAt: null });
+  }
+
+  #drop() {
+    this.#close?.();
+    this.#close = null;
+    this.#stream = null;
+    this.#attempt += 1;
+    this.#timers.clear('answer', 'silence', 'upgrade', 'renew');
+  }
+
+  // ---- the page
+
+  /** @param {string} why */
+  #wake(why) {
+    // Timers stand still while a device sleeps.
+    if (this.#stream && this.#env.now() - this.#aliveAt > this.#silenceMs) this.#fail('silence');
+    const isWaiting = this.#status.now.nextRetryAt !== null;
+    if (!isWaiting) return;
+    if (why === 'online') this.#transport = 0;
+    this.#connect(why);
+  }
+
+  #wentOffline() {
+    const isOver = this.#status.now.nextRetryAt === null && !this.#close;
+    if (isOver) return;
+    this.#drop();
+    this.#status.tell('warning', 'disconnected', { reason: 'offline' });
+    this.#wait('offline', 'offline', OFFLINE_RETRY_MS);
+  }
+}
+
+/** @param {string} text */
+function parse(text) {
+  try {
+    return text === '' ? {} : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,57 @@
+// Refusals of the service, and requests without an answer.
+
+/**
+ * Why a request failed. `code` is stable: the service's own code, or `timeout`, `network`, `aborted`, `unreadable`.
+ */
+export class PorchlightError extends Error {
+  name = 'PorchlightError';
+
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {{status?: number, problem?: any, retryAfterMs?: number, cause?: unknown}} [more]
+   */
+  constructor(code, message, more = {}) {
+    super(message, { cause: more.cause });
+    this.code = code;
+    /** The HTTP status; 0 without an answer. */
+    this.status = more.status ?? 0;
+    /** @type {any} The whole problem document, if there was one. */
+    this.problem = more.problem ?? null;
+    /** @type {string | null} The field at fault. */
+    this.field = more.problem?.field ?? null;
+    /** @type {number | null} */
+    this.retryAfterMs = more.retryAfterMs ?? null;
+  }
+
+  /** Whether the same request may succeed later. */
+  get isTemporary() {
+    const { status } = this;
+    return status === 0 ? this.code !== 'aborted' : status === 408 || status === 425 || status === 429 || status >= 500;
+  }
+}
+
+/**
+ * @param {Response} response
+ * @returns {number | undefined}
+ */
+export function retryAfterMs(response) {
+  const value = response.headers.get('Retry-After');
+  return value && /^\d+$/.test(value) ? Number(value) * 1_000 : undefined;
+}
+
+/**
+ * The error of an answer that is no success.
+ * @param {Response} response
+ */
+export async function errorOf(response) {
+  let problem = null;
+  try {
+    problem = await response.json();
+  } catch {
+    // A proxy answers with HTML.
+  }
+  const { status } = response;
+  const message = problem?.detail ?? problem?.title ?? `the service answered with status ${status}`;
+  return new PorchlightError(problem?.code ?? `status_${status}`, message, { status, problem, retryAfterMs: retryAfterMs(response) });
+}

@@ -1,0 +1,202 @@
+// Who wants which events, and when they get them.
+import { PorchlightError } from './error.js';
+
+/** Deliveries that arrive within this time after another one are delivered together. */
+const BATCH_MS = 100;
+/** An async iterator that is not read holds so many events. */
+const MOST_WAITING = 10_000;
+
+/** @typedef {import('./connection.js').Delivery} Delivery */
+/** @typedef {(event: any, meta: {position: string | null}) => void} Handler */
+
+/**
+ * Whether a pattern like `escrow:*`, `*` or `listing:sold` has this type.
+ * @param {string} pattern
+ * @param {string} type
+ */
+export function matches(pattern, type) {
+  return pattern.endsWith('*') ? type.startsWith(pattern.slice(0, -1)) : pattern === type;
+}
+
+export class Events {
+  #env;
+  #batchMs;
+  /** @type {Set<{pattern: string, handler: Handler}>} */
+  #subscriptions = new Set();
+  /** Handlers by type, made when a type is first seen. @type {Map<string, Handler[]>} */
+  #byType = new Map();
+  /** @type {Set<(deliveries: Delivery[]) => void>} */
+  #folds = new Set();
+  /** @type {Delivery[]} */
+  #waiting = [];
+  /** @type {any} */
+  #timer = null;
+  #deliveredAt = -Infinity;
+
+  /**
+   * @param {import('./environment.js').Environment} env
+   * @param {number} [batchMs]
+   */
+  constructor(env, batchMs = BATCH_MS) {
+    this.#env = env;
+    this.#batchMs = batchMs;
+  }
+
+  /**
+   * The first delivery after a pause is passed on at once, the following ones together.
+   * @param {Delivery[]} deliveries
+   */
+  take(deliveries) {
+    for (const delivery of deliveries) this.#waiting.push(delivery);
+    if (this.#timer !== null) return;
+    const since = this.#env.now() - this.#deliveredAt;
+    this.#timer = this.#env.setTimeout(() => this.flush(), since >= this.#batchMs ? 0 : this.#batchMs - since);
+  }
+
+  /** Passes on what waits. */
+  flush() {
+    if (this.#timer !== null) this.#env.clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#deliveredAt = this.#env.now();
+    const batch = this.#waiting;
+    if (!batch.length) return;
+    this.#waiting = [];
+    for (const fold of [...this.#folds]) this.#call(() => fold(batch));
+    if (!this.#subscriptions.size) return;
+    for (const { data, position } of batch) {
+      for (const handler of this.#handlersOf(data.type)) this.#call(() => handler(data, { position }));
+    }
+  }
+
+  /** Forgets what waits. */
+  stop() {
+    this.#env.clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#waiting = [];
+  }
+
+  /**
+   * Receives each batch as a whole, before the handlers.
+   * @param {(deliveries: Delivery[]) => void} fold
+   * @returns {() => void}
+   */
+  fold(fold) {
+    this.#folds.add(fold);
+    return () => this.#folds.delete(fold);
+  }
+
+  /**
+   * @param {string | string[]} patterns
+   * @param {Handler} handler
+   * @returns {() => void}
+   */
+  on(patterns, handler) {
+    const added = [patterns].flat().map((pattern) => ({ pattern, handler }));
+    for (const one of added) this.#subscriptions.add(one);
+    this.#byType.clear();
+    return () => {
+      for (const one of added) this.#subscriptions.delete(one);
+      this.#byType.clear();
+    };
+  }
+
+  /**
+   * The next event of these types.
+   * @param {string | string[]} patterns
+   * @param {{signal?: AbortSignal, timeoutMs?: number}} [options]
+   * @returns {Promise<any>}
+   */
+  once(patterns, { signal, timeoutMs } = {}) {
+    return new Promise((resolve, reject) => {
+      /** @type {any} */
+      let timer;
+      const end = () => {
+        off();
+        this.#env.clearTimeout(timer);
+        signal?.removeEventListener('abort', stop);
+      };
+      const stop = () => {
+        end();
+        reject(new PorchlightError('aborted', 'nobody waits for the event any more'));
+      };
+      const off = this.on(patterns, (event) => {
+        end();
+        resolve(event);
+      });
+      if (timeoutMs !== undefined) {
+        timer = this.#env.setTimeout(() => {
+          end();
+          reject(new PorchlightError('timeout', `no such event within ${timeoutMs} ms`));
+        }, timeoutMs);
+      }
+      signal?.addEventListener('abort', stop);
+      if (signal?.aborted) stop();
+    });
+  }
+
+  /**
+   * Events as they come, until the loop is left or the signal aborts.
+   * @param {string | string[]} patterns
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {AsyncGenerator<any, void, void>}
+   */
+  iterate(patterns, { signal } = {}) {
+    /** @type {any[]} */
+    const waiting = [];
+    let isOver = false;
+    /** @type {() => void} */
+    let wake = () => {};
+    // It listens from now on, not from the first `next`.
+    const off = this.on(patterns, (event) => {
+      waiting.push(event);
+      wake();
+    });
+    const stop = () => {
+      isOver = true;
+      off();
+      wake();
+    };
+    signal?.addEventListener('abort', stop);
+    if (signal?.aborted) stop();
+    async function* events() {
+      try {
+        for (;;) {
+          if (waiting.length > MOST_WAITING) throw new PorchlightError('overflow', `${MOST_WAITING} events were not read`);
+          if (waiting.length) yield waiting.shift();
+          else if (isOver) return;
+          else await /** @type {Promise<void>} */ (new Promise((done) => { wake = done; }));
+        }
+      } finally {
+        stop();
+        signal?.removeEventListener('abort', stop);
+      }
+    }
+    const iterator = events();
+    // A generator that never ran does not reach its `finally`.
+    const end = iterator.return.bind(iterator);
+    iterator.return = (value) => {
+      stop();
+      return end(value);
+    };
+    return iterator;
+  }
+
+  /** @param {string} type */
+  #handlersOf(type) {
+    let handlers = this.#byType.get(type);
+    if (!handlers) {
+      handlers = [...this.#subscriptions].filter(({ pattern }) => matches(pattern, type)).map(({ handler }) => handler);
+      this.#byType.set(type, handlers);
+    }
+    return handlers;
+  }
+
+  /** @param {() => void} run */
+  #call(run) {
+    try {
+      run();
+    } catch (error) {
+      this.#env.reportError(error);
+    }
+  }
+}

@@ -1,0 +1,23 @@
+// porchlight: streams that survive, live lists, writes that are not lost.
+import { Client } from './client.js';
+import { createEnvironment } from './environment.js';
+
+/**
+ * Makes a client and connects it.
+ *
+ *     const client = connect({ url: 'https://crm.example.com', token: () => freshToken() });
+ *     client.on('escrow:*', (event) => console.log(event.type, event.recordId));
+ *
+ * @param {import('./client.js').ClientOptions} [options]
+ * @returns {Client}
+ */
+export function connect(options = {}) {
+  const client = new Client(options.environment ?? createEnvironment(), options);
+  client.open();
+  return client;
+}
+
+export { Client, createEnvironment };
+export { PorchlightError } from './error.js';
+export { matches } from './events.js';
+export { Store } from './store.js';

@@ -1,0 +1,61 @@
+// What the service answers to a write, and what follows from it.
+import { PorchlightError } from '../error.js';
+import { same } from '../same.js';
+
+/** @typedef {import('../records/pending.js').Write} Write */
+/** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
+
+/**
+ * Someone else has changed fields of this write since the user saw them.
+ * @typedef {object} Conflict
+ * @property {StoredRecord} record as it is now
+ * @property {string[]} fields
+ * @property {Record<string, any>} mine the user's values of these fields
+ * @property {Record<string, any>} theirs the values that they have now
+ */
+
+/**
+ * @typedef {{is: 'done', record: StoredRecord | null} | {is: 'refused', error: PorchlightError} | {is: 'conflict', conflict: Conflict}
+ *   | {is: 'again', base: number} | {is: 'later', reason: string, waitMs: number | null} | {is: 'look'}} Outcome
+ */
+
+/**
+ * @template {Record<string, any>} T
+ * @param {T} from
+ * @param {string[]} fields
+ */
+const pick = (from, fields) => Object.fromEntries(fields.map((field) => [field, from[field] ?? null]));
+
+/**
+ * @param {Write} write after its request; `attempts` counts it
+ * @param {unknown} cause
+ * @returns {Outcome}
+ */
+export function outcomeOf(write, cause) {
+  const error = cause instanceof PorchlightError ? cause : new PorchlightError('failed', String(cause));
+  const { code, status, problem } = error;
+  const isRepeated = write.attempts > 1;
+  if (status === 401) return { is: 'later', reason: 'needs-auth', waitMs: null };
+  if (error.isTemporary) return { is: 'later', reason: code, waitMs: error.retryAfterMs };
+  if (code === 'stale' && problem?.record) return staleOutcome(write, problem);
+  if (write.kind === 'delete' && status === 404) return { is: 'done', record: null };
+  // An earlier attempt, whose answer was lost, may have done it.
+  if (write.kind === 'create' && code === 'id_taken' && isRepeated) return { is: 'look' };
+  return { is: 'refused', error };
+}
+
+/**
+ * @param {Write} write
+ * @param {{record: StoredRecord, fields?: string[]}} problem
+ * @returns {Outcome}
+ */
+function staleOutcome(write, { record, fields = [] }) {
+  const { changes, known } = write;
+  const all = Object.keys(changes);
+  // An earlier attempt has written it, or someone else has the same idea.
+  if (write.state === 'confirmed' || all.every((field) => same(record[field] ?? null, changes[field]))) return { is: 'done', record };
+  // A field conflicts only if it is neither as the user saw it nor as the user wants it.
+  const colliding = fields.filter((field) => !same(record[field] ?? null, changes[field]) && !(field in known && same(record[field] ?? null, known[field])));
+  if (!colliding.length) return { is: 'again', base: record.version };
+  return { is: 'conflict', conflict: { record, fields: colliding, mine: pick(changes, colliding), theirs: pick(record, colliding) } };
+}

@@ -1,0 +1,333 @@
+// Sends writes in order, each once, across reloads, crashes and lost answers.
+import { backoffMs } from '../backoff.js';
+import { PorchlightError } from '../error.js';
+import { same } from '../same.js';
+import { outcomeOf } from './conflict.js';
+import { chooseNext } from './lane.js';
+import { sendWrite } from './send.js';
+import { memoryStorage, openStorage } from './storage.js';
+import { Sender } from './sender.js';
+
+/** While the service refuses the token, a write is tried again this often. */
+const AUTH_MS = 30_000;
+
+/** @typedef {import('../records/pending.js').Write} Write */
+/** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
+
+/**
+ * @typedef {object} OutboxContext
+ * @property {import('../environment.js').Environment} env
+ * @property {import('../request.js').SendRequest} request
+ * @property {import('../records/pending.js').PendingChanges} pending
+ * @property {import('../writes.js').Writes} writes
+ * @property {string} name differs by service and user
+ * @property {number} mergeMs
+ * @property {boolean} warnsBeforeUnload
+ * @property {(module: string, id: string, record: StoredRecord | null) => void} acknowledge
+ * @property {(level: 'info' | 'warning', message: string, data?: Record<string, unknown>) => void} tell
+ */
+
+export class Outbox {
+  #context;
+  /** @type {import('./storage.js').WriteStorage} */
+  #storage = memoryStorage();
+  /** @type {Sender} */
+  #sender;
+  /** @type {Set<string>} */
+  #immediate = new Set();
+  /** When a write may be tried again. @type {Map<string, number>} */
+  #notBefore = new Map();
+  #isSending = false;
+  #isStopped = false;
+  #failures = 0;
+  /** @type {any} */
+  #timer = null;
+  /** @type {(() => void) | null} */
+  #stopWarning = null;
+  /** Stored one after the other, so that an older state never overwrites a newer one. @type {Promise<void>} */
+  #storing = Promise.resolve();
+
+  /** @param {OutboxContext} context */
+  constructor(context) {
+    this.#context = context;
+    this.#sender = new Sender(context.env, context.name, {
+      began: () => this.#pump(),
+      changed: (write) => this.#context.pending.put(write),
+      added: () => this.#pump(),
+      settled: (id, record, problem) => this.#settledElsewhere(id, record, problem),
+      isBusy: () => this.#waiting.length > 0,
+    });
+  }
+
+  /** @param {OutboxContext} context */
+  static async open(context) {
+    const outbox = new Outbox(context);
+    await outbox.#openStorage();
+    context.pending.store.subscribe(() => outbox.#warn());
+    outbox.#warn();
+    outbox.#sender.start();
+    return outbox;
+  }
+
+  get #waiting() {
+    return this.#context.pending.store.getSnapshot();
+  }
+
+  async #openStorage() {
+    const { env, name, pending, writes, tell } = this.#context;
+    this.#storage = await openStorage(env, `porchlight:outbox:${name}`, () => this.#lost());
+    const stored = await this.#storage.all().catch(() => []);
+    for (const write of stored) {
+      // What was being sent when the page ended has an unknown outcome and is sent again.
+      if (!pending.store.getSnapshot().some(({ id }) => id === write.id)) pending.put({ ...write, state: write.state === 'sending' ? 'queued' : write.state });
+    }
+    writes.showStorage(this.#storage.kind);
+    if (this.#storage.kind === 'memory') tell('warning', 'writes wait in memory only: a reload loses them');
+  }
+
+  /** The database was closed under it. */
+  async #lost() {
+    if (this.#isStopped) return;
+    this.#context.tell('warning', 'the database of the outbox was lost');
+    this.#storage = memoryStorage();
+    await this.#openStorage();
+    for (const write of this.#waiting) await this.#store(write);
+  }
+
+  /**
+   * @param {Write} write
+   * @returns {Promise<void>}
+   */
+  #store(write) {
+    this.#storing = this.#storing.then(() => this.#storage.put(write)).catch(() => this.#onlyMemory());
+    return this.#storing;
+  }
+
+  /** @param {string} id */
+  #forget(id) {
+    this.#immediate.delete(id);
+    this.#notBefore.delete(id);
+    this.#storing = this.#storing.then(() => this.#storage.remove(id)).catch(() => this.#onlyMemory());
+    return this.#storing;
+  }
+
+  #onlyMemory() {
+    if (this.#storage.kind === 'memory') return;
+    this.#storage = memoryStorage();
+    this.#context.writes.showStorage('memory');
+    this.#context.tell('warning', 'a write could not be stored: writes wait in memory only');
+  }
+
+  // ---- from outside
+
+  /**
+   * @param {string} id of a pending change
+   * @param {boolean} isImmediate
+   */
+  async add(id, isImmediate) {
+    if (isImmediate) this.#immediate.add(id);
+    const write = this.#find(id);
+    if (!write) return;
+    await this.#store(write);
+    this.#sender.tell('added', write);
+    this.#pump();
+  }
+
+  /** @param {string} id */
+  async discard(id) {
+    const write = this.#find(id);
+    if (!write) return false;
+    if (write.state === 'sending') throw new PorchlightError('is_sending', 'the write is being sent at this moment');
+    await this.#settle(write, null, new PorchlightError('discarded', 'the write was discarded'));
+    return true;
+  }
+
+  /**
+   * @param {string} id
+   * @param {'mine' | 'theirs' | Record<string, any>} how
+   */
+  async resolve(id, how) {
+    const write = this.#find(id);
+    if (!write?.conflict) return false;
+    const { record, fields } = write.conflict;
+    const rest = Object.entries(write.changes).filter(([field]) => !fields.includes(field));
+    const chosen = how === 'mine' ? write.changes : how === 'theirs' ? Object.fromEntries(rest) : { ...Object.fromEntries(rest), ...how };
+    if (!Object.keys(chosen).length) return this.discard(id);
+    await this.#change({ ...write, changes: chosen, base: record.version, known: record, state: 'queued', conflict: null, reason: null, attempts: 0 });
+    this.#immediate.add(id);
+    this.#pump();
+    return true;
+  }
+
+  /** Sends everything that waits for further writes to the same fields. */
+  flush() {
+    for (const { id } of this.#waiting) this.#immediate.add(id);
+    this.#pump();
+  }
+
+  /** The service can be reached again. */
+  connected() {
+    this.#notBefore.clear();
+    this.#failures = 0;
+    this.#pump();
+  }
+
+  stop() {
+    this.#isStopped = true;
+    this.#context.env.clearTimeout(this.#timer);
+    this.#stopWarning?.();
+    this.#sender.stop();
+    this.#storing.finally(() => this.#storage.close());
+  }
+
+  // ---- sending
+
+  /** @param {string} id */
+  #find(id) {
+    return this.#waiting.find((write) => write.id === id);
+  }
+
+  #pump() {
+    if (this.#isSending || this.#isStopped || !this.#sender.isSender) return;
+    const { env } = this.#context;
+    env.clearTimeout(this.#timer);
+    const { next, at } = chooseNext(this.#waiting, (write) => this.#readyAt(write), env.now());
+    if (next) this.#send(next);
+    else if (at < Infinity) this.#timer = env.setTimeout(() => this.#pump(), Math.max(1, at - env.now()));
+  }
+
+  /** @param {Write} write */
+  #readyAt({ id, kind, at, attempts }) {
+    const isHeld = kind === 'update' && attempts === 0 && !this.#immediate.has(id);
+    return Math.max(this.#notBefore.get(id) ?? 0, isHeld ? at + this.#context.mergeMs : 0);
+  }
+
+  /** @param {Write} queued */
+  async #send(queued) {
+    this.#isSending = true;
+    const write = await this.#change({ ...queued, state: 'sending', attempts: queued.attempts + 1, reason: null });
+    let outcome;
+    try {
+      const record = await sendWrite(this.#context.request, write);
+      outcome = /** @type {import('./conflict.js').Outcome} */ ({ is: 'done', record });
+    } catch (error) {
+      outcome = outcomeOf(this.#find(write.id) ?? write, error);
+    }
+    if (outcome.is === 'look') outcome = await this.#look(write);
+    this.#isSending = false;
+    if (this.#isStopped) return;
+    await this.#conclude(this.#find(write.id) ?? write, outcome);
+    this.#pump();
+  }
+
+  /**
+   * A record that should be created exists: it is ours if it is as it should be.
+   * @param {Write} write
+   * @returns {Promise<import('./conflict.js').Outcome>}
+   */
+  async #look({ module, recordId }) {
+    try {
+      const { body } = await this.#context.request('GET', `/records/${module}/${encodeURIComponent(recordId)}`);
+      return { is: 'done', record: body };
+    } catch (error) {
+      const failed = /** @type {PorchlightError} */ (error);
+      return failed.isTemporary ? { is: 'later', reason: failed.code, waitMs: failed.retryAfterMs } : { is: 'refused', error: failed };
+    }
+  }
+
+  /**
+   * @param {Write} write
+   * @param {import('./conflict.js').Outcome} outcome
+   */
+  async #conclude(write, outcome) {
+    if (outcome.is !== 'later') this.#failures = 0;
+    if (outcome.is === 'done') return this.#settle(write, outcome.record, null);
+    if (outcome.is === 'refused') return this.#settle(write, null, outcome.error);
+    if (outcome.is === 'conflict') {
+      this.#context.tell('warning', 'conflict', { module: write.module, recordId: write.recordId, fields: outcome.conflict.fields });
+      this.#context.acknowledge(write.module, write.recordId, outcome.conflict.record);
+      await this.#change({ ...write, state: 'conflict', reason: 'conflict', conflict: outcome.conflict });
+    } else if (outcome.is === 'again') await this.#change({ ...write, state: 'queued', base: outcome.base });
+    else if (outcome.is === 'later') await this.#wait(write, outcome.reason, outcome.waitMs);
+  }
+
+  /**
+   * @param {Write} write
+   * @param {string} reason
+   * @param {number | null} waitMs
+   */
+  async #wait(write, reason, waitMs) {
+    const { env } = this.#context;
+    this.#failures += 1;
+    const wait = reason === 'needs-auth' ? AUTH_MS : Math.max(waitMs ?? 0, backoffMs(Math.min(this.#failures, 6), env.random));
+    // Without the service, none of the others needs to be tried either.
+    for (const { id } of reason === 'busy' ? [write] : this.#waiting) this.#notBefore.set(id, env.now() + wait);
+    await this.#change({ ...write, state: write.state === 'confirmed' ? 'confirmed' : 'queued', reason });
+  }
+
+  /**
+   * @param {Write} write
+   * @param {StoredRecord | null} record
+   * @param {PorchlightError | null} error
+   */
+  async #settle(write, record, error) {
+    const { module, recordId, id } = write;
+    if (error) this.#context.tell('warning', 'a write was refused', { module, recordId, code: error.code });
+    else this.#confirm(write, record);
+    this.#context.writes.settle(id, record, error);
+    this.#sender.tell('settled', { id, module, recordId, record, problem: error && { code: error.code, message: error.message } });
+    await this.#forget(id);
+  }
+
+  /**
+   * @param {Write} write
+   * @param {StoredRecord | null} record
+   */
+  #confirm({ module, recordId, kind, id }, record) {
+    if (record || kind === 'delete') this.#context.acknowledge(module, recordId, record);
+    if (!record) return;
+    // What follows was written by someone who saw this change already.
+    for (const later of this.#context.pending.of(module, recordId)) {
+      const isSeen = Object.keys(later.changes).every((field) => later.known[field] === undefined || same(record[field] ?? null, later.known[field]));
+      if (later.id !== id && later.kind === 'update' && isSeen) this.#context.pending.put({ ...later, base: record.version });
+    }
+  }
+
+  /**
+   * @param {Write} write
+   * @returns {Promise<Write>}
+   */
+  async #change(write) {
+    this.#context.pending.put(write);
+    this.#sender.tell('changed', write);
+    await this.#store(write);
+    return write;
+  }
+
+  /**
+   * Another tab has sent it.
+   * @param {{id: string, module: string, recordId: string}} write
+   * @param {StoredRecord | null} record
+   * @param {{code: string, message: string} | null} problem
+   */
+  #settledElsewhere(write, record, problem) {
+    const known = this.#find(write.id);
+    if (known && !problem) this.#confirm(known, record);
+    this.#context.writes.settle(write.id, record, problem && new PorchlightError(problem.code, problem.message));
+  }
+
+  /** A page that is left while writes wait asks first. */
+  #warn() {
+    const { env, warnsBeforeUnload } = this.#context;
+    const isNeeded = warnsBeforeUnload && this.#waiting.length > 0 && !this.#isStopped;
+    if (isNeeded && !this.#stopWarning) {
+      this.#stopWarning = env.listen('beforeunload', (event) => {
+        event.preventDefault();
+        event.returnValue = '';
+      });
+    } else if (!isNeeded && this.#stopWarning) {
+      this.#stopWarning();
+      this.#stopWarning = null;
+    }
+  }
+}

@@ -1,0 +1,104 @@
+// Of all tabs with the same outbox, one sends. A frozen tab keeps its lock, so the others listen for signs of life and steal it.
+
+const ALIVE_MS = 2_000;
+const DEAD_MS = 6_000;
+
+/**
+ * @typedef {object} SenderHandlers
+ * @property {() => void} began this tab sends from now on
+ * @property {(write: any) => void} changed another tab has changed a write
+ * @property {() => void} added another tab has added a write
+ * @property {(write: any, record: any, problem: any) => void} settled another tab has sent a write
+ * @property {() => boolean} isBusy whether something waits
+ */
+
+export class Sender {
+  #env;
+  #name;
+  #on;
+  /** @type {BroadcastChannel | null} */
+  #channel = null;
+  /** @type {(() => void) | null} */
+  #release = null;
+  /** @type {any} */
+  #timer = null;
+  #heardAt = 0;
+  #isStopped = false;
+  isSender = false;
+
+  /**
+   * @param {import('../environment.js').Environment} env
+   * @param {string} name
+   * @param {SenderHandlers} on
+   */
+  constructor(env, name, on) {
+    this.#env = env;
+    this.#name = `porchlight:outbox:${name}`;
+    this.#on = on;
+  }
+
+  start() {
+    const { locks, BroadcastChannel } = this.#env;
+    if (!locks || !BroadcastChannel) {
+      this.isSender = true;
+      return void this.#on.began();
+    }
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#heardAt = this.#env.now();
+    this.#claim(false);
+    this.#tick();
+  }
+
+  /**
+   * @param {'added' | 'changed' | 'settled' | 'alive'} what
+   * @param {any} [content]
+   */
+  tell(what, content) {
+    this.#channel?.postMessage({ what, content });
+  }
+
+  stop() {
+    this.#isStopped = true;
+    this.isSender = false;
+    this.#env.clearTimeout(this.#timer);
+    this.#channel?.close();
+    this.#channel = null;
+    this.#release?.();
+  }
+
+  /** @param {boolean} steal */
+  #claim(steal) {
+    const options = steal ? { steal } : {};
+    this.#env.locks?.request(this.#name, options, () => {
+      if (this.#isStopped) return undefined;
+      this.isSender = true;
+      this.#on.began();
+      return /** @type {Promise<void>} */ (new Promise((release) => {
+        this.#release = release;
+      }));
+    }).catch(() => {
+      // Stolen: this tab was frozen. It waits in line again.
+      this.isSender = false;
+      if (!this.#isStopped) this.#claim(false);
+    });
+  }
+
+  /** @param {{what: string, content: any}} message */
+  #hear({ what, content }) {
+    this.#heardAt = this.#env.now();
+    if (what === 'added' || what === 'changed') this.#on.changed(content);
+    if (what === 'added') this.#on.added();
+    if (what === 'settled') this.#on.settled(content, content.record, content.problem);
+  }
+
+  #tick() {
+    this.#timer = this.#env.setTimeout(() => this.#tick(), ALIVE_MS);
+    if (!this.#on.isBusy()) this.#heardAt = this.#env.now();
+    else if (this.isSender) this.tell('alive');
+    else if (this.#env.now() - this.#heardAt > DEAD_MS) {
+      this.#heardAt = this.#env.now();
+      this.#claim(true);
+    }
+  }
+}

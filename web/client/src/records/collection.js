@@ -1,0 +1,251 @@
+// A live list of records: pages from the service, kept right by the stream, with the user's own pending changes over it.
+import { Live } from './live.js';
+import { MissingRecords } from './missing.js';
+import { overlay } from './pending.js';
+import { advance, comparator, fits, mayEnter } from './record.js';
+import { segment } from '../request.js';
+
+/** @typedef {import('./record.js').StoredRecord} StoredRecord */
+
+/**
+ * @typedef {object} CollectionSnapshot
+ * @property {'loading' | 'ready' | 'error'} status
+ * @property {readonly StoredRecord[]} records a record that has not changed is the same object as before
+ * @property {boolean} hasMore
+ * @property {boolean} isLoadingMore
+ * @property {import('../error.js').PorchlightError | null} error of the last request that failed
+ */
+
+/**
+ * @typedef {object} CollectionQuery
+ * @property {string} module
+ * @property {import('./record.js').Filter} filter
+ * @property {string} sort
+ * @property {number} limit records of a page
+ */
+
+/** @extends {Live<CollectionSnapshot>} */
+export class Collection extends Live {
+  /** As the service has them. @type {Map<string, StoredRecord>} */
+  #base = new Map();
+  /** As they are shown, by id. @type {Map<string, StoredRecord>} */
+  #view = new Map();
+  /** Ids whose view is to be made again. @type {Set<string>} */
+  #changed = new Set();
+  /** @type {string | null} */
+  #next = null;
+  /** The last record of the last page, as it was then. @type {StoredRecord | null} */
+  #edge = null;
+  #missing;
+  #compare;
+  /** @type {Set<string> | null} */
+  #searched = null;
+
+  /**
+   * @param {import('./live.js').RecordsContext} context
+   * @param {CollectionQuery} query
+   * @param {(isActive: boolean) => void} onActive
+   */
+  constructor(context, query, onActive) {
+    super(context, { status: 'loading', records: [], hasMore: false, isLoadingMore: false, error: null }, onActive);
+    this.query = query;
+    this.#compare = comparator(query.sort);
+    this.#missing = this.#newMissing();
+  }
+
+  /** The record as it is shown, if it is in the list. @param {string} id */
+  get(id) {
+    return this.#view.get(id);
+  }
+
+  /** Loads the next page, if there is one. */
+  async loadMore() {
+    if (this.#next === null || this.buffer || !this.isLoaded) return;
+    const { generation } = this;
+    this.hold();
+    this.#put({ isLoadingMore: true });
+    try {
+      const { body, headers } = await this.#request(this.#next);
+      if (generation !== this.generation) return;
+      this.#keep(body);
+      this.drain(headers.get('Stream-Position'));
+      this.show({ isLoadingMore: false, error: null });
+    } catch (error) {
+      if (generation !== this.generation) return;
+      this.drain(null);
+      this.show({ isLoadingMore: false, error: /** @type {any} */ (error) });
+    }
+  }
+
+  stop() {
+    this.#missing.stop();
+    super.stop();
+  }
+
+  // ---- loading
+
+  /** @override @param {number} generation */
+  async load(generation) {
+    this.#missing.stop();
+    this.#missing = this.#newMissing();
+    if (this.query.filter.q) this.#searched = await this.context.searchedFields();
+    const { body, headers } = await this.#request(null);
+    if (generation !== this.generation) return;
+    for (const id of [...this.#base.keys(), ...this.#view.keys()]) this.#changed.add(id);
+    this.#base = new Map();
+    this.#keep(body);
+    this.loaded(headers.get('Stream-Position'));
+    for (const { module, recordId } of this.context.pending.store.getSnapshot()) if (module === this.query.module) this.#changed.add(recordId);
+    this.show({ status: 'ready', error: null, isLoadingMore: false });
+  }
+
+  /** @override @param {import('../error.js').PorchlightError} error @param {boolean} isTemporary */
+  failed(error, isTemporary) {
+    this.#put({ status: isTemporary ? this.getSnapshot().status : 'error', error });
+  }
+
+  /** @param {string | null} cursor */
+  #request(cursor) {
+    const { module, filter, sort, limit } = this.query;
+    return this.context.request('GET', `/records/${segment(module)}`, { query: { ...filter, sort, limit, cursor: cursor ?? undefined } });
+  }
+
+  /** @param {{records: StoredRecord[], next: string | null}} page */
+  #keep({ records, next }) {
+    this.#next = next;
+    this.#edge = records.at(-1) ?? null;
+    for (const record of records) this.#set(record.id, record);
+  }
+
+  #newMissing() {
+    return new MissingRecords(this.context, this.query.module, (id, record, events) => {
+      this.#set(id, record);
+      for (const event of events) this.#applyEvent(event);
+      this.show();
+    });
+  }
+
+  // ---- events
+
+  /** @override @param {import('../connection.js').Delivery} delivery */
+  apply({ data }) {
+    return this.#applyEvent(data);
+  }
+
+  /** @param {any} event */
+  #applyEvent(event) {
+    const { recordId: id, action, data } = event;
+    if (this.#missing.hold(id, event)) return false;
+    const known = this.#base.get(id);
+    if (!known) {
+      if (action === 'deleted') return false;
+      if (action === 'created' && data?.id === id) return this.#set(id, data);
+      if (this.#mayEnter(event)) this.#missing.request(id, event);
+      return false;
+    }
+    // A record that changes its team may have left what this user may see.
+    const next = event.changes && 'teamId' in event.changes ? undefined : advance(known, event);
+    if (next !== undefined) return next !== known && this.#set(id, next);
+    this.#missing.request(id, event);
+    return false;
+  }
+
+  /** @param {any} event of a record that is not in the list */
+  #mayEnter(event) {
+    const field = this.query.sort.replace('-', '');
+    const moves = this.#next !== null && event.changes && field in event.changes;
+    if (moves) return this.#isLoadedUpTo({ id: event.recordId, version: 0, [field]: event.changes[field] });
+    return mayEnter(event, this.query.filter);
+  }
+
+  /**
+   * The service's answer to a write.
+   * @param {string} id
+   * @param {StoredRecord | null} record null after a delete
+   */
+  acknowledge(id, record) {
+    if (this.isLoaded && this.#set(id, record)) this.show();
+  }
+
+  /**
+   * @param {string} id
+   * @param {StoredRecord | null} record
+   */
+  #set(id, record) {
+    const known = this.#base.get(id);
+    if (record && known && known.version > record.version) return false;
+    if (record && this.#isWanted(record)) this.#base.set(id, record);
+    else if (!this.#base.delete(id)) return false;
+    this.#changed.add(id);
+    return true;
+  }
+
+  /** @param {StoredRecord} record */
+  #isWanted(record) {
+    return fits(record, this.query.filter, this.#searched) && this.#isLoadedUpTo(record);
+  }
+
+  /**
+   * What comes after the last record of the last page belongs to a page that is not loaded yet.
+   * @param {StoredRecord} record
+   */
+  #isLoadedUpTo(record) {
+    return this.#next === null || !this.#edge || this.#compare(record, this.#edge) <= 0;
+  }
+
+  // ---- what is shown
+
+  /** A pending change of this record has come, changed or gone. @param {string} id */
+  pendingChanged(id) {
+    if (!this.isLoaded) return;
+    this.#changed.add(id);
+    this.show();
+  }
+
+  /** @override @param {Partial<CollectionSnapshot>} [more] */
+  show(more = {}) {
+    const changed = [...this.#changed].filter((id) => this.#renew(id));
+    this.#changed.clear();
+    const before = this.getSnapshot();
+    const records = changed.length ? this.#arranged(before.records, new Set(changed)) : before.records;
+    this.#put({ ...more, records, hasMore: this.#next !== null });
+  }
+
+  /** Makes the view of a record again; returns whether it has changed. @param {string} id */
+  #renew(id) {
+    const { pending } = this.context;
+    const shown = overlay(this.#base.get(id) ?? null, pending.of(this.query.module, id));
+    const before = this.#view.get(id);
+    if (shown && this.#isWanted(shown)) this.#view.set(id, shown);
+    else return this.#view.delete(id);
+    return shown !== before;
+  }
+
+  /**
+   * @param {readonly StoredRecord[]} before
+   * @param {Set<string>} changed
+   */
+  #arranged(before, changed) {
+    const records = before.flatMap(({ id }) => this.#view.get(id) ?? []);
+    const shown = new Set(before.map(({ id }) => id));
+    for (const id of changed) {
+      const record = this.#view.get(id);
+      if (record && !shown.has(id)) records.push(record);
+    }
+    for (let i = 1; i < records.length; i += 1) {
+      if (this.#compare(records[i - 1], records[i]) > 0) {
+        records.sort(this.#compare);
+        break;
+      }
+    }
+    return records;
+  }
+
+  /** @param {Partial<CollectionSnapshot>} change */
+  #put(change) {
+    const before = this.getSnapshot();
+    const after = { ...before, ...change };
+    const keys = /** @type {(keyof CollectionSnapshot)[]} */ (Object.keys(after));
+    if (keys.some((key) => after[key] !== before[key])) this.store.set(after);
+  }
+}

@@ -1,0 +1,83 @@
+// Keeps an open stream beyond the end of its token.
+import { claimsOf, endOf } from './token.js';
+
+const BEFORE_MS = 60_000;
+const AGAIN_MS = 10_000;
+const ANSWER_MS = 10_000;
+
+/**
+ * @typedef {object} RenewalHandlers
+ * @property {() => string | null} stream the id of the open stream
+ * @property {(how: 'extended' | 'failed') => void} renewed `failed`: the service cannot extend streams, so a new one is needed
+ */
+
+export class Renewal {
+  /** @type {import('./environment.js').Environment} */
+  #env;
+  /** @type {string} */
+  #base;
+  /** @type {import('./token.js').TokenSource} */
+  #tokens;
+  /** @type {import('./timers.js').Timers} */
+  #timers;
+  /** @type {RenewalHandlers} */
+  #on;
+
+  /**
+   * @param {import('./environment.js').Environment} env
+   * @param {string} base
+   * @param {import('./token.js').TokenSource} tokens
+   * @param {import('./timers.js').Timers} timers
+   * @param {RenewalHandlers} on
+   */
+  constructor(env, base, tokens, timers, on) {
+    this.#env = env;
+    this.#base = base;
+    this.#tokens = tokens;
+    this.#timers = timers;
+    this.#on = on;
+  }
+
+  /**
+   * A minute before the end, or after two thirds of a short life.
+   * @param {string | null} token
+   */
+  plan(token) {
+    const end = token ? endOf(token) : Infinity;
+    if (!token || end === Infinity) return;
+    const life = end - (claimsOf(token).iat ?? 0) * 1_000;
+    this.#timers.set('renew', end - Math.min(BEFORE_MS, life / 3) - this.#env.now(), () => this.begin());
+  }
+
+  async begin() {
+    const stream = this.#on.stream();
+    const old = this.#tokens.current;
+    const token = await this.#tokens.get({ isFresh: true }).catch(() => null);
+    if (!stream || this.#on.stream() !== stream) return;
+    if (!token || token === old) return this.#timers.set('renew', AGAIN_MS, () => this.begin());
+    const isExtended = await this.#extend(stream, token);
+    if (this.#on.stream() !== stream) return;
+    if (isExtended) this.plan(token);
+    this.#on.renewed(isExtended ? 'extended' : 'failed');
+  }
+
+  /**
+   * @param {string} stream
+   * @param {string} token
+   */
+  async #extend(stream, token) {
+    const abort = new AbortController();
+    const timer = this.#env.setTimeout(() => abort.abort(), ANSWER_MS);
+    try {
+      const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
+      const body = JSON.stringify({ stream });
+      const response = await this.#env.fetch(`${this.#base}/sessions/renew`, { method: 'POST', headers, body, signal: abort.signal });
+      await response.body?.cancel?.();
+      return response.ok;
+    } catch {
+      return false;
+    } finally {
+      this.#env.clearTimeout(timer);
+    }
+  }
+}

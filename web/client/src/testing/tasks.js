@@ -1,0 +1,2 @@
+/** @type {import('./service.js').Route[]} */
+export const taskRoutes = [];

@@ -1,0 +1,117 @@
+// The caller's token: asked for before each connect and before it expires.
+import { PorchlightError } from './error.js';
+
+const ASK_MS = 10_000;
+/** A token that ends sooner than this is not used for a new request. */
+const MARGIN_MS = 5_000;
+
+/**
+ * Returns a token, or null when nobody is signed in. `isRejected` is set after the service has refused the last one.
+ * @typedef {(why: {isRejected: boolean}) => string | null | undefined | Promise<string | null | undefined>} TokenCallback
+ */
+
+/**
+ * @param {string} token
+ * @returns {Record<string, any>} the claims, unverified; empty if it is no JWT
+ */
+export function claimsOf(token) {
+  try {
+    const part = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
+    const bytes = Uint8Array.from(atob(part), (character) => character.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * When a token ends, in milliseconds since 1970; Infinity if it does not say.
+ * @param {string} token
+ */
+export function endOf(token) {
+  const { exp } = claimsOf(token);
+  return typeof exp === 'number' ? exp * 1_000 : Infinity;
+}
+
+export class TokenSource {
+  /** @type {import('./environment.js').Environment} */
+  #env;
+  /** @type {string | TokenCallback | undefined} */
+  #given;
+  /** @type {string | null} */
+  #token = null;
+  #isRejected = false;
+  /** @type {Promise<string | null> | null} */
+  #asking = null;
+
+  /**
+   * @param {import('./environment.js').Environment} env
+   * @param {string | TokenCallback | undefined} given
+   */
+  constructor(env, given) {
+    this.#env = env;
+    this.#given = given;
+  }
+
+  /** Whether requests need a token: without one given, a cookie may identify the caller. */
+  get isNeeded() {
+    return this.#given !== undefined;
+  }
+
+  /** Whether it can be asked for another token. */
+  get isCallback() {
+    return typeof this.#given === 'function';
+  }
+
+  /** The last token that was given out. */
+  get current() {
+    return this.#token;
+  }
+
+  /** @param {string | TokenCallback} given */
+  replace(given) {
+    this.#given = given;
+    this.#token = null;
+    this.#isRejected = false;
+    this.#asking = null;
+  }
+
+  /** The service has refused this token: the next `get` asks for another one. */
+  reject() {
+    this.#isRejected = true;
+    this.#token = null;
+  }
+
+  /**
+   * @param {{isFresh?: boolean}} [how] `isFresh` asks for a token although the last one is still valid
+   * @returns {Promise<string | null>}
+   */
+  async get({ isFresh = false } = {}) {
+    if (typeof this.#given !== 'function') return (this.#token = this.#given ?? null);
+    const isUsable = this.#token && endOf(this.#token) - this.#env.now() > MARGIN_MS;
+    if (isUsable && !isFresh) return this.#token;
+    this.#asking ??= this.#ask(this.#given).finally(() => {
+      this.#asking = null;
+    });
+    return this.#asking;
+  }
+
+  /**
+   * @param {TokenCallback} callback
+   * @returns {Promise<string | null>}
+   */
+  async #ask(callback) {
+    /** @type {any} */
+    let timer;
+    const late = new Promise((_, refuse) => {
+      timer = this.#env.setTimeout(() => refuse(new PorchlightError('timeout', 'the token callback did not answer in time')), ASK_MS);
+    });
+    try {
+      const token = await Promise.race([callback({ isRejected: this.#isRejected }), late]);
+      this.#isRejected = false;
+      return (this.#token = /** @type {string | null} */ (token || null));
+    } finally {
+      this.#env.clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,60 @@
+// A stream by the browser's EventSource, where `fetch` cannot stream or something in between holds its answers back.
+import { addressOf } from '../request.js';
+import { refusalOf } from './fetch_stream.js';
+
+/** @type {import('./fetch_stream.js').Transport} */
+export function openEventSource(env, { base, path, query, token, cursor }, on) {
+  const { EventSource } = env;
+  let isOpen = true;
+  let last = cursor ?? '';
+  const abort = new AbortController();
+  /** @type {EventSource | undefined} */
+  let opened;
+  /** @param {import('./fetch_stream.js').Ending} ending */
+  const end = (ending) => {
+    if (!isOpen) return;
+    close();
+    on.ended(ending);
+  };
+  if (!EventSource) {
+    queueMicrotask(() => end({ reason: 'unsupported' }));
+    return close;
+  }
+  const identified = { ...query, since: cursor ?? undefined, named: 'false', access_token: token ?? undefined };
+  const source = new EventSource(addressOf(base, path, identified));
+  opened = source;
+  source.onopen = () => on.opened();
+  source.onmessage = ({ data, lastEventId }) => {
+    if (!isOpen) return;
+    on.alive();
+    // The browser repeats the last id in messages without one.
+    const id = lastEventId && lastEventId !== last ? lastEventId : null;
+    last = id ?? last;
+    on.messages([{ type: 'message', data, id }]);
+  };
+  source.onerror = () => {
+    const hasGivenUp = source.readyState === 2;
+    source.close();
+    if (hasGivenUp) explain().then(end);
+    else end({ reason: 'ended' });
+  };
+
+  /** An EventSource does not say why it gave up, so a request asks. */
+  async function explain() {
+    try {
+      const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
+      const response = await env.fetch(addressOf(base, '/events', { limit: 1 }), { headers, signal: abort.signal });
+      if (!response.ok) return refusalOf(response);
+    } catch {
+      // The service cannot be reached.
+    }
+    return /** @type {const} */ ({ reason: 'network' });
+  }
+
+  function close() {
+    isOpen = false;
+    abort.abort();
+    opened?.close();
+  }
+  return close;
+}

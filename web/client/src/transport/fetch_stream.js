@@ -1,0 +1,97 @@
+// A stream by `fetch`, for everything that can read the body of an answer while it arrives.
+import { SseParser } from '../sse_parser.js';
+import { retryAfterMs } from '../error.js';
+
+/**
+ * Why a transport has ended.
+ * @typedef {object} Ending
+ * @property {'status' | 'network' | 'ended' | 'content-type' | 'unsupported' | 'unreadable'} reason
+ * @property {number} [status]
+ * @property {string} [code] of the problem
+ * @property {number} [retryAfterMs]
+ */
+
+/**
+ * What a transport calls.
+ * @typedef {object} TransportHandlers
+ * @property {() => void} opened the head of the answer has arrived
+ * @property {() => void} alive bytes have arrived
+ * @property {(messages: import('../sse_parser.js').Message[]) => void} messages
+ * @property {(ms: number) => void} retry
+ * @property {(ending: Ending) => void} ended at most once, and never after the transport was closed
+ */
+
+/**
+ * @typedef {object} TransportRequest
+ * @property {string} base
+ * @property {string} path
+ * @property {Record<string, string | undefined>} query
+ * @property {string | null} token
+ * @property {string | null} cursor
+ */
+
+/** @typedef {(env: import('../environment.js').Environment, request: TransportRequest, on: TransportHandlers) => () => void} Transport */
+
+import { addressOf } from '../request.js';
+
+/** @type {Transport} */
+export function openFetchStream(env, { base, path, query, token, cursor }, on) {
+  const abort = new AbortController();
+  let isOpen = true;
+  /** @param {Ending} ending */
+  const end = (ending) => {
+    if (!isOpen) return;
+    isOpen = false;
+    abort.abort();
+    on.ended(ending);
+  };
+
+  async function run() {
+    // The cursor is a parameter: as a header it would need a permission (CORS) from the first reconnect on.
+    const response = await env.fetch(addressOf(base, path, { ...query, since: cursor ?? undefined }), {
+      headers: { Accept: 'text/event-stream', ...(token && { Authorization: `Bearer ${token}` }) },
+      cache: 'no-store',
+      signal: abort.signal,
+    });
+    if (!isOpen) return;
+    if (response.status !== 200) return end(await refusalOf(response));
+    if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) return end({ reason: 'content-type' });
+    if (!response.body?.getReader) return end({ reason: 'unsupported' });
+    on.opened();
+    await read(response.body.getReader());
+    end({ reason: 'ended' });
+  }
+
+  /** @param {ReadableStreamDefaultReader<Uint8Array>} reader */
+  async function read(reader) {
+    const parser = new SseParser(on.retry);
+    const decoder = new TextDecoder();
+    while (isOpen) {
+      const { done, value } = await reader.read();
+      if (done || !isOpen) return;
+      on.alive();
+      let messages;
+      try {
+        messages = parser.push(decoder.decode(value, { stream: true }));
+      } catch {
+        return end({ reason: 'unreadable' });
+      }
+      if (messages.length) on.messages(messages);
+    }
+  }
+
+  run().catch(() => end({ reason: 'network' }));
+  return () => {
+    isOpen = false;
+    abort.abort();
+  };
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<Ending>}
+ */
+export async function refusalOf(response) {
+  const problem = await response.json().catch(() => null);
+  return { reason: 'status', status: response.status, code: problem?.code, retryAfterMs: retryAfterMs(response) };
+}
