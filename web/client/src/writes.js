@@ -131,7 +131,7 @@ export class Writes {
     const known = Object.fromEntries(Object.keys(changes).map((field) => [field, shown?.[field] ?? null]));
     return {
       id: this.#env.uuid(), module, recordId, kind, changes, known: shown ? known : {}, base: shown?.version || null, at,
-      sequence: this.#sequence, state: 'queued', attempts: 0, reason: null, fence, conflict: null,
+      sequence: this.#sequence, state: 'queued', isConfirmed: false, attempts: 0, reason: null, fence, conflict: null,
     };
   }
 

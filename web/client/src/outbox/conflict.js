@@ -53,7 +53,7 @@ function staleOutcome(write, { record, fields = [] }) {
   const { changes, known } = write;
   const all = Object.keys(changes);
   // An earlier attempt has written it, or someone else has the same idea.
-  if (write.state === 'confirmed' || all.every((field) => same(record[field] ?? null, changes[field]))) return { is: 'done', record };
+  if (write.isConfirmed || all.every((field) => same(record[field] ?? null, changes[field]))) return { is: 'done', record };
   // A field conflicts only if it is neither as the user saw it nor as the user wants it.
   const colliding = fields.filter((field) => !same(record[field] ?? null, changes[field]) && !(field in known && same(record[field] ?? null, known[field])));
   if (!colliding.length) return { is: 'again', base: record.version };

@@ -153,7 +153,7 @@ export class Outbox {
     const rest = Object.entries(write.changes).filter(([field]) => !fields.includes(field));
     const chosen = how === 'mine' ? write.changes : how === 'theirs' ? Object.fromEntries(rest) : { ...Object.fromEntries(rest), ...how };
     if (!Object.keys(chosen).length) return this.discard(id);
-    await this.#change({ ...write, changes: chosen, base: record.version, known: record, state: 'queued', conflict: null, reason: null, attempts: 0 });
+    await this.#change({ ...write, changes: chosen, base: record.version, known: record, state: 'queued', conflict: null, reason: null, attempts: 0, isConfirmed: false });
     this.#immediate.add(id);
     this.#pump();
     return true;
@@ -262,7 +262,7 @@ export class Outbox {
     const wait = reason === 'needs-auth' ? AUTH_MS : Math.max(waitMs ?? 0, backoffMs(Math.min(this.#failures, 6), env.random));
     // Without the service, none of the others needs to be tried either.
     for (const { id } of reason === 'busy' ? [write] : this.#waiting) this.#notBefore.set(id, env.now() + wait);
-    await this.#change({ ...write, state: write.state === 'confirmed' ? 'confirmed' : 'queued', reason });
+    await this.#change({ ...write, state: 'queued', reason });
   }
 
   /**

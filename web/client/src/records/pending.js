@@ -4,7 +4,7 @@
 
 /**
  * A change on its way. `queued`: it waits for its turn or for the connection. `sending`: its request is under way. `conflict`: someone else
- * has changed the same fields; `resolve` it. `confirmed`: the stream has brought it.
+ * has changed the same fields; `resolve` it.
  * @typedef {object} Write
  * @property {string} id also its idempotency key
  * @property {string} module
@@ -15,7 +15,8 @@
  * @property {number | null} base the version that the user saw
  * @property {number} at when it was made, in milliseconds since 1970
  * @property {number} sequence its place in the queue
- * @property {'queued' | 'sending' | 'conflict' | 'confirmed'} state
+ * @property {'queued' | 'sending' | 'conflict'} state
+ * @property {boolean} isConfirmed the stream has brought it, its answer is still missing
  * @property {number} attempts
  * @property {string | null} reason why it still waits
  * @property {number | null} fence of the lock under which it is written
@@ -87,8 +88,8 @@ export class PendingChanges {
  */
 export function overlay(base, writes) {
   let record = base;
-  for (const { kind, changes, recordId, at, state } of writes) {
-    if (state === 'confirmed') continue;
+  for (const { kind, changes, recordId, at, isConfirmed } of writes) {
+    if (isConfirmed) continue;
     const time = new Date(at).toISOString();
     if (kind === 'create') record ??= { createdAt: time, archivedAt: null, ...changes, id: recordId, version: 0, updatedAt: time };
     else if (kind === 'delete') record = null;

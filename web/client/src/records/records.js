@@ -114,7 +114,7 @@ export class Records {
       const isIt = write.kind === 'update'
         ? action === 'updated' && Object.entries(write.changes).every(([field, value]) => same(changes?.[field], value))
         : action === `${write.kind}d`;
-      if (isIt) this.#context.pending.put({ ...write, state: 'confirmed' });
+      if (isIt) this.#context.pending.put({ ...write, isConfirmed: true });
     }
   }
 

@@ -1,0 +1,267 @@
+// Writes: optimistic, durable, in order, once.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { IDBFactory } from 'fake-indexeddb';
+import { escrow, fill, patch, post, send, world } from './support.mjs';
+
+const refused = { name: 'PorchlightError' };
+
+/** A client with a list, whose outbox has a database. */
+async function writer(count = 3, { client: options = {}, query, idempotent = true } = {}) {
+  const made = world();
+  made.service.hasIdempotency = idempotent;
+  await fill(made, count);
+  const indexedDB = new IDBFactory();
+  const { client, page, diagnostics } = await made.open({ environment: { indexedDB }, ...options });
+  const list = client.records('escrows', query);
+  list.subscribe(() => {});
+  await tick(made.clock, 10);
+  return { ...made, client, page, diagnostics, list, indexedDB, shown: (id) => list.get(id) };
+}
+
+/** fake-indexeddb runs on real timers. */
+async function tick(clock, ms) {
+  for (let n = 0; n < 12; n += 1) {
+    await new Promise((wake) => setTimeout(wake, 0));
+    await clock.advance(n === 5 ? ms : 0);
+  }
+}
+
+const writesOf = (service) => service.requests.filter(({ method, path }) => method !== 'GET' && path.startsWith('/records'));
+
+describe('a write', () => {
+  test('is shown at once, sent once, and confirmed', async () => {
+    const { client, service, clock, shown } = await writer();
+    const before = service.requests.length;
+    const { done } = client.update('escrows', 'e-1', { purchasePrice: 5 });
+    assert.equal(shown('e-1').purchasePrice, 5);
+    assert.equal(client.outbox.pending().length, 1);
+    assert.equal(client.connection.getSnapshot().pendingWrites, 1);
+    await tick(clock, 200);
+    const record = await done;
+    assert.deepEqual([record.version, record.purchasePrice, shown('e-1').version], [2, 5, 2]);
+    assert.deepEqual([client.outbox.pending().length, client.connection.getSnapshot().pendingWrites], [0, 0]);
+    assert.equal(service.requests.length, before + 1);
+    const { headers, query } = service.requests.at(-1);
+    assert.deepEqual([headers['if-match'], query, Boolean(headers['idempotency-key'])], ['"1"', '?merge=fields', true]);
+  });
+
+  test('never delays what others do, and stays visible over it', async () => {
+    const { client, service, clock, shown } = await writer();
+    service.faults.add({ kind: 'delay', method: 'PATCH', ms: 5_000 });
+    client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 100);
+    await patch(service, '/records/escrows/e-2', { city: 'Bend' });
+    service.faults.clear();
+    await send(service, 'PATCH', '/records/escrows/e-1', { status: 'pending' });
+    await tick(clock, 200);
+    assert.deepEqual([shown('e-1').status, shown('e-1').purchasePrice, shown('e-2').city], ['pending', 5, 'Bend']);
+    await tick(clock, 5_000);
+    assert.deepEqual([shown('e-1').status, shown('e-1').purchasePrice, shown('e-1').version], ['pending', 5, 3]);
+  });
+
+  test('is rolled back with its reason when it is refused', async () => {
+    const { client, clock, shown } = await writer();
+    const { done } = client.update('escrows', 'e-1', { purchasePrice: -5 });
+    assert.equal(shown('e-1').purchasePrice, -5);
+    await tick(clock, 200);
+    await assert.rejects(done, { ...refused, code: 'invalid_field', field: 'purchasePrice' });
+    assert.equal(shown('e-1').purchasePrice, 100_001);
+    client.update('escrows', 'e-1', { purchasePrice: -6 }); // nobody waits for this one
+    await tick(clock, 200);
+  });
+
+  test('of each kind is shown at once: create, archive, restore, delete', async () => {
+    const { client, service, clock, list } = await writer(1);
+    const { recordId } = client.create('escrows', { address: '9 Elm St', status: 'open' });
+    assert.deepEqual(list.getSnapshot().records.map(({ address }) => address), ['9 Elm St', '1 Oak St']);
+    await tick(clock, 200);
+    assert.equal(list.get(recordId).version, 1);
+    client.archive('escrows', 'e-1');
+    assert.equal(list.get('e-1'), undefined);
+    await tick(clock, 200);
+    client.restore('escrows', 'e-1');
+    await tick(clock, 500);
+    assert.equal(list.get('e-1').version, 3);
+    client.delete('escrows', recordId);
+    assert.equal(list.get(recordId), undefined);
+    await tick(clock, 500);
+    assert.deepEqual(list.getSnapshot().records.map(({ id }) => id), ['e-1']);
+    assert.equal(writesOf(service).filter(({ headers }) => headers['idempotency-key']).length, 4);
+  });
+
+  test('to the same fields within a second becomes one, and the last value wins', async () => {
+    const { client, service, clock, shown } = await writer(3, { client: { mergeMs: 1_000 } });
+    const handles = [];
+    for (let n = 1; n <= 8; n += 1) {
+      handles.push(client.update('escrows', 'e-1', { purchasePrice: n }));
+      await tick(clock, 100);
+    }
+    assert.deepEqual([shown('e-1').purchasePrice, writesOf(service).filter(({ method }) => method === 'PATCH').length], [8, 0]);
+    await tick(clock, 400);
+    const sent = writesOf(service).filter(({ method }) => method === 'PATCH').map(({ body }) => body);
+    assert.deepEqual(sent, [{ purchasePrice: 8 }]);
+    assert.deepEqual(await Promise.all(handles.map(async ({ done }) => (await done).purchasePrice)), Array(8).fill(8));
+    client.update('escrows', 'e-1', { city: 'Bend' });
+    client.update('escrows', 'e-1', { status: 'closed' }, { isImmediate: true });
+    await tick(clock, 2_000);
+    assert.equal(writesOf(service).filter(({ method }) => method === 'PATCH').length, 3);
+  });
+});
+
+describe('an outbox', () => {
+  test('twenty writes made offline arrive once each, in order, after a reload, and when an answer was lost', async () => {
+    for (const idempotent of [true, false]) {
+      const { client, service, clock, page, open } = await writer(20, { idempotent });
+      service.faults.add({ kind: 'reset', times: 1_000 });
+      page.emit('offline');
+      for (let n = 1; n <= 20; n += 1) client.update('escrows', `e-${1 + (n % 7)}`, { purchasePrice: n });
+      await tick(clock, 500);
+      assert.equal(client.outbox.pending().length, 20);
+      assert.equal(client.outbox.getSnapshot().storage, 'indexeddb');
+      await client.close();
+      service.faults.clear();
+      service.faults.add({ kind: 'reset', method: 'PATCH', isLate: true });
+      page.emit('online');
+      const from = service.log.head;
+      const { client: reloaded } = await open({ page });
+      await tick(clock, 10);
+      assert.equal(reloaded.outbox.pending().length > 0, true);
+      for (let n = 0; n < 30; n += 1) await tick(clock, 1_000);
+      assert.deepEqual(reloaded.outbox.pending(), []);
+      const arrived = service.log.events.filter(({ number }) => number > from).map(({ data }) => data.changes.purchasePrice);
+      assert.deepEqual(arrived, Array.from({ length: 20 }, (_, n) => n + 1));
+    }
+  });
+
+  test('a conflict shows both values, and nothing is lost', async () => {
+    for (const [how, expected] of [['mine', 5], ['theirs', 7], [{ purchasePrice: 6 }, 6]]) {
+      const { client, service, clock, shown } = await writer();
+      service.faults.add({ kind: 'delay', method: 'PATCH', ms: 1_000 });
+      const { id, done } = client.update('escrows', 'e-1', { purchasePrice: 5, city: 'Bend' });
+      client.update('escrows', 'e-1', { status: 'closed' });
+      client.update('escrows', 'e-2', { purchasePrice: 9 });
+      await tick(clock, 10);
+      service.faults.clear();
+      await patch(service, '/records/escrows/e-1', { purchasePrice: 7 });
+      await tick(clock, 1_500);
+      await tick(clock, 500);
+      const [first, second] = client.outbox.pending();
+      assert.deepEqual([first.state, first.conflict.fields, first.conflict.mine, first.conflict.theirs, first.conflict.record.version],
+        ['conflict', ['purchasePrice'], { purchasePrice: 5 }, { purchasePrice: 7 }, 2]);
+      assert.equal(second.recordId, 'e-1', 'what follows on the same record waits');
+      assert.equal(shown('e-1').purchasePrice, 5);
+      assert.equal(shown('e-2').version, 2, 'other records do not wait');
+      await client.outbox.resolve(id, how);
+      await tick(clock, 1_000);
+      await tick(clock, 1_000);
+      assert.deepEqual([shown('e-1').purchasePrice, shown('e-1').city, shown('e-1').status], [expected, 'Bend', 'closed']);
+      assert.equal((await done).city, 'Bend');
+      assert.deepEqual(client.outbox.pending(), []);
+    }
+  });
+
+  test('changes of other fields by others are no conflict, and neither is the value that the user saw', async () => {
+    const { client, service, clock, shown } = await writer();
+    service.faults.add({ kind: 'reset', method: 'PATCH', isLate: false, times: 2 });
+    client.update('escrows', 'e-1', { purchasePrice: 5 });
+    client.update('escrows', 'e-1', { purchasePrice: 6, city: 'Bend' });
+    await tick(clock, 10);
+    await patch(service, '/records/escrows/e-1', { status: 'pending' }).catch(() => {});
+    await patch(service, '/records/escrows/e-1', { status: 'pending' });
+    for (let n = 0; n < 8; n += 1) await tick(clock, 1_000);
+    assert.deepEqual([shown('e-1').purchasePrice, shown('e-1').city, shown('e-1').status, client.outbox.pending().length], [6, 'Bend', 'pending', 0]);
+  });
+
+  test('a write whose answer was lost and that another user has changed since is done, where the stream brought it', async () => {
+    const { client, service, clock, shown } = await writer(3, { idempotent: false });
+    service.faults.add({ kind: 'reset', method: 'PATCH', isLate: true });
+    const { done } = client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 200);
+    await patch(service, '/records/escrows/e-1', { purchasePrice: 7 });
+    await tick(clock, 200);
+    assert.equal(shown('e-1').purchasePrice, 7);
+    await tick(clock, 3_000);
+    assert.equal((await done).purchasePrice, 7);
+    assert.deepEqual([shown('e-1').purchasePrice, client.outbox.pending().length], [7, 0]);
+  });
+
+  test('a create whose answer was lost makes one record', async () => {
+    const { client, service, clock, list } = await writer(1, { idempotent: false });
+    service.faults.add({ kind: 'reset', method: 'POST', path: '/records', isLate: true });
+    const { done, recordId } = client.create('escrows', { address: '9 Elm St' });
+    await tick(clock, 200);
+    await tick(clock, 3_000);
+    assert.equal((await done).id, recordId);
+    assert.equal(list.getSnapshot().records.length, 2);
+  });
+
+  test('says what waits and why, and discards it', async () => {
+    const { client, service, clock, shown } = await writer();
+    service.faults.add({ kind: 'status', method: 'PATCH', status: 503, times: 100, headers: { 'Retry-After': '3' } });
+    const { id, done } = client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 100);
+    const [{ state, reason, attempts, changes, recordId }] = client.outbox.pending();
+    assert.deepEqual([state, reason, attempts, changes, recordId], ['queued', 'status_503', 1, { purchasePrice: 5 }, 'e-1']);
+    assert.equal(await client.outbox.discard(id), true);
+    await assert.rejects(done, { ...refused, code: 'discarded' });
+    assert.deepEqual([shown('e-1').purchasePrice, client.outbox.pending().length], [100_001, 0]);
+    await tick(clock, 60_000);
+    assert.equal(writesOf(service).filter(({ method }) => method === 'PATCH').length, 0);
+  });
+
+  test('warns before the page is left while something waits', async () => {
+    const { client, clock, page } = await writer(1, { client: { mergeMs: 1_000 } });
+    const asked = () => {
+      let isAsked = false;
+      page.emit('beforeunload', { preventDefault: () => (isAsked = true) });
+      return isAsked;
+    };
+    assert.equal(asked(), false);
+    client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 0);
+    assert.equal(asked(), true);
+    await tick(clock, 2_000);
+    assert.equal(asked(), false);
+  });
+
+  test('uses memory where there is no database, and says so', async () => {
+    const broken = { open: () => ({ set onsuccess(_) {}, set onerror(_) {}, set onupgradeneeded(_) {} }) };
+    const { client, clock, shown, diagnostics } = await writer(1, { client: { environment: { indexedDB: broken } } });
+    await tick(clock, 3_100);
+    assert.equal(client.outbox.getSnapshot().storage, 'memory');
+    assert.equal(diagnostics.some(({ message }) => message.includes('memory')), true);
+    client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 200);
+    assert.equal(shown('e-1').version, 2);
+  });
+
+  test('has a limit', async () => {
+    const { client, clock } = await writer(1);
+    for (let n = 0; n < 1_000; n += 1) client.update('escrows', `x-${n}`, { purchasePrice: n });
+    await assert.rejects(client.update('escrows', 'e-1', { purchasePrice: 1 }).done, { code: 'outbox_full' });
+    assert.equal(client.outbox.pending().length, 1_000);
+    await client.close();
+    await tick(clock, 0);
+  });
+
+  test('requests have a limit of time', async () => {
+    const { client, service, clock } = await writer(1);
+    service.faults.add({ kind: 'silence', method: 'PATCH' });
+    client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 100);
+    assert.equal(client.outbox.pending()[0].state, 'sending');
+    await tick(clock, 15_000);
+    assert.equal(client.outbox.pending()[0].reason, 'timeout');
+    await tick(clock, 2_000);
+    assert.deepEqual(client.outbox.pending(), []);
+  });
+
+  test('a write under a lock carries its fence', async () => {
+    const { client, service, clock } = await writer(1);
+    client.update('escrows', 'e-1', { purchasePrice: 5 }, { fence: 17 });
+    await tick(clock, 200);
+    assert.equal(writesOf(service).at(-1).headers['lock-fence'], '17');
+    assert.equal(client.outbox.pending().length, 0);
+  });
+});
