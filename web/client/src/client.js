@@ -1,11 +1,13 @@
 // The client: one stream, what follows it, and what the user writes.
+import { backoffMs } from './backoff.js';
 import { Connection } from './connection.js';
 import { SavedCursor } from './cursor.js';
-import { Events } from './events.js';
+import { EventHub } from './event_hub.js';
 import { PorchlightError } from './error.js';
 import { PendingChanges } from './records/pending.js';
 import { Records } from './records/records.js';
 import { createRequest, TIMEOUT_MS } from './request.js';
+import { same } from './same.js';
 import { Store } from './store.js';
 import { claimsOf, TokenSource } from './token.js';
 import { Writes } from './writes.js';
@@ -14,6 +16,11 @@ import { Writes } from './writes.js';
 /** @typedef {import('./connection_status.js').ConnectionState} ConnectionState */
 /** @typedef {import('./writes.js').WriteHandle} WriteHandle */
 /** @typedef {import('./writes.js').WriteOptions} WriteOptions */
+
+/**
+ * @template {string} Type
+ * @typedef {import('./events.d.ts').EventOf<Type>} EventOf
+ */
 
 /**
  * @typedef {object} ClientOptions
@@ -61,7 +68,7 @@ export class Client {
     this.request = createRequest(env, base, this.#tokens);
     const userId = options.userId ?? (typeof token === 'string' ? claimsOf(token).sub : undefined) ?? '';
     this.#cursor = new SavedCursor(env, [base, userId, stream, options.types, options.records].join('|'));
-    this.events = new Events(env, options.batchMs);
+    this.events = new EventHub(env, options.batchMs);
     this.#link = new Connection(env, {
       base,
       path: stream,
@@ -120,8 +127,9 @@ export class Client {
 
   /**
    * Calls the handler with each event of a type, like `escrow:updated`, `escrow:*` or `*`.
-   * @param {string | string[]} types
-   * @param {import('./events.js').Handler} handler
+   * @template {string} Type
+   * @param {Type | Type[]} types
+   * @param {(event: EventOf<Type>, meta: import('./event_hub.js').EventMeta) => void} handler
    * @returns {() => void} ends it
    */
   on(types, handler) {
@@ -129,8 +137,10 @@ export class Client {
   }
 
   /**
-   * @param {string | string[]} types
+   * @template {string} Type
+   * @param {Type | Type[]} types
    * @param {{signal?: AbortSignal, timeoutMs?: number}} [options]
+   * @returns {Promise<EventOf<Type>>}
    */
   once(types, options) {
     return this.events.once(types, options);
@@ -138,16 +148,18 @@ export class Client {
 
   /**
    * `for await (const event of client.stream('escrow:*'))`
-   * @param {string | string[]} [types]
+   * @template {string} [Type='*']
+   * @param {Type | Type[]} [types]
    * @param {{signal?: AbortSignal}} [options]
+   * @returns {AsyncGenerator<EventOf<Type>, void, void>}
    */
-  stream(types = '*', options) {
+  stream(types = /** @type {Type} */ ('*'), options) {
     return this.events.iterate(types, options);
   }
 
   /**
    * Events may be missing: what was built from them must be fetched again. Live lists do so themselves.
-   * @param {(reset: {reason: 'expired' | 'unknown' | 'ahead', position: string}) => void} handler
+   * @param {(reset: EventOf<'stream:reset'>) => void} handler
    */
   onReset(handler) {
     return this.events.on('stream:reset', handler);
@@ -249,6 +261,9 @@ export class Client {
       writes: this.outbox,
       name: `${base}|${userId}`,
       mergeMs: this.#options.mergeMs ?? 1_000,
+      fail: (code, message) => new PorchlightError(code, message),
+      backoffMs: (failures) => backoffMs(failures, this.#env.random),
+      same,
       warnsBeforeUnload: this.#options.warnsBeforeUnload ?? true,
       acknowledge: (module, id, record) => this.#records.acknowledge(module, id, record),
       tell: (level, message, data = {}) => this.#options.onDiagnostic?.({ at: this.#env.now(), level, message, data }),

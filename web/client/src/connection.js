@@ -2,8 +2,10 @@
 import { backoffMs } from './backoff.js';
 import { ConnectionStatus } from './connection_status.js';
 import { isCovered, isPosition } from './position.js';
-import { Renewal } from './renewal.js';
+import { addressOf } from './request.js';
+import { retryAfterMs } from './error.js';
 import { Timers } from './timers.js';
+import { endOf } from './token.js';
 import { openFetchStream } from './transport/fetch_stream.js';
 
 /** From the request to the first byte. */
@@ -56,7 +58,8 @@ export class Connection {
   #tokens;
   #timers;
   #status;
-  #renewal;
+  /** @type {import('./renewal.js').Renewal | null} */
+  #renewal = null;
   /** @type {(() => void)[]} */
   #wakers = [];
   /** @type {(() => void) | null} */
@@ -95,10 +98,6 @@ export class Connection {
     this.start = options.cursor;
     this.#timers = new Timers(env);
     this.#status = new ConnectionStatus(env, this.#timers, { ...options, transport: options.transports[0] });
-    this.#renewal = new Renewal(env, options.base, tokens, this.#timers, {
-      stream: () => this.#stream,
-      renewed: (how) => this.#renewed(how),
-    });
     /** @type {import('./store.js').Store<ConnectionState>} */
     this.state = this.#status.store;
   }
@@ -138,7 +137,7 @@ export class Connection {
 
   /** Another token is available. */
   renew() {
-    if (this.#stream) this.#renewal.begin();
+    if (this.#stream) this.#renew(null);
     else this.retry();
   }
 
@@ -156,6 +155,11 @@ export class Connection {
     this.#cursor = position;
     this.start = position;
     if (!this.#isStopped) this.#connect('rewind');
+  }
+
+  /** The position after which the stream continues. */
+  get cursor() {
+    return this.#cursor;
   }
 
   // ---- an attempt
@@ -204,7 +208,8 @@ export class Connection {
       if (attempt === this.#attempt) run(...given);
     };
     const { base, path, query } = this.#options;
-    const request = { base, path, query, token, cursor: this.#cursor };
+    /** @type {import('./transport/fetch_stream.js').TransportRequest} */
+    const request = { addressOf: (to, more) => addressOf(base, to, more), path, query, token, cursor: this.#cursor };
     this.#status.tell('debug', 'opening', { transport: this.#transportName, since: this.#cursor });
     this.#closing = null;
     this.#aliveAt = -Infinity;
@@ -294,9 +299,9 @@ export class Connection {
    * @param {string | null} position
    */
   #isNew(position) {
-    if (!position) return true;
+    if (position === null) return true;
     if (this.#cursor && isPosition(position) && isPosition(this.#cursor) && isCovered(position, this.#cursor)) return false;
-    this.#cursor = position;
+    this.#cursor = position || null;
     return true;
   }
 
@@ -306,7 +311,7 @@ export class Connection {
    */
   #control(name, data) {
     if (name === 'stream:closing') this.#closing = data;
-    if (name === 'stream:expiring') this.#renewal.begin();
+    if (name === 'stream:expiring') this.#renew(null);
     if (name === 'stream:reset') {
       this.#cursor = data.position;
       this.start = data.position;
@@ -331,7 +336,7 @@ export class Connection {
     this.#status.showConnected({ transport: this.#transportName, failures: this.#failures });
     this.#status.tell('info', 'connected', { transport: this.#transportName, position });
     if (this.#transport > 0) this.#timers.set('upgrade', UPGRADE_MS, () => this.#upgrade());
-    this.#renewal.plan(token);
+    if (token && endOf(token) < Infinity) this.#renew(token);
   }
 
   /** @param {number} heartbeatMs */
@@ -346,6 +351,22 @@ export class Connection {
     this.#connect('upgrade');
   }
 
+  /**
+   * Renews the token of the open stream, or plans to do so before this one ends.
+   * @param {string | null} token
+   */
+  async #renew(token) {
+    const attempt = this.#attempt;
+    const { Renewal } = await import('./renewal.js');
+    this.#renewal ??= new Renewal(this.#env, this.#options.base, this.#tokens, this.#timers, {
+      stream: () => this.#stream,
+      renewed: (how) => this.#renewed(how),
+    });
+    if (attempt !== this.#attempt) return;
+    if (token) this.#renewal.plan(token);
+    else this.#renewal.begin();
+  }
+
   /** @param {'extended' | 'failed'} how */
   #renewed(how) {
     this.#status.tell('info', 'token renewed', { how });
@@ -355,18 +376,31 @@ export class Connection {
   // ---- the end of an attempt
 
   /** @param {import('./transport/fetch_stream.js').Ending} ending */
-  #ended({ reason, status, code, retryAfterMs }) {
+  #ended({ reason, response }) {
+    if (response) return void this.#answered(response);
     if (reason === 'unsupported') {
       this.#nextTransport();
-      this.#connect('unsupported');
-    } else if (status === 204) this.#end('offline', 'stopped-by-service');
+      return void this.#connect('unsupported');
+    }
+    const closing = this.#closing?.reason;
+    if (closing === 'expired' || closing === 'revoked') this.#tokens.reject();
+    this.#fail(closing ?? reason);
+  }
+
+  /**
+   * The service, or something in between, has refused the stream.
+   * @param {Response} response
+   */
+  async #answered(response) {
+    const { status } = response;
+    const attempt = this.#attempt;
+    const isProblem = response.headers.get('Content-Type')?.includes('json');
+    const code = isProblem ? (await response.json().catch(() => null))?.code : undefined;
+    if (attempt !== this.#attempt) return;
+    if (status === 204) this.#end('offline', 'stopped-by-service');
     else if (status === 403) this.#end('error', code ?? 'forbidden');
     else if (status === 401) this.#refused(code ?? 'unauthorized');
-    else {
-      const closing = this.#closing?.reason;
-      if (closing === 'expired' || closing === 'revoked') this.#tokens.reject();
-      this.#fail(closing ?? (status ? `status-${status}` : reason), {}, retryAfterMs);
-    }
+    else this.#fail(`status-${status}`, { code }, retryAfterMs(response));
   }
 
   /** @param {string} code */

@@ -19,5 +19,5 @@ export function connect(options = {}) {
 
 export { Client, createEnvironment };
 export { PorchlightError } from './error.js';
-export { matches } from './events.js';
+export { matches } from './event_hub.js';
 export { Store } from './store.js';

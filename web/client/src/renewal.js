@@ -1,5 +1,4 @@
 // Keeps an open stream beyond the end of its token.
-import { claimsOf, endOf } from './token.js';
 
 const BEFORE_MS = 60_000;
 const AGAIN_MS = 10_000;
@@ -40,13 +39,13 @@ export class Renewal {
 
   /**
    * A minute before the end, or after two thirds of a short life.
-   * @param {string | null} token
+   * @param {string} token
    */
   plan(token) {
-    const end = token ? endOf(token) : Infinity;
-    if (!token || end === Infinity) return;
-    const life = end - (claimsOf(token).iat ?? 0) * 1_000;
-    this.#timers.set('renew', end - Math.min(BEFORE_MS, life / 3) - this.#env.now(), () => this.begin());
+    const { iat, exp } = this.#tokens.claimsOf(token);
+    if (typeof exp !== 'number') return;
+    const before = Math.min(BEFORE_MS, ((exp - (iat ?? 0)) * 1_000) / 3);
+    this.#timers.set('renew', exp * 1_000 - before - this.#env.now(), () => this.begin());
   }
 
   async begin() {

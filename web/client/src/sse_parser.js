@@ -20,8 +20,6 @@ export class SseParser {
   #id = null;
   /** @type {(ms: number) => void} */
   #onRetry;
-  /** The id of the last finished block that had one, whether or not it was a message. */
-  lastEventId = '';
 
   /** @param {(ms: number) => void} [onRetry] receives the values of `retry:` lines */
   constructor(onRetry = () => {}) {
@@ -91,8 +89,9 @@ export class SseParser {
 
   /** @param {Message[]} messages */
   #dispatch(messages) {
-    if (this.#id !== null) this.lastEventId = this.#id;
     if (this.#data !== null) messages.push({ type: this.#type || 'message', data: this.#data, id: this.#id });
+    // An id without data is no event. It moves the cursor, like a heartbeat.
+    else if (this.#id !== null) messages.push({ type: 'hb', data: '', id: this.#id });
     this.#id = null;
     this.#type = '';
     this.#data = null;

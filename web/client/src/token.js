@@ -63,6 +63,11 @@ export class TokenSource {
     return typeof this.#given === 'function';
   }
 
+  /** @param {string} token */
+  claimsOf(token) {
+    return claimsOf(token);
+  }
+
   /** The last token that was given out. */
   get current() {
     return this.#token;

@@ -1,8 +1,8 @@
 // What the service answers to a write, and what follows from it.
-import { PorchlightError } from '../error.js';
-import { same } from '../same.js';
 
+/** @typedef {import('../error.js').PorchlightError} PorchlightError */
 /** @typedef {import('../records/pending.js').Write} Write */
+/** @typedef {(a: unknown, b: unknown) => boolean} Same */
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
 
 /**
@@ -28,16 +28,16 @@ const pick = (from, fields) => Object.fromEntries(fields.map((field) => [field, 
 
 /**
  * @param {Write} write after its request; `attempts` counts it
- * @param {unknown} cause
+ * @param {PorchlightError} error
+ * @param {Same} same
  * @returns {Outcome}
  */
-export function outcomeOf(write, cause) {
-  const error = cause instanceof PorchlightError ? cause : new PorchlightError('failed', String(cause));
+export function outcomeOf(write, error, same) {
   const { code, status, problem } = error;
   const isRepeated = write.attempts > 1;
   if (status === 401) return { is: 'later', reason: 'needs-auth', waitMs: null };
   if (error.isTemporary) return { is: 'later', reason: code, waitMs: error.retryAfterMs };
-  if (code === 'stale' && problem?.record) return staleOutcome(write, problem);
+  if (code === 'stale' && problem?.record) return staleOutcome(write, problem, same);
   if (write.kind === 'delete' && status === 404) return { is: 'done', record: null };
   // An earlier attempt, whose answer was lost, may have done it.
   if (write.kind === 'create' && code === 'id_taken' && isRepeated) return { is: 'look' };
@@ -47,9 +47,10 @@ export function outcomeOf(write, cause) {
 /**
  * @param {Write} write
  * @param {{record: StoredRecord, fields?: string[]}} problem
+ * @param {Same} same
  * @returns {Outcome}
  */
-function staleOutcome(write, { record, fields = [] }) {
+function staleOutcome(write, { record, fields = [] }, same) {
   const { changes, known } = write;
   const all = Object.keys(changes);
   // An earlier attempt has written it, or someone else has the same idea.

@@ -1,7 +1,4 @@
 // Sends writes in order, each once, across reloads, crashes and lost answers.
-import { backoffMs } from '../backoff.js';
-import { PorchlightError } from '../error.js';
-import { same } from '../same.js';
 import { outcomeOf } from './conflict.js';
 import { chooseNext } from './lane.js';
 import { sendWrite } from './send.js';
@@ -11,6 +8,7 @@ import { Sender } from './sender.js';
 /** While the service refuses the token, a write is tried again this often. */
 const AUTH_MS = 30_000;
 
+/** @typedef {import('../error.js').PorchlightError} PorchlightError */
 /** @typedef {import('../records/pending.js').Write} Write */
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
 
@@ -24,6 +22,9 @@ const AUTH_MS = 30_000;
  * @property {number} mergeMs
  * @property {boolean} warnsBeforeUnload
  * @property {(module: string, id: string, record: StoredRecord | null) => void} acknowledge
+ * @property {(code: string, message: string) => PorchlightError} fail makes an error
+ * @property {(failures: number) => number} backoffMs
+ * @property {(a: unknown, b: unknown) => boolean} same
  * @property {(level: 'info' | 'warning', message: string, data?: Record<string, unknown>) => void} tell
  */
 
@@ -137,8 +138,8 @@ export class Outbox {
   async discard(id) {
     const write = this.#find(id);
     if (!write) return false;
-    if (write.state === 'sending') throw new PorchlightError('is_sending', 'the write is being sent at this moment');
-    await this.#settle(write, null, new PorchlightError('discarded', 'the write was discarded'));
+    if (write.state === 'sending') throw this.#context.fail('is_sending', 'the write is being sent at this moment');
+    await this.#settle(write, null, this.#context.fail('discarded', 'the write was discarded'));
     return true;
   }
 
@@ -211,7 +212,7 @@ export class Outbox {
       const record = await sendWrite(this.#context.request, write);
       outcome = /** @type {import('./conflict.js').Outcome} */ ({ is: 'done', record });
     } catch (error) {
-      outcome = outcomeOf(this.#find(write.id) ?? write, error);
+      outcome = outcomeOf(this.#find(write.id) ?? write, /** @type {PorchlightError} */ (error), this.#context.same);
     }
     if (outcome.is === 'look') outcome = await this.#look(write);
     this.#isSending = false;
@@ -259,7 +260,7 @@ export class Outbox {
   async #wait(write, reason, waitMs) {
     const { env } = this.#context;
     this.#failures += 1;
-    const wait = reason === 'needs-auth' ? AUTH_MS : Math.max(waitMs ?? 0, backoffMs(Math.min(this.#failures, 6), env.random));
+    const wait = reason === 'needs-auth' ? AUTH_MS : Math.max(waitMs ?? 0, this.#context.backoffMs(Math.min(this.#failures, 6)));
     // Without the service, none of the others needs to be tried either.
     for (const { id } of reason === 'busy' ? [write] : this.#waiting) this.#notBefore.set(id, env.now() + wait);
     await this.#change({ ...write, state: 'queued', reason });
@@ -288,7 +289,7 @@ export class Outbox {
     if (!record) return;
     // What follows was written by someone who saw this change already.
     for (const later of this.#context.pending.of(module, recordId)) {
-      const isSeen = Object.keys(later.changes).every((field) => later.known[field] === undefined || same(record[field] ?? null, later.known[field]));
+      const isSeen = Object.keys(later.changes).every((field) => later.known[field] === undefined || this.#context.same(record[field] ?? null, later.known[field]));
       if (later.id !== id && later.kind === 'update' && isSeen) this.#context.pending.put({ ...later, base: record.version });
     }
   }
@@ -313,7 +314,7 @@ export class Outbox {
   #settledElsewhere(write, record, problem) {
     const known = this.#find(write.id);
     if (known && !problem) this.#confirm(known, record);
-    this.#context.writes.settle(write.id, record, problem && new PorchlightError(problem.code, problem.message));
+    this.#context.writes.settle(write.id, record, problem && this.#context.fail(problem.code, problem.message));
   }
 
   /** A page that is left while writes wait asks first. */

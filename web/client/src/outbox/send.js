@@ -1,5 +1,4 @@
 // The request of a write.
-import { segment } from '../request.js';
 
 /** @typedef {import('../records/pending.js').Write} Write */
 
@@ -9,8 +8,8 @@ import { segment } from '../request.js';
  * @returns {Promise<import('../records/record.js').StoredRecord | null>}
  */
 export async function sendWrite(request, { id, kind, module, recordId, changes, base, fence }) {
-  const list = `/records/${segment(module)}`;
-  const path = `${list}/${segment(recordId)}`;
+  const list = `/records/${encodeURIComponent(module)}`;
+  const path = `${list}/${encodeURIComponent(recordId)}`;
   /** @type {Record<string, string | number | undefined>} */
   const headers = { 'Idempotency-Key': id, 'Lock-Fence': fence ?? undefined };
   if (kind === 'create') return (await request('POST', list, { body: { id: recordId, ...changes }, headers: { 'Idempotency-Key': id } })).body;

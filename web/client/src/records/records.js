@@ -136,7 +136,7 @@ export class Records {
   #query(key, module, make) {
     const known = this.#known.get(key);
     if (known) return known;
-    const context = { ...this.#context, searchedFields: () => this.#searchedFields(module) };
+    const context = { ...this.#context, searchedFields: async () => (await import('./searched_fields.js')).searchedFields(await this.catalogue(), module) };
     const made = make(context, (isActive) => {
       const active = this.#active.get(module) ?? new Set();
       this.#active.set(module, active);
@@ -152,19 +152,5 @@ export class Records {
     if (this.#known.size >= MOST_KNOWN) for (const [old, query] of this.#known) if (!query.isActive) this.#known.delete(old);
     this.#known.set(key, made);
     return made;
-  }
-
-  /**
-   * Words are searched in texts that people write.
-   * @param {string} module
-   * @returns {Promise<Set<string>>}
-   */
-  async #searchedFields(module) {
-    const { modules } = await this.catalogue();
-    const fields = modules.find(({ name }) => name === module)?.fields ?? [];
-    const isId = (/** @type {string} */ name) => ['id', 'teamId', 'ownerId'].includes(name);
-    const searched = fields.filter((/** @type {any} */ { name, type, values, private: isPrivate }) =>
-      (type === 'text' || type === 'texts') && !values && !isPrivate && !isId(name));
-    return new Set(searched.map((/** @type {any} */ { name }) => name));
   }
 }

@@ -1,9 +1,7 @@
 // A stream by the browser's EventSource, where `fetch` cannot stream or something in between holds its answers back.
-import { addressOf } from '../request.js';
-import { refusalOf } from './fetch_stream.js';
 
 /** @type {import('./fetch_stream.js').Transport} */
-export function openEventSource(env, { base, path, query, token, cursor }, on) {
+export function openEventSource(env, { addressOf, path, query, token, cursor }, on) {
   const { EventSource } = env;
   let isOpen = true;
   let last = cursor ?? '';
@@ -13,7 +11,8 @@ export function openEventSource(env, { base, path, query, token, cursor }, on) {
   /** @param {import('./fetch_stream.js').Ending} ending */
   const end = (ending) => {
     if (!isOpen) return;
-    close();
+    isOpen = false;
+    opened?.close();
     on.ended(ending);
   };
   if (!EventSource) {
@@ -21,7 +20,7 @@ export function openEventSource(env, { base, path, query, token, cursor }, on) {
     return close;
   }
   const identified = { ...query, since: cursor ?? undefined, named: 'false', access_token: token ?? undefined };
-  const source = new EventSource(addressOf(base, path, identified));
+  const source = new EventSource(addressOf(path, identified));
   opened = source;
   source.onopen = () => on.opened();
   source.onmessage = ({ data, lastEventId }) => {
@@ -43,8 +42,8 @@ export function openEventSource(env, { base, path, query, token, cursor }, on) {
   async function explain() {
     try {
       const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
-      const response = await env.fetch(addressOf(base, '/events', { limit: 1 }), { headers, signal: abort.signal });
-      if (!response.ok) return refusalOf(response);
+      const response = await env.fetch(addressOf('/events', { limit: 1 }), { headers, signal: abort.signal });
+      if (!response.ok) return /** @type {const} */ ({ reason: 'refused', response });
     } catch {
       // The service cannot be reached.
     }

@@ -1,14 +1,11 @@
 // A stream by `fetch`, for everything that can read the body of an answer while it arrives.
 import { SseParser } from '../sse_parser.js';
-import { retryAfterMs } from '../error.js';
 
 /**
  * Why a transport has ended.
  * @typedef {object} Ending
- * @property {'status' | 'network' | 'ended' | 'content-type' | 'unsupported' | 'unreadable'} reason
- * @property {number} [status]
- * @property {string} [code] of the problem
- * @property {number} [retryAfterMs]
+ * @property {'refused' | 'network' | 'ended' | 'content-type' | 'unsupported' | 'unreadable'} reason
+ * @property {Response} [response] the refusal
  */
 
 /**
@@ -23,7 +20,7 @@ import { retryAfterMs } from '../error.js';
 
 /**
  * @typedef {object} TransportRequest
- * @property {string} base
+ * @property {(path: string, query: Record<string, unknown>) => string} addressOf
  * @property {string} path
  * @property {Record<string, string | undefined>} query
  * @property {string | null} token
@@ -32,30 +29,31 @@ import { retryAfterMs } from '../error.js';
 
 /** @typedef {(env: import('../environment.js').Environment, request: TransportRequest, on: TransportHandlers) => () => void} Transport */
 
-import { addressOf } from '../request.js';
+const STREAM_TYPE = /^text\/event-stream *(;|$)/i;
 
 /** @type {Transport} */
-export function openFetchStream(env, { base, path, query, token, cursor }, on) {
+export function openFetchStream(env, { addressOf, path, query, token, cursor }, on) {
   const abort = new AbortController();
   let isOpen = true;
   /** @param {Ending} ending */
   const end = (ending) => {
     if (!isOpen) return;
     isOpen = false;
-    abort.abort();
+    // What a refusal says is still to be read.
+    if (!ending.response) abort.abort();
     on.ended(ending);
   };
 
   async function run() {
     // The cursor is a parameter: as a header it would need a permission (CORS) from the first reconnect on.
-    const response = await env.fetch(addressOf(base, path, { ...query, since: cursor ?? undefined }), {
+    const response = await env.fetch(addressOf(path, { ...query, since: cursor ?? undefined }), {
       headers: { Accept: 'text/event-stream', ...(token && { Authorization: `Bearer ${token}` }) },
       cache: 'no-store',
       signal: abort.signal,
     });
     if (!isOpen) return;
-    if (response.status !== 200) return end(await refusalOf(response));
-    if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) return end({ reason: 'content-type' });
+    if (response.status !== 200) return end({ reason: 'refused', response });
+    if (!STREAM_TYPE.test(response.headers.get('Content-Type') ?? '')) return end({ reason: 'content-type' });
     if (!response.body?.getReader) return end({ reason: 'unsupported' });
     on.opened();
     await read(response.body.getReader());
@@ -65,7 +63,7 @@ export function openFetchStream(env, { base, path, query, token, cursor }, on) {
   /** @param {ReadableStreamDefaultReader<Uint8Array>} reader */
   async function read(reader) {
     const parser = new SseParser(on.retry);
-    const decoder = new TextDecoder();
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
     while (isOpen) {
       const { done, value } = await reader.read();
       if (done || !isOpen) return;
@@ -85,13 +83,4 @@ export function openFetchStream(env, { base, path, query, token, cursor }, on) {
     isOpen = false;
     abort.abort();
   };
-}
-
-/**
- * @param {Response} response
- * @returns {Promise<Ending>}
- */
-export async function refusalOf(response) {
-  const problem = await response.json().catch(() => null);
-  return { reason: 'status', status: response.status, code: problem?.code, retryAfterMs: retryAfterMs(response) };
 }

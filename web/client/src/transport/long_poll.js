@@ -1,6 +1,4 @@
 // The log as JSON, page after page, where nothing can stream. Presence and signals are not in it.
-import { addressOf } from '../request.js';
-import { refusalOf } from './fetch_stream.js';
 
 /** Less than the limit of silence. */
 const WAIT_SECONDS = 15;
@@ -14,7 +12,7 @@ function scopeOf(path) {
 }
 
 /** @type {import('./fetch_stream.js').Transport} */
-export function openLongPoll(env, { base, path, query, token, cursor }, on) {
+export function openLongPoll(env, { addressOf, path, query, token, cursor }, on) {
   const abort = new AbortController();
   let isOpen = true;
   let after = cursor;
@@ -30,7 +28,7 @@ export function openLongPoll(env, { base, path, query, token, cursor }, on) {
     // Without a cursor, one event is enough to learn where the log ends.
     const page = after ? { after, wait, limit: PAGE } : { limit: 1 };
     const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
-    const address = addressOf(base, '/events', { ...scopeOf(path), ...query, ...page });
+    const address = addressOf('/events', { ...scopeOf(path), ...query, ...page });
     return env.fetch(address, { headers, cache: 'no-store', signal: abort.signal });
   }
 
@@ -47,7 +45,7 @@ export function openLongPoll(env, { base, path, query, token, cursor }, on) {
       on.opened();
       const body = response.status === 200 || response.status === 410 ? await response.json() : null;
       if (!isOpen) return;
-      if (!body) return end(await refusalOf(response));
+      if (!body) return end({ reason: 'refused', response });
       on.alive();
       if (round === 0) say('stream:ready', { position: after ?? response.headers.get('Stream-Position') });
       if (response.status === 410) {

@@ -7,7 +7,13 @@ const BATCH_MS = 100;
 const MOST_WAITING = 10_000;
 
 /** @typedef {import('./connection.js').Delivery} Delivery */
-/** @typedef {(event: any, meta: {position: string | null}) => void} Handler */
+/** @typedef {{position: string | null}} EventMeta the position is null for what is not in the log */
+/** @typedef {(event: any, meta: EventMeta) => void} Handler */
+/** @typedef {import('./events.d.ts').EventOf<'*'>} AnyEvent */
+/**
+ * @template {string} Type
+ * @typedef {import('./events.d.ts').EventOf<Type>} EventOf
+ */
 
 /**
  * Whether a pattern like `escrow:*`, `*` or `listing:sold` has this type.
@@ -18,7 +24,7 @@ export function matches(pattern, type) {
   return pattern.endsWith('*') ? type.startsWith(pattern.slice(0, -1)) : pattern === type;
 }
 
-export class Events {
+export class EventHub {
   #env;
   #batchMs;
   /** @type {Set<{pattern: string, handler: Handler}>} */
@@ -86,8 +92,9 @@ export class Events {
   }
 
   /**
-   * @param {string | string[]} patterns
-   * @param {Handler} handler
+   * @template {string} Type
+   * @param {Type | Type[]} patterns
+   * @param {(event: EventOf<Type>, meta: EventMeta) => void} handler
    * @returns {() => void}
    */
   on(patterns, handler) {
@@ -102,9 +109,10 @@ export class Events {
 
   /**
    * The next event of these types.
-   * @param {string | string[]} patterns
+   * @template {string} Type
+   * @param {Type | Type[]} patterns
    * @param {{signal?: AbortSignal, timeoutMs?: number}} [options]
-   * @returns {Promise<any>}
+   * @returns {Promise<EventOf<Type>>}
    */
   once(patterns, { signal, timeoutMs } = {}) {
     return new Promise((resolve, reject) => {
@@ -136,9 +144,10 @@ export class Events {
 
   /**
    * Events as they come, until the loop is left or the signal aborts.
-   * @param {string | string[]} patterns
+   * @template {string} Type
+   * @param {Type | Type[]} patterns
    * @param {{signal?: AbortSignal}} [options]
-   * @returns {AsyncGenerator<any, void, void>}
+   * @returns {AsyncGenerator<EventOf<Type>, void, void>}
    */
   iterate(patterns, { signal } = {}) {
     /** @type {any[]} */
