@@ -64,3 +64,6 @@ export class FakeLog {
  * @param {string} type
  */
 export const fitsTypes = (patterns, type) => !patterns || patterns.some((one) => (one.endsWith('*') ? type.startsWith(one.slice(0, -1)) : one === type));
+
+/** @param {import('./service.js').Caller} caller @param {Audience} audience */
+export const sees = (caller, audience) => Boolean(audience.broker) || audience.user === caller.userId || (audience.team !== undefined && caller.teams.includes(audience.team));

@@ -8,6 +8,7 @@ import { Problem } from './problem.js';
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
 
 const MODULES = /** @type {Record<string, string>} */ ({ escrows: 'escrow', listings: 'listing', clients: 'client', appointments: 'appointment', leads: 'lead' });
+const SEARCHED = new Set(['address', 'city', 'notes']);
 const READ_ONLY = new Set(['id', 'version', 'createdAt', 'updatedAt', 'archivedAt']);
 
 /** @typedef {{record: StoredRecord, fieldVersions: Record<string, number>}} Row */
@@ -24,6 +25,9 @@ function visible({ caller }, row) {
   if (!row || !isVisible) throw new Problem(404, 'unknown_record', 'There is no such record.', { field: 'recordId' });
   return row;
 }
+
+/** @param {string} code @param {string} field @param {string} reason */
+const badField = (code, field, reason) => new Problem(400, code, `${field} ${reason}.`, { field, errors: [{ code, field, reason }] });
 
 /** @param {StoredRecord} record */
 const audienceOf = (record) => (record.teamId === null ? { broker: /** @type {const} */ (true) } : { team: record.teamId });
@@ -61,13 +65,13 @@ function once(service, { headers, caller, path, method }, run) {
   return made;
 }
 
-/** @param {FakeService} service @param {FakeRequest} request @param {Row} row */
-function checkLock(service, { caller, headers, parts: [module, id] }, { record }) {
+/** @param {FakeService} service @param {FakeRequest} request */
+function checkLock(service, { caller, headers, parts: [module, id] }) {
   const locks = service.part('locks', () => new Map());
   const lock = locks.get(`${module}/${id}`);
   const fence = headers.get('Lock-Fence');
-  if (fence !== null && Number(fence) !== lock?.fence) throw new Problem(423, 'fence_lost', 'The lock is no longer held with that fence.', { lock });
-  if (lock && fence === null && lock.holder.userId !== caller.userId) throw new Problem(423, 'locked', `${lock.holder.userId} holds the lock.`, { lock, record: record.id });
+  if (fence !== null && Number(fence) !== lock?.fence) throw new Problem(423, 'fence_lost', 'The lock is no longer held with that fence.', { field: 'Lock-Fence', ...(lock && { lock }) });
+  if (lock && fence === null && lock.holder.userId !== caller.userId) throw new Problem(423, 'locked', `${lock.holder.userId} holds the lock.`, { lock });
 }
 
 /** @param {FakeRequest} request @param {Row} row */
@@ -77,7 +81,7 @@ function checkVersion({ headers, query, body = {} }, { record, fieldVersions }) 
   const version = Number(asked.replace(/"/g, ''));
   const fields = Object.keys(body).filter((field) => (fieldVersions[field] ?? 0) > version);
   if (query.get('merge') === 'fields' && !fields.length && version < record.version) return;
-  throw new Problem(409, 'stale', `The record has version ${record.version} by now.`, { version: record.version, record, fields });
+  throw new Problem(409, 'stale', `The record has version ${record.version} by now.`, { field: 'If-Match', version, record, fields });
 }
 
 /**
@@ -88,7 +92,7 @@ function list(service, { parts: [module], query, caller }) {
   const { q, status, owner, team, archived = 'false', sort = '-createdAt', limit = '50', cursor = '' } = Object.fromEntries(query);
   const filter = { q, status, owner, team, archived: /** @type {boolean | 'all'} */ (archived === 'all' ? 'all' : archived === 'true') };
   const all = [...tableOf(service, module).values()].map(({ record }) => record);
-  const found = all.filter((record) => (record.teamId === null || caller.teams.includes(record.teamId)) && fits(record, filter, null)).sort(comparator(sort));
+  const found = all.filter((record) => (record.teamId === null || caller.teams.includes(record.teamId)) && fits(record, filter, SEARCHED)).sort(comparator(sort));
   const after = cursor ? JSON.parse(cursor) : null;
   const rest = after ? found.filter((record) => comparator(sort)(record, after) > 0) : found;
   const records = rest.slice(0, Number(limit));
@@ -125,10 +129,10 @@ function patch(service, request) {
   return once(service, request, () => {
     const row = visible(request, tableOf(service, module).get(id));
     const wrong = Object.keys(body).find((field) => READ_ONLY.has(field));
-    if (wrong) throw new Problem(400, 'read_only_field', `${wrong} cannot be written.`, { field: wrong });
-    if (row.record.archivedAt) throw new Problem(409, 'archived', 'Restore it first.', { record: row.record });
-    if (body.purchasePrice < 0) throw new Problem(400, 'invalid_field', 'purchasePrice must be 0 or more.', { field: 'purchasePrice' });
-    checkLock(service, request, row);
+    if (wrong) throw badField('read_only_field', wrong, 'cannot be written');
+    if (row.record.archivedAt) throw new Problem(409, 'archived', 'Restore it first.');
+    if (body.purchasePrice < 0) throw badField('invalid_field', 'purchasePrice', 'must be 0 or more');
+    checkLock(service, request);
     checkVersion(request, row);
     const changed = Object.entries(body).filter(([field, value]) => !same(row.record[field] ?? null, value));
     if (changed.length) change(service, module, row, 'updated', Object.fromEntries(changed), caller.userId);
@@ -161,7 +165,7 @@ function move(service, request, isAway) {
   const { parts: [module, id], caller } = request;
   return once(service, request, () => {
     const row = visible(request, tableOf(service, module).get(id));
-    checkLock(service, request, row);
+    checkLock(service, request);
     checkVersion(request, row);
     const time = isAway ? new Date(service.clock.now()).toISOString() : null;
     if (Boolean(row.record.archivedAt) !== isAway) change(service, module, row, isAway ? 'archived' : 'restored', { archivedAt: time }, caller.userId);
@@ -178,10 +182,10 @@ function remove(service, request) {
   return once(service, request, () => {
     const table = tableOf(service, module);
     const row = visible(request, table.get(id));
-    checkLock(service, request, row);
+    checkLock(service, request);
     checkVersion(request, row);
     table.delete(id);
-    tell(service, module, 'deleted', { ...row.record, version: row.record.version + 1 }, caller.userId, {});
+    tell(service, module, 'deleted', row.record, caller.userId, {});
     return { status: 204 };
   });
 }

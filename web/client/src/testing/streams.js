@@ -1,5 +1,6 @@
 // Streams, history, publishing and sessions of the fake service.
-import { fitsTypes } from './log.js';
+import { enter, snapshotsOf } from './collaboration.js';
+import { fitsTypes, sees } from './log.js';
 import { Problem } from './problem.js';
 
 /** @typedef {import('./service.js').FakeService} FakeService */
@@ -29,9 +30,6 @@ function block(isNamed, data, id) {
   return `${name}data: ${JSON.stringify(data)}\n${id ? `id: ${id}\n` : ''}\n`;
 }
 
-/** @param {import('./service.js').Caller} caller @param {import('./log.js').Audience} audience */
-export const sees = (caller, audience) => Boolean(audience.broker) || audience.user === caller.userId || (audience.team !== undefined && caller.teams.includes(audience.team));
-
 /**
  * @param {string} scope
  * @param {FakeRequest} request
@@ -53,8 +51,6 @@ export class FakeStreams {
   #count = 0;
   /** @type {Set<(event: LoggedEvent) => void>} */
   #polls = new Set();
-  /** The first events of each stream, made by other parts. @type {((caller: import('./service.js').Caller) => any)[]} */
-  snapshots = [];
 
   /** @param {FakeService} service */
   constructor(service) {
@@ -117,7 +113,9 @@ export class FakeStreams {
     };
     /** @type {Map<string, any>} */
     const timers = new Map();
+    const leave = enter(this.#service, caller.userId, id);
     const over = () => {
+      leave();
       for (const timer of timers.values()) clock.clearTimeout(timer);
       this.open.delete(stream);
     };
@@ -152,7 +150,7 @@ export class FakeStreams {
     const ready = { type: 'stream:ready', stream: id, position: log.at(after), scopes, heartbeatSeconds };
     write(`retry: ${retryMs}\n:ok\n${block(isNamed, ready, log.at(after))}`);
     if (reset) write(block(isNamed, { type: 'stream:reset', reason: reset, position: log.at(after), snapshot: '/events?scope=all' }, log.at(after)));
-    for (const snapshot of this.snapshots) write(block(isNamed, snapshot(caller), null));
+    for (const snapshot of snapshotsOf(this.#service)) write(block(isNamed, snapshot(caller), null));
     this.open.add(stream);
     plan(caller.exp);
     for (const event of log.events) if (event.number > after && carries(event)) write(block(isNamed, event.data, log.at(event.number)));
