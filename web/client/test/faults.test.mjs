@@ -1,0 +1,98 @@
+// The real service behind a proxy that breaks connections: in Node.js, and in Chromium.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { extname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { chromiumPath, launchBrowser, Server } from '../../test/support.mjs';
+import { FaultProxy } from './fault_proxy.mjs';
+import { followAndWrite } from './workload.mjs';
+
+const isLong = Boolean(process.env.PORCHLIGHT_TEST_LONG);
+const BATCH = isLong ? 20 : 10;
+const EVENTS = isLong ? 10_000 : 600;
+const WRITES = isLong ? 2_000 : 60;
+const FAULTS = isLong ? 500 : 40;
+const LIMIT_MS = isLong ? 900_000 : 60_000;
+
+/** A page on the same origin as the service does not exist yet, so the files of the client come from a server of their own. */
+async function serveClient() {
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  const server = createServer(async (request, response) => {
+    const path = new URL(request.url, 'http://x').pathname;
+    if (path === '/') return response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html><title>client</title>');
+    const text = await readFile(join(root, path)).catch(() => null);
+    const type = ['.js', '.mjs'].includes(extname(path)) ? 'text/javascript' : 'text/plain';
+    response.writeHead(text ? 200 : 404, { 'Content-Type': type }).end(text ?? '');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => (server.closeAllConnections(), server.close()) };
+}
+
+async function publish(server, token, from, count) {
+  for (let n = from; n < from + count; n += BATCH) {
+    const events = Array.from({ length: Math.min(BATCH, from + count - n) }, (_, i) => ({ type: 'load:tick', audience: { team: 'team-a' }, data: { n: n + i } }));
+    await server.post('/events', token, { events });
+    await new Promise((wake) => setTimeout(wake, 20));
+  }
+}
+
+describe('behind a proxy that breaks connections', { timeout: LIMIT_MS }, () => {
+  let server;
+  let pages;
+
+  before(async () => {
+    pages = await serveClient();
+    server = await Server.start({ PORCHLIGHT_CORS_ORIGINS: pages.url, PORCHLIGHT_POSTS_PER_SECOND: '100000', PORCHLIGHT_STREAMS_PER_USER: '1000' });
+  });
+  after(async () => {
+    pages?.close();
+    await server?.stop();
+  });
+
+  /** @param {(options: object) => Promise<{seen: number[], versions: object, errors: string[]}>} run */
+  async function checked(user, run) {
+    const proxy = new FaultProxy(server.url, user.length);
+    const url = await proxy.listen();
+    try {
+      const token = await server.token('agent', user);
+      const service = await server.token('service', user);
+      const records = [];
+      for (let n = 0; n < 5; n += 1) records.push((await server.post('/records/escrows', token, { address: `${n} ${user} St` })).id);
+      proxy.left = FAULTS;
+      const publishing = new Promise((wake) => setTimeout(wake, 1_000)).then(() => publish(server, service, 0, EVENTS));
+      const outcome = await run({ url, token, records, events: EVENTS, writes: WRITES });
+      await publishing;
+      assert.deepEqual(outcome.errors, []);
+      assert.deepEqual(outcome.seen, Array.from({ length: EVENTS }, (_, n) => n), 'each event once and in order');
+      const perRecord = WRITES / records.length;
+      for (const id of records) {
+        const record = await server.get(`/records/escrows/${id}`, user, 'team-a');
+        assert.deepEqual([record.version, record.purchasePrice], [1 + perRecord, perRecord], 'each write once, the last one last');
+      }
+      assert.ok(proxy.made >= FAULTS / 2, `${proxy.made} faults were made`);
+    } finally {
+      proxy.close();
+    }
+  }
+
+  test('a client in Node.js receives each event once and writes each change once', () => checked('node', followAndWrite));
+
+  test('a client in Chromium does, too', { skip: chromiumPath ? false : 'there is no Chromium here' }, async () => {
+    const browser = await launchBrowser();
+    try {
+      const page = await browser.newPage();
+      await page.goto(pages.url);
+      // The page talks to the proxy, whose origin is not that of the page.
+      await checked('chromium', (options) => page.evaluate(async (given) => {
+        const { followAndWrite: run } = await import('/test/workload.mjs');
+        return run(given);
+      }, options));
+    } finally {
+      await browser.close();
+    }
+  });
+});

@@ -1,0 +1,32 @@
+// What the tests with faults do, in Node.js and in a page: follow all events, and write every record several times.
+import { connect } from '../src/index.js';
+
+export async function followAndWrite({ url, token, records, events, writes }) {
+  const errors = [];
+  const onRejection = (event) => errors.push(String(event.reason ?? event));
+  if (globalThis.addEventListener) globalThis.addEventListener('unhandledrejection', onRejection);
+  const client = connect({ url, token, mergeMs: 0, warnsBeforeUnload: false });
+  const seen = [];
+  let done = () => {};
+  const all = new Promise((resolve) => { done = resolve; });
+  client.on('load:tick', ({ data }) => {
+    seen.push(data.n);
+    if (seen.length >= events) done();
+  });
+  const list = client.records('escrows', { limit: 200 });
+  const off = list.subscribe(() => {});
+  const written = [];
+  for (let n = 0; n < writes; n += 1) {
+    const id = records[n % records.length];
+    written.push(client.update('escrows', id, { purchasePrice: 1 + Math.floor(n / records.length) }, { isImmediate: true }).done);
+    if (n % 10 === 9) await new Promise((wake) => setTimeout(wake, 50));
+  }
+  const outcomes = await Promise.allSettled(written);
+  for (const { reason } of outcomes) if (reason) errors.push(`${reason.code}: ${reason.message}`);
+  await all;
+  const wrong = records.filter((id) => list.get(id)?.purchasePrice !== writes / records.length);
+  if (wrong.length) errors.push(`the list has not followed ${wrong}`);
+  off();
+  await client.close();
+  return { seen, errors };
+}
