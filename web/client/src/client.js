@@ -48,6 +48,10 @@ export class Client {
   #cursor;
   #pending;
   #records;
+  /** @type {Map<string, any>} */
+  #parts = new Map();
+  /** @type {Map<string, number>} */
+  #fences = new Map();
   #isClosed = false;
   /** @type {(() => void)[]} */
   #offs = [];
@@ -59,6 +63,10 @@ export class Client {
   constructor(env, options) {
     const { url = globalThis.location?.origin ?? '', token, stream = '/stream', transports = ['fetch', 'eventsource', 'poll'] } = options;
     const base = url.replace(/\/$/, '');
+    /** What the client takes from the world around it. */
+    this.environment = env;
+    /** The name of this tab, for locks and presence. */
+    this.session = `tab-${env.uuid()}`;
     this.#env = env;
     this.#options = options;
     /** Of the service, without a slash at its end. */
@@ -115,12 +123,38 @@ export class Client {
   async close() {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    for (const part of this.#parts.values()) part.close?.();
     this.#link.stop();
     this.events.stop();
     this.#cursor.stop();
     this.#records.stop();
     for (const off of this.#offs.splice(0)) off();
     await this.outbox.stop();
+  }
+
+  // ---- parts
+
+  /**
+   * A part of this client, made when it is first used and closed with the client.
+   * @template T
+   * @param {string} name
+   * @param {() => T} make
+   * @returns {T}
+   */
+  part(name, make) {
+    if (!this.#parts.has(name)) this.#parts.set(name, make());
+    return this.#parts.get(name);
+  }
+
+  /**
+   * Writes of this record carry the fence from now on; null ends that.
+   * @param {string} module
+   * @param {string} id
+   * @param {number | null} fence
+   */
+  setFence(module, id, fence) {
+    if (fence === null) this.#fences.delete(`${module}/${id}`);
+    else this.#fences.set(`${module}/${id}`, fence);
   }
 
   // ---- events
@@ -198,7 +232,7 @@ export class Client {
    * @returns {WriteHandle & {recordId: string}}
    */
   create(module, { id = this.#env.uuid(), ...fields }, options) {
-    return { ...this.outbox.add('create', module, id, fields, options), recordId: id };
+    return { ...this.#write('create', module, id, fields, options), recordId: id };
   }
 
   /**
@@ -208,7 +242,7 @@ export class Client {
    * @param {WriteOptions} [options]
    */
   update(module, id, changes, options) {
-    return this.outbox.add('update', module, id, changes, options);
+    return this.#write('update', module, id, changes, options);
   }
 
   /**
@@ -217,7 +251,7 @@ export class Client {
    * @param {WriteOptions} [options]
    */
   archive(module, id, options) {
-    return this.outbox.add('archive', module, id, {}, options);
+    return this.#write('archive', module, id, {}, options);
   }
 
   /**
@@ -226,7 +260,7 @@ export class Client {
    * @param {WriteOptions} [options]
    */
   restore(module, id, options) {
-    return this.outbox.add('restore', module, id, {}, options);
+    return this.#write('restore', module, id, {}, options);
   }
 
   /**
@@ -235,10 +269,21 @@ export class Client {
    * @param {WriteOptions} [options]
    */
   delete(module, id, options) {
-    return this.outbox.add('delete', module, id, {}, options);
+    return this.#write('delete', module, id, {}, options);
   }
 
   // ---- inside
+
+  /**
+   * @param {import('./records/pending.js').WriteKind} kind
+   * @param {string} module
+   * @param {string} id
+   * @param {Record<string, any>} changes
+   * @param {WriteOptions} [options]
+   */
+  #write(kind, module, id, changes, options) {
+    return this.outbox.add(kind, module, id, changes, { fence: this.#fences.get(`${module}/${id}`), ...options });
+  }
 
   /** @param {import('./connection.js').Delivery[]} deliveries */
   #fold(deliveries) {

@@ -18,6 +18,7 @@ export function connect(options = {}) {
 }
 
 export { Client, createEnvironment };
+export { lock, presence, typing } from './collaboration.js';
 export { PorchlightError } from './error.js';
 export { matches } from './event_hub.js';
 export { Store } from './store.js';

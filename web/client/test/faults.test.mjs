@@ -12,10 +12,10 @@ import { followAndWrite } from './workload.mjs';
 
 const isLong = Boolean(process.env.PORCHLIGHT_TEST_LONG);
 const BATCH = isLong ? 20 : 10;
-const EVENTS = isLong ? 10_000 : 600;
-const WRITES = isLong ? 2_000 : 60;
-const FAULTS = isLong ? 500 : 40;
-const LIMIT_MS = isLong ? 900_000 : 60_000;
+const EVENTS = isLong ? 10_000 : 300;
+const WRITES = isLong ? 2_000 : 40;
+const FAULTS = isLong ? 500 : 16;
+const LIMIT_MS = isLong ? 900_000 : 120_000;
 
 /** A page on the same origin as the service does not exist yet, so the files of the client come from a server of their own. */
 async function serveClient() {
@@ -32,15 +32,15 @@ async function serveClient() {
   return { url: `http://127.0.0.1:${server.address().port}`, close: () => (server.closeAllConnections(), server.close()) };
 }
 
-async function publish(server, token, from, count) {
+async function publish(server, token, type, count, from = 0) {
   for (let n = from; n < from + count; n += BATCH) {
-    const events = Array.from({ length: Math.min(BATCH, from + count - n) }, (_, i) => ({ type: 'load:tick', audience: { team: 'team-a' }, data: { n: n + i } }));
+    const events = Array.from({ length: Math.min(BATCH, from + count - n) }, (_, i) => ({ type, audience: { team: 'team-a' }, data: { n: n + i } }));
     await server.post('/events', token, { events });
     await new Promise((wake) => setTimeout(wake, 20));
   }
 }
 
-describe('behind a proxy that breaks connections', { timeout: LIMIT_MS }, () => {
+describe('behind a proxy that breaks connections', { timeout: LIMIT_MS, concurrency: true }, () => {
   let server;
   let pages;
 
@@ -63,8 +63,8 @@ describe('behind a proxy that breaks connections', { timeout: LIMIT_MS }, () => 
       const records = [];
       for (let n = 0; n < 5; n += 1) records.push((await server.post('/records/escrows', token, { address: `${n} ${user} St` })).id);
       proxy.left = FAULTS;
-      const publishing = new Promise((wake) => setTimeout(wake, 1_000)).then(() => publish(server, service, 0, EVENTS));
-      const outcome = await run({ url, token, records, events: EVENTS, writes: WRITES });
+      const publishing = new Promise((wake) => setTimeout(wake, 1_000)).then(() => publish(server, service, `load:${user}`, EVENTS));
+      const outcome = await run({ url, token, type: `load:${user}`, records, events: EVENTS, writes: WRITES });
       await publishing;
       assert.deepEqual(outcome.errors, []);
       assert.deepEqual(outcome.seen, Array.from({ length: EVENTS }, (_, n) => n), 'each event once and in order');

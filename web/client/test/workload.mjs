@@ -1,7 +1,7 @@
 // What the tests with faults do, in Node.js and in a page: follow all events, and write every record several times.
 import { connect } from '../src/index.js';
 
-export async function followAndWrite({ url, token, records, events, writes }) {
+export async function followAndWrite({ url, token, type, records, events, writes }) {
   const errors = [];
   const onRejection = (event) => errors.push(String(event.reason ?? event));
   if (globalThis.addEventListener) globalThis.addEventListener('unhandledrejection', onRejection);
@@ -9,7 +9,7 @@ export async function followAndWrite({ url, token, records, events, writes }) {
   const seen = [];
   let done = () => {};
   const all = new Promise((resolve) => { done = resolve; });
-  client.on('load:tick', ({ data }) => {
+  client.on(type, ({ data }) => {
     seen.push(data.n);
     if (seen.length >= events) done();
   });

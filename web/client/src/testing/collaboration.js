@@ -152,18 +152,16 @@ const peopleOf = (service) => service.part('people', () => new Map());
 /**
  * What streams begin with.
  * @param {FakeService} service
- * @returns {((caller: import('./service.js').Caller) => any)[]}
+ * @param {import('./service.js').Caller} caller
  */
-export const snapshotsOf = (service) => [
-  () => {
-    const users = personList(service);
-    return { type: 'presence:snapshot', users, online: users.filter(({ status }) => status === 'online').length, complete: true };
-  },
-  (caller) => ({
-    type: 'locks:snapshot', position: service.log.position,
-    locks: [...locksOf(service).values()].filter((lock) => sees(caller, audienceOf(service, lock))),
-  }),
-];
+export function snapshotsOf(service, caller) {
+  const users = personList(service);
+  const locks = [...locksOf(service).values()].filter((lock) => sees(caller, audienceOf(service, lock)));
+  return {
+    people: { type: 'presence:snapshot', users, online: users.filter(({ status }) => status === 'online').length, complete: true },
+    locks: { type: 'locks:snapshot', position: service.log.position, locks },
+  };
+}
 
 /** @param {FakePerson} person @param {'viewing' | 'editing'} what */
 const openBy = ({ sessions }, what) => [...sessions.values()].map((session) => session[what]).filter((record) => record !== null);

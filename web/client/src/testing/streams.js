@@ -99,11 +99,12 @@ export class FakeStreams {
     const { query, headers, caller } = request;
     const since = headers.get('Last-Event-ID') || query.get('since');
     const isNamed = query.get('named') !== 'false';
-    return { status: 200, stream: (write, end) => this.#begin({ caller, isNamed, since, carries: carrier(scope, request), write, end }) };
+    const types = query.get('types')?.split(',') ?? null;
+    return { status: 200, stream: (write, end) => this.#begin({ caller, isNamed, since, types, carries: carrier(scope, request), write, end }) };
   }
 
-  /** @param {{caller: import('./service.js').Caller, isNamed: boolean, since: string | null, carries: FakeStream['carries'], write: (text: string) => void, end: () => void}} parts */
-  #begin({ caller, isNamed, since, carries, write: send, end }) {
+  /** @param {{caller: import('./service.js').Caller, isNamed: boolean, since: string | null, types: string[] | null, carries: FakeStream['carries'], write: (text: string) => void, end: () => void}} parts */
+  #begin({ caller, isNamed, since, types, carries, write: send, end }) {
     const { clock, log, heartbeatSeconds, retryMs } = this.#service;
     this.#count += 1;
     const id = `stream-${this.#count}`;
@@ -149,8 +150,10 @@ export class FakeStreams {
     const scopes = { user: caller.userId, teams: caller.teams, broker: caller.broker };
     const ready = { type: 'stream:ready', stream: id, position: log.at(after), scopes, heartbeatSeconds };
     write(`retry: ${retryMs}\n:ok\n${block(isNamed, ready, log.at(after))}`);
+    const { people, locks } = snapshotsOf(this.#service, caller);
+    if (fitsTypes(types, people.type)) write(block(isNamed, people, null));
     if (reset) write(block(isNamed, { type: 'stream:reset', reason: reset, position: log.at(after), snapshot: '/events?scope=all' }, log.at(after)));
-    for (const snapshot of snapshotsOf(this.#service)) write(block(isNamed, snapshot(caller), null));
+    if (fitsTypes(types, locks.type)) write(block(isNamed, locks, null));
     this.open.add(stream);
     plan(caller.exp);
     for (const event of log.events) if (event.number > after && carries(event)) write(block(isNamed, event.data, log.at(event.number)));

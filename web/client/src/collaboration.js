@@ -1,0 +1,49 @@
+// Working together: locks, presence, typing. Functions, so that a page loads only what it uses.
+import { RecordLock } from './collaboration/locks.js';
+import { Presence } from './collaboration/presence.js';
+import { TypingSignal } from './collaboration/typing.js';
+
+/** @typedef {import('./client.js').Client} Client */
+
+const LEASE_SECONDS = 60;
+
+/** @param {Client} client */
+const isConnected = (client) => client.connection.getSnapshot().state === 'connected';
+
+/**
+ * The lock of a record: `acquire`, `release`, `request`, `takeOver`, and a snapshot that says who holds it. It is renewed while it is held, and writes of
+ * the record carry its fence.
+ * @param {Client} client
+ * @param {string} module
+ * @param {string} id
+ * @param {{leaseSeconds?: number}} [options]
+ * @returns {RecordLock}
+ */
+export function lock(client, module, id, { leaseSeconds = LEASE_SECONDS } = {}) {
+  const { environment: env, request, events, session } = client;
+  return client.part(`lock:${module}/${id}`, () => new RecordLock({
+    env, request, events, session, module, id, leaseSeconds, onFence: (fence) => client.setFence(module, id, fence), isConnected: isConnected(client),
+  }));
+}
+
+/**
+ * Who is here, what they have open, what they type and what is locked; and `show` and `leave` for this user.
+ * @param {Client} client
+ * @param {{idleMs?: number}} [options]
+ * @returns {Presence}
+ */
+export function presence(client, options = {}) {
+  const { environment: env, request, events, session } = client;
+  return client.part('presence', () => new Presence({ env, request, events, session, isConnected: isConnected(client), ...options }));
+}
+
+/**
+ * Call `type` at every key and `stop` when the text is done.
+ * @param {Client} client
+ * @param {{module: string, recordId: string} | {team: string}} target
+ * @param {string} [name] another signal than `typing`
+ * @returns {TypingSignal}
+ */
+export function typing(client, target, name) {
+  return new TypingSignal(client.environment, client.request, { ...target, session: client.session }, name);
+}

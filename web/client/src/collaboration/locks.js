@@ -1,0 +1,230 @@
+// A lock on a record, held for as long as its owner wants it.
+import { backoffMs } from '../backoff.js';
+import { PorchlightError } from '../error.js';
+import { Store } from '../store.js';
+
+/** @typedef {import('../events.d.ts').Lock} Lock */
+
+/** A lease is renewed when this part of it is over. */
+const RENEW_PART = 1 / 3;
+const RETRY_MOST_MS = 10_000;
+
+/**
+ * `free`: nobody holds it. `held`: this session does. `other`: someone else does, see `lock`. `lost`: it was held, and is not any more, see `reason`.
+ * @typedef {object} LockSnapshot
+ * @property {'idle' | 'waiting' | 'held' | 'other' | 'lost' | 'released'} status
+ * @property {Lock | null} lock whose it is
+ * @property {number | null} fence for writes under it
+ * @property {string | null} reason why it was lost or refused
+ * @property {boolean} isRequested someone else has asked for it
+ * @property {string | null} requestedBy who has asked last
+ */
+
+/**
+ * @typedef {object} LockContext
+ * @property {import('../environment.js').Environment} env
+ * @property {import('../request.js').SendRequest} request
+ * @property {import('../event_hub.js').EventHub} events
+ * @property {string} session of this tab
+ * @property {string} module
+ * @property {string} id
+ * @property {number} leaseSeconds
+ * @property {boolean} isConnected whether the stream has begun already, and its list of locks was not seen
+ * @property {(fence: number | null) => void} onFence told what writes of this record must carry
+ */
+
+export class RecordLock {
+  #context;
+  #path;
+  /** @type {any} */
+  #timer = null;
+  #offs;
+  #isWanted = false;
+  #failures = 0;
+  #heldUntil = 0;
+
+  /** @param {LockContext} context */
+  constructor(context) {
+    this.#context = context;
+    const { module, id, env, events } = context;
+    this.#path = `/locks/${encodeURIComponent(module)}/${encodeURIComponent(id)}`;
+    /** @type {Store<LockSnapshot>} */
+    this.store = new Store({ status: 'idle', lock: null, fence: null, reason: null, isRequested: false, requestedBy: null }, env.reportError);
+    this.#offs = [
+      events.fold((deliveries) => deliveries.forEach(({ data }) => this.#take(data))),
+      env.listen('pageshow', () => this.#isHeld && this.#renew()),
+      env.listen('visibilitychange', () => env.isVisible() && this.#isHeld && this.#renew()),
+    ];
+    if (context.isConnected) this.#load();
+  }
+
+  getSnapshot = () => this.store.getSnapshot();
+
+  /** @type {(listener: () => void) => () => void} */
+  subscribe = (listener) => this.store.subscribe(listener);
+
+  get #isHeld() {
+    return this.getSnapshot().status === 'held';
+  }
+
+  /**
+   * Locks the record. Returns whether this session holds it now; if not, the snapshot says who does.
+   * @returns {Promise<boolean>}
+   */
+  async acquire() {
+    this.#isWanted = true;
+    this.#show({ status: 'waiting', reason: null });
+    const { module, id, session, leaseSeconds } = this.#context;
+    return this.#claim('POST', '/locks', { module, recordId: id, session, leaseSeconds });
+  }
+
+  /** Takes it from its holder: for admins, and once the holder is offline. */
+  async takeOver() {
+    this.#isWanted = true;
+    const { session, leaseSeconds } = this.#context;
+    return this.#claim('POST', `${this.#path}/takeover`, { session, leaseSeconds });
+  }
+
+  /** Asks the holder for it. The lock is taken when it becomes free. */
+  async request() {
+    const { session } = this.#context;
+    const { body } = await this.#context.request('POST', `${this.#path}/request`, { body: { session } });
+    this.#isWanted = true;
+    this.#show({ status: 'other', lock: body.lock });
+  }
+
+  /** Gives it back. */
+  async release({ keepalive = false } = {}) {
+    const wasHeld = this.#isHeld;
+    this.#isWanted = false;
+    this.#context.env.clearTimeout(this.#timer);
+    this.#context.onFence(null);
+    this.#show({ status: 'released', lock: null, fence: null, reason: null, isRequested: false, requestedBy: null });
+    if (!wasHeld) return;
+    // A lock that cannot be released ends with its lease.
+    await this.#context.request('DELETE', this.#path, { query: { session: this.#context.session }, keepalive }).catch(() => {});
+  }
+
+  /** Releases it and stops following it. */
+  async close() {
+    for (const off of this.#offs.splice(0)) off();
+    await this.release({ keepalive: true });
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {Record<string, unknown>} body
+   */
+  async #claim(method, path, body) {
+    try {
+      const answer = await this.#context.request(method, path, { body });
+      if (!this.#isWanted) return this.#letGo();
+      this.#held(answer.body);
+      return true;
+    } catch (error) {
+      const { code, problem } = /** @type {PorchlightError} */ (error);
+      if (!(error instanceof PorchlightError) || !problem?.lock) {
+        this.#show({ status: 'idle', reason: code ?? 'failed' });
+        throw error;
+      }
+      this.#show({ status: 'other', lock: problem.lock, fence: null, reason: code });
+      return false;
+    }
+  }
+
+  /** It was granted after nobody wanted it any more. */
+  async #letGo() {
+    await this.#context.request('DELETE', this.#path, { query: { session: this.#context.session } }).catch(() => {});
+    return false;
+  }
+
+  /** @param {Lock} lock */
+  #held(lock) {
+    const { env, leaseSeconds, onFence } = this.#context;
+    this.#failures = 0;
+    this.#heldUntil = env.now() + leaseSeconds * 1_000;
+    onFence(lock.fence);
+    this.#show({ status: 'held', lock, fence: lock.fence, reason: null });
+    this.#renewIn(leaseSeconds * 1_000 * RENEW_PART);
+  }
+
+  /** @param {number} ms */
+  #renewIn(ms) {
+    const { env } = this.#context;
+    env.clearTimeout(this.#timer);
+    this.#timer = env.setTimeout(() => this.#renew(), ms);
+  }
+
+  async #renew() {
+    const { env, session, leaseSeconds } = this.#context;
+    env.clearTimeout(this.#timer);
+    try {
+      const { body } = await this.#context.request('POST', `${this.#path}/renew`, { body: { session, leaseSeconds } });
+      if (this.#isHeld) this.#held(body);
+    } catch (error) {
+      if (!this.#isHeld) return;
+      const { code, isTemporary } = /** @type {PorchlightError} */ (error);
+      this.#failures += 1;
+      if (!isTemporary) this.#lost(code);
+      else if (env.now() >= this.#heldUntil) this.#lost('expired');
+      else this.#renewIn(Math.min(backoffMs(this.#failures, env.random), RETRY_MOST_MS, Math.max(0, this.#heldUntil - env.now())));
+    }
+  }
+
+  /** @param {string} reason */
+  #lost(reason) {
+    this.#context.env.clearTimeout(this.#timer);
+    this.#context.onFence(null);
+    this.#show({ status: 'lost', fence: null, reason });
+  }
+
+  /** @param {any} event */
+  #take(event) {
+    const { type, module, recordId, data } = event;
+    if (type === 'locks:snapshot') return this.#takeSnapshot(event.locks);
+    if (module !== this.#context.module || recordId !== this.#context.id) return;
+    const action = type.slice(type.lastIndexOf(':') + 1);
+    if (action === 'lock_requested') this.#show({ isRequested: true, requestedBy: data.by.userId });
+    if (action === 'lock_available' && this.#isWanted && !this.#isHeld) this.acquire().catch(() => {});
+    if (action === 'locked') this.#locked({ module, recordId, waiting: 0, ...data });
+    if (action === 'unlocked') this.#unlocked(data);
+  }
+
+  /** @param {Lock} lock */
+  #locked(lock) {
+    const { status, fence } = this.getSnapshot();
+    if (status === 'held' && fence !== null && lock.fence > fence) this.#lost('taken_over');
+    if (status !== 'held' && status !== 'waiting') this.#show({ status: status === 'lost' ? 'lost' : 'other', lock });
+  }
+
+  /** @param {{fence: number, reason: string}} end */
+  #unlocked({ fence, reason }) {
+    const known = this.getSnapshot();
+    if (known.status === 'held' && known.fence === fence) this.#lost(reason);
+    else if (known.status === 'other') this.#show({ status: 'idle', lock: null });
+    else if (known.lock?.fence === fence) this.#show({ lock: null });
+  }
+
+  async #load() {
+    const { request, module, id } = this.#context;
+    const answer = await request('GET', '/locks', { query: { record: `${module}/${id}` } }).catch(() => null);
+    if (answer && this.getSnapshot().status === 'idle') this.#takeSnapshot(answer.body.locks);
+  }
+
+  /** @param {Lock[]} locks */
+  #takeSnapshot(locks) {
+    const { status, fence } = this.getSnapshot();
+    const { module, id } = this.#context;
+    const lock = locks.find((one) => one.module === module && one.recordId === id) ?? null;
+    if (status === 'held') {
+      if (lock && lock.fence !== fence) this.#lost('taken_over');
+      else this.#renew();
+    } else if (status === 'other' || status === 'idle') this.#show({ status: lock ? 'other' : 'idle', lock });
+  }
+
+  /** @param {Partial<LockSnapshot>} change */
+  #show(change) {
+    this.store.set({ ...this.getSnapshot(), ...change });
+  }
+}

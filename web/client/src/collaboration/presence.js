@@ -1,0 +1,179 @@
+// This user's presence, and everybody else's.
+import { Store } from '../store.js';
+import { foldPeople, NOBODY, withoutEnded } from './people.js';
+
+/** Without activity for so long, the user is away. */
+const IDLE_MS = 300_000;
+const USUAL_BEAT_MS = 30_000;
+const AGAIN_MS = 5_000;
+/** What changes several times within this time is told once. */
+const CALM_MS = 50;
+const ACTIVITY = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart'];
+const ACTIVITY_SEEN_MS = 1_000;
+
+/** @typedef {{module: string, recordId: string}} RecordRef */
+
+/**
+ * @typedef {object} PresenceContext
+ * @property {import('../environment.js').Environment} env
+ * @property {import('../request.js').SendRequest} request
+ * @property {import('../event_hub.js').EventHub} events
+ * @property {string} session of this tab
+ * @property {boolean} isConnected whether the stream has begun already
+ * @property {number} [idleMs]
+ */
+
+export class Presence {
+  #context;
+  /** @type {(() => void)[]} */
+  #offs = [];
+  /** @type {any} */
+  #beatTimer = null;
+  /** @type {any} */
+  #idleTimer = null;
+  /** @type {any} */
+  #typingTimer = null;
+  /** @type {any[] | null} */
+  #meanwhile = null;
+  #activeAt = 0;
+  #isAway = false;
+  #isBeating = false;
+  #isReporting = false;
+  /** @type {RecordRef | null} */
+  #viewing = null;
+  /** @type {RecordRef | null} */
+  #editing = null;
+
+  /** @param {PresenceContext} context */
+  constructor(context) {
+    this.#context = context;
+    /** @type {Store<import('./people.js').PresenceSnapshot>} */
+    this.store = new Store(NOBODY, context.env.reportError);
+    this.#offs.push(context.events.fold((deliveries) => this.#take(deliveries)));
+    if (context.isConnected) this.#load();
+  }
+
+  /** The stream began before somebody asked who is here. What it says meanwhile is applied to the answer again. */
+  async #load() {
+    const { request, env } = this.#context;
+    this.#meanwhile = [];
+    const [people, locks] = await Promise.all([request('GET', '/presence'), request('GET', '/locks')].map((one) => one.then(({ body }) => body, () => null)));
+    const meanwhile = this.#meanwhile;
+    this.#meanwhile = null;
+    const snapshots = [people && { type: 'presence:snapshot', ...people }, locks && { type: 'locks:snapshot', ...locks }].filter(Boolean);
+    const hasSnapshot = meanwhile.some(({ type }) => type === 'presence:snapshot');
+    if (!hasSnapshot) this.#show([...snapshots, ...meanwhile].reduce((state, data) => foldPeople(state, data, env.now()), this.getSnapshot()));
+  }
+
+  getSnapshot = () => this.store.getSnapshot();
+
+  /** @type {(listener: () => void) => () => void} */
+  subscribe = (listener) => this.store.subscribe(listener);
+
+  /**
+   * Reports what this tab shows and edits, until `leave`.
+   * @param {{viewing?: RecordRef | null, editing?: RecordRef | null}} open
+   */
+  show({ viewing = null, editing = null } = {}) {
+    this.#viewing = viewing;
+    this.#editing = editing;
+    this.#begin();
+    this.#beatIn(CALM_MS);
+  }
+
+  /** This tab is no longer here. */
+  leave() {
+    if (!this.#isReporting) return;
+    this.#isReporting = false;
+    const { env, request, session } = this.#context;
+    env.clearTimeout(this.#beatTimer);
+    env.clearTimeout(this.#idleTimer);
+    // A request that outlives the page: a beacon cannot carry a token.
+    request('POST', '/presence/leave', { body: { session }, keepalive: true }).catch(() => {});
+  }
+
+  close() {
+    this.leave();
+    for (const off of this.#offs.splice(0)) off();
+    this.#context.env.clearTimeout(this.#typingTimer);
+  }
+
+  #begin() {
+    if (this.#isReporting) return;
+    this.#isReporting = true;
+    const { env } = this.#context;
+    this.#activeAt = env.now();
+    this.#watchIdle();
+    if (this.#offs.length > 1) return;
+    for (const type of ACTIVITY) this.#offs.push(env.listen(type, () => this.#active()));
+    this.#offs.push(env.listen('pagehide', () => this.leave()));
+    this.#offs.push(env.listen('pageshow', () => this.show({ viewing: this.#viewing, editing: this.#editing })));
+    this.#offs.push(env.listen('visibilitychange', () => env.isVisible() && this.#active()));
+  }
+
+  #active() {
+    const now = this.#context.env.now();
+    if (now - this.#activeAt < ACTIVITY_SEEN_MS) return;
+    this.#activeAt = now;
+    if (!this.#isAway || !this.#isReporting) return;
+    this.#isAway = false;
+    this.#watchIdle();
+    this.#beatIn(0);
+  }
+
+  #watchIdle() {
+    const { env, idleMs = IDLE_MS } = this.#context;
+    const left = this.#activeAt + idleMs - env.now();
+    env.clearTimeout(this.#idleTimer);
+    if (left > 0) {
+      this.#idleTimer = env.setTimeout(() => this.#watchIdle(), left);
+      return;
+    }
+    this.#isAway = true;
+    this.#beatIn(0);
+  }
+
+  /** @param {number} ms */
+  #beatIn(ms) {
+    const { env } = this.#context;
+    env.clearTimeout(this.#beatTimer);
+    if (this.#isReporting) this.#beatTimer = env.setTimeout(() => this.#beat(), ms);
+  }
+
+  async #beat() {
+    if (this.#isBeating) return this.#beatIn(CALM_MS);
+    const { request, session } = this.#context;
+    this.#isBeating = true;
+    const told = { session, status: this.#isAway ? 'away' : 'online', viewing: this.#viewing, editing: this.#editing };
+    const next = await request('POST', '/presence/heartbeat', { body: told }).then(
+      ({ body }) => (body?.countsForSeconds ? body.countsForSeconds * 500 : USUAL_BEAT_MS),
+      (error) => (error.isTemporary ? Math.max(AGAIN_MS, error.retryAfterMs ?? 0) : USUAL_BEAT_MS),
+    );
+    this.#isBeating = false;
+    const isNew = told.viewing !== this.#viewing || told.editing !== this.#editing || (told.status === 'away') !== this.#isAway;
+    this.#beatIn(isNew ? 0 : next);
+  }
+
+  /** @param {import('../connection.js').Delivery[]} deliveries */
+  #take(deliveries) {
+    const now = this.#context.env.now();
+    let state = this.getSnapshot();
+    for (const { data } of deliveries) {
+      if (data.type === 'stream:ready' && this.#isReporting) this.#beatIn(0);
+      this.#meanwhile?.push(data);
+      state = foldPeople(state, data, now);
+    }
+    this.#show(state);
+  }
+
+  /** @param {import('./people.js').PresenceSnapshot} state */
+  #show(state) {
+    const { env } = this.#context;
+    const current = withoutEnded(state, env.now());
+    this.store.set(current);
+    env.clearTimeout(this.#typingTimer);
+    if (!current.typing.length) return;
+    const next = Math.min(...current.typing.map(({ endsAt }) => endsAt));
+    this.#typingTimer = env.setTimeout(() => this.#show(this.getSnapshot()), Math.max(1, next - env.now()));
+  }
+}

@@ -1,0 +1,145 @@
+// Locks, presence and typing.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { lock, presence, typing } from '../src/index.js';
+import { fill, world } from './support.mjs';
+
+async function pair() {
+  const made = world();
+  await fill(made, 2);
+  const { client: ann, page: annsPage } = await made.open({ user: 'ann' });
+  const { client: bob } = await made.open({ user: 'bob' });
+  return { ...made, ann, annsPage, bob };
+}
+
+const statusOf = (one) => one.getSnapshot().status;
+
+describe('a lock', () => {
+  test('is renewed while it is held, and others see whose it is', async () => {
+    const { ann, bob, clock, service } = await pair();
+    const own = lock(ann, 'escrows', 'e-1');
+    const other = lock(bob, 'escrows', 'e-1');
+    const taken = own.acquire();
+    await clock.advance(200);
+    assert.deepEqual([await taken, statusOf(own), own.getSnapshot().fence, statusOf(other)], [true, 'held', 1, 'other']);
+    await clock.advance(600_000);
+    assert.deepEqual([statusOf(own), statusOf(other), other.getSnapshot().lock.holder.userId], ['held', 'other', 'ann']);
+    assert.ok(service.count('/locks/escrows/e-1/renew') > 25);
+    const refused = other.acquire();
+    await clock.advance(10);
+    assert.equal(await refused, false);
+    await own.release();
+    await clock.advance(200);
+    assert.deepEqual([statusOf(own), statusOf(other), other.getSnapshot().lock], ['released', 'idle', null]);
+  });
+
+  test('its fence is sent with writes under it', async () => {
+    const { ann, clock, service } = await pair();
+    const own = lock(ann, 'escrows', 'e-1');
+    own.acquire();
+    await clock.advance(100);
+    ann.update('escrows', 'e-1', { status: 'closed' });
+    ann.update('escrows', 'e-2', { status: 'closed' });
+    await clock.advance(100);
+    const fences = service.requests.filter(({ method }) => method === 'PATCH').map(({ headers }) => headers['lock-fence']);
+    assert.deepEqual(fences, ['1', undefined]);
+  });
+
+  test('is asked for, and taken when it becomes free', async () => {
+    const { ann, bob, clock } = await pair();
+    const own = lock(ann, 'escrows', 'e-1');
+    const other = lock(bob, 'escrows', 'e-1');
+    own.acquire();
+    await clock.advance(100);
+    other.request();
+    await clock.advance(200);
+    assert.deepEqual([own.getSnapshot().isRequested, own.getSnapshot().requestedBy], [true, 'bob']);
+    own.release();
+    await clock.advance(500);
+    assert.deepEqual([statusOf(other), other.getSnapshot().fence], ['held', 2]);
+  });
+
+  test('that was taken over is reported as lost', async () => {
+    const { ann, clock, service } = await pair();
+    const own = lock(ann, 'escrows', 'e-1');
+    own.acquire();
+    await clock.advance(100);
+    const token = service.token({ user: 'boss', role: 'admin' });
+    await service.fetch(`${service.url}/locks/escrows/e-1/takeover`, { method: 'POST', headers: { Authorization: `Bearer ${token}` }, body: '{"session":"x"}' });
+    await clock.advance(200);
+    const { status, reason, fence, lock: held } = own.getSnapshot();
+    assert.deepEqual([status, reason, fence, held.holder.userId], ['lost', 'taken_over', null, 'boss']);
+  });
+
+  test('that cannot be renewed is lost when its lease is over', async () => {
+    const { ann, clock, service } = await pair();
+    const own = lock(ann, 'escrows', 'e-1');
+    own.acquire();
+    await clock.advance(100);
+    service.faults.add({ kind: 'reset', times: 100_000 });
+    service.streams.cut();
+    await clock.advance(59_000);
+    assert.equal(statusOf(own), 'held');
+    await clock.advance(20_000);
+    assert.deepEqual([statusOf(own), own.getSnapshot().reason], ['lost', 'expired']);
+  });
+});
+
+describe('presence', () => {
+  test('has everyone with what they view and edit', async () => {
+    const { ann, bob, clock } = await pair();
+    const seen = presence(bob);
+    presence(ann).show({ viewing: { module: 'escrows', recordId: 'e-1' } });
+    await clock.advance(500);
+    const person = (id) => seen.getSnapshot().people.find(({ userId }) => userId === id);
+    assert.deepEqual([seen.getSnapshot().online, person('ann').viewing], [2, [{ module: 'escrows', recordId: 'e-1' }]]);
+    presence(ann).show({ viewing: { module: 'escrows', recordId: 'e-1' }, editing: { module: 'escrows', recordId: 'e-1' } });
+    await clock.advance(500);
+    assert.equal(person('ann').editing.length, 1);
+    presence(ann).leave();
+    await clock.advance(500);
+    assert.deepEqual([person('ann').viewing, person('ann').editing], [[], []]);
+  });
+
+  test('a user without activity is away, and online again with it', async () => {
+    const { ann, annsPage, clock, service } = await pair();
+    presence(ann).show();
+    await clock.advance(310_000);
+    const told = () => service.requests.filter(({ path }) => path === '/presence/heartbeat').map(({ body }) => body.status);
+    assert.equal(told().at(-1), 'away');
+    annsPage.emit('keydown');
+    await clock.advance(200);
+    assert.equal(told().at(-1), 'online');
+    assert.ok(told().length < 20, `${told().length} heartbeats`);
+  });
+
+  test('leaves with the page, by a request that outlives it', async () => {
+    const { ann, annsPage, clock, service } = await pair();
+    presence(ann).show();
+    await clock.advance(100);
+    annsPage.emit('pagehide');
+    await clock.advance(100);
+    assert.equal(service.count('/presence/leave'), 1);
+  });
+});
+
+describe('typing', () => {
+  test('is told at most every three seconds, seen by others, and ends', async () => {
+    const { ann, bob, clock, service } = await pair();
+    const seen = presence(bob);
+    const signal = typing(ann, { module: 'escrows', recordId: 'e-1' });
+    for (let n = 0; n < 50; n += 1) {
+      signal.type();
+      await clock.advance(100);
+    }
+    assert.equal(service.count('/signals'), 2);
+    assert.deepEqual(seen.getSnapshot().typing.map(({ userId, recordId }) => [userId, recordId]), [['ann', 'e-1']]);
+    signal.stop();
+    await clock.advance(200);
+    assert.deepEqual(seen.getSnapshot().typing, []);
+    signal.type();
+    service.faults.add({ kind: 'reset', times: 100 });
+    await clock.advance(10_000);
+    assert.deepEqual(seen.getSnapshot().typing, []);
+  });
+});
