@@ -27,7 +27,9 @@ export class PorchlightError extends Error {
   /** Whether the same request may succeed later. */
   get isTemporary() {
     const { status } = this;
-    return status === 0 ? this.code !== 'aborted' : status === 408 || status === 425 || status === 429 || status >= 500;
+    if (status === 0) return this.code !== 'aborted';
+    // What is no problem document comes from something in between, and says nothing about the request.
+    return status === 408 || status === 429 || status >= 500 || (!this.problem && status !== 401);
   }
 }
 
@@ -45,9 +47,11 @@ export function retryAfterMs(response) {
  * @param {Response} response
  */
 export async function errorOf(response) {
+  // An answer that breaks off is no answer: this throws then.
+  const text = await response.text();
   let problem = null;
   try {
-    problem = await response.json();
+    problem = JSON.parse(text);
   } catch {
     // A proxy answers with HTML.
   }

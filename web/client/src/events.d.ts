@@ -98,7 +98,7 @@ export type StatusChanged = Omit<Event, 'data'> & { userId: NonNullable<Event['u
 export type StoredRecord = { id: Id; /** Rises by one with every change. */ version: number; /** The team that the record belongs to; null: the whole brokerage. */ teamId: string | null; /** The user who owns it. */ ownerId: UserIdOrNull; createdAt: string; updatedAt: string; archivedAt: string | null; [field: string]: any };
 
 /** The stream ends. */
-export type StreamClosing = { type: 'stream:closing'; /** `drain`: the service stops. `expired`: the token has expired, or the brokerage that was looked up for its user has changed. `evicted`: the user has opened too many streams. `overloaded`: the instance is full. `unavailable`: the instance cannot reach the database. */ reason: 'drain' | 'expired' | 'evicted' | 'overloaded' | 'unavailable'; /** When to reconnect, in milliseconds; the same as `retry:`. */ retryMs: number };
+export type StreamClosing = { type: 'stream:closing'; /** `drain`: the service stops. `expired`: the token has expired, or the brokerage that was looked up for its user has changed. `evicted`: the user has opened too many streams. `overloaded`: the instance is full. `rate_limited`: the user opens streams too often. `unavailable`: the instance cannot reach the database. */ reason: 'drain' | 'expired' | 'evicted' | 'overloaded' | 'rate_limited' | 'unavailable'; /** When to reconnect, in milliseconds; the same as `retry:`. */ retryMs: number };
 
 /** The token expires soon. */
 export type StreamExpiring = { type: 'stream:expiring'; inSeconds: number };

@@ -10,6 +10,8 @@ import { chromiumPath, launchBrowser, Server } from '../../test/support.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
 import { followAndWrite } from './workload.mjs';
 
+// One user sends more here than a user may.
+const RATES = { PORCHLIGHT_USER_RATE: '100000', PORCHLIGHT_BROKERAGE_RATE: '100000', PORCHLIGHT_SERVICE_RATE: '100000', PORCHLIGHT_ADDRESS_RATE: '100000' };
 const isLong = Boolean(process.env.PORCHLIGHT_TEST_LONG);
 const BATCH = isLong ? 20 : 10;
 const EVENTS = isLong ? 10_000 : 300;
@@ -46,7 +48,7 @@ describe('behind a proxy that breaks connections', { timeout: LIMIT_MS, concurre
 
   before(async () => {
     pages = await serveClient();
-    server = await Server.start({ PORCHLIGHT_CORS_ORIGINS: pages.url, PORCHLIGHT_POSTS_PER_SECOND: '100000', PORCHLIGHT_STREAMS_PER_USER: '1000' });
+    server = await Server.start({ PORCHLIGHT_CORS_ORIGINS: pages.url, ...RATES, PORCHLIGHT_STREAMS_PER_USER: '1000' });
   });
   after(async () => {
     pages?.close();
@@ -64,7 +66,7 @@ describe('behind a proxy that breaks connections', { timeout: LIMIT_MS, concurre
       for (let n = 0; n < 5; n += 1) records.push((await server.post('/records/escrows', token, { address: `${n} ${user} St` })).id);
       proxy.left = FAULTS;
       const publishing = new Promise((wake) => setTimeout(wake, 1_000)).then(() => publish(server, service, `load:${user}`, EVENTS));
-      const outcome = await run({ url, token, type: `load:${user}`, records, events: EVENTS, writes: WRITES });
+      const outcome = await run({ url, token, type: `load:${user}`, records, events: EVENTS, writes: WRITES, limitMs: LIMIT_MS / 2 });
       await publishing;
       assert.deepEqual(outcome.errors, []);
       assert.deepEqual(outcome.seen, Array.from({ length: EVENTS }, (_, n) => n), 'each event once and in order');

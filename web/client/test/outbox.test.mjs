@@ -245,6 +245,19 @@ describe('an outbox', () => {
     await tick(clock, 0);
   });
 
+  test('a refusal that breaks off, or that something in between makes, refuses nothing', async () => {
+    const { client, service, clock, shown } = await writer(1);
+    service.faults.add({ kind: 'status', method: 'PATCH', status: 404 }, { kind: 'cut', method: 'PATCH', bytes: 20, reset: true });
+    const { done } = client.update('escrows', 'e-1', { purchasePrice: 5 });
+    for (let n = 0; n < 6; n += 1) await tick(clock, 1_000);
+    assert.equal((await done).purchasePrice, 5);
+    const { done: refusal } = client.update('escrows', 'e-1', { purchasePrice: -5 });
+    service.faults.add({ kind: 'cut', method: 'PATCH', bytes: 20, reset: true });
+    for (let n = 0; n < 6; n += 1) await tick(clock, 1_000);
+    await assert.rejects(refusal, { code: 'invalid_field' });
+    assert.equal(shown('e-1').purchasePrice, 5);
+  });
+
   test('requests have a limit of time', async () => {
     const { client, service, clock } = await writer(1);
     service.faults.add({ kind: 'silence', method: 'PATCH' });

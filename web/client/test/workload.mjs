@@ -1,7 +1,7 @@
 // What the tests with faults do, in Node.js and in a page: follow all events, and write every record several times.
 import { connect } from '../src/index.js';
 
-export async function followAndWrite({ url, token, type, records, events, writes }) {
+export async function followAndWrite({ url, token, type, records, events, writes, limitMs }) {
   const errors = [];
   const onRejection = (event) => errors.push(String(event.reason ?? event));
   if (globalThis.addEventListener) globalThis.addEventListener('unhandledrejection', onRejection);
@@ -21,9 +21,13 @@ export async function followAndWrite({ url, token, type, records, events, writes
     written.push(client.update('escrows', id, { purchasePrice: 1 + Math.floor(n / records.length) }, { isImmediate: true }).done);
     if (n % 10 === 9) await new Promise((wake) => setTimeout(wake, 50));
   }
-  const outcomes = await Promise.allSettled(written);
-  for (const { reason } of outcomes) if (reason) errors.push(`${reason.code}: ${reason.message}`);
-  await all;
+  let timer;
+  const late = new Promise((resolve) => { timer = setTimeout(resolve, limitMs, 'late'); });
+  const everything = Promise.all([Promise.allSettled(written), all]);
+  const outcome = await Promise.race([everything, late]);
+  clearTimeout(timer);
+  if (outcome === 'late') errors.push(`after ${limitMs} ms: ${seen.length} events, ${JSON.stringify(client.outbox.pending())}, ${JSON.stringify(client.connection.getSnapshot())}`);
+  else for (const { reason } of outcome[0]) if (reason) errors.push(`${reason.code}: ${reason.message}`);
   const wrong = records.filter((id) => list.get(id)?.purchasePrice !== writes / records.length);
   if (wrong.length) errors.push(`the list has not followed ${wrong}`);
   off();
