@@ -43,7 +43,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Refuses to serve others than this machine without the checks of `iss` and `aud`.
 pub(super) fn require_token_checks(config: &Config) -> Result<(), AppError> {
-    let addr = config.server.addr;
+    let addr = config.server.addr();
     match config.identity.missing_check() {
         None => Ok(()),
         Some(setting) if addr.ip().is_loopback() => {

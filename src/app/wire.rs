@@ -132,7 +132,7 @@ impl Wiring<'_> {
 
     fn metrics_access(&self) -> MetricsAccess {
         let settings = &self.config.server;
-        let is_loopback = settings.addr.ip().is_loopback();
+        let is_loopback = settings.addr().ip().is_loopback();
         MetricsAccess::new(settings.metrics_token.as_ref(), is_loopback)
     }
 

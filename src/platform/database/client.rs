@@ -34,7 +34,7 @@ pub async fn run_psql(
     let bin_dir = settings.pg_bin_dir.as_deref();
     let mut psql = Command::new(find_program("psql", bin_dir).ok_or(ClientError::NoProgram)?);
     if let Some(url) = &settings.database_url {
-        let target = Target::of(url);
+        let target = DatabaseTarget::of(url);
         psql.args(["-d", &target.url]);
         psql.envs(target.password.map(|password| ("PGPASSWORD", password)));
         return finish(psql, arguments).await;
@@ -59,12 +59,12 @@ async fn finish(mut psql: Command, arguments: &[OsString]) -> Result<ExitStatus,
 
 /// A URL without its password, which the list of processes would show.
 #[derive(Debug, PartialEq)]
-struct Target {
+struct DatabaseTarget {
     url: String,
     password: Option<String>,
 }
 
-impl Target {
+impl DatabaseTarget {
     fn of(url: &str) -> Self {
         let whole = || Self {
             url: url.to_owned(),
@@ -110,7 +110,7 @@ mod tests {
             ("postgresql://u:@h", "postgresql://u@h", Some("")),
             ("no url", "no url", None),
         ] {
-            let target = Target::of(url);
+            let target = DatabaseTarget::of(url);
             assert_eq!(
                 (&*target.url, target.password.as_deref()),
                 (shown, password)

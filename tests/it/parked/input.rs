@@ -6,6 +6,8 @@ use super::client::{RawClient, open_streams, request};
 use crate::support::ends::user;
 use crate::support::{Service, for_team};
 
+const LIVE: &str = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
+
 #[tokio::test]
 async fn bytes_after_the_request_are_dropped_up_to_a_limit() {
     let service = Service::start().await;
@@ -25,9 +27,8 @@ async fn bytes_after_the_request_are_dropped_up_to_a_limit() {
 #[tokio::test]
 async fn a_request_behind_that_of_a_stream_is_not_answered() {
     let service = Service::with(&["--streams-per-user=1"]).await;
-    let live = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut first = RawClient::connect(service.addr).await;
-    first.send(request("1.1", &user(0), "") + live).await;
+    first.send(request("1.1", &user(0), "") + LIVE).await;
     first.until("locks:snapshot").await;
     // HTTP's word for it.
     assert!(
@@ -35,7 +36,7 @@ async fn a_request_behind_that_of_a_stream_is_not_answered() {
         "{}",
         first.text
     );
-    first.send(live).await;
+    first.send(LIVE).await;
     service.publish(&for_team("a", 1)).await;
     first.until("\"n\":1").await;
     let mut second = RawClient::open(&service, &user(0)).await;
@@ -72,9 +73,7 @@ async fn a_stream_ends_when_its_client_resets_the_connection() {
 async fn a_client_may_send_its_request_byte_by_byte_and_use_a_connection_again() {
     let service = Service::start().await;
     let mut client = RawClient::connect(service.addr).await;
-    client
-        .send("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    client.send(LIVE).await;
     client.until("\r\n\r\n").await;
     client.socket.set_nodelay(true).expect("an option");
     for byte in request("1.1", &user(0), "").bytes() {
