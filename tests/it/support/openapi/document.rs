@@ -30,6 +30,7 @@ pub const GENERAL_HEADERS: &[&str] = &[
 const COMMON_HEADERS: &[(&str, &str)] = &[
     ("ratelimit", "RateLimit"),
     ("ratelimit-policy", "RateLimitPolicy"),
+    ("x-content-type-options", "NoSniff"),
 ];
 
 /// Responses that belong to no operation.
