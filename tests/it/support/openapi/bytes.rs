@@ -115,6 +115,11 @@ fn requests(sent: &[u8]) -> Vec<Sent> {
     let lines = sent.lines().filter_map(|line| {
         let (line, _) = line.rsplit_once(" HTTP/1.")?;
         let (rest, target) = line.rsplit_once(' ')?;
+        // A request to a proxy names the host too.
+        let target = match target.strip_prefix("http://") {
+            Some(rest) => rest.find('/').map_or("/", |path| &rest[path..]),
+            None => target,
+        };
         let method = rest.rsplit(|c: char| !c.is_ascii_uppercase()).next()?;
         Some(Sent::bodiless(method, target))
     });
