@@ -34,8 +34,15 @@ async fn a_silent_worker_loses_its_task_to_another_and_learns_it() {
     assert_eq!(claimed.status, 200, "{}", claimed.text);
     assert_eq!(claimed.json()["fence"], 2);
     assert_eq!(claimed.json()["task"]["error"]["code"], "worker_lost");
-    for what in ["progress", "complete"] {
-        let late = say(a, &wes, &id, what, json!({"fence": 1})).await;
+    let error = json!({"code": "c", "message": "M"});
+    for (what, body) in [
+        ("progress", json!({"fence": 1})),
+        ("complete", json!({"fence": 1})),
+        ("fail", json!({"fence": 1, "error": error})),
+        ("cancelled", json!({"fence": 1})),
+        ("output", json!({"fence": 1, "offset": 0, "text": "T"})),
+    ] {
+        let late = say(a, &wes, &id, what, body).await;
         late.refused(409, "lease_lost", what);
         assert_eq!(late.json()["reason"], "claimed");
     }
