@@ -111,7 +111,7 @@ async fn every_command_of_the_documents_works_as_it_is_printed() {
     let (_, printed) = readme.expect("the README");
     let printed = printed.as_ref().expect("no failure");
     for event in ["listing:toured", "listing:sold"] {
-        let is_seen = printed.contains(&format!("\nevent: {event}\n"));
+        let is_seen = printed.contains(&format!("event: {event}\n"));
         assert!(is_seen, "a reader does not see {event}: {printed}");
     }
 }
