@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::run::{fail, runtime};
 use crate::platform::DatabaseSettings;
-use crate::platform::database::{ClientError, run_psql};
+use crate::platform::database::run_psql;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct PsqlCommand {
@@ -31,7 +31,7 @@ pub(super) fn run(command: &PsqlCommand) -> ExitCode {
     let ended = runtime.block_on(async {
         // Ctrl-C in a terminal reaches both: it ends a query of psql, and must not end this process.
         let _ignored = signal(SignalKind::interrupt())?;
-        Ok::<_, ClientError>(run_psql(&command.database, &command.arguments).await?)
+        run_psql(&command.database, &command.arguments).await
     });
     match ended {
         Ok(status) => {
