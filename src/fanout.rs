@@ -65,6 +65,11 @@ impl BrokerageFanout {
         let ring = self.ephemeral_ring.lock();
         ring.unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Adds an event that streams get with the next one that is released, in one write.
+    pub fn add_ephemeral(&self, event: EphemeralEvent) {
+        self.ephemeral_ring().push(event);
+    }
 }
 
 /// Keeps a brokerage in memory while it exists.
@@ -188,15 +193,10 @@ impl Fanout {
     pub fn publish_ephemeral(&self, brokerage: &BrokerageFanout, event: EphemeralEvent) {
         let audiences = event.audiences().cloned().collect();
         let wakes = event.wakes();
-        self.add_ephemeral(brokerage, event);
+        brokerage.add_ephemeral(event);
         if wakes {
             self.release_ephemerals(brokerage, &audiences);
         }
-    }
-
-    /// Adds an event that streams get with the next one that is released, in one write.
-    pub fn add_ephemeral(&self, brokerage: &BrokerageFanout, event: EphemeralEvent) {
-        brokerage.ephemeral_ring().push(event);
     }
 
     /// Publishes the events that were added, to streams of these topics.

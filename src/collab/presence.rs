@@ -98,6 +98,17 @@ impl BrokeragePresence {
             group,
         }
     }
+
+    /// Adds an event. The timers release it together with others, so that a stream gets all changes of
+    /// a tenth of a second in one write.
+    fn publish(&self, log: &BrokerageFanout, event: EphemeralEvent) {
+        if event.wakes() {
+            locked(&self.changed).extend(event.audiences().cloned());
+        } else {
+            self.silent_events.fetch_add(1, Ordering::Relaxed);
+        }
+        log.add_ephemeral(event);
+    }
 }
 
 /// A brokerage's group while its mutex is locked. Never held across an await.
@@ -218,21 +229,10 @@ impl Presence {
                 at: now.time,
             };
             for event in events.all(&parts.modules) {
-                self.publish(brokerage, &log, event);
+                brokerage.publish(&log, event);
             }
         }
         true
-    }
-
-    /// Adds an event. The timers release it together with others, so that a stream gets all changes of
-    /// a tenth of a second in one write.
-    fn publish(&self, brokerage: &BrokeragePresence, log: &BrokerageFanout, event: EphemeralEvent) {
-        if event.wakes() {
-            locked(&brokerage.changed).extend(event.audiences().cloned());
-        } else {
-            brokerage.silent_events.fetch_add(1, Ordering::Relaxed);
-        }
-        self.0.parts.fanout.add_ephemeral(log, event);
     }
 
     async fn brokerage(&self, broker: &BrokerId) -> Result<Arc<BrokeragePresence>, PresenceError> {

@@ -165,7 +165,7 @@ pub(crate) const WORDS: &[Reserved] = &[
         because: "memory has the order of the log because only the follower adds to it",
     },
     Reserved {
-        names: &["publish_ephemeral("],
+        names: &["publish_ephemeral(", "add_ephemeral("],
         only_in: &["src/collab/presence", "src/collab/signals", "src/fanout"],
         because: "a state is published by the module that keeps it",
     },

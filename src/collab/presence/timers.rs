@@ -114,7 +114,7 @@ impl PresenceTimers {
                     && let Some(log) = fanout.get(&brokerage.broker)
                 {
                     let event = events::count(&group, crowd, time);
-                    self.presence.publish(&brokerage, &log, event);
+                    brokerage.publish(&log, event);
                 }
                 counts.insert(key, online);
             }

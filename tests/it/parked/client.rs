@@ -54,11 +54,10 @@ impl RawClient {
     /// Reads until `text` has come.
     pub async fn until(&mut self, text: &str) {
         while !self.text.contains(text) {
-            let mut bytes = [0; 16 * 1_024];
-            let read = soon(text, self.socket.read(&mut bytes)).await;
-            let read = read.expect("bytes");
-            assert!(read > 0, "no {text:?} in {}", self.text);
-            self.text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+            let mut bytes = Vec::with_capacity(16 * 1_024);
+            let read = soon(text, self.socket.read_buf(&mut bytes)).await;
+            assert!(read.expect("bytes") > 0, "no {text:?} in {}", self.text);
+            self.text.push_str(&String::from_utf8_lossy(&bytes));
         }
     }
 

@@ -81,7 +81,6 @@ async fn allocations_in_a_process_of_their_own() {
     let writes = service.metric("porchlight_stream_writes_total").await - before;
     let deliveries = 200 * usize::try_from(EVENTS).expect("a count");
     let more = many.saturating_sub(few);
-    println!("{few} allocations, {more} more for {deliveries} more deliveries");
     // Timers and the publisher's client allocate a little by chance.
     assert!(
         more < deliveries / 50,
@@ -132,7 +131,6 @@ async fn a_thousand_clients_that_come_back_cost_few_queries() {
     open_streams(&service, 1_000).await;
     tokio::time::sleep(reported).await;
     let used = transactions(&mut database).await - before;
-    println!("{used} transactions");
     assert!(used < 200, "{used} transactions for {CLIENTS} clients");
 }
 

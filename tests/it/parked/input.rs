@@ -19,7 +19,7 @@ async fn bytes_after_the_request_are_dropped_up_to_a_limit() {
     }
     open_streams(&service, 1).await;
     // The service closes the connection, so that not all of this can be written.
-    let _ = client.socket.write_all(&[b'x'; 1 << 20]).await;
+    let _ = client.socket.write_all(&vec![b'x'; 1 << 20]).await;
     client.rest().await;
     open_streams(&service, 0).await;
 }
