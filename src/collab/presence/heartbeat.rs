@@ -46,8 +46,8 @@ impl Presence {
         let sign = SignOfLife {
             teams: Arc::clone(&caller.teams),
             status: heartbeat.status,
-            viewing,
-            editing,
+            viewing: viewing.map(Box::new),
+            editing: editing.map(Box::new),
             noticed_at: now,
             active_at,
             ends_at: Some(now.plus(self.0.parts.rules.timeout)),

@@ -276,8 +276,8 @@ fn state(
     Some(PresenceState {
         status,
         teams: teams.into_iter().collect(),
-        viewing: by_record(live.iter().filter_map(|s| s.sign.viewing.as_ref())),
-        editing: by_record(live.iter().filter_map(|s| s.sign.editing.as_ref())),
+        viewing: by_record(live.iter().filter_map(|s| s.sign.viewing.as_deref())),
+        editing: by_record(live.iter().filter_map(|s| s.sign.editing.as_deref())),
     })
 }
 

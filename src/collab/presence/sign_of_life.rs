@@ -79,8 +79,9 @@ pub struct SignOfLife {
     pub teams: Arc<[TeamId]>,
     /// A heartbeat has it. A stream counts as online.
     pub status: Status,
-    pub viewing: Option<RecordInUse>,
-    pub editing: Option<RecordInUse>,
+    /// Boxed, because most signs have none, and there is one per stream.
+    pub viewing: Option<Box<RecordInUse>>,
+    pub editing: Option<Box<RecordInUse>>,
     pub noticed_at: Moment,
     /// When the user was last active.
     pub active_at: Moment,
@@ -103,7 +104,9 @@ impl SignOfLife {
     }
 
     pub fn records_in_use(&self) -> impl Iterator<Item = &RecordInUse> {
-        self.viewing.iter().chain(&self.editing)
+        [&self.viewing, &self.editing]
+            .into_iter()
+            .filter_map(Option::as_deref)
     }
 
     /// Applies a new audience of a record, and returns whether the sign has changed. If the session

@@ -236,8 +236,8 @@ impl SignRow {
         let sign = SignOfLife {
             teams: teams.filter_map(|team| team.parse().ok()).collect(),
             status: self.status.parse().ok()?,
-            viewing: record_in_use(self.viewing, self.viewing_audience, now),
-            editing: record_in_use(self.editing, self.editing_audience, now),
+            viewing: record_in_use(self.viewing, self.viewing_audience, now).map(Box::new),
+            editing: record_in_use(self.editing, self.editing_audience, now).map(Box::new),
             noticed_at: now.plus_ms(self.said_in),
             active_at: now.plus_ms(self.active_in),
             ends_at: self.ends_in.map(|ends_in| now.plus_ms(ends_in)),
@@ -321,8 +321,8 @@ impl<'a> SignColumns<'a> {
             .collect();
         self.teams.push(teams.join(","));
         self.status.push(Status::as_str(sign.status));
-        self.viewing.push(sign.viewing.as_ref());
-        self.editing.push(sign.editing.as_ref());
+        self.viewing.push(sign.viewing.as_deref());
+        self.editing.push(sign.editing.as_deref());
         self.said_in.push(sign.noticed_at.ms_after(now));
         self.active_in.push(sign.active_at.ms_after(now));
         self.ends_in.push(sign.ends_at.map(|end| end.ms_after(now)));
