@@ -28,7 +28,8 @@ where
 
     fn call(&self, args: Args) -> Self::Future {
         Span::current().record("route", self.route);
-        let answer = self.handler.call(args);
+        // Boxed before it is wrapped: each wrapper would contain the whole future, and move it.
+        let answer = Box::pin(self.handler.call(args));
         Box::pin(async move {
             let answer = limited(Limit::REQUEST, async { Ok(answer.await) });
             answer.await.map_err(|error| Problem::database(&error))

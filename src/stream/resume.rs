@@ -78,7 +78,8 @@ pub struct StreamStart {
     pub reset: Option<ResetReason>,
 }
 
-/// Finds the start. A cursor that is in memory costs no query.
+/// Finds the start. A cursor that is in memory costs no query. The queries are boxed, so that a request
+/// without one is not as large as they are.
 pub async fn start(
     pool: &Pool,
     reader: &Reader,
@@ -95,12 +96,15 @@ pub async fn start(
         Since::Now => return Ok(at(head, None)),
         Since::Unreadable => return Ok(at(head, Some(ResetReason::Unknown))),
         Since::Everything => {
-            let horizon = head_in_table(pool, reader.broker())
+            let horizon = Box::pin(head_in_table(pool, reader.broker()))
                 .await?
                 .map_or(0, |h| h.horizon);
             return Ok(at(horizon, None));
         }
-        Since::Last(n) => return Ok(at(before_last(pool, reader, filter, *n).await?, None)),
+        Since::Last(n) => {
+            let before = Box::pin(before_last(pool, reader, filter, *n));
+            return Ok(at(before.await?, None));
+        }
         Since::After(cursor) => cursor,
     };
     if cursor.epoch.as_ref().is_some_and(|theirs| *theirs != epoch) {
@@ -108,7 +112,7 @@ pub async fn start(
     }
     // It may be newer than the ring, because another instance may have served the client.
     let is_ahead = cursor.position > head
-        && head_in_table(pool, reader.broker())
+        && Box::pin(head_in_table(pool, reader.broker()))
             .await?
             .is_none_or(|t| cursor.position > t.head);
     if is_ahead {
