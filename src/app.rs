@@ -14,6 +14,7 @@ use crate::platform::{Clock, Dice};
 use crate::platform::{Database, database};
 use crate::records::Brokerage;
 
+mod open_files;
 mod prepare;
 mod seeding;
 mod serve;

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Runs the same loads against nchan (nginx) and Porchlight in turn, the server pinned to one
-# core and the generator to another, and prints a table for docs/PERFORMANCE.md.
+# Runs the same loads against raw write(), nchan (nginx) and Porchlight in turn, the server pinned to
+# one core and the generator to another, and prints a table for docs/PERFORMANCE.md. raw write() is the floor:
+# a program that only writes each prepared event to each socket (crates/bench/examples/raw_write.rs).
 #
 #   benches/peers/run.sh                     all loads, about half an hour
 #   benches/peers/run.sh w2 w4               some loads
 #   SERVERS=" " OUT=dir benches/peers/run.sh only the table, from existing reports
 #
 # Porchlight keeps its events in its own Postgres, which runs on the server's core with it;
-# nchan keeps them in memory. The CPU of both the process and its tree is reported.
+# the others keep them in memory. The CPU of both the process and its tree is reported.
+#
+# Loads of one topic publish one POST after the other on one connection, as a backend does. `rate_concurrent`
+# is `rate` with POSTs on many connections, which hides how long a POST waits behind the writes of the event before.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,8 +19,9 @@ cd "$(dirname "$0")/../.."
 : "${SERVER_CORE:=0}" "${CLIENT_CORE:=1}"
 : "${ROUNDS:=1}"      # more rounds give medians
 : "${MEASURE:=10}"    # seconds of each measurement
-: "${SERVERS:=nchan porchlight}"
-readonly LOADS="idle w2 w2b wide w3 rate w3rate w4 durable durable_max"
+: "${RAW_BIN:=target/release/examples/raw_write}"
+: "${SERVERS:=raw nchan porchlight}"
+readonly LOADS="idle w2 w2b wide w3 rate rate_concurrent w3rate w4 durable durable_max"
 readonly SEARCH="--find-rate --seconds 4 --warmup 1"
 readonly SECRET="benches-only-secret-of-32-bytes-or-more"
 out=${OUT:-$(mktemp -d)} && mkdir -p "$out"
@@ -43,6 +48,8 @@ prepare() {
     need jq jq
     need taskset util-linux
     [ -x "$PORCHLIGHT_BIN" ] || fail "$PORCHLIGHT_BIN is missing: cargo build --release"
+    [[ " $SERVERS " != *" raw "* ]] || [ -x "$RAW_BIN" ] ||
+        fail "$RAW_BIN is missing: cargo build --release -p bench --example raw_write"
 }
 
 # need COMMAND PACKAGE...: installs what is missing, as root on Debian.
@@ -71,15 +78,16 @@ measure() {
 options() {
     case $1 in
     idle) echo "-n 10000 --idle -s 5" ;;
-    w2) echo "-n 1000 -t 1 -r 50 -s $MEASURE" ;;
-    w2b) echo "-n 1000 -t 1 -r 50 -s $MEASURE --payload 2048" ;;
-    wide) echo "-n 10000 -t 1 -r 5 -s $MEASURE" ;;
+    w2) echo "-n 1000 -t 1 -r 50 -s $MEASURE --sequential" ;;
+    w2b) echo "-n 1000 -t 1 -r 50 -s $MEASURE --payload 2048 --sequential" ;;
+    wide) echo "-n 10000 -t 1 -r 5 -s $MEASURE --sequential" ;;
     w3) echo "-n 10000 -t 2000 -r 1000 -s $MEASURE" ;;
-    rate) echo "-n 1000 -t 1 -r 50 $SEARCH" ;;
+    rate) echo "-n 1000 -t 1 -r 50 $SEARCH --sequential" ;;
+    rate_concurrent) echo "-n 1000 -t 1 -r 50 $SEARCH" ;;
     w3rate) echo "-n 10000 -t 2000 -r 1000 $SEARCH" ;;
     w4) echo "-n 5000 -t 1 --storm 100 --connecting 5000" ;;
     durable) echo "-n 100 -t 100 -r 1000 -s $MEASURE" ;;
-    durable_max) echo "-n 10 -t 10 -r 2000 $SEARCH $([ "$2" = nchan ] || echo --batch 100)" ;;
+    durable_max) echo "-n 10 -t 10 -r 2000 $SEARCH $([ "$2" != porchlight ] || echo --batch 100)" ;;
     *) fail "no load $1; there are $LOADS" ;;
     esac
 }
@@ -91,6 +99,11 @@ start() {
     # nginx's worker does the work; the memory of its master would distort the result.
     watched=$server_pid
     [ "$1" != nchan ] || watched=$(pgrep -P "$server_pid" | head -n 1)
+}
+
+start_raw() {
+    taskset -c "$SERVER_CORE" "$RAW_BIN" "127.0.0.1:$port" >"$out/raw.log" 2>&1 &
+    server_pid=$!
 }
 
 start_nchan() {
@@ -129,7 +142,7 @@ wait_until_up() {
     fail "$1 does not come up (looked $tries times)"
 }
 
-# Any answer but a 5xx: nginx has no /health/ready and answers with 404.
+# Any answer but a 5xx: the others have no /health/ready and answer with 404.
 answers() {
     local status
     status=$({
@@ -150,8 +163,8 @@ table() {
     echo "Machine: $(machine). Server on core $SERVER_CORE with its children, generator on core $CLIENT_CORE."
     echo "Command: \`ROUNDS=$ROUNDS MEASURE=$MEASURE benches/peers/run.sh\`. Medians of $ROUNDS."
     echo
-    echo "| measurement | nchan | Porchlight | ratio |"
-    echo "|---|---|---|---|"
+    echo "| measurement | raw write() | nchan | Porchlight | to raw | to nchan |"
+    echo "|---|---|---|---|---|---|"
     row idle "idle 10,000: bytes a stream (PSS)" .server.bytesPerConnection 0
     row idle "idle 10,000: bytes a stream with Postgres" .server.treeBytesPerConnection 0
     row idle "idle 10,000: connects/s" .connects.perSecond 0
@@ -161,6 +174,7 @@ table() {
     rows w3 "2,000 topics of 5, 1,000/s"
     row rate "1 topic, highest deliveries/s, p99 < 100 ms" .deliveries.perSecond 0
     row rate "there: us CPU a delivery" .server.cpuUsPerDelivery 2
+    row rate_concurrent "the same, POSTs on 64 connections" .deliveries.perSecond 0
     row w3rate "2,000 topics of 5, highest publishes/s" .load.rate 0
     row w4 "storm 5,000 x 100: s until all are caught up" .storm.caughtUpSeconds 2
     row w4 "storm: us CPU an event" .server.cpuUsPerDelivery 2
@@ -179,14 +193,16 @@ rows() {
 
 # row LOAD TITLE JQ-PATH DIGITS
 row() {
-    local theirs ours
-    theirs=$(median "$1" nchan "$3") ours=$(median "$1" porchlight "$3")
-    [ -n "$theirs$ours" ] || return 0
-    awk -v title="$2" -v a="$theirs" -v b="$ours" -v digits="$4" 'BEGIN {
-        f = "%." digits "f"
-        printf "| %s | %s | %s | %s |\n", title, a == "" ? "" : sprintf(f, a),
-            b == "" ? "" : sprintf(f, b), (a + 0 && b != "") ? sprintf("%.2f", b / a) : ""
-    }'
+    local raw theirs ours
+    raw=$(median "$1" raw "$3") theirs=$(median "$1" nchan "$3") ours=$(median "$1" porchlight "$3")
+    [ -n "$raw$theirs$ours" ] || return 0
+    awk -v title="$2" -v raw="$raw" -v theirs="$theirs" -v ours="$ours" -v digits="$4" '
+        function shown(n) { return n == "" ? "" : sprintf("%." digits "f", n) }
+        function ratio(to) { return (to + 0 && ours != "") ? sprintf("%.2f", ours / to) : "" }
+        BEGIN {
+            printf "| %s | %s | %s | %s | %s | %s |\n", title, shown(raw), shown(theirs), shown(ours),
+                ratio(raw), ratio(theirs)
+        }'
 }
 
 median() {
@@ -195,19 +211,18 @@ median() {
     jq -rs "[.[] | $3 | numbers] | sort | .[length / 2 | floor] // empty" "${files[@]}"
 }
 
-# Losses and errors, which the table does not show.
+# Losses, errors and warnings, which the table does not show.
 faults() {
     local file
     for file in "$out"/*.json; do
         jq -r --arg run "$(basename "$file" .json)" '
-            . as {$connects, $publishes, $deliveries, $generator}
+            . as {$connects, $publishes, $deliveries, $warnings}
             | [ ($deliveries // {} | {missing, repeated, outOfOrder, misrouted} | to_entries[]),
                 ($publishes // {} | {refused, unanswered} | to_entries[]),
                 {key: "notConnected", value: $connects.failed},
-                {key: "lostStreams", value: .lostStreams},
-                (if $generator.isSaturated then {key: "generatorSaturated", value: 1} else empty end) ]
-            | map(select((.value // 0) != 0)) | select(length > 0)
-            | "\n\($run): " + (map("\(.key) \(.value)") | join(", "))' "$file"
+                {key: "lostStreams", value: .lostStreams} ]
+            | map(select((.value // 0) != 0) | "\(.key) \(.value)") + ($warnings // [])
+            | select(length > 0) | "\n\($run): " + join("; ")' "$file"
     done
 }
 

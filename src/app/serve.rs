@@ -20,6 +20,7 @@ use futures_util::FutureExt;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
+use super::open_files::OpenFiles;
 use super::{AppError, Application, DRAIN_TIMEOUT};
 use crate::api::Connection;
 use crate::api::Origins;
@@ -157,6 +158,7 @@ impl Application {
             self.origins.clone(),
             self.tasks.clone(),
         );
+        let files = Arc::new(OpenFiles::of_process(services.streams.clock.clone()));
         let stopping = builder.graceful_shutdown_signal();
         let builder = builder.listen("http", self.listener.try_clone()?, move || {
             let (services, stopping) = (Arc::clone(&services), stopping.clone());
@@ -184,7 +186,9 @@ impl Application {
                 .finish(map_config(application(context, origins.clone()), |()| {
                     AppConfig::default()
                 }));
+            let files = Arc::clone(&files);
             let accept = move |socket: TcpStream| {
+                files.check(&socket);
                 let peer = socket.peer_addr().ok();
                 let connection = Connection::new(socket, Arc::clone(&services));
                 ready(Ok::<_, DispatchError>((connection, Protocol::Http1, peer)))

@@ -109,7 +109,17 @@ impl StreamSummary {
 
 /// Logs that a stream could not be opened for now.
 pub fn log_refusal(limit: &LineLimit<StreamLine>, id: &RequestId, reason: CloseReason) {
-    if limit.admits(&StreamLine::Refused(reason)) {
+    if !limit.admits(&StreamLine::Refused(reason)) {
+        return;
+    }
+    if reason == CloseReason::Overloaded {
+        tracing::warn!(
+            %id,
+            reason = reason.as_str(),
+            "a stream was refused, because this instance has as many streams as PORCHLIGHT_MAX_STREAMS \
+             allows: raise it, or add an instance"
+        );
+    } else {
         tracing::info!(%id, reason = reason.as_str(), "a stream was refused");
     }
 }

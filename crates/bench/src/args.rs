@@ -51,6 +51,11 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
 
+    /// One connection for each topic, which publishes one POST after the other, as a backend does.
+    /// Without it, --publishers connections share the POSTs, so one that waits delays no other
+    #[arg(long, conflicts_with = "publishers")]
+    pub sequential: bool,
+
     /// Streams that may be connecting at the same time
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub connecting: u32,
@@ -62,6 +67,10 @@ pub struct BenchArgs {
     /// Only connect and hold the streams
     #[arg(long, group = "mode")]
     pub idle: bool,
+
+    /// With --idle: afterwards publish one event to each topic, and report when all streams have it
+    #[arg(long, requires = "idle")]
+    pub announce: bool,
 
     /// Disconnect everyone, publish this many events to each topic, and let everyone
     /// reconnect at once with its Last-Event-ID
@@ -150,6 +159,8 @@ pub enum Peer {
     Porchlight,
     /// nginx with nchan, as `benches/peers` sets it up
     Nchan,
+    /// The example `raw_write` of this crate: one `write()` a delivery
+    Raw,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +181,15 @@ impl BenchArgs {
             None if self.idle => Mode::Idle,
             None if self.find_rate => Mode::FindRate,
             None => Mode::Steady,
+        }
+    }
+
+    /// The connections that publish.
+    pub(crate) fn publishing_connections(&self) -> u32 {
+        if self.sequential {
+            self.topics
+        } else {
+            self.publishers
         }
     }
 

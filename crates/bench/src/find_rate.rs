@@ -10,6 +10,7 @@ use crate::load;
 use crate::plan::Plan;
 use crate::report::{Report, Step};
 use crate::units::float;
+use crate::warnings;
 
 /// The search ends when the rate is known to this share.
 const PRECISION: f64 = 0.05;
@@ -26,6 +27,7 @@ const UNSENT: f64 = 0.02;
 pub(crate) async fn run(plan: Rc<Plan>) -> Result<Report, BenchError> {
     let mut search = Search::new(plan.args.rate);
     let mut best: Option<Report> = None;
+    let mut failed: Option<Report> = None;
     let mut steps = Vec::new();
     while let Some(rate) = search.next().filter(|_| steps.len() < MAX_STEPS) {
         let mut passed = false;
@@ -37,6 +39,8 @@ pub(crate) async fn run(plan: Rc<Plan>) -> Result<Report, BenchError> {
             steps.push(step);
             if passed || best.is_none() {
                 best = Some(report);
+            } else {
+                failed = Some(report);
             }
             sleep(PAUSE).await;
             if passed {
@@ -46,6 +50,7 @@ pub(crate) async fn run(plan: Rc<Plan>) -> Result<Report, BenchError> {
         search.enter(rate, passed);
     }
     let mut report = best.expect("the search has a first step");
+    report.warnings = warnings::of_search(&report, failed.as_ref(), &plan.args);
     report.steps = steps;
     Ok(report)
 }

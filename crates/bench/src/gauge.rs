@@ -73,6 +73,7 @@ impl Span {
             tree_cpu_us_per_delivery: server.tree.and_then(each),
             tree_cpu_share: server.tree.map(|cpu| cpu.as_secs_f64() / wall),
             tree_bytes_per_connection: bytes.and_then(|b| b.tree),
+            kernel_bytes_per_connection: memory.kernel_per_connection(),
         })
     }
 
@@ -91,10 +92,19 @@ impl Span {
 pub(crate) struct Memory {
     pub before: Option<Use<u64>>,
     pub after: Option<Use<u64>>,
+    /// That of the kernel, before and after.
+    pub kernel: Option<(u64, u64)>,
     pub connected: u32,
 }
 
 impl Memory {
+    /// A watched server is on this machine, so both ends of each stream are.
+    fn kernel_per_connection(&self) -> Option<f64> {
+        let (before, after) = self.kernel.filter(|_| self.connected > 0)?;
+        let ends = 2.0 * f64::from(self.connected);
+        Some(per(after.saturating_sub(before), ends))
+    }
+
     fn per_connection(&self) -> Option<Use<f64>> {
         let (before, after) = self.before.zip(self.after).filter(|_| self.connected > 0)?;
         let each =

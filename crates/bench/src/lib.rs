@@ -40,6 +40,7 @@ mod table;
 mod template;
 mod tracker;
 mod units;
+mod warnings;
 
 use std::rc::Rc;
 
@@ -48,7 +49,8 @@ use tokio::task::LocalSet;
 pub use args::{BenchArgs, Peer};
 pub use error::BenchError;
 pub use report::{
-    Connects, Deliveries, Generator, Latency, Load, Publishes, Report, Server, Step, Storm,
+    Announcement, Connects, Deliveries, Generator, Latency, Load, Publishes, Report, Server, Step,
+    Storm,
 };
 pub use surroundings::{Progress, Surroundings, Tokens};
 
@@ -59,16 +61,20 @@ use plan::Plan;
 ///
 /// Run it on a `current_thread` runtime of its own.
 pub async fn run(args: BenchArgs, surroundings: Surroundings) -> Result<Report, BenchError> {
-    limits::raise_open_files(args.subscribers + args.publishers)?;
+    limits::raise_open_files(args.subscribers + args.publishing_connections())?;
     let plan = Rc::new(Plan::new(args, surroundings).await?);
     LocalSet::new().run_until(conduct(plan)).await
 }
 
 async fn conduct(plan: Rc<Plan>) -> Result<Report, BenchError> {
-    match plan.args.mode() {
+    let report = match plan.args.mode() {
         Mode::Steady => load::run(plan.clone(), plan.args.rate).await,
-        Mode::Idle => idle::run(plan).await,
-        Mode::Storm(events) => storm::run(plan, events).await,
-        Mode::FindRate => find_rate::run(plan).await,
-    }
+        Mode::Idle => idle::run(plan.clone()).await,
+        Mode::Storm(events) => storm::run(plan.clone(), events).await,
+        Mode::FindRate => return find_rate::run(plan).await,
+    };
+    report.map(|report| Report {
+        warnings: warnings::of(&report, &plan.args),
+        ..report
+    })
 }

@@ -9,6 +9,7 @@ use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::gauge::{Gauge, Memory, Span};
 use crate::plan::Plan;
+use crate::procfs;
 use crate::progress::ProgressDisplay;
 use crate::publishing::Publishing;
 use crate::report::{Connects, Deliveries, Latency, Load, Report};
@@ -64,9 +65,11 @@ pub(crate) async fn connected(run: &Rc<Run>) -> Result<(Fleet, Connects, Memory)
     let mut fleet = Fleet::new(run);
     fleet.prepare()?;
     let before = run.plan.watched.pss();
+    let kernel_before = procfs::kernel();
     let connects = fleet.connect().await?;
     sleep(SETTLE).await;
     let after = run.plan.watched.pss();
+    let kernel_after = procfs::kernel();
     let connected = connects.connected;
     Ok((
         fleet,
@@ -74,6 +77,7 @@ pub(crate) async fn connected(run: &Rc<Run>) -> Result<(Fleet, Connects, Memory)
         Memory {
             before,
             after,
+            kernel: kernel_before.zip(kernel_after),
             connected,
         },
     ))

@@ -10,6 +10,9 @@ use nix::sys::time::{TimeVal, TimeValLike};
 /// `/proc/<pid>/stat` counts in ticks of this length on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
+/// The unit of `/proc/net/sockstat`, on nearly all machines.
+const PAGE_BYTES: u64 = 4_096;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Watched {
     pub pids: Vec<u32>,
@@ -52,6 +55,17 @@ pub(crate) fn own_cpu() -> Duration {
     getrusage(UsageWho::RUSAGE_SELF).map_or(Duration::ZERO, |u| {
         length(u.user_time()) + length(u.system_time())
     })
+}
+
+/// The bytes of the kernel's own structures and of its TCP buffers. Other processes use some of them.
+pub(crate) fn kernel() -> Option<u64> {
+    let memory = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let slab = memory.lines().find_map(|line| line.strip_prefix("Slab:"))?;
+    let slab: u64 = slab.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let sockets = std::fs::read_to_string("/proc/net/sockstat").ok()?;
+    let tcp = sockets.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    let pages: u64 = tcp.rsplit_once("mem ")?.1.trim().parse().ok()?;
+    Some(slab * 1024 + pages * PAGE_BYTES)
 }
 
 pub(crate) fn exists(pid: u32) -> bool {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use crate::connect::{OpenError, read_head, reason};
 use crate::marker::Mark;
 use crate::request::Buffers;
-use crate::schedule::{Post, Posts};
+use crate::schedule::{Lane, Post, Posts};
 use crate::shared::Run;
 
 /// The pause between two attempts to reach a server.
@@ -23,6 +23,7 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Publisher {
     run: Rc<Run>,
     posts: Rc<Posts>,
+    lane: Rc<Lane>,
     connection: Option<TcpStream>,
     buffers: Buffers,
     answer: Vec<u8>,
@@ -36,10 +37,11 @@ struct Sent {
 }
 
 impl Publisher {
-    pub(crate) fn new(run: Rc<Run>, posts: Rc<Posts>) -> Self {
+    pub(crate) fn new(run: Rc<Run>, posts: Rc<Posts>, lane: Rc<Lane>) -> Self {
         Self {
             run,
             posts,
+            lane,
             connection: None,
             buffers: Buffers::default(),
             answer: Vec::new(),
@@ -48,7 +50,7 @@ impl Publisher {
 
     /// Publishes until the schedule is over.
     pub(crate) async fn run(mut self) {
-        while let Some(Post { number, due_ns }) = self.posts.take() {
+        while let Some(Post { number, due_ns }) = self.posts.take(&self.lane) {
             sleep_until(self.run.at(due_ns)).await;
             let Some(socket) = self.connect().await else {
                 sleep(BACKOFF).await;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::args::BenchArgs;
 use crate::publisher::{ANSWER_TIMEOUT, Publisher};
 use crate::report::{Latency, Publishes};
-use crate::schedule::{Posts, Schedule};
+use crate::schedule::{Lane, Posts, Schedule};
 use crate::shared::Run;
 use crate::units::per;
 
@@ -23,8 +24,8 @@ impl Publishing {
     pub(crate) fn start(run: &Rc<Run>, schedule: Schedule) -> Self {
         let posts = Rc::new(Posts::new(schedule));
         let mut tasks = JoinSet::new();
-        for _ in 0..run.plan.args.publishers {
-            let publisher = Publisher::new(run.clone(), posts.clone());
+        for lane in lanes(&run.plan.args) {
+            let publisher = Publisher::new(run.clone(), posts.clone(), lane);
             tasks.spawn_local(publisher.run());
         }
         Self {
@@ -53,6 +54,7 @@ impl Publishing {
             refused: tally.refused,
             unanswered: tally.sent_posts * batch - tally.accepted - tally.refused,
             unsent,
+            late: tally.late_posts * batch,
             first_problem: tally.first_problem.clone(),
             answer: Latency::of(&tally.answers),
         }
@@ -62,4 +64,16 @@ impl Publishing {
     pub(crate) async fn abort(&mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// A lane for each publisher: one that all share, or one for each topic.
+fn lanes(args: &BenchArgs) -> Vec<Rc<Lane>> {
+    if args.sequential {
+        let topics = 0..args.topics;
+        return topics
+            .map(|topic| Rc::new(Lane::new(topic, args.topics)))
+            .collect();
+    }
+    let shared = Rc::new(Lane::new(0, 1));
+    (0..args.publishers).map(|_| shared.clone()).collect()
 }

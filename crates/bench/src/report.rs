@@ -24,6 +24,10 @@ pub struct Report {
     pub generator: Option<Generator>,
     /// How all streams were opened again.
     pub storm: Option<Storm>,
+    /// How one event reached idle streams.
+    pub announcement: Option<Announcement>,
+    /// What makes these numbers those of the generator or the publisher.
+    pub warnings: Vec<String>,
     /// Streams that the server closed.
     pub lost_streams: u32,
     /// Whether the server closed all streams before the time was up.
@@ -44,6 +48,7 @@ pub struct Load {
     pub seconds: f64,
     pub payload_bytes: usize,
     pub batch: u32,
+    pub sequential: bool,
 }
 
 /// How the streams were opened. A stream counts when the head of its answer has arrived.
@@ -76,6 +81,8 @@ pub struct Publishes {
     pub unanswered: u64,
     /// Due but not sent when the time was up, because all publishers were waiting.
     pub unsent: u64,
+    /// Sent more than 10 ms after they were due, because the connections waited for answers.
+    pub late: u64,
     /// The first refusal or failure.
     pub first_problem: Option<String>,
     /// The time from when an event was due to the answer.
@@ -136,6 +143,9 @@ pub struct Server {
     pub tree_cpu_share: Option<f64>,
     /// The same with the descendants.
     pub tree_bytes_per_connection: Option<f64>,
+    /// Memory of the kernel for one end of a stream: the growth while streams were opened, halved
+    /// because both ends are on this machine.
+    pub kernel_bytes_per_connection: Option<f64>,
 }
 
 /// The generator's own CPU.
@@ -162,6 +172,20 @@ pub struct Storm {
     pub p99_ms: f64,
     /// Events replayed per second.
     pub events_per_second: f64,
+}
+
+/// How one event for each topic reached idle streams, counted from its POST.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announcement {
+    /// Streams that received it.
+    pub receipts: u64,
+    /// The time until half of them had it.
+    pub p50_ms: f64,
+    /// The time until 99 of 100 had it.
+    pub p99_ms: f64,
+    /// The time until the last one had it.
+    pub last_ms: f64,
 }
 
 /// One step of the search for the highest rate.
@@ -208,6 +232,7 @@ impl Load {
             seconds: args.window().as_secs_f64(),
             payload_bytes: args.payload,
             batch: args.batch,
+            sequential: args.sequential,
         }
     }
 }

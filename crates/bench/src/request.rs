@@ -75,7 +75,8 @@ impl Requests {
     ) -> Result<Self, BenchError> {
         let preset = match args.peer {
             Peer::Porchlight => PORCHLIGHT,
-            Peer::Nchan => NCHAN,
+            // The same paths.
+            Peer::Nchan | Peer::Raw => NCHAN,
         };
         let or = |given: &Option<String>, preset: &str| given.clone().unwrap_or(preset.to_owned());
         let subscribe_path = or(&args.subscribe_path, preset.subscribe_path);

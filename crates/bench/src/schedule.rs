@@ -10,6 +10,8 @@ use crate::units::nanos;
 
 /// The lateness of the timer itself. Anything beyond it is the load's and counts as latency.
 const TIMER_SLACK_NS: u64 = 2_000_000;
+/// A POST that is sent later than this counts as late.
+const LATE_NS: u64 = 10_000_000;
 /// A POST that is due at the very end may be this late.
 const GRACE_NS: u64 = 50_000_000;
 
@@ -29,14 +31,31 @@ pub(crate) struct Tally {
     pub accepted: u64,
     pub refused: u64,
     pub sent_posts: u64,
+    /// POSTs that were sent late.
+    pub late_posts: u64,
     pub first_problem: Option<String>,
 }
 
-/// The schedule, how far it is, and the tally.
+/// The schedule and the tally.
 pub(crate) struct Posts {
     pub schedule: Schedule,
     pub tally: RefCell<Tally>,
+}
+
+/// The POSTs that publishers take: all in turn, or those of one topic.
+pub(crate) struct Lane {
     next: Cell<u64>,
+    step: u64,
+}
+
+impl Lane {
+    /// The first POST and the distance to the next.
+    pub(crate) fn new(first: u32, step: u32) -> Self {
+        Self {
+            next: Cell::new(u64::from(first)),
+            step: u64::from(step),
+        }
+    }
 }
 
 /// One POST of the schedule.
@@ -77,18 +96,17 @@ impl Posts {
         Self {
             schedule,
             tally: RefCell::new(Tally::default()),
-            next: Cell::new(0),
         }
     }
 
-    /// Takes the next POST, until there is none.
-    pub(crate) fn take(&self) -> Option<Post> {
-        let number = self.next.get();
+    /// Takes the next POST of a lane, until there is none.
+    pub(crate) fn take(&self, lane: &Lane) -> Option<Post> {
+        let number = lane.next.get();
         let due_ns = self.schedule.start_ns + number * self.schedule.interval_ns;
         if number >= self.schedule.posts || due_ns >= self.schedule.end_ns {
             return None;
         }
-        self.next.set(number + 1);
+        lane.next.set(number + lane.step);
         Some(Post { number, due_ns })
     }
 
@@ -98,6 +116,9 @@ impl Posts {
             return None;
         }
         let is_paced = self.schedule.interval_ns > 0;
+        if is_paced && now_ns > due_ns + LATE_NS {
+            self.tally.borrow_mut().late_posts += 1;
+        }
         Some(if is_paced {
             now_ns.min(due_ns + TIMER_SLACK_NS)
         } else {
@@ -113,6 +134,7 @@ impl Default for Tally {
             accepted: 0,
             refused: 0,
             sent_posts: 0,
+            late_posts: 0,
             first_problem: None,
         }
     }

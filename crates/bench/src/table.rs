@@ -3,7 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::report::{
-    Connects, Deliveries, Generator, Latency, Load, Publishes, Report, Server, Step, Storm,
+    Announcement, Connects, Deliveries, Generator, Latency, Load, Publishes, Report, Server, Step,
+    Storm,
 };
 
 type Line<'a> = (&'a str, String);
@@ -15,6 +16,7 @@ impl Display for Report {
         lines.extend(self.publishes.iter().flat_map(publishes));
         lines.extend(self.deliveries.iter().flat_map(deliveries));
         lines.extend(self.storm.iter().flat_map(storm));
+        lines.extend(self.announcement.iter().map(announcement));
         lines.extend(self.server.iter().flat_map(server));
         lines.extend(self.generator.iter().map(generator));
         lines.extend(self.steps.iter().map(step));
@@ -26,6 +28,7 @@ impl Display for Report {
             };
             lines.push(("STREAMS LOST", format!("{}{early}", self.lost_streams)));
         }
+        lines.extend(self.warnings.iter().map(|text| ("WARNING", text.clone())));
         lines
             .iter()
             .try_for_each(|(name, value)| writeln!(f, "{name:<22}{value}"))
@@ -40,13 +43,17 @@ fn load(load: &Load) -> Vec<Line<'_>> {
         seconds,
         payload_bytes,
         batch,
+        sequential,
         ..
     } = load;
-    let batched = if *batch > 1 {
+    let mut batched = if *batch > 1 {
         format!(" in POSTs of {batch}")
     } else {
         String::new()
     };
+    if *sequential {
+        batched.push_str(" one after the other");
+    }
     vec![
         ("server", load.url.clone()),
         (
@@ -84,13 +91,14 @@ fn publishes(publishes: &Publishes) -> Vec<Line<'_>> {
         refused,
         unanswered,
         unsent,
+        late,
         ..
     } = publishes;
     let mut lines = vec![
         (
             "published",
             format!(
-                "{accepted} ({accepted_per_second:.1}/s), refused {refused}, unanswered {unanswered}, unsent {unsent}"
+                "{accepted} ({accepted_per_second:.1}/s), refused {refused}, unanswered {unanswered}, unsent {unsent}, late {late}"
             ),
         ),
         ("POST to answer, ms", percentiles(&publishes.answer)),
@@ -182,18 +190,28 @@ fn server(server: &Server) -> Vec<Line<'_>> {
         );
         lines.push(("with its descendants", line(each, share, bytes)));
     }
+    let kernel = server.kernel_bytes_per_connection;
+    lines.extend(kernel.map(|bytes| ("kernel, one end", format!("{bytes:.0} bytes a connection"))));
     lines
 }
 
+fn announcement(announcement: &Announcement) -> Line<'_> {
+    let Announcement {
+        receipts,
+        p50_ms,
+        p99_ms,
+        last_ms,
+    } = announcement;
+    (
+        "one event to all",
+        format!(
+            "{receipts} receipts: p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, last {last_ms:.1} ms"
+        ),
+    )
+}
+
 fn generator(generator: &Generator) -> Line<'_> {
-    let share = generator.cpu_share;
-    let saturated = ": SATURATED, so the server may do better than this says";
-    let warning = if generator.is_saturated {
-        saturated
-    } else {
-        ""
-    };
-    ("generator", format!("{share:.2} cores{warning}"))
+    ("generator", format!("{:.2} cores", generator.cpu_share))
 }
 
 fn step(step: &Step) -> Line<'_> {

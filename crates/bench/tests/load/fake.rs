@@ -28,6 +28,7 @@ pub(crate) struct Faults {
 pub(crate) struct Fake {
     pub url: String,
     pub requests: RefCell<Vec<Request>>,
+    pub connections: Cell<usize>,
     faults: Faults,
     published: Cell<usize>,
     held: RefCell<Option<FakeEvent>>,
@@ -56,6 +57,7 @@ impl Fake {
         let fake = Rc::new(Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             requests: RefCell::default(),
+            connections: Cell::new(0),
             faults,
             published: Cell::new(0),
             held: RefCell::default(),
@@ -69,6 +71,7 @@ impl Fake {
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         while let (Ok((socket, _)), false) = (listener.accept().await, self.is_dead()) {
             let fake = self.clone();
+            fake.connections.set(fake.connections.get() + 1);
             spawn_local(async move {
                 let mut changed = fake.changed.subscribe();
                 tokio::select! {

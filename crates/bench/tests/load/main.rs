@@ -221,6 +221,32 @@ async fn idle_streams_are_only_held() {
 }
 
 #[tokio::test]
+async fn one_event_reaches_idle_streams() {
+    let options = "--subscribers 20 --topics 4 --idle --announce --seconds 0.1";
+    let report = run(Faults::default(), options).await.1.unwrap();
+    let announcement = report.announcement.unwrap();
+    assert_eq!(announcement.receipts, 20);
+    assert!(announcement.p50_ms <= announcement.last_ms && announcement.last_ms > 0.0);
+    let faults = Faults {
+        drop: Some(3),
+        ..Faults::default()
+    };
+    let report = run(faults, options).await.1.unwrap();
+    assert_eq!(report.announcement.unwrap().receipts, 15);
+}
+
+#[tokio::test]
+async fn a_sequential_publisher_has_one_connection_for_each_topic() {
+    let options = "--subscribers 4 --topics 2 --rate 40 --seconds 1 --sequential";
+    let (fake, report) = run(Faults::default(), options).await;
+    let report = report.unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert!(report.load.sequential);
+    assert_eq!(report.publishes.unwrap().accepted, 40);
+    assert_eq!(fake.connections.get(), 4 + 2);
+}
+
+#[tokio::test]
 async fn the_defaults_are_the_requests_of_porchlight() {
     let work = async {
         let fake = Fake::start(Faults::default()).await;
