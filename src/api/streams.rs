@@ -18,7 +18,7 @@ use crate::log::Cursor;
 use crate::platform::{RecordPath, TeamId};
 use crate::stream;
 use crate::stream::{
-    Filter, Parking, Scope, Since, StreamBody, StreamRefusal, StreamRequest, wire,
+    Filter, Parking, Scope, Since, StreamBody, StreamPace, StreamRefusal, StreamRequest, wire,
 };
 
 #[derive(Deserialize)]
@@ -28,6 +28,8 @@ pub(super) struct StreamQuery {
     records: Option<String>,
     since: Option<String>,
     named: Option<String>,
+    batch: Option<String>,
+    coalesce: Option<String>,
     team: Option<String>,
 }
 
@@ -125,6 +127,8 @@ async fn open(
     let filter = Filter::parse(query.types.as_deref(), query.records.as_deref())
         .map_err(|e| Problem::bad_parameter(e.field, e.error))?;
     let since = since(request.headers(), query.since.as_deref())?;
+    let pace = StreamPace::parse(query.batch.as_deref(), query.coalesce.as_deref())
+        .map_err(|e| Problem::bad_parameter(e.field(), e))?;
     let parking = parking(request, context);
     let encoding = StreamEncoding {
         chunked: parking.is_some() && has_chunks(request),
@@ -144,6 +148,7 @@ async fn open(
         filter,
         since,
         encoding,
+        pace,
     };
     match stream::open(&context.services.streams, &context.dispatcher, opening).await {
         Ok(stream) => {

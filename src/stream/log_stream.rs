@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::log::{StreamIdentity, StreamSummary};
 use super::open::StreamServices;
 use super::resume::StreamStart;
-use super::{Filter, Scope};
+use super::{Filter, Scope, StreamPace};
 use crate::collab::PresenceGuard;
 use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot};
 use crate::directory::StreamWatch;
@@ -30,7 +30,11 @@ mod catch_up;
 mod control;
 mod ephemerals;
 mod lock_snapshot;
+mod merged_updates;
 mod opening;
+mod pacing;
+
+use pacing::Pacer;
 
 /// The parts of a new stream.
 pub struct StreamParts {
@@ -41,6 +45,7 @@ pub struct StreamParts {
     pub scope: Scope,
     pub filter: Filter,
     pub encoding: StreamEncoding,
+    pub pace: StreamPace,
     pub start: StreamStart,
     /// The text of the snapshot of presence, unless the filter leaves it out.
     pub presence: Option<String>,
@@ -83,6 +88,8 @@ pub struct LogStream {
     page: Weak<ReplayPage>,
     /// After a failure to read the table, it is not read before this.
     not_before: Option<Instant>,
+    /// When events are written, unless each is written at once.
+    pacer: Option<Box<Pacer>>,
     next_heartbeat: Instant,
     heartbeats: u8,
     expiring_at: Option<Instant>,
@@ -103,6 +110,7 @@ impl LogStream {
             scope,
             filter,
             encoding,
+            pace,
             start,
             next_ephemeral,
             locks,
@@ -145,6 +153,7 @@ impl LogStream {
             replay: None,
             page: Weak::new(),
             not_before: None,
+            pacer: Pacer::new(pace),
             next_heartbeat,
             heartbeats: 0,
             expiring_at: expires_at.checked_sub(notice),
@@ -209,8 +218,7 @@ impl LogStream {
         if let Some(locks) = self.poll_locks(context, now) {
             return locks.map(Some);
         }
-        let events = self.catch_up(context, now);
-        if let Some(bytes) = events.or_else(|| self.read_ephemerals()) {
+        if let Some(bytes) = self.poll_events(context, now) {
             self.next_heartbeat = now + self.services.settings.heartbeat();
             return Poll::Ready(Some(bytes));
         }
@@ -219,6 +227,25 @@ impl LogStream {
         }
         self.reader.subscription().wait(context, self.next_due());
         Poll::Pending
+    }
+
+    /// The next events, unless they wait for others.
+    fn poll_events(&mut self, context: &mut Context<'_>, now: Instant) -> Option<Bytes> {
+        if self.waits_for_more(context) {
+            return if self.batches() {
+                None
+            } else {
+                self.read_ephemerals()
+            };
+        }
+        let read_version = self.read_version;
+        let events = self.catch_up(context, now);
+        let has_read_all = self.read_version != read_version;
+        let events = events.or_else(|| self.read_ephemerals());
+        if has_read_all || events.is_none() {
+            self.rest();
+        }
+        events
     }
 
     /// As much of the unsent text as fits one write.

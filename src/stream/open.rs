@@ -9,7 +9,7 @@ use super::log_stream::StreamParts;
 use super::resume::start;
 use super::scope::UnknownScope;
 use super::wire::{RETRY_FLOOR, RETRY_USUAL};
-use super::{Filter, LogStream, Scope, Since, presence};
+use super::{Filter, LogStream, Scope, Since, StreamPace, presence};
 use crate::collab::Presence;
 use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotLoader};
 use crate::directory::{Brokerages, Member, StreamAddress, StreamWatch};
@@ -92,6 +92,7 @@ pub struct StreamRequest {
     pub filter: Filter,
     pub since: Since,
     pub encoding: StreamEncoding,
+    pub pace: StreamPace,
 }
 
 /// Why a stream was not opened.
@@ -121,6 +122,7 @@ pub async fn open(
         mut filter,
         since,
         encoding,
+        pace,
     } = request;
     let audiences = scope.audiences(&caller).map_err(StreamRefusal::Scope)?;
     let handle = services.log_handle.join(&caller.broker).await.map_err(drop);
@@ -163,6 +165,7 @@ pub async fn open(
         caller,
         scope,
         encoding,
+        pace,
         start,
         presence: presence::snapshot(encoding.named, &snapshot.people, &filter),
         locks,

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::fanout::{CloseReason, StreamEncoding, framing, gzip};
 use crate::log::Cursor;
+use crate::platform::EventType;
 
 /// The shortest time after which a client comes back. One browser uses no shorter one.
 pub const RETRY_FLOOR: Duration = Duration::from_millis(500);
@@ -41,6 +42,13 @@ pub fn event(named: bool, name: &str, json: &str) -> String {
     } else {
         format!("data: {json}\n\n")
     }
+}
+
+/// An event of the log, whose JSON is changed for one stream.
+#[must_use]
+pub fn logged(name: Option<&EventType>, json: &str, id: &Cursor) -> String {
+    let name = name.map(|name| format!("event: {name}\n"));
+    format!("{}data: {json}\nid: {id}\n\n", name.unwrap_or_default())
 }
 
 /// The last text of a stream: why it ends, and when the client may come back.

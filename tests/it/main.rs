@@ -38,6 +38,7 @@ mod notifications;
 mod openapi;
 mod operations;
 mod order;
+mod pacing;
 mod parked;
 mod people;
 mod polling;

@@ -10,9 +10,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::LogStream;
+use super::merged_updates::MergedUpdates;
 use crate::fanout::{
-    EncodedEvent, MissingEvents, ReplayPage, RingRead, SharedWrite, StreamEncoding, Visibility,
-    WritePlace,
+    EncodedEvent, Frame, MissingEvents, ReplayPage, RingRead, SharedWrite, StreamEncoding,
+    Visibility, WritePlace,
 };
 use crate::stream::{Filter, ResetReason};
 
@@ -83,12 +84,11 @@ impl LogStream {
         if let Some(shared) = self.repeat_shared(version) {
             return ControlFlow::Break(Some(shared));
         }
-        let mut write = self.event_write();
+        let mut write = self.log_write();
         let filter = self.filter.as_deref();
         let read = self.reader.read(&self.epoch, self.cursor, |frame, owners| {
             let visibility = owners.visibility(frame, &self.rights);
-            write.is_for_all &= !frame.encoded.has_private_fields();
-            write.add(filter, &frame.encoded, visibility)
+            write.add_frame(filter, frame, visibility)
         });
         match read {
             RingRead::Gone => ControlFlow::Continue(()),
@@ -99,6 +99,15 @@ impl LogStream {
             RingRead::OtherLog { epoch, head } => {
                 ControlFlow::Break(Some(self.reset(ResetReason::Unknown, &epoch.at(head))))
             }
+        }
+    }
+
+    /// An empty write of this stream, for events of the log.
+    fn log_write(&self) -> EventWrite {
+        let merges = self.merges_updates();
+        EventWrite {
+            merged: merges.then(|| MergedUpdates::new(self.encoding, self.epoch.clone())),
+            ..self.event_write()
         }
     }
 
@@ -114,7 +123,7 @@ impl LogStream {
 
     /// The bytes that the last stream at this place wrote.
     fn repeat_shared(&mut self, version: u64) -> Option<Bytes> {
-        if self.filter.is_some() {
+        if self.filter.is_some() || self.merges_updates() {
             return None;
         }
         let shared = self.reader.shared_write(self.place(self.cursor, version))?;
@@ -129,7 +138,7 @@ impl LogStream {
     /// The bytes of a write that began at `cursor`. Streams at the same place can repeat it.
     fn finish_and_share(&mut self, write: EventWrite, cursor: i64, version: u64) -> Option<Bytes> {
         let (events, is_complete) = (write.events, !write.is_full);
-        let is_shared = write.is_for_all && self.filter.is_none();
+        let is_shared = write.is_for_all && write.merged.is_none() && self.filter.is_none();
         if is_complete {
             self.read_version = version;
         }
@@ -167,7 +176,7 @@ impl LogStream {
             self.not_before = Some(now + REPLAY_PAUSE);
             return None;
         }
-        let mut write = self.event_write();
+        let mut write = self.log_write();
         let filter = self.filter.as_deref();
         let frames = &page.frames;
         let from = frames.partition_point(|frame| frame.position <= self.cursor);
@@ -177,7 +186,7 @@ impl LogStream {
                 let Some(visibility) = self.reader.visibility(frame, as_of, &self.rights) else {
                     return self.finish(write);
                 };
-                if !write.add(filter, &frame.encoded, visibility) {
+                if !write.add_frame(filter, frame, visibility) {
                     self.page = Arc::downgrade(page);
                     return self.finish(write);
                 }
@@ -215,6 +224,8 @@ pub(super) struct EventWrite {
     is_full: bool,
     /// Whether it does not depend on the reader's rights.
     is_for_all: bool,
+    /// Holds the events instead, if updates are merged.
+    merged: Option<MergedUpdates>,
 }
 
 impl EventWrite {
@@ -228,7 +239,26 @@ impl EventWrite {
             len: 0,
             is_full: false,
             is_for_all: true,
+            merged: None,
         }
+    }
+
+    /// Adds an event of the log, like [`add`](Self::add).
+    fn add_frame(
+        &mut self,
+        filter: Option<&Filter>,
+        frame: &Frame,
+        visibility: Visibility,
+    ) -> bool {
+        self.is_for_all &= !frame.encoded.has_private_fields();
+        let Some(merged) = &mut self.merged else {
+            return self.add(filter, &frame.encoded, visibility);
+        };
+        if filter.is_none_or(|filter| filter.passes(&frame.encoded)) {
+            self.is_full = !merged.add(frame, visibility, self.limit);
+            self.events = merged.events();
+        }
+        !self.is_full
     }
 
     /// Adds an event, unless the filter leaves it out. Returns `false` when the write is full.
@@ -257,6 +287,9 @@ impl EventWrite {
     }
 
     fn into_bytes(self) -> Option<Bytes> {
+        if let Some(merged) = self.merged {
+            return merged.into_bytes();
+        }
         let first = self.first?;
         if self.more.is_empty() {
             return Some(first);

@@ -22,6 +22,14 @@ const OF_STREAMS: &[(&str, &str)] = &[
     ("named=", "named"),
     ("named=yes", "named"),
     ("named=True", "named"),
+    ("batch=", "batch"),
+    ("batch=9", "batch"),
+    ("batch=1001", "batch"),
+    ("batch=1e2", "batch"),
+    ("batch=100&batch=100", "batch"),
+    ("coalesce=", "coalesce"),
+    ("coalesce=true", "coalesce"),
+    ("coalesce=records", "coalesce"),
     ("scope=all", "scope"),
     ("after=0", "after"),
     ("limit=1", "limit"),
@@ -58,6 +66,7 @@ const OF_HISTORY: &[(&str, &str)] = &[
     ("wait=0.5", "wait"),
     ("since=0", "since"),
     ("named=true", "named"),
+    ("batch=100", "batch"),
 ];
 
 #[tokio::test]
