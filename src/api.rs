@@ -36,6 +36,7 @@ mod record_problem;
 mod records;
 pub mod routes;
 mod services;
+mod sessions;
 mod streams;
 mod task_output;
 mod task_problem;

@@ -13,6 +13,7 @@ use crate::platform::{BackgroundTasks, Metrics};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Database, database};
 use crate::records::Brokerage;
+use crate::sessions;
 
 mod open_files;
 mod prepare;
@@ -108,6 +109,8 @@ impl Application {
         let listener = serve::listener(&config)?;
         let database = Database::open(&config.database).await?;
         prepare(&database).await?;
+        let revoked = sessions::load(&database.core, &verifier).await;
+        let revoked = revoked.map_err(database::DatabaseError::Prepare)?;
         let broker_query = match &config.identity.broker_query {
             Some(query) => Some(BrokerageQuery::prepare(database.pool.clone(), query).await?),
             None => None,
@@ -120,7 +123,7 @@ impl Application {
             tasks: &tasks,
             metrics: Metrics::new(),
         };
-        let services = Arc::new(wiring.services(verifier, broker_query));
+        let services = Arc::new(wiring.services(verifier, revoked, broker_query));
         let demo = if config.demo.demo {
             Some(seeding::begin(&services.pool, &services.records, &environment.clock).await?)
         } else {

@@ -17,6 +17,6 @@ pub use presence::sync::PresenceSyncParts;
 pub use presence::view::MOST_USERS_LISTED;
 pub use presence::{
     Heartbeat, Presence, PresenceError, PresenceGuard, PresenceList, PresenceParts, PresenceRules,
-    PresenceSnapshot, PresenceSync, PresenceTimers, Status, View,
+    PresenceSnapshot, PresenceSync, PresenceTimers, Status, StreamEvictor, View,
 };
 pub use signals::{About, Signal, SignalAction, SignalError, SignalNames, SignalParts, Signals};

@@ -28,7 +28,7 @@ mod ring;
 mod shared_writes;
 mod subscription;
 
-pub use connection_limits::{ConnectionLimits, LimitReached, Permit, StreamUser};
+pub use connection_limits::{ConnectionLimits, LimitReached, Permit};
 pub use dispatcher::{Dispatcher, Mailbox, ParkedStream, TICK};
 pub use ephemeral_ring::{EphemeralEvent, EphemeralRead, EphemeralReader, EphemeralRing};
 pub use follower::{Follower, FollowerParts, LogHandle, LogUnavailable, head_in_table};

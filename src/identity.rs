@@ -6,24 +6,30 @@
 mod bearer;
 mod caller;
 mod claims;
+mod credential;
 mod development;
 mod error;
 mod jwks;
+mod key_watch;
 mod keys;
 mod known_tokens;
 mod mint;
 mod pem;
 mod profile;
+mod revocations;
 mod rules;
 mod settings;
 mod verifier;
 
 pub use bearer::{Bearer, Identified};
 pub use caller::{Caller, MAX_TEAMS, Role, UnknownRole};
-pub use development::development_secret;
+pub use credential::{Credential, KeyId};
+pub use development::{development_secret, random_hex};
 pub use error::{IdentityError, KeyProblem, TokenError};
+pub use key_watch::KeyWatch;
 pub use mint::{MintRequest, mint};
 pub use profile::UserProfile;
+pub use revocations::{Revocation, Revocations, Revoked};
 pub use settings::{ClaimNames, IdentitySettings, Secret};
 pub use verifier::{MAX_TOKEN_BYTES, Verifier};
 

@@ -11,6 +11,7 @@
 //!
 //! - [`api`]: HTTP: handlers extract, call the modules below, and respond.
 //! - [`identity`]: verifies the token of a request; the result is a `Caller`.
+//! - [`sessions`]: what is open with a token: revocation, renewal, tickets.
 //! - [`directory`]: the modules of the CRM, the audience of a record, the names of people.
 //! - [`records`]: records of customers without tables of their own, and the example brokerage.
 //! - [`tasks`]: tasks, claims, progress, output, uploads, imports, the built-in worker.
@@ -40,5 +41,6 @@ pub mod inbox;
 pub mod log;
 pub mod platform;
 pub mod records;
+pub mod sessions;
 pub mod stream;
 pub mod tasks;

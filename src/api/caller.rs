@@ -1,5 +1,6 @@
 //! The caller as an argument of handlers. A handler without one is visibly public.
 
+use std::convert::Infallible;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
@@ -8,16 +9,19 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
 use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture, Map};
 
-use super::Context;
 use super::problem::{Code, Problem};
 use super::routes;
+use super::{Context, Services};
 use crate::directory::{Brokerages, LookupError, Member};
 use crate::identity::{Caller, Identified, Role, TokenError};
 use crate::platform::{BrokerId, database};
+use crate::sessions::TicketUse;
 use crate::stream::UnknownScope;
 
 /// The parameter for clients that cannot set headers.
 pub(super) const TOKEN_PARAMETER: &str = "access_token";
+/// The parameter with a ticket, for streams only.
+const TICKET_PARAMETER: &str = "ticket";
 
 impl FromRequest for Caller {
     type Error = Problem;
@@ -34,15 +38,82 @@ impl FromRequest for Caller {
     }
 }
 
-/// A caller, or the reason why there is none. A stream that may be opened later answers that with
-/// status 200, so its handler needs the reason.
-pub(super) type StreamCaller = Result<Caller, Problem>;
+/// A caller who opens a stream, with a token or a ticket, or the reason why there is none. A stream that
+/// may be opened later answers that with status 200, so its handler needs the reason.
+pub(super) struct StreamCaller(pub(super) Result<Caller, Problem>);
+
+type StreamCallerResult = Result<StreamCaller, Infallible>;
+
+impl FromRequest for StreamCaller {
+    type Error = Infallible;
+    /// Ready at once for a token, unless the brokerage of the caller must be looked up.
+    type Future = Either<
+        Map<<Caller as FromRequest>::Future, fn(Result<Caller, Problem>) -> StreamCallerResult>,
+        LocalBoxFuture<'static, StreamCallerResult>,
+    >;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let Some(ticket) = ticket(request) else {
+            let caller = Caller::from_request(request, payload);
+            return Either::Left(caller.map(|caller| Ok(Self(caller))));
+        };
+        let request = request.clone();
+        let caller = async move { Ok(Self(ticket_caller(&request, &ticket).await)) };
+        Either::Right(Box::pin(caller))
+    }
+}
+
+/// The ticket of a request without a token.
+fn ticket(request: &HttpRequest) -> Option<String> {
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return None;
+    }
+    let mut pairs = super::query::pairs(request.query_string());
+    let (_, ticket) = pairs.find(|(name, _)| name == TICKET_PARAMETER)?;
+    Some(ticket.into_owned())
+}
+
+async fn ticket_caller(request: &HttpRequest, ticket: &str) -> Result<Caller, Problem> {
+    let text = |name| {
+        let value = request.headers().get(name);
+        value.and_then(|value| value.to_str().ok().map(ToOwned::to_owned))
+    };
+    let used = TicketUse {
+        ticket: ticket.to_owned(),
+        origin: text(header::ORIGIN),
+        host: text(header::HOST),
+    };
+    let services = &Context::of(request)?.services;
+    let found = services.sessions.use_ticket(&used).await?;
+    if found.looked_up {
+        request.extensions_mut().insert(Member {
+            user: found.caller.user.clone(),
+            team: found.first_team,
+        });
+    }
+    admit(request, services, found.caller)
+}
+
+/// A caller whose request is not one too many.
+fn admit(request: &HttpRequest, services: &Services, caller: Caller) -> Result<Caller, Problem> {
+    database::count_for(&caller.broker);
+    let taken = services.rate_limits.take(&caller, routes::cost(request));
+    let mut extensions = request.extensions_mut();
+    // The head of the answer tells how much is left.
+    extensions.insert(taken.unwrap_or_else(|state| state));
+    // The log line of this request names the user.
+    extensions.insert(caller.clone());
+    taken.map_or_else(|state| Err(state.problem()), |_| Ok(caller))
+}
 
 /// A caller that may publish events.
 pub(super) struct Publisher(pub(super) Caller);
 
 /// A caller that carries out tasks.
 pub(super) struct TaskWorker(pub(super) Caller);
+
+/// A caller that may revoke tokens.
+pub(super) struct Revoker(pub(super) Caller);
 
 /// A caller that creates tasks.
 pub(super) struct TaskCreator(pub(super) Caller);
@@ -79,6 +150,22 @@ impl FromRequest for TaskWorker {
                 .may_work()
                 .then_some(Self(caller))
                 .ok_or_else(|| UnknownScope::NoWorker.into())
+        };
+        Caller::from_request(request, payload).map(check)
+    }
+}
+
+impl FromRequest for Revoker {
+    type Error = Problem;
+    type Future = CheckedCaller<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let check: CallerCheck<Self> = |caller| {
+            let caller = caller?;
+            let refusal = "Revoking tokens needs a token with the role admin or service.";
+            matches!(caller.role, Role::Admin | Role::Service)
+                .then_some(Self(caller))
+                .ok_or_else(|| role_needed(refusal))
         };
         Caller::from_request(request, payload).map(check)
     }
@@ -144,7 +231,7 @@ fn identify(request: &HttpRequest) -> Result<VerifiedRequest, Problem> {
         Problem::new(StatusCode::UNAUTHORIZED, Code::TokenMissing, detail)
     };
     let context = request.app_data::<Context>().ok_or_else(missing)?;
-    let token = token(request, &context.services.token_cookie)?.ok_or_else(missing)?;
+    let token = token(request, &context.services)?.ok_or_else(missing)?;
     Ok(VerifiedRequest {
         identified: context.services.verifier.identify(&token)?,
         request: request.clone(),
@@ -177,24 +264,22 @@ impl VerifiedRequest {
         }
     }
 
+    /// The caller, unless the token was revoked.
     fn caller(self, broker: BrokerId) -> Result<Caller, Problem> {
         let Identified { bearer, is_new } = self.identified;
-        if is_new {
-            self.context
-                .services
-                .verifier
-                .send_profile(&bearer, &broker);
+        let services = &self.context.services;
+        if !self.request.method().is_safe() && services.sessions.is_unavailable() {
+            let detail = "It is not known which tokens were revoked. Try again.";
+            return Err(Problem::unavailable(Code::DatabaseUnavailable, detail));
         }
-        let caller = bearer.caller(broker);
-        database::count_for(&caller.broker);
-        let cost = routes::cost(&self.request);
-        let taken = self.context.services.rate_limits.take(&caller, cost);
-        let mut extensions = self.request.extensions_mut();
-        // The head of the answer tells how much is left.
-        extensions.insert(taken.unwrap_or_else(|state| state));
-        // The log line of this request names the user.
-        extensions.insert(caller.clone());
-        taken.map_or_else(|state| Err(state.problem()), |_| Ok(caller))
+        if is_new {
+            services.verifier.send_profile(&bearer, &broker);
+        }
+        let caller = services.verifier.caller(bearer, broker)?;
+        if is_new {
+            services.sessions.saw(&caller);
+        }
+        admit(&self.request, services, caller)
     }
 }
 
@@ -222,7 +307,7 @@ impl From<LookupError> for Problem {
 }
 
 /// The token of a request: from the header, or else the parameter, or else the cookie.
-fn token(request: &HttpRequest, cookie: &str) -> Result<Option<String>, Problem> {
+fn token(request: &HttpRequest, services: &Services) -> Result<Option<String>, Problem> {
     if let Some(value) = request.headers().get(header::AUTHORIZATION) {
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
         let is_bearer = |(scheme, _): &(&str, &str)| scheme.eq_ignore_ascii_case("bearer");
@@ -237,5 +322,12 @@ fn token(request: &HttpRequest, cookie: &str) -> Result<Option<String>, Problem>
     let parameter = super::query::pairs(request.query_string())
         .find(|(name, _)| name == TOKEN_PARAMETER)
         .map(|(_, token)| token.into_owned());
-    Ok(parameter.or_else(|| Some(request.cookie(cookie)?.value().to_owned())))
+    if parameter.is_some() && !services.token_in_query {
+        let detail = "The parameter access_token is switched off here: send the token as Authorization: \
+                      Bearer …, or open streams with a ticket from POST /sessions/ticket.";
+        let status = StatusCode::UNAUTHORIZED;
+        return Err(Problem::new(status, Code::TokenMissing, detail).at(TOKEN_PARAMETER));
+    }
+    let cookie = || request.cookie(&services.token_cookie);
+    Ok(parameter.or_else(|| Some(cookie()?.value().to_owned())))
 }

@@ -44,6 +44,8 @@ pub(super) async fn list(
     let query = context.history(&query)?;
     let streams = &context.services.streams;
     let listed = history::list(streams, &context.dispatcher, &caller, query).await?;
+    // The token may have been revoked while the request waited.
+    context.services.verifier.check_again(&caller)?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {

@@ -11,7 +11,7 @@ use super::problem::{Code, Problem};
 use super::rate_limits::RequestCost;
 use super::{
     activity, console, get_events, health, locks, notifications, openapi, post_events,
-    post_signals, presence, records, streams, task_output, tasks, tasks_worker, uploads,
+    post_signals, presence, records, sessions, streams, task_output, tasks, tasks_worker, uploads,
 };
 
 /// A method and a path with their handler.
@@ -143,6 +143,10 @@ pub fn all() -> Vec<Endpoint> {
         post("/locks/{module}/{id}/renew", locks::renew),
         post("/locks/{module}/{id}/request", locks::request),
         post("/locks/{module}/{id}/takeover", locks::take_over),
+        get("/session", sessions::get),
+        post("/sessions/revoke", sessions::revoke),
+        post("/sessions/renew", sessions::renew),
+        post("/sessions/ticket", sessions::ticket),
         stream("/stream/worker", streams::worker),
         get("/tasks", tasks::list),
         post("/tasks", tasks::create).costs(LARGE_POINTS),

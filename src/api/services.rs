@@ -18,6 +18,7 @@ use crate::platform::LineLimit;
 use crate::platform::Metrics;
 use crate::platform::Pool;
 use crate::records::Records;
+use crate::sessions::Sessions;
 use crate::stream::StreamServices;
 use crate::tasks::Tasks;
 use crate::tasks::Uploads;
@@ -39,10 +40,13 @@ pub struct Services {
     pub instance: Arc<str>,
     pub pool: Pool,
     pub verifier: Verifier,
+    pub sessions: Sessions,
     /// Looks up the brokerage of a user whose token does not name it, if a query is configured.
     pub brokerages: Option<Brokerages>,
     /// The name of the cookie that may carry a token.
     pub token_cookie: String,
+    /// Whether the parameter `access_token` may carry a token.
+    pub token_in_query: bool,
     pub writer: Writer,
     pub fanout: Arc<Fanout>,
     pub modules: Modules,

@@ -7,6 +7,7 @@ use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::caller::StreamCaller;
 use super::problem::Problem;
@@ -31,6 +32,9 @@ pub(super) struct StreamQuery {
     batch: Option<String>,
     coalesce: Option<String>,
     team: Option<String>,
+    /// [`StreamCaller`] reads it.
+    #[serde(rename = "ticket")]
+    _ticket: Option<IgnoredAny>,
 }
 
 pub(super) async fn all(
@@ -106,7 +110,7 @@ fn only(team: Option<&TeamId>, scope: Scope) -> Result<Scope, Problem> {
 
 async fn open(
     request: &HttpRequest,
-    caller: StreamCaller,
+    StreamCaller(caller): StreamCaller,
     context: &Context,
     query: Result<Query<StreamQuery>, Problem>,
     scope: impl FnOnce(Option<TeamId>) -> Result<Scope, Problem>,

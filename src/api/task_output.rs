@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::body::Json;
@@ -44,6 +45,9 @@ pub(super) struct OutputBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputQuery {
     offset: Option<String>,
+    /// [`StreamCaller`] reads it.
+    #[serde(rename = "ticket")]
+    _ticket: Option<IgnoredAny>,
 }
 
 pub(super) async fn write(
@@ -80,7 +84,7 @@ pub(super) async fn write(
 /// Streams the output from a byte offset to the end of the task.
 pub(super) async fn read(
     request: HttpRequest,
-    caller: StreamCaller,
+    StreamCaller(caller): StreamCaller,
     context: Context,
     id: Result<TaskId, Problem>,
     query: Result<Query<OutputQuery>, Problem>,

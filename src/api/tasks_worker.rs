@@ -94,6 +94,10 @@ pub(super) async fn claim(
         wait,
     };
     let claimed = claim.run().await?;
+    if claimed.is_none() {
+        // The token may have been revoked while the request waited.
+        app.verifier.check_again(&caller)?;
+    }
     Ok(match claimed {
         None => HttpResponse::NoContent().finish(),
         Some(claimed) => HttpResponse::Ok().json(ClaimedJson {

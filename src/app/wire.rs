@@ -19,16 +19,19 @@ use crate::log::{ChangeHints, LogObserver, PeerNotifier, TaskNotices};
 use crate::platform::{
     BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, LineLimit, Metrics,
 };
+use crate::sessions::SessionHead;
 
 mod audience_changes;
 mod collab;
 mod inbox;
 mod log;
 mod retention;
+mod sessions;
 mod streams;
 mod tasks;
 
 use audience_changes::AudienceChanges;
+use sessions::TeamChanges;
 
 /// Characters of an instance's name, which notices to other instances and log lines contain.
 pub(super) const INSTANCE_LEN: usize = 12;
@@ -54,7 +57,12 @@ struct Notices {
 
 impl Wiring<'_> {
     /// Builds the parts of a service and starts their background tasks.
-    pub(super) fn services(&self, verifier: Verifier, query: Option<BrokerageQuery>) -> Services {
+    pub(super) fn services(
+        &self,
+        verifier: Verifier,
+        revoked: SessionHead,
+        query: Option<BrokerageQuery>,
+    ) -> Services {
         let config = self.config;
         let fanout = Arc::new(Fanout::new(config.streams.memory_bytes()));
         let notices = Notices::default();
@@ -62,7 +70,10 @@ impl Wiring<'_> {
         let brokerages = query.map(|query| self.brokerages(query));
         let peers = self.peers(&notices, &task_notices, brokerages.as_ref());
         let record_audiences = self.record_audiences();
-        let presence = self.presence(&fanout, &record_audiences, &peers, &notices);
+        let sessions = self.sessions(&verifier, &notices);
+        self.session_sync(&sessions, &peers, revoked);
+        let presence = self.presence(&fanout, &record_audiences, &peers, &notices, &sessions);
+        sessions.observe(Arc::new(TeamChanges(presence.clone())));
         let signals = self.signals(&fanout, &notices, peers.signals);
         let observer: Arc<dyn LogObserver> = Arc::new(AudienceChanges {
             records: record_audiences.clone(),
@@ -87,12 +98,14 @@ impl Wiring<'_> {
             pool: self.database.pool.clone(),
             verifier,
             token_cookie: config.identity.token_cookie.clone(),
+            token_in_query: config.identity.token_in_query,
             writer,
             fanout,
             modules: self.modules(),
             record_audiences,
-            streams: Arc::new(self.streams(log_handle, presence.clone(), brokerages.clone())),
+            streams: Arc::new(self.streams(log_handle, &presence, brokerages.clone(), &sessions)),
             brokerages,
+            sessions,
             presence,
             signals,
             signal_names: config.signals.signals.clone(),

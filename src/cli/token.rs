@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(caller.teams.len(), 2);
         assert_eq!(caller.role, Role::Admin);
         assert_eq!(caller.expires_at, now + time::Duration::minutes(15));
-        assert!(caller.token_id.is_some());
+        assert!(caller.credential.token_id.is_some());
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod crowds;
 pub mod events;
 pub mod group;
 pub mod heartbeat;
+mod left_teams;
 pub mod moment;
 pub mod person;
 pub mod record_moves;
@@ -43,7 +44,7 @@ pub use heartbeat::Heartbeat;
 pub use person::PresenceRules;
 pub use sign_of_life::Status;
 pub use snapshot::PresenceSnapshot;
-pub use streams::PresenceGuard;
+pub use streams::{PresenceGuard, StreamEvictor};
 pub use sync::PresenceSync;
 pub use timers::PresenceTimers;
 pub use view::{PresenceList, View};
@@ -135,6 +136,9 @@ pub struct PresenceParts {
     pub rules: PresenceRules,
     /// Of a larger crowd, streams get counts instead of each person.
     pub crowd_limit: usize,
+    /// Streams that a user may have over all instances.
+    pub most_streams_per_user: usize,
+    pub evictor: Arc<dyn StreamEvictor>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
 }

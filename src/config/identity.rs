@@ -40,6 +40,11 @@ pub struct IdentityArgs {
     #[arg(long, env = "JWT_AUDIENCE", value_name = "AUD", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub jwt_audience: Vec<String>,
 
+    /// Longest time from `iat` to `exp` of a token, in seconds; tokens must then have `iat`.
+    /// A revocation is kept that long. Without it, tokens may last as long as they say
+    #[arg(long, env = "JWT_MAX_SECONDS", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(60..))]
+    pub jwt_max_seconds: Option<u32>,
+
     /// Claims to look for the user in before `sub`, `id`, `user_id` and `userId`.
     /// A name may be a path into nested objects: `app.user`
     #[arg(long, env = "PORCHLIGHT_CLAIM_USER", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
@@ -74,6 +79,10 @@ pub struct IdentityArgs {
         default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub broker_cache_seconds: u64,
 
+    /// Whether the parameter `access_token` may carry a token; a ticket may always
+    #[arg(long, env = "PORCHLIGHT_TOKEN_IN_QUERY", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub token_in_query: bool,
+
     /// Name of the cookie that may carry a token
     #[arg(long, env = "PORCHLIGHT_TOKEN_COOKIE", value_name = "NAME", default_value = "access_token", value_parser = cookie_name)]
     pub token_cookie: String,
@@ -100,6 +109,9 @@ impl IdentityArgs {
             jwks_file: self.jwt_jwks_file.clone(),
             issuers: accepted(&self.jwt_issuer),
             audiences: accepted(&self.jwt_audience),
+            max_lifetime: self
+                .jwt_max_seconds
+                .map(|s| time::Duration::seconds(s.into())),
             claims: ClaimNames {
                 user: self.claim_user.clone(),
                 broker: self.claim_broker.clone(),

@@ -28,7 +28,7 @@ mod parked;
 mod rounds;
 
 pub use mailbox::Mailbox;
-use mailbox::{Closing, Mail};
+use mailbox::{Closing, Mail, Renewal};
 use parked::Parked;
 pub use parked::ParkedStream;
 use rounds::{Rounds, TopicRound};
@@ -67,6 +67,8 @@ pub struct Dispatcher {
     topics: RefCell<Topics>,
     rounds: Rounds,
     shared_writes: SharedWrites,
+    /// New ends of streams that have not taken theirs. It is empty nearly always.
+    renewals: RefCell<FxHashMap<SubscriptionId, Instant>>,
     next_number: Cell<u64>,
     now: Cell<Instant>,
     drain: Cell<Option<Duration>>,
@@ -96,6 +98,7 @@ impl Dispatcher {
             topics: RefCell::default(),
             rounds: Rounds::default(),
             shared_writes: SharedWrites::default(),
+            renewals: RefCell::default(),
             next_number: Cell::new(0),
             now: Cell::new(Instant::now()),
             drain: Cell::new(None),
@@ -193,6 +196,7 @@ impl Dispatcher {
     pub(super) fn unsubscribe(&self, subscription: &Subscription) {
         let slot = subscription.id.slot;
         self.slots.borrow_mut().remove(slot);
+        self.take_renewal(subscription.id);
         let mut topics = self.topics.borrow_mut();
         let Some(of_broker) = topics.get_mut(&subscription.broker) else {
             return;
@@ -220,6 +224,10 @@ impl Dispatcher {
         let slots = self.slots.borrow();
         let closing = slots.get(id.slot).and_then(|slot| slot.closing);
         closing.or(drain).or(unavailable)
+    }
+
+    pub(super) fn take_renewal(&self, id: SubscriptionId) -> Option<Instant> {
+        self.renewals.borrow_mut().remove(&id)
     }
 
     pub(super) fn wait(&self, id: SubscriptionId, context: &Context<'_>, due: Instant) {
@@ -286,6 +294,12 @@ impl Dispatcher {
         }
         for id in mail.woken {
             if let Some(slot) = found(&mut slots, id) {
+                self.queue_slot(id.slot, slot);
+            }
+        }
+        for Renewal { id, expires_at } in mail.renewals {
+            if let Some(slot) = found(&mut slots, id) {
+                self.renewals.borrow_mut().insert(id, expires_at);
                 self.queue_slot(id.slot, slot);
             }
         }

@@ -16,6 +16,10 @@ pub enum CloseReason {
     /// The service stops. Clients come back later and reach another instance.
     Drain,
     Expired,
+    /// The token was revoked, or its key removed.
+    Revoked,
+    /// The user's teams or role have changed. The client comes back and gets a stream of its rights.
+    Changed,
     /// The same user has opened a newer stream and had too many.
     Evicted,
     Overloaded,
@@ -32,6 +36,8 @@ impl CloseReason {
         match self {
             Self::Drain => "drain",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Changed => "changed",
             Self::Evicted => "evicted",
             Self::Overloaded => "overloaded",
             Self::RateLimited => "rate_limited",
@@ -41,7 +47,7 @@ impl CloseReason {
 }
 
 /// A slot of the dispatcher, and a number that no later stream in the same slot has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SubscriptionId {
     pub slot: usize,
     /// Unique in this dispatcher.
@@ -77,6 +83,12 @@ impl Subscription {
     #[must_use]
     pub fn closing(&self) -> Option<CloseReason> {
         self.dispatcher.closing(self.id)
+    }
+
+    /// The new end of the stream's token, if it has got a fresh one.
+    #[must_use]
+    pub fn take_renewal(&self) -> Option<Instant> {
+        self.dispatcher.take_renewal(self.id)
     }
 
     /// The stream will be woken when a topic changes, and at `due` at the latest.

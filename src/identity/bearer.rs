@@ -5,6 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::caller::{Caller, Role};
+use super::credential::Credential;
 use crate::platform::{BrokerId, TeamId, UserId};
 
 /// The holder of a valid token. If the token names no brokerage, it is looked up.
@@ -17,22 +18,19 @@ pub struct Bearer {
     pub teams: Arc<[TeamId]>,
     pub role: Role,
     pub expires_at: OffsetDateTime,
-    /// The claim `jti`.
-    pub token_id: Option<Arc<str>>,
-    /// The user's name, if the token has it.
-    pub name: Option<Arc<str>>,
+    pub credential: Arc<Credential>,
 }
 
 impl Bearer {
-    #[must_use]
-    pub fn caller(self, broker: BrokerId) -> Caller {
+    /// The caller at a brokerage, whose revocations were not asked.
+    pub(super) fn caller(self, broker: BrokerId) -> Caller {
         Caller {
             user: self.user,
             broker,
             teams: self.teams,
             role: self.role,
             expires_at: self.expires_at,
-            token_id: self.token_id,
+            credential: self.credential,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::credential::Credential;
 use crate::platform::{BrokerId, Principal, TeamId, UserId};
 
 /// Teams that a user can have. Each is an audience of the user's streams.
@@ -23,8 +24,7 @@ pub struct Caller {
     pub role: Role,
     /// Streams end at this time.
     pub expires_at: OffsetDateTime,
-    /// The claim `jti`.
-    pub token_id: Option<Arc<str>>,
+    pub credential: Arc<Credential>,
 }
 
 impl Caller {

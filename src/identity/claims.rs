@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::bearer::Bearer;
 use super::caller::{MAX_TEAMS, Role};
+use super::credential::{Credential, KeyId};
 use super::error::{TokenError, quoted};
 use super::settings::ClaimNames;
 use crate::platform::{InvalidId, TeamId};
@@ -27,6 +28,16 @@ pub(super) struct Claims<'a> {
     names: &'a ClaimNames,
 }
 
+/// What is known of a token before its other claims are read.
+pub(super) struct TokenLifetime {
+    /// The claim `iat`.
+    pub(super) issued_at: Option<OffsetDateTime>,
+    /// The claim `exp`.
+    pub(super) expires_at: OffsetDateTime,
+    /// The key that verified the token, if it is in the JWKS file.
+    pub(super) key: Option<KeyId>,
+}
+
 /// A claim, and the name under which it was found.
 #[derive(Clone, Copy)]
 struct FoundClaim<'a> {
@@ -39,7 +50,7 @@ impl<'a> Claims<'a> {
         Self { claims, names }
     }
 
-    pub(super) fn bearer(&self, expires_at: OffsetDateTime) -> Result<Bearer, TokenError> {
+    pub(super) fn bearer(&self, lifetime: TokenLifetime) -> Result<Bearer, TokenError> {
         let user = self.first(&self.names.user, USER);
         let broker = self.first(&self.names.broker, BROKER);
         Ok(Bearer {
@@ -47,9 +58,14 @@ impl<'a> Claims<'a> {
             broker: broker.map(id).transpose()?,
             teams: self.teams()?,
             role: self.role()?,
-            expires_at,
-            token_id: self.token_id()?,
-            name: self.name(),
+            expires_at: lifetime.expires_at,
+            credential: Arc::new(Credential {
+                token_id: self.token_id()?,
+                issued_at: lifetime.issued_at,
+                names_teams: !self.team_claims().is_empty(),
+                key: lifetime.key,
+                name: self.name(),
+            }),
         })
     }
 
@@ -87,15 +103,20 @@ impl<'a> Claims<'a> {
     /// The teams of all claims. Configured names replace the built-in ones, which may mean something
     /// else in such tokens.
     fn teams(&self) -> Result<Arc<[TeamId]>, TokenError> {
-        let mut found: Vec<FoundClaim<'_>> = self.mapped(&self.names.teams).collect();
-        if found.is_empty() {
-            found = self.built_in(TEAMS).collect();
-        }
         let mut teams = Vec::new();
-        for claim in found {
+        for claim in self.team_claims() {
             add_teams(&mut teams, claim)?;
         }
         Ok(teams.into())
+    }
+
+    fn team_claims(&self) -> Vec<FoundClaim<'a>> {
+        let found: Vec<_> = self.mapped(&self.names.teams).collect();
+        if found.is_empty() {
+            self.built_in(TEAMS).collect()
+        } else {
+            found
+        }
     }
 
     fn role(&self) -> Result<Role, TokenError> {

@@ -69,7 +69,7 @@ fn write(path: &Path) -> io::Result<()> {
 }
 
 /// Secrets use the randomness of the operating system.
-fn random_hex(bytes: usize) -> io::Result<String> {
+pub fn random_hex(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     SysRng
         .try_fill_bytes(&mut random)

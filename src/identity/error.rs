@@ -24,6 +24,8 @@ pub enum TokenError {
     SignatureInvalid,
     #[error("tokens signed with algorithm {0} are not accepted here")]
     AlgorithmRefused(String),
+    #[error("the token was revoked; sign in again")]
+    Revoked,
     #[error("the token names a key (kid) that is not known here")]
     KeyUnknown,
     #[error("the token has no claim {0}")]

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tracing::warn;
 
+use super::credential::KeyId;
 use super::error::{KeyProblem, quoted};
 use super::keys::VerificationKey;
 
@@ -69,10 +71,20 @@ impl JwkFields {
     fn key(&self) -> Result<VerificationKey, KeyProblem> {
         self.refuse_other_uses()?;
         let key = VerificationKey::public(&self.decoding_key()?)?.named(self.kid.as_deref());
+        let key = key.removable(self.fingerprint());
         match &self.alg {
             Some(name) => key.only_for(algorithm(name).ok_or(KeyProblem::WrongAlgorithm)?),
             None => Ok(key),
         }
+    }
+
+    /// It names the key and its material.
+    fn fingerprint(&self) -> KeyId {
+        let parts = [&self.kid, &self.crv, &self.n, &self.e, &self.x, &self.y];
+        let text = json!([self.kty, parts]).to_string();
+        let hash = Sha256::digest(text);
+        let digits = hash.iter().map(|byte| format!("{byte:02x}"));
+        KeyId::new(&digits.collect::<String>())
     }
 
     fn refuse_other_uses(&self) -> Result<(), KeyProblem> {

@@ -3,6 +3,7 @@
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, crypto};
 
+use super::credential::KeyId;
 use super::error::KeyProblem;
 
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -12,6 +13,8 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 #[derive(Clone, Debug)]
 pub(super) struct VerificationKey {
     id: Option<Box<str>>,
+    /// The fingerprint of a key that can be removed.
+    key_id: Option<KeyId>,
     algorithms: Vec<Algorithm>,
     material: DecodingKey,
 }
@@ -20,6 +23,7 @@ impl VerificationKey {
     pub(super) fn secret(secret: &[u8]) -> Self {
         Self {
             id: None,
+            key_id: None,
             algorithms: AlgorithmFamily::Hmac.algorithms().to_vec(),
             material: DecodingKey::from_secret(secret),
         }
@@ -42,6 +46,7 @@ impl VerificationKey {
         };
         Ok(Self {
             id: None,
+            key_id: None,
             algorithms,
             material,
         })
@@ -52,6 +57,18 @@ impl VerificationKey {
             id: id.map(Into::into),
             ..self
         }
+    }
+
+    /// The same key, which streams name as the one that verified their token.
+    pub(super) fn removable(self, key_id: KeyId) -> Self {
+        Self {
+            key_id: Some(key_id),
+            ..self
+        }
+    }
+
+    pub(super) fn key_id(&self) -> Option<&KeyId> {
+        self.key_id.as_ref()
     }
 
     /// The same key, restricted to `algorithm`.
@@ -96,9 +113,10 @@ pub(super) struct SignedMessage<'a> {
     pub(super) signature: &'a str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SignatureCheck {
-    Good,
+    /// Verified by the key with this fingerprint, if it has one.
+    Good(Option<KeyId>),
     Bad,
     /// There are keys for the algorithm, but none with the token's `kid`.
     NoSuchKey,
@@ -126,10 +144,9 @@ pub(super) fn check<'k>(
     if candidates.peek().is_none() {
         return SignatureCheck::NoSuchKey;
     }
-    if candidates.any(|key| key.verifies(signed)) {
-        SignatureCheck::Good
-    } else {
-        SignatureCheck::Bad
+    match candidates.find(|key| key.verifies(signed)) {
+        Some(key) => SignatureCheck::Good(key.key_id.clone()),
+        None => SignatureCheck::Bad,
     }
 }
 

@@ -72,7 +72,8 @@ impl KnownTokens {
     }
 }
 
-fn are_same(one: &KeySet, other: &KeySet) -> bool {
+/// Whether both are the same reading of the file.
+pub(super) fn are_same(one: &KeySet, other: &KeySet) -> bool {
     match (one, other) {
         (None, None) => true,
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
 use super::bearer::Bearer;
-use super::claims::Claims;
+use super::claims::{Claims, TokenLifetime};
+use super::credential::KeyId;
 use super::error::TokenError;
 use super::settings::{ClaimNames, IdentitySettings};
 
@@ -15,6 +16,7 @@ const NBF_LEEWAY: Duration = Duration::seconds(30);
 pub(super) struct TokenRules {
     issuers: Vec<String>,
     audiences: Vec<String>,
+    max_lifetime: Option<Duration>,
     names: ClaimNames,
 }
 
@@ -23,14 +25,20 @@ impl TokenRules {
         Self {
             issuers: settings.issuers.clone(),
             audiences: settings.audiences.clone(),
+            max_lifetime: settings.max_lifetime,
             names: settings.claims.clone(),
         }
+    }
+
+    pub(super) fn max_lifetime(&self) -> Option<Duration> {
+        self.max_lifetime
     }
 
     /// The bearer, if the token is valid now.
     pub(super) fn bearer(
         &self,
         claims: &Map<String, Value>,
+        key: Option<KeyId>,
         now: OffsetDateTime,
     ) -> Result<Bearer, TokenError> {
         let expires_at = date(claims, "exp")?.ok_or(TokenError::ClaimMissing("exp"))?;
@@ -42,7 +50,32 @@ impl TokenRules {
         }
         expect(claims, "iss", &self.issuers)?;
         expect(claims, "aud", &self.audiences)?;
-        Claims::new(claims, &self.names).bearer(expires_at)
+        let issued_at = date(claims, "iat")?;
+        self.expect_lifetime(issued_at, expires_at)?;
+        Claims::new(claims, &self.names).bearer(TokenLifetime {
+            issued_at,
+            expires_at,
+            key,
+        })
+    }
+
+    /// With a longest lifetime, `iat` is needed: otherwise it is not known how long a token lasts.
+    fn expect_lifetime(
+        &self,
+        issued_at: Option<OffsetDateTime>,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), TokenError> {
+        let Some(longest) = self.max_lifetime else {
+            return Ok(());
+        };
+        let issued_at = issued_at.ok_or(TokenError::ClaimMissing("iat"))?;
+        if expires_at - issued_at > longest {
+            let seconds = longest.whole_seconds();
+            let problem =
+                format!("is more than {seconds} seconds after iat, the longest lifetime here");
+            return Err(TokenError::invalid("exp", problem));
+        }
+        Ok(())
     }
 }
 

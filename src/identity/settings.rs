@@ -21,6 +21,8 @@ pub struct IdentitySettings {
     /// Accepted values of `aud`. Without any, it is not checked.
     pub audiences: Vec<String>,
     pub claims: ClaimNames,
+    /// The longest time from `iat` to `exp`. Without it, tokens may last as long as they say.
+    pub max_lifetime: Option<time::Duration>,
 }
 
 impl IdentitySettings {

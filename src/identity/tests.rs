@@ -4,6 +4,7 @@ mod algorithms;
 mod claims;
 mod hostile;
 mod known_tokens;
+mod revocations;
 mod rotation;
 
 use std::path::{Path, PathBuf};
@@ -134,6 +135,7 @@ impl TokenError {
             Self::NotYetValid => "token_not_yet_valid",
             Self::SignatureInvalid => "token_signature_invalid",
             Self::AlgorithmRefused(_) => "token_algorithm_refused",
+            Self::Revoked => "token_revoked",
             Self::KeyUnknown => "token_key_unknown",
             Self::ClaimMissing(_) => "token_claim_missing",
             Self::ClaimInvalid { .. } => "token_claim_invalid",

@@ -14,12 +14,14 @@ use tracing::warn;
 
 use super::bearer::{Bearer, Identified};
 use super::caller::Caller;
+use super::credential::{Credential, KeyId};
 use super::error::{IdentityError, TokenError, quoted};
 use super::jwks::{JwksFile, algorithm};
 use super::keys::{SignatureCheck, SignedMessage, VerificationKey, check};
-use super::known_tokens::{KnownTokens, fingerprint};
+use super::known_tokens::{KeySet, KnownTokens, fingerprint};
 use super::pem::{public_key, read_key_file};
 use super::profile::UserProfile;
+use super::revocations::Revocations;
 use super::rules::TokenRules;
 use super::settings::{IdentitySettings, Secret};
 use crate::platform::BrokerId;
@@ -44,6 +46,7 @@ struct VerifierParts {
     rules: TokenRules,
     clock: Clock,
     known: KnownTokens,
+    revocations: Revocations,
     profiles: OnceLock<mpsc::Sender<UserProfile>>,
 }
 
@@ -71,6 +74,7 @@ impl Verifier {
             rules,
             clock,
             known: KnownTokens::default(),
+            revocations: Revocations::default(),
             profiles: OnceLock::new(),
         })))
     }
@@ -90,7 +94,48 @@ impl Verifier {
         if is_new {
             self.send_profile(&bearer, &broker);
         }
-        Ok(bearer.caller(broker))
+        self.caller(bearer, broker)
+    }
+
+    /// The caller at a brokerage, unless the token was revoked there.
+    pub fn caller(&self, bearer: Bearer, broker: BrokerId) -> Result<Caller, TokenError> {
+        self.0.revocations.check(bearer.caller(broker))
+    }
+
+    #[must_use]
+    pub fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+
+    /// Whether a token that was verified before is still accepted, with the same teams: it was not
+    /// revoked, and its key was not removed.
+    #[must_use]
+    pub fn still_accepts(&self, caller: &Caller) -> bool {
+        let checked = self.0.revocations.check(caller.clone());
+        let has_all_teams = checked.is_ok_and(|checked| checked.teams.len() == caller.teams.len());
+        has_all_teams && self.has_key(&caller.credential)
+    }
+
+    /// Whether the key that verified a token is still there.
+    #[must_use]
+    pub fn has_key(&self, credential: &Credential) -> bool {
+        let is_key = |id: &KeyId| {
+            let keys = self.jwks_keys();
+            keys.is_some_and(|keys| keys.iter().any(|key| key.key_id() == Some(id)))
+        };
+        credential.key.as_ref().is_none_or(is_key)
+    }
+
+    /// The keys of the JWKS file, if there is one.
+    pub(super) fn jwks_keys(&self) -> KeySet {
+        let now = self.0.clock.now();
+        self.0.jwks.as_ref().map(|jwks| jwks.keys(now))
+    }
+
+    /// The longest time from `iat` to `exp`, if there is a limit.
+    #[must_use]
+    pub fn max_lifetime(&self) -> Option<time::Duration> {
+        self.0.rules.max_lifetime()
     }
 
     /// Sends the profile of a user whose brokerage is known.
@@ -100,7 +145,7 @@ impl Verifier {
                 broker: broker.clone(),
                 user: bearer.user.clone(),
                 teams: Arc::clone(&bearer.teams),
-                name: bearer.name.clone(),
+                name: bearer.credential.name.clone(),
             });
         }
     }
@@ -110,8 +155,7 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }
-        let (now, known) = (self.0.clock.now(), &self.0.known);
-        let keys = self.0.jwks.as_ref().map(|jwks| jwks.keys(now));
+        let (now, known, keys) = (self.0.clock.now(), &self.0.known, self.jwks_keys());
         let fingerprint = fingerprint(token);
         if let Some(bearer) = known.find(&fingerprint, &keys, now) {
             let is_new = false;
@@ -123,6 +167,16 @@ impl Verifier {
         Ok(Identified { bearer, is_new })
     }
 
+    /// An error if the token was revoked since the caller was verified.
+    pub fn check_again(&self, caller: &Caller) -> Result<(), TokenError> {
+        self.0.revocations.check(caller.clone())?;
+        if self.has_key(&caller.credential) {
+            Ok(())
+        } else {
+            Err(TokenError::KeyUnknown)
+        }
+    }
+
     fn verify_fully(&self, token: &str) -> Result<Bearer, TokenError> {
         let (message, signature) = token.rsplit_once('.').ok_or(NOT_THREE_PARTS)?;
         let (header, claims) = message.split_once('.').ok_or(NOT_THREE_PARTS)?;
@@ -130,18 +184,18 @@ impl Verifier {
             return Err(NOT_THREE_PARTS);
         }
         let header: TokenHeader = decode_part(header).ok_or(TokenError::Malformed("its header"))?;
-        self.check_signature(&header.signed(message, signature)?)?;
+        let key = self.check_signature(&header.signed(message, signature)?)?;
         let claims = decode_part(claims).ok_or(TokenError::Malformed("its claims"))?;
-        self.0.rules.bearer(&claims, self.0.clock.now())
+        self.0.rules.bearer(&claims, key, self.0.clock.now())
     }
 
-    fn check_signature(&self, signed: &SignedMessage<'_>) -> Result<(), TokenError> {
+    fn check_signature(&self, signed: &SignedMessage<'_>) -> Result<Option<KeyId>, TokenError> {
         let check = match &self.0.jwks {
             Some(jwks) => self.check_with(jwks, signed),
             None => check(signed, self.0.fixed.iter()),
         };
         match check {
-            SignatureCheck::Good => Ok(()),
+            SignatureCheck::Good(key) => Ok(key),
             SignatureCheck::Bad => Err(TokenError::SignatureInvalid),
             SignatureCheck::NoSuchKey => Err(TokenError::KeyUnknown),
             SignatureCheck::NoKeyForAlgorithm => Err(refused(&format!("{:?}", signed.algorithm))),

@@ -19,6 +19,7 @@ use crate::platform::BrokerId;
 use crate::platform::Limit;
 use crate::platform::database::limited;
 use crate::platform::{PageItems, PageLimit};
+use crate::sessions::SessionKind;
 use crate::stream::open::StreamServices;
 use crate::stream::scope::UnknownScope;
 use crate::stream::{Filter, ResetReason, Scope};
@@ -107,6 +108,10 @@ pub async fn list(
     };
     // The subscription comes before the read, so that no event is missed between them.
     let reader = Reader::new(dispatcher, handle, Arc::clone(&history_reader.audiences));
+    let kind = SessionKind::LongPoll;
+    let _session = services
+        .sessions
+        .opened(caller, kind, reader.subscription());
     let rights = &history_reader.rights;
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     let until = Instant::now() + wait.min(until_end.unwrap_or_default());

@@ -25,6 +25,7 @@ use crate::fanout::{
 };
 use crate::identity::Caller;
 use crate::log::{Epoch, Rights};
+use crate::sessions::SessionGuard;
 
 mod catch_up;
 mod control;
@@ -41,6 +42,8 @@ pub struct StreamParts {
     pub services: Arc<StreamServices>,
     pub reader: Reader,
     pub permit: Permit,
+    /// Ends the stream when its token is revoked.
+    pub session: SessionGuard,
     pub caller: Caller,
     pub scope: Scope,
     pub filter: Filter,
@@ -63,6 +66,7 @@ pub struct LogStream {
     services: Arc<StreamServices>,
     reader: Reader,
     _permit: Permit,
+    _session: SessionGuard,
     attendance: Option<PresenceGuard>,
     _watch: Option<Box<StreamWatch>>,
     scope: Box<Scope>,
@@ -106,6 +110,7 @@ impl LogStream {
             services,
             reader,
             permit,
+            session,
             caller,
             scope,
             filter,
@@ -122,20 +127,18 @@ impl LogStream {
         let now = Instant::now();
         let until_end = Duration::try_from(caller.expires_at - services.clock.now());
         let expires_at = now + until_end.unwrap_or_default();
-        let notice = services
-            .settings
-            .expiring_notice()
-            .min((expires_at - now) / 2);
         // The first heartbeat comes at a random time, so that streams that were opened together
         // spread out.
         let interval = services.settings.heartbeat();
         let next_heartbeat = now + services.dice.between(interval / 2, interval);
         services.metrics.streams_open.inc();
         services.metrics.streams_opened.inc();
+        let expiring_at = services.expiring_at(now, expires_at);
         let stream = Self {
             services,
             reader,
             _permit: permit,
+            _session: session,
             attendance,
             _watch: watch.map(Box::new),
             scope: Box::new(scope),
@@ -156,7 +159,7 @@ impl LogStream {
             pacer: Pacer::new(pace),
             next_heartbeat,
             heartbeats: 0,
-            expiring_at: expires_at.checked_sub(notice),
+            expiring_at,
             expires_at,
             ended: None,
             summary,
@@ -212,6 +215,9 @@ impl LogStream {
             return Poll::Ready(None);
         }
         let now = self.reader.subscription().dispatcher().now();
+        if let Some(expires_at) = self.reader.subscription().take_renewal() {
+            return Poll::Ready(Some(self.renew(expires_at)));
+        }
         if let Some(reason) = self.must_close(now) {
             return Poll::Ready(Some(self.close(reason)));
         }

@@ -4,6 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::log::{StreamLine, StreamSummary};
 use super::log_stream::StreamParts;
 use super::resume::start;
@@ -15,7 +17,7 @@ use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotLoader};
 use crate::directory::{Brokerages, Member, StreamAddress, StreamWatch};
 use crate::fanout::{
     CloseReason, ConnectionLimits, Dispatcher, LogHandle, Reader, ReplayLoader, StreamEncoding,
-    StreamUser, Subscription,
+    Subscription,
 };
 use crate::identity::Caller;
 use crate::platform::LineLimit;
@@ -24,7 +26,11 @@ use crate::platform::database::limited;
 use crate::platform::{BrokerId, RequestId};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Limit, Pool};
+use crate::sessions::{SessionKind, Sessions};
 use crate::stream::StreamSettings;
+
+/// The client of a stream that gave way to a newer one comes back within this time.
+const EVICTED_RETRY: Duration = Duration::from_mins(4);
 
 /// The parts of the service that streams use.
 pub struct StreamServices {
@@ -32,6 +38,7 @@ pub struct StreamServices {
     /// Looks up the callers' brokerages, if the service is configured to.
     pub brokerages: Option<Brokerages>,
     pub presence: Presence,
+    pub sessions: Sessions,
     pub replay_loader: ReplayLoader,
     pub locks: LockSnapshotLoader,
     /// For cursors that are not in memory.
@@ -63,6 +70,13 @@ impl StreamServices {
         Some(brokerages.watch(member?, broker.clone(), at))
     }
 
+    /// When the stream of a token is to be warned of its end.
+    #[must_use]
+    pub fn expiring_at(&self, now: Instant, expires_at: Instant) -> Option<Instant> {
+        let left = expires_at.saturating_duration_since(now);
+        expires_at.checked_sub(self.settings.expiring_notice().min(left / 2))
+    }
+
     /// Clients that cannot be served now come back spread over this window.
     #[must_use]
     pub fn retry_spread(&self) -> Duration {
@@ -76,6 +90,10 @@ impl StreamServices {
             (Some(spread), _) => spread.max(RETRY_FLOOR),
             // All streams end at once, and their clients must not come back at once.
             (None, CloseReason::Unavailable) => self.retry_spread(),
+            // Tabs that take each other's places must not do so all the time.
+            (None, CloseReason::Evicted) => {
+                return self.dice.between(EVICTED_RETRY / 2, EVICTED_RETRY);
+            }
             (None, _) => RETRY_USUAL,
         };
         self.dice.between(RETRY_FLOOR, spread)
@@ -114,6 +132,9 @@ pub async fn open(
     if dispatcher.draining().is_some() {
         return Err(StreamRefusal::Later(CloseReason::Drain));
     }
+    if services.sessions.is_unavailable() {
+        return Err(StreamRefusal::Later(CloseReason::Unavailable));
+    }
     let StreamRequest {
         request,
         caller,
@@ -130,15 +151,13 @@ pub async fn open(
     // From here on the reader is woken by new events, so that none is missed.
     let reader = Reader::new(dispatcher, handle, audiences);
     let watch = services.watch(member, &caller.broker, reader.subscription());
-    let user = StreamUser {
-        broker: caller.broker.clone(),
-        user: caller.user.clone(),
-    };
-    let permit = services
-        .connection_limits
-        .admit(user, reader.subscription());
-    let permit = permit.map_err(drop);
+    let permit = services.connection_limits.admit().map_err(drop);
     let permit = permit.map_err(later(CloseReason::Overloaded))?;
+    let summary = StreamSummary::open(request);
+    let kind = SessionKind::Stream(summary.stream);
+    let session = services
+        .sessions
+        .opened(&caller, kind, reader.subscription());
     if let Scope::Record(record) = &scope {
         filter = filter.of_record(record);
     }
@@ -162,6 +181,7 @@ pub async fn open(
         services,
         reader,
         permit,
+        session,
         caller,
         scope,
         encoding,
@@ -173,6 +193,6 @@ pub async fn open(
         attendance,
         filter,
         watch,
-        summary: StreamSummary::open(request),
+        summary,
     }))
 }

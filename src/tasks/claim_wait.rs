@@ -16,6 +16,7 @@ use crate::platform::Limit;
 use crate::platform::Metrics;
 use crate::platform::TaskType;
 use crate::platform::database::limited;
+use crate::sessions::SessionKind;
 use crate::stream::Scope;
 use crate::stream::StreamServices;
 use crate::stream::UnknownScope;
@@ -60,6 +61,9 @@ impl WaitingClaim<'_> {
         let handle = handle.map_err(|_| ClaimError::Unavailable)?;
         // The reader subscribes before the first claim, so that no event is missed in between.
         let reader = Reader::new(self.dispatcher, handle, audiences);
+        let subscription = reader.subscription();
+        let kind = SessionKind::LongPoll;
+        let _session = services.sessions.opened(caller, kind, subscription);
         let until_end = Duration::try_from(caller.expires_at - services.clock.now());
         let until = Instant::now() + self.wait.min(until_end.unwrap_or_default());
         let (mut epoch, mut position) = reader.log_head();

@@ -43,7 +43,7 @@ impl Tasks {
             teams: teams.into(),
             role: role.unwrap_or(Role::Agent),
             expires_at: claimed.lease_until,
-            token_id: None,
+            credential: std::sync::Arc::default(),
         })
     }
 }

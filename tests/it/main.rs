@@ -50,6 +50,7 @@ mod replay;
 mod retention;
 mod rights;
 mod seeding;
+mod sessions;
 mod signals;
 mod silent;
 mod slow;

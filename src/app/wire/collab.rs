@@ -5,13 +5,15 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::log::Peers;
-use super::{Notices, Wiring};
+use super::sessions::OldestStreams;
+use super::{Notices, Wiring, size};
 use crate::collab::{
     LockSweeper, Locks, Presence, PresenceParts, PresenceSyncParts, SignalParts, Signals,
 };
 use crate::directory::{BrokerageParts, BrokerageQuery, Brokerages, RecordAudiences};
 use crate::fanout::Fanout;
 use crate::log::EventCommitter;
+use crate::sessions::Sessions;
 
 impl Wiring<'_> {
     /// Brokerages of users whose tokens name none.
@@ -39,6 +41,7 @@ impl Wiring<'_> {
         records: &RecordAudiences,
         peers: &Peers,
         notices: &Notices,
+        sessions: &Sessions,
     ) -> Presence {
         let settings = &self.config.presence;
         let parts = PresenceParts {
@@ -47,6 +50,8 @@ impl Wiring<'_> {
             records: records.clone(),
             rules: settings.rules(),
             crowd_limit: settings.crowd(),
+            most_streams_per_user: size(self.config.streams.streams_per_user),
+            evictor: Arc::new(OldestStreams(sessions.clone())),
             clock: self.clock(),
             metrics: Arc::clone(&self.metrics),
         };

@@ -23,6 +23,7 @@ const WAITING_SIGNALS: usize = 4_096;
 /// What other instances send.
 pub(super) struct Peers {
     pub(super) presence: Arc<Notify>,
+    pub(super) sessions: Arc<Notify>,
     pub(super) signals: mpsc::Receiver<String>,
 }
 
@@ -46,11 +47,13 @@ impl Wiring<'_> {
         let peer_listener = PeerListener {
             logs: notices.logs.clone(),
             presence: Arc::default(),
+            sessions: Arc::default(),
             tasks: tasks.here.clone(),
             signals,
             memberships: brokerages.map(membership),
         };
         let presence = Arc::clone(&peer_listener.presence);
+        let sessions = Arc::clone(&peer_listener.sessions);
         let listening = listen::run(ListenerParts {
             pool: self.database.core.clone(),
             peer_listener,
@@ -61,8 +64,11 @@ impl Wiring<'_> {
         self.tasks
             .spawn(BackgroundTask::new("the peer listener", listening));
         self.peer_notifier(notices.peers.clone());
-        let signals = received;
-        Peers { presence, signals }
+        Peers {
+            presence,
+            sessions,
+            signals: received,
+        }
     }
 
     pub(super) fn peer_notifier(&self, peers: PeerNotifier) {

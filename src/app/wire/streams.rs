@@ -6,25 +6,28 @@ use super::{Wiring, size};
 use crate::collab::{LockSnapshotLoader, Presence};
 use crate::directory::Brokerages;
 use crate::fanout::{ConnectionLimits, LogHandle, ReplayLoader};
+use crate::sessions::Sessions;
 use crate::stream::{StreamLine, StreamServices};
 
 impl Wiring<'_> {
     pub(super) fn streams(
         &self,
         log_handle: LogHandle,
-        presence: Presence,
+        presence: &Presence,
         brokerages: Option<Brokerages>,
+        sessions: &Sessions,
     ) -> StreamServices {
         let settings = self.config.streams.clone();
-        let (most, per_user) = (size(settings.max_streams), size(settings.streams_per_user));
+        let most = size(settings.max_streams);
         StreamServices {
             log_handle,
             brokerages,
-            presence,
+            presence: presence.clone(),
+            sessions: sessions.clone(),
             replay_loader: self.replay_loader(),
             locks: self.lock_snapshot_loader(),
             pool: self.database.pool.clone(),
-            connection_limits: ConnectionLimits::new(most, per_user),
+            connection_limits: ConnectionLimits::new(most),
             metrics: Arc::clone(&self.metrics),
             dice: self.dice(),
             clock: self.clock(),

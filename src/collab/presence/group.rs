@@ -1,6 +1,7 @@
 //! The people of one brokerage who are present, and what changes about them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use time::OffsetDateTime;
@@ -9,9 +10,9 @@ use super::crowds::Crowds;
 use super::moment::Moment;
 use super::person::{PeerLiveness, Person, PresenceRules, PresenceState, SignLifetimes};
 use super::record_moves::RecordMoves;
-use super::sign_of_life::{RecordInUse, SignOfLife, SignSource, Status};
+use super::sign_of_life::{OpenedAt, RecordInUse, SignOfLife, SignSource, Status};
 use crate::log::{Audience, RecordAudience};
-use crate::platform::{RecordPath, UserId};
+use crate::platform::{RecordPath, TeamId, UserId};
 
 /// A person who is present, as others see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +65,8 @@ pub struct PresenceGroup {
     crowds: Crowds,
     /// The people who have a record open.
     record_users: FxHashMap<RecordPath, FxHashSet<UserId>>,
-    /// How many streams each user has at this instance.
-    streams: FxHashMap<UserId, usize>,
+    /// When each stream of a user at this instance was opened, the oldest first.
+    streams: FxHashMap<UserId, Vec<OpenedAt>>,
     moves: RecordMoves,
 }
 
@@ -154,6 +155,12 @@ impl PresenceGroup {
         changed.collect()
     }
 
+    /// A user has left a team. Returns the sources of the signs that have changed.
+    pub fn leave_team(&mut self, user: &UserId, team: &TeamId) -> Vec<SignSource> {
+        let entry = self.people.get_mut(user);
+        entry.map_or_else(Vec::new, |entry| entry.person.leave_team(team))
+    }
+
     /// The known audiences of records may be out of date.
     pub fn forget_moves(&mut self) {
         self.moves = RecordMoves::default();
@@ -164,17 +171,44 @@ impl PresenceGroup {
         self.crowds.large().clone()
     }
 
-    pub fn stream_opened(&mut self, user: &UserId) {
-        *self.streams.entry(user.clone()).or_default() += 1;
+    /// Returns all streams of the user at this instance.
+    pub fn stream_opened(&mut self, user: &UserId, at: OpenedAt) -> Arc<[OpenedAt]> {
+        let streams = self.streams.entry(user.clone()).or_default();
+        streams.push(at);
+        streams.as_slice().into()
     }
 
-    /// Returns whether it was the user's last stream at this instance.
-    pub fn stream_closed(&mut self, user: &UserId) -> bool {
-        let left = self.streams.get_mut(user).map(|n| {
-            *n -= 1;
-            *n
-        });
-        left == Some(0) && self.streams.remove(user).is_some()
+    /// Returns the streams that the user has left at this instance.
+    pub fn stream_closed(&mut self, user: &UserId, opened_at: OpenedAt) -> Arc<[OpenedAt]> {
+        let Some(streams) = self.streams.get_mut(user) else {
+            return Arc::default();
+        };
+        if let Some(at) = streams.iter().position(|other| *other == opened_at) {
+            streams.remove(at);
+        }
+        let left = streams.as_slice().into();
+        if streams.is_empty() {
+            self.streams.remove(user);
+        }
+        left
+    }
+
+    /// How many of a user's streams at this instance are too many, when the newest `most` of all
+    /// instances may stay.
+    #[must_use]
+    pub fn streams_beyond(
+        &self,
+        user: &UserId,
+        most: usize,
+        now: Moment,
+        peers: &PeerLiveness,
+    ) -> usize {
+        let Some(entry) = self.people.get(user) else {
+            return 0;
+        };
+        let rules = &self.rules;
+        let lifetimes = SignLifetimes { rules, peers };
+        entry.person.own_streams_beyond(most, now, lifetimes)
     }
 
     /// Whether this instance noticed a sign of anybody.

@@ -48,6 +48,7 @@ impl Presence {
             status: heartbeat.status,
             viewing: viewing.map(Box::new),
             editing: editing.map(Box::new),
+            streams: Arc::default(),
             noticed_at: now,
             active_at,
             ends_at: Some(now.plus(self.0.parts.rules.timeout)),

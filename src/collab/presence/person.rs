@@ -143,6 +143,15 @@ impl Person {
         changed.collect()
     }
 
+    /// The user has left a team. Returns the sources of the signs that have changed.
+    pub fn leave_team(&mut self, team: &TeamId) -> Vec<SignSource> {
+        let changed = self.signs.iter_mut().filter_map(|known| {
+            let has_changed = known.sign.leave_team(team);
+            has_changed.then(|| known.source.clone())
+        });
+        changed.collect()
+    }
+
     /// The sign of a session that this instance noticed.
     #[must_use]
     pub fn own(&self, session: &Session) -> Option<&SignOfLife> {
@@ -167,6 +176,34 @@ impl Person {
     pub fn open_streams(&self) -> Option<&SignOfLife> {
         let sign = self.own(&Session::Streams)?;
         sign.ends_at.is_none().then_some(sign)
+    }
+
+    /// How many streams of this instance are too many, when the newest `most` of all instances may
+    /// stay.
+    #[must_use]
+    pub fn own_streams_beyond(
+        &self,
+        most: usize,
+        now: Moment,
+        lifetimes: SignLifetimes<'_>,
+    ) -> usize {
+        let is_open =
+            |known: &&KnownSign| known.sign.ends_at.is_none() && lifetimes.end(known) > now;
+        let signs = || self.signs.iter().filter(is_open);
+        let count: usize = signs().map(|known| known.sign.streams.len()).sum();
+        let beyond = count.saturating_sub(most);
+        if beyond == 0 {
+            return 0;
+        }
+        let mut streams = Vec::new();
+        for KnownSign { source, sign } in signs() {
+            streams.extend(sign.streams.iter().map(|at| (*at, &source.origin)));
+        }
+        streams.sort_unstable();
+        let oldest = streams.iter().take(beyond);
+        oldest
+            .filter(|(_, origin)| **origin == SignOrigin::Here)
+            .count()
     }
 
     #[must_use]

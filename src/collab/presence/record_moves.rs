@@ -91,7 +91,7 @@ impl Presence {
     }
 
     /// Other instances read the changed sign from the table.
-    fn write_again(&self, locked: &LockedGroup<'_>, user: &UserId, session: Session) {
+    pub(super) fn write_again(&self, locked: &LockedGroup<'_>, user: &UserId, session: Session) {
         let person = locked.group.person(user);
         let Some(sign) = person.and_then(|person| person.own(&session)) else {
             return;

@@ -34,6 +34,10 @@ impl std::str::FromStr for Status {
     }
 }
 
+/// When a stream was opened: microseconds since 1970, on the clock of its instance. All instances compare
+/// the same numbers, so that they agree on the oldest stream.
+pub type OpenedAt = i64;
+
 /// A record that somebody has open.
 #[derive(Clone, Debug)]
 pub struct RecordInUse {
@@ -82,6 +86,8 @@ pub struct SignOfLife {
     /// Boxed, because most signs have none, and there is one per stream.
     pub viewing: Option<Box<RecordInUse>>,
     pub editing: Option<Box<RecordInUse>>,
+    /// When each open stream of the session was opened.
+    pub streams: Arc<[OpenedAt]>,
     pub noticed_at: Moment,
     /// When the user was last active.
     pub active_at: Moment,
@@ -97,6 +103,7 @@ impl SignOfLife {
             status: Status::Online,
             viewing: None,
             editing: None,
+            streams: Arc::default(),
             noticed_at: now,
             active_at: now,
             ends_at: None,

@@ -85,22 +85,23 @@ pub async fn write(
     let columns = SignColumns::of(signs, now);
     sqlx::query!(
         "insert into porchlight.presence as p (broker_id, user_id, session, instance, flush, teams,
-             status, viewing, viewing_audience, editing, editing_audience, said_at, active_at,
-             live_until)
+             status, viewing, viewing_audience, editing, editing_audience, streams, said_at,
+             active_at, live_until)
          select broker_id, user_id, session, $1, $2, teams, status, viewing, viewing_audience,
-             editing, editing_audience,
+             editing, editing_audience, streams,
              statement_timestamp() + said_in * interval '1 ms',
              statement_timestamp() + active_in * interval '1 ms',
              statement_timestamp() + ends_in * interval '1 ms'
          from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                 $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[])
+                 $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
+                 $15::text[])
              as s(broker_id, user_id, session, teams, status, viewing, viewing_audience, editing,
-                 editing_audience, said_in, active_in, ends_in)
+                 editing_audience, said_in, active_in, ends_in, streams)
          on conflict (broker_id, user_id, session, instance) do update set
              flush = excluded.flush, teams = excluded.teams, status = excluded.status,
              viewing = excluded.viewing, viewing_audience = excluded.viewing_audience,
              editing = excluded.editing, editing_audience = excluded.editing_audience,
-             said_at = excluded.said_at, active_at = excluded.active_at,
+             streams = excluded.streams, said_at = excluded.said_at, active_at = excluded.active_at,
              live_until = excluded.live_until
          -- A write whose outcome nobody knew may come late.
          where excluded.flush > p.flush",
@@ -118,6 +119,7 @@ pub async fn write(
         &columns.said_in,
         &columns.active_in,
         &columns.ends_in as &[Option<i64>],
+        &columns.streams,
     )
     .execute(connection)
     .await?;
@@ -144,7 +146,7 @@ pub async fn read_new(
     let rows = sqlx::query_as!(
         SignRow,
         r#"select p.broker_id, p.user_id, p.session, p.instance, p.flush, p.teams, p.status,
-               p.viewing, p.viewing_audience, p.editing, p.editing_audience,
+               p.viewing, p.viewing_audience, p.editing, p.editing_audience, p.streams,
                (extract(epoch from p.said_at - statement_timestamp()) * 1000)::bigint as "said_in!",
                (extract(epoch from p.active_at - statement_timestamp()) * 1000)::bigint as "active_in!",
                (extract(epoch from p.live_until - statement_timestamp()) * 1000)::bigint as ends_in
@@ -171,7 +173,7 @@ pub async fn read_all(
     let rows = sqlx::query_as!(
         SignRow,
         r#"select p.broker_id, p.user_id, p.session, p.instance, p.flush, p.teams, p.status,
-               p.viewing, p.viewing_audience, p.editing, p.editing_audience,
+               p.viewing, p.viewing_audience, p.editing, p.editing_audience, p.streams,
                (extract(epoch from p.said_at - statement_timestamp()) * 1000)::bigint as "said_in!",
                (extract(epoch from p.active_at - statement_timestamp()) * 1000)::bigint as "active_in!",
                (extract(epoch from p.live_until - statement_timestamp()) * 1000)::bigint as ends_in
@@ -220,6 +222,7 @@ struct SignRow {
     viewing_audience: Option<String>,
     editing: Option<String>,
     editing_audience: Option<String>,
+    streams: String,
     said_in: i64,
     active_in: i64,
     ends_in: Option<i64>,
@@ -233,7 +236,9 @@ impl SignRow {
             name => Session::Named(name.parse().ok()?),
         };
         let teams = self.teams.split(',').filter(|team| !team.is_empty());
+        let streams = self.streams.split(',').filter_map(|at| at.parse().ok());
         let sign = SignOfLife {
+            streams: streams.collect(),
             teams: teams.filter_map(|team| team.parse().ok()).collect(),
             status: self.status.parse().ok()?,
             viewing: record_in_use(self.viewing, self.viewing_audience, now).map(Box::new),
@@ -296,6 +301,7 @@ struct SignColumns<'a> {
     said_in: Vec<i64>,
     active_in: Vec<i64>,
     ends_in: Vec<Option<i64>>,
+    streams: Vec<String>,
 }
 
 impl<'a> SignColumns<'a> {
@@ -325,6 +331,8 @@ impl<'a> SignColumns<'a> {
         self.editing.push(sign.editing.as_deref());
         self.said_in.push(sign.noticed_at.ms_after(now));
         self.active_in.push(sign.active_at.ms_after(now));
+        let streams: Vec<_> = sign.streams.iter().map(ToString::to_string).collect();
+        self.streams.push(streams.join(","));
         self.ends_in.push(sign.ends_at.map(|end| end.ms_after(now)));
     }
 }

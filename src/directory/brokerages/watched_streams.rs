@@ -28,7 +28,8 @@ pub struct StreamAddress {
 }
 
 impl StreamAddress {
-    fn is(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
         self.subscription == other.subscription && Arc::ptr_eq(&self.mailbox, &other.mailbox)
     }
 }

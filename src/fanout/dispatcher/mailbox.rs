@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::fanout::{CloseReason, SubscriptionId};
 use crate::log::Audience;
@@ -14,6 +15,7 @@ use crate::platform::BrokerId;
 pub(super) struct Mail {
     pub(super) topics: FxHashMap<BrokerId, FxHashSet<Audience>>,
     pub(super) closings: Vec<Closing>,
+    pub(super) renewals: Vec<Renewal>,
     /// Parked streams whose waker was used.
     pub(super) woken: Vec<SubscriptionId>,
     /// All streams must end. Their clients come back spread over this window.
@@ -26,10 +28,18 @@ pub(super) struct Closing {
     pub(super) reason: CloseReason,
 }
 
+/// The token of a stream ends at this time from now on.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    pub(super) id: SubscriptionId,
+    pub(super) expires_at: Instant,
+}
+
 impl Mail {
     fn is_empty(&self) -> bool {
         let has_streams = !self.closings.is_empty() || !self.woken.is_empty();
-        self.topics.is_empty() && !has_streams && self.drain.is_none()
+        let is_quiet = self.topics.is_empty() && self.renewals.is_empty();
+        is_quiet && !has_streams && self.drain.is_none()
     }
 }
 
@@ -61,6 +71,12 @@ impl Mailbox {
     /// Ends one stream.
     pub fn close(&self, id: SubscriptionId, reason: CloseReason) {
         self.mail().closings.push(Closing { id, reason });
+        self.arrived.notify_one();
+    }
+
+    /// Gives one stream another end.
+    pub fn renew(&self, id: SubscriptionId, expires_at: Instant) {
+        self.mail().renewals.push(Renewal { id, expires_at });
         self.arrived.notify_one();
     }
 

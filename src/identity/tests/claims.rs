@@ -233,7 +233,9 @@ fn the_default_role_is_agent() {
 
 #[test]
 fn the_jti_is_read() {
-    let id = |jti: Value| verify_claims(&json!({ "jti": jti })).map(|caller| caller.token_id);
+    let id = |jti: Value| {
+        verify_claims(&json!({ "jti": jti })).map(|caller| caller.credential.token_id.clone())
+    };
     assert_eq!(id(json!("j-1")).unwrap().as_deref(), Some("j-1"));
     assert_eq!(id(json!(9)).unwrap().as_deref(), Some("9"));
     assert_eq!(id(json!(null)).unwrap(), None);

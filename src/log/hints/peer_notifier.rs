@@ -17,13 +17,15 @@ pub struct PendingNotices {
     /// These logs have grown at least to these heads.
     pub heads: FxHashMap<BrokerId, i64>,
     pub presence: bool,
+    pub sessions: bool,
     pub signals: VecDeque<String>,
     pub tasks: TaskChanges,
 }
 
 impl PendingNotices {
     fn is_empty(&self) -> bool {
-        self.heads.is_empty() && !self.presence && self.signals.is_empty() && self.tasks.is_empty()
+        let has_flags = self.presence || self.sessions;
+        self.heads.is_empty() && !has_flags && self.signals.is_empty() && self.tasks.is_empty()
     }
 }
 
@@ -49,6 +51,12 @@ impl PeerNotifier {
 
     pub fn presence(&self) {
         self.pending().presence = true;
+        self.0.arrived.notify_one();
+    }
+
+    /// Something was revoked, or a stream elsewhere gets a fresh token.
+    pub fn sessions(&self) {
+        self.pending().sessions = true;
         self.0.arrived.notify_one();
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::notify::{head, lines, task};
-use super::{BROKERS, LOGS, PRESENCE, SIGNALS, TASKS};
+use super::{BROKERS, LOGS, PRESENCE, SESSIONS, SIGNALS, TASKS};
 use crate::log::hints::{ChangeHints, TaskHints};
 use crate::platform::Dice;
 use crate::platform::Pool;
@@ -24,6 +24,8 @@ pub struct PeerListener {
     pub logs: ChangeHints,
     /// Woken when presence has changed on another instance.
     pub presence: Arc<Notify>,
+    /// Woken when another instance has revoked or renewed something.
+    pub sessions: Arc<Notify>,
     pub tasks: TaskHints,
     /// A signal that does not fit is dropped.
     pub signals: mpsc::Sender<String>,
@@ -68,12 +70,13 @@ pub async fn run(parts: ListenerParts) {
 }
 
 async fn listen(parts: &ListenerParts, pause: &mut Duration) -> sqlx::Result<Infallible> {
-    let channels = [LOGS, PRESENCE, SIGNALS, TASKS, BROKERS];
+    let channels = [LOGS, PRESENCE, SESSIONS, SIGNALS, TASKS, BROKERS];
     let mut listener = parts.pool.listen(&channels).await?;
     *pause = FIRST_PAUSE;
     // Notices from before are lost.
     parts.peer_listener.logs.grown_anywhere();
     parts.peer_listener.presence.notify_one();
+    parts.peer_listener.sessions.notify_one();
     parts.peer_listener.tasks.changed_anywhere();
     if let Some(memberships) = &parts.peer_listener.memberships {
         memberships.missed();
@@ -99,6 +102,7 @@ fn pass_on(parts: &ListenerParts, notice: &PgNotification) {
         TASKS if peer_listener.tasks.has_listeners() => hint_tasks(&peer_listener.tasks, lines),
         TASKS => {}
         PRESENCE => peer_listener.presence.notify_one(),
+        SESSIONS => peer_listener.sessions.notify_one(),
         SIGNALS => lines.for_each(|line| {
             // Signals last seconds, so that it is not worth waiting for space.
             let _ = peer_listener.signals.try_send(line.to_owned());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{LOGS, PRESENCE, SIGNALS, TASKS};
+use super::{LOGS, PRESENCE, SESSIONS, SIGNALS, TASKS};
 use crate::log::hints::{PeerNotifier, PendingNotices, TaskKey};
 use crate::platform::BrokerId;
 use crate::platform::DedicatedConnection;
@@ -65,8 +65,9 @@ fn notices(instance: &str, pending: &PendingNotices) -> Vec<Notice> {
     notices.extend(packed(instance, SIGNALS, signals));
     notices.extend(packed(instance, TASKS, tasks));
     let presence = pending.presence.then_some(PRESENCE);
+    let sessions = pending.sessions.then_some(SESSIONS);
     let all_tasks = pending.tasks.everywhere.then_some(TASKS);
-    let without_lines = [presence, all_tasks].into_iter().flatten();
+    let without_lines = [presence, sessions, all_tasks].into_iter().flatten();
     notices.extend(without_lines.map(|channel| Notice {
         channel,
         payload: instance.to_owned(),

@@ -70,7 +70,7 @@ fn caller(person: &SeedPerson, broker: &BrokerId) -> Caller {
         role: person.role,
         // There is no token, so its end does not matter.
         expires_at: OffsetDateTime::UNIX_EPOCH,
-        token_id: None,
+        credential: std::sync::Arc::default(),
     }
 }
 

@@ -49,6 +49,16 @@ impl LogStream {
         })
     }
 
+    /// The stream has got a fresh token, which ends then.
+    pub(super) fn renew(&mut self, expires_at: Instant) -> Bytes {
+        let now = Instant::now();
+        self.expires_at = expires_at;
+        self.expiring_at = self.services.expiring_at(now, expires_at);
+        let left = expires_at.saturating_duration_since(now);
+        let data = serde_json::json!({"type": "stream:renewed", "inSeconds": left.as_secs()});
+        self.encoded(&wire::control(self.encoding.named, &data, None))
+    }
+
     pub(super) fn close(&mut self, reason: CloseReason) -> Bytes {
         self.ended = Some(reason);
         let metrics = &self.services.metrics;

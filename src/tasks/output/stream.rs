@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{OutputReader, OutputStep};
 use crate::directory::{Member, StreamWatch};
-use crate::fanout::{CloseReason, Dispatcher, Permit, StreamUser, Subscription, TICK};
+use crate::fanout::{CloseReason, Dispatcher, Permit, Subscription, TICK};
 use crate::identity::Caller;
+use crate::sessions::{SessionGuard, SessionKind};
 use crate::stream::{StreamServices, wire};
 
 /// Why no stream can be opened now, as far as it is known without the database.
@@ -23,6 +24,9 @@ use crate::stream::{StreamServices, wire};
 pub fn must_wait(services: &StreamServices, dispatcher: &Dispatcher) -> Option<CloseReason> {
     if dispatcher.draining().is_some() {
         return Some(CloseReason::Drain);
+    }
+    if services.sessions.is_unavailable() {
+        return Some(CloseReason::Unavailable);
     }
     let is_full = services.connection_limits.is_full();
     is_full.then_some(CloseReason::Overloaded)
@@ -48,12 +52,11 @@ pub fn open(
     } = opening;
     // It has no topics: time, its limits and the end of the service wake it.
     let subscription = dispatcher.subscribe(caller.broker.clone(), [].into());
-    let user = StreamUser {
-        broker: caller.broker.clone(),
-        user: caller.user.clone(),
-    };
-    let permit = services.connection_limits.admit(user, &subscription);
+    let permit = services.connection_limits.admit();
     let permit = permit.map_err(|_| CloseReason::Overloaded)?;
+    let session = services
+        .sessions
+        .opened(caller, SessionKind::Output, &subscription);
     let watch = services.watch(member, &caller.broker, &subscription);
     let now = Instant::now();
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
@@ -64,6 +67,7 @@ pub fn open(
         reader,
         subscription,
         _permit: permit,
+        _session: session,
         _watch: watch,
         expires_at: now + until_end.unwrap_or_default(),
         next_heartbeat: now + services.settings.heartbeat(),
@@ -78,6 +82,7 @@ pub struct OutputStream {
     reader: OutputReader,
     subscription: Subscription,
     _permit: Permit,
+    _session: SessionGuard,
     _watch: Option<StreamWatch>,
     expires_at: Instant,
     next_heartbeat: Instant,

@@ -156,7 +156,7 @@ mod tests {
             teams: Arc::default(),
             role: Role::Agent,
             expires_at: OffsetDateTime::UNIX_EPOCH,
-            token_id: None,
+            credential: std::sync::Arc::default(),
         }
     }
 

@@ -172,7 +172,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
         teams: ["a".parse().unwrap()].into(),
         role: Role::Agent,
         expires_at: Clock::system().now(),
-        token_id: None,
+        credential: std::sync::Arc::default(),
     };
     let claim = LockClaim {
         record: "escrows/e-1".parse().unwrap(),

@@ -126,6 +126,12 @@ pub(super) fn bodies() -> Vec<(&'static str, &'static str, Role, Vec<Value>)> {
             agent,
             vec![json!({"session": "s"})],
         ),
+        (
+            "POST",
+            "/sessions/renew",
+            agent,
+            vec![json!({"stream": "s"})],
+        ),
         ("POST", "/signals", agent, vec![of_record, of_team]),
         (
             "POST",
@@ -144,6 +150,17 @@ pub(super) fn bodies() -> Vec<(&'static str, &'static str, Role, Vec<Value>)> {
             "/notifications/preferences",
             agent,
             vec![preferences],
+        ),
+        // The last one revokes all tokens.
+        (
+            "POST",
+            "/sessions/revoke",
+            service,
+            vec![
+                json!({"user": "u", "team": "t", "issuedBefore": "2025-11-02T12:00:00Z"}),
+                json!({"tokenId": "t", "expiresAt": "2025-11-02T12:00:00Z"}),
+                json!({"broker": true, "issuedBefore": "2025-11-02T12:00:00Z"}),
+            ],
         ),
     ]
 }

@@ -156,9 +156,13 @@ impl PresenceSync {
         let mut locked = brokerage.lock();
         let PresenceKey { user, session, .. } = stored.key;
         let origin = SignOrigin::Peer(stored.instance);
+        let is_of_streams = session == Session::Streams;
         let source = SignSource { session, origin };
         if locked.group.put(&user, source, stored.sign) {
             self.presence.evaluate(&mut locked, &user);
+        }
+        if is_of_streams {
+            self.presence.limit_streams(&locked, &user);
         }
     }
 

@@ -64,6 +64,8 @@ pub struct Operation {
     pub path: String,
     /// Whether it needs no token.
     pub is_public: bool,
+    /// Whether a ticket may stand for the token.
+    pub takes_ticket: bool,
     pub parameters: Vec<Parameter>,
     pub request: Option<RequestBody>,
     pub responses: BTreeMap<u16, Response>,
@@ -214,6 +216,9 @@ impl Operation {
             method: method.to_uppercase(),
             path: path.to_owned(),
             is_public: operation["security"].as_array().is_some_and(Vec::is_empty),
+            takes_ticket: operation["security"]
+                .as_array()
+                .is_some_and(|ways| ways.iter().any(|way| way.get("ticket").is_some())),
             parameters,
             request: body,
             responses: responses.collect(),

@@ -1,0 +1,68 @@
+//! Sessions: revocations, renewals and tickets.
+
+use std::sync::Arc;
+
+use super::log::Peers;
+use super::{Notices, Wiring, size};
+use crate::collab::{Presence, StreamEvictor};
+use crate::fanout::LogHealth;
+use crate::identity::Verifier;
+use crate::platform::{BrokerId, TeamId, UserId};
+use crate::sessions::{
+    MembershipParts, SessionHead, SessionObserver, SessionParts, SessionSync, SessionSyncParts,
+    SessionUser, Sessions,
+};
+
+impl Wiring<'_> {
+    pub(super) fn sessions(&self, verifier: &Verifier, notices: &Notices) -> Sessions {
+        let settings = &self.config.streams;
+        Sessions::new(SessionParts {
+            pool: self.database.pool.clone(),
+            verifier: verifier.clone(),
+            clock: self.clock(),
+            instance: Arc::clone(self.tasks.instance()),
+            peers: notices.peers.clone(),
+            most_streams_per_user: size(settings.streams_per_user),
+            health: LogHealth::new(settings.unavailable_after()),
+        })
+    }
+
+    /// Reads what other instances revoke and renew.
+    pub(super) fn session_sync(&self, sessions: &Sessions, peers: &Peers, head: SessionHead) {
+        self.tasks.spawn(SessionSync::task(SessionSyncParts {
+            database: self.connection(),
+            sessions: sessions.clone(),
+            peer_changes: Arc::clone(&peers.sessions),
+            head,
+            stop: self.stop(),
+        }));
+        let watch = sessions.watch_memberships(MembershipParts {
+            database: self.connection(),
+            sessions: sessions.clone(),
+            stop: self.stop(),
+        });
+        self.tasks.spawn(watch);
+    }
+}
+
+/// Users who leave a team are not seen there any more.
+pub(super) struct TeamChanges(pub(super) Presence);
+
+impl SessionObserver for TeamChanges {
+    fn left_team(&self, broker: &BrokerId, user: &UserId, team: &TeamId) {
+        self.0.left_team(broker, user, team);
+    }
+}
+
+/// Streams that are too many over all instances end.
+pub(super) struct OldestStreams(pub(super) Sessions);
+
+impl StreamEvictor for OldestStreams {
+    fn evict_oldest(&self, broker: &BrokerId, user: &UserId, count: usize) {
+        let user = SessionUser {
+            broker: broker.clone(),
+            user: user.clone(),
+        };
+        self.0.evict_oldest(&user, count);
+    }
+}

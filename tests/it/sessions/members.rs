@@ -1,0 +1,102 @@
+//! A user who leaves a team keeps the rest.
+
+use porchlight::platform::Clock;
+use serde_json::json;
+
+use super::{get, open, revoke, status};
+use crate::support::ends::last_words;
+use crate::support::forge::honest;
+use crate::support::instances::two;
+use crate::support::{Answer, Service, eventually, for_team, number};
+
+#[tokio::test]
+async fn a_user_who_leaves_a_team_loses_its_streams_and_keeps_the_others() {
+    let instances = two(&[]).await;
+    let old = honest(&json!({"sub": "ann", "teams": ["a", "z"], "iat": 1_700_000_000}));
+    let [one, other] = &instances;
+    let (mut all, mut team) = (
+        open(other, "/stream", &old).await.0,
+        open(other, "/stream/team?team=a", &old).await.0,
+    );
+    let now = Clock::system().now().unix_timestamp();
+    let newer = honest(&json!({"sub": "ann", "teams": ["a", "z"], "iat": now + 2}));
+    let mut stays = open(one, "/stream", &newer).await.0;
+    revoke(one, &json!({"user": "ann", "team": "a"})).await;
+    assert_eq!(last_words(&mut all).await["reason"], "changed");
+    assert_eq!(last_words(&mut team).await["reason"], "changed");
+    let gone = Answer::to(get(other, "/stream/team?team=a", &old)).await;
+    gone.refused(404, "unknown_team", "the team's stream");
+    let ready = open(other, "/stream", &old).await.0;
+    assert!(ready.text.contains(r#""teams":["z"]"#), "{}", ready.text);
+    let session = Answer::to(get(other, "/session", &old)).await.json();
+    assert_eq!(session["teams"], json!(["z"]));
+    let mut ready = ready;
+    other.publish(&for_team("a", 1)).await;
+    other.publish(&for_team("z", 2)).await;
+    assert_eq!(number(&ready.next_logged().await), 2);
+    // A token that was issued later says that the user is back.
+    assert_eq!(number(&stays.next_logged().await), 1);
+    assert_eq!(status(one, &old).await.0, 200);
+}
+
+async fn members(service: &Service, reader: &str) -> usize {
+    let answer = Answer::to(get(service, "/presence?team=a", reader)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()["users"].as_array().expect("users").len()
+}
+
+#[tokio::test]
+async fn a_user_who_leaves_a_team_is_not_seen_there_any_more() {
+    let instances = two(&["--presence-grace-seconds=60"]).await;
+    let old = honest(&json!({"sub": "ann", "teams": ["a", "z"], "iat": 1_700_000_000}));
+    let reader = honest(&json!({"sub": "bob", "teams": ["a"]}));
+    let [one, other] = &instances;
+    let _stream = open(other, "/stream", &old).await;
+    let beat = json!({"session": "tab", "status": "online"});
+    let request = one.client.post(one.url("/presence/heartbeat"));
+    let request = request.bearer_auth(&old).json(&beat);
+    assert_eq!(Answer::to(request).await.status, 200);
+    for instance in &instances {
+        let seen = async || (members(instance, &reader).await == 1).then_some(());
+        eventually("ann is seen", seen).await;
+    }
+    revoke(one, &json!({"user": "ann", "team": "a"})).await;
+    for instance in &instances {
+        let gone = async || (members(instance, &reader).await == 0).then_some(());
+        eventually("ann is not seen", gone).await;
+    }
+}
+
+#[tokio::test]
+async fn a_newer_token_with_fewer_teams_tells_that_the_user_has_left_the_others() {
+    let instances = two(&[]).await;
+    let of = |teams: &[&str], iat: i64| honest(&json!({"sub": "ann", "teams": teams, "iat": iat}));
+    let old = of(&["a", "z"], 1_700_000_000);
+    let [one, other] = &instances;
+    let mut ends = open(other, "/stream/team", &old).await.0;
+    let teams = async |instance: &Service, token: &str| {
+        let session = Answer::to(get(instance, "/session", token)).await.json();
+        session["teams"].clone()
+    };
+    // Neither an older token nor one without a claim of teams tells anything.
+    let others = [
+        of(&["z"], 1_600_000_000),
+        honest(&json!({"sub": "ann", "teams": null, "iat": 1_800_000_000})),
+    ];
+    for token in &others {
+        assert_eq!(status(one, token).await.0, 200);
+    }
+    assert_eq!(
+        teams(one, &of(&["b", "z"], 1_700_000_100)).await,
+        json!(["b", "z"])
+    );
+    assert_eq!(last_words(&mut ends).await["reason"], "changed");
+    for instance in &instances {
+        assert_eq!(teams(instance, &old).await, json!(["z"]));
+        assert_eq!(teams(instance, &others[0]).await, json!(["z"]));
+    }
+    // The user is back on the team.
+    let back = of(&["a", "b", "z"], 1_700_000_200);
+    assert_eq!(teams(one, &back).await, json!(["a", "b", "z"]));
+    assert_eq!(teams(other, &old).await, json!(["z"]));
+}
