@@ -1,76 +1,11 @@
-//! Every status that the endpoints of sessions may answer, as openapi.yaml lists them.
+//! What the endpoints of sessions answer when there is too much, or when their tables are gone.
 
-use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use sqlx::Executor;
 
 use super::{admin, ann, revoke};
+use crate::support::Service;
 use crate::support::requests::post;
-use crate::support::{Answer, Service, eventually};
-
-const POSTS: [&str; 3] = ["/sessions/revoke", "/sessions/renew", "/sessions/ticket"];
-
-fn request(service: &Service, path: &str) -> RequestBuilder {
-    let request = service.client.request(Method::POST, service.url(path));
-    request.bearer_auth(admin().signed())
-}
-
-#[tokio::test]
-async fn bodies_that_cannot_be_read_are_refused() {
-    let service = Service::start().await;
-    for path in POSTS {
-        let text = request(&service, path)
-            .body("{}")
-            .header("content-type", "text/plain");
-        let answer = Answer::to(text).await;
-        answer.refused(415, "unsupported_media_type", path);
-        let long = json!({"stream": "x".repeat(300_000)});
-        let answer = Answer::to(request(&service, path).json(&long)).await;
-        answer.refused(413, "body_too_large", path);
-        for body in [json!([]), json!({"unknown": 1})] {
-            let answer = Answer::to(request(&service, path).json(&body)).await;
-            answer.refused(400, "invalid_body", path);
-        }
-        let answer = Answer::to(request(&service, &format!("{path}?x=1")).json(&json!({}))).await;
-        answer.refused(400, "invalid_parameter", path);
-    }
-}
-
-#[tokio::test]
-async fn pages_of_other_origins_and_requests_without_a_token_are_refused() {
-    let service = Service::start().await;
-    let other = "https://other.example";
-    for path in POSTS {
-        let answer = Answer::to(request(&service, path).header("origin", other)).await;
-        answer.refused(403, "origin_not_allowed", path);
-        let answer = Answer::to(service.client.post(service.url(path)).json(&json!({}))).await;
-        answer.refused(401, "token_missing", path);
-    }
-    let request = service.get("/session", &ann()).header("origin", other);
-    Answer::to(request)
-        .await
-        .refused(403, "origin_not_allowed", "/session");
-}
-
-#[tokio::test]
-async fn too_many_requests_are_refused() {
-    let service = Service::with(&["--user-rate=1"]).await;
-    for path in POSTS {
-        let who = admin().of(path.trim_matches('/').replace('/', "-").as_str());
-        let refused = async || {
-            let answer = post(&service, &who, path, &json!({"stream": "s"})).await;
-            (answer.status == 429).then_some(answer)
-        };
-        let answer = eventually("the bucket is empty", refused).await;
-        answer.refused(429, "rate_limited", path);
-    }
-    let refused = async || {
-        let answer = Answer::to(service.get("/session", &ann())).await;
-        (answer.status == 429).then_some(answer)
-    };
-    let answer = eventually("the bucket is empty", refused).await;
-    answer.refused(429, "rate_limited", "/session");
-}
 
 #[tokio::test]
 async fn tokens_that_are_revoked_one_by_one_have_a_limit() {

@@ -98,13 +98,16 @@ export type StatusChanged = Omit<Event, 'data'> & { userId: NonNullable<Event['u
 export type StoredRecord = { id: Id; /** Rises by one with every change. */ version: number; /** The team that the record belongs to; null: the whole brokerage. */ teamId: string | null; /** The user who owns it. */ ownerId: UserIdOrNull; createdAt: string; updatedAt: string; archivedAt: string | null; [field: string]: any };
 
 /** The stream ends. */
-export type StreamClosing = { type: 'stream:closing'; /** `drain`: the service stops. `expired`: the token has expired, or the brokerage that was looked up for its user has changed. `evicted`: the user has opened too many streams. `overloaded`: the instance is full. `rate_limited`: the user opens streams too often. `unavailable`: the instance cannot reach the database. */ reason: 'drain' | 'expired' | 'evicted' | 'overloaded' | 'rate_limited' | 'unavailable'; /** When to reconnect, in milliseconds; the same as `retry:`. */ retryMs: number };
+export type StreamClosing = { type: 'stream:closing'; /** `drain`: the service stops. `expired`: the token has expired, or the brokerage that was looked up for its user has changed. `revoked`: the token was revoked, or its key removed; it opens nothing any more. `changed`: the teams or the role of the user have changed; a new stream has the new rights. `evicted`: the user has opened too many streams. `overloaded`: the instance is full. `rate_limited`: the user opens streams too often. `unavailable`: the instance cannot reach the database. */ reason: 'drain' | 'expired' | 'revoked' | 'changed' | 'evicted' | 'overloaded' | 'rate_limited' | 'unavailable'; /** When to reconnect, in milliseconds; the same as `retry:`. */ retryMs: number };
 
 /** The token expires soon. */
 export type StreamExpiring = { type: 'stream:expiring'; inSeconds: number };
 
 /** The stream begins. */
 export type StreamReady = { type: 'stream:ready'; /** The id of this stream. */ stream: string; /** Where it starts. */ position: Position; /** Whose events the stream has. */ scopes: { user: string | null; teams: Id[]; broker: string | null; /** On the stream of workers. */ workers?: true }; /** A stream that is silent for two or three times as long is broken. */ heartbeatSeconds: number };
+
+/** The stream has a fresh token. It lasts so long. */
+export type StreamRenewed = { type: 'stream:renewed'; inSeconds: number };
 
 /** The cursor cannot be served: fetch the list again. */
 export type StreamReset = { type: 'stream:reset'; reason: 'expired' | 'unknown' | 'ahead'; /** The position after which the stream continues. */ position: Position; /** The path of the same events as a list. */ snapshot: string };
@@ -143,6 +146,7 @@ export interface KnownEvents {
   'stream:ready': StreamReady;
   'stream:reset': StreamReset;
   'stream:expiring': StreamExpiring;
+  'stream:renewed': StreamRenewed;
   'stream:closing': StreamClosing;
   'locks:snapshot': LocksSnapshot;
   'presence:snapshot': PresenceSnapshot;
