@@ -1,44 +1,26 @@
 // The state machine of the stream: it opens a transport, notices when it is broken, and opens the next one.
 import { backoffMs } from './backoff.js';
 import { ConnectionStatus } from './connection_status.js';
-import { isCovered, isPosition } from './position.js';
+import { isCovered } from './position.js';
+import { LineWatch } from './line_watch.js';
+import { Received } from './received.js';
 import { addressOf } from './request.js';
 import { retryAfterMs } from './error.js';
 import { Timers } from './timers.js';
 import { endOf } from './token.js';
-import { openFetchStream } from './transport/fetch_stream.js';
+import { TransportChoice, UPGRADE_MS } from './transport/choice.js';
 
-/** From the request to the first byte. */
-const ANSWER_MS = 10_000;
-/** From the head of the answer to the first byte: a proxy that takes longer holds the stream back. */
-const FIRST_BYTE_MS = 4_000;
-const SILENCE_MS = 20_000;
-/** Slow heartbeats get this many of their intervals. */
-const SLOW_HEARTBEATS = 2.5;
 const MOST_RETRY_MS = 600_000;
 /** After so many failures in a row the state is `error`. */
 const MOST_FAILURES = 5;
 /** Without a network: `online` comes sooner, if it comes. */
 const OFFLINE_RETRY_MS = 30_000;
-/** While polling, streaming is tried again after this time. */
-const UPGRADE_MS = 300_000;
 /** A stream that a newer one of the same user ended counts as a failure, unless it lived so long. */
 const EVICTION_CALM_MS = 60_000;
-const HEARTBEAT_SECONDS_USUAL = 15;
-
-/** Most pages never need the others, so they are loaded when they are needed. */
-const LOADERS = {
-  fetch: () => openFetchStream,
-  eventsource: async () => (await import('./transport/event_source.js')).openEventSource,
-  poll: async () => (await import('./transport/long_poll.js')).openLongPoll,
-};
 
 /** @typedef {import('./connection_status.js').ConnectionState} ConnectionState */
 
-/**
- * A message of the stream. `position` is null for what is not in the log.
- * @typedef {{data: any, position: string | null, message?: import('./sse_parser.js').Message}} Delivery
- */
+/** @typedef {import('./received.js').Delivery} Delivery */
 
 /**
  * @typedef {object} ConnectionOptions
@@ -60,6 +42,9 @@ export class Connection {
   #status;
   /** @type {import('./renewal.js').Renewal | null} */
   #renewal = null;
+  #received;
+  #transports;
+  #watch;
   /** @type {(() => void)[]} */
   #wakers = [];
   /** @type {(() => void) | null} */
@@ -70,19 +55,13 @@ export class Connection {
   #wasConnected = false;
   #failures = 0;
   #evictions = 0;
-  #lateAnswers = 0;
-  #transport = 0;
   #retryMs = 0;
-  #silenceMs = SILENCE_MS;
-  #aliveAt = -Infinity;
   #connectedAt = -Infinity;
   #hasTriedFreshToken = false;
   /** @type {{reason: string, retryMs: number} | null} */
   #closing = null;
   /** The id of the open stream. @type {string | null} */
   #stream = null;
-  /** @type {string | null} */
-  #cursor;
 
   /**
    * @param {import('./environment.js').Environment} env
@@ -93,13 +72,17 @@ export class Connection {
     this.#env = env;
     this.#options = options;
     this.#tokens = tokens;
-    this.#cursor = options.cursor;
-    /** Everything after this position was or will be delivered; null before the first answer. */
-    this.start = options.cursor;
     this.#timers = new Timers(env);
     this.#status = new ConnectionStatus(env, this.#timers, { ...options, transport: options.transports[0] });
     /** @type {import('./store.js').Store<ConnectionState>} */
     this.state = this.#status.store;
+    this.#transports = new TransportChoice(options.transports, (transport) => this.#status.tell('warning', 'next transport', { transport }));
+    this.#watch = new LineWatch(env, this.#timers, this.#transports, (reason) => this.#fail(reason));
+    this.#received = new Received(options.cursor, {
+      decode: options.decode,
+      control: (name, data) => this.#control(name, data),
+      tell: (...told) => this.#status.tell(...told),
+    });
   }
 
   // ---- from outside
@@ -151,15 +134,19 @@ export class Connection {
    * @param {string | null} position
    */
   rewind(position) {
-    if (!position || (this.#cursor && isCovered(this.#cursor, position))) return;
-    this.#cursor = position;
-    this.start = position;
+    if (!position || (this.cursor && isCovered(this.cursor, position))) return;
+    this.#received.restart(position);
     if (!this.#isStopped) this.#connect('rewind');
   }
 
   /** The position after which the stream continues. */
   get cursor() {
-    return this.#cursor;
+    return this.#received.cursor;
+  }
+
+  /** Everything after this position was or will be delivered; null before the first answer. */
+  get start() {
+    return this.#received.start;
   }
 
   // ---- an attempt
@@ -172,12 +159,12 @@ export class Connection {
     // What lasts is shown until an attempt succeeds.
     const isSteady = this.#failures >= MOST_FAILURES || !this.#env.isOnline();
     const trying = { state: this.#tryingState, reason: why };
-    this.#status.show({ nextRetryAt: null, transport: this.#transportName, ...(!isSteady && trying) });
+    this.#status.show({ nextRetryAt: null, transport: this.#transports.name, ...(!isSteady && trying) });
     try {
       const token = await this.#tokens.get();
       if (attempt !== this.#attempt) return;
       if (!token && this.#tokens.isNeeded) return this.#end('needs-auth', 'no-token');
-      const open = await LOADERS[this.#transportName]();
+      const open = await this.#transports.load();
       if (attempt === this.#attempt) this.#openTransport(open, token);
     } catch (error) {
       if (attempt === this.#attempt) this.#fail('token', { error: String(error) });
@@ -187,10 +174,6 @@ export class Connection {
   /** @returns {ConnectionState['state']} */
   get #tryingState() {
     return this.#wasConnected ? 'reconnecting' : 'connecting';
-  }
-
-  get #transportName() {
-    return this.#options.transports[this.#transport];
   }
 
   /**
@@ -209,62 +192,19 @@ export class Connection {
     };
     const { base, path, query } = this.#options;
     /** @type {import('./transport/fetch_stream.js').TransportRequest} */
-    const request = { addressOf: (to, more) => addressOf(base, to, more), path, query, token, cursor: this.#cursor };
-    this.#status.tell('debug', 'opening', { transport: this.#transportName, since: this.#cursor });
+    const request = { addressOf: (to, more) => addressOf(base, to, more), path, query, token, cursor: this.cursor };
+    this.#status.tell('debug', 'opening', { transport: this.#transports.name, since: this.cursor });
     this.#closing = null;
-    this.#aliveAt = -Infinity;
-    this.#timers.set('answer', this.#hasOthers ? ANSWER_MS : SILENCE_MS, () => this.#late(false));
+    this.#watch.begin();
     this.#close = open(this.#env, request, {
-      opened: ifCurrent(() => this.#opened()),
-      alive: ifCurrent(() => this.#alive()),
+      opened: ifCurrent(() => this.#watch.opened()),
+      alive: ifCurrent(() => this.#watch.alive()),
       retry: ifCurrent((ms) => {
         this.#retryMs = Math.min(ms, MOST_RETRY_MS);
       }),
       messages: ifCurrent((messages) => this.#take(messages, token)),
       ended: ifCurrent((ending) => this.#ended(ending)),
     });
-  }
-
-  #opened() {
-    if (this.#aliveAt !== -Infinity) return;
-    this.#timers.set('answer', this.#hasOthers ? FIRST_BYTE_MS : SILENCE_MS, () => this.#late(true));
-  }
-
-  /** Whether there is another transport to change to. */
-  get #hasOthers() {
-    return this.#options.transports.length > 1;
-  }
-
-  #alive() {
-    const isFirst = this.#aliveAt === -Infinity;
-    this.#aliveAt = this.#env.now();
-    if (!isFirst) return;
-    this.#timers.clear('answer');
-    this.#lateAnswers = 0;
-    this.#watch();
-  }
-
-  /** Notices silence. One timer for many messages: it looks at the time of the last one. */
-  #watch() {
-    const left = this.#aliveAt + this.#silenceMs - this.#env.now();
-    if (left <= 0) this.#fail('silence');
-    else this.#timers.set('silence', left, () => this.#watch());
-  }
-
-  /**
-   * Nothing came in time. When the head came and no byte after it, something in between holds the stream back.
-   * @param {boolean} hasHead
-   */
-  #late(hasHead) {
-    this.#lateAnswers += 1;
-    if (hasHead || this.#lateAnswers > 1) this.#nextTransport();
-    this.#fail(hasHead ? 'first-byte-late' : 'answer-late');
-  }
-
-  #nextTransport() {
-    this.#lateAnswers = 0;
-    this.#transport = (this.#transport + 1) % this.#options.transports.length;
-    this.#status.tell('warning', 'next transport', { transport: this.#transportName });
   }
 
   // ---- messages
@@ -274,35 +214,12 @@ export class Connection {
    * @param {string | null} token
    */
   #take(messages, token) {
-    /** @type {Delivery[]} */
-    const deliveries = [];
     const attempt = this.#attempt;
-    for (const message of messages) {
-      const { type, id } = message;
-      const data = (this.#options.decode ?? parse)(message.data);
-      const name = type === 'message' ? data?.type : type;
-      if (!this.#stream) this.#ready(name === 'stream:ready' ? data : {}, token);
-      if (name === 'hb') this.#cursor = id ?? this.#cursor;
-      else if (data === null) this.#status.tell('warning', 'an event is no JSON', { type, id });
-      else if (name?.startsWith('stream:')) {
-        this.#control(name, data);
-        deliveries.push({ data, position: null, message });
-      } else if (this.#isNew(id)) deliveries.push({ data, position: id, message });
-      if (attempt !== this.#attempt) break;
-    }
-    this.#status.moved(this.#cursor);
+    const deliveries = this.#received.take(messages, () => attempt === this.#attempt, (ready) => {
+      if (!this.#stream) this.#ready(ready, token);
+    });
+    this.#status.moved(this.cursor);
     if (deliveries.length) this.#options.deliver(deliveries);
-  }
-
-  /**
-   * Moves the cursor; false for an event that was received before.
-   * @param {string | null} position
-   */
-  #isNew(position) {
-    if (position === null) return true;
-    if (this.#cursor && isPosition(position) && isPosition(this.#cursor) && isCovered(position, this.#cursor)) return false;
-    this.#cursor = position || null;
-    return true;
   }
 
   /**
@@ -312,42 +229,30 @@ export class Connection {
   #control(name, data) {
     if (name === 'stream:closing') this.#closing = data;
     if (name === 'stream:expiring') this.#renew(null);
-    if (name === 'stream:reset') {
-      this.#cursor = data.position;
-      this.start = data.position;
-      this.#status.tell('warning', 'reset', { reason: data.reason, position: data.position });
-    }
+    if (name === 'stream:reset') this.#status.tell('warning', 'reset', { reason: data.reason, position: data.position });
   }
 
   /**
    * @param {any} data
    * @param {string | null} token
    */
-  #ready({ position = null, stream = 'unnamed', heartbeatSeconds = HEARTBEAT_SECONDS_USUAL }, token) {
+  #ready({ position = null, stream = 'unnamed', heartbeatSeconds }, token) {
     this.#stream = stream;
-    this.#cursor ??= position;
-    this.start ??= position;
+    this.#received.begin(position);
     this.#connectedAt = this.#env.now();
     this.#hasTriedFreshToken = false;
     this.#wasConnected = true;
     this.#failures = this.#evictions;
-    this.#silenceMs = this.#silenceLimit(heartbeatSeconds * 1_000);
-    this.#status.moved(this.#cursor);
-    this.#status.showConnected({ transport: this.#transportName, failures: this.#failures });
-    this.#status.tell('info', 'connected', { transport: this.#transportName, position });
-    if (this.#transport > 0) this.#timers.set('upgrade', UPGRADE_MS, () => this.#upgrade());
+    this.#watch.expect(heartbeatSeconds);
+    this.#status.moved(this.cursor);
+    this.#status.showConnected({ transport: this.#transports.name, failures: this.#failures });
+    this.#status.tell('info', 'connected', { transport: this.#transports.name, position });
+    if (!this.#transports.isBest) this.#timers.set('upgrade', UPGRADE_MS, () => this.#upgrade());
     if (token && endOf(token) < Infinity) this.#renew(token);
   }
 
-  /** @param {number} heartbeatMs */
-  #silenceLimit(heartbeatMs) {
-    // Comments are invisible to an EventSource: only every second heartbeat is an event.
-    const between = heartbeatMs * (this.#transportName === 'eventsource' ? 2 : 1);
-    return between * 1.3 < SILENCE_MS ? SILENCE_MS : between * SLOW_HEARTBEATS;
-  }
-
   #upgrade() {
-    this.#transport = 0;
+    this.#transports.begin();
     this.#connect('upgrade');
   }
 
@@ -379,7 +284,7 @@ export class Connection {
   #ended({ reason, response }) {
     if (response) return void this.#answered(response);
     if (reason === 'unsupported') {
-      this.#nextTransport();
+      this.#transports.next();
       return void this.#connect('unsupported');
     }
     const closing = this.#closing?.reason;
@@ -473,10 +378,10 @@ export class Connection {
   /** @param {string} why */
   #wake(why) {
     // Timers stand still while a device sleeps.
-    if (this.#stream && this.#env.now() - this.#aliveAt > this.#silenceMs) this.#fail('silence');
+    if (this.#stream && this.#watch.isSilent) this.#fail('silence');
     const isWaiting = this.#status.now.nextRetryAt !== null;
     if (!isWaiting) return;
-    if (why === 'online') this.#transport = 0;
+    if (why === 'online') this.#transports.begin();
     this.#connect(why);
   }
 
@@ -486,14 +391,5 @@ export class Connection {
     this.#drop();
     this.#status.tell('warning', 'disconnected', { reason: 'offline' });
     this.#wait('offline', 'offline', OFFLINE_RETRY_MS);
-  }
-}
-
-/** @param {string} text */
-function parse(text) {
-  try {
-    return text === '' ? {} : JSON.parse(text);
-  } catch {
-    return null;
   }
 }

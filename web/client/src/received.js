@@ -1,0 +1,92 @@
+// What was received of the stream: reads messages, and recognises those that came before.
+import { isCovered, isPosition } from './position.js';
+
+/** @typedef {import('./sse_parser.js').Message} Message */
+
+/**
+ * A message of the stream. `position` is null for what is not in the log.
+ * @typedef {{data: any, position: string | null, message?: Message}} Delivery
+ */
+
+/**
+ * @typedef {object} ReceivedHandlers
+ * @property {(text: string) => any} [decode] reads the data of a message; null if it cannot be read
+ * @property {(name: string, data: any) => void} control told of `stream:…`
+ * @property {(level: import('./connection_status.js').Diagnostic['level'], message: string, data?: Record<string, unknown>) => void} tell
+ */
+
+export class Received {
+  #on;
+  /** The position after which the stream continues. @type {string | null} */
+  cursor;
+  /** Everything after this position was or will be delivered; null before the first answer. @type {string | null} */
+  start;
+
+  /**
+   * @param {string | null} cursor
+   * @param {ReceivedHandlers} on
+   */
+  constructor(cursor, on) {
+    this.cursor = cursor;
+    this.start = cursor;
+    this.#on = on;
+  }
+
+  /** A stream has begun here. @param {string | null} position */
+  begin(position) {
+    this.cursor ??= position;
+    this.start ??= position;
+  }
+
+  /** Everything after this position is delivered, again if need be. @param {string} position */
+  restart(position) {
+    this.cursor = position;
+    this.start = position;
+  }
+
+  /**
+   * @param {Message[]} messages
+   * @param {() => boolean} isCurrent false as soon as the rest comes from a stream that was given up
+   * @param {(ready: any) => void} begun told of the first message, with what the stream says about itself
+   * @returns {Delivery[]} what is new
+   */
+  take(messages, isCurrent, begun) {
+    /** @type {Delivery[]} */
+    const deliveries = [];
+    for (const message of messages) {
+      const { type, id } = message;
+      const data = (this.#on.decode ?? parse)(message.data);
+      const name = type === 'message' ? data?.type : type;
+      begun(name === 'stream:ready' ? data : {});
+      if (name === 'hb') this.cursor = id ?? this.cursor;
+      else if (data === null) this.#on.tell('warning', 'an event is no JSON', { type, id });
+      else if (name?.startsWith('stream:')) {
+        if (name === 'stream:reset') this.restart(data.position);
+        this.#on.control(name, data);
+        deliveries.push({ data, position: null, message });
+      } else if (this.#isNew(id)) deliveries.push({ data, position: id, message });
+      if (!isCurrent()) break;
+    }
+    return deliveries;
+  }
+
+  /**
+   * Moves the cursor; false for an event that was received before.
+   * @param {string | null} position
+   */
+  #isNew(position) {
+    if (position === null) return true;
+    if (this.cursor && isPosition(position) && isPosition(this.cursor) && isCovered(position, this.cursor)) return false;
+    this.cursor = position || null;
+    return true;
+  }
+}
+
+/** @param {string} text */
+function parse(text) {
+  try {
+    return text === '' ? {} : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
