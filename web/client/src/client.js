@@ -27,6 +27,7 @@ import { Writes } from './writes.js';
  * @property {string} [url] of the service; without it, where the page comes from
  * @property {string | import('./token.js').TokenCallback} [token] a token, or better a function that returns a fresh one. Without it, a cookie
  * identifies the user.
+ * @property {boolean} [isShared] whether all tabs of the user have one stream; in pages they do
  * @property {string} [userId] tells the users of one browser apart, where the token cannot be read
  * @property {string} [stream] the path of the stream; `/stream` is everything that the user may see
  * @property {string[]} [types] only events of these types
@@ -83,6 +84,8 @@ export class Client {
       query: { types: options.types?.join(','), records: options.records?.join(',') },
       cursor: options.since === undefined ? this.#cursor.read() : options.since,
       transports,
+      isShared: options.isShared ?? 'document' in globalThis,
+      userId: options.userId,
       deliver: (deliveries) => this.events.take(deliveries),
       onDiagnostic: options.onDiagnostic,
     }, this.#tokens);
@@ -155,6 +158,25 @@ export class Client {
   setFence(module, id, fence) {
     if (fence === null) this.#fences.delete(`${module}/${id}`);
     else this.#fences.set(`${module}/${id}`, fence);
+  }
+
+  /** Everything after this position arrives; null before the first connect. */
+  get streamStart() {
+    return this.#link.start;
+  }
+
+  /**
+   * Another stream of this user, like the output of a task. It is not shared with other tabs.
+   * @param {string} path
+   * @param {(type: string, data: any) => void} take
+   * @param {import('./environment.js').Environment} [env]
+   * @returns {Connection} to be opened and stopped
+   */
+  openStream(path, take, env = this.#env) {
+    return new Connection(env, {
+      base: this.url, path, query: {}, cursor: null, transports: ['fetch'], hasPositions: false,
+      deliver: (deliveries) => deliveries.forEach(({ data, message }) => take(message?.type ?? '', data)),
+    }, this.#tokens);
   }
 
   // ---- events

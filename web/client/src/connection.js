@@ -1,8 +1,10 @@
 // The state machine of the stream: it opens a transport, notices when it is broken, and opens the next one.
 import { backoffMs } from './backoff.js';
 import { ConnectionStatus } from './connection_status.js';
+import { Evictions } from './evictions.js';
 import { isCovered } from './position.js';
 import { LineWatch } from './line_watch.js';
+import { listenToPage } from './page_events.js';
 import { Received } from './received.js';
 import { addressOf } from './request.js';
 import { retryAfterMs } from './error.js';
@@ -15,8 +17,6 @@ const MOST_RETRY_MS = 600_000;
 const MOST_FAILURES = 5;
 /** Without a network: `online` comes sooner, if it comes. */
 const OFFLINE_RETRY_MS = 30_000;
-/** A stream that a newer one of the same user ended counts as a failure, unless it lived so long. */
-const EVICTION_CALM_MS = 60_000;
 
 /** @typedef {import('./connection_status.js').ConnectionState} ConnectionState */
 
@@ -30,6 +30,9 @@ const EVICTION_CALM_MS = 60_000;
  * @property {string | null} cursor
  * @property {import('./connection_status.js').TransportName[]} transports
  * @property {(deliveries: Delivery[]) => void} deliver
+ * @property {boolean} [hasPositions] whether ids are positions of the log; they are
+ * @property {boolean} [isShared] whether the tabs of a browser have one stream
+ * @property {string} [userId] whose stream it is, where the token does not say
  * @property {(entry: import('./connection_status.js').Diagnostic) => void} [onDiagnostic]
  * @property {(text: string) => any} [decode] reads the data of a message; null if it cannot be read
  */
@@ -42,6 +45,8 @@ export class Connection {
   #status;
   /** @type {import('./renewal.js').Renewal | null} */
   #renewal = null;
+  /** @type {import('./tabs/shared_stream.js').SharedStream | null} */
+  #shared = null;
   #received;
   #transports;
   #watch;
@@ -54,9 +59,8 @@ export class Connection {
   #isStopped = true;
   #wasConnected = false;
   #failures = 0;
-  #evictions = 0;
+  #evictions = new Evictions();
   #retryMs = 0;
-  #connectedAt = -Infinity;
   #hasTriedFreshToken = false;
   /** @type {{reason: string, retryMs: number} | null} */
   #closing = null;
@@ -79,7 +83,7 @@ export class Connection {
     this.#transports = new TransportChoice(options.transports, (transport) => this.#status.tell('warning', 'next transport', { transport }));
     this.#watch = new LineWatch(env, this.#timers, this.#transports, (reason) => this.#fail(reason));
     this.#received = new Received(options.cursor, {
-      decode: options.decode,
+      ...options,
       control: (name, data) => this.#control(name, data),
       tell: (...told) => this.#status.tell(...told),
     });
@@ -90,14 +94,7 @@ export class Connection {
   open() {
     if (!this.#isStopped) return;
     this.#isStopped = false;
-    const { listen } = this.#env;
-    this.#wakers = [
-      listen('online', () => this.#wake('online')),
-      listen('offline', () => this.#wentOffline()),
-      listen('pageshow', () => this.#wake('pageshow')),
-      listen('resume', () => this.#wake('resume')),
-      listen('visibilitychange', () => this.#env.isVisible() && this.#wake('visible')),
-    ];
+    this.#wakers = listenToPage(this.#env, (why) => this.#wake(why), () => this.#wentOffline());
     this.#status.expectConnection();
     this.#connect('start');
   }
@@ -107,6 +104,8 @@ export class Connection {
     this.#isStopped = true;
     this.#end('offline', reason);
     this.#timers.clearAll();
+    this.#shared?.stop();
+    this.#shared = null;
     for (const off of this.#wakers.splice(0)) off();
   }
 
@@ -164,11 +163,24 @@ export class Connection {
       const token = await this.#tokens.get();
       if (attempt !== this.#attempt) return;
       if (!token && this.#tokens.isNeeded) return this.#end('needs-auth', 'no-token');
-      const open = await this.#transports.load();
+      const open = (this.#options.isShared && await this.#share(token)) || await this.#transports.load();
       if (attempt === this.#attempt) this.#openTransport(open, token);
     } catch (error) {
       if (attempt === this.#attempt) this.#fail('token', { error: String(error) });
     }
+  }
+
+  /**
+   * The transport by which the tabs of this user have one stream, if they can.
+   * @param {string | null} token
+   */
+  async #share(token) {
+    const { base, path, query, userId } = this.#options;
+    const { canShare, shareKey, SharedStream } = await import('./tabs/index.js');
+    const key = shareKey({ base, path, query, token }, userId);
+    if (!key || this.#isStopped || !canShare(this.#env) || this.#shared?.isBroken) return null;
+    this.#shared ??= new SharedStream(this.#env);
+    return this.#shared.transportOf(key, base, this.#transports.name, () => this.cursor);
   }
 
   /** @returns {ConnectionState['state']} */
@@ -217,6 +229,8 @@ export class Connection {
     const attempt = this.#attempt;
     const deliveries = this.#received.take(messages, () => attempt === this.#attempt, (ready) => {
       if (!this.#stream) this.#ready(ready, token);
+      // Another tab may have opened another stream.
+      this.#stream = ready.stream ?? this.#stream;
     });
     this.#status.moved(this.cursor);
     if (deliveries.length) this.#options.deliver(deliveries);
@@ -239,10 +253,9 @@ export class Connection {
   #ready({ position = null, stream = 'unnamed', heartbeatSeconds }, token) {
     this.#stream = stream;
     this.#received.begin(position);
-    this.#connectedAt = this.#env.now();
     this.#hasTriedFreshToken = false;
     this.#wasConnected = true;
-    this.#failures = this.#evictions;
+    this.#failures = this.#evictions.begin(this.#env.now());
     this.#watch.expect(heartbeatSeconds);
     this.#status.moved(this.cursor);
     this.#status.showConnected({ transport: this.#transports.name, failures: this.#failures });
@@ -283,7 +296,7 @@ export class Connection {
   /** @param {import('./transport/fetch_stream.js').Ending} ending */
   #ended({ reason, response }) {
     if (response) return void this.#answered(response);
-    if (reason === 'unsupported') {
+    if (reason === 'unsupported' && this.#transports.hasOthers) {
       this.#transports.next();
       return void this.#connect('unsupported');
     }
@@ -324,7 +337,7 @@ export class Connection {
    */
   #fail(reason, more = {}, leastMs = 0) {
     const askedMs = Math.max(leastMs, this.#closing?.retryMs ?? this.#retryMs);
-    this.#countEvictions(reason);
+    this.#evictions.end(reason, this.#env.now());
     this.#drop();
     this.#failures += 1;
     const isOffline = !this.#env.isOnline();
@@ -342,15 +355,6 @@ export class Connection {
   #wait(state, reason, waitMs) {
     this.#timers.set('retry', waitMs, () => this.#connect(reason));
     this.#status.showDisconnected({ state, reason, nextRetryAt: this.#env.now() + waitMs, failures: this.#failures });
-  }
-
-  /**
-   * Two browsers that end each other's streams must not do so forever at full speed.
-   * @param {string} reason
-   */
-  #countEvictions(reason) {
-    if (this.#env.now() - this.#connectedAt > EVICTION_CALM_MS) this.#evictions = 0;
-    if (reason === 'evicted') this.#evictions += 1;
   }
 
   /**

@@ -10,6 +10,7 @@ import { isCovered, isPosition } from './position.js';
 
 /**
  * @typedef {object} ReceivedHandlers
+ * @property {boolean} [hasPositions] whether ids are positions of the log, which come once
  * @property {(text: string) => any} [decode] reads the data of a message; null if it cannot be read
  * @property {(name: string, data: any) => void} control told of `stream:…`
  * @property {(level: import('./connection_status.js').Diagnostic['level'], message: string, data?: Record<string, unknown>) => void} tell
@@ -57,7 +58,7 @@ export class Received {
       const { type, id } = message;
       const data = (this.#on.decode ?? parse)(message.data);
       const name = type === 'message' ? data?.type : type;
-      begun(name === 'stream:ready' ? data : {});
+      begun((name === 'stream:ready' && data) || {});
       if (name === 'hb') this.cursor = id ?? this.cursor;
       else if (data === null) this.#on.tell('warning', 'an event is no JSON', { type, id });
       else if (name?.startsWith('stream:')) {
@@ -76,6 +77,10 @@ export class Received {
    */
   #isNew(position) {
     if (position === null) return true;
+    if (this.#on.hasPositions === false) {
+      this.cursor = position;
+      return true;
+    }
     if (this.cursor && isPosition(position) && isPosition(this.cursor) && isCovered(position, this.cursor)) return false;
     this.cursor = position || null;
     return true;

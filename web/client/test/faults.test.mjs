@@ -1,13 +1,9 @@
 // The real service behind a proxy that breaks connections: in Node.js, and in Chromium.
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
-import { readFile } from 'node:fs/promises';
-import { once } from 'node:events';
-import { extname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { chromiumPath, launchBrowser, Server } from '../../test/support.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
+import { serveClient } from './pages.mjs';
 import { followAndWrite } from './workload.mjs';
 
 // One user sends more here than a user may.
@@ -18,21 +14,6 @@ const EVENTS = isLong ? 10_000 : 300;
 const WRITES = isLong ? 2_000 : 40;
 const FAULTS = isLong ? 500 : 16;
 const LIMIT_MS = isLong ? 900_000 : 120_000;
-
-/** A page on the same origin as the service does not exist yet, so the files of the client come from a server of their own. */
-async function serveClient() {
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  const server = createServer(async (request, response) => {
-    const path = new URL(request.url, 'http://x').pathname;
-    if (path === '/') return response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html><title>client</title>');
-    const text = await readFile(join(root, path)).catch(() => null);
-    const type = ['.js', '.mjs'].includes(extname(path)) ? 'text/javascript' : 'text/plain';
-    response.writeHead(text ? 200 : 404, { 'Content-Type': type }).end(text ?? '');
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return { url: `http://127.0.0.1:${server.address().port}`, close: () => (server.closeAllConnections(), server.close()) };
-}
 
 async function publish(server, token, type, count, from = 0) {
   for (let n = from; n < from + count; n += BATCH) {

@@ -182,6 +182,7 @@ export class RecordLock {
   /** @param {any} event */
   #take(event) {
     const { type, module, recordId, data } = event;
+    if (type === 'stream:ready' && event.isShared) return void this.#load();
     if (type === 'locks:snapshot') return this.#takeSnapshot(event.locks);
     if (module !== this.#context.module || recordId !== this.#context.id) return;
     const action = type.slice(type.lastIndexOf(':') + 1);
@@ -209,7 +210,7 @@ export class RecordLock {
   async #load() {
     const { request, module, id } = this.#context;
     const answer = await request('GET', '/locks', { query: { record: `${module}/${id}` } }).catch(() => null);
-    if (answer && this.getSnapshot().status === 'idle') this.#takeSnapshot(answer.body.locks);
+    if (answer) this.#takeSnapshot(answer.body.locks);
   }
 
   /** @param {Lock[]} locks */

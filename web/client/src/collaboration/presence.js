@@ -53,7 +53,7 @@ export class Presence {
     if (context.isConnected) this.#load();
   }
 
-  /** The stream began before somebody asked who is here. What it says meanwhile is applied to the answer again. */
+  /** The stream began before somebody asked who is here, maybe for another tab. What it says meanwhile is applied to the answer again. */
   async #load() {
     const { request, env } = this.#context;
     this.#meanwhile = [];
@@ -160,6 +160,7 @@ export class Presence {
     let state = this.getSnapshot();
     for (const { data } of deliveries) {
       if (data.type === 'stream:ready' && this.#isReporting) this.#beatIn(0);
+      if (data.type === 'stream:ready' && data.isShared) this.#load();
       this.#meanwhile?.push(data);
       state = foldPeople(state, data, now);
     }

@@ -1,0 +1,212 @@
+// One stream for several tabs. It answers what tabs ask and has no timers of its own, because a page in the background has slow ones.
+import { addressOf } from '../request.js';
+import { loadTransport } from '../transport/choice.js';
+import { endOf } from '../token.js';
+import { KeptMessages } from './kept_messages.js';
+
+/** A tab that says nothing for so long is gone. Tabs in the background speak once a minute. */
+const GONE_MS = 180_000;
+/** A stream that is silent for so many heartbeats is opened again when a tab asks for it. */
+const SILENT_HEARTBEATS = 1.25;
+/** Another transport than the current one is tried after this time, or when the current one brought nothing. */
+const CALM_MS = 300_000;
+/** A token that ends so soon is replaced by that of a tab that has a better one. */
+const ENDING_MS = 60_000;
+
+/** @typedef {import('../sse_parser.js').Message} Message */
+/** @typedef {import('../connection_status.js').TransportName} TransportName */
+/** @typedef {{base: string, path: string, query: Record<string, string | undefined>, token: string | null, cursor: string | null}} StreamRequest */
+/** @typedef {{is: 'attach', id: string, transport: TransportName, request: StreamRequest} | {is: 'detach' | 'ping', id: string}} Asked */
+
+/**
+ * What a hub says to one tab, or to all that are attached.
+ * @typedef {{is: 'joined' | 'unknown' | 'pong' | 'opened' | 'alive'}
+ *   | {is: 'messages', messages: Message[]}
+ *   | {is: 'retry', ms: number}
+ *   | {is: 'ended', reason: import('../transport/fetch_stream.js').Ending['reason'], refusal: Refusal | null}} Told
+ */
+
+/** @typedef {{status: number, headers: [string, string][], body: string | null}} Refusal */
+
+/**
+ * @typedef {object} Upstream
+ * @property {TransportName} transport
+ * @property {StreamRequest} request
+ * @property {(() => void) | null} close
+ * @property {boolean} hasBegun
+ * @property {number} openedAt
+ * @property {number} aliveAt
+ */
+
+export class Hub {
+  #env;
+  #send;
+  /** When each tab was heard last. @type {Map<string, number>} */
+  #tabs = new Map();
+  /** @type {Upstream | null} */
+  #upstream = null;
+  #kept = new KeptMessages();
+  /** How long the service wants tabs to wait. @type {number | null} */
+  #retryMs = null;
+  /** A tab knows only what is before this position, and the stream must say first where it began. @type {string | null} */
+  #rewindTo = null;
+
+  /**
+   * @param {import('../environment.js').Environment} env
+   * @param {(to: string | null, told: Told) => void} send to one tab, or to all that have joined
+   */
+  constructor(env, send) {
+    this.#env = env;
+    this.#send = send;
+  }
+
+  /** @param {string} id */
+  has(id) {
+    return this.#tabs.has(id);
+  }
+
+  /** @param {Asked} asked */
+  receive(asked) {
+    const { id } = asked;
+    if (asked.is === 'attach') return this.#attach(id, asked.transport, asked.request);
+    if (asked.is === 'detach') return this.#detach(id);
+    if (!this.#tabs.has(id)) return this.#send(id, { is: 'unknown' });
+    this.#tabs.set(id, this.#env.now());
+    this.#send(null, { is: 'pong' });
+  }
+
+  stop() {
+    this.#tabs.clear();
+    this.#close();
+  }
+
+  /**
+   * @param {string} id
+   * @param {TransportName} transport
+   * @param {StreamRequest} request
+   */
+  #attach(id, transport, request) {
+    this.#forgetGone();
+    this.#tabs.set(id, this.#env.now());
+    this.#send(id, { is: 'joined' });
+    const { cursor } = request;
+    const current = this.#upstream;
+    if (!current) return void this.#open(transport, request);
+    const isKnown = this.#kept.reaches(cursor);
+    if (this.#isOutdated(current, transport, request)) {
+      this.#rewindTo = isKnown ? null : cursor;
+      return void this.#open(transport, { ...request, cursor: this.#kept.last ?? current.request.cursor });
+    }
+    if (!isKnown && !current.hasBegun) this.#rewindTo = cursor;
+    else if (!isKnown) this.#open(current.transport, { ...current.request, cursor });
+    else if (current.hasBegun) this.#catchUp(id, cursor);
+  }
+
+  /**
+   * @param {Upstream} current
+   * @param {TransportName} transport
+   * @param {StreamRequest} request
+   */
+  #isOutdated({ transport: used, request: { token }, openedAt, aliveAt }, transport, request) {
+    const now = this.#env.now();
+    if (used !== transport && (aliveAt === -Infinity || now - openedAt >= CALM_MS)) return true;
+    if (token && request.token && endOf(token) - now < ENDING_MS && endOf(request.token) > endOf(token)) return true;
+    const silentMs = this.#kept.heartbeatSeconds * 1_000 * SILENT_HEARTBEATS * (used === 'eventsource' ? 2 : 1);
+    return aliveAt !== -Infinity && now - aliveAt > silentMs;
+  }
+
+  /** What a tab has missed of the stream that is open. @param {string} id @param {string | null} cursor */
+  #catchUp(id, cursor) {
+    this.#send(id, { is: 'opened' });
+    if (this.#retryMs !== null) this.#send(id, { is: 'retry', ms: this.#retryMs });
+    this.#send(id, { is: 'messages', messages: this.#kept.since(cursor) });
+  }
+
+  /** @param {string} id */
+  #detach(id) {
+    this.#tabs.delete(id);
+    if (!this.#tabs.size) this.#close();
+  }
+
+  #forgetGone() {
+    const before = this.#env.now() - GONE_MS;
+    for (const [id, heardAt] of this.#tabs) if (heardAt < before) this.#tabs.delete(id);
+  }
+
+  // ---- the stream
+
+  /**
+   * @param {TransportName} transport
+   * @param {StreamRequest} request
+   */
+  async #open(transport, request) {
+    this.#close();
+    /** @type {Upstream} */
+    const own = { transport, request, close: null, hasBegun: false, openedAt: this.#env.now(), aliveAt: -Infinity };
+    this.#upstream = own;
+    this.#kept.begin(request.cursor);
+    this.#retryMs = null;
+    const isCurrent = () => own === this.#upstream;
+    const open = await loadTransport(transport);
+    if (!isCurrent()) return;
+    const { base, ...rest } = request;
+    own.close = open(this.#env, { addressOf: (to, more) => addressOf(base, to, more), ...rest }, {
+      opened: () => isCurrent() && this.#send(null, { is: 'opened' }),
+      alive: () => isCurrent() && this.#alive(own),
+      retry: (ms) => isCurrent() && this.#retry(ms),
+      messages: (messages) => isCurrent() && this.#pass(own, messages),
+      ended: (ending) => isCurrent() && this.#ended(own, ending),
+    });
+  }
+
+  #close() {
+    const closing = this.#upstream;
+    this.#upstream = null;
+    closing?.close?.();
+  }
+
+  /** @param {Upstream} own */
+  #alive(own) {
+    own.aliveAt = this.#env.now();
+    this.#send(null, { is: 'alive' });
+  }
+
+  /** @param {number} ms */
+  #retry(ms) {
+    this.#retryMs = ms;
+    this.#send(null, { is: 'retry', ms });
+  }
+
+  /** @param {Upstream} own @param {Message[]} messages */
+  #pass(own, messages) {
+    this.#kept.add(messages);
+    own.hasBegun = true;
+    this.#send(null, { is: 'messages', messages });
+    const cursor = this.#rewindTo;
+    this.#rewindTo = null;
+    if (cursor && !this.#kept.reaches(cursor)) this.#open(own.transport, { ...own.request, cursor });
+  }
+
+  /**
+   * All tabs decide themselves when they try again, and the first of them opens the stream for all.
+   * @param {Upstream} own
+   * @param {import('../transport/fetch_stream.js').Ending} ending
+   */
+  async #ended(own, { reason, response }) {
+    const refusal = response ? await refusalOf(response) : null;
+    if (own !== this.#upstream) return;
+    this.#upstream = null;
+    this.#send(null, { is: 'ended', reason, refusal });
+    this.#tabs.clear();
+  }
+}
+
+/**
+ * An answer as it passes between tabs.
+ * @param {Response} response
+ * @returns {Promise<Refusal>}
+ */
+async function refusalOf(response) {
+  const body = await response.text().catch(() => null);
+  return { status: response.status, headers: [...response.headers], body };
+}

@@ -1,0 +1,182 @@
+// One stream for all tabs of a browser, in fake time.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import '../src/tabs/index.js';
+import { Browser } from './browser.mjs';
+import { statesOf, world } from './support.mjs';
+
+const TABS = 8;
+/** The owner of the stream is replaced within this time. */
+const REPLACED_MS = 1_900;
+const sold = (recordId) => ({ type: 'listing:sold', module: 'listings', recordId });
+const numbers = (count, from = 1) => Array.from({ length: count }, (_, n) => `l-${from + n}`);
+
+async function browser({ tabs = TABS, hasWorkers = false } = {}) {
+  const made = world({ seed: 3 });
+  made.service.publish({ broker: true }, sold('old'));
+  const own = new Browser(made, { hasWorkers });
+  const all = [];
+  for (let n = 0; n < tabs; n += 1) all.push(await own.tab());
+  await made.clock.advance(500);
+  let count = 0;
+  /** Publishes some events, 100 ms apart. */
+  async function publish(events) {
+    for (let n = 0; n < events; n += 1) {
+      count += 1;
+      made.service.publish({ broker: true }, sold(`l-${count}`));
+      await made.clock.advance(100);
+    }
+  }
+  const state = ({ client }) => client.connection.getSnapshot().state;
+  return { ...made, own, all, publish, state };
+}
+
+for (const hasWorkers of [false, true]) {
+  describe(`tabs with ${hasWorkers ? 'a SharedWorker' : 'locks'}`, () => {
+    test('have one stream, and each receives each event once', async () => {
+      const { all, service, publish, state } = await browser({ hasWorkers });
+      assert.deepEqual([service.streams.open.size, service.count('/stream')], [1, 1]);
+      await publish(5);
+      for (const tab of all) assert.deepEqual([state(tab), tab.seen], ['connected', numbers(5)]);
+    });
+
+    test('that come later receive what they have missed', async () => {
+      const { own, clock, service, publish } = await browser({ tabs: 2, hasWorkers });
+      const before = service.log.position;
+      await publish(5);
+      const late = await own.tab({ since: before });
+      await clock.advance(500);
+      assert.deepEqual([late.seen, service.count('/stream')], [numbers(5), 1]);
+      const oldest = await own.tab({ since: '0' });
+      await clock.advance(500);
+      assert.deepEqual([oldest.seen, service.streams.open.size, service.count('/stream')], [['old', ...numbers(5)], 1, 2]);
+    });
+
+    test('of two users never share', async () => {
+      const { own, all, service, clock, publish } = await browser({ tabs: 3, hasWorkers });
+      const others = [await own.tab({ user: 'u-9', team: 'team-b' }), await own.tab({ user: 'u-9', team: 'team-b' })];
+      await clock.advance(500);
+      assert.equal(service.streams.open.size, 2);
+      service.publish({ user: 'u-1' }, sold('mine'));
+      service.publish({ user: 'u-9' }, sold('theirs'));
+      service.publish({ team: 'team-b' }, sold('team'));
+      await clock.advance(500);
+      await publish(1);
+      for (const tab of all) assert.deepEqual(tab.seen, ['mine', 'l-1']);
+      for (const tab of others) assert.deepEqual(tab.seen, ['theirs', 'team', 'l-1']);
+      // The same user with other rights has another stream.
+      await own.tab({ token: () => service.token({ user: 'u-1', team: 'team-a', role: 'admin' }) });
+      await clock.advance(500);
+      assert.equal(service.streams.open.size, 3);
+    });
+
+    test('try again together after the service was away', async () => {
+      const { all, service, clock, publish, state } = await browser({ hasWorkers });
+      service.faults.add({ kind: 'reset', path: '/stream', times: 3 });
+      service.streams.cut();
+      await clock.advance(10);
+      for (const tab of all) assert.equal(state(tab), 'reconnecting');
+      await publish(3);
+      await clock.advance(20_000);
+      for (const tab of all) assert.deepEqual([state(tab), tab.seen], ['connected', numbers(3)]);
+      assert.equal(service.streams.open.size, 1);
+    });
+
+    test('each get a fresh token when the service refuses one', async () => {
+      const { all, service, clock, publish, state } = await browser({ tabs: 3, hasWorkers });
+      service.faults.add({ kind: 'expired', path: '/stream' });
+      service.streams.cut();
+      await clock.advance(20_000);
+      await publish(2);
+      for (const tab of all) assert.deepEqual([state(tab), tab.seen], ['connected', numbers(2)]);
+    });
+
+    test('that were frozen and forgotten attach again, and have missed nothing', async () => {
+      const { all, own, service, clock, publish } = await browser({ tabs: 3, hasWorkers });
+      const sleeper = all[2];
+      sleeper.freeze();
+      await publish(3);
+      await clock.advance(200_000);
+      const late = await own.tab();
+      await clock.advance(500);
+      // What was sent to the sleeper meanwhile is lost.
+      sleeper.waiting.splice(0);
+      await publish(2);
+      sleeper.thaw();
+      await clock.advance(1_000);
+      assert.deepEqual([sleeper.seen, late.seen], [numbers(5), numbers(2, 4)]);
+      await publish(1);
+      for (const tab of [...all]) assert.deepEqual(tab.seen, numbers(6));
+      assert.equal(service.streams.open.size, 1);
+    });
+  });
+}
+
+describe('the tab with the stream', () => {
+  for (const end of ['closed', 'frozen', 'crashed']) {
+    test(`is ${end}: another one has it at once, and no event is lost`, async () => {
+      const { all: [owner, ...others], service, clock, publish, state } = await browser();
+      await publish(2);
+      const lost = others.map(({ client }) => statesOf(client));
+      if (end === 'closed') owner.client.close();
+      if (end === 'frozen') owner.freeze();
+      if (end === 'crashed') owner.crash();
+      const since = clock.now();
+      await publish(2);
+      while (others.some(({ seen }) => seen.length < 4)) await clock.advance(50);
+      assert.ok(clock.now() - since <= REPLACED_MS, `${clock.now() - since} ms`);
+      await publish(2);
+      for (const tab of others) assert.deepEqual([state(tab), tab.seen], ['connected', numbers(6)]);
+      assert.deepEqual(lost.flat().filter(([state]) => state !== 'connected'), [], 'nobody was disconnected');
+      assert.equal(service.streams.open.size, end === 'frozen' ? 2 : 1);
+      if (end !== 'frozen') return;
+      owner.thaw();
+      await clock.advance(5_000);
+      await publish(1);
+      assert.deepEqual([owner.seen, service.streams.open.size, service.count('/stream')], [numbers(7), 1, 2]);
+      for (const tab of others) assert.deepEqual(tab.seen, numbers(7));
+    });
+  }
+});
+
+describe('the worker with the stream', () => {
+  test('has crashed: another one has it, and no event is lost', async () => {
+    const { all, own, service, clock, publish } = await browser({ hasWorkers: true });
+    await publish(2);
+    own.crashWorkers();
+    const since = clock.now();
+    await publish(2);
+    while (all.some(({ seen }) => seen.length < 4)) await clock.advance(50);
+    assert.ok(clock.now() - since <= 2_500, `${clock.now() - since} ms`);
+    await publish(2);
+    for (const tab of all) assert.deepEqual(tab.seen, numbers(6));
+    assert.equal(service.streams.open.size, 1);
+  });
+});
+
+describe('a tab', () => {
+  test('without a readable token has a stream of its own', async () => {
+    const { own, service, clock } = await browser({ tabs: 1 });
+    const token = () => service.token({ user: 'u-1' }).replace(/\..*\./, '.e30.');
+    const before = service.count('/stream');
+    await own.tab({ token });
+    await clock.advance(0);
+    assert.ok(service.count('/stream') > before);
+  });
+
+  test('whose worker does not start uses locks', async () => {
+    const made = world();
+    const Worker = class {
+      constructor() {
+        throw new Error('forbidden');
+      }
+    };
+    const own = new Browser(made, { Worker });
+    const tabs = [await own.tab(), await own.tab()];
+    await made.clock.advance(500);
+    made.service.publish({ broker: true }, sold('l-1'));
+    await made.clock.advance(500);
+    assert.equal(made.service.streams.open.size, 1);
+    for (const tab of tabs) assert.deepEqual(tab.seen, ['l-1']);
+  });
+});
