@@ -18,6 +18,7 @@ export function connect(options = {}) {
 }
 
 export { Client, createEnvironment };
+export { activity, notifications, tasks } from './feeds.js';
 export { lock, presence, typing } from './collaboration.js';
 export { PorchlightError } from './error.js';
 export { matches } from './event_hub.js';

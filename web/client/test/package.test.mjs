@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { VERSION } from '../src/version.js';
 import { generated, TARGET } from '../scripts/event_types.mjs';
 
 const run = promisify(execFile);
@@ -59,6 +60,7 @@ describe('the package', () => {
   test('has no dependencies, and all files that it exports', async () => {
     const manifest = JSON.parse(await readFile(join(here, 'package.json'), 'utf8'));
     assert.equal(manifest.dependencies, undefined);
+    assert.equal(VERSION, manifest.version, 'tabs with other versions have other streams');
     const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: here });
     const packed = JSON.parse(stdout);
     const files = new Set([packed].flat().flatMap((one) => (one.files ?? Object.values(one)[0].files).map(({ path }) => path)));
@@ -71,7 +73,7 @@ describe('the package', () => {
 });
 
 const APPLICATION = `
-import { connect, PorchlightError } from './index.js';
+import { activity, connect, notifications, PorchlightError, tasks } from './index.js';
 const client = connect({ url: 'http://localhost', token: async () => 'a' });
 client.on('escrow:locked', (event, { position }) => { const fence: number = event.data.fence; const at: string | null = position; void [fence, at]; });
 client.on('ai:task:progress', (event) => { const percent: number | undefined = event.data.percent; void percent; });
@@ -83,6 +85,10 @@ const off: () => void = escrows.subscribe(() => { const first: string = escrows.
 const state: 'offline' | 'connecting' | 'connected' | 'reconnecting' | 'needs-auth' | 'error' = client.connection.getSnapshot().state;
 client.update('escrows', 'e-1', { status: 'closed' }).done.catch((error: PorchlightError) => error.code);
 for await (const event of client.stream('listing:*')) void event.type;
-void [off, state];
+const list = tasks(client);
+for await (const step of list.follow('t-1')) if (step.is === 'output') { const text: string = step.text; void text; } else if (step.is === 'end') { const ended: string = step.task.state; void ended; }
+const unread: number = notifications(client).getSnapshot().unread;
+const sentence: string | undefined = activity(client).getSnapshot().activity[0]?.text;
+void [off, state, unread, sentence];
 export {};
 `;

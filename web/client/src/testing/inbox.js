@@ -1,2 +1,75 @@
+// Notifications and activity of the fake service.
+import { sees } from './log.js';
+import { Problem } from './problem.js';
+
+/** @typedef {import('./service.js').FakeService} FakeService */
+/** @typedef {import('./service.js').Caller} Caller */
+/** @typedef {import('../events.d.ts').Notification} Notification */
+/** @typedef {{notification: Notification, audience: import('./log.js').Audience, readers: Set<string>}} Row */
+
+/** @param {FakeService} service @returns {Row[]} */
+const rowsOf = (service) => service.part('notifications', () => []);
+/** @param {FakeService} service @param {Caller} caller */
+const ownOf = (service, caller) => rowsOf(service).filter(({ audience }) => sees(caller, audience));
+/** @param {FakeService} service @param {Caller} caller */
+const unreadOf = (service, caller) => ownOf(service, caller).filter(({ readers }) => !readers.has(caller.userId)).length;
+
+/** @param {FakeService} service @param {Caller} caller @param {(row: Row) => boolean} isRead @param {{ids: number[]} | {upTo: number}} told */
+function read(service, caller, isRead, told) {
+  for (const row of ownOf(service, caller)) if (isRead(row)) row.readers.add(caller.userId);
+  const unread = unreadOf(service, caller);
+  service.publish({ user: caller.userId }, { type: 'notification:read', userId: caller.userId, data: { ...told, unread } });
+  return { status: 200, body: { unread } };
+}
+
+/**
+ * A page of what is sorted from new to old.
+ * @template T
+ * @param {T[]} all
+ * @param {URLSearchParams} query
+ * @param {number} usual
+ */
+function pageOf(all, query, usual) {
+  const from = Number(query.get('cursor') ?? 0);
+  const to = from + Number(query.get('limit') ?? usual);
+  return { page: all.slice(from, to), next: to < all.length ? String(to) : null };
+}
+
+const ACTION = /:(created|updated|archived|restored|deleted)$/;
+
 /** @type {import('./service.js').Route[]} */
-export const inboxRoutes = [];
+export const inboxRoutes = [
+  ['GET', /^\/notifications$/, (service, { caller, query }) => {
+    const all = ownOf(service, caller).map(({ notification, readers }) => ({ ...notification, read: readers.has(caller.userId) })).reverse();
+    const { page, next } = pageOf(all, query, 50);
+    return { status: 200, headers: { 'Stream-Position': service.log.position }, body: { notifications: page, unread: unreadOf(service, caller), next } };
+  }],
+  ['POST', /^\/notifications$/, (service, { caller, body }) => {
+    const rows = rowsOf(service);
+    const { audience, ...content } = body;
+    const notification = { id: rows.length + 1, audience, level: 'info', ...content, count: 1, userId: caller.userId, at: new Date(service.clock.now()).toISOString() };
+    rows.push({ notification, audience, readers: new Set() });
+    const unread = audience.user && rows.filter((row) => row.audience.user === audience.user && !row.readers.has(audience.user)).length;
+    service.publish(audience, { type: `notification:${notification.level}`, userId: caller.userId, data: { ...notification, ...(unread && { unread }) } });
+    return { status: 201, body: notification };
+  }],
+  ['POST', /^\/notifications\/(\d+)\/read$/, (service, { caller, parts: [text] }) => {
+    const id = Number(text);
+    if (!ownOf(service, caller).some(({ notification }) => notification.id === id)) throw new Problem(404, 'unknown_notification', 'There is no such notification.');
+    return read(service, caller, ({ notification }) => notification.id === id, { ids: [id] });
+  }],
+  ['POST', /^\/notifications\/read-all$/, (service, { caller, body }) => {
+    const upTo = body?.upTo ?? rowsOf(service).length;
+    return read(service, caller, ({ notification }) => notification.id <= upTo, { upTo });
+  }],
+  ['GET', /^\/activity$/, (service, { caller, query }) => {
+    const wanted = ['module', 'recordId'].filter((name) => query.get(name));
+    const seen = service.log.events.filter(({ audience, data }) => sees(caller, audience) && ACTION.test(data.type) && wanted.every((name) => data[name] === query.get(name)));
+    const acts = seen.map(({ number, data }) => {
+      const { type, action, module, recordId, userId, version, timestamp } = data;
+      return { position: service.log.at(number), at: timestamp, userId, userName: userId ?? 'Somebody', type, module, recordId, version, text: `${userId ?? 'Somebody'} ${action} ${recordId}` };
+    });
+    const { page, next } = pageOf(acts.reverse(), query, 20);
+    return { status: 200, headers: { 'Stream-Position': service.log.position }, body: { activity: page, next } };
+  }],
+];

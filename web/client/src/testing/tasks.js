@@ -1,2 +1,136 @@
+// Tasks of the fake service, with what a worker reports.
+import { Problem } from './problem.js';
+
+/** @typedef {import('./service.js').FakeService} FakeService */
+/** @typedef {import('../events.d.ts').Task} Task */
+/** @typedef {{task: Task, output: string, listeners: Set<(what: 'output' | 'end') => void>}} Row */
+
+const PROGRESS = ['percent', 'step', 'steps', 'message', 'partial'];
+const ENDED = ['completed', 'failed', 'cancelled'];
+/** What a report makes of a task. */
+const ENDS = /** @type {Record<string, Task['state'] | undefined>} */ ({ complete: 'completed', fail: 'failed', cancelled: 'cancelled' });
+
+/** @param {FakeService} service @returns {Map<string, Row>} */
+const rowsOf = (service) => service.part('tasks', () => new Map());
+
+/** @param {FakeService} service @param {string} id */
+function find(service, id) {
+  const row = rowsOf(service).get(id);
+  if (!row) throw new Problem(404, 'unknown_task', 'There is no such task.');
+  return row;
+}
+
+/**
+ * Changes a task, and tells its user and its team.
+ * @param {FakeService} service @param {Row} row @param {string} action @param {Record<string, any>} change
+ */
+function advance(service, row, action, change) {
+  const { task } = row;
+  for (const field of PROGRESS) delete (/** @type {any} */ (task)[field]);
+  Object.assign(task, change, { version: task.version + 1 });
+  const { id, type, userId, teamId, params, version, createdAt, startedAt, endedAt, cancelRequestedAt, maxAttempts, isWorkflow, ...state } = task;
+  const { state: name, attempt } = task;
+  const progress = Object.fromEntries(PROGRESS.filter((field) => field in task).map((field) => [field, /** @type {any} */ (task)[field]]));
+  const data = action === 'progress' ? { taskId: id, state: name, attempt, ...progress } : { taskId: id, taskType: type, ...state };
+  service.publish({ user: userId, ...(teamId && { team: teamId }) }, { type: `ai:task:${action}`, userId, version, data });
+  if (ENDED.includes(name)) for (const tell of [...row.listeners]) tell('end');
+}
+
+/** @param {FakeService} service */
+const now = (service) => new Date(service.clock.now()).toISOString();
+
+/** @param {FakeService} service @param {import('./service.js').Caller} caller @param {any} given */
+function create(service, caller, { type, title, params = {}, team, maxAttempts = 3 }) {
+  const rows = rowsOf(service);
+  /** @type {any} */
+  const task = { id: `task-${rows.size + 1}`, type, title, state: 'queued', userId: caller.userId, teamId: team, params, attempt: 0, maxAttempts, version: 0, createdAt: now(service) };
+  const row = { task, output: '', listeners: new Set() };
+  rows.set(task.id, row);
+  advance(service, row, 'queued', {});
+  return { ...task };
+}
+
+/** @param {FakeService} service @param {Row} row @param {Record<string, any>} report */
+function report(service, row, { fence, ...change }) {
+  if (row.task.attempt !== fence || !['running', 'cancelling'].includes(row.task.state)) throw new Problem(409, 'task_lost', 'The task is no longer yours.');
+  return change;
+}
+
+/**
+ * The output of a task from a byte, as its stream.
+ * @param {Row} row @param {number} from @param {(text: string) => void} write @param {() => void} end
+ */
+function follow(row, from, write, end) {
+  let sent = from;
+  const block = (/** @type {string} */ event, /** @type {any} */ data) => write(`event: ${event}\ndata: ${JSON.stringify(data)}\nid: ${row.task.attempt}-${sent}\n\n`);
+  /** @param {'output' | 'end'} what */
+  const tell = (what) => {
+    if (row.output.length > sent) {
+      const offset = sent;
+      const text = row.output.slice(offset);
+      sent = row.output.length;
+      block('output', { offset, text });
+    }
+    if (what !== 'end') return;
+    block('end', { offset: sent, state: row.task.state });
+    end();
+  };
+  row.listeners.add(tell);
+  write('retry: 1000\n:ok\n');
+  tell(ENDED.includes(row.task.state) ? 'end' : 'output');
+  return () => void row.listeners.delete(tell);
+}
+
+/** @param {any} body */
+const ok = (body, status = 200) => ({ status, body });
+
 /** @type {import('./service.js').Route[]} */
-export const taskRoutes = [];
+export const taskRoutes = [
+  ['GET', /^\/tasks$/, (service, { caller, query }) => {
+    const all = [...rowsOf(service).values()].map(({ task }) => task).reverse();
+    const seen = all.filter(({ userId, teamId, type }) => (userId === caller.userId || (teamId && caller.teams.includes(teamId))) && (!query.get('type') || type === query.get('type')));
+    const from = Number(query.get('cursor') ?? 0);
+    const to = from + Number(query.get('limit') ?? 50);
+    const tasks = seen.slice(from, to).map(({ params, partial, result, ...task }) => task);
+    return { ...ok({ tasks, next: to < seen.length ? String(to) : null }), headers: { 'Stream-Position': service.log.position } };
+  }],
+  ['POST', /^\/tasks$/, (service, { caller, body }) => ok(create(service, caller, body), 201)],
+  ['POST', /^\/tasks\/claim$/, (service, { body }) => {
+    const row = [...rowsOf(service).values()].find(({ task }) => task.state === 'queued' && body.types.includes(task.type));
+    if (!row) return { status: 204 };
+    advance(service, row, 'started', { state: 'running', attempt: row.task.attempt + 1, startedAt: now(service) });
+    return ok({ task: row.task, fence: row.task.attempt, leaseUntil: now(service) });
+  }],
+  ['GET', /^\/tasks\/([^/]+)$/, (service, { parts: [id] }) => ({ ...ok({ ...find(service, id).task }), headers: { 'Stream-Position': service.log.position } })],
+  ['POST', /^\/tasks\/([^/]+)\/cancel$/, (service, { parts: [id] }) => {
+    const row = find(service, id);
+    const { state } = row.task;
+    if (state === 'completed' || state === 'failed') throw new Problem(409, 'task_ended', 'The task has ended.');
+    if (state === 'queued') advance(service, row, 'cancelled', { state: 'cancelled', endedAt: now(service) });
+    if (state === 'running') advance(service, row, 'cancelling', { state: 'cancelling', cancelRequestedAt: now(service) });
+    return ok({ ...row.task });
+  }],
+  ['POST', /^\/tasks\/([^/]+)\/retry$/, (service, { parts: [id], caller }) => {
+    const { task } = find(service, id);
+    if (task.state !== 'failed' && task.state !== 'cancelled') throw new Problem(409, 'task_not_ended', 'The task has not failed.');
+    return ok(create(service, caller, task), 201);
+  }],
+  ['POST', /^\/tasks\/([^/]+)\/(progress|complete|fail|cancelled)$/, (service, { parts: [id, what], body }) => {
+    const row = find(service, id);
+    const change = report(service, row, body);
+    const state = ENDS[what];
+    advance(service, row, state ?? 'progress', { ...change, ...(state && { state, endedAt: now(service) }) });
+    return ok(state ? { ...row.task } : { cancel: row.task.state === 'cancelling' });
+  }],
+  ['GET', /^\/tasks\/([^/]+)\/output$/, (service, { parts: [id], headers, query }) => {
+    const row = find(service, id);
+    const from = Number(headers.get('Last-Event-ID')?.split('-')[1] ?? query.get('offset') ?? 0);
+    return { status: 200, stream: (write, end) => follow(row, from, write, end) };
+  }],
+  ['POST', /^\/tasks\/([^/]+)\/output$/, (service, { parts: [id], body }) => {
+    const row = find(service, id);
+    row.output += report(service, row, body).text;
+    for (const tell of [...row.listeners]) tell('output');
+    return ok({ offset: row.output.length });
+  }],
+];

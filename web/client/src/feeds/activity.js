@@ -1,0 +1,69 @@
+// What people did, in sentences. Only the service can write them, so it is asked again after an event that may be one.
+import { Feed, LOADING } from './feed.js';
+
+/** @typedef {import('../events.d.ts').Act} Act */
+/** @typedef {import('./feed.js').FeedSnapshot & {activity: readonly Act[]}} ActivitySnapshot */
+/** @typedef {{module?: string, recordId?: string, user?: string, limit?: number}} ActivityOptions */
+
+/** Many events within this time are asked for once. */
+const CALM_MS = 1_000;
+const ACTION = /:(created|updated|archived|restored|deleted|unlocked|completed|failed|cancelled)$/;
+
+/** @extends {Feed<ActivitySnapshot>} */
+export class Activity extends Feed {
+  #options;
+  /** @type {Act[]} */
+  #known = [];
+  /** @type {any} */
+  #timer = null;
+
+  /**
+   * @param {import('../client.js').Client} client
+   * @param {ActivityOptions} options
+   */
+  constructor(client, options) {
+    super(client, '/activity', options, { ...LOADING, activity: [] });
+    this.#options = options;
+  }
+
+  /** @override */
+  stop() {
+    this.context.env.clearTimeout(this.#timer);
+    this.#timer = null;
+    super.stop();
+  }
+
+  /** @override @param {any} event */
+  concerns({ type, module, recordId }) {
+    const { module: wanted, recordId: record } = this.#options;
+    return ACTION.test(type) && (!wanted || module === wanted) && (!record || recordId === record);
+  }
+
+  /** @override @param {{activity: Act[]}} body @param {boolean} isFirst */
+  keep({ activity }, isFirst) {
+    const positions = new Set(activity.map(({ position }) => position));
+    const older = isFirst ? this.#olderThan(positions) : [];
+    this.#known = isFirst ? [...activity, ...older] : [...this.#known, ...activity];
+    return older.length > 0;
+  }
+
+  /** Pages that were loaded before stay, unless something between may be missing. @param {Set<string>} positions */
+  #olderThan(positions) {
+    const last = this.#known.findLastIndex(({ position }) => positions.has(position));
+    return last < 0 ? [] : this.#known.slice(last + 1);
+  }
+
+  /** @override */
+  apply() {
+    this.#timer ??= this.context.env.setTimeout(() => {
+      this.#timer = null;
+      this.reload();
+    }, CALM_MS);
+    return false;
+  }
+
+  /** @override */
+  show() {
+    this.change({ activity: this.#known });
+  }
+}

@@ -1,0 +1,138 @@
+// A task while it is done: progress from the stream, output from a stream of its own.
+import { segment } from '../request.js';
+import { foldTask, hasEnded, isTaskEvent } from './task.js';
+
+/** @typedef {import('../events.d.ts').Task} Task */
+
+/**
+ * `restart`: a new attempt begins, and its output begins again. `end` is the last step.
+ * @typedef {{is: 'progress' | 'end', task: Task} | {is: 'output', text: string, offset: number} | {is: 'restart', attempt: number}} TaskStep
+ */
+
+/** @implements {AsyncIterable<TaskStep>} */
+export class TaskRun {
+  #client;
+  #id;
+  #cancel;
+  #signal;
+
+  /**
+   * @param {import('../client.js').Client} client
+   * @param {string} id
+   * @param {() => Promise<Task>} cancel
+   * @param {{signal?: AbortSignal}} [options] ends the following, and not the task
+   */
+  constructor(client, id, cancel, { signal } = {}) {
+    this.#client = client;
+    this.#id = id;
+    this.#cancel = cancel;
+    this.#signal = signal;
+  }
+
+  /** Cancels the task. The steps go on until it has ended. */
+  cancel() {
+    return this.#cancel();
+  }
+
+  /** @returns {AsyncGenerator<TaskStep, void, void>} */
+  async* [Symbol.asyncIterator]() {
+    const steps = new Steps();
+    const signal = this.#signal;
+    const stop = () => steps.end();
+    signal?.addEventListener('abort', stop);
+    if (signal?.aborted) stop();
+    const offs = [() => signal?.removeEventListener('abort', stop), ...this.#begin(steps)];
+    try {
+      yield* steps.read();
+    } finally {
+      for (const off of offs) off();
+    }
+  }
+
+  /** @param {Steps} steps @returns {(() => void)[]} */
+  #begin(steps) {
+    const { request, events } = this.#client;
+    const path = `/tasks/${segment(this.#id)}`;
+    const load = () => request('GET', path).then(({ body }) => /** @type {Task} */ (body));
+    /** @type {Task | null} */
+    let known = null;
+    /** @param {Task} task */
+    const see = (task) => {
+      if (known && task.version <= known.version) return;
+      known = task;
+      steps.add({ is: 'progress', task });
+    };
+    load().then(see, (error) => steps.fail(error));
+    const off = events.fold((deliveries) => {
+      for (const { data } of deliveries) if (isTaskEvent(data) && data.data.taskId === this.#id) see(foldTask(known, data));
+    });
+    const env = { ...this.#client.environment, fetch: continuing(this.#client.environment.fetch) };
+    const output = this.#client.openStream(`${path}/output`, (type, data) => {
+      if (type === 'output') steps.add({ is: 'output', text: data.text, offset: data.offset });
+      if (type === 'restart') steps.add({ is: 'restart', attempt: data.attempt });
+      if (type !== 'end' || !hasEnded(data)) return;
+      output.stop();
+      load().then((task) => {
+        steps.add({ is: 'end', task });
+        steps.end();
+      }, (error) => steps.fail(error));
+    }, env);
+    output.open();
+    return [off, () => output.stop()];
+  }
+}
+
+/**
+ * Output continues after `Last-Event-ID`, which is its attempt and byte; it knows no `since`.
+ * @param {import('../environment.js').Environment['fetch']} fetch
+ * @returns {import('../environment.js').Environment['fetch']}
+ */
+const continuing = (fetch) => (address, init = {}) => {
+  const url = new URL(address);
+  const last = url.searchParams.get('since');
+  url.searchParams.delete('since');
+  return fetch(String(url), last ? { ...init, headers: { ...init.headers, 'Last-Event-ID': last } } : init);
+};
+
+/** Steps that wait to be read. */
+class Steps {
+  /** @type {TaskStep[]} */
+  #waiting = [];
+  #isOver = false;
+  /** @type {unknown} */
+  #error = null;
+  /** @type {() => void} */
+  #wake = () => {};
+
+  /** @param {TaskStep} step */
+  add(step) {
+    const last = this.#waiting.at(-1);
+    // Progress that nobody has read is replaced, and output is joined, so that few wait.
+    if (step.is === 'progress' && last?.is === 'progress') this.#waiting.pop();
+    if (step.is === 'output' && last?.is === 'output') last.text += step.text;
+    else this.#waiting.push(step);
+    this.#wake();
+  }
+
+  end() {
+    this.#isOver = true;
+    this.#wake();
+  }
+
+  /** @param {unknown} error */
+  fail(error) {
+    this.#error = error;
+    this.end();
+  }
+
+  /** @returns {AsyncGenerator<TaskStep, void, void>} */
+  async* read() {
+    for (;;) {
+      const step = this.#waiting.shift();
+      if (step) yield step;
+      else if (this.#error) throw this.#error;
+      else if (this.#isOver) return;
+      else await /** @type {Promise<void>} */ (new Promise((wake) => { this.#wake = wake; }));
+    }
+  }
+}

@@ -1,0 +1,174 @@
+// Tasks, notifications and activity.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { activity, notifications, tasks } from '../src/index.js';
+import { fill, patch, post, world } from './support.mjs';
+
+const worker = { user: 'w-1', role: 'worker' };
+
+async function opened() {
+  const made = world();
+  const { client } = await made.open({ user: 'ann' });
+  const work = (path, body) => post(made.service, path, body, worker);
+  return { ...made, client, work };
+}
+
+/** Notes the steps of a task until it has ended. */
+function note(run) {
+  const steps = [];
+  const done = (async () => {
+    for await (const step of run) steps.push(step.is === 'output' ? `+${step.text}` : step.is === 'restart' ? 'restart' : `${step.is} ${step.task.state} ${step.task.percent ?? ''}`.trim());
+  })();
+  return { steps, done };
+}
+
+describe('tasks', () => {
+  test('are a list that follows the stream', async () => {
+    const { client, clock, service, work } = await opened();
+    await post(service, '/tasks', { type: 'old' }, { user: 'ann' });
+    const list = tasks(client);
+    const off = list.subscribe(() => {});
+    await clock.advance(200);
+    const created = await list.create({ type: 'letter', title: 'A letter', params: { to: 'Ms. Ünal' } });
+    await work('/tasks/claim', { types: ['letter'] });
+    await work(`/tasks/${created.id}/progress`, { fence: 1, percent: 40, message: 'writes' });
+    await clock.advance(200);
+    const shown = () => list.getSnapshot().tasks.map(({ type, state, percent, message }) => [type, state, percent, message]);
+    assert.deepEqual([list.getSnapshot().status, shown()], ['ready', [['letter', 'running', 40, 'writes'], ['old', 'queued', undefined, undefined]]]);
+    const before = list.getSnapshot().tasks[1];
+    await work(`/tasks/${created.id}/progress`, { fence: 1, percent: 80 });
+    await work(`/tasks/${created.id}/complete`, { fence: 1, result: { pages: 2 } });
+    await clock.advance(200);
+    const [first, second] = list.getSnapshot().tasks;
+    assert.deepEqual([first.state, first.percent, first.message, first.result, first.params], ['completed', undefined, undefined, { pages: 2 }, { to: 'Ms. Ünal' }]);
+    assert.equal(second, before, 'what has not changed is the same object');
+    assert.equal(service.count('/tasks', 'GET'), 1);
+    assert.equal(tasks(client), list);
+    off();
+  });
+
+  test('are followed with progress and output, also after the line broke', async () => {
+    const { client, clock, service, work } = await opened();
+    const list = tasks(client);
+    const { id } = await list.create({ type: 'letter' });
+    service.faults.add({ kind: 'cut', path: `/tasks/${id}/output`, method: 'GET', bytes: 90 });
+    const { steps, done } = note(list.follow(id));
+    await clock.advance(200);
+    await work('/tasks/claim', { types: ['letter'] });
+    await work(`/tasks/${id}/output`, { fence: 1, offset: 0, text: 'Dear ' });
+    await clock.advance(200);
+    service.streams.cut();
+    await work(`/tasks/${id}/output`, { fence: 1, offset: 5, text: 'Ms. Ünal' });
+    await work(`/tasks/${id}/progress`, { fence: 1, percent: 90 });
+    await clock.advance(5_000);
+    await work(`/tasks/${id}/complete`, { fence: 1 });
+    await clock.advance(500);
+    await done;
+    assert.equal(steps.filter((step) => step.startsWith('+')).map((step) => step.slice(1)).join(''), 'Dear Ms. Ünal');
+    assert.deepEqual([steps[0], steps.at(-1)], ['progress queued', 'end completed']);
+    assert.ok(steps.includes('progress running 90'), steps.join(', '));
+    assert.equal(service.count(`/tasks/${id}/output`, 'GET'), 2);
+    assert.equal(client.connection.getSnapshot().state, 'connected');
+  });
+
+  test('cancel() cancels the task, and not the connection', async () => {
+    const { client, clock, work } = await opened();
+    const list = tasks(client);
+    const { id } = await list.create({ type: 'letter' });
+    await work('/tasks/claim', { types: ['letter'] });
+    const run = list.follow(id);
+    const { steps, done } = note(run);
+    await clock.advance(200);
+    assert.equal((await run.cancel()).state, 'cancelling');
+    await clock.advance(200);
+    assert.equal(steps.at(-1), 'progress cancelling');
+    await work(`/tasks/${id}/cancelled`, { fence: 1 });
+    await clock.advance(500);
+    await done;
+    assert.equal(steps.at(-1), 'end cancelled');
+    assert.equal(client.connection.getSnapshot().state, 'connected');
+  });
+
+  test('that nobody follows any more leave no stream, and an unknown one is an error', async () => {
+    const { client, clock, service } = await opened();
+    const list = tasks(client);
+    const { id } = await list.create({ type: 'letter' });
+    const abort = new AbortController();
+    const { done } = note(list.follow(id, { signal: abort.signal }));
+    await clock.advance(200);
+    abort.abort();
+    await clock.advance(60_000);
+    await done;
+    assert.equal(service.count(`/tasks/${id}/output`), 1);
+    const unknown = note(list.follow('nothing')).done;
+    const refused = assert.rejects(unknown, { code: 'unknown_task' });
+    await clock.advance(200);
+    await refused;
+  });
+});
+
+describe('notifications', () => {
+  test('are counted, come by the stream, and are read on all devices', async () => {
+    const { client, open, clock, service } = await opened();
+    const tell = (title, audience = { user: 'ann' }) => post(service, '/notifications', { audience, level: 'warning', title });
+    await tell('one');
+    const { client: phone } = await open({ user: 'ann' });
+    const [here, there] = [client, phone].map((one) => notifications(one));
+    here.subscribe(() => {});
+    there.subscribe(() => {});
+    await clock.advance(200);
+    await tell('two');
+    await tell('three', { team: 'team-a' });
+    await clock.advance(200);
+    const seen = (list) => [list.getSnapshot().unread, list.getSnapshot().notifications.map(({ title, read }) => `${title}${read ? ' read' : ''}`)];
+    assert.deepEqual(seen(here), [3, ['three', 'two', 'one']]);
+    await here.markRead(2);
+    await clock.advance(200);
+    for (const list of [here, there]) assert.deepEqual(seen(list), [2, ['three', 'two read', 'one']]);
+    await there.markAllRead();
+    await clock.advance(200);
+    for (const list of [here, there]) assert.deepEqual(seen(list), [0, ['three read', 'two read', 'one read']]);
+    assert.equal(service.count('/notifications', 'GET'), 2);
+  });
+
+  test('load again after a reset, and page after page', async () => {
+    const { client, clock, service } = await opened();
+    for (let n = 1; n <= 5; n += 1) await post(service, '/notifications', { audience: { user: 'ann' }, title: `${n}` });
+    const list = notifications(client, { limit: 2 });
+    list.subscribe(() => {});
+    await clock.advance(200);
+    const titles = () => list.getSnapshot().notifications.map(({ title }) => title).join('');
+    assert.deepEqual([titles(), list.getSnapshot().hasMore], ['54', true]);
+    await list.loadMore();
+    await list.loadMore();
+    assert.deepEqual([titles(), list.getSnapshot().hasMore], ['54321', false]);
+    service.log.epoch = 'fake02';
+    service.streams.cut();
+    await clock.advance(5_000);
+    assert.equal(titles(), '54');
+  });
+});
+
+describe('activity', () => {
+  test('has sentences of the service, and asks again once after many changes', async () => {
+    const made = await opened();
+    const { client, clock, service } = made;
+    await fill(made, 3);
+    const feed = activity(client, { limit: 2 });
+    const off = feed.subscribe(() => {});
+    await clock.advance(200);
+    const texts = () => feed.getSnapshot().activity.map(({ text }) => text);
+    assert.deepEqual(texts(), ['u-2 created e-3', 'u-2 created e-2']);
+    await feed.loadMore();
+    assert.equal(texts().length, 3);
+    for (const city of ['Bend', 'Reno', 'Napa']) await patch(service, '/records/escrows/e-1', { city });
+    await clock.advance(3_000);
+    assert.equal(service.count('/activity'), 3, 'two pages, and once for all changes');
+    assert.equal(texts()[0], 'u-2 updated e-1');
+    off();
+    await clock.advance(5_000);
+    await fill(made, 1, 9);
+    await clock.advance(5_000);
+    assert.equal(service.count('/activity'), 3, 'nobody looks any more');
+  });
+});
