@@ -165,18 +165,9 @@ export class Client {
     return this.#link.start;
   }
 
-  /**
-   * Another stream of this user, like the output of a task. It is not shared with other tabs.
-   * @param {string} path
-   * @param {(type: string, data: any) => void} take
-   * @param {import('./environment.js').Environment} [env]
-   * @returns {Connection} to be opened and stopped
-   */
-  openStream(path, take, env = this.#env) {
-    return new Connection(env, {
-      base: this.url, path, query: {}, cursor: null, transports: ['fetch'], hasPositions: false,
-      deliver: (deliveries) => deliveries.forEach(({ data, message }) => take(message?.type ?? '', data)),
-    }, this.#tokens);
+  /** For other streams of this user. */
+  get tokens() {
+    return this.#tokens;
   }
 
   // ---- events
@@ -326,7 +317,9 @@ export class Client {
       request: this.request,
       pending: this.#pending,
       writes: this.outbox,
-      name: `${base}|${userId}`,
+      tokens: this.#tokens,
+      base,
+      userId,
       mergeMs: this.#options.mergeMs ?? 1_000,
       fail: (code, message) => new PorchlightError(code, message),
       backoffMs: (failures) => backoffMs(failures, this.#env.random),

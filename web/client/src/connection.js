@@ -8,6 +8,7 @@ import { listenToPage } from './page_events.js';
 import { Received } from './received.js';
 import { addressOf } from './request.js';
 import { retryAfterMs } from './error.js';
+import { tools } from './tabs/tools.js';
 import { Timers } from './timers.js';
 import { endOf } from './token.js';
 import { TransportChoice, UPGRADE_MS } from './transport/choice.js';
@@ -175,12 +176,10 @@ export class Connection {
    * @param {string | null} token
    */
   async #share(token) {
-    const { base, path, query, userId } = this.#options;
-    const { canShare, shareKey, SharedStream } = await import('./tabs/index.js');
-    const key = shareKey({ base, path, query, token }, userId);
-    if (!key || this.#isStopped || !canShare(this.#env) || this.#shared?.isBroken) return null;
-    this.#shared ??= new SharedStream(this.#env);
-    return this.#shared.transportOf(key, base, this.#transports.name, () => this.cursor);
+    const { SharedStream } = await import('./tabs/shared_stream.js');
+    if (this.#isStopped) return null;
+    this.#shared ??= new SharedStream(this.#env, tools);
+    return this.#shared.transportOf({ ...this.#options, token }, this.#transports.name, () => this.cursor);
   }
 
   /** @returns {ConnectionState['state']} */

@@ -34,11 +34,8 @@ function randomUuid() {
   const { crypto } = globalThis;
   if (crypto?.randomUUID) return crypto.randomUUID();
   // Pages without TLS have no `randomUUID`.
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 15) | 64;
-  bytes[8] = (bytes[8] & 63) | 128;
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  const digit = () => crypto.getRandomValues(new Uint8Array(1))[0] & 15;
+  return 'xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx'.replace(/x/g, () => digit().toString(16));
 }
 
 /**

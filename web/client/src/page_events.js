@@ -7,9 +7,7 @@
  * @returns {(() => void)[]} each ends one of the listeners
  */
 export const listenToPage = (env, wake, wentOffline) => [
-  env.listen('online', () => wake('online')),
+  ...['online', 'pageshow', 'resume'].map((type) => env.listen(type, () => wake(type))),
   env.listen('offline', wentOffline),
-  env.listen('pageshow', () => wake('pageshow')),
-  env.listen('resume', () => wake('resume')),
   env.listen('visibilitychange', () => env.isVisible() && wake('visible')),
 ];

@@ -2,6 +2,7 @@
 import { createEnvironment } from '../src/environment.js';
 import { fakeEnvironment } from '../src/testing/index.js';
 import { servePorts } from '../src/tabs/ports.js';
+import { tools } from '../src/tabs/tools.js';
 
 /** Locks as browsers have them, for a tab each. */
 class Locks {
@@ -70,7 +71,7 @@ export class Browser {
   }
 
   /** Opens a tab with a client that notes the events it receives. */
-  async tab(options = {}) {
+  async tab({ more = {}, ...options } = {}) {
     const { clock, service } = this.#world;
     const tab = { isFrozen: false, isGone: false, waiting: [], aborts: new Set(), ports: [] };
     tab.later = (run) => {
@@ -101,6 +102,7 @@ export class Browser {
       locks: this.#locks.of(tab),
       BroadcastChannel: this.#channelOf(tab),
       SharedWorker: this.#hasWorkers ? this.#workerOf(tab) : this.#Worker,
+      ...more,
     });
     tab.seen = [];
     const before = (client) => client.on('listing:sold', ({ recordId }) => tab.seen.push(recordId));
@@ -138,7 +140,7 @@ export class Browser {
         if (!workers.has(name)) {
           const abort = new AbortController();
           const fetch = (url, init = {}) => service.fetch(url, { ...init, signal: AbortSignal.any([abort.signal, ...(init.signal ? [init.signal] : [])]) });
-          workers.set(name, { isGone: false, abort, connect: servePorts(createEnvironment({ ...clock, now: clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout, fetch })) });
+          workers.set(name, { isGone: false, abort, connect: servePorts(createEnvironment({ ...clock, now: clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout, fetch }), tools) });
         }
         const worker = workers.get(name);
         const inside = { postMessage: (data) => queueMicrotask(() => worker.isGone || tab.later(() => this.port.onmessage?.({ data }))) };

@@ -1,9 +1,11 @@
 // One stream for all tabs of a browser, in fake time.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import '../src/tabs/index.js';
+import '../src/tabs/shared_stream.js';
 import { Browser } from './browser.mjs';
-import { statesOf, world } from './support.mjs';
+import { IDBFactory } from 'fake-indexeddb';
+import { fill, statesOf, world } from './support.mjs';
+import '../src/outbox/outbox.js';
 
 const TABS = 8;
 /** The owner of the stream is replaced within this time. */
@@ -178,5 +180,61 @@ describe('a tab', () => {
     await made.clock.advance(500);
     assert.equal(made.service.streams.open.size, 1);
     for (const tab of tabs) assert.deepEqual(tab.seen, ['l-1']);
+  });
+});
+
+/** fake-indexeddb runs on real timers. */
+async function tick(clock, ms) {
+  for (let n = 0; n < 12; n += 1) {
+    await new Promise((wake) => setTimeout(wake, 0));
+    await clock.advance(n === 5 ? ms : 0);
+  }
+}
+
+describe('the outbox of two tabs', () => {
+  test('sends each write once, and those of a tab that is gone', async () => {
+    const made = world();
+    const { service, clock } = made;
+    await fill(made, 2);
+    const own = new Browser(made);
+    const environment = { indexedDB: new IDBFactory() };
+    const [first, second] = [await own.tab({ more: environment }), await own.tab({ more: environment })];
+    await tick(clock, 100);
+    first.client.update('escrows', 'e-1', { purchasePrice: 1 });
+    second.client.update('escrows', 'e-2', { purchasePrice: 2 });
+    await tick(clock, 500);
+    const sent = () => service.requests.filter(({ method }) => method === 'PATCH').map(({ path, body }) => `${path.slice(-3)} ${body.purchasePrice}`).sort();
+    assert.deepEqual(sent(), ['e-1 1', 'e-2 2']);
+    service.faults.add({ kind: 'reset', method: 'PATCH', times: 1_000 });
+    first.client.update('escrows', 'e-1', { purchasePrice: 3 });
+    await tick(clock, 500);
+    first.crash();
+    service.faults.clear();
+    for (let n = 0; n < 8; n += 1) await tick(clock, 5_000);
+    assert.deepEqual(sent(), ['e-1 1', 'e-1 3', 'e-2 2']);
+    assert.deepEqual(second.client.outbox.pending(), []);
+  });
+
+  test('of two users is two outboxes', async () => {
+    const made = world();
+    const { service, clock } = made;
+    await fill(made, 1);
+    const own = new Browser(made);
+    const environment = { indexedDB: new IDBFactory() };
+    const ann = await own.tab({ user: 'ann', more: environment });
+    await tick(clock, 100);
+    service.faults.add({ kind: 'reset', method: 'PATCH', times: 1_000 });
+    ann.client.update('escrows', 'e-1', { purchasePrice: 7 });
+    await tick(clock, 500);
+    ann.crash();
+    service.faults.clear();
+    const bob = await own.tab({ user: 'bob', more: environment });
+    for (let n = 0; n < 4; n += 1) await tick(clock, 5_000);
+    assert.equal(service.requests.filter(({ method }) => method === 'PATCH').length, 0);
+    assert.deepEqual(bob.client.outbox.pending(), []);
+    const again = await own.tab({ user: 'ann', more: environment });
+    for (let n = 0; n < 4; n += 1) await tick(clock, 5_000);
+    assert.equal(service.requests.filter(({ method }) => method === 'PATCH').length, 1);
+    assert.deepEqual(again.client.outbox.pending(), []);
   });
 });

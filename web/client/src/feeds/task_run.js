@@ -1,4 +1,5 @@
 // A task while it is done: progress from the stream, output from a stream of its own.
+import { Connection } from '../connection.js';
 import { segment } from '../request.js';
 import { foldTask, hasEnded, isTaskEvent } from './task.js';
 
@@ -66,8 +67,7 @@ export class TaskRun {
     const off = events.fold((deliveries) => {
       for (const { data } of deliveries) if (isTaskEvent(data) && data.data.taskId === this.#id) see(foldTask(known, data));
     });
-    const env = { ...this.#client.environment, fetch: continuing(this.#client.environment.fetch) };
-    const output = this.#client.openStream(`${path}/output`, (type, data) => {
+    const output = openOutput(this.#client, `${path}/output`, (type, data) => {
       if (type === 'output') steps.add({ is: 'output', text: data.text, offset: data.offset });
       if (type === 'restart') steps.add({ is: 'restart', attempt: data.attempt });
       if (type !== 'end' || !hasEnded(data)) return;
@@ -76,10 +76,24 @@ export class TaskRun {
         steps.add({ is: 'end', task });
         steps.end();
       }, (error) => steps.fail(error));
-    }, env);
+    });
     output.open();
     return [off, () => output.stop()];
   }
+}
+
+/**
+ * A stream of its own, which is not shared with other tabs.
+ * @param {import('../client.js').Client} client
+ * @param {string} path
+ * @param {(type: string, data: any) => void} take
+ */
+function openOutput({ environment, url, tokens }, path, take) {
+  const env = { ...environment, fetch: continuing(environment.fetch) };
+  return new Connection(env, {
+    base: url, path, query: {}, cursor: null, transports: ['fetch'], hasPositions: false,
+    deliver: (deliveries) => deliveries.forEach(({ data, message }) => take(message?.type ?? '', data)),
+  }, tokens);
 }
 
 /**

@@ -1,6 +1,7 @@
 // Sends writes in order, each once, across reloads, crashes and lost answers.
 import { outcomeOf } from './conflict.js';
 import { chooseNext } from './lane.js';
+import { ownerOf } from './owner.js';
 import { sendWrite } from './send.js';
 import { memoryStorage, openStorage } from './storage.js';
 import { Sender } from './sender.js';
@@ -18,7 +19,9 @@ const AUTH_MS = 30_000;
  * @property {import('../request.js').SendRequest} request
  * @property {import('../records/pending.js').PendingChanges} pending
  * @property {import('../writes.js').Writes} writes
- * @property {string} name differs by service and user
+ * @property {import('../token.js').TokenSource} tokens
+ * @property {string} base of the service
+ * @property {string} userId empty, if only the token says it
  * @property {number} mergeMs
  * @property {boolean} warnsBeforeUnload
  * @property {(module: string, id: string, record: StoredRecord | null) => void} acknowledge
@@ -30,6 +33,7 @@ const AUTH_MS = 30_000;
 
 export class Outbox {
   #context;
+  #name;
   /** @type {import('./storage.js').WriteStorage} */
   #storage = memoryStorage();
   /** @type {Sender} */
@@ -48,10 +52,14 @@ export class Outbox {
   /** Stored one after the other, so that an older state never overwrites a newer one. @type {Promise<void>} */
   #storing = Promise.resolve();
 
-  /** @param {OutboxContext} context */
-  constructor(context) {
+  /**
+   * @param {OutboxContext} context
+   * @param {string} name differs by service and user
+   */
+  constructor(context, name) {
     this.#context = context;
-    this.#sender = new Sender(context.env, context.name, {
+    this.#name = name;
+    this.#sender = new Sender(context.env, name, {
       began: () => this.#pump(),
       changed: (write) => this.#context.pending.put(write),
       added: () => this.#pump(),
@@ -62,7 +70,7 @@ export class Outbox {
 
   /** @param {OutboxContext} context */
   static async open(context) {
-    const outbox = new Outbox(context);
+    const outbox = new Outbox(context, `${context.base}|${await ownerOf(context)}`);
     await outbox.#openStorage();
     context.pending.store.subscribe(() => outbox.#warn());
     outbox.#warn();
@@ -75,8 +83,8 @@ export class Outbox {
   }
 
   async #openStorage() {
-    const { env, name, pending, writes, tell } = this.#context;
-    this.#storage = await openStorage(env, `porchlight:outbox:${name}`, () => this.#lost());
+    const { env, pending, writes, tell } = this.#context;
+    this.#storage = await openStorage(env, `porchlight:outbox:${this.#name}`, () => this.#lost());
     const stored = await this.#storage.all().catch(() => []);
     for (const write of stored) {
       // What was being sent when the page ended has an unknown outcome and is sent again.

@@ -22,6 +22,7 @@ export class ChannelLink {
   #env;
   #key;
   #hear;
+  #tools;
   #channel;
   /** @type {{hub: Hub, id: string} | null} */
   #own = null;
@@ -38,8 +39,10 @@ export class ChannelLink {
    * @param {import('../environment.js').Environment} env
    * @param {string} key
    * @param {(heard: Heard) => void} hear
+   * @param {import('./tools.js').Tools} tools
    */
-  constructor(env, key, hear) {
+  constructor(env, key, hear, tools) {
+    this.#tools = tools;
     this.#env = env;
     this.#key = key;
     this.#hear = hear;
@@ -92,7 +95,7 @@ export class ChannelLink {
 
   #lead() {
     const id = this.#env.uuid();
-    const hub = new Hub(this.#env, (to, told) => this.#say({ from: id, to, ...told }));
+    const hub = new Hub(this.#env, this.#tools, (to, told) => this.#say({ from: id, to, ...told }));
     this.#own = { hub, id };
     this.#say({ from: id, to: null, is: 'leader' });
   }

@@ -1,7 +1,4 @@
 // One stream for several tabs. It answers what tabs ask and has no timers of its own, because a page in the background has slow ones.
-import { addressOf } from '../request.js';
-import { loadTransport } from '../transport/choice.js';
-import { endOf } from '../token.js';
 import { KeptMessages } from './kept_messages.js';
 
 /** A tab that says nothing for so long is gone. Tabs in the background speak once a minute. */
@@ -40,23 +37,27 @@ const ENDING_MS = 60_000;
 
 export class Hub {
   #env;
+  #tools;
   #send;
   /** When each tab was heard last. @type {Map<string, number>} */
   #tabs = new Map();
   /** @type {Upstream | null} */
   #upstream = null;
-  #kept = new KeptMessages();
+  #kept;
   /** How long the service wants tabs to wait. @type {number | null} */
   #retryMs = null;
-  /** A tab knows only what is before this position, and the stream must say first where it began. @type {string | null} */
+  /** A tab knows only what is before this position, and the stream must say first where it began. @type {StreamRequest | null} */
   #rewindTo = null;
 
   /**
    * @param {import('../environment.js').Environment} env
+   * @param {import('./tools.js').Tools} tools
    * @param {(to: string | null, told: Told) => void} send to one tab, or to all that have joined
    */
-  constructor(env, send) {
+  constructor(env, tools, send) {
     this.#env = env;
+    this.#tools = tools;
+    this.#kept = new KeptMessages(tools);
     this.#send = send;
   }
 
@@ -91,14 +92,17 @@ export class Hub {
     this.#send(id, { is: 'joined' });
     const { cursor } = request;
     const current = this.#upstream;
-    if (!current) return void this.#open(transport, request);
+    if (!current) {
+      this.#rewindTo = null;
+      return void this.#open(transport, request);
+    }
     const isKnown = this.#kept.reaches(cursor);
     if (this.#isOutdated(current, transport, request)) {
-      this.#rewindTo = isKnown ? null : cursor;
+      this.#rewindTo = isKnown ? null : request;
       return void this.#open(transport, { ...request, cursor: this.#kept.last ?? current.request.cursor });
     }
-    if (!isKnown && !current.hasBegun) this.#rewindTo = cursor;
-    else if (!isKnown) this.#open(current.transport, { ...current.request, cursor });
+    if (!isKnown && !current.hasBegun) this.#rewindTo = request;
+    else if (!isKnown) this.#open(current.transport, request);
     else if (current.hasBegun) this.#catchUp(id, cursor);
   }
 
@@ -109,6 +113,7 @@ export class Hub {
    */
   #isOutdated({ transport: used, request: { token }, openedAt, aliveAt }, transport, request) {
     const now = this.#env.now();
+    const { endOf } = this.#tools;
     if (used !== transport && (aliveAt === -Infinity || now - openedAt >= CALM_MS)) return true;
     if (token && request.token && endOf(token) - now < ENDING_MS && endOf(request.token) > endOf(token)) return true;
     const silentMs = this.#kept.heartbeatSeconds * 1_000 * SILENT_HEARTBEATS * (used === 'eventsource' ? 2 : 1);
@@ -147,6 +152,7 @@ export class Hub {
     this.#kept.begin(request.cursor);
     this.#retryMs = null;
     const isCurrent = () => own === this.#upstream;
+    const { addressOf, loadTransport } = this.#tools;
     const open = await loadTransport(transport);
     if (!isCurrent()) return;
     const { base, ...rest } = request;
@@ -182,9 +188,9 @@ export class Hub {
     this.#kept.add(messages);
     own.hasBegun = true;
     this.#send(null, { is: 'messages', messages });
-    const cursor = this.#rewindTo;
+    const rewindTo = this.#rewindTo;
     this.#rewindTo = null;
-    if (cursor && !this.#kept.reaches(cursor)) this.#open(own.transport, { ...own.request, cursor });
+    if (rewindTo && !this.#kept.reaches(rewindTo.cursor)) this.#open(own.transport, rewindTo);
   }
 
   /**

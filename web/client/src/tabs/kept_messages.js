@@ -1,5 +1,4 @@
 // The last messages of a shared stream, for tabs that join later.
-import { isCovered, isPosition } from '../position.js';
 
 const MOST_MESSAGES = 1_000;
 const MOST_CHARACTERS = 1_000_000;
@@ -8,6 +7,7 @@ const HEARTBEAT_SECONDS_USUAL = 15;
 /** @typedef {import('../sse_parser.js').Message} Message */
 
 export class KeptMessages {
+  #tools;
   /** @type {Message[]} */
   #messages = [];
   #characters = 0;
@@ -17,6 +17,11 @@ export class KeptMessages {
   #ready = null;
   /** The last position of the stream. @type {string | null} */
   last = null;
+
+  /** @param {import('./tools.js').Tools} tools */
+  constructor(tools) {
+    this.#tools = tools;
+  }
 
   get heartbeatSeconds() {
     return this.#ready?.heartbeatSeconds ?? HEARTBEAT_SECONDS_USUAL;
@@ -34,6 +39,7 @@ export class KeptMessages {
    */
   reaches(cursor) {
     if (cursor === null) return true;
+    const { isCovered, isPosition } = this.#tools;
     return this.#from !== null && isPosition(cursor) && isPosition(this.#from) && isCovered(this.#from, cursor);
   }
 
@@ -46,7 +52,7 @@ export class KeptMessages {
     const position = cursor ?? this.last;
     // `isShared`: what a stream says only at its beginning must be asked for.
     const data = JSON.stringify({ type: 'stream:ready', ...this.#ready, position, isShared: true });
-    const missed = cursor === null ? [] : this.#messages.filter(({ id }) => id && !isCovered(id, cursor));
+    const missed = cursor === null ? [] : this.#messages.filter(({ id }) => id && !this.#tools.isCovered(id, cursor));
     return [{ type: 'stream:ready', data, id: position }, ...missed];
   }
 
@@ -65,7 +71,7 @@ export class KeptMessages {
     const { type, id, data } = message;
     const isControl = type === 'message' ? data.includes('"type":"stream:') : type.startsWith('stream:');
     if (isControl) this.#control(data);
-    if (!isPosition(id)) return;
+    if (!this.#tools.isPosition(id)) return;
     this.last = id;
     this.#from ??= id;
     if (isControl || type === 'hb' || data === '{"type":"hb"}') return;

@@ -4,13 +4,14 @@ import { Hub } from './hub.js';
 /**
  * Returns what is called with each port that connects.
  * @param {import('../environment.js').Environment} env
+ * @param {import('./tools.js').Tools} tools
  * @returns {(port: MessagePort) => void}
  */
-export function servePorts(env) {
+export function servePorts(env, tools) {
   const from = env.uuid();
   /** @type {Map<string, MessagePort>} */
   const ports = new Map();
-  const hub = new Hub(env, (to, told) => {
+  const hub = new Hub(env, tools, (to, told) => {
     const receivers = to === null ? new Set(ports.values()) : [ports.get(to)];
     for (const port of receivers) port?.postMessage({ from, to, ...told });
   });

@@ -1,14 +1,13 @@
 // Which tabs may share a stream: those of the same user, service, stream and version of this package.
-import { claimsOf } from '../token.js';
 import { VERSION } from '../version.js';
 
 /**
  * Null if nobody knows whose stream it is, and then it is not shared.
- * @param {{base: string, path: string, query: Record<string, string | undefined>, token: string | null}} request
- * @param {string} [userId]
+ * @param {{base: string, path: string, query: Record<string, string | undefined>, token: string | null, userId?: string}} wanted
+ * @param {import('./tools.js').Tools} tools
  * @returns {string | null}
  */
-export function shareKey({ base, path, query, token }, userId) {
+export function shareKey({ base, path, query, token, userId }, { claimsOf }) {
   // The rights decide what a stream carries, too.
   const { sub, broker_id: broker, teams, role } = token ? claimsOf(token) : /** @type {Record<string, any>} */ ({});
   if (!sub && !userId) return null;

@@ -1,5 +1,6 @@
 // A tab's part of a shared stream: it attaches to the hub, notices when that does not answer, and attaches again where it was.
 import { ChannelLink } from './channel_link.js';
+import { shareKey } from './share_key.js';
 import { WorkerLink } from './worker_link.js';
 
 /** How often a tab looks whether the hub has said something. */
@@ -22,10 +23,11 @@ const SPEAK_MS = 30_000;
  */
 
 /** @param {import('../environment.js').Environment} env */
-export const canShare = (env) => Boolean(env.SharedWorker || (env.locks && env.BroadcastChannel));
+const canShare = (env) => Boolean(env.SharedWorker || (env.locks && env.BroadcastChannel));
 
 export class SharedStream {
   #env;
+  #tools;
   /** @type {string | null} */
   #key = null;
   /** @type {import('./channel_link.js').Link | null} */
@@ -38,11 +40,16 @@ export class SharedStream {
   #unanswered = 0;
   #spokeAt = -Infinity;
   #hasWorker;
+  #isBroken = false;
   #offs;
 
-  /** @param {import('../environment.js').Environment} env */
-  constructor(env) {
+  /**
+   * @param {import('../environment.js').Environment} env
+   * @param {import('./tools.js').Tools} tools
+   */
+  constructor(env, tools) {
     this.#env = env;
+    this.#tools = tools;
     this.#hasWorker = Boolean(env.SharedWorker);
     // Messages to a page that was frozen may be lost, so it asks at once whether the hub still knows it.
     this.#offs = [
@@ -53,14 +60,16 @@ export class SharedStream {
   }
 
   /**
-   * @param {string} key
-   * @param {string} base
+   * Null if nobody knows whose stream it is, or nothing can be shared here.
+   * @param {{base: string, path: string, query: Record<string, string | undefined>, token: string | null, userId?: string}} wanted
    * @param {Attachment['transport']} transport
    * @param {Attachment['cursor']} cursor
-   * @returns {import('../transport/fetch_stream.js').Transport}
+   * @returns {import('../transport/fetch_stream.js').Transport | null}
    */
-  transportOf(key, base, transport, cursor) {
-    return (_env, request, on) => this.#open(key, { transport, request: { ...request, base }, cursor, on });
+  transportOf(wanted, transport, cursor) {
+    const key = shareKey(wanted, this.#tools);
+    if (!key || this.#isBroken || !canShare(this.#env)) return null;
+    return (_env, request, on) => this.#open(key, { transport, request: { ...request, base: wanted.base }, cursor, on });
   }
 
   /**
@@ -98,7 +107,7 @@ export class SharedStream {
     const key = /** @type {string} */ (this.#key);
     const hear = (/** @type {Heard} */ heard) => this.#hear(heard);
     try {
-      this.#link = this.#hasWorker ? new WorkerLink(this.#env, key, hear, () => this.#withoutWorker()) : new ChannelLink(this.#env, key, hear);
+      this.#link = this.#hasWorker ? new WorkerLink(this.#env, key, hear, () => this.#withoutWorker()) : new ChannelLink(this.#env, key, hear, this.#tools);
     } catch {
       // A worker of another origin, or one that a policy of the page forbids.
       this.#withoutWorker();
@@ -116,13 +125,10 @@ export class SharedStream {
       this.#attach();
     } else if (on) {
       this.#end();
-      this.isBroken = true;
+      this.#isBroken = true;
       on.ended({ reason: 'network' });
     }
   }
-
-  /** Nothing can be shared here. */
-  isBroken = false;
 
   #unlink() {
     this.#link?.close();
