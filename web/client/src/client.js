@@ -149,6 +149,17 @@ export class Client {
     return this.#parts.get(name);
   }
 
+  /** Whether this part is in use. @param {string} name */
+  hasPart(name) {
+    return this.#parts.has(name);
+  }
+
+  /** Closes a part; the next one who needs it makes another. @param {string} name */
+  endPart(name) {
+    this.#parts.get(name)?.close?.();
+    this.#parts.delete(name);
+  }
+
   /**
    * Writes of this record carry the fence from now on; null ends that.
    * @param {string} module

@@ -6,6 +6,8 @@ import { TypingSignal } from './collaboration/typing.js';
 /** @typedef {import('./client.js').Client} Client */
 
 const LEASE_SECONDS = 60;
+/** A lock that is released waits so long for the writes under it. */
+const SENT_MS = 10_000;
 
 /** @param {Client} client */
 const isConnected = (client) => client.connection.getSnapshot().state === 'connected';
@@ -23,6 +25,29 @@ export function lock(client, module, id, { leaseSeconds = LEASE_SECONDS } = {}) 
   const { environment: env, request, events, session } = client;
   return client.part(`lock:${module}/${id}`, () => new RecordLock({
     env, request, events, session, module, id, leaseSeconds, onFence: (fence) => client.setFence(module, id, fence), isConnected: isConnected(client),
+    sent: () => sent(client, module, id),
+  }));
+}
+
+/**
+ * Sends what was written under a lock: once it is released, the service refuses its fence.
+ * @param {Client} client
+ * @param {string} module
+ * @param {string} id
+ */
+async function sent({ outbox, environment: env }, module, id) {
+  const isWaiting = () => outbox.pending().some((write) => write.module === module && write.recordId === id && write.fence !== null);
+  if (!isWaiting()) return;
+  await outbox.flush();
+  await /** @type {Promise<void>} */ (new Promise((resolve) => {
+    const end = () => {
+      env.clearTimeout(timer);
+      off();
+      resolve();
+    };
+    const timer = env.setTimeout(end, SENT_MS);
+    const off = outbox.subscribe(() => !isWaiting() && end());
+    if (!isWaiting()) end();
   }));
 }
 

@@ -10,7 +10,8 @@ export class SavedCursor {
   #position = null;
   /** @type {any} */
   #timer = null;
-  #off;
+  /** @type {(() => void) | null} */
+  #off = null;
 
   /**
    * @param {import('./environment.js').Environment} env
@@ -19,7 +20,6 @@ export class SavedCursor {
   constructor(env, key) {
     this.#env = env;
     this.#key = `porchlight:cursor:${key}`;
-    this.#off = env.listen('pagehide', () => this.save());
   }
 
   /** @returns {string | null} */
@@ -35,6 +35,8 @@ export class SavedCursor {
   /** @param {string} position */
   set(position) {
     this.#position = position;
+    // Not before there is something to save: React makes clients that it never uses.
+    this.#off ??= this.#env.listen('pagehide', () => this.save());
     this.#timer ??= this.#env.setTimeout(() => this.save(), SAVE_MS);
   }
 
@@ -51,6 +53,7 @@ export class SavedCursor {
 
   stop() {
     this.save();
-    this.#off();
+    this.#off?.();
+    this.#off = null;
   }
 }

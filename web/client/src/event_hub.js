@@ -3,6 +3,8 @@ import { PorchlightError } from './error.js';
 
 /** Deliveries that arrive within this time after another one are delivered together. */
 const BATCH_MS = 100;
+/** Where events come one by one, the next one waits no longer than a frame. */
+const FRAME_MS = 16;
 /** An async iterator that is not read holds so many events. */
 const MOST_WAITING = 10_000;
 
@@ -38,6 +40,7 @@ export class EventHub {
   /** @type {any} */
   #timer = null;
   #deliveredAt = -Infinity;
+  #gapMs = 0;
 
   /**
    * @param {import('./environment.js').Environment} env
@@ -56,7 +59,7 @@ export class EventHub {
     for (const delivery of deliveries) this.#waiting.push(delivery);
     if (this.#timer !== null) return;
     const since = this.#env.now() - this.#deliveredAt;
-    this.#timer = this.#env.setTimeout(() => this.flush(), since >= this.#batchMs ? 0 : this.#batchMs - since);
+    this.#timer = this.#env.setTimeout(() => this.flush(), since >= this.#gapMs ? 0 : this.#gapMs - since);
   }
 
   /** Passes on what waits. */
@@ -66,6 +69,7 @@ export class EventHub {
     this.#deliveredAt = this.#env.now();
     const batch = this.#waiting;
     if (!batch.length) return;
+    this.#gapMs = batch.length > 1 ? this.#batchMs : Math.min(this.#batchMs, FRAME_MS);
     this.#waiting = [];
     for (const fold of [...this.#folds]) this.#call(() => fold(batch));
     if (!this.#subscriptions.size) return;

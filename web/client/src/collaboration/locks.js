@@ -30,6 +30,7 @@ const RETRY_MOST_MS = 10_000;
  * @property {string} id
  * @property {number} leaseSeconds
  * @property {boolean} isConnected whether the stream has begun already, and its list of locks was not seen
+ * @property {() => Promise<void>} sent waits until the writes that carry the fence have ended
  * @property {(fence: number | null) => void} onFence told what writes of this record must carry
  */
 
@@ -93,10 +94,12 @@ export class RecordLock {
     this.#show({ status: 'other', lock: body.lock });
   }
 
-  /** Gives it back. */
+  /** Gives it back, after what was written under it was sent. */
   async release({ keepalive = false } = {}) {
-    const wasHeld = this.#isHeld;
     this.#isWanted = false;
+    if (this.#isHeld && !keepalive) await this.#context.sent();
+    if (this.#isWanted) return;
+    const wasHeld = this.#isHeld;
     this.#context.env.clearTimeout(this.#timer);
     this.#context.onFence(null);
     this.#show({ status: 'released', lock: null, fence: null, reason: null, isRequested: false, requestedBy: null });
@@ -219,7 +222,8 @@ export class RecordLock {
     const { module, id } = this.#context;
     const lock = locks.find((one) => one.module === module && one.recordId === id) ?? null;
     if (status === 'held') {
-      if (lock && lock.fence !== fence) this.#lost('taken_over');
+      // A lower fence is an answer that was on its way before the lock was granted.
+      if (lock && fence !== null && lock.fence > fence) this.#lost('taken_over');
       else this.#renew();
     } else if (status === 'other' || status === 'idle') this.#show({ status: lock ? 'other' : 'idle', lock });
   }
