@@ -1,0 +1,167 @@
+// Follows the stream for a cache of TanStack Query.
+import { segment } from '../request.js';
+import { patch } from './patch.js';
+
+const MODULES = ['escrows', 'listings', 'clients', 'appointments', 'leads'];
+const CHANGES = new Set(['created', 'updated', 'archived', 'restored', 'deleted']);
+/** More records at a time are not asked for one by one: the lists are loaded again. */
+const MOST_ASKED = 20;
+/** More events during one load of a query: then it is loaded again. */
+const MOST_MISSED = 1_000;
+
+/** @typedef {import('@tanstack/react-query').QueryClient} QueryClient */
+/** @typedef {import('@tanstack/react-query').Query<any, any, any, any>} AnyQuery */
+/** @typedef {import('@tanstack/react-query').QueryCacheNotifyEvent} CacheEvent */
+
+/**
+ * @typedef {object} FollowOptions
+ * @property {string[]} [modules] the first parts of the keys that are followed
+ * @property {(module: string, id: string) => Promise<any>} [fetchOne] a record as your queries have it, null if there is none; without it, Porchlight's own
+ */
+
+export class QueryFollower {
+  #client;
+  #cache;
+  #queryClient;
+  #modules;
+  #fetchOne;
+  /** The events that arrived during a load, by query. @type {Map<AnyQuery, any[]>} */
+  #loads = new Map();
+  /** The events of records that were asked for, until the answer. @type {Map<string, any[]>} */
+  #asked = new Map();
+  /** @type {(() => void)[]} */
+  #offs = [];
+  #hasStream = false;
+
+  /**
+   * @param {import('../client.js').Client} client
+   * @param {QueryClient} queryClient
+   * @param {FollowOptions} [options]
+   */
+  constructor(client, queryClient, { modules = MODULES, fetchOne } = {}) {
+    this.#client = client;
+    this.#queryClient = queryClient;
+    this.#cache = queryClient.getQueryCache();
+    this.#modules = new Set(modules);
+    this.#fetchOne = fetchOne ?? (async (/** @type {string} */ module, /** @type {string} */ id) =>
+      (await client.request('GET', `/records/${segment(module)}/${segment(id)}`)).body);
+  }
+
+  start() {
+    for (const query of this.#queries()) if (query.state.fetchStatus === 'fetching') this.#loads.set(query, []);
+    this.#offs = [
+      this.#cache.subscribe((event) => this.#cacheChanged(event)),
+      this.#client.events.fold((deliveries) => this.#take(deliveries.map(({ data }) => data))),
+    ];
+    if (this.#client.connection.getSnapshot().state === 'connected') this.#began();
+  }
+
+  stop() {
+    for (const off of this.#offs.splice(0)) off();
+    this.#loads.clear();
+    this.#asked.clear();
+  }
+
+  /** @param {string} [module] */
+  #queries(module) {
+    return this.#cache.findAll({ predicate: ({ queryKey: [first] }) => (module ? first === module : this.#modules.has(/** @type {any} */ (first))) });
+  }
+
+  /** From now on no event is missed. What was loaded before may lack some. */
+  #began() {
+    if (this.#hasStream) return;
+    this.#hasStream = true;
+    this.#refetch(this.#queries().filter(({ state }) => state.data !== undefined || state.fetchStatus === 'fetching'));
+  }
+
+  /** @param {AnyQuery[]} queries */
+  #refetch(queries) {
+    const hashes = new Set(queries.map(({ queryHash }) => queryHash));
+    if (hashes.size) this.#queryClient.invalidateQueries({ predicate: ({ queryHash }) => hashes.has(queryHash) });
+  }
+
+  // ---- events
+
+  /** @param {any[]} events */
+  #take(events) {
+    /** @type {Map<string, any[]>} */
+    const byModule = new Map();
+    for (const event of events) {
+      if (event.type === 'stream:ready') this.#began();
+      else if (event.type === 'stream:reset') this.#refetch(this.#queries());
+      else if (event.recordId && CHANGES.has(event.action) && this.#modules.has(event.module)) {
+        byModule.set(event.module, [...byModule.get(event.module) ?? [], event]);
+      }
+    }
+    for (const [module, own] of byModule) for (const query of this.#queries(module)) this.#apply(query, own);
+  }
+
+  /**
+   * @param {AnyQuery} query
+   * @param {any[]} events
+   */
+  #apply(query, events) {
+    this.#loads.get(query)?.push(...events);
+    const { data: before, dataUpdatedAt, isInvalidated } = query.state;
+    let data = before;
+    let mustRefetch = false;
+    for (const event of events) {
+      const patched = patch(query.queryKey, data, event);
+      data = patched.data;
+      if (patched.needs === 'refetch' || (patched.needs === 'ask' && !this.#ask(event))) mustRefetch = true;
+    }
+    if (data !== before) {
+      // Neither fresher nor staler than before.
+      this.#queryClient.setQueryData(query.queryKey, data, { updatedAt: dataUpdatedAt });
+      if (isInvalidated) query.invalidate();
+    }
+    if (mustRefetch) this.#refetch([query]);
+  }
+
+  /**
+   * Asks for one record.
+   * @param {any} event what needs it
+   * @returns {boolean} false if too many are asked for already
+   */
+  #ask(event) {
+    const { module, recordId } = event;
+    const key = `${module}/${recordId}`;
+    const waiting = this.#asked.get(key);
+    if (waiting) return waiting.push(event) <= MOST_MISSED;
+    if (this.#asked.size >= MOST_ASKED) return false;
+    this.#asked.set(key, []);
+    this.#fetchOne(module, recordId).catch((error) => {
+      if (error?.status === 404) return null;
+      throw error;
+    }).then((record) => this.#answered(key, { module, recordId, action: record ? 'fetched' : 'deleted', data: record, version: record?.version ?? Infinity }), () => {
+      if (this.#asked.delete(key)) this.#refetch(this.#queries(module));
+    });
+    return true;
+  }
+
+  /**
+   * @param {string} key
+   * @param {any} answer
+   */
+  #answered(key, answer) {
+    const events = [answer, ...this.#asked.get(key) ?? []];
+    if (this.#asked.delete(key)) for (const query of this.#queries(answer.module)) this.#apply(query, events);
+  }
+
+  // ---- loads
+
+  /** @param {CacheEvent} event */
+  #cacheChanged(event) {
+    if (event.type === 'removed') this.#loads.delete(event.query);
+    if (event.type !== 'updated' || !this.#modules.has(event.query.queryKey[0])) return;
+    const { query, action } = event;
+    if (action.type === 'fetch') this.#loads.set(query, []);
+    const isLoaded = action.type === 'success' && !action.manual;
+    if (!isLoaded && action.type !== 'error') return;
+    const missed = this.#loads.get(query) ?? [];
+    this.#loads.delete(query);
+    if (missed.length > MOST_MISSED) this.#refetch([query]);
+    // The answer may be older than what has arrived meanwhile.
+    else if (missed.length) this.#apply(query, missed);
+  }
+}

@@ -1,0 +1,152 @@
+// The cache of TanStack Query.
+import assert from 'node:assert/strict';
+import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-query';
+import { followQueries, useLiveQueries } from '../../src/react_query.js';
+import { escrow, patch, post, send } from '../support.mjs';
+import { act, crm, describe, h, render, test } from './support.mjs';
+
+/** A followed cache with a list of escrows, loaded like an application does. */
+async function cached(count, key = ['escrows'], options = {}) {
+  const made = await crm(count);
+  const { client, clock } = made;
+  await made.advance(0);
+  const queryClient = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity, gcTime: Infinity, retry: false } } });
+  const stop = followQueries(client, queryClient, options);
+  const load = async ([module, filter] = key) => (await client.request('GET', `/records/${module}`, { query: filter })).body;
+  await queryClient.fetchQuery({ queryKey: key, queryFn: () => load() });
+  return { ...made, queryClient, stop, load, data: () => queryClient.getQueryData(key), tick: (ms = 200) => clock.advance(ms), records: () => queryClient.getQueryData(key).records.map(({ id }) => id) };
+}
+
+const gets = ({ service }) => service.requests.filter(({ method, path }) => method === 'GET' && path.startsWith('/records')).length;
+
+describe('a followed cache', () => {
+  test('changes one record, without a request', async () => {
+    const made = await cached(3);
+    const before = made.data();
+    await patch(made.service, '/records/escrows/e-2', { city: 'Bend' });
+    await made.tick();
+    const after = made.data();
+    assert.equal(after.records[1].city, 'Bend');
+    assert.deepEqual([after.records[0], after.records[2]], [before.records[0], before.records[2]]);
+    assert.ok(after.records[0] === before.records[0] && after.records[1] !== before.records[1]);
+    assert.equal(gets(made), 1);
+  });
+
+  test('adds, moves and removes records as the filter of the key says', async () => {
+    const made = await cached(3, ['escrows', { status: 'open', sort: '-purchasePrice' }]);
+    assert.deepEqual(made.records(), ['e-3', 'e-2', 'e-1']);
+    await patch(made.service, '/records/escrows/e-1', { purchasePrice: 900_000 });
+    await post(made.service, '/records/escrows', escrow(4, { purchasePrice: 500_000 }));
+    await post(made.service, '/records/escrows', escrow(5, { status: 'closed' }));
+    await post(made.service, '/records/escrows/e-2/archive');
+    await made.tick();
+    assert.deepEqual(made.records(), ['e-1', 'e-4', 'e-3']);
+    assert.equal(gets(made), 1);
+    await patch(made.service, '/records/escrows/e-5', { status: 'open' });
+    await made.tick();
+    assert.deepEqual(made.records(), ['e-1', 'e-4', 'e-5', 'e-3']);
+    assert.equal(made.service.count('/records/escrows/e-5', 'GET'), 1);
+    await send(made.service, 'DELETE', '/records/escrows/e-4');
+    await made.tick();
+    assert.deepEqual(made.records(), ['e-1', 'e-5', 'e-3']);
+  });
+
+  test('keeps arrays, single records and the pages of infinite queries', async () => {
+    const made = await cached(3);
+    const { queryClient, service } = made;
+    const [first, second, third] = made.data().records;
+    queryClient.setQueryData(['escrows', { status: 'open' }], [first, second, third]);
+    queryClient.setQueryData(['escrows', 'e-2'], second);
+    queryClient.setQueryData(['escrows', { limit: 2 }], { pages: [{ records: [first], next: 'a' }, { records: [second], next: 'b' }], pageParams: [null, 'a'] });
+    await patch(service, '/records/escrows/e-2', { city: 'Bend' });
+    await post(service, '/records/escrows', escrow(9));
+    await made.tick();
+    assert.deepEqual(queryClient.getQueryData(['escrows', { status: 'open' }]).map(({ id, city }) => city ?? id), ['e-9', 'e-3', 'Bend', 'e-1']);
+    assert.equal(queryClient.getQueryData(['escrows', 'e-2']).version, 2);
+    const { pages } = queryClient.getQueryData(['escrows', { limit: 2 }]);
+    assert.deepEqual(pages.map(({ records }) => records.map(({ id }) => id)), [['e-9', 'e-3'], ['e-2']]);
+    assert.equal(gets(made), 1);
+  });
+
+  test('does not lose an event that arrives while the list is loaded', async () => {
+    const made = await cached(2);
+    const { queryClient, service } = made;
+    let answer;
+    const waits = new Promise((resolve) => { answer = resolve; });
+    const loading = queryClient.fetchQuery({
+      queryKey: ['escrows', { sort: 'createdAt' }], staleTime: 0,
+      queryFn: async () => {
+        const old = await made.load(['escrows', { sort: 'createdAt' }]);
+        await waits;
+        return old;
+      },
+    });
+    await made.tick(10);
+    await patch(service, '/records/escrows/e-1', { city: 'Bend' });
+    await post(service, '/records/escrows', escrow(3));
+    await made.tick();
+    answer();
+    await loading;
+    const { records } = queryClient.getQueryData(['escrows', { sort: 'createdAt' }]);
+    assert.deepEqual(records.map(({ id, city }) => city ?? id), ['Bend', 'e-2', 'e-3']);
+  });
+
+  test('asks for one record when an event was too large or a version is missing', async () => {
+    const made = await cached(3);
+    const { record } = (await made.service.part('records:escrows', () => null)).get('e-2');
+    made.service.publish({ team: 'team-a' }, { type: 'escrow:updated', module: 'escrows', recordId: 'e-2', version: 5, truncated: true });
+    Object.assign(record, { version: 5, city: 'Bend' });
+    await made.tick();
+    assert.equal(made.data().records[1].city, 'Bend');
+    assert.equal(made.service.count('/records/escrows/e-2', 'GET'), 1);
+    assert.equal(made.service.count('/records/escrows', 'GET'), 1);
+  });
+
+  test('loads again what a reset may have missed, and keys that it does not know', async () => {
+    const made = await cached(2);
+    const { queryClient, service } = made;
+    queryClient.setQueryData(['escrows', 'mine', 'new'], [made.data().records[0]]);
+    await post(service, '/records/escrows', escrow(3));
+    await made.tick();
+    assert.equal(queryClient.getQueryState(['escrows', 'mine', 'new']).isInvalidated, true);
+    assert.equal(queryClient.getQueryState(['escrows']).isInvalidated, false);
+    service.streams.cut();
+    service.log.append({ team: 'team-a' }, { type: 'listing:sold' }, 0);
+    service.log.expire(service.log.head);
+    await made.tick(5_000);
+    assert.equal(queryClient.getQueryState(['escrows']).isInvalidated, true);
+  });
+
+  test('changes nothing any more after the end', async () => {
+    const made = await cached(2);
+    made.stop();
+    const before = made.data();
+    await patch(made.service, '/records/escrows/e-2', { city: 'Bend' });
+    await made.tick();
+    assert.equal(made.data(), before);
+  });
+
+  test('works with a hook, in StrictMode', async () => {
+    const { service, client, inProvider, advance } = await crm(3);
+    const queryClient = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity } } });
+    const queryFn = async () => (await client.request('GET', '/records/escrows')).body.records;
+    const List = () => {
+      useLiveQueries();
+      const { data = [] } = useQuery({ queryKey: ['escrows'], queryFn });
+      return data.map(({ city, id }) => city ?? id).join(' ');
+    };
+    const shown = await render(inProvider(h(QueryClientProvider, { client: queryClient }, h(List))));
+    const wait = () => act(() => new Promise((wake) => setTimeout(wake, 20)));
+    await advance(100);
+    await wait();
+    assert.equal(shown.text, 'e-3 e-2 e-1');
+    const before = gets({ service });
+    await patch(service, '/records/escrows/e-2', { city: 'Bend' });
+    await advance(100);
+    await wait();
+    assert.equal(shown.text, 'e-3 Bend e-1');
+    assert.equal(gets({ service }), before);
+    await shown.unmount();
+    queryClient.clear();
+  });
+});
