@@ -36,6 +36,8 @@ REASONS = {
 def before_load_schema(context: HookContext, raw_schema: dict) -> None:
     describe_events(raw_schema["components"]["schemas"])
     forget_waiting(raw_schema["paths"])
+    # It would revoke the tokens of this run. The socket tests call it.
+    del raw_schema["paths"]["/sessions/revoke"]
 
 
 def describe_events(schemas: dict) -> None:

@@ -17,7 +17,7 @@ use super::root;
 use crate::support::cluster::open_dir;
 
 /// A document that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 /// The service and its Postgres stop within this time.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Lines of the output that a failure shows.
@@ -89,8 +89,8 @@ impl Session {
         if is_success {
             return Ok(output);
         }
-        let block = output.lines().filter_map(|line| line.strip_prefix("@@ "));
-        let block = block.last().unwrap_or(&document).to_owned();
+        let mut blocks = output.lines().filter_map(|line| line.strip_prefix("@@ "));
+        let block = blocks.next_back().unwrap_or(&document).to_owned();
         let lines: Vec<_> = output.lines().collect();
         let shown = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
         Err(format!("The block at {block} fails:\n{shown}"))
@@ -106,14 +106,14 @@ impl Session {
             match bash.try_wait().expect("it was started") {
                 Some(status) => break Some(status),
                 None if Instant::now() > deadline => break None,
-                None => std::thread::sleep(Duration::from_millis(50)),
+                None => pause(),
             }
         };
         // The service stops its Postgres at this signal. Whoever is left then is killed.
         let _ = killpg(group, Signal::SIGTERM);
         let deadline = Instant::now() + STOP_LIMIT;
         while killpg(group, None).is_ok() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(50));
+            pause();
         }
         let _ = killpg(group, Signal::SIGKILL);
         let _ = bash.wait();
@@ -204,4 +204,13 @@ fn find(program: &str, path: &str) -> String {
 fn free_address() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("an address")
+}
+
+/// Between two looks at a process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process is looked at from a thread of its own"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(50));
 }
