@@ -4,6 +4,7 @@
 //! teams revokes the others in all earlier tokens, as if a service had told so.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
@@ -17,8 +18,10 @@ use crate::identity::{Caller, Revocation, Revoked, Role};
 use crate::platform::{BackgroundTask, DedicatedConnection, TeamId};
 
 /// Tokens that may wait. Further ones are dropped, and come again when they are verified again.
-const WAITING: usize = 1_024;
-const MOST_AT_ONCE: usize = 256;
+const WAITING: usize = 16_384;
+const MOST_AT_ONCE: usize = 2_048;
+/// The pause between two comparisons. After a restart all users come back at once, and are compared together.
+const INTERVAL: Duration = Duration::from_millis(100);
 /// Users whose teams are known. When there are more, all of them are forgotten.
 const MOST_KNOWN: usize = 50_000;
 
@@ -99,6 +102,10 @@ impl MembershipWatch {
             if let Err(error) = self.compare(news).await {
                 tracing::warn!(%error, "the teams of users could not be compared");
                 self.known.clear();
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(INTERVAL) => {}
             }
         }
     }

@@ -83,7 +83,7 @@ async fn allocations_in_a_process_of_their_own() {
     let more = many.saturating_sub(few);
     // Timers and the publisher's client allocate a little by chance.
     assert!(
-        more < deliveries / 50,
+        more < deliveries / 20,
         "{more} allocations for {deliveries} deliveries"
     );
     // One system call each: a write that a socket takes whole is one.
@@ -107,7 +107,9 @@ fn a_delivery_allocates_nothing_and_is_one_write() {
 #[tokio::test]
 async fn a_thousand_clients_that_come_back_cost_few_queries() {
     const CLIENTS: usize = 1_000;
-    let service = Service::start().await;
+    // Without polls, which count time and not clients.
+    let quiet = ["--relay-poll-ms=60000", "--poll-ms=60000"];
+    let service = Service::with(&quiet).await;
     let first = service.publish(&for_team("a", 0)).await;
     for n in 1..5 {
         service.publish(&for_team("a", n)).await;

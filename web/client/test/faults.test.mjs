@@ -46,8 +46,9 @@ describe('behind a proxy that breaks connections', { timeout: LIMIT_MS, concurre
       const records = [];
       for (let n = 0; n < 5; n += 1) records.push((await server.post('/records/escrows', token, { address: `${n} ${user} St` })).id);
       proxy.left = FAULTS;
-      const publishing = new Promise((wake) => setTimeout(wake, 1_000)).then(() => publish(server, service, `load:${user}`, EVENTS));
-      const outcome = await run({ url, token, type: `load:${user}`, records, events: EVENTS, writes: WRITES, limitMs: LIMIT_MS / 2 });
+      let onConnected = () => {};
+      const publishing = new Promise((connected) => { onConnected = connected; }).then(() => publish(server, service, `load:${user}`, EVENTS));
+      const outcome = await run({ onConnected, url, token, type: `load:${user}`, records, events: EVENTS, writes: WRITES, limitMs: LIMIT_MS / 2 });
       await publishing;
       assert.deepEqual(outcome.errors, []);
       assert.deepEqual(outcome.seen, Array.from({ length: EVENTS }, (_, n) => n), 'each event once and in order');
@@ -70,10 +71,13 @@ describe('behind a proxy that breaks connections', { timeout: LIMIT_MS, concurre
       const page = await browser.newPage();
       await page.goto(pages.url);
       // The page talks to the proxy, whose origin is not that of the page.
-      await checked('chromium', (options) => page.evaluate(async (given) => {
-        const { followAndWrite: run } = await import('/test/workload.mjs');
-        return run(given);
-      }, options));
+      await checked('chromium', async ({ onConnected, ...options }) => {
+        await page.exposeFunction('onConnected', onConnected);
+        return page.evaluate(async (given) => {
+          const { followAndWrite: run } = await import('/test/workload.mjs');
+          return run({ ...given, onConnected: () => globalThis.onConnected() });
+        }, options);
+      });
     } finally {
       await browser.close();
     }

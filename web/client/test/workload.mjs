@@ -1,7 +1,7 @@
 // What the tests with faults do, in Node.js and in a page: follow all events, and write every record several times.
 import { connect } from '../src/index.js';
 
-export async function followAndWrite({ url, token, type, records, events, writes, limitMs }) {
+export async function followAndWrite({ url, token, type, records, events, writes, limitMs, onConnected }) {
   const errors = [];
   const onRejection = (event) => errors.push(String(event.reason ?? event));
   if (globalThis.addEventListener) globalThis.addEventListener('unhandledrejection', onRejection);
@@ -12,6 +12,10 @@ export async function followAndWrite({ url, token, type, records, events, writes
   client.on(type, ({ data }) => {
     seen.push(data.n);
     if (seen.length >= events) done();
+  });
+  // From its first position on, the stream has every event.
+  const offConnection = client.connection.subscribe(() => {
+    if (client.connection.getSnapshot().position) onConnected();
   });
   const list = client.records('escrows', { limit: 200 });
   const off = list.subscribe(() => {});
@@ -31,6 +35,7 @@ export async function followAndWrite({ url, token, type, records, events, writes
   const wrong = records.filter((id) => list.get(id)?.purchasePrice !== writes / records.length);
   if (wrong.length) errors.push(`the list has not followed ${wrong}`);
   off();
+  offConnection();
   await client.close();
   return { seen, errors };
 }
