@@ -2,7 +2,7 @@
 //!
 //! [`open`] finds the start of a stream. From then on, replay and live delivery are one loop in
 //! [`LogStream`]: read the events after the cursor, write them, move the cursor, wait. After its head
-//! has been written, a stream leaves HTTP and is [`parked`].
+//! has been written, a stream leaves HTTP and is parked.
 
 mod body;
 mod filter;

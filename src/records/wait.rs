@@ -31,9 +31,9 @@ pub(super) struct WaitLimiter {
 }
 
 impl WaitLimiter {
-    /// Leaves half of the connections to requests that do not wait.
+    /// Leaves half of a brokerage's connections to requests that do not wait.
     pub(super) fn new(pool: &Pool) -> Self {
-        let connections = pool.max_connections();
+        let connections = pool.connections_of_a_brokerage();
         let permits = usize::try_from(connections / 2).unwrap_or(1).max(1);
         Self {
             permits: Semaphore::new(permits),

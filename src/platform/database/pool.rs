@@ -163,6 +163,13 @@ impl Pool {
         self.0.options.get_max_connections()
     }
 
+    /// The connections that one brokerage may use at a time.
+    #[must_use]
+    pub fn connections_of_a_brokerage(&self) -> u32 {
+        let share = self.0.turns.as_ref().map(|turns| turns.most_each());
+        share.unwrap_or_else(|| self.0.options.get_max_connections())
+    }
+
     /// Waits for connections in use, and closes all.
     pub async fn close(&self) {
         let pool = self.read().pool;

