@@ -26,12 +26,14 @@ use crate::platform::BrokerId;
 mod mailbox;
 mod parked;
 mod rounds;
+mod topics;
 
 pub use mailbox::Mailbox;
 use mailbox::{Closing, Mail, Renewal};
 use parked::Parked;
 pub use parked::ParkedStream;
-use rounds::{Rounds, TopicRound};
+use rounds::Rounds;
+use topics::Topics;
 
 /// The accuracy of deadlines. A stream ends up to this long before its token expires.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -57,14 +59,11 @@ enum SlotTask {
     Polled,
 }
 
-/// The streams that subscribe to each topic.
-type Topics = FxHashMap<BrokerId, FxHashMap<Audience, Rc<TopicRound>>>;
-
 #[derive(Debug)]
 pub struct Dispatcher {
     mailbox: Arc<Mailbox>,
     slots: RefCell<Slab<Slot>>,
-    topics: RefCell<Topics>,
+    topics: Topics,
     rounds: Rounds,
     shared_writes: SharedWrites,
     /// New ends of streams that have not taken theirs. It is empty nearly always.
@@ -95,7 +94,7 @@ impl Dispatcher {
         Rc::new(Self {
             mailbox,
             slots: RefCell::default(),
-            topics: RefCell::default(),
+            topics: Topics::default(),
             rounds: Rounds::default(),
             shared_writes: SharedWrites::default(),
             renewals: RefCell::default(),
@@ -162,7 +161,7 @@ impl Dispatcher {
             closing: None,
             is_queued: false,
         });
-        let audiences = self.subscribe_slot(slot, &broker, audiences);
+        let audiences = self.topics.add(slot, &broker, audiences);
         Subscription {
             dispatcher: Rc::clone(self),
             id: SubscriptionId { slot, number },
@@ -171,50 +170,13 @@ impl Dispatcher {
         }
     }
 
-    /// Returns the list of the topic if there is only one: its streams share it.
-    fn subscribe_slot(
-        &self,
-        slot: usize,
-        broker: &BrokerId,
-        audiences: Arc<[Audience]>,
-    ) -> Arc<[Audience]> {
-        if audiences.is_empty() {
-            return audiences;
-        }
-        let mut topics = self.topics.borrow_mut();
-        let topics = topics.entry(broker.clone()).or_default();
-        for audience in audiences.iter() {
-            topics.entry(audience.clone()).or_default().add(slot);
-        }
-        match &*audiences {
-            [only] => topics.get(only).map(|topic| topic.own_list(&audiences)),
-            _ => None,
-        }
-        .unwrap_or(audiences)
-    }
-
     pub(super) fn unsubscribe(&self, subscription: &Subscription) {
         let slot = subscription.id.slot;
         self.slots.borrow_mut().remove(slot);
         self.take_renewal(subscription.id);
-        let mut topics = self.topics.borrow_mut();
-        let Some(of_broker) = topics.get_mut(&subscription.broker) else {
-            return;
-        };
-        for audience in subscription.audiences.iter() {
-            let Some(topic) = of_broker.get(audience) else {
-                continue;
-            };
-            if let Some(moved) = topic.remove(slot) {
-                self.queue(moved);
-            }
-            if topic.is_empty() {
-                of_broker.remove(audience);
-            }
-        }
-        if of_broker.is_empty() {
-            topics.remove(&subscription.broker);
-        }
+        let (broker, audiences) = (&subscription.broker, &subscription.audiences);
+        self.topics
+            .remove(slot, broker, audiences, |moved| self.queue(moved));
     }
 
     pub(super) fn closing(&self, id: SubscriptionId) -> Option<CloseReason> {
@@ -277,14 +239,8 @@ impl Dispatcher {
     }
 
     fn sort(&self, mail: Mail) {
-        let topics = self.topics.borrow();
-        for (broker, audiences) in &mail.topics {
-            let Some(topics) = topics.get(broker) else {
-                continue;
-            };
-            let changed = audiences.iter().filter_map(|audience| topics.get(audience));
-            changed.for_each(|topic| self.rounds.start(topic));
-        }
+        self.topics
+            .changed(&mail.topics, |topic| self.rounds.start(topic));
         let mut slots = self.slots.borrow_mut();
         for Closing { id, reason } in mail.closings {
             if let Some(slot) = found(&mut slots, id) {
