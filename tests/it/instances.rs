@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::support::appending::{append_events, numbered};
 use crate::support::cluster::TestDatabase;
 use crate::support::instances::{cut_connections, two};
-use crate::support::{Chance, Message, Publisher, Service, Token, for_team, number, numbers};
+use crate::support::{
+    Chance, Message, Publisher, Service, Token, for_team, number, numbers, short_or_long,
+};
 
 fn broker() -> BrokerId {
     "b".parse().expect("an id")
@@ -136,7 +138,7 @@ async fn a_cursor_newer_than_an_instance_knows_of_is_taken_at_its_word() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_cut_again_and_again_cost_no_event() {
-    const EVENTS: u64 = 400;
+    let events: u64 = short_or_long(100, 400);
     let instances = two(&["--poll-ms=100"]).await;
     let [a, b] = &instances;
     let token = Token::user("u", &["a"]);
@@ -152,7 +154,7 @@ async fn connections_cut_again_and_again_cost_no_event() {
     let cutting = cut_connections(&a.database, "true", &done);
     let publish = async |instance: &Service, from: u64| {
         let publisher = Publisher::new(&instance.url(""));
-        for n in (from..EVENTS).step_by(2) {
+        for n in (from..events).step_by(2) {
             let key = format!("key-{n}");
             publisher.insist(&key, &for_team("a", n)).await;
         }
@@ -162,14 +164,14 @@ async fn connections_cut_again_and_again_cost_no_event() {
         done.cancel();
     };
     let (cuts, ()) = tokio::join!(cutting, publishing);
-    assert!(cuts > 100, "only {cuts} connections were cut");
-    let count = usize::try_from(EVENTS).expect("a count");
+    assert!(cuts > 25, "only {cuts} connections were cut");
+    let count = usize::try_from(events).expect("a count");
     let seen = streams[0].logged(count).await;
     assert_eq!(seen, streams[1].logged(count).await);
     assert_contiguous(&seen);
     let mut all = numbers(&seen);
     all.sort_unstable();
-    assert!(all.into_iter().eq(0..EVENTS));
+    assert!(all.into_iter().eq(0..events));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

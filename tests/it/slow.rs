@@ -8,7 +8,7 @@ use crate::support::cluster::TestDatabase;
 use crate::support::service::metric;
 use crate::support::{Message, Process, Publisher, Stream, Token, eventually, slow};
 
-const READERS: u32 = 200;
+const READERS: u32 = 80;
 /// About twice of what the system buffers for a socket that is not read.
 const EVENTS: u32 = 10_000;
 const BATCH: u32 = 250;
@@ -82,7 +82,7 @@ async fn readers_that_stop_cost_no_memory_and_slow_nobody_down_and_catch_up() {
     assert_bounded(&process, before);
 }
 
-/// The backlog of all readers together would be ten times as much.
+/// The backlog of all readers together would be six times as much.
 fn assert_bounded(process: &Process, before_kib: u64) {
     let grown = process.resident_kib().saturating_sub(before_kib);
     let most = SERVICE_KIB + u64::from(READERS) * READER_KIB;

@@ -13,7 +13,7 @@ use sqlx::postgres::PgPoolOptions;
 use super::run;
 use crate::support::cluster::TestDatabase;
 use crate::support::requests::posted;
-use crate::support::{Chance, Service, Token};
+use crate::support::{Chance, Service, Token, short_or_long};
 
 /// More than what is counted anew each time.
 const ROWS: i64 = 700;
@@ -115,7 +115,7 @@ async fn what_is_counted_on_is_what_is_unread_whatever_happens() {
         Token::user("u", &["z"]),
     ];
     let mut chance = Chance::new();
-    for n in 0..300 {
+    for n in 0..short_or_long(100, 300) {
         // Mostly one device, so that its count is used.
         let who = &devices[if chance.below(8) == 0 {
             chance.below(3)

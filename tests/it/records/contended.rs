@@ -9,12 +9,12 @@ use crate::support::psql::psql;
 use crate::support::{Service, Token};
 
 /// How often each adds its letter to a text.
-const BY_REQUEST: i64 = 400;
-const BY_STATEMENT: i64 = 150;
+const BY_REQUEST: i64 = 150;
+const BY_STATEMENT: i64 = 60;
 const SCRIPTS: i64 = 5;
 const OF_A_SCRIPT: i64 = 10;
 /// How often somebody writes fields that nobody else writes.
-const BESIDE: i64 = 200;
+const BESIDE: i64 = 80;
 
 /// A user that reads the record before each write.
 struct Writer<'a> {
@@ -99,7 +99,7 @@ async fn add_by_psql(url: String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_record_that_is_written_a_thousand_times_at_once_loses_nothing() {
+async fn one_record_that_many_write_at_once_loses_nothing() {
     let [a, b] = two(&[]).await;
     let mut sql = a.database.connect().await;
     let fields = json!({"id": "l-1", "address": "1", "description": ""});
