@@ -41,6 +41,6 @@ pub use idempotency::{IdempotencyKey, IdempotencyKeyId, KeyAnswer, Operation};
 pub use labels::{LabelCandidates, LabelQuery};
 pub use peers::listen::{MembershipListener, PeerListener};
 pub use read::{Direction, LastEvents, LogPage, PageQuery};
-pub use relay::{PrivateFields, Relay, RelayRules, RelayWaker, SignalTypes};
+pub use relay::{OutboxWatch, PrivateFields, Relay, RelayRules, RelayWaker, SignalTypes};
 pub use settings::RetentionSettings;
 pub use writer::{Publication, PublishError, Published, Writer, WriterParts};

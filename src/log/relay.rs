@@ -4,7 +4,7 @@
 //! appends their events in the same transaction, so that no event is lost or published twice. The
 //! rows of a long transaction come when it commits, and nothing waits for them.
 //!
-//! The relay polls the outbox. It does not listen for notices, because a NOTIFY in the CRM's
+//! One instance polls the outbox. It does not listen for notices, because a NOTIFY in the CRM's
 //! transactions would serialise their commits.
 
 use std::sync::Arc;
@@ -23,11 +23,13 @@ use crate::platform::{DedicatedConnection, Limit, Transaction};
 mod batch;
 mod outbox;
 mod waker;
+mod watch;
 
 use batch::{Poison, RelayBatch};
 pub use batch::{PrivateFields, RelayRules, SignalTypes};
 use outbox::RowSelection;
 pub use waker::RelayWaker;
+pub use watch::OutboxWatch;
 
 /// Rows that one transaction moves.
 const BATCH: i64 = 400;
@@ -35,10 +37,8 @@ const BATCH: i64 = 400;
 const MOST_BROKERS: i64 = 64;
 /// Pause after a round that moved rows.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
-/// Pause when no table is watched and no row has come for a while.
-const IDLE_PAUSE: Duration = Duration::from_secs(1);
-/// After rows have come, the relay expects more for this long.
-const ALERT: Duration = Duration::from_mins(1);
+/// Pause of a relay that nobody wakes, should a call be lost.
+const IDLE_PAUSE: Duration = Duration::from_secs(10);
 /// Pause after a failure of the database.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How often the relay checks whether the columns of watched tables have changed.
@@ -50,15 +50,8 @@ pub struct Relay {
     pub committer: EventCommitter,
     pub metrics: Arc<Metrics>,
     pub waker: RelayWaker,
-    /// How often it looks at an empty outbox.
-    pub poll: Duration,
     pub rules: RelayRules,
     pub stop: CancellationToken,
-}
-
-struct RoundResult {
-    moved: i64,
-    is_watching: bool,
 }
 
 impl Relay {
@@ -68,8 +61,7 @@ impl Relay {
     }
 
     async fn run(mut self) {
-        let mut alert_until = Instant::now();
-        let mut renewal_at = alert_until;
+        let mut renewal_at = Instant::now();
         loop {
             let began = Instant::now();
             if renewal_at <= began {
@@ -79,18 +71,12 @@ impl Relay {
                 }
             }
             let outcome = self.round().await;
-            let is_quiet = outcome.as_ref().is_ok_and(|round| round.moved == 0);
+            let is_quiet = outcome.as_ref().is_ok_and(|moved| *moved == 0);
             let pause = match outcome {
-                Ok(RoundResult { moved: BATCH.., .. }) => Duration::ZERO,
-                Ok(RoundResult { moved: 1.., .. }) => {
-                    alert_until = Instant::now() + ALERT;
-                    // Many dead rows make a round slow. Half of the time stays for the CRM.
-                    BUSY_PAUSE.max(began.elapsed())
-                }
-                Ok(round) if round.is_watching || began < alert_until => {
-                    self.poll.max(began.elapsed())
-                }
-                Ok(_) => self.poll.max(IDLE_PAUSE),
+                Ok(BATCH..) => Duration::ZERO,
+                // Many dead rows make a round slow. Half of the time stays for the CRM.
+                Ok(1..) => BUSY_PAUSE.max(began.elapsed()),
+                Ok(_) => IDLE_PAUSE,
                 Err(error) => {
                     tracing::warn!(%error, "the outbox could not be relayed");
                     FAILED_PAUSE
@@ -113,20 +99,18 @@ impl Relay {
     }
 
     /// Moves up to one batch.
-    async fn round(&mut self) -> sqlx::Result<RoundResult> {
+    async fn round(&mut self) -> sqlx::Result<i64> {
         let state = async |c: &mut PgConnection| outbox::state(c).await;
         let state = self.database.run(state).await?;
         if state.is_bundled {
             let unpack = async |c: &mut PgConnection| unpack(c).await;
             self.database.run_within(Limit::PATIENT, unpack).await?;
         }
-        let is_watching = state.is_watching;
-        let moved = if state.is_waiting {
-            self.move_batch().await?
+        if state.is_waiting {
+            self.move_batch().await
         } else {
-            0
-        };
-        Ok(RoundResult { moved, is_watching })
+            Ok(0)
+        }
     }
 
     async fn move_batch(&mut self) -> sqlx::Result<i64> {

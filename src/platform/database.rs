@@ -34,8 +34,8 @@ use silence::Silence;
 use turns::Turns;
 
 /// Connections of the background tasks: writer, follower, listener, peer notifier, replay (4), presence,
-/// locks (2), relay, notifier, names of people, tasks (2), output, sessions (2).
-const CORE_CONNECTIONS: u32 = 20;
+/// locks (2), relay (2), notifier, names of people, tasks (2), output, sessions (2).
+const CORE_CONNECTIONS: u32 = 21;
 /// The settings of every session. Statements, waits for locks and idle transactions have limits: one
 /// blocked log, or an instance that hangs in a transaction, must not block the others. The defaults of
 /// the CRM's database for transactions do not apply to ours.

@@ -57,11 +57,11 @@ impl TaskSweeper {
 
     /// Handles what is due, and returns the pause to the next round.
     async fn round(&self) -> Result<Duration, TaskError> {
-        let mut connection = self.tasks.pool.acquire().await?;
-        let due = due(&mut connection, self.tasks.rules.cancel).await?;
-        let next = next(&mut connection, self.tasks.rules.cancel).await?;
-        let abandoned = abandoned(&mut connection).await?;
-        drop(connection);
+        let mut transaction = self.tasks.pool.begin().await?;
+        let due = due(&mut transaction, self.tasks.rules.cancel).await?;
+        let next = next(&mut transaction, self.tasks.rules.cancel).await?;
+        let abandoned = abandoned(&mut transaction).await?;
+        transaction.commit().await?;
         let reports = &self.tasks.reports;
         for Abandoned { key, is_workflow } in abandoned {
             if is_workflow {

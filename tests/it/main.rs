@@ -44,6 +44,7 @@ mod people;
 mod polling;
 mod presence;
 mod publishing;
+mod quiet;
 mod rates;
 mod records;
 mod replay;

@@ -12,8 +12,8 @@ use crate::log::peers::listen::ListenerParts;
 use crate::log::peers::{listen, notify};
 use crate::log::{
     ChangeHints, CommitNotifier, CommitObserver, CommittedBatch, EventCommitter, LogObserver,
-    MembershipListener, PeerListener, PeerNotifier, Relay, RelayRules, RelayWaker, TaskNotices,
-    Writer, WriterParts,
+    MembershipListener, OutboxWatch, PeerListener, PeerNotifier, Relay, RelayRules, RelayWaker,
+    TaskNotices, Writer, WriterParts,
 };
 use crate::platform::BackgroundTask;
 
@@ -101,7 +101,7 @@ impl Wiring<'_> {
         writer
     }
 
-    /// Writes to watched tables wake the relay.
+    /// Writes to our own tables wake the relay at once, and the outbox watch wakes it for all others.
     pub(super) fn relay(&self, committer: EventCommitter) -> RelayWaker {
         let waker = RelayWaker::default();
         let relay = Relay {
@@ -109,7 +109,6 @@ impl Wiring<'_> {
             committer,
             waker: waker.clone(),
             metrics: Arc::clone(&self.metrics),
-            poll: self.config.database.relay_poll(),
             rules: RelayRules {
                 event_bytes: self.limits().event_bytes,
                 private_fields: Arc::new(self.modules()),
@@ -118,6 +117,14 @@ impl Wiring<'_> {
             stop: self.stop(),
         };
         self.tasks.spawn(relay.start());
+        let watch = OutboxWatch {
+            database: self.connection(),
+            waker: waker.clone(),
+            poll: self.config.database.relay_poll(),
+            dice: self.dice(),
+            stop: self.stop(),
+        };
+        self.tasks.spawn(watch.start());
         waker
     }
 

@@ -1,5 +1,7 @@
 //! The SQL of the outbox.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -64,22 +66,48 @@ pub(super) struct OutboxState {
     pub(super) is_waiting: bool,
     /// One of the rows is a bulk change: it stands for a statement that changed many rows.
     pub(super) is_bundled: bool,
-    /// A table of the CRM is watched, so that rows may come at any moment. Writers to our own
-    /// tables of records wake the relay.
-    pub(super) is_watching: bool,
 }
 
 pub(super) async fn state(connection: &mut PgConnection) -> sqlx::Result<OutboxState> {
     sqlx::query_as!(
         OutboxState,
         r#"select porchlight.is_anything_waiting() as "is_waiting!",
-               porchlight.first_bulk_change() is not null as "is_bundled!",
-               exists (select from porchlight.watches w where not exists (
-                   select from porchlight.record_tables t where t.records = w.watched))
-                   as "is_watching!""#
+               porchlight.first_bulk_change() is not null as "is_bundled!""#
     )
     .fetch_one(connection)
     .await
+}
+
+/// What a look at the outbox found.
+pub(super) enum Sighting {
+    Rows,
+    Empty,
+    /// Another instance looks.
+    OtherInstance,
+}
+
+/// Looks every `every` until there are rows or `most` has passed.
+pub(super) async fn look(
+    connection: &mut PgConnection,
+    most: Duration,
+    every: Duration,
+    is_expecting: bool,
+) -> sqlx::Result<Sighting> {
+    let found = sqlx::query_scalar!(
+        "select porchlight.wait_for_outbox($1, $2, $3)",
+        ms(most),
+        ms(every),
+        is_expecting,
+    );
+    Ok(match found.fetch_one(connection).await? {
+        Some(true) => Sighting::Rows,
+        Some(false) => Sighting::Empty,
+        None => Sighting::OtherInstance,
+    })
+}
+
+fn ms(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// Renews the triggers of watched tables whose columns have changed.

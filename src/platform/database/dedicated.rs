@@ -42,19 +42,17 @@ impl DedicatedConnection {
     }
 
     /// Runs `operation`. After any error but a refusal by the database, the connection is replaced. After
-    /// a timeout, the operation may have happened or not.
+    /// a timeout, and if the caller stops waiting, the operation may have happened or not.
     pub async fn run_within<T>(
         &mut self,
         limit: Limit,
         operation: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
-        let mut connection = self.take().await?;
-        let operation = operation(&mut connection);
+        let mut in_use = InUse(Some(self.take().await?));
+        let operation = operation(in_use.connection());
         let outcome = limit.keep(self.pool.silence(), operation).await.flatten();
-        if outcome.as_ref().is_err_and(|error| !is_refusal(error)) {
-            close(connection);
-        } else {
-            self.connection = Some(connection);
+        if outcome.as_ref().err().is_none_or(is_refusal) {
+            self.connection = in_use.0.take();
             self.used_at = Instant::now();
         }
         outcome
@@ -80,6 +78,23 @@ impl DedicatedConnection {
         }
         close(connection);
         self.pool.acquire_plain().await
+    }
+}
+
+/// A connection that is closed if its operation fails or is dropped half-way.
+struct InUse(Option<PoolConnection<Postgres>>);
+
+impl InUse {
+    fn connection(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("taken after the operation")
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            close(connection);
+        }
     }
 }
 

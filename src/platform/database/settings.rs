@@ -49,7 +49,7 @@ pub struct DatabaseSettings {
 
     /// Milliseconds between polls of the outbox of watched tables while it is empty
     #[arg(long, env = "PORCHLIGHT_RELAY_POLL_MS", value_name = "MS",
-        default_value_t = 40, value_parser = clap::value_parser!(u64).range(5..=60_000))]
+        default_value_t = 25, value_parser = clap::value_parser!(u64).range(5..=60_000))]
     pub relay_poll_ms: u64,
 }
 

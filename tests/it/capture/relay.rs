@@ -101,6 +101,30 @@ async fn prices_of(service: &Service, record: &str) -> Vec<i64> {
     events.iter().map(price).collect()
 }
 
+#[tokio::test]
+async fn another_instance_looks_at_the_outbox_when_the_one_that_looked_is_gone() {
+    let database = Arc::new(TestDatabase::create().await);
+    let url = database.url();
+    let first = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url[..])]).await;
+    let mut sql = database.connect().await;
+    // A second look can only begin after the first.
+    let looks = "select count(*) from pg_stat_activity
+        where datname = current_database() and query like '%wait_for_outbox%' and state = 'active'
+            and pid <> pg_backend_pid()";
+    until_counted(&mut sql, looks, 1).await;
+    let second = Service::on(Arc::clone(&database), &[]).await;
+    run(&mut sql, LISTINGS).await;
+    run(&mut sql, WATCH).await;
+    let mut stream = second.stream("/stream", &agent("ann")).await;
+    first.kill();
+    run(
+        &mut sql,
+        "insert into public.listings (id, team_id) values ('l-1', 'a')",
+    )
+    .await;
+    assert_eq!(stream.next_logged().await.json()["recordId"], "l-1");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_that_are_killed_lose_nothing_and_double_nothing() {
     let database = Arc::new(TestDatabase::create().await);

@@ -28,3 +28,12 @@ pub async fn until_counted(connection: &mut PgConnection, sql: &'static str, exp
     };
     soon(sql, counted).await;
 }
+
+/// The transactions of the database so far. Postgres reports those of a connection at most once a second.
+pub async fn transactions(sql: &mut PgConnection) -> i64 {
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let query = "select xact_commit + xact_rollback from pg_stat_database
+        where datname = current_database()";
+    let count = sqlx::query_scalar(query).fetch_one(sql).await;
+    count.expect("a number")
+}

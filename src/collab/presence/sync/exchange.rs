@@ -14,12 +14,18 @@ use crate::collab::presence::person::PeerLiveness;
 use crate::collab::presence::sign_of_life::{Session, SignOfLife, SignOrigin, SignSource};
 use crate::collab::presence::store::{self, LastRead, PeerLease, PresenceKey, StoredSign};
 use crate::collab::presence::{BrokeragePresence, PendingLoad, locked};
-use crate::platform::BrokerId;
+use crate::platform::{BrokerId, Transaction};
 
 /// Signs that one statement writes.
 const MOST_WRITTEN: usize = 2_000;
 /// How long an instance that died is remembered.
 const REMEMBERED_MS: i64 = 24 * 3_600_000;
+
+/// What a read finds, in one transaction.
+struct PeerNews {
+    leases: Vec<PeerLease>,
+    signs: Vec<StoredSign>,
+}
 
 impl PresenceSync {
     pub(super) async fn renew_lease(&mut self) -> sqlx::Result<()> {
@@ -76,25 +82,10 @@ impl PresenceSync {
     /// Reads the leases and the new signs of the other instances.
     pub(super) async fn read(&mut self) -> sqlx::Result<()> {
         self.last.read = Instant::now();
-        let leases = self.peer_leases().await?;
+        let PeerNews { leases, signs } = self.peer_news().await?;
         self.apply_leases(&leases);
         let now_ms = self.presence.now_ms();
         self.presence.0.read_at.store(now_ms, Ordering::Relaxed);
-        let brokers: Vec<_> = self.presence.brokerages().keys().cloned().collect();
-        if leases.is_empty() || brokers.is_empty() {
-            return Ok(());
-        }
-        let last_read = leases.into_iter().map(|lease| LastRead {
-            flush: self.read_flushes.get(&lease.instance).copied().unwrap_or(0),
-            instance: lease.instance,
-        });
-        let last_read: Vec<_> = last_read.collect();
-        let presence = &self.presence;
-        let read = async |connection: &mut PgConnection| {
-            let now = presence.now().moment;
-            store::read_new(connection, &last_read, &brokers, now).await
-        };
-        let signs = self.parts.database.run(read).await?;
         for sign in &signs {
             let flushes = &mut self.read_flushes;
             let flush = flushes.entry(Arc::clone(&sign.instance)).or_default();
@@ -104,9 +95,27 @@ impl PresenceSync {
         Ok(())
     }
 
-    async fn peer_leases(&mut self) -> sqlx::Result<Vec<PeerLease>> {
-        let instance = &self.parts.instance;
-        let read = async |c: &mut PgConnection| store::peer_leases(c, instance).await;
+    async fn peer_news(&mut self) -> sqlx::Result<PeerNews> {
+        let (instance, presence) = (&self.parts.instance, &self.presence);
+        let flushes = &self.read_flushes;
+        let brokers: Vec<_> = presence.brokerages().keys().cloned().collect();
+        let read = async |connection: &mut PgConnection| {
+            let mut transaction = Transaction::begin(connection).await?;
+            let leases = store::peer_leases(&mut transaction, instance).await?;
+            let last_read = leases.iter().map(|lease| LastRead {
+                flush: flushes.get(&lease.instance).copied().unwrap_or(0),
+                instance: Arc::clone(&lease.instance),
+            });
+            let last_read: Vec<_> = last_read.collect();
+            let signs = if last_read.is_empty() || brokers.is_empty() {
+                Vec::new()
+            } else {
+                let now = presence.now().moment;
+                store::read_new(&mut transaction, &last_read, &brokers, now).await?
+            };
+            transaction.commit().await?;
+            Ok(PeerNews { leases, signs })
+        };
         self.parts.database.run(read).await
     }
 
@@ -187,13 +196,16 @@ impl PresenceSync {
         &mut self,
         brokers: Vec<BrokerId>,
     ) -> sqlx::Result<FxHashMap<BrokerId, Arc<BrokeragePresence>>> {
-        let leases = self.peer_leases().await?;
         let (presence, instance) = (&self.presence, &self.parts.instance);
         let read = async |connection: &mut PgConnection| {
+            let mut transaction = Transaction::begin(connection).await?;
+            let leases = store::peer_leases(&mut transaction, instance).await?;
             let now = presence.now().moment;
-            store::read_all(connection, instance, &brokers, now).await
+            let signs = store::read_all(&mut transaction, instance, &brokers, now).await?;
+            transaction.commit().await?;
+            Ok(PeerNews { leases, signs })
         };
-        let signs = self.parts.database.run(read).await?;
+        let PeerNews { leases, signs } = self.parts.database.run(read).await?;
         for sign in &signs {
             let instance = Arc::clone(&sign.instance);
             self.read_flushes.entry(instance).or_default();

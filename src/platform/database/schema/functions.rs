@@ -152,6 +152,7 @@ pub const FUNCTIONS: &[SqlFunction] = files! {
     "unpack_bulk_change"
     "unread_between"
     "unwatch"
+    "wait_for_outbox"
     "watch"
     "watched"
 };

@@ -1,0 +1,53 @@
+//! What instances ask of the database while nobody writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::support::cluster::TestDatabase;
+use crate::support::sql::{run, transactions};
+use crate::support::{Service, Token};
+
+const STREAMS: usize = 60;
+/// Of three instances. A relay that polls alone would make 25 of them, and each instance has revocations to read.
+const MOST_IN_A_SECOND: f64 = 30.0;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_instances_at_rest_use_few_transactions() {
+    let database = Arc::new(TestDatabase::create().await);
+    let starting = (0..3).map(|_| Service::on(Arc::clone(&database), &[]));
+    let instances = join_all(starting).await;
+    let mut sql = database.connect().await;
+    run(
+        &mut sql,
+        "create table public.cars (id text primary key, broker text)",
+    )
+    .await;
+    let watch =
+        "select porchlight.watch('public.cars', module => 'cars', broker_column => 'broker')";
+    run(&mut sql, watch).await;
+    let tokens: Vec<_> = (0..STREAMS)
+        .map(|i| Token::user(&format!("u{i}"), &["a"]))
+        .collect();
+    let opening = tokens.iter().enumerate().map(async |(i, token)| {
+        let mut stream = instances[i % 3].stream("/stream", token).await;
+        stream.next_state("presence:snapshot").await;
+        stream
+    });
+    let streams = join_all(opening).await;
+    // What the arrival of the streams causes.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = transactions(&mut sql).await;
+    let began = Instant::now();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let used = transactions(&mut sql).await - before;
+    let used = u32::try_from(used).expect("a count");
+    let in_a_second = f64::from(used) / began.elapsed().as_secs_f64();
+    assert!(
+        in_a_second < MOST_IN_A_SECOND,
+        "{in_a_second:.1} transactions in a second"
+    );
+    drop(streams);
+}
