@@ -6,7 +6,7 @@ import { EventHub } from './event_hub.js';
 import { PorchlightError } from './error.js';
 import { PendingChanges } from './records/pending.js';
 import { Records } from './records/records.js';
-import { createRequest, TIMEOUT_MS } from './request.js';
+import { createRequest } from './request.js';
 import { same } from './same.js';
 import { Store } from './store.js';
 import { claimsOf, TokenSource } from './token.js';
@@ -54,8 +54,6 @@ export class Client {
   /** @type {Map<string, number>} */
   #fences = new Map();
   #isClosed = false;
-  /** @type {(() => void)[]} */
-  #offs = [];
 
   /**
    * @param {import('./environment.js').Environment} env
@@ -131,7 +129,6 @@ export class Client {
     this.events.stop();
     this.#cursor.stop();
     this.#records.stop();
-    for (const off of this.#offs.splice(0)) off();
     await this.outbox.stop();
   }
 
@@ -244,8 +241,8 @@ export class Client {
   }
 
   /** The modules and their fields. */
-  catalogue() {
-    return this.#records.catalogue();
+  async catalogue() {
+    return (await import('./records/catalogue.js')).catalogueOf(this.request);
   }
 
   /**
@@ -323,7 +320,7 @@ export class Client {
   async #openOutbox(base, userId) {
     const { Outbox } = await import('./outbox/outbox.js');
     if (this.#isClosed) throw new PorchlightError('closed', 'the client was closed');
-    const outbox = await Outbox.open({
+    return Outbox.open({
       env: this.#env,
       request: this.request,
       pending: this.#pending,
@@ -331,22 +328,12 @@ export class Client {
       tokens: this.#tokens,
       base,
       userId,
-      mergeMs: this.#options.mergeMs ?? 1_000,
-      fail: (code, message) => new PorchlightError(code, message),
-      backoffMs: (failures) => backoffMs(failures, this.#env.random),
+      options: this.#options,
+      connection: this.connection,
+      records: this.#records,
+      Failure: PorchlightError,
+      backoffMs,
       same,
-      warnsBeforeUnload: this.#options.warnsBeforeUnload ?? true,
-      acknowledge: (module, id, record) => this.#records.acknowledge(module, id, record),
-      tell: (level, message, data = {}) => this.#options.onDiagnostic?.({ at: this.#env.now(), level, message, data }),
     });
-    let was = this.connection.getSnapshot().state;
-    this.#offs.push(this.connection.subscribe(() => {
-      const { state } = this.connection.getSnapshot();
-      if (state === 'connected' && was !== 'connected') outbox.connected();
-      was = state;
-    }));
-    return outbox;
   }
 }
-
-export { TIMEOUT_MS };

@@ -8,6 +8,9 @@ const FRAME_MS = 16;
 /** An async iterator that is not read holds so many events. */
 const MOST_WAITING = 10_000;
 
+/** Most pages have handlers only. */
+const reader = () => import('./event_reading.js');
+
 /** @typedef {import('./connection.js').Delivery} Delivery */
 /** @typedef {{position: string | null}} EventMeta the position is null for what is not in the log */
 /** @typedef {(event: any, meta: EventMeta) => void} Handler */
@@ -118,32 +121,13 @@ export class EventHub {
    * @param {{signal?: AbortSignal, timeoutMs?: number}} [options]
    * @returns {Promise<EventOf<Type>>}
    */
-  once(patterns, { signal, timeoutMs } = {}) {
-    return new Promise((resolve, reject) => {
-      /** @type {any} */
-      let timer;
-      const end = () => {
-        off();
-        this.#env.clearTimeout(timer);
-        signal?.removeEventListener('abort', stop);
-      };
-      const stop = () => {
-        end();
-        reject(new PorchlightError('aborted', 'nobody waits for the event any more'));
-      };
-      const off = this.on(patterns, (event) => {
-        end();
-        resolve(event);
-      });
-      if (timeoutMs !== undefined) {
-        timer = this.#env.setTimeout(() => {
-          end();
-          reject(new PorchlightError('timeout', `no such event within ${timeoutMs} ms`));
-        }, timeoutMs);
-      }
-      signal?.addEventListener('abort', stop);
-      if (signal?.aborted) stop();
-    });
+  async once(patterns, options = {}) {
+    const inbox = this.#collect(patterns);
+    try {
+      return await (await reader()).first(inbox, options, this.#env, PorchlightError);
+    } finally {
+      inbox.close();
+    }
   }
 
   /**
@@ -154,44 +138,48 @@ export class EventHub {
    * @returns {AsyncGenerator<EventOf<Type>, void, void>}
    */
   iterate(patterns, { signal } = {}) {
-    /** @type {any[]} */
-    const waiting = [];
-    let isOver = false;
-    /** @type {() => void} */
-    let wake = () => {};
     // It listens from now on, not from the first `next`.
-    const off = this.on(patterns, (event) => {
-      waiting.push(event);
-      wake();
-    });
-    const stop = () => {
-      isOver = true;
-      off();
-      wake();
-    };
-    signal?.addEventListener('abort', stop);
-    if (signal?.aborted) stop();
+    const inbox = this.#collect(patterns);
     async function* events() {
       try {
-        for (;;) {
-          if (waiting.length > MOST_WAITING) throw new PorchlightError('overflow', `${MOST_WAITING} events were not read`);
-          if (waiting.length) yield waiting.shift();
-          else if (isOver) return;
-          else await /** @type {Promise<void>} */ (new Promise((done) => { wake = done; }));
-        }
+        yield* (await reader()).read(inbox, signal, PorchlightError);
       } finally {
-        stop();
-        signal?.removeEventListener('abort', stop);
+        inbox.close();
       }
     }
     const iterator = events();
     // A generator that never ran does not reach its `finally`.
     const end = iterator.return.bind(iterator);
     iterator.return = (value) => {
-      stop();
+      inbox.close();
       return end(value);
     };
     return iterator;
+  }
+
+  /** @param {string | string[]} patterns */
+  #collect(patterns) {
+    /** @type {import('./event_reading.js').Inbox} */
+    const inbox = {
+      events: [],
+      isFull: false,
+      isOver: false,
+      wake() {},
+      close() {
+        off();
+        inbox.isOver = true;
+        inbox.wake();
+      },
+    };
+    const off = this.on(patterns, (event) => {
+      if (inbox.events.length < MOST_WAITING) inbox.events.push(event);
+      else {
+        inbox.isFull = true;
+        off();
+      }
+      inbox.wake();
+    });
+    return inbox;
   }
 
   /** @param {string} type */

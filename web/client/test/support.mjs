@@ -3,8 +3,9 @@ import { afterEach } from 'node:test';
 import assert from 'node:assert/strict';
 import { connect } from '../src/index.js';
 // What is loaded when it is needed is loaded here before, because files are read in real time.
+import '../src/event_reading.js';
 import '../src/outbox/outbox.js';
-import '../src/records/searched_fields.js';
+import '../src/records/catalogue.js';
 import '../src/renewal.js';
 import '../src/transport/long_poll.js';
 import '../src/transport/event_source.js';

@@ -8,13 +8,16 @@ import { Sender } from './sender.js';
 
 /** While the service refuses the token, a write is tried again this often. */
 const AUTH_MS = 30_000;
+/** Writes to the same fields of a record within this time become one. */
+const MERGE_MS = 1_000;
 
 /** @typedef {import('../error.js').PorchlightError} PorchlightError */
 /** @typedef {import('../records/pending.js').Write} Write */
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
 
 /**
- * @typedef {object} OutboxContext
+ * What the client passes on. Bundlers cut a page's code where it and what is loaded later import the same files.
+ * @typedef {object} OutboxParts
  * @property {import('../environment.js').Environment} env
  * @property {import('../request.js').SendRequest} request
  * @property {import('../records/pending.js').PendingChanges} pending
@@ -22,14 +25,30 @@ const AUTH_MS = 30_000;
  * @property {import('../token.js').TokenSource} tokens
  * @property {string} base of the service
  * @property {string} userId empty, if only the token says it
- * @property {number} mergeMs
- * @property {boolean} warnsBeforeUnload
- * @property {(module: string, id: string, record: StoredRecord | null) => void} acknowledge
- * @property {(code: string, message: string) => PorchlightError} fail makes an error
- * @property {(failures: number) => number} backoffMs
+ * @property {import('../client.js').ClientOptions} options
+ * @property {import('../store.js').Store<import('../connection_status.js').ConnectionState>} connection
+ * @property {import('../records/records.js').Records} records
+ * @property {typeof import('../error.js').PorchlightError} Failure
+ * @property {typeof import('../backoff.js').backoffMs} backoffMs
  * @property {(a: unknown, b: unknown) => boolean} same
- * @property {(level: 'info' | 'warning', message: string, data?: Record<string, unknown>) => void} tell
  */
+
+/** @param {OutboxParts} parts */
+const contextOf = ({ options, connection, records, Failure, backoffMs, ...parts }) => ({
+  ...parts,
+  mergeMs: options.mergeMs ?? MERGE_MS,
+  warnsBeforeUnload: options.warnsBeforeUnload ?? true,
+  /** @param {string} code @param {string} message */
+  fail: (code, message) => new Failure(code, message),
+  /** @param {number} failures */
+  backoffMs: (failures) => backoffMs(failures, parts.env.random),
+  /** @param {string} module @param {string} id @param {StoredRecord | null} record */
+  acknowledge: (module, id, record) => records.acknowledge(module, id, record),
+  /** @param {'info' | 'warning'} level @param {string} message @param {Record<string, unknown>} [data] */
+  tell: (level, message, data = {}) => options.onDiagnostic?.({ at: parts.env.now(), level, message, data }),
+});
+
+/** @typedef {ReturnType<typeof contextOf>} OutboxContext */
 
 export class Outbox {
   #context;
@@ -49,6 +68,8 @@ export class Outbox {
   #timer = null;
   /** @type {(() => void) | null} */
   #stopWarning = null;
+  /** @type {() => void} */
+  #stopFollowing = () => {};
   /** Stored one after the other, so that an older state never overwrites a newer one. @type {Promise<void>} */
   #storing = Promise.resolve();
 
@@ -68,13 +89,15 @@ export class Outbox {
     });
   }
 
-  /** @param {OutboxContext} context */
-  static async open(context) {
+  /** @param {OutboxParts} parts */
+  static async open(parts) {
+    const context = contextOf(parts);
     const outbox = new Outbox(context, `${context.base}|${await ownerOf(context)}`);
     await outbox.#openStorage();
     context.pending.store.subscribe(() => outbox.#warn());
     outbox.#warn();
     outbox.#sender.start();
+    outbox.#follow(parts.connection);
     return outbox;
   }
 
@@ -174,17 +197,28 @@ export class Outbox {
     this.#pump();
   }
 
-  /** The service can be reached again. */
-  connected() {
-    this.#notBefore.clear();
-    this.#failures = 0;
-    this.#pump();
+  /**
+   * Once the service can be reached again, nothing waits any longer.
+   * @param {OutboxParts['connection']} connection
+   */
+  #follow(connection) {
+    let was = connection.getSnapshot().state;
+    this.#stopFollowing = connection.subscribe(() => {
+      const { state } = connection.getSnapshot();
+      const isBack = state === 'connected' && was !== 'connected';
+      was = state;
+      if (!isBack) return;
+      this.#notBefore.clear();
+      this.#failures = 0;
+      this.#pump();
+    });
   }
 
   stop() {
     this.#isStopped = true;
     this.#context.env.clearTimeout(this.#timer);
     this.#stopWarning?.();
+    this.#stopFollowing();
     this.#sender.stop();
     this.#storing.finally(() => this.#storage.close());
   }

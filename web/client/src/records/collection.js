@@ -38,8 +38,8 @@ export class Collection extends Live {
   #edge = null;
   #missing;
   #compare;
-  /** @type {Set<string> | null} */
-  #searched = null;
+  /** Whether a record has the words of the filter. @type {((record: StoredRecord) => boolean) | null} */
+  #hasWords = null;
 
   /**
    * @param {import('./live.js').RecordsContext} context
@@ -88,14 +88,15 @@ export class Collection extends Live {
   async load(generation) {
     this.#missing.stop();
     this.#missing = this.#newMissing();
-    if (this.query.filter.q) this.#searched = await this.context.searchedFields();
+    const { module, filter } = this.query;
+    if (filter.q) this.#hasWords = await (await import('./catalogue.js')).searcher(this.context.request, module, filter.q);
     const { body, headers } = await this.#request(null);
     if (generation !== this.generation) return;
     for (const id of [...this.#base.keys(), ...this.#view.keys()]) this.#changed.add(id);
     this.#base = new Map();
     this.#keep(body);
     this.loaded(headers.get('Stream-Position'));
-    for (const { module, recordId } of this.context.pending.store.getSnapshot()) if (module === this.query.module) this.#changed.add(recordId);
+    for (const write of this.context.pending.store.getSnapshot()) if (write.module === module) this.#changed.add(write.recordId);
     this.show({ status: 'ready', error: null, isLoadingMore: false });
   }
 
@@ -140,13 +141,13 @@ export class Collection extends Live {
     if (!known) {
       if (action === 'deleted') return false;
       if (action === 'created' && data?.id === id) return this.#set(id, data);
-      if (this.#mayEnter(event)) this.#missing.request(id, event);
+      if (this.#mayEnter(event)) this.#missing.request(id);
       return false;
     }
     // A record that changes its team may have left what this user may see.
     const next = event.changes && 'teamId' in event.changes ? undefined : advance(known, event);
     if (next !== undefined) return next !== known && this.#set(id, next);
-    this.#missing.request(id, event);
+    this.#missing.request(id);
     return false;
   }
 
@@ -182,7 +183,7 @@ export class Collection extends Live {
 
   /** @param {StoredRecord} record */
   #isWanted(record) {
-    return fits(record, this.query.filter, this.#searched) && this.#isLoadedUpTo(record);
+    return fits(record, this.query.filter, this.#hasWords) && this.#isLoadedUpTo(record);
   }
 
   /**

@@ -16,7 +16,6 @@ const MOST_BUFFERED = 10_000;
  * @property {import('../request.js').SendRequest} request
  * @property {() => string | null} streamStart everything after this position arrives; null before the first connect
  * @property {import('./pending.js').PendingChanges} pending
- * @property {() => Promise<Set<string>>} searchedFields
  */
 
 /**

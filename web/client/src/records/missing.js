@@ -10,11 +10,14 @@ export class MissingRecords {
   #context;
   #module;
   #onAnswer;
-  /** @type {Set<string>} */
-  #wanted = new Set();
-  /** The events of a record while it is requested. @type {Map<string, any[]>} */
-  #requested = new Map();
+  /** The events of the records that are wanted, since then. @type {Map<string, any[]>} */
+  #wanted = new Map();
+  /** Those that wait for their turn. @type {string[]} */
+  #waiting = [];
+  #asking = 0;
   #isOver = false;
+  /** Of requests that have failed. @type {Set<any>} */
+  #timers = new Set();
 
   /**
    * @param {import('./live.js').RecordsContext} context
@@ -28,36 +31,32 @@ export class MissingRecords {
     this.#onAnswer = onAnswer;
   }
 
-  /**
-   * @param {string} id
-   * @param {any} event
-   */
-  request(id, event) {
-    if (this.#requested.has(id) || this.#wanted.has(id)) return void this.#requested.get(id)?.push(event);
-    this.#wanted.add(id);
+  /** @param {string} id of a record for which `hold` has returned false */
+  request(id) {
+    this.#wanted.set(id, []);
+    this.#waiting.push(id);
     this.#next();
   }
 
   /**
-   * Keeps an event of a record that is being requested. Returns whether it is.
+   * Keeps an event of a record that is wanted. Returns whether it is.
    * @param {string} id
    * @param {any} event
    */
   hold(id, event) {
-    this.#requested.get(id)?.push(event);
-    return this.#requested.has(id) || this.#wanted.has(id);
+    this.#wanted.get(id)?.push(event);
+    return this.#wanted.has(id);
   }
 
   stop() {
     this.#isOver = true;
+    for (const timer of this.#timers) this.#context.env.clearTimeout(timer);
   }
 
   #next() {
-    for (const id of this.#wanted) {
-      if (this.#requested.size >= AT_ONCE) return;
-      this.#wanted.delete(id);
-      this.#requested.set(id, []);
-      this.#ask(id, 0);
+    while (this.#waiting.length && this.#asking < AT_ONCE) {
+      this.#asking += 1;
+      this.#ask(/** @type {string} */ (this.#waiting.shift()), 0);
     }
   }
 
@@ -73,11 +72,16 @@ export class MissingRecords {
     if (this.#isOver) return;
     if (record === undefined) {
       const { env } = this.#context;
-      env.setTimeout(() => this.#isOver || this.#ask(id, failures + 1), backoffMs(failures + 1, env.random));
+      const timer = env.setTimeout(() => {
+        this.#timers.delete(timer);
+        this.#ask(id, failures + 1);
+      }, backoffMs(failures + 1, env.random));
+      this.#timers.add(timer);
       return;
     }
-    const events = this.#requested.get(id) ?? [];
-    this.#requested.delete(id);
+    const events = this.#wanted.get(id) ?? [];
+    this.#wanted.delete(id);
+    this.#asking -= 1;
     this.#next();
     this.#onAnswer(id, record, events);
   }

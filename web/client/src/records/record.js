@@ -64,26 +64,14 @@ export function comparator(sort) {
 /**
  * @param {StoredRecord} record
  * @param {Filter} filter
- * @param {Set<string> | null} searched the fields in which words are searched
+ * @param {((record: StoredRecord) => boolean) | null} hasWords of `q`
  */
-export function fits(record, { status, q, owner, team, archived = false }, searched) {
+export function fits(record, { status, q, owner, team, archived = false }, hasWords) {
   return (archived === 'all' || Boolean(record.archivedAt) === archived)
     && (status === undefined || record.status === status)
     && (owner === undefined || record.ownerId === owner)
     && (team === undefined || record.teamId === team)
-    && (!q || hasWords(record, q, searched));
-}
-
-/**
- * @param {StoredRecord} record
- * @param {string} q
- * @param {Set<string> | null} searched
- */
-function hasWords(record, q, searched) {
-  const fields = searched ? [...searched] : Object.keys(record);
-  const texts = fields.flatMap((field) => record[field]).filter((value) => typeof value === 'string');
-  const text = texts.join('\n').toLowerCase();
-  return q.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+    && (!q || !hasWords || hasWords(record));
 }
 
 /**

@@ -16,11 +16,9 @@ export class Records {
   #known = new Map();
   /** Those that follow the stream, by module. @type {Map<string, Set<Query>>} */
   #active = new Map();
-  /** @type {Promise<any> | null} */
-  #catalogue = null;
 
   /**
-   * @param {Omit<import('./live.js').RecordsContext, 'searchedFields'>} context
+   * @param {import('./live.js').RecordsContext} context
    */
   constructor(context) {
     this.#context = context;
@@ -49,18 +47,6 @@ export class Records {
   one(module, id) {
     const key = JSON.stringify(['one', module, id]);
     return /** @type {LiveRecord} */ (this.#query(key, module, (context, onActive) => new LiveRecord(context, { module, id }, onActive)));
-  }
-
-  /**
-   * The modules and their fields, as `GET /records` describes them.
-   * @returns {Promise<{modules: any[]}>}
-   */
-  catalogue() {
-    this.#catalogue ??= this.#context.request('GET', '/records').then(({ body }) => body);
-    this.#catalogue.catch(() => {
-      this.#catalogue = null;
-    });
-    return this.#catalogue;
   }
 
   /**
@@ -136,8 +122,7 @@ export class Records {
   #query(key, module, make) {
     const known = this.#known.get(key);
     if (known) return known;
-    const context = { ...this.#context, searchedFields: async () => (await import('./searched_fields.js')).searchedFields(await this.catalogue(), module) };
-    const made = make(context, (isActive) => {
+    const made = make(this.#context, (isActive) => {
       const active = this.#active.get(module) ?? new Set();
       this.#active.set(module, active);
       if (isActive) {

@@ -1,4 +1,5 @@
 // Records of the fake service.
+import { searcherOf } from '../records/catalogue.js';
 import { comparator, fits } from '../records/record.js';
 import { same } from '../same.js';
 import { Problem } from './problem.js';
@@ -8,7 +9,7 @@ import { Problem } from './problem.js';
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
 
 const MODULES = /** @type {Record<string, string>} */ ({ escrows: 'escrow', listings: 'listing', clients: 'client', appointments: 'appointment', leads: 'lead' });
-const SEARCHED = new Set(['address', 'city', 'notes']);
+const SEARCHED = ['address', 'city', 'notes'];
 const READ_ONLY = new Set(['id', 'version', 'createdAt', 'updatedAt', 'archivedAt']);
 
 /** @typedef {{record: StoredRecord, fieldVersions: Record<string, number>}} Row */
@@ -92,7 +93,8 @@ function list(service, { parts: [module], query, caller }) {
   const { q, status, owner, team, archived = 'false', sort = '-createdAt', limit = '50', cursor = '' } = Object.fromEntries(query);
   const filter = { q, status, owner, team, archived: /** @type {boolean | 'all'} */ (archived === 'all' ? 'all' : archived === 'true') };
   const all = [...tableOf(service, module).values()].map(({ record }) => record);
-  const found = all.filter((record) => (record.teamId === null || caller.teams.includes(record.teamId)) && fits(record, filter, SEARCHED)).sort(comparator(sort));
+  const hasWords = q ? searcherOf(SEARCHED, q) : null;
+  const found = all.filter((record) => (record.teamId === null || caller.teams.includes(record.teamId)) && fits(record, filter, hasWords)).sort(comparator(sort));
   const after = cursor ? JSON.parse(cursor) : null;
   const rest = after ? found.filter((record) => comparator(sort)(record, after) > 0) : found;
   const records = rest.slice(0, Number(limit));

@@ -1,0 +1,69 @@
+// Waiting for events, instead of being called with them.
+
+/**
+ * What has arrived for a reader since it began to wait.
+ * @typedef {object} Inbox
+ * @property {any[]} events
+ * @property {boolean} isFull events came after it was full
+ * @property {boolean} isOver nobody reads any more
+ * @property {() => void} wake called after each change
+ * @property {() => void} close
+ */
+
+/** @typedef {typeof import('./error.js').PorchlightError} ErrorType */
+
+/** @param {Inbox} inbox */
+const changed = (inbox) => /** @type {Promise<void>} */ (new Promise((done) => {
+  inbox.wake = done;
+}));
+
+/**
+ * The next event.
+ * @param {Inbox} inbox
+ * @param {{signal?: AbortSignal, timeoutMs?: number}} options
+ * @param {import('./environment.js').Environment} env
+ * @param {ErrorType} Failure
+ */
+export async function first(inbox, { signal, timeoutMs }, env, Failure) {
+  let isLate = false;
+  const timer = timeoutMs === undefined ? null : env.setTimeout(() => {
+    isLate = true;
+    inbox.wake();
+  }, timeoutMs);
+  const stop = () => inbox.wake();
+  signal?.addEventListener('abort', stop);
+  try {
+    while (!inbox.events.length) {
+      if (isLate) throw new Failure('timeout', `no such event within ${timeoutMs} ms`);
+      if (signal?.aborted) throw new Failure('aborted', 'nobody waits for the event any more');
+      await changed(inbox);
+    }
+    return inbox.events[0];
+  } finally {
+    env.clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+/**
+ * Events as they come, until the inbox is closed or the signal aborts.
+ * @param {Inbox} inbox
+ * @param {AbortSignal | undefined} signal
+ * @param {ErrorType} Failure
+ * @returns {AsyncGenerator<any, void, void>}
+ */
+export async function* read(inbox, signal, Failure) {
+  const stop = () => inbox.close();
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted) stop();
+  try {
+    for (;;) {
+      if (inbox.isFull) throw new Failure('overflow', `${inbox.events.length} events were not read`);
+      if (inbox.events.length) yield inbox.events.shift();
+      else if (inbox.isOver) return;
+      else await changed(inbox);
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
