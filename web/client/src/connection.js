@@ -242,6 +242,7 @@ export class Connection {
   #control(name, data) {
     if (name === 'stream:closing') this.#closing = data;
     if (name === 'stream:expiring') this.#renew(null);
+    if (name === 'stream:renewed') this.#renewal?.extended(data.inSeconds * 1_000);
     if (name === 'stream:reset') this.#status.tell('warning', 'reset', { reason: data.reason, position: data.position });
   }
 
@@ -277,16 +278,21 @@ export class Connection {
     const { Renewal } = await import('./renewal.js');
     this.#renewal ??= new Renewal(this.#env, this.#options.base, this.#tokens, this.#timers, {
       stream: () => this.#stream,
-      renewed: (how) => this.#renewed(how),
+      turn: (run) => (this.#shared?.isAttached ? this.#shared.turn(run) : run()),
+      renewed: (how, fresh) => this.#renewed(how, fresh),
     });
     if (attempt !== this.#attempt) return;
     if (token) this.#renewal.plan(token);
     else this.#renewal.begin();
   }
 
-  /** @param {'extended' | 'failed'} how */
-  #renewed(how) {
+  /**
+   * @param {'extended' | 'failed'} how
+   * @param {string} token
+   */
+  #renewed(how, token) {
     this.#status.tell('info', 'token renewed', { how });
+    if (how === 'extended') this.#shared?.renewed(token);
     if (how === 'failed') this.#connect('token-renewed');
   }
 

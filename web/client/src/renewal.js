@@ -1,4 +1,4 @@
-// Keeps an open stream beyond the end of its token.
+// Keeps an open stream beyond the end of its token. Of the tabs with the same stream, one renews it.
 
 const BEFORE_MS = 60_000;
 const AGAIN_MS = 10_000;
@@ -7,7 +7,8 @@ const ANSWER_MS = 10_000;
 /**
  * @typedef {object} RenewalHandlers
  * @property {() => string | null} stream the id of the open stream
- * @property {(how: 'extended' | 'failed') => void} renewed `failed`: the service cannot extend streams, so a new one is needed
+ * @property {(run: () => void) => void} turn calls `run` when it is the turn of this tab, or never
+ * @property {(how: 'extended' | 'failed', token: string) => void} renewed `failed`: the service cannot extend streams, so a new one is needed
  */
 
 export class Renewal {
@@ -45,19 +46,38 @@ export class Renewal {
     const { iat, exp } = this.#tokens.claimsOf(token);
     if (typeof exp !== 'number') return;
     const before = Math.min(BEFORE_MS, ((exp - (iat ?? 0)) * 1_000) / 3);
-    this.#timers.set('renew', exp * 1_000 - before - this.#env.now(), () => this.begin());
+    this.#later(exp * 1_000 - before - this.#env.now());
   }
 
-  async begin() {
+  /**
+   * The stream was renewed, by whichever tab, and its token ends then.
+   * @param {number} leftMs
+   */
+  extended(leftMs) {
+    this.#later(leftMs - Math.min(BEFORE_MS, leftMs / 3));
+  }
+
+  begin() {
+    // If this tab does not do it, and no other one either, it tries again.
+    this.#later(AGAIN_MS);
+    this.#on.turn(() => this.#renew());
+  }
+
+  /** @param {number} ms */
+  #later(ms) {
+    this.#timers.set('renew', ms, () => this.begin());
+  }
+
+  async #renew() {
     const stream = this.#on.stream();
     const old = this.#tokens.current;
     const token = await this.#tokens.get({ isFresh: true }).catch(() => null);
     if (!stream || this.#on.stream() !== stream) return;
-    if (!token || token === old) return this.#timers.set('renew', AGAIN_MS, () => this.begin());
+    if (!token || token === old) return;
     const isExtended = await this.#extend(stream, token);
     if (this.#on.stream() !== stream) return;
     if (isExtended) this.plan(token);
-    this.#on.renewed(isExtended ? 'extended' : 'failed');
+    this.#on.renewed(isExtended ? 'extended' : 'failed', token);
   }
 
   /**

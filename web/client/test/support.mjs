@@ -6,6 +6,7 @@ import { connect } from '../src/index.js';
 import '../src/event_reading.js';
 import '../src/outbox/outbox.js';
 import '../src/records/catalogue.js';
+import '../src/records/missing.js';
 import '../src/renewal.js';
 import '../src/transport/long_poll.js';
 import '../src/transport/event_source.js';

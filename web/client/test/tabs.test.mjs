@@ -93,6 +93,28 @@ for (const hasWorkers of [false, true]) {
       for (const tab of all) assert.deepEqual([state(tab), tab.seen], ['connected', numbers(2)]);
     });
 
+    test('renew the token of their stream once for all, also when the one whose turn it is does not', async () => {
+      const made = world({ seed: 3 });
+      const { service, clock } = made;
+      const own = new Browser(made, { hasWorkers });
+      const all = [];
+      const token = () => service.token({ seconds: 300 });
+      for (let n = 0; n < 4; n += 1) all.push(await own.tab({ token }));
+      await clock.advance(1_200_000);
+      const renewals = () => service.count('/sessions/renew');
+      assert.deepEqual([service.count('/stream'), renewals()], [1, 5]);
+      // The one without the stream that is asked first is frozen from now on.
+      for (const tab of all.slice(1, 3)) tab.freeze();
+      await clock.advance(600_000);
+      for (const tab of all.slice(1, 3)) tab.thaw();
+      await clock.advance(1_000);
+      service.publish({ broker: true }, sold('l-1'));
+      await clock.advance(500);
+      for (const { client, seen } of all) assert.deepEqual([client.connection.getSnapshot().state, seen], ['connected', ['l-1']]);
+      assert.equal(service.count('/stream'), 1);
+      assert.ok(renewals() <= 8, `${renewals()} renewals`);
+    });
+
     test('that were frozen and forgotten attach again, and have missed nothing', async () => {
       const { all, own, service, clock, publish } = await browser({ tabs: 3, hasWorkers });
       const sleeper = all[2];

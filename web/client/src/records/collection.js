@@ -1,6 +1,7 @@
 // A live list of records: pages from the service, kept right by the stream, with the user's own pending changes over it.
+import { backoffMs } from '../backoff.js';
+import { PorchlightError } from '../error.js';
 import { Live } from './live.js';
-import { MissingRecords } from './missing.js';
 import { overlay } from './pending.js';
 import { advance, comparator, fits, mayEnter } from './record.js';
 import { segment } from '../request.js';
@@ -36,7 +37,10 @@ export class Collection extends Live {
   #next = null;
   /** The last record of the last page, as it was then. @type {StoredRecord | null} */
   #edge = null;
-  #missing;
+  /** The events of records that are requested one by one. @type {Map<string, any[]>} */
+  #wanted = new Map();
+  /** @type {Promise<import('./missing.js').MissingRecords> | null} */
+  #missing = null;
   #compare;
   /** Whether a record has the words of the filter. @type {((record: StoredRecord) => boolean) | null} */
   #hasWords = null;
@@ -50,7 +54,6 @@ export class Collection extends Live {
     super(context, { status: 'loading', records: [], hasMore: false, isLoadingMore: false, error: null }, onActive);
     this.query = query;
     this.#compare = comparator(query.sort);
-    this.#missing = this.#newMissing();
   }
 
   /** The record as it is shown, if it is in the list. @param {string} id */
@@ -78,7 +81,7 @@ export class Collection extends Live {
   }
 
   stop() {
-    this.#missing.stop();
+    this.#forgetMissing();
     super.stop();
   }
 
@@ -86,8 +89,7 @@ export class Collection extends Live {
 
   /** @override @param {number} generation */
   async load(generation) {
-    this.#missing.stop();
-    this.#missing = this.#newMissing();
+    this.#forgetMissing();
     const { module, filter } = this.query;
     if (filter.q) this.#hasWords = await (await import('./catalogue.js')).searcher(this.context.request, module, filter.q);
     const { body, headers } = await this.#request(null);
@@ -118,12 +120,30 @@ export class Collection extends Live {
     for (const record of records) this.#set(record.id, record);
   }
 
-  #newMissing() {
-    return new MissingRecords(this.context, this.query.module, (id, record, events) => {
-      this.#set(id, record);
-      for (const event of events) this.#applyEvent(event);
-      this.show();
-    });
+  // ---- single records
+
+  /** An event was missed, or did not say enough. This is rare, and what it needs is loaded then. @param {string} id */
+  #want(id) {
+    const { context, query: { module }, generation } = this;
+    this.#wanted.set(id, []);
+    const onAnswer = (/** @type {string} */ answered, /** @type {StoredRecord | null} */ record) => this.#answered(answered, record);
+    this.#missing ??= import('./missing.js').then(({ MissingRecords }) => new MissingRecords({ context, module, onAnswer, Failure: PorchlightError, backoffMs }));
+    this.#missing.then((missing) => generation === this.generation && missing.request(id), () => generation === this.generation && this.reload());
+  }
+
+  /** @param {string} id @param {StoredRecord | null} record */
+  #answered(id, record) {
+    const events = this.#wanted.get(id) ?? [];
+    this.#wanted.delete(id);
+    this.#set(id, record);
+    for (const event of events) this.#applyEvent(event);
+    this.show();
+  }
+
+  #forgetMissing() {
+    this.#missing?.then((missing) => missing.stop(), () => {});
+    this.#missing = null;
+    this.#wanted.clear();
   }
 
   // ---- events
@@ -136,18 +156,22 @@ export class Collection extends Live {
   /** @param {any} event */
   #applyEvent(event) {
     const { recordId: id, action, data } = event;
-    if (this.#missing.hold(id, event)) return false;
+    const waiting = this.#wanted.get(id);
+    if (waiting) {
+      waiting.push(event);
+      return false;
+    }
     const known = this.#base.get(id);
     if (!known) {
       if (action === 'deleted') return false;
       if (action === 'created' && data?.id === id) return this.#set(id, data);
-      if (this.#mayEnter(event)) this.#missing.request(id);
+      if (this.#mayEnter(event)) this.#want(id);
       return false;
     }
     // A record that changes its team may have left what this user may see.
     const next = event.changes && 'teamId' in event.changes ? undefined : advance(known, event);
     if (next !== undefined) return next !== known && this.#set(id, next);
-    this.#missing.request(id);
+    this.#want(id);
     return false;
   }
 

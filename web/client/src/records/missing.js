@@ -1,17 +1,19 @@
 // Records that are requested one by one, because an event in between was missed.
-import { backoffMs } from '../backoff.js';
-import { PorchlightError } from '../error.js';
-import { segment } from '../request.js';
 
 /** Requests at a time. */
 const AT_ONCE = 4;
 
+/**
+ * @typedef {object} MissingParts
+ * @property {import('./live.js').RecordsContext} context
+ * @property {string} module
+ * @property {(id: string, record: import('./record.js').StoredRecord | null) => void} onAnswer null: it does not exist for this caller
+ * @property {typeof import('../error.js').PorchlightError} Failure
+ * @property {typeof import('../backoff.js').backoffMs} backoffMs
+ */
+
 export class MissingRecords {
-  #context;
-  #module;
-  #onAnswer;
-  /** The events of the records that are wanted, since then. @type {Map<string, any[]>} */
-  #wanted = new Map();
+  #parts;
   /** Those that wait for their turn. @type {string[]} */
   #waiting = [];
   #asking = 0;
@@ -19,38 +21,20 @@ export class MissingRecords {
   /** Of requests that have failed. @type {Set<any>} */
   #timers = new Set();
 
-  /**
-   * @param {import('./live.js').RecordsContext} context
-   * @param {string} module
-   * @param {(id: string, record: import('./record.js').StoredRecord | null, events: any[]) => void} onAnswer null: it does not exist for this caller;
-   * the events arrived meanwhile
-   */
-  constructor(context, module, onAnswer) {
-    this.#context = context;
-    this.#module = module;
-    this.#onAnswer = onAnswer;
+  /** @param {MissingParts} parts */
+  constructor(parts) {
+    this.#parts = parts;
   }
 
-  /** @param {string} id of a record for which `hold` has returned false */
+  /** @param {string} id */
   request(id) {
-    this.#wanted.set(id, []);
     this.#waiting.push(id);
     this.#next();
   }
 
-  /**
-   * Keeps an event of a record that is wanted. Returns whether it is.
-   * @param {string} id
-   * @param {any} event
-   */
-  hold(id, event) {
-    this.#wanted.get(id)?.push(event);
-    return this.#wanted.has(id);
-  }
-
   stop() {
     this.#isOver = true;
-    for (const timer of this.#timers) this.#context.env.clearTimeout(timer);
+    for (const timer of this.#timers) this.#parts.context.env.clearTimeout(timer);
   }
 
   #next() {
@@ -65,13 +49,14 @@ export class MissingRecords {
    * @param {number} failures
    */
   async #ask(id, failures) {
-    const record = await this.#context.request('GET', `/records/${segment(this.#module)}/${segment(id)}`).then(({ body }) => body, (error) => {
-      if (error instanceof PorchlightError && !error.isTemporary && error.status !== 401) return null;
+    const { context: { request, env }, module, onAnswer, Failure, backoffMs } = this.#parts;
+    const path = `/records/${encodeURIComponent(module)}/${encodeURIComponent(id)}`;
+    const record = await request('GET', path).then(({ body }) => body, (error) => {
+      if (error instanceof Failure && !error.isTemporary && error.status !== 401) return null;
       return undefined;
     });
     if (this.#isOver) return;
     if (record === undefined) {
-      const { env } = this.#context;
       const timer = env.setTimeout(() => {
         this.#timers.delete(timer);
         this.#ask(id, failures + 1);
@@ -79,10 +64,8 @@ export class MissingRecords {
       this.#timers.add(timer);
       return;
     }
-    const events = this.#wanted.get(id) ?? [];
-    this.#wanted.delete(id);
     this.#asking -= 1;
     this.#next();
-    this.#onAnswer(id, record, events);
+    onAnswer(id, record);
   }
 }

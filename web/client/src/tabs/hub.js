@@ -7,17 +7,23 @@ const GONE_MS = 180_000;
 const SILENT_HEARTBEATS = 1.25;
 /** Another transport than the current one is tried after this time, or when the current one brought nothing. */
 const CALM_MS = 300_000;
+/** So long it is the turn of one tab to renew the token. */
+const TURN_MS = 8_000;
 /** A token that ends so soon is replaced by that of a tab that has a better one. */
 const ENDING_MS = 60_000;
 
 /** @typedef {import('../sse_parser.js').Message} Message */
 /** @typedef {import('../connection_status.js').TransportName} TransportName */
 /** @typedef {{base: string, path: string, query: Record<string, string | undefined>, token: string | null, cursor: string | null}} StreamRequest */
-/** @typedef {{is: 'attach', id: string, transport: TransportName, request: StreamRequest} | {is: 'detach' | 'ping', id: string}} Asked */
+/**
+ * What a tab says. `renew`: it would renew the token of the stream. `renewed`: it has.
+ * @typedef {{is: 'attach', id: string, transport: TransportName, request: StreamRequest} | {is: 'detach' | 'ping' | 'renew', id: string}
+ *   | {is: 'renewed', id: string, token: string}} Asked
+ */
 
 /**
  * What a hub says to one tab, or to all that are attached.
- * @typedef {{is: 'joined' | 'unknown' | 'pong' | 'opened' | 'alive'}
+ * @typedef {{is: 'joined' | 'unknown' | 'pong' | 'opened' | 'alive' | 'turn'}
  *   | {is: 'messages', messages: Message[]}
  *   | {is: 'retry', ms: number}
  *   | {is: 'ended', reason: import('../transport/fetch_stream.js').Ending['reason'], refusal: Refusal | null}} Told
@@ -44,6 +50,8 @@ export class Hub {
   /** @type {Upstream | null} */
   #upstream = null;
   #kept;
+  /** When a tab was told to renew the token. */
+  #turnAt = -Infinity;
   /** How long the service wants tabs to wait. @type {number | null} */
   #retryMs = null;
   /** A tab knows only what is before this position, and the stream must say first where it began. @type {StreamRequest | null} */
@@ -73,7 +81,23 @@ export class Hub {
     if (asked.is === 'detach') return this.#detach(id);
     if (!this.#tabs.has(id)) return this.#send(id, { is: 'unknown' });
     this.#tabs.set(id, this.#env.now());
+    if (asked.is === 'renew') return this.#giveTurn(id);
+    if (asked.is === 'renewed') return this.#renewed(asked.token);
     this.#send(null, { is: 'pong' });
+  }
+
+  /** Of all tabs, one renews the token. If it does not say soon that it has, another one may. @param {string} id */
+  #giveTurn(id) {
+    const now = this.#env.now();
+    if (now - this.#turnAt < TURN_MS) return;
+    this.#turnAt = now;
+    this.#send(id, { is: 'turn' });
+  }
+
+  /** @param {string} token */
+  #renewed(token) {
+    this.#turnAt = -Infinity;
+    if (this.#upstream) this.#upstream.request = { ...this.#upstream.request, token };
   }
 
   stop() {

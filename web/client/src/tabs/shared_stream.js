@@ -41,6 +41,8 @@ export class SharedStream {
   #spokeAt = -Infinity;
   #hasWorker;
   #isBroken = false;
+  /** @type {() => void} */
+  #runInTurn = () => {};
   #offs;
 
   /**
@@ -92,6 +94,29 @@ export class SharedStream {
       this.#leave();
       this.#end();
     };
+  }
+
+  get isAttached() {
+    return this.#current !== null;
+  }
+
+  /**
+   * Calls `run` if the hub says that it is the turn of this tab to renew the token of the stream.
+   * @param {() => void} run
+   */
+  turn(run) {
+    this.#runInTurn = run;
+    this.#post('renew');
+  }
+
+  /** The stream has this token now. @param {string} token */
+  renewed(token) {
+    if (this.#current) this.#link?.post({ is: 'renewed', id: this.#current.id, token });
+  }
+
+  /** @param {'detach' | 'ping' | 'renew'} is */
+  #post(is) {
+    if (this.#current?.id) this.#link?.post({ is, id: this.#current.id });
   }
 
   /** Gives up the stream for the other tabs, too, if this tab has it. */
@@ -149,7 +174,7 @@ export class SharedStream {
   }
 
   #leave() {
-    if (this.#current?.id) this.#link?.post({ is: 'detach', id: this.#current.id });
+    this.#post('detach');
   }
 
   #end() {
@@ -179,7 +204,7 @@ export class SharedStream {
     // Without a hub, the question of this tab waits, or a hub that begins makes itself known.
     if (!this.#current?.hub) return;
     this.#spokeAt = this.#env.now();
-    this.#link?.post({ is: 'ping', id: this.#current.id });
+    this.#post('ping');
   }
 
   /** @param {Heard} heard */
@@ -211,6 +236,7 @@ export class SharedStream {
     if (heard.is === 'unknown') return this.#attach();
     if (heard.is === 'opened') on.opened();
     else if (heard.is === 'alive') on.alive();
+    else if (heard.is === 'turn') this.#runInTurn();
     else if (heard.is === 'retry') on.retry(heard.ms);
     else if (heard.is === 'messages') {
       on.alive();
