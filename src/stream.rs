@@ -6,6 +6,7 @@
 
 mod body;
 mod filter;
+mod heartbeat;
 pub mod history;
 mod log;
 mod log_stream;
@@ -20,6 +21,7 @@ pub mod wire;
 
 pub use body::StreamBody;
 pub use filter::Filter;
+pub use heartbeat::{HeartbeatInterval, InvalidHeartbeat};
 pub use history::{HistoryError, HistoryPage, HistoryQuery, HistoryRange};
 pub use log::{StreamLine, log_refusal};
 pub use log_stream::LogStream;

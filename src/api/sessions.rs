@@ -35,7 +35,7 @@ struct SessionJson<'a> {
     token_id: Option<&'a str>,
     issued_at: Option<String>,
     expires_at: String,
-    heartbeat_seconds: u64,
+    heartbeat_seconds: u16,
     expiring_seconds: u64,
     limits: SessionLimits,
     modules: Vec<&'a str>,

@@ -19,7 +19,8 @@ use crate::log::Cursor;
 use crate::platform::{RecordPath, TeamId};
 use crate::stream;
 use crate::stream::{
-    Filter, Parking, Scope, Since, StreamBody, StreamPace, StreamRefusal, StreamRequest, wire,
+    Filter, HeartbeatInterval, Parking, Scope, Since, StreamBody, StreamPace, StreamRefusal,
+    StreamRequest, wire,
 };
 
 #[derive(Deserialize)]
@@ -31,6 +32,7 @@ pub(super) struct StreamQuery {
     named: Option<String>,
     batch: Option<String>,
     coalesce: Option<String>,
+    heartbeat: Option<String>,
     team: Option<String>,
     /// [`StreamCaller`] reads it.
     #[serde(rename = "ticket")]
@@ -133,6 +135,7 @@ async fn open(
     let since = since(request.headers(), query.since.as_deref())?;
     let pace = StreamPace::parse(query.batch.as_deref(), query.coalesce.as_deref())
         .map_err(|e| Problem::bad_parameter(e.field(), e))?;
+    let heartbeat = heartbeat(context, query.heartbeat.as_deref())?;
     let parking = parking(request, context);
     let encoding = StreamEncoding {
         chunked: parking.is_some() && has_chunks(request),
@@ -153,6 +156,7 @@ async fn open(
         since,
         encoding,
         pace,
+        heartbeat,
     };
     match stream::open(&context.services.streams, &context.dispatcher, opening).await {
         Ok(stream) => {
@@ -187,6 +191,16 @@ fn named(query: &StreamQuery) -> Result<bool, Problem> {
         Some("false") => Ok(false),
         Some(_) => Err(Problem::bad_parameter("named", "must be true or false")),
     }
+}
+
+/// How often the stream shows that it is alive.
+pub(super) fn heartbeat(
+    context: &Context,
+    parameter: Option<&str>,
+) -> Result<HeartbeatInterval, Problem> {
+    let settings = &context.services.streams.settings;
+    HeartbeatInterval::parse(parameter, settings)
+        .map_err(|error| Problem::bad_parameter("heartbeat", error))
 }
 
 /// Where the stream starts. The header wins: it is newer than the parameter, which a browser repeats

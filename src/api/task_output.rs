@@ -45,6 +45,7 @@ pub(super) struct OutputBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputQuery {
     offset: Option<String>,
+    heartbeat: Option<String>,
     /// [`StreamCaller`] reads it.
     #[serde(rename = "ticket")]
     _ticket: Option<IgnoredAny>,
@@ -95,7 +96,9 @@ pub(super) async fn read(
         Err(problem) => return later(problem.passing_reason().ok_or(problem)?),
     };
     let id = id?;
-    let byte = offset(query?.0.offset.as_deref())?;
+    let Query(query) = query?;
+    let byte = offset(query.offset.as_deref())?;
+    let heartbeat = streams::heartbeat(&context, query.heartbeat.as_deref())?;
     let start = last_position(&request).map_or(OutputStart::Byte(byte), OutputStart::Resume);
     let services = &context.services.streams;
     if let Some(reason) = output::stream::must_wait(services, &context.dispatcher) {
@@ -116,6 +119,7 @@ pub(super) async fn read(
         caller: &caller,
         member: request.extensions().get::<Member>().cloned(),
         reader,
+        heartbeat,
     };
     match output::stream::open(services, &context.dispatcher, opening) {
         Ok(stream) => Ok(streams::head(ENCODING).streaming(stream.into_bytes())),

@@ -21,6 +21,9 @@ mod output;
 mod scope;
 mod session;
 
+/// A stream is given up after 2.5 heartbeats, which is 20 s.
+const HEARTBEAT_SECONDS: &str = "8";
+
 #[derive(clap::Args, Debug)]
 pub(super) struct TailCommand {
     /// What to follow, as in the paths of /stream: all, user, team, broker, worker, or
@@ -150,7 +153,9 @@ impl TailCommand {
     }
 
     fn source(&self, cursor: &str) -> Result<TailSource, String> {
+        let heartbeat = Some(HEARTBEAT_SECONDS.to_owned());
         let given = [
+            ("heartbeat", &heartbeat),
             ("team", &self.team),
             ("types", &self.types),
             ("records", &self.records),

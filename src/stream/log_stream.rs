@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::log::{StreamIdentity, StreamSummary};
 use super::open::StreamServices;
 use super::resume::StreamStart;
-use super::{Filter, Scope, StreamPace};
+use super::{Filter, HeartbeatInterval, Scope, StreamPace};
 use crate::collab::PresenceGuard;
 use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot};
 use crate::directory::StreamWatch;
@@ -49,6 +49,7 @@ pub struct StreamParts {
     pub filter: Filter,
     pub encoding: StreamEncoding,
     pub pace: StreamPace,
+    pub heartbeat: HeartbeatInterval,
     pub start: StreamStart,
     /// The text of the snapshot of presence, unless the filter leaves it out.
     pub presence: Option<String>,
@@ -94,6 +95,7 @@ pub struct LogStream {
     not_before: Option<Instant>,
     /// When events are written, unless each is written at once.
     pacer: Option<Box<Pacer>>,
+    heartbeat: HeartbeatInterval,
     next_heartbeat: Instant,
     heartbeats: u8,
     expiring_at: Option<Instant>,
@@ -116,6 +118,7 @@ impl LogStream {
             filter,
             encoding,
             pace,
+            heartbeat,
             start,
             next_ephemeral,
             locks,
@@ -129,7 +132,7 @@ impl LogStream {
         let expires_at = now + until_end.unwrap_or_default();
         // The first heartbeat comes at a random time, so that streams that were opened together
         // spread out.
-        let interval = services.settings.heartbeat();
+        let interval = heartbeat.duration();
         let next_heartbeat = now + services.dice.between(interval / 2, interval);
         services.metrics.streams_open.inc();
         services.metrics.streams_opened.inc();
@@ -157,6 +160,7 @@ impl LogStream {
             page: Weak::new(),
             not_before: None,
             pacer: Pacer::new(pace),
+            heartbeat,
             next_heartbeat,
             heartbeats: 0,
             expiring_at,
@@ -175,6 +179,11 @@ impl LogStream {
             user: &self.rights.user,
             scope: &self.scope,
         }
+    }
+
+    /// A random number that the stream keeps.
+    fn phase(&self) -> u8 {
+        self.summary.stream.as_bytes()[0]
     }
 
     /// The next bytes to write, or the end of the stream.
@@ -225,7 +234,7 @@ impl LogStream {
             return locks.map(Some);
         }
         if let Some(bytes) = self.poll_events(context, now) {
-            self.next_heartbeat = now + self.services.settings.heartbeat();
+            self.next_heartbeat = now + self.heartbeat.after_events(self.phase());
             return Poll::Ready(Some(bytes));
         }
         if let Some(text) = self.due_text(now) {

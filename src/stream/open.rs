@@ -11,7 +11,7 @@ use super::log_stream::StreamParts;
 use super::resume::start;
 use super::scope::UnknownScope;
 use super::wire::{RETRY_FLOOR, RETRY_USUAL};
-use super::{Filter, LogStream, Scope, Since, StreamPace, presence};
+use super::{Filter, HeartbeatInterval, LogStream, Scope, Since, StreamPace, presence};
 use crate::collab::Presence;
 use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotLoader};
 use crate::directory::{Brokerages, Member, StreamAddress, StreamWatch};
@@ -111,6 +111,7 @@ pub struct StreamRequest {
     pub since: Since,
     pub encoding: StreamEncoding,
     pub pace: StreamPace,
+    pub heartbeat: HeartbeatInterval,
 }
 
 /// Why a stream was not opened.
@@ -144,6 +145,7 @@ pub async fn open(
         since,
         encoding,
         pace,
+        heartbeat,
     } = request;
     let audiences = scope.audiences(&caller).map_err(StreamRefusal::Scope)?;
     let handle = services.log_handle.join(&caller.broker).await.map_err(drop);
@@ -186,6 +188,7 @@ pub async fn open(
         scope,
         encoding,
         pace,
+        heartbeat,
         start,
         presence: presence::snapshot(encoding.named, &snapshot.people, &filter),
         locks,

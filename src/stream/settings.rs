@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::heartbeat::MOST_SECONDS;
+
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Streams")]
 pub struct StreamSettings {
@@ -19,8 +21,13 @@ pub struct StreamSettings {
 
     /// Seconds without an event after which a stream sends a heartbeat
     #[arg(long, env = "PORCHLIGHT_HEARTBEAT_SECONDS", value_name = "SECONDS",
-        default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300))]
-    pub heartbeat_seconds: u64,
+        default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_SECONDS)))]
+    pub heartbeat_seconds: u16,
+
+    /// Seconds between heartbeats that a client may ask for (`heartbeat=`), at least
+    #[arg(long, env = "PORCHLIGHT_HEARTBEAT_MIN_SECONDS", value_name = "SECONDS",
+        default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_SECONDS)))]
+    pub heartbeat_min_seconds: u16,
 
     /// Seconds before a token expires when its streams get a warning
     #[arg(long, env = "PORCHLIGHT_EXPIRING_SECONDS", value_name = "SECONDS",
@@ -56,12 +63,6 @@ pub struct StreamSettings {
 }
 
 impl StreamSettings {
-    /// After this long without an event, a stream sends a heartbeat.
-    #[must_use]
-    pub fn heartbeat(&self) -> Duration {
-        Duration::from_secs(self.heartbeat_seconds)
-    }
-
     /// This long before a token expires, its streams get a warning.
     #[must_use]
     pub fn expiring_notice(&self) -> Duration {

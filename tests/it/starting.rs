@@ -65,6 +65,11 @@ const BAD: &[(&str, &str, &str)] = &[
     ("PORCHLIGHT_STREAMS_PER_USER", "--streams-per-user", "0"),
     ("PORCHLIGHT_MAX_STREAMS", "--max-streams", "1e5"),
     ("PORCHLIGHT_HEARTBEAT_SECONDS", "--heartbeat-seconds", "301"),
+    (
+        "PORCHLIGHT_HEARTBEAT_MIN_SECONDS",
+        "--heartbeat-min-seconds",
+        "0",
+    ),
     ("PORCHLIGHT_EXPIRING_SECONDS", "--expiring-seconds", "0"),
     (
         "PORCHLIGHT_DRAIN_SPREAD_SECONDS",

@@ -61,10 +61,14 @@ async fn without_names_every_event_is_a_message() {
 
 #[tokio::test]
 async fn an_idle_stream_sends_heartbeats_that_move_its_cursor_past_events_for_others() {
-    let service = Service::with(&["--heartbeat-seconds=1"]).await;
-    let mut stream = service
-        .stream("/stream/team", &Token::user("u", &["a"]))
-        .await;
+    let service = Service::with(&["--heartbeat-seconds=300", "--heartbeat-min-seconds=1"]).await;
+    let token = Token::user("u", &["a"]);
+    // A client gets as many as it asks for, within the limits of the service.
+    for (query, seconds) in [("", 300), ("?heartbeat=8", 8)] {
+        let mut stream = service.stream(&format!("/stream{query}"), &token).await;
+        assert_eq!(stream.next().await.json()["heartbeatSeconds"], seconds);
+    }
+    let mut stream = service.stream("/stream/team?heartbeat=1", &token).await;
     stream.next().await;
     for n in 0..10 {
         service.publish(&for_team("other", n)).await;

@@ -40,7 +40,7 @@ impl LogStream {
         if self.next_heartbeat > now {
             return None;
         }
-        self.next_heartbeat = now + self.services.settings.heartbeat();
+        self.next_heartbeat = now + self.heartbeat.duration();
         self.heartbeats = (self.heartbeats + 1) % HEARTBEATS_PER_EVENT;
         Some(if self.heartbeats == 0 {
             self.encoded(&wire::heartbeat(named, &self.epoch.at(self.cursor)))

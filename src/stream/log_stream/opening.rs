@@ -39,7 +39,7 @@ fn ready(parts: &StreamParts) -> Value {
         "stream": parts.summary.stream.simple().to_string(),
         "position": parts.start.epoch.at(parts.start.position).to_string(),
         "scopes": scopes(parts),
-        "heartbeatSeconds": parts.services.settings.heartbeat_seconds,
+        "heartbeatSeconds": parts.heartbeat.seconds(),
     })
 }
 

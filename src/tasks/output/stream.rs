@@ -17,7 +17,7 @@ use crate::directory::{Member, StreamWatch};
 use crate::fanout::{CloseReason, Dispatcher, Permit, Subscription, TICK};
 use crate::identity::Caller;
 use crate::sessions::{SessionGuard, SessionKind};
-use crate::stream::{StreamServices, wire};
+use crate::stream::{HeartbeatInterval, StreamServices, wire};
 
 /// Why no stream can be opened now, as far as it is known without the database.
 #[must_use]
@@ -37,6 +37,7 @@ pub struct OutputOpening<'a> {
     /// The user, if the brokerage was looked up because the token does not name it.
     pub member: Option<Member>,
     pub reader: OutputReader,
+    pub heartbeat: HeartbeatInterval,
 }
 
 /// Opens a stream. If the user has too many, the oldest one ends.
@@ -49,6 +50,7 @@ pub fn open(
         caller,
         member,
         reader,
+        heartbeat,
     } = opening;
     // It has no topics: time, its limits and the end of the service wake it.
     let subscription = dispatcher.subscribe(caller.broker.clone(), [].into());
@@ -70,7 +72,8 @@ pub fn open(
         _session: session,
         _watch: watch,
         expires_at: now + until_end.unwrap_or_default(),
-        next_heartbeat: now + services.settings.heartbeat(),
+        heartbeat,
+        next_heartbeat: now + heartbeat.duration(),
         has_begun: false,
         is_over: false,
     })
@@ -85,6 +88,7 @@ pub struct OutputStream {
     _session: SessionGuard,
     _watch: Option<StreamWatch>,
     expires_at: Instant,
+    heartbeat: HeartbeatInterval,
     next_heartbeat: Instant,
     has_begun: bool,
     is_over: bool,
@@ -164,7 +168,7 @@ impl OutputStream {
     }
 
     fn postpone_heartbeat(&mut self) {
-        self.next_heartbeat = Instant::now() + self.services.settings.heartbeat();
+        self.next_heartbeat = Instant::now() + self.heartbeat.duration();
     }
 
     fn step_text(&mut self, step: &OutputStep) -> String {

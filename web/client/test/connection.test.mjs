@@ -98,8 +98,9 @@ describe('a connection', () => {
     assert.deepEqual([isLost, isDisconnectedLong], [false, false]);
   });
 
-  test('notices silence within 20 seconds', async () => {
+  test('notices silence within 20 seconds, also where heartbeats are rare', async () => {
     const { open, service, clock, state } = world();
+    service.heartbeatSeconds = 60;
     const { client } = await open();
     await clock.advance(60_000);
     assert.equal(state(client).state, 'connected');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { SseParser } from '../src/sse_parser.js';
-import { world } from './support.mjs';
+import { statesOf, world } from './support.mjs';
 
 /** An EventSource as browsers have it, over the service in memory. */
 const eventSourceOf = (service) => class {
@@ -52,6 +52,18 @@ async function opened() {
 const sold = (recordId) => ({ type: 'listing:sold', module: 'listings', recordId });
 
 describe('the stream by EventSource', () => {
+  test('notices silence within 20 seconds, although it sees every second heartbeat only', async () => {
+    const { client, clock, service, state } = await opened();
+    await clock.advance(120_000);
+    assert.deepEqual([state(client).state, service.count('/stream')], ['connected', 1]);
+    service.streams.mute();
+    const seen = statesOf(client);
+    await clock.advance(20_000);
+    assert.deepEqual(seen[0], ['reconnecting', 'silence']);
+    await clock.advance(2_000);
+    assert.deepEqual([state(client).state, service.count('/stream')], ['connected', 2]);
+  });
+
   test('has each event once, through cuts, and knows that a quiet line is alive', async () => {
     const { client, clock, service, state } = await opened();
     const seen = [];

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TypedDict, Union
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+HEARTBEAT_SECONDS = 8
+"""A stream is given up after 2.5 heartbeats, which is 20 s."""
 
 TokenSource = Union[str, Callable[[], str]]
 """A token, or a function that returns a fresh one. The function is called before each request."""
@@ -66,6 +68,7 @@ class StreamAddress:
 
     def __post_init__(self) -> None:
         named = {
+            "heartbeat": str(HEARTBEAT_SECONDS),
             "team": self.team,
             "types": joined(self.types),
             "records": joined(self.records),

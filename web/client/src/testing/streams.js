@@ -20,6 +20,8 @@ import { Problem } from './problem.js';
  * @property {(exp: number) => void} renew
  */
 
+const SHORTEST_HEARTBEAT_SECONDS = 5;
+
 /**
  * @param {boolean} isNamed
  * @param {any} data
@@ -100,12 +102,14 @@ export class FakeStreams {
     const since = headers.get('Last-Event-ID') || query.get('since');
     const isNamed = query.get('named') !== 'false';
     const types = query.get('types')?.split(',') ?? null;
-    return { status: 200, stream: (write, end) => this.#begin({ caller, isNamed, since, types, carries: carrier(scope, request), write, end }) };
+    const longest = this.#service.heartbeatSeconds;
+    const heartbeatSeconds = Math.min(longest, Math.max(Number(query.get('heartbeat') ?? longest), SHORTEST_HEARTBEAT_SECONDS));
+    return { status: 200, stream: (write, end) => this.#begin({ caller, isNamed, since, types, heartbeatSeconds, carries: carrier(scope, request), write, end }) };
   }
 
-  /** @param {{caller: import('./service.js').Caller, isNamed: boolean, since: string | null, types: string[] | null, carries: FakeStream['carries'], write: (text: string) => void, end: () => void}} parts */
-  #begin({ caller, isNamed, since, types, carries, write: send, end }) {
-    const { clock, log, heartbeatSeconds, retryMs } = this.#service;
+  /** @param {{caller: import('./service.js').Caller, isNamed: boolean, since: string | null, types: string[] | null, heartbeatSeconds: number, carries: FakeStream['carries'], write: (text: string) => void, end: () => void}} parts */
+  #begin({ caller, isNamed, since, types, heartbeatSeconds, carries, write: send, end }) {
+    const { clock, log, retryMs } = this.#service;
     this.#count += 1;
     const id = `stream-${this.#count}`;
     const { after, reset } = since === null ? { after: log.head, reset: null } : since === '0' ? { after: log.horizon, reset: null } : log.resume(since);
@@ -131,7 +135,10 @@ export class FakeStreams {
         over();
         end();
       },
-      renew: (exp) => plan(exp),
+      renew: (exp) => {
+        plan(exp);
+        write(block(isNamed, { type: 'stream:renewed', inSeconds: Math.floor((exp - clock.now()) / 1_000) }, null));
+      },
     };
     const plan = (/** @type {number} */ exp) => {
       clock.clearTimeout(timers.get('expiring'));

@@ -1,5 +1,8 @@
 // A stream by the browser's EventSource, where `fetch` cannot stream or something in between holds its answers back.
 
+/** Silence is noticed after 20 seconds, and only every second heartbeat can be seen here. */
+const HEARTBEAT_SECONDS = 7;
+
 /** @type {import('./fetch_stream.js').Transport} */
 export function openEventSource(env, { addressOf, path, query, token, cursor }, on) {
   const { EventSource } = env;
@@ -19,7 +22,7 @@ export function openEventSource(env, { addressOf, path, query, token, cursor }, 
     queueMicrotask(() => end({ reason: 'unsupported' }));
     return close;
   }
-  const identified = { ...query, since: cursor ?? undefined, named: 'false', access_token: token ?? undefined };
+  const identified = { ...query, heartbeat: HEARTBEAT_SECONDS, since: cursor ?? undefined, named: 'false', access_token: token ?? undefined };
   const source = new EventSource(addressOf(path, identified));
   opened = source;
   source.onopen = () => on.opened();

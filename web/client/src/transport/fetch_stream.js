@@ -29,6 +29,8 @@ import { SseParser } from '../sse_parser.js';
 
 /** @typedef {(env: import('../environment.js').Environment, request: TransportRequest, on: TransportHandlers) => () => void} Transport */
 
+/** Silence is noticed after 20 seconds. */
+const HEARTBEAT_SECONDS = 15;
 const STREAM_TYPE = /^text\/event-stream *(;|$)/i;
 
 /** @type {Transport} */
@@ -46,7 +48,7 @@ export function openFetchStream(env, { addressOf, path, query, token, cursor }, 
 
   async function run() {
     // The cursor is a parameter: as a header it would need a permission (CORS) from the first reconnect on.
-    const response = await env.fetch(addressOf(path, { ...query, since: cursor ?? undefined }), {
+    const response = await env.fetch(addressOf(path, { ...query, heartbeat: HEARTBEAT_SECONDS, since: cursor ?? undefined }), {
       headers: { Accept: 'text/event-stream', ...(token && { Authorization: `Bearer ${token}` }) },
       cache: 'no-store',
       signal: abort.signal,
