@@ -1,7 +1,7 @@
 // The service in memory answers like the real one: the same requests are sent to both, and the answers compared.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Server } from '../../test/support.mjs';
+import { Server, until } from '../../test/support.mjs';
 import { FakeService } from '../src/testing/index.js';
 import { SseParser } from '../src/sse_parser.js';
 
@@ -12,11 +12,14 @@ const LATER = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
 function shape(value, key = '') {
   if (Array.isArray(value)) return value.map((one) => shape(one, key));
   if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, one]) => [name, shape(one, name)]));
-  if (key === 'detail' || key === 'title') return '(text)';
+  if (key === 'detail' || key === 'title' || key === 'text') return '(text)';
   if (key === 'stream') return '(stream)';
+  if (['id', 'taskId', 'retryOf'].includes(key) && (typeof value === 'number' || (![UUID, LATER].includes(value) && /^(task-\d+|[a-z0-9]{20})$/.test(value)))) return '(id)';
+  if (key === 'ids' || key === 'upTo') return '(id)';
+  if (key === 'userName') return '(name)';
+  if (key === 'cursor' || key === 'next') return value === null ? null : '(cursor)';
   if (typeof value === 'string' && /^\d+-\w+$/.test(value)) return '(position)';
   if (typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value)) return '(time)';
-  if (key === 'cursor' || key === 'next') return value === null ? null : '(cursor)';
   return value;
 }
 
@@ -31,11 +34,13 @@ function withoutDefaults(body) {
 
 const HEADERS = ['etag', 'stream-position', 'idempotency-replayed', 'location', 'content-type'];
 
-async function exchange(fetch, url, token, { method = 'GET', path, body, headers = {} }) {
-  const response = await fetch(`${url}${path}`, {
+async function exchange(fetch, url, token, { method = 'GET', path, body, headers = {} }, known = {}) {
+  const response = await fetch(`${url}${typeof path === 'function' ? path(known) : path}`, {
     method, headers: { Authorization: `Bearer ${token}`, ...(body && { 'Content-Type': 'application/json' }), ...headers }, body: body && JSON.stringify(body),
   });
   const text = await response.text();
+  if (method === 'POST' && response.status === 201) known.id = JSON.parse(text).id;
+  known.first ??= known.id;
   const seen = Object.fromEntries(HEADERS.filter((name) => response.headers.has(name)).map((name) => [name, shape(response.headers.get(name))]));
   return { status: response.status, headers: seen, body: text ? withoutDefaults(shape(JSON.parse(text))) : null };
 }
@@ -107,22 +112,83 @@ const COLLABORATION = [
   write('POST', '/signals', { name: 'stopped_typing', module: 'escrows', recordId: LATER, session: 'tab-1' }),
 ];
 
+const userOf = (role) => (role === 'agent' ? 'u-1' : role);
+
+/** As somebody else than the agent. */
+const by = (role, request) => ({ ...request, role });
+const inTime = (count) => ({ ...at('/notifications'), until: ({ unread }) => unread === count });
+const task = (rest = '') => ({ id }) => `/tasks/${id}${rest}`;
+const letter = { type: 'letter', title: 'A letter', params: { to: 'Ms. Ünal' } };
+
+const FEEDS = [
+  at('/tasks'),
+  write('POST', '/tasks', letter),
+  at(task()),
+  at('/tasks/0f8fad5b-d9cb-469f-a165-70867728950e'),
+  at('/tasks?type=other'),
+  by('worker', write('POST', '/tasks/claim', { types: ['other'] })),
+  by('worker', write('POST', '/tasks/claim', { types: ['letter'] })),
+  by('worker', write('POST', task('/progress'), { fence: 1, percent: 40, step: 2, steps: 5, message: 'Writes' })),
+  by('worker', write('POST', task('/progress'), { fence: 9, percent: 50 })),
+  by('worker', write('POST', task('/output'), { fence: 1, offset: 0, text: 'Dear Ms. Ünal' })),
+  at(task()),
+  by('worker', write('POST', task('/complete'), { fence: 1, result: { text: 'Dear Ms. Ünal' }, message: 'Done' })),
+  at(task()),
+  inTime(1),
+  write('POST', task('/cancel')),
+  write('POST', task('/retry')),
+  write('POST', '/tasks', { type: 'letter', title: 'Another' }),
+  write('POST', task('/cancel')),
+  write('POST', task('/cancel')),
+  write('POST', task('/retry')),
+  by('worker', write('POST', '/tasks/claim', { types: ['letter'] })),
+  write('POST', task('/cancel')),
+  by('worker', write('POST', task('/progress'), { fence: 1, percent: 1 })),
+  by('worker', write('POST', task('/cancelled'), { fence: 1 })),
+  write('POST', '/tasks', { type: 'letter', title: 'A third' }),
+  by('worker', write('POST', '/tasks/claim', { types: ['letter'] })),
+  by('worker', write('POST', task('/fail'), { fence: 1, error: { code: 'no_paper', message: 'There is no paper.', retryable: false } })),
+  at(task()),
+  at('/tasks?limit=2'),
+  at('/tasks'),
+  inTime(2),
+  by('service', write('POST', '/notifications', { audience: { user: 'u-1' }, level: 'info', title: 'Hello', body: 'Ann' })),
+  by('service', write('POST', '/notifications', { audience: { team: 'team-a' }, level: 'warning', title: 'Beware', module: 'escrows', recordId: 'e-1' })),
+  by('service', write('POST', '/notifications', { audience: { broker: true }, level: 'error', title: 'Down' })),
+  at('/notifications'),
+  at('/notifications?limit=1'),
+  write('POST', ({ id }) => `/notifications/${id}/read`),
+  write('POST', '/notifications/999999/read'),
+  at('/notifications'),
+  write('POST', '/notifications/read-all', {}),
+  at('/notifications'),
+  at('/activity?limit=2'),
+  at('/activity?module=escrows'),
+  at(`/activity?module=escrows&recordId=${LATER}`),
+];
+
 describe('the service in memory', { timeout: 60_000 }, () => {
   let server;
-  let real;
+  let real = {};
   const fake = new FakeService();
 
   before(async () => {
     server = await Server.start();
-    real = await server.token('agent');
+    for (const role of ['agent', 'worker', 'service']) real[role] = await server.token(role, userOf(role));
   });
   after(() => server?.stop());
 
+  /** Returns what is known of both after the requests. */
   async function compare(requests) {
     const differences = [];
+    const known = [{}, {}];
     for (const request of requests) {
-      const expected = await exchange(globalThis.fetch, server.url, real, request);
-      const answered = await exchange(fake.fetch, fake.url, fake.token(), request);
+      const { role = 'agent' } = request;
+      const ask = () => exchange(globalThis.fetch, server.url, real[role], request, known[0]);
+      let expected = await ask();
+      // The end of a task becomes a notification a moment later.
+      await until('the real one has answered so', async () => !request.until || request.until((expected = await ask()).body));
+      const answered = await exchange(fake.fetch, fake.url, fake.token({ role, user: userOf(role) }), request, known[1]);
       try {
         assert.deepEqual(answered, expected);
       } catch {
@@ -130,19 +196,32 @@ describe('the service in memory', { timeout: 60_000 }, () => {
       }
     }
     assert.deepEqual(differences.map(({ answered }) => answered), differences.map(({ expected }) => expected), differences.map(({ request }) => `${request.method ?? 'GET'} ${request.path}`).join('\n'));
+    return known;
+  }
+
+  /** @param {[string, string]} paths at the real one, and at this one */
+  async function compareStreams([path, own], last) {
+    const expected = await messages(globalThis.fetch, server.url, real.agent, path, last);
+    const answered = await messages(fake.fetch, fake.url, fake.token(), own, last);
+    assert.deepEqual(answered.messages.map(({ type }) => type), expected.messages.map(({ type }) => type), path);
+    assert.deepEqual(answered, expected, path);
   }
 
   test('answers requests for records and events like the real one', () => compare(RECORDS));
 
   test('answers requests for locks, presence and signals like the real one', () => compare(COLLABORATION));
 
+  test('answers requests for tasks, notifications and activity like the real one', async () => {
+    const known = await compare(FEEDS);
+    await compareStreams(known.map(({ first }) => `/tasks/${first}/output`), 'end');
+    const events = '/stream?since=0&types=ai:task:*,notification:*,stream:*';
+    await compareStreams([events, events], 'notification:read');
+  });
+
   test('streams like the real one', async () => {
     for (const path of ['/stream?since=0', '/stream?since=1-other', '/stream?since=0&types=escrow:deleted,stream:*']) {
       const last = path.includes('other') ? 'locks:snapshot' : path.includes('types') ? 'escrow:deleted' : 'escrow:unlocked';
-      const expected = await messages(globalThis.fetch, server.url, real, path, last);
-      const answered = await messages(fake.fetch, fake.url, fake.token(), path, last);
-      assert.deepEqual(answered.messages.map(({ type }) => type), expected.messages.map(({ type }) => type), path);
-      assert.deepEqual(answered, expected, path);
+      await compareStreams([path, path], last);
     }
   });
 

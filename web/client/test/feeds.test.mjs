@@ -40,7 +40,7 @@ describe('tasks', () => {
     await work(`/tasks/${created.id}/complete`, { fence: 1, result: { pages: 2 } });
     await clock.advance(200);
     const [first, second] = list.getSnapshot().tasks;
-    assert.deepEqual([first.state, first.percent, first.message, first.result, first.params], ['completed', undefined, undefined, { pages: 2 }, { to: 'Ms. Ünal' }]);
+    assert.deepEqual([first.state, first.percent, first.message, first.result, first.params], ['completed', 100, 'writes', { pages: 2 }, { to: 'Ms. Ünal' }]);
     assert.equal(second, before, 'what has not changed is the same object');
     assert.equal(service.count('/tasks', 'GET'), 1);
     assert.equal(tasks(client), list);
@@ -65,7 +65,7 @@ describe('tasks', () => {
     await clock.advance(500);
     await done;
     assert.equal(steps.filter((step) => step.startsWith('+')).map((step) => step.slice(1)).join(''), 'Dear Ms. Ünal');
-    assert.deepEqual([steps[0], steps.at(-1)], ['progress queued', 'end completed']);
+    assert.deepEqual([steps[0], steps.at(-1)], ['progress queued', 'end completed 100']);
     assert.ok(steps.includes('progress running 90'), steps.join(', '));
     assert.equal(service.count(`/tasks/${id}/output`, 'GET'), 2);
     assert.equal(client.connection.getSnapshot().state, 'connected');

@@ -22,6 +22,16 @@ function read(service, caller, isRead, told) {
   return { status: 200, body: { unread } };
 }
 
+/** @param {FakeService} service @param {string} userId who sends it @param {any} given */
+export function notify(service, userId, { audience, ...content }) {
+  const rows = rowsOf(service);
+  const notification = { id: rows.length + 1, audience, level: 'info', ...content, count: 1, userId, at: new Date(service.clock.now()).toISOString() };
+  rows.push({ notification, audience, readers: new Set() });
+  const unread = audience.user && rows.filter((row) => row.audience.user === audience.user && !row.readers.has(audience.user)).length;
+  service.publish(audience, { type: `notification:${notification.level}`, userId, data: { ...notification, ...(unread && { unread }) } });
+  return notification;
+}
+
 /**
  * A page of what is sorted from new to old.
  * @template T
@@ -35,7 +45,13 @@ function pageOf(all, query, usual) {
   return { page: all.slice(from, to), next: to < all.length ? String(to) : null };
 }
 
-const ACTION = /:(created|updated|archived|restored|deleted)$/;
+const ACTION = /^(?!ai:).*:(created|updated|archived|restored|deleted)$|^ai:task:(completed|failed|cancelled)$/;
+
+/** What a record is called: its address when it was created. @param {FakeService} service @param {any} data */
+function labelOf({ log }, { module, recordId }) {
+  const made = log.events.find(({ data }) => data.action === 'created' && data.module === module && data.recordId === recordId);
+  return made?.data.data?.address;
+}
 
 /** @type {import('./service.js').Route[]} */
 export const inboxRoutes = [
@@ -44,18 +60,10 @@ export const inboxRoutes = [
     const { page, next } = pageOf(all, query, 50);
     return { status: 200, headers: { 'Stream-Position': service.log.position }, body: { notifications: page, unread: unreadOf(service, caller), next } };
   }],
-  ['POST', /^\/notifications$/, (service, { caller, body }) => {
-    const rows = rowsOf(service);
-    const { audience, ...content } = body;
-    const notification = { id: rows.length + 1, audience, level: 'info', ...content, count: 1, userId: caller.userId, at: new Date(service.clock.now()).toISOString() };
-    rows.push({ notification, audience, readers: new Set() });
-    const unread = audience.user && rows.filter((row) => row.audience.user === audience.user && !row.readers.has(audience.user)).length;
-    service.publish(audience, { type: `notification:${notification.level}`, userId: caller.userId, data: { ...notification, ...(unread && { unread }) } });
-    return { status: 201, body: notification };
-  }],
+  ['POST', /^\/notifications$/, (service, { caller, body }) => ({ status: 201, body: notify(service, caller.userId, body) })],
   ['POST', /^\/notifications\/(\d+)\/read$/, (service, { caller, parts: [text] }) => {
     const id = Number(text);
-    if (!ownOf(service, caller).some(({ notification }) => notification.id === id)) throw new Problem(404, 'unknown_notification', 'There is no such notification.');
+    if (!ownOf(service, caller).some(({ notification }) => notification.id === id)) throw new Problem(404, 'unknown_notification', 'There is no such notification.', { field: 'id' });
     return read(service, caller, ({ notification }) => notification.id === id, { ids: [id] });
   }],
   ['POST', /^\/notifications\/read-all$/, (service, { caller, body }) => {
@@ -66,8 +74,10 @@ export const inboxRoutes = [
     const wanted = ['module', 'recordId'].filter((name) => query.get(name));
     const seen = service.log.events.filter(({ audience, data }) => sees(caller, audience) && ACTION.test(data.type) && wanted.every((name) => data[name] === query.get(name)));
     const acts = seen.map(({ number, data }) => {
-      const { type, action, module, recordId, userId, version, timestamp } = data;
-      return { position: service.log.at(number), at: timestamp, userId, userName: userId ?? 'Somebody', type, module, recordId, version, text: `${userId ?? 'Somebody'} ${action} ${recordId}` };
+      const { type, action, module, recordId, userId, version, timestamp, changes } = data;
+      const label = labelOf(service, data);
+      const who = userId ?? 'Somebody';
+      return { position: service.log.at(number), at: timestamp, userId, userName: who, type, module, recordId, label, version, changes, text: `${who} ${action} ${recordId ?? data.data?.title}` };
     });
     const { page, next } = pageOf(acts.reverse(), query, 20);
     return { status: 200, headers: { 'Stream-Position': service.log.position }, body: { activity: page, next } };

@@ -1,4 +1,5 @@
 // Tasks of the fake service, with what a worker reports.
+import { notify } from './inbox.js';
 import { Problem } from './problem.js';
 
 /** @typedef {import('./service.js').FakeService} FakeService */
@@ -20,30 +21,43 @@ function find(service, id) {
   return row;
 }
 
+/** The user is notified of these. */
+const LEVELS = /** @type {Record<string, string | undefined>} */ ({ completed: 'success', failed: 'error' });
+
 /**
  * Changes a task, and tells its user and its team.
- * @param {FakeService} service @param {Row} row @param {string} action @param {Record<string, any>} change
+ * @param {FakeService} service @param {Row} row @param {string} action @param {Record<string, any>} change @param {string | null} [by] the user, if it is not said
  */
-function advance(service, row, action, change) {
+function advance(service, row, action, change, by = row.task.userId) {
   const { task } = row;
-  for (const field of PROGRESS) delete (/** @type {any} */ (task)[field]);
-  Object.assign(task, change, { version: task.version + 1 });
+  // A new attempt begins without progress, and a result replaces what was shown of it before.
+  const outdated = action === 'started' ? PROGRESS : action === 'completed' ? ['partial'] : [];
+  for (const field of outdated) delete (/** @type {any} */ (task)[field]);
+  Object.assign(task, action === 'completed' && { percent: 100 }, change, { version: task.version + 1 });
   const { id, type, userId, teamId, params, version, createdAt, startedAt, endedAt, cancelRequestedAt, maxAttempts, isWorkflow, ...state } = task;
   const { state: name, attempt } = task;
   const progress = Object.fromEntries(PROGRESS.filter((field) => field in task).map((field) => [field, /** @type {any} */ (task)[field]]));
   const data = action === 'progress' ? { taskId: id, state: name, attempt, ...progress } : { taskId: id, taskType: type, ...state };
-  service.publish({ user: userId, ...(teamId && { team: teamId }) }, { type: `ai:task:${action}`, userId, version, data });
+  service.publish({ user: userId, ...(teamId && { team: teamId }) }, { type: `ai:task:${action}`, ...(by && { userId: by }), version, data });
+  const level = LEVELS[action];
+  if (level && by && by !== userId) notify(service, by, { audience: { user: userId }, level, kind: 'taskEnded', title: `${task.title ?? type}: ${action}` });
   if (ENDED.includes(name)) for (const tell of [...row.listeners]) tell('end');
 }
+
+/** Who is said to have done what a worker reports; nobody for progress, and the user for a cancel. @param {string} what @param {import('./service.js').Caller} caller */
+const actorOf = (what, { userId }) => (what === 'progress' ? null : what === 'cancelled' ? undefined : userId);
 
 /** @param {FakeService} service */
 const now = (service) => new Date(service.clock.now()).toISOString();
 
+/** As it is in lists and answers: without what may be large. @param {Task} task */
+const brief = ({ params, partial, result, ...task }) => task;
+
 /** @param {FakeService} service @param {import('./service.js').Caller} caller @param {any} given */
-function create(service, caller, { type, title, params = {}, team, maxAttempts = 3 }) {
+function create(service, caller, { type, title, params = {}, team, maxAttempts = 3, retryOf }) {
   const rows = rowsOf(service);
   /** @type {any} */
-  const task = { id: `task-${rows.size + 1}`, type, title, state: 'queued', userId: caller.userId, teamId: team, params, attempt: 0, maxAttempts, version: 0, createdAt: now(service) };
+  const task = { id: `task-${rows.size + 1}`, type, title, state: 'queued', userId: caller.userId, teamId: team, params, attempt: 0, maxAttempts, version: 0, createdAt: now(service), ...(retryOf && { retryOf }) };
   const row = { task, output: '', listeners: new Set() };
   rows.set(task.id, row);
   advance(service, row, 'queued', {});
@@ -52,9 +66,12 @@ function create(service, caller, { type, title, params = {}, team, maxAttempts =
 
 /** @param {FakeService} service @param {Row} row @param {Record<string, any>} report */
 function report(service, row, { fence, ...change }) {
-  if (row.task.attempt !== fence || !['running', 'cancelling'].includes(row.task.state)) throw new Problem(409, 'task_lost', 'The task is no longer yours.');
+  if (row.task.attempt !== fence || !['running', 'cancelling'].includes(row.task.state)) throw new Problem(409, 'lease_lost', 'The task is no longer yours.', { reason: 'claimed' });
   return change;
 }
+
+/** @param {string} text */
+const bytesOf = (text) => new TextEncoder().encode(text);
 
 /**
  * The output of a task from a byte, as its stream.
@@ -65,11 +82,11 @@ function follow(row, from, write, end) {
   const block = (/** @type {string} */ event, /** @type {any} */ data) => write(`event: ${event}\ndata: ${JSON.stringify(data)}\nid: ${row.task.attempt}-${sent}\n\n`);
   /** @param {'output' | 'end'} what */
   const tell = (what) => {
-    if (row.output.length > sent) {
+    const bytes = bytesOf(row.output);
+    if (bytes.length > sent) {
       const offset = sent;
-      const text = row.output.slice(offset);
-      sent = row.output.length;
-      block('output', { offset, text });
+      sent = bytes.length;
+      block('output', { offset, text: new TextDecoder().decode(bytes.subarray(offset)) });
     }
     if (what !== 'end') return;
     block('end', { offset: sent, state: row.task.state });
@@ -81,6 +98,9 @@ function follow(row, from, write, end) {
   return () => void row.listeners.delete(tell);
 }
 
+/** What a worker hears. @param {FakeService} service @param {Row} row */
+const lease = (service, { task }) => ({ cancel: task.state === 'cancelling', leaseUntil: now(service) });
+
 /** @param {any} body */
 const ok = (body, status = 200) => ({ status, body });
 
@@ -91,36 +111,36 @@ export const taskRoutes = [
     const seen = all.filter(({ userId, teamId, type }) => (userId === caller.userId || (teamId && caller.teams.includes(teamId))) && (!query.get('type') || type === query.get('type')));
     const from = Number(query.get('cursor') ?? 0);
     const to = from + Number(query.get('limit') ?? 50);
-    const tasks = seen.slice(from, to).map(({ params, partial, result, ...task }) => task);
+    const tasks = seen.slice(from, to).map(brief);
     return { ...ok({ tasks, next: to < seen.length ? String(to) : null }), headers: { 'Stream-Position': service.log.position } };
   }],
   ['POST', /^\/tasks$/, (service, { caller, body }) => ok(create(service, caller, body), 201)],
-  ['POST', /^\/tasks\/claim$/, (service, { body }) => {
+  ['POST', /^\/tasks\/claim$/, (service, { body, caller }) => {
     const row = [...rowsOf(service).values()].find(({ task }) => task.state === 'queued' && body.types.includes(task.type));
     if (!row) return { status: 204 };
-    advance(service, row, 'started', { state: 'running', attempt: row.task.attempt + 1, startedAt: now(service) });
+    advance(service, row, 'started', { state: 'running', attempt: row.task.attempt + 1, startedAt: now(service) }, caller.userId);
     return ok({ task: row.task, fence: row.task.attempt, leaseUntil: now(service) });
   }],
   ['GET', /^\/tasks\/([^/]+)$/, (service, { parts: [id] }) => ({ ...ok({ ...find(service, id).task }), headers: { 'Stream-Position': service.log.position } })],
   ['POST', /^\/tasks\/([^/]+)\/cancel$/, (service, { parts: [id] }) => {
     const row = find(service, id);
     const { state } = row.task;
-    if (state === 'completed' || state === 'failed') throw new Problem(409, 'task_ended', 'The task has ended.');
-    if (state === 'queued') advance(service, row, 'cancelled', { state: 'cancelled', endedAt: now(service) });
+    if (state === 'completed' || state === 'failed') throw new Problem(409, 'wrong_state', 'The task has ended.', { state });
+    if (state === 'queued') advance(service, row, 'cancelled', { state: 'cancelled', cancelRequestedAt: now(service), endedAt: now(service) });
     if (state === 'running') advance(service, row, 'cancelling', { state: 'cancelling', cancelRequestedAt: now(service) });
-    return ok({ ...row.task });
+    return ok(brief(row.task));
   }],
   ['POST', /^\/tasks\/([^/]+)\/retry$/, (service, { parts: [id], caller }) => {
     const { task } = find(service, id);
-    if (task.state !== 'failed' && task.state !== 'cancelled') throw new Problem(409, 'task_not_ended', 'The task has not failed.');
-    return ok(create(service, caller, task), 201);
+    if (task.state !== 'failed' && task.state !== 'cancelled') throw new Problem(409, 'wrong_state', 'The task has not failed.', { state: task.state });
+    return ok(create(service, caller, { ...task, team: task.teamId, retryOf: task.id }), 201);
   }],
-  ['POST', /^\/tasks\/([^/]+)\/(progress|complete|fail|cancelled)$/, (service, { parts: [id, what], body }) => {
+  ['POST', /^\/tasks\/([^/]+)\/(progress|complete|fail|cancelled)$/, (service, { parts: [id, what], body, caller }) => {
     const row = find(service, id);
     const change = report(service, row, body);
     const state = ENDS[what];
-    advance(service, row, state ?? 'progress', { ...change, ...(state && { state, endedAt: now(service) }) });
-    return ok(state ? { ...row.task } : { cancel: row.task.state === 'cancelling' });
+    advance(service, row, state ?? 'progress', { ...change, ...(state && { state, endedAt: now(service) }) }, actorOf(what, caller));
+    return ok(state ? { taskId: id, state } : lease(service, row));
   }],
   ['GET', /^\/tasks\/([^/]+)\/output$/, (service, { parts: [id], headers, query }) => {
     const row = find(service, id);
@@ -131,6 +151,6 @@ export const taskRoutes = [
     const row = find(service, id);
     row.output += report(service, row, body).text;
     for (const tell of [...row.listeners]) tell('output');
-    return ok({ offset: row.output.length });
+    return ok({ offset: bytesOf(row.output).length, ...lease(service, row) });
   }],
 ];
