@@ -11,6 +11,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { VERSION } from '../src/version.js';
 import { generated, TARGET } from '../scripts/event_types.mjs';
+import * as reference from '../scripts/reference.mjs';
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL('..', import.meta.url));
@@ -40,6 +41,7 @@ describe('the package', () => {
     try {
       await check('-p', 'tsconfig.types.json', '--outDir', directory);
       await writeFile(join(directory, 'events.d.ts'), await readFile(TARGET));
+      assert.equal(await readFile(reference.TARGET, 'utf8'), reference.generated(directory), 'the reference is that of the types: node scripts/reference.mjs');
       await writeFile(join(directory, 'application.ts'), APPLICATION);
       await check('--ignoreConfig', '--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2023,dom', '--types', '', join(directory, 'application.ts'));
     } finally {
