@@ -13,10 +13,17 @@ export class FaultProxy {
   /** While greater than 0, faults are made. */
   left = 0;
   made = 0;
+  #longSilences;
 
-  constructor(target, seed = 1) {
+  /**
+   * @param {string} target
+   * @param {number} [seed]
+   * @param {number} [longSilences] so many times nobody is told that the line is dead
+   */
+  constructor(target, seed = 1, longSilences = 0) {
     this.#target = new URL(target);
     this.#random = seeded(seed);
+    this.#longSilences = longSilences;
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
@@ -67,6 +74,7 @@ export class FaultProxy {
         upstream.write(bytes);
         isSilent = kind === 'silence';
         if (kind === 'half') setTimeout(() => socket.destroy(), 20);
+        else if (this.#longSilences > 0) this.#longSilences -= 1;
         else setTimeout(() => socket.destroy(), 1_500);
         return;
       }

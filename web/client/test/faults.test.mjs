@@ -1,7 +1,8 @@
-// The real service behind a proxy that breaks connections: in Node.js, and in Chromium.
+// The real service behind a proxy that breaks connections: in Node.js, in Chromium, and in Firefox.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { chromiumPath, launchBrowser, Server } from '../../test/support.mjs';
+import { Firefox, firefoxPath } from './bidi.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
 import { serveClient } from './pages.mjs';
 import { followAndWrite } from './workload.mjs';
@@ -13,17 +14,25 @@ const BATCH = isLong ? 20 : 10;
 const EVENTS = isLong ? 10_000 : 300;
 const WRITES = isLong ? 2_000 : 40;
 const FAULTS = isLong ? 500 : 16;
+const LONG_SILENCES = isLong ? 4 : 0;
 const LIMIT_MS = isLong ? 900_000 : 120_000;
+/** Silence is noticed after 20 s, and the longest wait before another attempt is 30 s. A busy machine needs some time, too. */
+const STUCK_MS = 55_000;
+const RECORDS = 5;
 
-async function publish(server, token, type, count, from = 0) {
-  for (let n = from; n < from + count; n += BATCH) {
-    const events = Array.from({ length: Math.min(BATCH, from + count - n) }, (_, i) => ({ type, audience: { team: 'team-a' }, data: { n: n + i } }));
+const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
+
+/** Publishes as long as there are faults, so that events and faults meet. */
+async function publish(server, token, type, proxy) {
+  for (let n = 0; n < EVENTS; n += BATCH) {
+    const events = Array.from({ length: BATCH }, (_, i) => ({ type, audience: { team: 'team-a' }, data: { n: n + i } }));
     await server.post('/events', token, { events });
-    await new Promise((wake) => setTimeout(wake, 20));
+    await sleep(20);
+    for (let waited = 0; waited < 50 && proxy.made / FAULTS < n / EVENTS; waited += 1) await sleep(20);
   }
 }
 
-describe('behind a proxy that breaks connections', { timeout: LIMIT_MS, concurrency: true }, () => {
+describe('behind a proxy that breaks connections', { timeout: 2 * LIMIT_MS, concurrency: true }, () => {
   let server;
   let pages;
 
@@ -36,28 +45,31 @@ describe('behind a proxy that breaks connections', { timeout: LIMIT_MS, concurre
     await server?.stop();
   });
 
-  /** @param {(options: object) => Promise<{seen: number[], versions: object, errors: string[]}>} run */
+  /** @param {(options: object) => Promise<{seen: number[], errors: string[], disconnectedMs: number, withoutEventMs: number}>} run */
   async function checked(user, run) {
-    const proxy = new FaultProxy(server.url, user.length);
+    const proxy = new FaultProxy(server.url, user.length, LONG_SILENCES);
     const url = await proxy.listen();
+    const began = Date.now();
     try {
       const token = await server.token('agent', user);
       const service = await server.token('service', user);
       const records = [];
-      for (let n = 0; n < 5; n += 1) records.push((await server.post('/records/escrows', token, { address: `${n} ${user} St` })).id);
+      for (let n = 0; n < RECORDS; n += 1) records.push((await server.post('/records/escrows', token, { address: `${n} ${user} St` })).id);
       proxy.left = FAULTS;
       let onConnected = () => {};
-      const publishing = new Promise((connected) => { onConnected = connected; }).then(() => publish(server, service, `load:${user}`, EVENTS));
-      const outcome = await run({ onConnected, url, token, type: `load:${user}`, records, events: EVENTS, writes: WRITES, limitMs: LIMIT_MS / 2 });
-      await publishing;
+      const publishing = new Promise((connected) => { onConnected = connected; }).then(() => publish(server, service, `load:${user}`, proxy));
+      const outcome = await run({ onConnected, url, token, type: `load:${user}`, records, events: EVENTS, writes: WRITES, limitMs: LIMIT_MS });
+      const { disconnectedMs, withoutEventMs } = outcome;
+      console.log(`${user}: ${proxy.made} faults in ${Date.now() - began} ms; at most ${disconnectedMs} ms without a connection, ${withoutEventMs} ms without an event`);
       assert.deepEqual(outcome.errors, []);
+      await publishing;
       assert.deepEqual(outcome.seen, Array.from({ length: EVENTS }, (_, n) => n), 'each event once and in order');
-      const perRecord = WRITES / records.length;
       for (const id of records) {
         const record = await server.get(`/records/escrows/${id}`, user, 'team-a');
-        assert.deepEqual([record.version, record.purchasePrice], [1 + perRecord, perRecord], 'each write once, the last one last');
+        assert.deepEqual([record.version, record.purchasePrice], [1 + WRITES / RECORDS, WRITES / RECORDS], 'each write once, the last one last');
       }
-      assert.ok(proxy.made >= FAULTS / 2, `${proxy.made} faults were made`);
+      assert.ok(proxy.made >= (isLong ? FAULTS : FAULTS / 2), `${proxy.made} faults were made`);
+      assert.ok(Math.max(disconnectedMs, withoutEventMs) < STUCK_MS, 'never stuck');
     } finally {
       proxy.close();
     }
@@ -80,6 +92,24 @@ describe('behind a proxy that breaks connections', { timeout: LIMIT_MS, concurre
       });
     } finally {
       await browser.close();
+    }
+  });
+
+  // Only long tests have a Firefox: it takes seconds to start.
+  test('a client in Firefox does, too', { skip: isLong && firefoxPath ? false : 'only with PORCHLIGHT_TEST_LONG, and where Firefox is installed' }, async () => {
+    const firefox = await Firefox.start();
+    try {
+      const run = await firefox.open(pages.url);
+      await checked('firefox', async ({ onConnected, ...options }) => {
+        await run(`async (given) => {
+          const { followAndWrite } = await import('/test/workload.mjs');
+          return new Promise((connected) => { globalThis.outcome = followAndWrite({ ...given, onConnected: () => connected(true) }); });
+        }`, options);
+        onConnected();
+        return run('() => globalThis.outcome');
+      });
+    } finally {
+      await firefox.close();
     }
   });
 });

@@ -14,6 +14,12 @@ import { FakeClock, FakeService, fakeEnvironment, seeded, settle } from '../src/
 
 const rejections = [];
 process.on('unhandledRejection', (error) => rejections.push(error));
+// After the last test, nobody looks any more.
+process.on('exit', () => {
+  if (!rejections.length) return;
+  console.error('unhandled rejections:', rejections);
+  process.exitCode = 1;
+});
 
 /** @type {(() => unknown)[]} */
 const closing = [];
