@@ -46,7 +46,7 @@ impl HeartbeatInterval {
     /// Streams that got the same event have different phases, so that their heartbeats spread out.
     #[must_use]
     pub fn after_events(self, phase: u8) -> Duration {
-        self.duration() - self.duration() * u32::from(phase) / 512
+        self.duration() * (512 - u32::from(phase)) / 512
     }
 }
 

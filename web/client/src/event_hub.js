@@ -122,7 +122,7 @@ export class EventHub {
    * @returns {Promise<EventOf<Type>>}
    */
   async once(patterns, options = {}) {
-    const inbox = this.#collect(patterns);
+    const inbox = this.#collect(patterns, options.signal);
     try {
       return await (await reader()).first(inbox, options, this.#env, PorchlightError);
     } finally {
@@ -139,10 +139,10 @@ export class EventHub {
    */
   iterate(patterns, { signal } = {}) {
     // It listens from now on, not from the first `next`.
-    const inbox = this.#collect(patterns);
+    const inbox = this.#collect(patterns, signal);
     async function* events() {
       try {
-        yield* (await reader()).read(inbox, signal, PorchlightError);
+        yield* (await reader()).read(inbox, PorchlightError);
       } finally {
         inbox.close();
       }
@@ -157,8 +157,11 @@ export class EventHub {
     return iterator;
   }
 
-  /** @param {string | string[]} patterns */
-  #collect(patterns) {
+  /**
+   * @param {string | string[]} patterns
+   * @param {AbortSignal} [signal]
+   */
+  #collect(patterns, signal) {
     /** @type {import('./event_reading.js').Inbox} */
     const inbox = {
       events: [],
@@ -167,6 +170,7 @@ export class EventHub {
       wake() {},
       close() {
         off();
+        signal?.removeEventListener('abort', inbox.close);
         inbox.isOver = true;
         inbox.wake();
       },
@@ -179,6 +183,8 @@ export class EventHub {
       }
       inbox.wake();
     });
+    signal?.addEventListener('abort', inbox.close);
+    if (signal?.aborted) inbox.close();
     return inbox;
   }
 

@@ -30,8 +30,6 @@ export async function first(inbox, { signal, timeoutMs }, env, Failure) {
     isLate = true;
     inbox.wake();
   }, timeoutMs);
-  const stop = () => inbox.wake();
-  signal?.addEventListener('abort', stop);
   try {
     while (!inbox.events.length) {
       if (isLate) throw new Failure('timeout', `no such event within ${timeoutMs} ms`);
@@ -41,29 +39,20 @@ export async function first(inbox, { signal, timeoutMs }, env, Failure) {
     return inbox.events[0];
   } finally {
     env.clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
   }
 }
 
 /**
- * Events as they come, until the inbox is closed or the signal aborts.
+ * Events as they come, until the inbox is closed.
  * @param {Inbox} inbox
- * @param {AbortSignal | undefined} signal
  * @param {ErrorType} Failure
  * @returns {AsyncGenerator<any, void, void>}
  */
-export async function* read(inbox, signal, Failure) {
-  const stop = () => inbox.close();
-  signal?.addEventListener('abort', stop);
-  if (signal?.aborted) stop();
-  try {
-    for (;;) {
-      if (inbox.isFull) throw new Failure('overflow', `${inbox.events.length} events were not read`);
-      if (inbox.events.length) yield inbox.events.shift();
-      else if (inbox.isOver) return;
-      else await changed(inbox);
-    }
-  } finally {
-    signal?.removeEventListener('abort', stop);
+export async function* read(inbox, Failure) {
+  for (;;) {
+    if (inbox.isFull) throw new Failure('overflow', `${inbox.events.length} events were not read`);
+    if (inbox.events.length) yield inbox.events.shift();
+    else if (inbox.isOver) return;
+    else await changed(inbox);
   }
 }

@@ -89,12 +89,16 @@ describe('events', () => {
     assert.deepEqual(seen, ['1', '2']);
   });
 
-  test('an iterator that nobody reads has a limit', async () => {
+  test('an iterator that nobody reads has a limit, and listens no more once its signal aborts', async () => {
     const { open, service, clock } = world();
     const { client } = await open();
     const stream = client.stream('a');
+    const abort = new AbortController();
+    const aborted = client.stream('a', { signal: abort.signal });
+    abort.abort();
     for (let n = 0; n < 10_001; n += 1) service.publish(team, event('a'));
     await clock.advance(200);
     await assert.rejects(stream.next(), { code: 'overflow' });
+    assert.deepEqual(await aborted.next(), { done: true, value: undefined });
   });
 });
