@@ -86,6 +86,7 @@ async fn questions_that_make_no_sense_are_refused_by_parameter() {
         (format!("/tasks/{id}?a=1"), "a"),
         (format!("/tasks/{id}/output?offset=-1"), "offset"),
         (format!("/tasks/{id}/output?offset=x"), "offset"),
+        (format!("/tasks/{id}/output?heartbeat=0"), "heartbeat"),
         (format!("/tasks/{id}/output?since=1"), "since"),
     ] {
         let refused = Answer::to(a.get(&path, &ann())).await;

@@ -214,7 +214,8 @@ describe('a page of Chromium', { skip, timeout: 600_000 }, () => {
     assert.equal(lost, 1);
     const [{ id, conflict }] = await pendingIn(page);
     assert.deepEqual([conflict.fields, conflict.mine, conflict.theirs], [['purchasePrice'], { purchasePrice: 7 }, { purchasePrice: 9 }]);
-    assert.equal(await page.evaluate((other) => list.get(other)?.purchasePrice, second.id), 7, 'the user sees their own value');
+    // The user sees their own value.
+    await page.waitForFunction((other) => list.get(other)?.purchasePrice === 7, second.id);
     await page.evaluate((write) => client.outbox.resolve(write, 'mine'), id);
     await until('nothing waits', async () => (await pendingIn(page)).length === 0);
     const { events } = await server.get(`/events?after=${position}&records=escrows/${first.id},escrows/${second.id}`, 'ann', 'team-a');
