@@ -17,6 +17,10 @@ impl Chance {
     pub fn new() -> Self {
         let asked = std::env::var(VARIABLE).ok();
         let seed = asked.map_or_else(rand::random, |seed| seed.parse().expect("a number"));
+        Self::of_seed(seed)
+    }
+
+    pub fn of_seed(seed: u64) -> Self {
         let rng = StdRng::seed_from_u64(seed);
         Self { seed, rng }
     }

@@ -1,5 +1,7 @@
 //! A Postgres that belongs to one test alone, because it will be stopped or killed.
 
+use std::path::{Path, PathBuf};
+
 use embedded_postgres::{EmbeddedConfig, EmbeddedPostgres};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,16 +14,34 @@ use super::eventually;
 
 /// The Postgres and its files.
 pub struct OwnPostgres {
-    dir: TempDir,
+    dir: PathBuf,
+    settings: Vec<(String, String)>,
     running: Option<EmbeddedPostgres>,
+    /// The directory, if it goes away with this.
+    _temporary: Option<TempDir>,
 }
 
 impl OwnPostgres {
     /// Starts one that loses nothing when it is killed.
     pub async fn start() -> Self {
+        let temporary = open_dir();
+        let own = Self::start_in(temporary.path(), &[]).await;
+        Self {
+            _temporary: Some(temporary),
+            ..own
+        }
+    }
+
+    /// The same in a directory that exists, with these settings.
+    pub async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter();
         let mut own = Self {
-            dir: open_dir(),
+            dir: dir.to_owned(),
+            settings: settings
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             running: None,
+            _temporary: None,
         };
         own.come_back().await;
         own
@@ -29,9 +49,14 @@ impl OwnPostgres {
 
     /// How a service reaches it.
     pub fn url(&self) -> String {
-        let socket = self.dir.path().join("socket");
+        let socket = self.dir.join("socket");
         let host = socket.display();
         format!("postgres://postgres@localhost/porchlight?host={host}")
+    }
+
+    /// The socket that it listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("socket/.s.PGSQL.5432")
     }
 
     /// Kills it. It restarts by itself.
@@ -51,16 +76,17 @@ impl OwnPostgres {
 
     /// Starts it again, with what it had.
     pub async fn come_back(&mut self) {
-        let mut config = EmbeddedConfig::new(EMBEDDED_NAMES, self.dir.path());
+        let mut config = EmbeddedConfig::new(EMBEDDED_NAMES, &self.dir);
         // Recovery begins with a sync of every file; one call does it faster.
         let sync = ("recovery_init_sync_method".into(), "syncfs".into());
         config.settings.push(sync);
+        config.settings.extend(self.settings.iter().cloned());
         let running = EmbeddedPostgres::start(config).await.expect("a Postgres");
         self.running = Some(running);
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("postgres.log")).expect("a log")
+        std::fs::read_to_string(self.dir.join("postgres.log")).expect("a log")
     }
 
     /// A connection beside the service.

@@ -59,6 +59,10 @@ impl Process {
         format!("http://{}{path}", self.addr)
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The memory that it uses.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));

@@ -1,0 +1,396 @@
+//! Readers of every kind of stream, who come back however often they are cut off.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::Client;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::people::{TEAMS, USERS, teams_of, user};
+use super::polls;
+use super::presence::online;
+use crate::history::{Entry, Interest, Privacy};
+use crate::log::{facts, secret};
+use crate::support::openapi::Head;
+use crate::support::requests::client;
+use crate::support::{Chance, Message, Stream, Token};
+use crate::world::World;
+
+/// A stream without an event for this time is dead: heartbeats that are events come every two seconds.
+const WATCHDOG: Duration = Duration::from_secs(5);
+/// A stream must have opened by then.
+const OPENING: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Tokens of those who need new ones again and again.
+const SHORT_SECONDS: u64 = 7;
+const USUAL_SECONDS: u64 = 3_600;
+
+/// Where a reader is.
+#[derive(Debug)]
+pub struct ReaderState {
+    pub name: String,
+    pub interest: Interest,
+    cursor: AtomicI64,
+    has_joined: AtomicBool,
+    is_away: AtomicBool,
+}
+
+impl ReaderState {
+    /// Whether it has everything that this world's log had for it.
+    fn has_all(&self, world: &World) -> bool {
+        if !self.has_joined.load(Ordering::Relaxed) || self.is_away.load(Ordering::Relaxed) {
+            return true;
+        }
+        let newest = world.log.newest_for(&self.interest).unwrap_or(0);
+        newest <= self.cursor.load(Ordering::Relaxed)
+    }
+
+    pub fn move_to(&self, position: i64) {
+        self.cursor.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// Notes where it begins.
+    pub fn join(&self, world: &World, privacy: Option<Privacy>, after: i64) {
+        self.move_to(after);
+        self.has_joined.store(true, Ordering::Relaxed);
+        world.note(Entry::Joined {
+            reader: self.name.clone(),
+            interest: self.interest.clone(),
+            privacy,
+            after,
+        });
+    }
+
+    pub fn set_away(&self, world: &World, away: bool) {
+        self.is_away.store(away, Ordering::Relaxed);
+        let reader = self.name.clone();
+        world.note(Entry::Away { reader, away });
+    }
+}
+
+/// All readers of a run.
+#[derive(Clone, Default)]
+pub struct Readers {
+    states: Arc<Mutex<Vec<Arc<ReaderState>>>>,
+    /// The users of the first brokerage who have streams.
+    streaming: Arc<Mutex<Vec<String>>>,
+    /// Whom the stream of an admin shows, and how.
+    shown: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl Readers {
+    pub fn add(&self, name: &str, interest: Interest) -> Arc<ReaderState> {
+        let state = Arc::new(ReaderState {
+            name: name.to_owned(),
+            interest,
+            cursor: AtomicI64::new(0),
+            has_joined: AtomicBool::new(false),
+            is_away: AtomicBool::new(false),
+        });
+        let mut states = self.states.lock().expect("readers");
+        states.push(Arc::clone(&state));
+        state
+    }
+
+    /// Those who lack something of what the log has now.
+    pub fn behind(&self, world: &World) -> Vec<String> {
+        let states = self.states.lock().expect("readers");
+        let behind = states.iter().filter(|state| !state.has_all(world));
+        behind.map(|state| state.name.clone()).collect()
+    }
+
+    pub fn streaming_users(&self) -> Vec<String> {
+        self.streaming.lock().expect("users").clone()
+    }
+
+    /// Whom the stream of an admin shows as online.
+    pub fn shown_online(&self) -> Vec<String> {
+        let shown = self.shown.lock().expect("users");
+        let online = shown.iter().filter(|(_, status)| *status == "online");
+        online.map(|(user, _)| user.clone()).collect()
+    }
+
+    /// Takes a snapshot of presence, or a change.
+    fn show(&self, message: &Message) {
+        let mut shown = self.shown.lock().expect("users");
+        if message.name == "presence:snapshot" {
+            *shown = online(&message.json())
+                .into_iter()
+                .map(|user| (user, "online".to_owned()))
+                .collect();
+        } else if let Some(status) = message.name.strip_prefix("user:presence:")
+            && let Some(user) = message.json()["userId"].as_str()
+        {
+            shown.insert(user.to_owned(), status.to_owned());
+        }
+    }
+}
+
+/// What a reader does besides reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Habit {
+    Stays,
+    /// Has a token that ends soon.
+    Renews,
+    /// Is away for a while again and again.
+    Leaves,
+}
+
+struct Reader {
+    world: Arc<World>,
+    chance: Chance,
+    client: Client,
+    state: Arc<ReaderState>,
+    path: String,
+    token: Token,
+    privacy: Option<Privacy>,
+    habit: Habit,
+    /// For the one who shows who is there.
+    shows: Option<Readers>,
+    /// The id of the last event.
+    cursor: Option<String>,
+    at: usize,
+}
+
+/// A kind of stream: its path, who reads it, and what must come.
+struct Kind {
+    name: &'static str,
+    path: &'static str,
+    token: Token,
+    audiences: Vec<String>,
+    types: Option<&'static str>,
+    habit: Habit,
+}
+
+fn kinds() -> Vec<Kind> {
+    let all = |n: usize| {
+        let teams = teams_of(n).map(|team| format!("team:{team}"));
+        let own = [format!("user:{}", USERS[n]), "broker".to_owned()];
+        teams.into_iter().chain(own).collect::<Vec<_>>()
+    };
+    let kind = |name, path, token, audiences| Kind {
+        name,
+        path,
+        token,
+        audiences,
+        types: None,
+        habit: Habit::Stays,
+    };
+    let teams = |n: usize| teams_of(n).map(|team| format!("team:{team}")).to_vec();
+    let admin = Token::user("boss", &TEAMS).in_role(porchlight::identity::Role::Admin);
+    let of_admin = TEAMS.map(|team| format!("team:{team}")).into_iter();
+    let of_admin = of_admin.chain(["user:boss".to_owned(), "broker".to_owned()]);
+    let of_other = Token::user("u2", &["t2", "t3"]).of("c");
+    vec![
+        kind("everything of u0", "/stream", user(0), all(0)),
+        kind("everything of u2", "/stream", user(2), all(2)),
+        Kind {
+            habit: Habit::Renews,
+            ..kind("everything of u3, short tokens", "/stream", user(3), all(3))
+        },
+        Kind {
+            habit: Habit::Leaves,
+            ..kind("everything of u4, often away", "/stream", user(4), all(4))
+        },
+        Kind {
+            types: Some("test:"),
+            ..kind("test events of u5", "/stream?types=test:*", user(5), all(5))
+        },
+        kind("u6 alone", "/stream/user", user(6), vec!["user:u6".to_owned()]),
+        kind("teams of u7", "/stream/team", user(7), teams(7)),
+        kind(
+            "one team of u7",
+            "/stream/team?team=t3",
+            user(7),
+            vec!["team:t3".to_owned()],
+        ),
+        Kind {
+            habit: Habit::Leaves,
+            ..kind("teams of u5, often away", "/stream/team", user(5), teams(5))
+        },
+        kind(
+            "the brokerage",
+            "/stream/broker",
+            user(2),
+            vec!["broker".to_owned()],
+        ),
+        kind("in batches", "/stream?batch=100", user(6), all(6)),
+        kind("an admin", "/stream", admin, of_admin.collect()),
+        kind("another brokerage", "/stream", of_other, all(2)),
+    ]
+}
+
+pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) -> Readers {
+    let readers = Readers::default();
+    for (n, kind) in kinds().into_iter().enumerate() {
+        let interest = Interest {
+            brokerage: kind.token.broker.clone(),
+            audiences: kind.audiences,
+            types: kind.types.map(ToOwned::to_owned),
+            record: None,
+        };
+        let is_admin = kind.token.user == "boss";
+        let is_owner = super::people::OWNERS.contains(&&kind.token.user[..]);
+        let privacy = match (is_admin, is_owner) {
+            (true, _) => Some(Privacy::All),
+            (_, true) => None,
+            _ => Some(Privacy::Nothing),
+        };
+        if kind.token.broker == "b" {
+            let mut streaming = readers.streaming.lock().expect("users");
+            streaming.push(kind.token.user.clone());
+        }
+        let reader = Reader {
+            world: Arc::clone(world),
+            chance: chance.fork(),
+            client: client(n % 2 == 0),
+            state: readers.add(kind.name, interest),
+            path: kind.path.to_owned(),
+            token: kind.token,
+            privacy,
+            habit: kind.habit,
+            shows: is_admin.then(|| readers.clone()),
+            cursor: None,
+            at: n % world.instances.len(),
+        };
+        actors.spawn(reader.run());
+    }
+    polls::start(world, chance, &readers, actors);
+    readers
+}
+
+impl Reader {
+    async fn run(mut self) {
+        let world = Arc::clone(&self.world);
+        loop {
+            tokio::select! {
+                () = world.ended.cancelled() => return,
+                () = self.once() => {}
+            }
+            // The next attempt goes elsewhere.
+            self.at = (self.at + 1) % world.instances.len();
+        }
+    }
+
+    /// Opens a stream and reads it to its end.
+    async fn once(&mut self) {
+        let Ok(Some(mut stream)) = timeout(OPENING, self.open()).await else {
+            tokio::time::sleep(PAUSE).await;
+            return;
+        };
+        let leaves = 2 + u64::try_from(self.chance.below(6)).expect("a time");
+        let leaves = tokio::time::sleep(Duration::from_secs(leaves));
+        tokio::pin!(leaves);
+        let wants_to_leave = self.habit == Habit::Leaves && self.cursor.is_some();
+        loop {
+            let read = timeout(WATCHDOG, stream.try_next());
+            let message = tokio::select! {
+                () = &mut leaves, if wants_to_leave && self.world.is_busy() => {
+                    drop(stream);
+                    self.be_away().await;
+                    return;
+                }
+                message = read => message,
+            };
+            let Ok(Some(message)) = message else {
+                return;
+            };
+            if let Some(retry) = self.take(&message) {
+                tokio::time::sleep(retry).await;
+                return;
+            }
+        }
+    }
+
+    async fn be_away(&mut self) {
+        self.state.set_away(&self.world, true);
+        let ms = u64::try_from(self.chance.below(30_000)).expect("a time");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(ms)) => {}
+            () = self.world.calm.cancelled() => {}
+        }
+        self.state.set_away(&self.world, false);
+    }
+
+    async fn open(&mut self) -> Option<Stream> {
+        let seconds = match self.habit {
+            Habit::Renews => SHORT_SECONDS,
+            _ => USUAL_SECONDS,
+        };
+        let token = self.token.clone().lasting(seconds).signed();
+        let expires = self.world.history.now() + seconds * 1_000_000;
+        let request = self
+            .client
+            .get(self.world.instances[self.at].url(&self.path));
+        let request = request.bearer_auth(token);
+        let request = match &self.cursor {
+            Some(cursor) => request.header("Last-Event-ID", cursor),
+            None => request,
+        };
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        assert_eq!(status, 200, "{}", self.state.name);
+        let head = Head {
+            status,
+            headers: response.headers().clone(),
+        };
+        let body = response.bytes_stream();
+        let body = body.take_while(|part| std::future::ready(part.is_ok()));
+        let body = body.filter_map(|part| std::future::ready(part.ok()));
+        self.world.note(Entry::Opened {
+            reader: self.state.name.clone(),
+            instance: self.at,
+            expires,
+        });
+        Some(Stream::not_compared(head, Box::pin(body)))
+    }
+
+    /// Notes an event. After the last one it gives the time after which the reader may come back.
+    fn take(&mut self, message: &Message) -> Option<Duration> {
+        let reader = || self.state.name.clone();
+        match &message.name[..] {
+            "stream:ready" if self.cursor.is_none() => {
+                self.state
+                    .join(&self.world, self.privacy, message.position());
+            }
+            "stream:reset" => {
+                self.world.note(Entry::Reset {
+                    reader: reader(),
+                    reason: message.json()["reason"].as_str().unwrap_or("").to_owned(),
+                    position: message.position(),
+                });
+            }
+            "stream:closing" => {
+                let words = message.json();
+                self.world.note(Entry::Closed {
+                    reader: reader(),
+                    reason: words["reason"].as_str().unwrap_or("").to_owned(),
+                });
+                return Some(Duration::from_millis(words["retryMs"].as_u64()?));
+            }
+            _ if message.is_logged() => {
+                let event = message.json();
+                self.world.note(Entry::Received {
+                    reader: reader(),
+                    position: message.position(),
+                    event: facts(&event),
+                    secret: secret(&event),
+                });
+            }
+            _ => {
+                if let Some(readers) = &self.shows {
+                    readers.show(message);
+                }
+            }
+        }
+        if message.has_id {
+            self.cursor = Some(message.id.clone());
+            self.state.move_to(message.position());
+        }
+        None
+    }
+}

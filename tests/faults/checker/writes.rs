@@ -1,0 +1,85 @@
+//! Writes on watched tables: a committed one has its event, one that was undone has none.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Findings, Log, Rule};
+use crate::history::{Entry, Line, Outcome};
+
+struct Write<'a> {
+    record: &'a str,
+    version: i64,
+    outcome: Outcome,
+}
+
+pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
+    let writes = writes(lines);
+    let records: std::collections::HashSet<_> = writes.values().map(|w| w.record).collect();
+    let mut told: HashMap<(&str, i64), usize> = HashMap::new();
+    let mut newest: HashMap<(&str, &str), i64> = HashMap::new();
+    for row in log.all() {
+        let (Some(record), Some(version)) = (&row.event.record, row.event.version) else {
+            continue;
+        };
+        if !records.contains(&record[..]) {
+            continue;
+        }
+        let newest = newest.entry((&row.brokerage, record)).or_default();
+        if version < *newest {
+            findings.add(Rule::Reordered, format!("{row:?} after {newest}"));
+        }
+        *newest = version;
+        // A record that moves is deleted for those who lose it.
+        if !row.event.event_type.ends_with(":deleted") {
+            *told.entry((record, version)).or_default() += 1;
+        }
+        match row.event.number.map(|write| (write, writes.get(&write))) {
+            Some((_, Some(write))) if write.outcome == Outcome::Refused => {
+                findings.add(Rule::UndoneWriteTold, format!("{row:?}"));
+            }
+            Some((write, None)) => {
+                findings.add(Rule::Invented, format!("nobody wrote {write}: {row:?}"));
+            }
+            _ => {}
+        }
+    }
+    for (number, write) in &writes {
+        if write.outcome == Outcome::Refused {
+            continue;
+        }
+        let times = told.get(&(write.record, write.version)).copied();
+        let times = times.unwrap_or(0);
+        let is_sure = write.outcome == Outcome::Done;
+        if times > 1 || (is_sure && times == 0) {
+            let (record, version) = (write.record, write.version);
+            let text = format!("write {number} of {record}, version {version}: {times} events");
+            findings.add(Rule::WriteNotToldOnce, text);
+        }
+    }
+}
+
+fn writes(lines: &[Line]) -> BTreeMap<i64, Write<'_>> {
+    let mut writes = BTreeMap::new();
+    for line in lines {
+        match &line.entry {
+            Entry::Written {
+                write,
+                record,
+                version,
+            } => {
+                let new = Write {
+                    record,
+                    version: *version,
+                    outcome: Outcome::Unknown,
+                };
+                writes.insert(*write, new);
+            }
+            Entry::WriteEnded { write, outcome } => {
+                if let Some(write) = writes.get_mut(write) {
+                    write.outcome = *outcome;
+                }
+            }
+            _ => {}
+        }
+    }
+    writes
+}

@@ -1,0 +1,63 @@
+//! What a run did and found, for people.
+
+use std::collections::BTreeMap;
+
+use crate::checker::{Findings, measured};
+use crate::history::{Entry, Line};
+
+/// Violations of one rule that are printed.
+const MOST: usize = 5;
+
+#[expect(clippy::print_stdout, reason = "a report")]
+pub fn print(lines: &[Line], findings: &Findings) {
+    let count = |is: fn(&Entry) -> bool| lines.iter().filter(|line| is(&line.entry)).count();
+    println!(
+        "{} s, {} faults; {} requests with events ({} acknowledged), {} events in the log, {} received, {} resets",
+        lines.last().map_or(0, |line| line.at / 1_000_000),
+        count(|e| matches!(e, Entry::FaultEnded { .. })),
+        count(|e| matches!(e, Entry::Sent { .. })),
+        count(|e| matches!(e, Entry::Acknowledged { .. })),
+        count(|e| matches!(e, Entry::Logged(_))),
+        count(|e| matches!(e, Entry::Received { .. })),
+        count(|e| matches!(e, Entry::Reset { .. })),
+    );
+    println!(
+        "{} grants of locks, {} writes on watched tables, {} tasks, {} claims, {} imports, {} streams opened",
+        count(|e| matches!(e, Entry::LockGranted { .. })),
+        count(|e| matches!(e, Entry::Written { .. })),
+        count(|e| matches!(e, Entry::TaskAsked { .. })),
+        count(|e| matches!(e, Entry::Claimed { .. })),
+        count(|e| matches!(e, Entry::Imported { .. })),
+        count(|e| matches!(e, Entry::Opened { .. })),
+    );
+    println!("\nfault                 times   readers up to date after: median, slowest");
+    for (kind, recovery) in &findings.recoveries {
+        let ms = |percent| recovery.percentile(percent) / 1_000;
+        let times = recovery.faults;
+        println!("{kind:<20} {times:>6} {:>24} ms {:>8} ms", ms(50), ms(100));
+    }
+    println!();
+    for ((instance, process), sizes) in measured(lines) {
+        if sizes.len() > MOST {
+            let [first, last] = [sizes[sizes.len() / 3], sizes[sizes.len() - 1]];
+            let seconds = sizes.len();
+            println!(
+                "memory of instance {instance}, process {process}, {seconds} s: {first} KiB after a third, {last} KiB"
+            );
+        }
+    }
+    let mut by_rule: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for violation in &findings.violations {
+        by_rule.entry(violation.rule).or_default().push(violation);
+    }
+    for (rule, violations) in &by_rule {
+        println!("\n{rule:?}: {}", violations.len());
+        violations
+            .iter()
+            .take(MOST)
+            .for_each(|violation| println!("  {violation}"));
+    }
+    if by_rule.is_empty() {
+        println!("\nnothing lost, repeated, reordered or leaked");
+    }
+}
