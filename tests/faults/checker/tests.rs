@@ -593,7 +593,7 @@ const BREAKS: &[(&str, Rule, Break)] = &[
         for line in lines {
             if let Entry::Memory { kib, .. } = &mut line.entry {
                 n += 1;
-                *kib += n * 500;
+                *kib += n * 2_000;
             }
         }
     }),
