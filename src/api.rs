@@ -11,6 +11,8 @@ mod code;
 mod connection;
 mod console;
 mod cors;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_points;
 mod framing;
 mod get_events;
 mod health;

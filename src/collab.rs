@@ -1,5 +1,7 @@
 //! Locks, presence and signals: what the people of a brokerage do at the same time.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_points;
 mod locks;
 mod presence;
 mod signals;

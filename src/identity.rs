@@ -8,6 +8,8 @@ mod caller;
 mod claims;
 mod credential;
 mod development;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_points;
 mod error;
 mod jwks;
 mod key_watch;

@@ -26,6 +26,8 @@ pub use append::{Appended, EventBatch, append};
 pub use committer::{
     CommitNotifier, CommitObserver, CommittedBatch, EventCommitter, LogObserver, PendingEvents,
 };
+#[cfg(any(test, feature = "fuzzing"))]
+pub use event::entry_points;
 pub use event::json::{
     DEEPEST, EventJson, depth, field_at_fault, named_field, on_one_line, timestamp,
 };

@@ -4,6 +4,8 @@ mod background;
 mod batcher;
 mod clock;
 pub mod database;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_point;
 pub mod ids;
 mod metrics;
 mod paging;

@@ -19,6 +19,8 @@ use crate::platform::{BrokerId, ModuleName, RecordPath};
 
 mod catalogue;
 mod cursor;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_points;
 mod error;
 mod fields;
 mod fill;

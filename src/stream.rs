@@ -5,6 +5,8 @@
 //! has been written, a stream leaves HTTP and is parked.
 
 mod body;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_points;
 mod filter;
 mod heartbeat;
 pub mod history;

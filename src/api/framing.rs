@@ -7,6 +7,8 @@
 //! [`Intake`] stands between the socket and actix and lets only accepted bytes through.
 
 mod chunks;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod entry_point;
 mod error;
 mod head;
 mod intake;

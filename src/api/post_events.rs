@@ -1,5 +1,8 @@
 //! `POST /events`: publishes one event or a batch, all or nothing.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod entry_point;
+
 use std::sync::Arc;
 
 use actix_web::HttpResponse;

@@ -40,7 +40,7 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, 
     form_urlencoded::parse(query.as_bytes())
 }
 
-fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     // Replacing what is not UTF-8 would change the meaning.
     let decoded = percent_encoding::percent_decode_str(query).decode_utf8();
     decoded.map_err(|_| Problem::bad_request(Code::InvalidParameter, "the query is not UTF-8"))?;

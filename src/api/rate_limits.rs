@@ -118,7 +118,7 @@ impl RateLimits {
 }
 
 /// The address of the connection, or the one that the outermost trusted proxy has seen.
-fn client_address(request: &HttpRequest, trusted_proxies: usize) -> IpAddr {
+pub(super) fn client_address(request: &HttpRequest, trusted_proxies: usize) -> IpAddr {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let forwarded = request.headers().get_all(FORWARDED_FOR);
     let forwarded = forwarded.filter_map(|value| value.to_str().ok());

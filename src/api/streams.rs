@@ -206,7 +206,7 @@ pub(super) fn heartbeat(
 /// Where the stream starts. The header wins: it is newer than the parameter, which a browser repeats
 /// with each reconnect. A header that cannot be read leads to a reset and not to an error: an error
 /// would end a browser's stream for good.
-fn since(headers: &HeaderMap, parameter: Option<&str>) -> Result<Since, Problem> {
+pub(super) fn since(headers: &HeaderMap, parameter: Option<&str>) -> Result<Since, Problem> {
     let parameter: Option<Since> = parsed("since", parameter)?;
     let header = headers
         .get("Last-Event-ID")
@@ -220,7 +220,7 @@ fn since(headers: &HeaderMap, parameter: Option<&str>) -> Result<Since, Problem>
     )
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers
         .get_all(header::ACCEPT_ENCODING)
         .filter_map(|value| value.to_str().ok());

@@ -147,7 +147,7 @@ fn offset(text: Option<&str>) -> Result<i32, Problem> {
 
 /// The position that a reconnecting client has reached. An id that cannot be read becomes a position
 /// that no output has, so that the stream starts again: an error would end a browser's stream for good.
-fn last_position(request: &HttpRequest) -> Option<OutputPosition> {
+pub(super) fn last_position(request: &HttpRequest) -> Option<OutputPosition> {
     let id = request.headers().get("Last-Event-ID")?;
     if id.is_empty() {
         return None;

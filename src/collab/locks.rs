@@ -15,6 +15,8 @@ use crate::platform::{RecordPath, SessionName};
 use expiry::LockSweeper;
 
 mod acquire;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_point;
 mod error;
 mod events;
 pub mod expiry;

@@ -11,6 +11,8 @@ use time::OffsetDateTime;
 use crate::platform::{EventType, ModuleName, RecordId, RecordPath, TeamId, UserId};
 
 mod cursor;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_points;
 pub mod json;
 pub mod private;
 

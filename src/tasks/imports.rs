@@ -23,6 +23,8 @@ mod check;
 mod checkpoint;
 mod columns;
 mod decode;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod entry_points;
 mod fault_output;
 mod good_rows;
 mod params;

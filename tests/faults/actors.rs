@@ -2,6 +2,7 @@
 
 mod imports;
 mod lockers;
+mod outputs;
 mod people;
 mod polls;
 mod presence;

@@ -155,7 +155,10 @@ pub fn facts(event: &Value) -> EventFacts {
 
 /// The private value of an event, as it was sent.
 pub fn secret(event: &Value) -> Option<String> {
-    let values = [&event["data"]["commission"], &event["changes"]["commission"]];
+    let values = [
+        &event["data"]["commission"],
+        &event["changes"]["commission"],
+    ];
     let value = values.into_iter().find(|value| !value.is_null())?;
     let text = value.as_str().map(ToOwned::to_owned);
     Some(text.unwrap_or_else(|| value.to_string()))

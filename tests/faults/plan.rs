@@ -67,8 +67,19 @@ impl Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     pub fault: Fault,
+    /// A second one at the same time.
+    pub with: Option<Fault>,
     pub lasts: Duration,
     pub calm: Duration,
+}
+
+impl Step {
+    pub fn kind(self) -> String {
+        match self.with {
+            Some(with) => format!("{} + {}", self.fault.kind(), with.kind()),
+            None => self.fault.kind().to_owned(),
+        }
+    }
 }
 
 /// The faults of a run, without an end.
@@ -81,6 +92,8 @@ pub struct Plan {
 
 /// Kinds of faults. Some come twice as often.
 const KINDS: usize = 22;
+/// One step of so many has two faults.
+const PARTS_DOUBLE: usize = 5;
 
 impl Plan {
     pub fn new(seed: u64, instances: usize) -> Self {
@@ -103,6 +116,7 @@ impl Plan {
         let mortal = 1 + self.chance.below(self.instances.max(2) - 1);
         let lasts = Duration::from_millis(200 + 100 * self.draw(20));
         let calm = Duration::from_millis(500 + 100 * self.draw(10));
+        let is_double = self.chance.below(PARTS_DOUBLE) == 0;
         let delay = Flow::Delayed(Duration::from_millis(20 + 10 * self.draw(15)));
         let throttle = Flow::Throttled(8_192 << self.draw(4));
         let fault = match kind {
@@ -125,11 +139,31 @@ impl Plan {
             20 => [Fault::KillPostgres, Fault::StopPostgres][self.chance.below(2)],
             _ => Fault::FillDisk,
         };
-        Step { fault, lasts, calm }
+        let with = is_double.then(|| companion(fault, instance, delay));
+        Step {
+            fault,
+            with: with.flatten(),
+            lasts,
+            calm,
+        }
     }
 
     fn draw(&mut self, below: usize) -> u64 {
         u64::try_from(self.chance.below(below)).expect("a small number")
+    }
+}
+
+/// A fault that can happen at the same time, on the other side of the instances.
+fn companion(fault: Fault, instance: usize, delay: Flow) -> Option<Fault> {
+    match fault {
+        Fault::Kill(_) | Fault::Pause(_) | Fault::KillPostgres => Some(Fault::CutAllClients),
+        Fault::CutDatabase(_) | Fault::SilenceDatabase(_) | Fault::RefuseDatabase(_) => {
+            Some(Fault::SlowClients(instance, delay))
+        }
+        Fault::SilenceClients(_) | Fault::RefuseClients(_) => {
+            Some(Fault::SlowDatabase(instance, delay))
+        }
+        _ => None,
     }
 }
 

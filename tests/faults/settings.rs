@@ -23,7 +23,10 @@ impl Settings {
     pub fn from_environment() -> Self {
         let number = |name: &str| {
             let text = std::env::var(name).ok()?;
-            Some(text.parse::<u64>().unwrap_or_else(|_| panic!("{name}: {text}")))
+            Some(
+                text.parse::<u64>()
+                    .unwrap_or_else(|_| panic!("{name}: {text}")),
+            )
         };
         let instances = number(INSTANCES).unwrap_or(3);
         Self {

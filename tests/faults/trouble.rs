@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep};
 
@@ -26,12 +27,13 @@ pub async fn make(world: &Arc<World>, readers: &Readers) {
     let mut number = 0;
     while Instant::now() < until {
         let step = plan.next_step();
-        if !is_wanted(world, step.fault) {
+        let mut faults = [Some(step.fault), step.with].into_iter().flatten();
+        if !faults.all(|fault| is_wanted(world, fault)) {
             continue;
         }
         world.note(Entry::FaultBegan {
             fault: number,
-            kind: step.fault.kind().to_owned(),
+            kind: step.kind(),
         });
         fail(world, &step).await;
         world.note(Entry::FaultEnded { fault: number });
@@ -55,27 +57,39 @@ pub async fn until_all_is_read(world: &World, readers: &Readers) {
     }
 }
 
-/// Carries out a fault, from its begin to its end.
+/// Carries out the faults of a step, from their begin to their end.
 async fn fail(world: &World, step: &Step) {
+    match step.with {
+        Some(second) => {
+            tokio::join!(
+                carry_out(world, step.fault, step.lasts),
+                carry_out(world, second, step.lasts)
+            );
+        }
+        None => carry_out(world, step.fault, step.lasts).await,
+    }
+}
+
+async fn carry_out(world: &World, fault: Fault, lasts: Duration) {
     let at = |n: usize| &world.instances[n];
-    match step.fault {
+    match fault {
         Fault::CutClients(n) => at(n).front.cut(),
         Fault::CutAllClients => world.instances.iter().for_each(|i| i.front.cut()),
-        Fault::SilenceClients(n) => silence(&at(n).front, step.lasts).await,
-        Fault::SlowClients(n, flow) => slow(&at(n).front, flow, step.lasts).await,
-        Fault::RefuseClients(n) => refuse(&at(n).front, step.lasts).await,
+        Fault::SilenceClients(n) => silence(&at(n).front, lasts).await,
+        Fault::SlowClients(n, flow) => slow(&at(n).front, flow, lasts).await,
+        Fault::RefuseClients(n) => refuse(&at(n).front, lasts).await,
         Fault::CutDatabase(n) => at(n).back.cut(),
-        Fault::SilenceDatabase(n) => silence(&at(n).back, step.lasts).await,
-        Fault::SlowDatabase(n, flow) => slow(&at(n).back, flow, step.lasts).await,
-        Fault::RefuseDatabase(n) => refuse(&at(n).back, step.lasts).await,
+        Fault::SilenceDatabase(n) => silence(&at(n).back, lasts).await,
+        Fault::SlowDatabase(n, flow) => slow(&at(n).back, flow, lasts).await,
+        Fault::RefuseDatabase(n) => refuse(&at(n).back, lasts).await,
         Fault::Kill(n) => {
             at(n).kill(&world.history).await;
-            sleep(step.lasts).await;
+            sleep(lasts).await;
             at(n).restart().await;
         }
         Fault::Pause(n) => {
             at(n).signal(Signal::SIGSTOP).await;
-            sleep(step.lasts).await;
+            sleep(lasts).await;
             at(n).signal(Signal::SIGCONT).await;
         }
         Fault::Drain(n) => {
@@ -89,17 +103,17 @@ async fn fail(world: &World, step: &Step) {
             at(n).hurry(&world.history).await;
             at(n).restart().await;
         }
-        Fault::CutListeners => cut_listeners(world, step.lasts).await,
+        Fault::CutListeners => cut_listeners(world, lasts).await,
         Fault::KillPostgres => world.postgres.lock().await.kill().await,
         Fault::StopPostgres => {
             let mut postgres = world.postgres.lock().await;
             postgres.go_away().await;
-            sleep(step.lasts).await;
+            sleep(lasts).await;
             postgres.come_back().await;
         }
         Fault::FillDisk => {
             world.disk.fill();
-            sleep(step.lasts).await;
+            use_disk(world, lasts).await;
             world.disk.free();
         }
     }
@@ -122,6 +136,22 @@ async fn refuse(proxy: &Proxy, lasts: Duration) {
     proxy.cut();
     sleep(lasts).await;
     proxy.set_flow(Flow::Free);
+}
+
+/// Writes until the end, so that Postgres needs space: for data, and for new segments of its own log.
+async fn use_disk(world: &World, lasts: Duration) {
+    let options: PgConnectOptions = world.database_url.parse().expect("a URL");
+    let until = Instant::now() + lasts;
+    while Instant::now() < until {
+        if let Ok(mut connection) = PgConnection::connect_with(&options).await {
+            let write = "create table if not exists public.ballast (text text);
+                 insert into public.ballast select repeat(md5(random()::text), 100)
+                     from generate_series(1, 2000);
+                 truncate public.ballast; select pg_switch_wal()";
+            let _ = connection.execute(write).await;
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// Ends the connections that wait for notices, again and again.

@@ -180,14 +180,18 @@ impl Disk {
     pub fn free(&self) {
         std::fs::remove_file(self.ballast()).expect("a file");
     }
+
+    fn unmount(&self) {
+        if self.is_mounted {
+            let mut unmount = Command::new("umount");
+            let _ = unmount.args(["-q", "-l"]).arg(self.dir.path()).status();
+        }
+    }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if self.is_mounted {
-            let mut unmount = Command::new("umount");
-            let _ = unmount.arg("-l").arg(self.dir.path()).status();
-        }
+        self.unmount();
     }
 }
 
@@ -258,5 +262,6 @@ impl World {
             instance.ended(&self.history).await;
         }
         self.postgres.lock().await.go_away().await;
+        self.disk.unmount();
     }
 }

@@ -48,13 +48,19 @@ pub(super) struct CsvRows<'a> {
 
 impl<'a> CsvRows<'a> {
     pub(super) fn new(text: &'a str, delimiter: u8, position: CsvPosition) -> Self {
-        Self {
+        let mut rows = Self {
             text: text.as_bytes(),
             position,
             reader: ReaderBuilder::new().delimiter(delimiter).build(),
             cells: vec![0; ROW_BYTES.min(text.len() + 1)],
             ends: vec![0; MOST_COLUMNS + 1],
-        }
+        };
+        // The reader takes a byte order mark away from the first bytes that it gets. The mark of the file is gone by
+        // now, and a row may begin with this character.
+        let empty_line = b"\n";
+        rows.reader
+            .read_record(empty_line, &mut rows.cells, &mut rows.ends);
+        rows
     }
 
     /// Where the next row begins, or empty lines before it.
@@ -196,6 +202,21 @@ mod tests {
             assert!(rest.len() < 3 && all >= rest.len(), "{rest:?}");
         }
         assert_eq!(CsvRows::new(text, b',', from.position()).next(), None);
+    }
+
+    #[test]
+    fn a_row_that_begins_with_a_byte_order_mark_keeps_it_wherever_reading_begins() {
+        let text = "a\n\u{feff}b\n\u{feff}c\n";
+        let expected = [
+            row(1, &["a"]),
+            row(2, &["\u{feff}b"]),
+            row(3, &["\u{feff}c"]),
+        ];
+        assert_eq!(rows(text), expected);
+        let mut from = CsvRows::new(text, b',', CsvPosition::FIRST);
+        from.next();
+        let rest: Vec<_> = CsvRows::new(text, b',', from.position()).collect();
+        assert_eq!(rest[0].cells, Ok(vec!["\u{feff}b".to_owned()]));
     }
 
     #[test]

@@ -13,12 +13,7 @@ use crate::log::{facts, secret};
 use crate::support::Chance;
 use crate::world::World;
 
-pub fn start(
-    world: &Arc<World>,
-    chance: &mut Chance,
-    readers: &Readers,
-    actors: &mut JoinSet<()>,
-) {
+pub fn start(world: &Arc<World>, chance: &mut Chance, readers: &Readers, actors: &mut JoinSet<()>) {
     for (n, scope) in [(2, None), (7, Some("team"))] {
         let mut audiences = teams_of(n).map(|team| format!("team:{team}")).to_vec();
         if scope.is_none() {

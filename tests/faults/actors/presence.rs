@@ -71,7 +71,11 @@ impl Visitor {
 pub async fn note(world: &Arc<World>, chance: &mut Chance, readers: &Readers) {
     let brokerage = || "b".to_owned();
     let visitors = (0..STAYING).map(|n| visitor(n).user);
-    let users: BTreeSet<_> = readers.streaming_users().into_iter().chain(visitors).collect();
+    let users: BTreeSet<_> = readers
+        .streaming_users()
+        .into_iter()
+        .chain(visitors)
+        .collect();
     world.note(Entry::PresenceExpected {
         brokerage: brokerage(),
         users: users.into_iter().collect(),

@@ -163,6 +163,7 @@ struct Kind {
     token: Token,
     audiences: Vec<String>,
     types: Option<&'static str>,
+    record: Option<&'static str>,
     habit: Habit,
 }
 
@@ -178,12 +179,14 @@ fn kinds() -> Vec<Kind> {
         token,
         audiences,
         types: None,
+        record: None,
         habit: Habit::Stays,
     };
     let teams = |n: usize| teams_of(n).map(|team| format!("team:{team}")).to_vec();
     let admin = Token::user("boss", &TEAMS).in_role(porchlight::identity::Role::Admin);
     let of_admin = TEAMS.map(|team| format!("team:{team}")).into_iter();
     let of_admin = of_admin.chain(["user:boss".to_owned(), "broker".to_owned()]);
+    let of_admin: Vec<_> = of_admin.collect();
     let of_other = Token::user("u2", &["t2", "t3"]).of("c");
     vec![
         kind("everything of u0", "/stream", user(0), all(0)),
@@ -200,7 +203,12 @@ fn kinds() -> Vec<Kind> {
             types: Some("test:"),
             ..kind("test events of u5", "/stream?types=test:*", user(5), all(5))
         },
-        kind("u6 alone", "/stream/user", user(6), vec!["user:u6".to_owned()]),
+        kind(
+            "u6 alone",
+            "/stream/user",
+            user(6),
+            vec!["user:u6".to_owned()],
+        ),
         kind("teams of u7", "/stream/team", user(7), teams(7)),
         kind(
             "one team of u7",
@@ -219,7 +227,25 @@ fn kinds() -> Vec<Kind> {
             vec!["broker".to_owned()],
         ),
         kind("in batches", "/stream?batch=100", user(6), all(6)),
-        kind("an admin", "/stream", admin, of_admin.collect()),
+        Kind {
+            record: Some("appointments/d-0-1"),
+            ..kind(
+                "a record of the CRM",
+                "/stream/records/appointments/d-0-1",
+                admin.clone(),
+                of_admin.clone(),
+            )
+        },
+        Kind {
+            record: Some("escrows/e-0"),
+            ..kind(
+                "a record with locks",
+                "/stream?records=escrows/e-0",
+                admin.clone(),
+                of_admin.clone(),
+            )
+        },
+        kind("an admin", "/stream", admin, of_admin),
         kind("another brokerage", "/stream", of_other, all(2)),
     ]
 }
@@ -231,7 +257,7 @@ pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) 
             brokerage: kind.token.broker.clone(),
             audiences: kind.audiences,
             types: kind.types.map(ToOwned::to_owned),
-            record: None,
+            record: kind.record.map(ToOwned::to_owned),
         };
         let is_admin = kind.token.user == "boss";
         let is_owner = super::people::OWNERS.contains(&&kind.token.user[..]);
@@ -253,7 +279,7 @@ pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) 
             token: kind.token,
             privacy,
             habit: kind.habit,
-            shows: is_admin.then(|| readers.clone()),
+            shows: (kind.name == "an admin").then(|| readers.clone()),
             cursor: None,
             at: n % world.instances.len(),
         };

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
+use super::outputs::OutputFollower;
 use super::people::user;
 use crate::history::Entry;
 use crate::http::{Call, Person, Reply};
@@ -25,6 +26,7 @@ pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) 
     for n in 0..USERS {
         let asker = Asker {
             person: Person::new(world, chance, &user(n)),
+            token: user(n),
             team: super::people::teams_of(n)[0],
             tasks: Arc::default(),
         };
@@ -51,6 +53,7 @@ pub fn output(task: &str) -> String {
 
 struct Asker {
     person: Person,
+    token: Token,
     team: &'static str,
     tasks: Arc<Mutex<Vec<String>>>,
 }
@@ -62,9 +65,12 @@ impl Asker {
             let reply = self.person.ask(&Call::post("/tasks", body)).await;
             if let Some(task) = reply.as_ref().and_then(|reply| reply.body["id"].as_str()) {
                 let task = task.to_owned();
-                let world = &self.person.world;
+                let world = &Arc::clone(&self.person.world);
                 world.note(Entry::TaskAsked { task: task.clone() });
-                self.tasks.lock().expect("tasks").push(task);
+                self.tasks.lock().expect("tasks").push(task.clone());
+                let follower =
+                    OutputFollower::new(world, &mut self.person.chance, self.token.clone(), task);
+                tokio::spawn(follower.run());
             }
             self.person.rest(REST_MS).await;
             if self.person.chance.below(4) == 0 {
@@ -123,7 +129,11 @@ impl Worker {
 
     async fn work(&mut self, claimed: &Claimed) {
         let is_calm = !self.person.world.is_busy();
-        let habit = if is_calm { 99 } else { self.person.chance.below(12) };
+        let habit = if is_calm {
+            99
+        } else {
+            self.person.chance.below(12)
+        };
         if habit == 0 {
             // It dies.
             return;

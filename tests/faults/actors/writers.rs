@@ -16,7 +16,8 @@ use crate::world::World;
 const WRITERS: usize = 2;
 /// Records of one writer. The first stays locked by transactions that are long.
 const RECORDS: usize = 4;
-const TABLE: &str = "create table public.deals (id text primary key, broker_id text not null, team_id text,
+const TABLE: &str =
+    "create table public.deals (id text primary key, broker_id text not null, team_id text,
         agent_id text, version bigint not null default 1, n bigint, commission bigint);
     select porchlight.watch('public.deals', module => 'appointments', broker_column => 'broker_id',
         team_column => 'team_id', owner_column => 'agent_id', version_column => 'version',

@@ -34,10 +34,7 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
 }
 
 /// All grants, by record and fence.
-fn grants<'a>(
-    lines: &'a [Line],
-    findings: &mut Findings,
-) -> BTreeMap<(&'a str, i64), Grant<'a>> {
+fn grants<'a>(lines: &'a [Line], findings: &mut Findings) -> BTreeMap<(&'a str, i64), Grant<'a>> {
     let mut asks: HashMap<u64, (u64, &str, &str)> = HashMap::new();
     let mut grants: BTreeMap<(&str, i64), Grant<'_>> = BTreeMap::new();
     for Line { at, entry } in lines {
@@ -62,7 +59,9 @@ fn grants<'a>(
                     answered: *at,
                     until: *until,
                 };
-                let grant = grants.entry((record, *fence)).or_insert_with(|| new.clone());
+                let grant = grants
+                    .entry((record, *fence))
+                    .or_insert_with(|| new.clone());
                 if grant.holder != holder {
                     findings.add(Rule::FenceOrder, format!("{grant:?} and {new:?}"));
                 }

@@ -17,7 +17,10 @@ pub(super) fn check(lines: &[Line], findings: &mut Findings) {
             continue;
         }
         let third = sizes.len() / 3;
-        let (before, after) = (median(&sizes[third..2 * third]), median(&sizes[2 * third..]));
+        let (before, after) = (
+            median(&sizes[third..2 * third]),
+            median(&sizes[2 * third..]),
+        );
         if after > before + before * PERCENT / 100 + KIB {
             let text =
                 format!("instance {instance}, process {process}: {before} KiB, then {after} KiB");

@@ -165,12 +165,7 @@ impl Reading<'_> {
         }
     }
 
-    fn check_secret(
-        &self,
-        received: &Received<'_>,
-        secret: Option<&str>,
-        findings: &mut Findings,
-    ) {
+    fn check_secret(&self, received: &Received<'_>, secret: Option<&str>, findings: &mut Findings) {
         let (Some(privacy), Some(secret)) = (self.privacy, secret) else {
             return;
         };

@@ -120,7 +120,10 @@ fn faults(lines: &[Line]) -> Vec<Fault<'_>> {
             }
             Entry::FaultEnded { fault } => {
                 if let Some(fault) = open.remove(fault) {
-                    faults.push(Fault { ended: *at, ..fault });
+                    faults.push(Fault {
+                        ended: *at,
+                        ..fault
+                    });
                 }
             }
             _ => {}

@@ -5,11 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Findings, Log, Rule};
 use crate::history::{Entry, Line, Outcome};
 
-const ENDS: [&str; 3] = [
-    "ai:task:completed",
-    "ai:task:failed",
-    "ai:task:cancelled",
-];
+const ENDS: [&str; 3] = ["ai:task:completed", "ai:task:failed", "ai:task:cancelled"];
 
 pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
     let ends = ends(log);
@@ -63,11 +59,9 @@ fn ends<'a>(log: &Log<'a>) -> BTreeMap<&'a str, Vec<&'a str>> {
     let mut ends: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in log.all() {
         let is_end = ENDS.contains(&&row.event.event_type[..]);
-        if let (true, true, Some(task)) = (
-            is_end,
-            row.audience.starts_with("user:"),
-            &row.event.subject,
-        ) {
+        // The worker is told too, without the version.
+        let is_for_user = row.audience.starts_with("user:") && row.event.version.is_some();
+        if let (true, true, Some(task)) = (is_end, is_for_user, &row.event.subject) {
             let state = row.event.event_type.rsplit(':').next().unwrap_or_default();
             ends.entry(task).or_default().push(state);
         }

@@ -71,10 +71,13 @@ impl Sample {
         };
         self.note(Entry::Logged(row.clone()));
         for (reader, interest, privacy) in self.readers.clone() {
-            let secret = event.event_type.starts_with("deal:").then(|| match privacy {
-                Some(Privacy::All) => "7".to_owned(),
-                _ => "[REDACTED]".to_owned(),
-            });
+            let secret = event
+                .event_type
+                .starts_with("deal:")
+                .then(|| match privacy {
+                    Some(Privacy::All) => "7".to_owned(),
+                    _ => "[REDACTED]".to_owned(),
+                });
             if interest.covers(&row) {
                 self.note(Entry::Received {
                     reader,
@@ -152,6 +155,7 @@ impl Sample {
         let event = EventFacts {
             event_type: "ai:task:completed".to_owned(),
             subject: Some(task()),
+            version: Some(3),
             ..EventFacts::default()
         };
         self.log("user:ann", event);
@@ -346,7 +350,9 @@ const BREAKS: &[(&str, Rule, Break)] = &[
             request: 2,
             positions,
         };
-        let at = place(lines, |e| matches!(e, Entry::Acknowledged { request: 1, .. }));
+        let at = place(lines, |e| {
+            matches!(e, Entry::Acknowledged { request: 1, .. })
+        });
         let positions = vec![2];
         lines[at].entry = Entry::Acknowledged {
             request: 1,
@@ -357,7 +363,9 @@ const BREAKS: &[(&str, Rule, Break)] = &[
         "a request is acknowledged at two places",
         Rule::AcknowledgedTwice,
         |lines| {
-            let at = place(lines, |e| matches!(e, Entry::Acknowledged { request: 1, .. }));
+            let at = place(lines, |e| {
+                matches!(e, Entry::Acknowledged { request: 1, .. })
+            });
             let positions = vec![3];
             put(
                 lines,
@@ -396,31 +404,39 @@ const BREAKS: &[(&str, Rule, Break)] = &[
         let again = lines[at].entry.clone();
         put(lines, at, again);
     }),
-    ("a reader gets events out of order", Rule::ReadAgain, |lines| {
-        let first = received(lines, "ann");
-        let second = first + 1 + received(&lines[first + 1..], "ann");
-        let entry = lines[first].entry.clone();
-        lines[first].entry = lines[second].entry.clone();
-        lines[second].entry = entry;
-    }),
-    ("a reader gets another team's event", Rule::Leaked, |lines| {
-        let at = logged(lines, 3);
-        let Entry::Logged(row) = lines[at].entry.clone() else {
-            panic!("a row");
-        };
-        let (reader, secret) = ("ann".to_owned(), None);
-        let (position, event) = (row.position, row.event);
-        put(
-            lines,
-            at,
-            Entry::Received {
-                reader,
-                position,
-                event,
-                secret,
-            },
-        );
-    }),
+    (
+        "a reader gets events out of order",
+        Rule::ReadAgain,
+        |lines| {
+            let first = received(lines, "ann");
+            let second = first + 1 + received(&lines[first + 1..], "ann");
+            let entry = lines[first].entry.clone();
+            lines[first].entry = lines[second].entry.clone();
+            lines[second].entry = entry;
+        },
+    ),
+    (
+        "a reader gets another team's event",
+        Rule::Leaked,
+        |lines| {
+            let at = logged(lines, 3);
+            let Entry::Logged(row) = lines[at].entry.clone() else {
+                panic!("a row");
+            };
+            let (reader, secret) = ("ann".to_owned(), None);
+            let (position, event) = (row.position, row.event);
+            put(
+                lines,
+                at,
+                Entry::Received {
+                    reader,
+                    position,
+                    event,
+                    secret,
+                },
+            );
+        },
+    ),
     ("a reader gets other content", Rule::Different, |lines| {
         let at = received(lines, "ann");
         let Entry::Received { event, .. } = &mut lines[at].entry else {
@@ -428,20 +444,24 @@ const BREAKS: &[(&str, Rule, Break)] = &[
         };
         event.number = Some(77);
     }),
-    ("a reset without a cause", Rule::ResetWithoutCause, |lines| {
-        let at = received(lines, "ann");
-        let (reader, reason) = ("ann".to_owned(), "unknown".to_owned());
-        let position = 1;
-        put(
-            lines,
-            at,
-            Entry::Reset {
-                reader,
-                reason,
-                position,
-            },
-        );
-    }),
+    (
+        "a reset without a cause",
+        Rule::ResetWithoutCause,
+        |lines| {
+            let at = received(lines, "ann");
+            let (reader, reason) = ("ann".to_owned(), "unknown".to_owned());
+            let position = 1;
+            put(
+                lines,
+                at,
+                Entry::Reset {
+                    reader,
+                    reason,
+                    position,
+                },
+            );
+        },
+    ),
     ("a private value is shown", Rule::Unmasked, |lines| {
         let of_ann = |e: &Entry| matches!(e, Entry::Received { reader, secret: Some(_), .. } if reader == "ann");
         let at = place(lines, of_ann);
@@ -450,14 +470,18 @@ const BREAKS: &[(&str, Rule, Break)] = &[
         };
         *secret = Some("7".to_owned());
     }),
-    ("a private value is hidden from an admin", Rule::Masked, |lines| {
-        let of_boss = |e: &Entry| matches!(e, Entry::Received { reader, secret: Some(_), .. } if reader == "boss");
-        let at = place(lines, of_boss);
-        let Entry::Received { secret, .. } = &mut lines[at].entry else {
-            panic!("an event");
-        };
-        *secret = Some("[REDACTED]".to_owned());
-    }),
+    (
+        "a private value is hidden from an admin",
+        Rule::Masked,
+        |lines| {
+            let of_boss = |e: &Entry| matches!(e, Entry::Received { reader, secret: Some(_), .. } if reader == "boss");
+            let at = place(lines, of_boss);
+            let Entry::Received { secret, .. } = &mut lines[at].entry else {
+                panic!("an event");
+            };
+            *secret = Some("[REDACTED]".to_owned());
+        },
+    ),
     ("a stream outlives its token", Rule::AfterExpiry, |lines| {
         let expiry = lines[logged(lines, 4)].at;
         let of_ann = |e: &Entry| matches!(e, Entry::Opened { reader, .. } if reader == "ann");
@@ -470,60 +494,84 @@ const BREAKS: &[(&str, Rule, Break)] = &[
             line.at += 5_000_000;
         }
     }),
-    ("a committed write is not told", Rule::WriteNotToldOnce, |lines| {
-        let at = place(lines, |e| matches!(e, Entry::Written { write: 102, .. }));
-        let Entry::Written { version, .. } = &mut lines[at].entry else {
-            panic!("a write");
-        };
-        *version = 3;
-    }),
-    ("a committed write is told twice", Rule::WriteNotToldOnce, |lines| {
-        for line in lines {
-            let (Entry::Logged(LogRow { event, .. }) | Entry::Received { event, .. }) =
-                &mut line.entry
-            else {
-                continue;
+    (
+        "a committed write is not told",
+        Rule::WriteNotToldOnce,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::Written { write: 102, .. }));
+            let Entry::Written { version, .. } = &mut lines[at].entry else {
+                panic!("a write");
             };
-            if event.version == Some(2) {
-                event.version = Some(1);
+            *version = 3;
+        },
+    ),
+    (
+        "a committed write is told twice",
+        Rule::WriteNotToldOnce,
+        |lines| {
+            for line in lines {
+                let (Entry::Logged(LogRow { event, .. }) | Entry::Received { event, .. }) =
+                    &mut line.entry
+                else {
+                    continue;
+                };
+                if event.version == Some(2) {
+                    event.version = Some(1);
+                }
             }
-        }
-    }),
-    ("a write that was undone is told", Rule::UndoneWriteTold, |lines| {
-        let at = place(lines, |e| matches!(e, Entry::WriteEnded { write: 102, .. }));
-        let (write, outcome) = (102, Outcome::Refused);
-        lines[at].entry = Entry::WriteEnded { write, outcome };
-    }),
+        },
+    ),
+    (
+        "a write that was undone is told",
+        Rule::UndoneWriteTold,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::WriteEnded { write: 102, .. }));
+            let (write, outcome) = (102, Outcome::Refused);
+            lines[at].entry = Entry::WriteEnded { write, outcome };
+        },
+    ),
     ("a lock has two holders", Rule::TwoHolders, |lines| {
         let at = place(lines, |e| matches!(e, Entry::LockLeft { .. }));
         lines.remove(at);
     }),
-    ("a later grant has a lower fence", Rule::FenceOrder, |lines| {
-        for line in lines {
-            if let Entry::LockGranted { fence, .. } = &mut line.entry {
-                *fence = 3 - *fence;
+    (
+        "a later grant has a lower fence",
+        Rule::FenceOrder,
+        |lines| {
+            for line in lines {
+                if let Entry::LockGranted { fence, .. } = &mut line.entry {
+                    *fence = 3 - *fence;
+                }
             }
-        }
-    }),
-    ("two holders have the same fence", Rule::FenceOrder, |lines| {
-        for line in lines {
-            if let Entry::LockGranted { fence, .. } = &mut line.entry {
-                *fence = 1;
+        },
+    ),
+    (
+        "two holders have the same fence",
+        Rule::FenceOrder,
+        |lines| {
+            for line in lines {
+                if let Entry::LockGranted { fence, .. } = &mut line.entry {
+                    *fence = 1;
+                }
             }
-        }
-    }),
-    ("a lock is told twice without an end", Rule::LockEvents, |lines| {
-        for line in lines {
-            let (Entry::Logged(LogRow { event, .. }) | Entry::Received { event, .. }) =
-                &mut line.entry
-            else {
-                continue;
-            };
-            if event.event_type == "escrow:unlocked" {
-                event.event_type = "escrow:locked".to_owned();
+        },
+    ),
+    (
+        "a lock is told twice without an end",
+        Rule::LockEvents,
+        |lines| {
+            for line in lines {
+                let (Entry::Logged(LogRow { event, .. }) | Entry::Received { event, .. }) =
+                    &mut line.entry
+                else {
+                    continue;
+                };
+                if event.event_type == "escrow:unlocked" {
+                    event.event_type = "escrow:locked".to_owned();
+                }
             }
-        }
-    }),
+        },
+    ),
     ("a task has no end", Rule::TaskNotEnded, |lines| {
         let at = place(lines, |e| matches!(e, Entry::TaskState { .. }));
         lines.remove(at);
@@ -537,45 +585,66 @@ const BREAKS: &[(&str, Rule, Break)] = &[
         let event = EventFacts {
             event_type: "ai:task:failed".to_owned(),
             subject: Some("t-1".to_owned()),
+            version: Some(4),
             ..EventFacts::default()
         };
         sample.log("user:zoe", event);
         let at = place(lines, |e| *e == Entry::Calm);
         put(lines, at, sample.lines[0].entry.clone());
     }),
-    ("a task does not end as its worker was told", Rule::TaskEndNotKept, |lines| {
-        let at = place(lines, |e| matches!(e, Entry::TaskEndAnswered { .. }));
-        let Entry::TaskEndAnswered { state, .. } = &mut lines[at].entry else {
-            panic!("an end");
-        };
-        *state = "failed".to_owned();
-    }),
-    ("two claims have the same fence", Rule::FenceOrder, |lines| {
-        for line in lines {
-            if let Entry::Claimed { fence, .. } = &mut line.entry {
-                *fence = 1;
+    (
+        "a task does not end as its worker was told",
+        Rule::TaskEndNotKept,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::TaskEndAnswered { .. }));
+            let Entry::TaskEndAnswered { state, .. } = &mut lines[at].entry else {
+                panic!("an end");
+            };
+            *state = "failed".to_owned();
+        },
+    ),
+    (
+        "two claims have the same fence",
+        Rule::FenceOrder,
+        |lines| {
+            for line in lines {
+                if let Entry::Claimed { fence, .. } = &mut line.entry {
+                    *fence = 1;
+                }
             }
-        }
-    }),
-    ("the output of a task has a hole", Rule::OutputBroken, |lines| {
-        let at = place(lines, |e| matches!(e, Entry::OutputRead { .. }));
-        let (task, whole) = ("t-1".to_owned(), false);
-        lines[at].entry = Entry::OutputRead { task, whole };
-    }),
-    ("an import makes a record twice", Rule::ImportBroken, |lines| {
-        let at = place(lines, |e| matches!(e, Entry::Imported { .. }));
-        let Entry::Imported { different, .. } = &mut lines[at].entry else {
-            panic!("an import");
-        };
-        *different = 9;
-    }),
-    ("somebody who has left is shown", Rule::PresenceWrong, |lines| {
-        let at = place(lines, |e| matches!(e, Entry::PresenceSeen { .. }));
-        let Entry::PresenceSeen { users, .. } = &mut lines[at].entry else {
-            panic!("a list");
-        };
-        users.push("zoe".to_owned());
-    }),
+        },
+    ),
+    (
+        "the output of a task has a hole",
+        Rule::OutputBroken,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::OutputRead { .. }));
+            let (task, whole) = ("t-1".to_owned(), false);
+            lines[at].entry = Entry::OutputRead { task, whole };
+        },
+    ),
+    (
+        "an import makes a record twice",
+        Rule::ImportBroken,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::Imported { .. }));
+            let Entry::Imported { different, .. } = &mut lines[at].entry else {
+                panic!("an import");
+            };
+            *different = 9;
+        },
+    ),
+    (
+        "somebody who has left is shown",
+        Rule::PresenceWrong,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::PresenceSeen { .. }));
+            let Entry::PresenceSeen { users, .. } = &mut lines[at].entry else {
+                panic!("a list");
+            };
+            users.push("zoe".to_owned());
+        },
+    ),
     ("a reader is up to date late", Rule::Slow, |lines| {
         let of_bob = received(lines, "bob");
         let fault = place(lines, |e| matches!(e, Entry::FaultEnded { .. }));
