@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::support::Chance;
 use crate::world::World;
 
-pub use readers::Readers;
+pub use readers::{Readers, Target};
 
 /// Everyone, while a run lasts.
 pub struct Actors {

@@ -104,6 +104,10 @@ pub enum Entry {
     FaultEnded {
         fault: usize,
     },
+    /// How often Postgres could not write while its disk was full.
+    DiskFull {
+        refused: usize,
+    },
     /// No more faults, and nobody changes anything any more.
     Calm,
     /// The end, before the final states are read.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::checker::{Findings, measured};
-use crate::history::{Entry, Line};
+use crate::history::{Entry, Line, Outcome};
 
 /// Violations of one rule that are printed.
 const MOST: usize = 5;
@@ -29,6 +29,23 @@ pub fn print(lines: &[Line], findings: &Findings) {
         count(|e| matches!(e, Entry::Claimed { .. })),
         count(|e| matches!(e, Entry::Imported { .. })),
         count(|e| matches!(e, Entry::Opened { .. })),
+    );
+    let refused = lines.iter().map(|line| match line.entry {
+        Entry::DiskFull { refused } => refused,
+        _ => 0,
+    });
+    let unsure = count(|e| {
+        matches!(
+            e,
+            Entry::Failed {
+                outcome: Outcome::Unknown,
+                ..
+            }
+        )
+    });
+    println!(
+        "{unsure} publications without an answer; Postgres could not write {} times while its disk was full",
+        refused.sum::<usize>()
     );
     println!("\nfault                 times   readers up to date after: median, slowest");
     for (kind, recovery) in &findings.recoveries {

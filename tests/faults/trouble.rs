@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use crate::actors::Readers;
+use crate::actors::{Readers, Target};
 use crate::history::Entry;
 use crate::plan::{Fault, Plan, Step};
 use crate::support::Proxy;
@@ -52,7 +52,8 @@ fn is_wanted(world: &World, fault: Fault) -> bool {
 /// Waits until every reader has what was in the log when this was called.
 pub async fn until_all_is_read(world: &World, readers: &Readers) {
     let until = Instant::now() + PATIENCE;
-    while !readers.behind(world).is_empty() && Instant::now() < until {
+    let targets = readers.targets(world);
+    while !targets.iter().all(Target::is_reached) && Instant::now() < until {
         sleep(LOOK).await;
     }
 }
@@ -104,7 +105,12 @@ async fn carry_out(world: &World, fault: Fault, lasts: Duration) {
             at(n).restart().await;
         }
         Fault::CutListeners => cut_listeners(world, lasts).await,
-        Fault::KillPostgres => world.postgres.lock().await.kill().await,
+        Fault::KillPostgres => {
+            let postgres = world.postgres.lock().await;
+            postgres.kill().await;
+            // It restarts by itself, and the fault is over when it answers.
+            drop(postgres.connect().await);
+        }
         Fault::StopPostgres => {
             let mut postgres = world.postgres.lock().await;
             postgres.go_away().await;
@@ -142,16 +148,20 @@ async fn refuse(proxy: &Proxy, lasts: Duration) {
 async fn use_disk(world: &World, lasts: Duration) {
     let options: PgConnectOptions = world.database_url.parse().expect("a URL");
     let until = Instant::now() + lasts;
+    let mut refused = 0;
     while Instant::now() < until {
         if let Ok(mut connection) = PgConnection::connect_with(&options).await {
             let write = "create table if not exists public.ballast (text text);
                  insert into public.ballast select repeat(md5(random()::text), 100)
                      from generate_series(1, 2000);
                  truncate public.ballast; select pg_switch_wal()";
-            let _ = connection.execute(write).await;
+            refused += usize::from(connection.execute(write).await.is_err());
+        } else {
+            refused += 1;
         }
         sleep(LOOK).await;
     }
+    world.note(Entry::DiskFull { refused });
 }
 
 /// Ends the connections that wait for notices, again and again.

@@ -40,15 +40,6 @@ pub struct ReaderState {
 }
 
 impl ReaderState {
-    /// Whether it has everything that this world's log had for it.
-    fn has_all(&self, world: &World) -> bool {
-        if !self.has_joined.load(Ordering::Relaxed) || self.is_away.load(Ordering::Relaxed) {
-            return true;
-        }
-        let newest = world.log.newest_for(&self.interest).unwrap_or(0);
-        newest <= self.cursor.load(Ordering::Relaxed)
-    }
-
     pub fn move_to(&self, position: i64) {
         self.cursor.fetch_max(position, Ordering::Relaxed);
     }
@@ -69,6 +60,22 @@ impl ReaderState {
         self.is_away.store(away, Ordering::Relaxed);
         let reader = self.name.clone();
         world.note(Entry::Away { reader, away });
+    }
+}
+
+/// A position that a reader must reach.
+pub struct Target {
+    reader: Arc<ReaderState>,
+    position: i64,
+}
+
+impl Target {
+    /// Whether the reader is there, or not expected to read.
+    pub fn is_reached(&self) -> bool {
+        let reader = &self.reader;
+        let reads =
+            reader.has_joined.load(Ordering::Relaxed) && !reader.is_away.load(Ordering::Relaxed);
+        !reads || self.position <= reader.cursor.load(Ordering::Relaxed)
     }
 }
 
@@ -96,11 +103,14 @@ impl Readers {
         state
     }
 
-    /// Those who lack something of what the log has now.
-    pub fn behind(&self, world: &World) -> Vec<String> {
+    /// What each of them must reach to have everything that the log has now.
+    pub fn targets(&self, world: &World) -> Vec<Target> {
         let states = self.states.lock().expect("readers");
-        let behind = states.iter().filter(|state| !state.has_all(world));
-        behind.map(|state| state.name.clone()).collect()
+        let target = |state: &Arc<ReaderState>| Target {
+            reader: Arc::clone(state),
+            position: world.log.newest_for(&state.interest).unwrap_or(0),
+        };
+        states.iter().map(target).collect()
     }
 
     pub fn streaming_users(&self) -> Vec<String> {
@@ -225,6 +235,12 @@ fn kinds() -> Vec<Kind> {
             "/stream/broker",
             user(2),
             vec!["broker".to_owned()],
+        ),
+        kind(
+            "without names",
+            "/stream/team?named=false",
+            user(6),
+            teams(6),
         ),
         kind("in batches", "/stream?batch=100", user(6), all(6)),
         Kind {
@@ -378,7 +394,9 @@ impl Reader {
     /// Notes an event. After the last one it gives the time after which the reader may come back.
     fn take(&mut self, message: &Message) -> Option<Duration> {
         let reader = || self.state.name.clone();
-        match &message.name[..] {
+        let of_data = self.path.contains("named=false").then(|| message.json());
+        let name = of_data.as_ref().and_then(|data| data["type"].as_str());
+        match name.unwrap_or(&message.name) {
             "stream:ready" if self.cursor.is_none() => {
                 self.state
                     .join(&self.world, self.privacy, message.position());
