@@ -1,6 +1,7 @@
 //! Those who use the service in a run.
 
 mod imports;
+mod kinds;
 mod lockers;
 mod outputs;
 mod people;

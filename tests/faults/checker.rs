@@ -177,8 +177,8 @@ pub fn check(lines: &[Line]) -> Findings {
 }
 
 fn whole(lines: &[Line], findings: &mut Findings) {
-    if let Some(pair) = lines.windows(2).find(|pair| pair[0].at > pair[1].at) {
-        findings.add(Rule::Unfinished, format!("time goes back at {:?}", pair[1]));
+    if !lines.is_sorted_by_key(|line| line.at) {
+        findings.add(Rule::Unfinished, "time goes back".to_owned());
     }
     for end in [Entry::Calm, Entry::LogRead, Entry::Ended] {
         if !lines.iter().any(|line| line.entry == end) {

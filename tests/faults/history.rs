@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
+use porchlight::platform::Clock;
 use serde::{Deserialize, Serialize};
 
 /// What identifies an event of the log, for whoever receives it.
@@ -282,8 +283,7 @@ pub struct History {
 impl History {
     pub fn create(path: &Path) -> std::io::Result<Self> {
         let file = BufWriter::new(File::create(path)?);
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH);
-        let began_ms = clock.expect("after 1970").as_millis();
+        let began_ms = Clock::system().now().unix_timestamp_nanos() / 1_000_000;
         Ok(Self {
             began: Instant::now(),
             began_ms: i64::try_from(began_ms).expect("a time"),

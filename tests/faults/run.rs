@@ -17,7 +17,7 @@ const MEASURE: Duration = Duration::from_secs(1);
 /// What began before the calm has ended by then.
 const CALM: Duration = Duration::from_secs(8);
 /// The longest time until all tasks have ended.
-const FINISHED: Duration = Duration::from_secs(60);
+const FINISHED: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "scripts/faults runs it"]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::people::{USERS, teams_of, user};
+use super::kinds::audiences;
+use super::people::{USERS, user};
 use super::publishers::position_of;
 use super::readers::{ReaderState, Readers};
 use crate::history::{Entry, Interest, Privacy};
@@ -15,10 +16,8 @@ use crate::world::World;
 
 pub fn start(world: &Arc<World>, chance: &mut Chance, readers: &Readers, actors: &mut JoinSet<()>) {
     for (n, scope) in [(2, None), (7, Some("team"))] {
-        let mut audiences = teams_of(n).map(|team| format!("team:{team}")).to_vec();
-        if scope.is_none() {
-            audiences.extend([format!("user:{}", USERS[n]), "broker".to_owned()]);
-        }
+        let mut audiences = audiences(n);
+        audiences.retain(|audience| scope.is_none() || audience.starts_with("team:"));
         let interest = Interest {
             brokerage: "b".to_owned(),
             audiences,

@@ -12,15 +12,16 @@ use crate::http::{Call, Person, Reply};
 use crate::support::{Chance, Token};
 use crate::world::World;
 
+const PUBLISHERS: usize = 4;
+/// The others have none.
 const WITH_KEYS: usize = 3;
-const WITHOUT_KEYS: usize = 1;
 /// Events of a large request.
 const BATCH: usize = 12;
 /// A publisher rests at most so long between two requests.
 const REST_MS: usize = 200;
 
 pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) {
-    for n in 0..WITH_KEYS + WITHOUT_KEYS {
+    for n in 0..PUBLISHERS {
         for brokerage in BROKERAGES {
             let is_busy = brokerage == BROKERAGES[0];
             if !is_busy && n > 0 {
@@ -70,13 +71,11 @@ impl Publisher {
             self.insist(request, body).await;
         } else {
             let reply = self.person.ask(&Call::post("/events", body)).await;
-            match reply.as_ref().and_then(positions) {
-                Some(positions) => world.note(Entry::Acknowledged { request, positions }),
-                None => {
-                    let outcome = Reply::outcome(reply.as_ref());
-                    world.note(Entry::Failed { request, outcome });
-                }
-            }
+            let outcome = Reply::outcome(reply.as_ref());
+            world.note(match reply.as_ref().and_then(positions) {
+                Some(positions) => Entry::Acknowledged { request, positions },
+                None => Entry::Failed { request, outcome },
+            });
         }
     }
 

@@ -10,7 +10,8 @@ use reqwest::Client;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::people::{TEAMS, USERS, teams_of, user};
+use super::kinds::{Habit, kinds};
+use super::people::OWNERS;
 use super::polls;
 use super::presence::online;
 use crate::history::{Entry, Interest, Privacy};
@@ -140,16 +141,6 @@ impl Readers {
     }
 }
 
-/// What a reader does besides reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Habit {
-    Stays,
-    /// Has a token that ends soon.
-    Renews,
-    /// Is away for a while again and again.
-    Leaves,
-}
-
 struct Reader {
     world: Arc<World>,
     chance: Chance,
@@ -166,106 +157,6 @@ struct Reader {
     at: usize,
 }
 
-/// A kind of stream: its path, who reads it, and what must come.
-struct Kind {
-    name: &'static str,
-    path: &'static str,
-    token: Token,
-    audiences: Vec<String>,
-    types: Option<&'static str>,
-    record: Option<&'static str>,
-    habit: Habit,
-}
-
-fn kinds() -> Vec<Kind> {
-    let all = |n: usize| {
-        let teams = teams_of(n).map(|team| format!("team:{team}"));
-        let own = [format!("user:{}", USERS[n]), "broker".to_owned()];
-        teams.into_iter().chain(own).collect::<Vec<_>>()
-    };
-    let kind = |name, path, token, audiences| Kind {
-        name,
-        path,
-        token,
-        audiences,
-        types: None,
-        record: None,
-        habit: Habit::Stays,
-    };
-    let teams = |n: usize| teams_of(n).map(|team| format!("team:{team}")).to_vec();
-    let admin = Token::user("boss", &TEAMS).in_role(porchlight::identity::Role::Admin);
-    let of_admin = TEAMS.map(|team| format!("team:{team}")).into_iter();
-    let of_admin = of_admin.chain(["user:boss".to_owned(), "broker".to_owned()]);
-    let of_admin: Vec<_> = of_admin.collect();
-    let of_other = Token::user("u2", &["t2", "t3"]).of("c");
-    vec![
-        kind("everything of u0", "/stream", user(0), all(0)),
-        kind("everything of u2", "/stream", user(2), all(2)),
-        Kind {
-            habit: Habit::Renews,
-            ..kind("everything of u3, short tokens", "/stream", user(3), all(3))
-        },
-        Kind {
-            habit: Habit::Leaves,
-            ..kind("everything of u4, often away", "/stream", user(4), all(4))
-        },
-        Kind {
-            types: Some("test:"),
-            ..kind("test events of u5", "/stream?types=test:*", user(5), all(5))
-        },
-        kind(
-            "u6 alone",
-            "/stream/user",
-            user(6),
-            vec!["user:u6".to_owned()],
-        ),
-        kind("teams of u7", "/stream/team", user(7), teams(7)),
-        kind(
-            "one team of u7",
-            "/stream/team?team=t3",
-            user(7),
-            vec!["team:t3".to_owned()],
-        ),
-        Kind {
-            habit: Habit::Leaves,
-            ..kind("teams of u5, often away", "/stream/team", user(5), teams(5))
-        },
-        kind(
-            "the brokerage",
-            "/stream/broker",
-            user(2),
-            vec!["broker".to_owned()],
-        ),
-        kind(
-            "without names",
-            "/stream/team?named=false",
-            user(6),
-            teams(6),
-        ),
-        kind("in batches", "/stream?batch=100", user(6), all(6)),
-        Kind {
-            record: Some("appointments/d-0-1"),
-            ..kind(
-                "a record of the CRM",
-                "/stream/records/appointments/d-0-1",
-                admin.clone(),
-                of_admin.clone(),
-            )
-        },
-        Kind {
-            record: Some("escrows/e-0"),
-            ..kind(
-                "a record with locks",
-                "/stream?records=escrows/e-0",
-                admin.clone(),
-                of_admin.clone(),
-            )
-        },
-        kind("an admin", "/stream", admin, of_admin),
-        kind("another brokerage", "/stream", of_other, all(2)),
-    ]
-}
-
 pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) -> Readers {
     let readers = Readers::default();
     for (n, kind) in kinds().into_iter().enumerate() {
@@ -276,7 +167,7 @@ pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) 
             record: kind.record.map(ToOwned::to_owned),
         };
         let is_admin = kind.token.user == "boss";
-        let is_owner = super::people::OWNERS.contains(&&kind.token.user[..]);
+        let is_owner = OWNERS.contains(&&kind.token.user[..]);
         let privacy = match (is_admin, is_owner) {
             (true, _) => Some(Privacy::All),
             (_, true) => None,
