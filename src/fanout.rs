@@ -23,6 +23,7 @@ mod frame;
 pub mod framing;
 pub mod gzip;
 mod log_health;
+mod memory;
 mod replay;
 mod ring;
 mod shared_writes;
@@ -34,6 +35,7 @@ pub use ephemeral_ring::{EphemeralEvent, EphemeralRead, EphemeralReader, Ephemer
 pub use follower::{Follower, FollowerParts, LogHandle, LogUnavailable, head_in_table};
 pub use frame::{EncodedEvent, Frame, StreamEncoding, Visibility};
 pub use log_health::LogHealth;
+pub use memory::LateBytes;
 pub use replay::{MissingEvents, ReplayLoader, ReplayPage, ReplayResult};
 pub use ring::{RecordOwners, Ring, RingRead};
 pub use shared_writes::{SharedWrite, WritePlace};
@@ -224,11 +226,8 @@ impl Fanout {
 
     fn change(&self, brokerage: &BrokerageFanout, change: impl FnOnce(&mut Ring)) {
         let mut ring = brokerage.ring();
-        let before = ring.bytes();
         change(&mut ring);
-        // The arithmetic wraps, so that one addition works in both directions.
-        let difference = ring.bytes().wrapping_sub(before);
-        self.bytes.fetch_add(difference, Ordering::Relaxed);
+        self.bytes.fetch_add(ring.recount(), Ordering::Relaxed);
         brokerage.ring_version.fetch_add(1, Ordering::Release);
     }
 

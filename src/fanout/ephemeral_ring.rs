@@ -236,7 +236,7 @@ mod tests {
     fn read(ring: &EphemeralRing, from: u64) -> (Vec<String>, EphemeralRead) {
         let mut names = Vec::new();
         let end = ring.read(reader(&[Audience::Broker]), from, |encoded| {
-            names.push(encoded.event_type.to_string());
+            names.push(encoded.event_type().to_owned());
             true
         });
         (names, end)
@@ -254,9 +254,7 @@ mod tests {
         );
         assert_eq!(read(&ring, 1), (vec!["c".into()], EphemeralRead::UpTo(3)));
         assert_eq!(read(&ring, 3), (vec![], EphemeralRead::UpTo(3)));
-        let full = ring.read(reader(&[Audience::Broker]), 0, |e| {
-            e.event_type.as_str() == "a"
-        });
+        let full = ring.read(reader(&[Audience::Broker]), 0, |e| e.event_type() == "a");
         assert_eq!(full, EphemeralRead::UpTo(2));
     }
 
@@ -276,7 +274,7 @@ mod tests {
         let mut names = Vec::new();
         for audiences in [vec![user.clone(), Audience::Broker], vec![user]] {
             ring.read(reader(&audiences), 0, |e| {
-                names.push(e.event_type.to_string());
+                names.push(e.event_type().to_owned());
                 true
             });
         }

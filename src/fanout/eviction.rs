@@ -20,11 +20,14 @@ impl Fanout {
         let mut brokerages = brokerages.unwrap_or_else(PoisonError::into_inner);
         let was_idle = std::mem::take(idle);
         brokerages.retain(|id, brokerage| {
+            // Streams may have asked for further encodings meanwhile.
+            let difference = brokerage.ring().recount();
+            self.bytes.fetch_add(difference, Ordering::Relaxed);
             if brokerage.handles.load(Ordering::Relaxed) > 0 {
                 return true;
             }
             if was_idle.contains(id) {
-                let bytes = brokerage.ring().bytes();
+                let bytes = brokerage.ring().counted_bytes();
                 self.bytes.fetch_sub(bytes, Ordering::Relaxed);
                 return false;
             }

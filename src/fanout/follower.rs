@@ -269,11 +269,12 @@ impl Follower {
     }
 
     fn publish(&self, log: &BrokerageFanout, events: &[Event]) {
-        let epoch = log.ring().epoch().clone();
-        let frames = events
-            .iter()
-            .map(|event| Arc::new(Frame::of(event, &epoch)))
-            .collect();
+        let (epoch, late) = {
+            let ring = log.ring();
+            (ring.epoch().clone(), ring.late_bytes().clone())
+        };
+        let frame = |event| Arc::new(Frame::of(event, &epoch).counted_by(&late));
+        let frames = events.iter().map(frame).collect();
         self.parts.fanout.publish(log, frames);
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frame::Frame;
+use super::memory::{LateBytes, TOPIC_BYTES};
 use crate::log::{Audience, Epoch};
 
 mod owners;
@@ -43,7 +44,11 @@ pub struct Ring {
     base: i64,
     topics: FxHashMap<Audience, Topic>,
     order: VecDeque<Arc<Frame>>,
+    /// What the frames, and the topics with frames, take.
     bytes: usize,
+    late: LateBytes,
+    /// The bytes at the last call of [`recount`](Self::recount).
+    counted_bytes: usize,
     owners: RecordOwners,
 }
 
@@ -59,6 +64,8 @@ impl Ring {
             topics,
             order,
             bytes: 0,
+            late: LateBytes::default(),
+            counted_bytes: 0,
             owners: RecordOwners::new(head),
         }
     }
@@ -73,9 +80,29 @@ impl Ring {
         self.head
     }
 
+    /// The memory that the frames take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.late.get()
+    }
+
+    /// Counts what the frames of this ring get later.
+    #[must_use]
+    pub fn late_bytes(&self) -> &LateBytes {
+        &self.late
+    }
+
+    /// The bytes at the last call of [`recount`](Self::recount).
+    #[must_use]
+    pub fn counted_bytes(&self) -> usize {
+        self.counted_bytes
+    }
+
+    /// How much `bytes` has grown since the last call. The arithmetic wraps, so that one addition works in
+    /// both directions.
+    pub fn recount(&mut self) -> usize {
+        let bytes = self.bytes();
+        bytes.wrapping_sub(std::mem::replace(&mut self.counted_bytes, bytes))
     }
 
     /// The owners of the records that the frames are about.
@@ -85,16 +112,23 @@ impl Ring {
     }
 
     /// Adds the next frame. Frames come in order and without a gap.
-    pub fn push(&mut self, frame: Arc<Frame>) {
+    pub fn push(&mut self, mut frame: Arc<Frame>) {
         debug_assert_eq!(frame.position, self.head + 1);
         self.head = frame.position;
         self.bytes += frame.size();
         let base = self.base;
         let topic = self.topics.entry(frame.audience.clone());
+        // All frames of a topic share its audience.
+        if let Some(frame) = Arc::get_mut(&mut frame) {
+            frame.audience.clone_from(topic.key());
+        }
         let topic = topic.or_insert_with(|| Topic {
             floor: base,
             ..Topic::default()
         });
+        if topic.frames.is_empty() {
+            self.bytes += TOPIC_BYTES;
+        }
         topic.frames.push_back(Arc::clone(&frame));
         if let (Some(owner), Some(record)) = (&frame.new_owner, &frame.encoded.record) {
             let owner = owner.as_ref().as_ref();
@@ -117,11 +151,8 @@ impl Ring {
 
     /// Drops the oldest frames until at most `bytes` are left.
     pub fn shrink_to(&mut self, bytes: usize) {
-        while self.bytes > bytes && !self.order.is_empty() {
+        while self.bytes() > bytes && !self.order.is_empty() {
             self.pop();
-        }
-        if self.order.is_empty() {
-            self.order.shrink_to_fit();
         }
     }
 
@@ -129,10 +160,15 @@ impl Ring {
         let Some(oldest) = self.order.pop_front() else {
             return;
         };
+        shrink_list(&mut self.order);
         self.bytes -= oldest.size();
         if let Some(topic) = self.topics.get_mut(&oldest.audience) {
             topic.frames.pop_front();
+            shrink_list(&mut topic.frames);
             topic.floor = oldest.position;
+            if topic.frames.is_empty() {
+                self.bytes -= TOPIC_BYTES;
+            }
             self.drop_if_unused(&oldest.audience);
         }
     }
@@ -236,6 +272,13 @@ impl Ring {
             .iter()
             .filter_map(first)
             .min_by_key(|frame| frame.position)
+    }
+}
+
+/// Gives memory back when most of a list is unused.
+fn shrink_list(frames: &mut VecDeque<Arc<Frame>>) {
+    if frames.len() <= frames.capacity() / 4 {
+        frames.shrink_to(frames.len() * 2);
     }
 }
 

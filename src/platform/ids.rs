@@ -162,7 +162,13 @@ impl EventType {
     /// The part after the last colon.
     #[must_use]
     pub fn action(&self) -> &str {
-        self.0.rsplit(':').next().unwrap_or(&self.0)
+        Self::action_of(&self.0)
+    }
+
+    /// The part after the last colon of a type's name.
+    #[must_use]
+    pub fn action_of(name: &str) -> &str {
+        name.rsplit(':').next().unwrap_or(name)
     }
 }
 

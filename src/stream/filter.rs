@@ -84,7 +84,7 @@ impl Filter {
     #[must_use]
     pub fn passes(&self, event: &EncodedEvent) -> bool {
         let is_mine = |record| self.records.contains(record);
-        self.passes_type(event.event_type.as_str())
+        self.passes_type(event.event_type())
             && (self.records.is_empty() || event.record.as_ref().is_some_and(is_mine))
     }
 

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::fanout::{CloseReason, StreamEncoding, framing, gzip};
 use crate::log::Cursor;
-use crate::platform::EventType;
 
 /// The shortest time after which a client comes back. One browser uses no shorter one.
 pub const RETRY_FLOOR: Duration = Duration::from_millis(500);
@@ -46,7 +45,7 @@ pub fn event(named: bool, name: &str, json: &str) -> String {
 
 /// An event of the log, whose JSON is changed for one stream.
 #[must_use]
-pub fn logged(name: Option<&EventType>, json: &str, id: &Cursor) -> String {
+pub fn logged(name: Option<&str>, json: &str, id: &Cursor) -> String {
     let name = name.map(|name| format!("event: {name}\n"));
     format!("{}data: {json}\nid: {id}\n\n", name.unwrap_or_default())
 }

@@ -157,7 +157,7 @@ struct AvailableData {
 
 /// Whether an event announces a task that this claim accepts.
 fn is_for(request: &ClaimRequest, encoded: &EncodedEvent) -> bool {
-    if encoded.event_type.as_str() != AVAILABLE {
+    if encoded.event_type() != AVAILABLE {
         return false;
     }
     let event = serde_json::from_str::<AvailableEvent>(encoded.json(Visibility::Masked));

@@ -3,6 +3,7 @@
 mod client;
 mod costs;
 mod ends;
+mod frames;
 mod heads;
 mod input;
 mod many;

@@ -1,5 +1,6 @@
 //! Private fields. Most readers of an event see `"[REDACTED]"` in place of their values.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +56,26 @@ impl Private {
             })
             .collect();
         written(shown.iter().map(|(name, raw)| (&**name, *raw)))
+    }
+
+    /// The JSON of an event with the private values in its `data` and `changes`.
+    #[must_use]
+    pub fn put_into_event(&self, json: &str) -> Option<String> {
+        let event: &RawValue = serde_json::from_str(json).ok()?;
+        let parts = fields(event)?;
+        let shown: Vec<_> = parts
+            .into_iter()
+            .map(|(name, part)| match &*name {
+                "data" | "changes" => {
+                    let shown = self.put_into(part);
+                    let text = shown.map_or_else(|| part.get().to_owned(), |s| s.get().to_owned());
+                    (name, Cow::Owned(text))
+                }
+                _ => (name, Cow::Borrowed(part.get())),
+            })
+            .collect();
+        let shown = written(shown.iter().map(|(name, raw)| (&**name, &**raw)))?;
+        Some(shown.get().to_owned())
     }
 }
 

@@ -20,7 +20,7 @@ const MOST_TAKEN_BYTES: usize = 256 * 1_024;
 
 /// Whether an event can wait for others, to be merged with them.
 pub(super) fn is_update(event: &EncodedEvent) -> bool {
-    event.record.is_some() && event.event_type.action() == UPDATED
+    event.record.is_some() && EventType::action_of(event.event_type()) == UPDATED
 }
 
 pub(super) struct MergedUpdates {
@@ -37,7 +37,7 @@ pub(super) struct MergedUpdates {
 struct MergedEvent {
     first: i64,
     last: i64,
-    event_type: EventType,
+    event_type: Box<str>,
     /// The first event as it is.
     bytes: Bytes,
     /// The JSON of the first event, until there are others.
@@ -93,7 +93,7 @@ impl MergedUpdates {
         self.events.push(MergedEvent {
             first: frame.position,
             last: frame.position,
-            event_type: event.event_type.clone(),
+            event_type: event.event_type().into(),
             bytes,
             json: json.to_owned(),
             merged: None,
@@ -152,7 +152,7 @@ impl MergedEvent {
         let json = merged.and_then(Result::ok);
         let json = json.as_deref().unwrap_or(&self.json);
         let text = wire::logged(
-            encoding.named.then_some(&self.event_type),
+            encoding.named.then_some(&*self.event_type),
             json,
             &epoch.at(id),
         );

@@ -16,7 +16,7 @@ use crate::support::{Service, for_team};
 
 /// Counts the allocations of the whole process.
 #[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+pub(super) static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// A test that runs in a process of its own, where nothing else allocates.
 const ALONE: &str = "parked::costs::allocations_in_a_process_of_their_own";
@@ -93,9 +93,14 @@ async fn allocations_in_a_process_of_their_own() {
 
 #[test]
 fn a_delivery_allocates_nothing_and_is_one_write() {
+    run_alone(ALONE);
+}
+
+/// Runs an ignored test in a process of its own.
+pub(super) fn run_alone(test: &str) {
     let itself = std::env::current_exe().expect("this program");
     let run = Command::new(itself)
-        .args([ALONE, "--exact", "--ignored", "--nocapture"])
+        .args([test, "--exact", "--ignored", "--nocapture"])
         .output()
         .expect("it runs");
     let output = String::from_utf8_lossy(&run.stdout);
