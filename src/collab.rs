@@ -8,7 +8,7 @@ mod signals;
 
 pub use locks::expiry::LockSweeper;
 pub use locks::snapshot::{
-    LOCK_SNAPSHOT_TIMEOUT, LOCK_SNAPSHOT_TYPE, LockSnapshot, LockSnapshotLoader,
+    LOCK_SNAPSHOT_TIMEOUT, LOCK_SNAPSHOT_TYPE, LockSnapshot, LockSnapshotAnswer, LockSnapshotLoader,
 };
 pub use locks::write_check::{LockConflict, check_write};
 pub use locks::{

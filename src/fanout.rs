@@ -68,6 +68,11 @@ impl BrokerageFanout {
         ring.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether any stream subscribes to this audience.
+    pub fn has_readers(&self, audience: &Audience) -> bool {
+        self.ring().readers(audience) > 0
+    }
+
     /// Adds an event that streams get with the next one that is released, in one write.
     pub fn add_ephemeral(&self, event: EphemeralEvent) {
         self.ephemeral_ring().push(event);

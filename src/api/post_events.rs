@@ -189,7 +189,7 @@ fn checked(
         let detail = "A version is 0 or more.";
         return Err(Problem::bad_request(Code::InvalidBody, detail).at(at("version")));
     }
-    let one_line = |raw: Option<Box<RawValue>>| raw.map(|raw| Arc::from(on_one_line(&raw)));
+    let one_line = |raw: Option<Box<RawValue>>| raw.map(|raw| Arc::from(on_one_line(raw)));
     let (data, changes) = (one_line(event.data), one_line(event.changes));
     let len = |raw: &Option<Arc<RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
     let limit = rules.event_bytes;

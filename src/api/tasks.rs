@@ -194,7 +194,7 @@ pub(super) fn storable_json(raw: &RawValue, field: &str) -> Result<Box<RawValue>
         let detail = format!("{field} is nested more than {DEEPEST} deep.");
         return Err(Problem::bad_request(Code::InvalidBody, detail).at(field));
     }
-    Ok(on_one_line(raw))
+    Ok(on_one_line(raw.to_owned()))
 }
 
 fn key(header: Option<String>, body: Option<String>) -> Result<Option<String>, Problem> {

@@ -89,6 +89,8 @@ struct BrokeragePresence {
     silent_events: AtomicU64,
     /// The audiences of events that were not released yet.
     changed: Mutex<FxHashSet<Audience>>,
+    /// The next release is not before this, in milliseconds since the start of the instance.
+    release_at: AtomicI64,
 }
 
 impl BrokeragePresence {
@@ -231,6 +233,7 @@ impl Presence {
                 group: &locked.group,
                 change: &change,
                 at: now.time,
+                log: &log,
             };
             for event in events.all(&parts.modules) {
                 brokerage.publish(&log, event);

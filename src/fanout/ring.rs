@@ -206,6 +206,12 @@ impl Ring {
         }
     }
 
+    /// The number of streams that read a topic.
+    #[must_use]
+    pub fn readers(&self, audience: &Audience) -> usize {
+        self.topics.get(audience).map_or(0, |topic| topic.readers)
+    }
+
     pub fn unsubscribe(&mut self, audiences: &[Audience]) {
         for audience in audiences {
             if let Some(topic) = self.topics.get_mut(audience) {

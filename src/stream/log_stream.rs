@@ -17,7 +17,7 @@ use super::open::StreamServices;
 use super::resume::StreamStart;
 use super::{Filter, HeartbeatInterval, Scope, StreamPace};
 use crate::collab::PresenceGuard;
-use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot};
+use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot, LockSnapshotAnswer};
 use crate::directory::StreamWatch;
 use crate::directory::rights;
 use crate::fanout::{
@@ -56,7 +56,7 @@ pub struct StreamParts {
     /// The first ephemeral event after the snapshot.
     pub next_ephemeral: u64,
     /// The snapshot of locks, unless the filter leaves it out.
-    pub locks: Option<oneshot::Receiver<Arc<LockSnapshot>>>,
+    pub locks: Option<LockSnapshotAnswer>,
     pub attendance: Option<PresenceGuard>,
     /// Ends the stream when the user's brokerage changes, if it was looked up.
     pub watch: Option<StreamWatch>,
@@ -127,6 +127,11 @@ impl LogStream {
             summary,
             ..
         } = parts;
+        let locks = match locks {
+            Some(LockSnapshotAnswer::Waiting(locks)) => Some(locks),
+            // It is a part of the first text.
+            Some(LockSnapshotAnswer::Ready(_)) | None => None,
+        };
         let now = Instant::now();
         let until_end = Duration::try_from(caller.expires_at - services.clock.now());
         let expires_at = now + until_end.unwrap_or_default();

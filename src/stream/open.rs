@@ -177,7 +177,8 @@ pub async fn open(
     let snapshot = snapshot.await.map_err(|_| unavailable())?;
     // The snapshot is requested after the start is known. Changes after the snapshot are events.
     let asks_for_locks = filter.passes_type(LOCK_SNAPSHOT_TYPE);
-    let locks = asks_for_locks.then(|| services.locks.load(reader.broker().clone()));
+    let at = start.epoch.at(start.position);
+    let locks = asks_for_locks.then(|| services.locks.load(reader.broker(), &at));
     let services = Arc::clone(services);
     Ok(LogStream::new(StreamParts {
         services,

@@ -36,11 +36,27 @@ pub fn control(named: bool, data: &Value, id: Option<&Cursor>) -> String {
 /// An event of the stream itself without an id, whose data is JSON already.
 #[must_use]
 pub fn event(named: bool, name: &str, json: &str) -> String {
+    let mut text = String::with_capacity(json.len() + name.len() + 24);
+    add_event(&mut text, named, name, json, None);
+    text
+}
+
+/// Adds an event of the stream itself, whose data is JSON already. With an id, it moves the client's cursor.
+pub fn add_event(text: &mut String, named: bool, name: &str, json: &str, id: Option<&str>) {
     if named {
-        format!("event: {name}\ndata: {json}\n\n")
-    } else {
-        format!("data: {json}\n\n")
+        for part in ["event: ", name, "\n"] {
+            text.push_str(part);
+        }
     }
+    for part in ["data: ", json, "\n"] {
+        text.push_str(part);
+    }
+    if let Some(id) = id {
+        for part in ["id: ", id, "\n"] {
+            text.push_str(part);
+        }
+    }
+    text.push('\n');
 }
 
 /// An event of the log, whose JSON is changed for one stream.

@@ -56,6 +56,14 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with = "publishers")]
     pub sequential: bool,
 
+    /// The first part of the names of topics and subscribers: two runs beside each other need two
+    #[arg(long, default_value = "bench", value_name = "NAME")]
+    pub names: String,
+
+    /// While measuring, GET this path 50 times a second, and report how long the answers take
+    #[arg(long, value_name = "PATH")]
+    pub get: Option<String>,
+
     /// Streams that may be connecting at the same time
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub connecting: u32,
@@ -135,7 +143,7 @@ pub struct BenchArgs {
 }
 
 const TEMPLATES: &str = "\
-Templates hold {topic} (bench-team-N), {subscriber} (bench-user-N), {token} (that subscriber's \
+Templates hold {topic} (NAME-team-N), {subscriber} (NAME-user-N), {token} (that subscriber's \
 token, or in a publish that of a further member of the topic's team), {service_token} (a token of role service) and, in bodies and publish paths, {payload}. \
 Every payload carries a mark by which it is recognized, so the server must pass it on unchanged.
 

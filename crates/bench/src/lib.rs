@@ -19,7 +19,9 @@ mod error;
 mod find_rate;
 mod fleet;
 mod gauge;
+mod getter;
 mod idle;
+mod kept_connection;
 mod ledger;
 mod limits;
 mod load;
@@ -49,8 +51,8 @@ use tokio::task::LocalSet;
 pub use args::{BenchArgs, Peer};
 pub use error::BenchError;
 pub use report::{
-    Announcement, Connects, Deliveries, Generator, Latency, Load, Publishes, Report, Server, Step,
-    Storm,
+    Announcement, Connects, Deliveries, Generator, Gets, Latency, Load, Publishes, Report, Server,
+    Step, Storm,
 };
 pub use surroundings::{Progress, Surroundings, Tokens};
 

@@ -8,6 +8,7 @@ use tokio::time::{sleep, sleep_until};
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::gauge::{Gauge, Memory, Span};
+use crate::getter::Getter;
 use crate::plan::Plan;
 use crate::procfs;
 use crate::progress::ProgressDisplay;
@@ -36,6 +37,7 @@ pub(crate) async fn run(plan: Rc<Plan>, rate: f64) -> Result<Report, BenchError>
         to: from + nanos(seconds),
     };
     run.window.set(window);
+    let gets = Getter::start(&run, window);
     let mut publishing = Publishing::start(&run, Schedule::steady(&run, rate, start, window.to));
     let span = tokio::select! {
         span = measured(&run, window) => Some(span),
@@ -51,6 +53,7 @@ pub(crate) async fn run(plan: Rc<Plan>, rate: f64) -> Result<Report, BenchError>
     Ok(Report {
         load: Load::of(&run.plan.args, rate),
         publishes: Some(publishes),
+        gets: gets.finish().await,
         deliveries: Some(deliveries(&run, &fleet, span.as_ref())),
         server: span.and_then(|span| span.server(&memory)),
         generator: span.map(|span| span.generator()),

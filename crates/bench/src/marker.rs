@@ -130,9 +130,9 @@ impl Carry {
 }
 
 /// The name of a topic, as {topic} in a template.
-pub(crate) fn topic_names(topics: u32) -> Vec<String> {
+pub(crate) fn topic_names(first_part: &str, topics: u32) -> Vec<String> {
     let mut names = Vec::with_capacity(index(topics));
-    names.extend((0..topics).map(|n| format!("bench-team-{n}")));
+    names.extend((0..topics).map(|n| format!("{first_part}-team-{n}")));
     names
 }
 

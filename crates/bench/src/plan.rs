@@ -47,7 +47,7 @@ impl Plan {
             None => stream_at,
         };
         let requests = Requests::new(&args, stream_at, publish_at)?;
-        let topics = topic_names(args.topics);
+        let topics = topic_names(&args.names, args.topics);
         let publisher_tokens = if requests.show_publisher_tokens() {
             publisher_tokens(tokens.as_ref(), &topics)?
         } else {
@@ -97,7 +97,7 @@ impl Plan {
         number: u32,
         cursor: Option<&[u8]>,
     ) -> Result<Vec<u8>, BenchError> {
-        let subscriber = format!("bench-user-{number}");
+        let subscriber = format!("{}-user-{number}", self.args.names);
         let topic = &self.topics[index(self.topic_of(number))];
         let token = if self.requests.show_subscriber_tokens() {
             let signed = self.tokens.member(&subscriber, topic);
@@ -113,6 +113,12 @@ impl Plan {
             ..Values::default()
         };
         Ok(self.requests.stream(&values, cursor))
+    }
+
+    /// A request of another path.
+    pub(crate) fn get_request(&self, path: &str) -> Vec<u8> {
+        let host = self.server;
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
     }
 
     /// Adds the event with the payload in `buffers` to its events.

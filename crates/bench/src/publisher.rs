@@ -1,15 +1,13 @@
 //! One keep-alive connection that publishes.
 
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http1::Body;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::connect::{OpenError, read_head, reason};
+use crate::connect::reason;
+use crate::kept_connection::KeptConnection;
 use crate::marker::Mark;
 use crate::request::Buffers;
 use crate::schedule::{Lane, Post, Posts};
@@ -24,9 +22,8 @@ pub(crate) struct Publisher {
     run: Rc<Run>,
     posts: Rc<Posts>,
     lane: Rc<Lane>,
-    connection: Option<TcpStream>,
+    connection: KeptConnection,
     buffers: Buffers,
-    answer: Vec<u8>,
 }
 
 /// The events of one POST.
@@ -42,9 +39,8 @@ impl Publisher {
             run,
             posts,
             lane,
-            connection: None,
+            connection: KeptConnection::default(),
             buffers: Buffers::default(),
-            answer: Vec::new(),
         }
     }
 
@@ -67,14 +63,7 @@ impl Publisher {
 
     /// The connection, or a new one if the server has closed it.
     async fn connect(&mut self) -> Option<TcpStream> {
-        if let Some(socket) = self.connection.take() {
-            let idle = socket.try_read(&mut [0; 1]);
-            if matches!(idle, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
-                return Some(socket);
-            }
-        }
-        let connected = TcpStream::connect(self.run.plan.publish_server).await;
-        match connected.and_then(|socket| socket.set_nodelay(true).map(|()| socket)) {
+        match self.connection.open(self.run.plan.publish_server).await {
             Ok(socket) => Some(socket),
             Err(error) => {
                 self.note(&error.to_string());
@@ -108,35 +97,16 @@ impl Publisher {
     }
 
     async fn post(&mut self, socket: TcpStream, sent: &Sent) {
-        match timeout(ANSWER_TIMEOUT, self.exchange(socket)).await {
+        match timeout(
+            ANSWER_TIMEOUT,
+            self.connection.exchange(socket, &self.buffers.request),
+        )
+        .await
+        {
             Ok(Ok(status)) => self.record(status, sent),
             Ok(Err(error)) => self.note(&error.to_string()),
             Err(_) => self.note("no answer in time"),
         }
-    }
-
-    /// Sends the request and reads the whole answer.
-    async fn exchange(&mut self, mut socket: TcpStream) -> Result<u16, OpenError> {
-        self.answer.clear();
-        socket.write_all(&self.buffers.request).await?;
-        let head = read_head(&mut socket, &mut self.answer).await?;
-        self.answer.drain(..head.len);
-        let mut body = head.body;
-        let mut content = Vec::new();
-        loop {
-            body.take(&self.answer, |data| content.extend_from_slice(data))
-                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-            self.answer.clear();
-            let is_over = body == Body::Done || socket.read_buf(&mut self.answer).await? == 0;
-            if is_over {
-                break;
-            }
-        }
-        if head.keep_alive && body == Body::Done {
-            self.connection = Some(socket);
-        }
-        self.answer = content;
-        Ok(head.status)
     }
 
     fn record(&self, status: u16, sent: &Sent) {
@@ -156,7 +126,7 @@ impl Publisher {
             tally.accepted += events;
         } else {
             tally.refused += events;
-            let problem = || format!("status {status}: {}", reason(&self.answer));
+            let problem = || format!("status {status}: {}", reason(&self.connection.answer));
             tally.first_problem.get_or_insert_with(problem);
         }
         if is_accepted && self.run.window.get().holds(sent.from_ns) {

@@ -18,6 +18,8 @@ pub struct Report {
     pub publishes: Option<Publishes>,
     /// How the events were received.
     pub deliveries: Option<Deliveries>,
+    /// How a path was answered meanwhile.
+    pub gets: Option<Gets>,
     /// The server's CPU and memory, when its process is known.
     pub server: Option<Server>,
     /// The generator's own CPU.
@@ -109,6 +111,20 @@ pub struct Deliveries {
     pub interleaved: u64,
     /// Events that a subscriber of another topic received.
     pub misrouted: u64,
+}
+
+/// How a path was answered while events were published.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gets {
+    /// The path.
+    pub path: String,
+    /// Answers with a status of 200 to 299.
+    pub answered: u64,
+    /// Everything else.
+    pub failed: u64,
+    /// The time from when a request was due to the end of its answer.
+    pub latency: Latency,
 }
 
 /// Percentiles, in milliseconds.

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::report::{
-    Announcement, Connects, Deliveries, Generator, Latency, Load, Publishes, Report, Server, Step,
-    Storm,
+    Announcement, Connects, Deliveries, Generator, Gets, Latency, Load, Publishes, Report, Server,
+    Step, Storm,
 };
 
 type Line<'a> = (&'a str, String);
@@ -15,6 +15,7 @@ impl Display for Report {
         lines.extend(connects("connected", &self.connects));
         lines.extend(self.publishes.iter().flat_map(publishes));
         lines.extend(self.deliveries.iter().flat_map(deliveries));
+        lines.extend(self.gets.iter().map(gets));
         lines.extend(self.storm.iter().flat_map(storm));
         lines.extend(self.announcement.iter().map(announcement));
         lines.extend(self.server.iter().flat_map(server));
@@ -193,6 +194,22 @@ fn server(server: &Server) -> Vec<Line<'_>> {
     let kernel = server.kernel_bytes_per_connection;
     lines.extend(kernel.map(|bytes| ("kernel, one end", format!("{bytes:.0} bytes a connection"))));
     lines
+}
+
+fn gets(gets: &Gets) -> Line<'_> {
+    let Gets {
+        path,
+        answered,
+        failed,
+        latency,
+    } = gets;
+    let (p50, p99, max) = (latency.p50_ms, latency.p99_ms, latency.max_ms);
+    (
+        "GETs meanwhile",
+        format!(
+            "{path}: {answered} answered, {failed} not: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"
+        ),
+    )
 }
 
 fn announcement(announcement: &Announcement) -> Line<'_> {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::group::{PresenceChange, PresenceGroup, PresentUser};
 use super::sign_of_life::RecordInUse;
 use crate::directory::Modules;
-use crate::fanout::EphemeralEvent;
+use crate::fanout::{BrokerageFanout, EphemeralEvent};
 use crate::log::timestamp;
 use crate::log::{Audience, Event, NewEvent};
 use crate::platform::{EventType, RecordPath, UserId};
@@ -17,6 +17,8 @@ pub struct ChangeEvents<'a> {
     pub group: &'a PresenceGroup,
     pub change: &'a PresenceChange,
     pub at: OffsetDateTime,
+    /// Who reads the events. A stream that opens later gets a snapshot.
+    pub log: &'a BrokerageFanout,
 }
 
 /// What a person does with a record.
@@ -71,11 +73,16 @@ impl ChangeEvents<'_> {
         let user = self.with_new_status()?;
         let own = Audience::User(self.change.user.clone());
         let crowds = user.crowds().filter(|crowd| !self.group.is_large(crowd));
+        let audiences = crowds.chain([own]);
+        let mut read = audiences
+            .filter(|audience| self.log.has_readers(audience))
+            .peekable();
+        read.peek()?;
         let of_crowd = |audience: Audience| {
             let data = self.status_data(self.group.online(&audience), &named(&audience));
             self.event(NewEvent::new(audience, self.status_type()).with(&data))
         };
-        Some(EphemeralEvent::each(crowds.chain([own]).map(of_crowd)))
+        Some(EphemeralEvent::each(read.map(of_crowd)))
     }
 
     /// Streams that are filtered by record get the status of the people who use the record, and how

@@ -15,6 +15,10 @@ use crate::platform::BrokerId;
 
 /// The precision of all ends, and the time between two releases of changes.
 const TICK: Duration = Duration::from_millis(100);
+/// After a release that wakes many streams, the next one waits a millisecond for each so many: when thousands
+/// arrive or leave at once, telling all others of them must not take most of the CPU.
+const STREAMS_PER_MS: i64 = 20;
+const LONGEST_PAUSE_MS: i64 = 1_000;
 /// The time between two wake-ups of streams of large crowds that are filtered by record.
 const WAKE: Duration = Duration::from_millis(500);
 /// The time between two counts of a large crowd.
@@ -77,12 +81,21 @@ impl PresenceTimers {
     /// Each stream gets all changes since the last release in one write.
     fn release_changes(&self) {
         let fanout = &self.presence.0.parts.fanout;
+        let now_ms = self.presence.now_ms();
         for brokerage in self.presence.all_brokerages() {
+            if now_ms < brokerage.release_at.load(Ordering::Relaxed) {
+                continue;
+            }
             let changed = std::mem::take(&mut *locked(&brokerage.changed));
             if changed.is_empty() {
                 continue;
             }
             if let Some(log) = fanout.get(&brokerage.broker) {
+                let readers = changed.iter().map(|audience| log.ring().readers(audience));
+                let pause_ms =
+                    i64::try_from(readers.sum::<usize>()).unwrap_or(i64::MAX) / STREAMS_PER_MS;
+                let release_at = now_ms.saturating_add(pause_ms.min(LONGEST_PAUSE_MS));
+                brokerage.release_at.store(release_at, Ordering::Relaxed);
                 fanout.release_ephemerals(&log, &changed);
             }
         }

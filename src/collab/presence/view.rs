@@ -133,13 +133,29 @@ impl View<'_> {
         if self.records.is_some() && viewing.is_empty() && editing.is_empty() {
             return None;
         }
-        // Streams that open list everyone: this is about a third of the work of a `Value`.
-        let (user, since) = (json!(user.as_str()), timestamp(present.since));
-        let status = state.status.as_str();
-        let (viewing, editing) = (json!(viewing), json!(editing));
-        Some(format!(
-            r#"{{"userId":{user},"status":"{status}","since":"{since}","viewing":{viewing},"editing":{editing}}}"#
-        ))
+        // Streams that open list everyone, so this is no `Value`, and no formatter.
+        let user = serde_json::to_string(user.as_str()).unwrap_or_default();
+        let (status, since) = (state.status.as_str(), timestamp(present.since));
+        let start = [
+            r#"{"userId":"#,
+            &user,
+            r#","status":""#,
+            status,
+            r#"","since":""#,
+            &since,
+        ];
+        let records = |records: Vec<Value>| match records.is_empty() {
+            true => "[]".to_owned(),
+            false => Value::from(records).to_string(),
+        };
+        let end = [
+            r#"","viewing":"#,
+            &records(viewing),
+            r#","editing":"#,
+            &records(editing),
+            "}",
+        ];
+        Some([start.concat(), end.concat()].concat())
     }
 }
 

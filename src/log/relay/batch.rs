@@ -144,7 +144,7 @@ fn wrong(what: &'static str) -> impl Fn(InvalidId) -> String {
 }
 
 fn json(what: &str, text: Option<&str>) -> Result<Option<Arc<RawValue>>, String> {
-    let raw: Option<&RawValue> = text
+    let raw: Option<Box<RawValue>> = text
         .map(serde_json::from_str)
         .transpose()
         .map_err(|_| format!("its {what} cannot be read as JSON"))?;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::LogStream;
+use crate::collab::LOCK_SNAPSHOT_TYPE;
 use crate::fanout::CloseReason;
 use crate::stream::wire;
 
@@ -32,8 +33,8 @@ impl LogStream {
             return Some(Poll::Ready(self.close(CloseReason::Unavailable)));
         };
         let records = self.filter.as_ref().and_then(|filter| filter.records());
-        let snapshot = locks.event(self.reader.audiences(), records);
-        let text = wire::control(self.encoding.named, &snapshot, None);
+        let json = locks.json(self.reader.audiences(), records);
+        let text = wire::event(self.encoding.named, LOCK_SNAPSHOT_TYPE, &json);
         self.unsent = wire::encoded(self.encoding, &text);
         self.next_unsent().map(Poll::Ready)
     }

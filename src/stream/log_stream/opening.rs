@@ -1,13 +1,38 @@
-//! The first text of a stream: `retry`, `stream:ready`, the snapshot of presence, and a reset if the
-//! cursor cannot be served. The snapshot of locks and the replay come after it.
+//! The first text of a stream: `retry`, `stream:ready`, the snapshot of presence, a reset if the cursor
+//! cannot be served, and the snapshot of locks if there is a recent one. Otherwise that comes later, before
+//! the replay.
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::StreamParts;
+use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotAnswer};
 use crate::log::Audience;
 use crate::stream::resume::reset_data;
 use crate::stream::wire;
+
+const READY: &str = "stream:ready";
+
+/// The data of `stream:ready`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReadyData<'a> {
+    r#type: &'static str,
+    stream: String,
+    position: &'a str,
+    scopes: Scopes<'a>,
+    heartbeat_seconds: u64,
+}
+
+/// The audiences of a stream.
+#[derive(Default, Serialize)]
+struct Scopes<'a> {
+    user: Option<&'a str>,
+    teams: Vec<&'a str>,
+    broker: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    workers: bool,
+}
 
 pub(super) fn text(parts: &StreamParts) -> Bytes {
     let named = parts.encoding.named;
@@ -16,8 +41,9 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
         .dice
         .between(wire::RETRY_USUAL / 3, wire::RETRY_USUAL);
     let at = parts.start.epoch.at(parts.start.position);
+    let id = at.to_string();
     let mut text = wire::hello(retry);
-    text += &wire::control(named, &ready(parts), Some(&at));
+    wire::add_event(&mut text, named, READY, &ready(parts, &id), Some(&id));
     if let Some(presence) = &parts.presence {
         text += presence;
     }
@@ -30,31 +56,32 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
             .inc();
         text += &wire::control(named, &reset_data(reason, &at, &parts.scope), Some(&at));
     }
+    if let Some(LockSnapshotAnswer::Ready(locks)) = &parts.locks {
+        let json = locks.json(parts.reader.audiences(), parts.filter.records());
+        wire::add_event(&mut text, named, LOCK_SNAPSHOT_TYPE, &json, None);
+    }
     wire::first(parts.encoding, &text)
 }
 
-fn ready(parts: &StreamParts) -> Value {
-    json!({
-        "type": "stream:ready",
-        "stream": parts.summary.stream.simple().to_string(),
-        "position": parts.start.epoch.at(parts.start.position).to_string(),
-        "scopes": scopes(parts),
-        "heartbeatSeconds": parts.heartbeat.seconds(),
-    })
+fn ready(parts: &StreamParts, position: &str) -> String {
+    let data = ReadyData {
+        r#type: READY,
+        stream: parts.summary.stream.simple().to_string(),
+        position,
+        scopes: scopes(parts),
+        heartbeat_seconds: parts.heartbeat.seconds(),
+    };
+    serde_json::to_string(&data).unwrap_or_default()
 }
 
-fn scopes(parts: &StreamParts) -> Value {
-    let mut scopes = json!({"user": null, "teams": [], "broker": null});
+fn scopes(parts: &StreamParts) -> Scopes<'_> {
+    let mut scopes = Scopes::default();
     for audience in parts.reader.audiences().iter() {
         match audience {
-            Audience::User(user) => scopes["user"] = json!(user.as_str()),
-            Audience::Broker => scopes["broker"] = json!(parts.caller.broker.as_str()),
-            Audience::Workers => scopes["workers"] = json!(true),
-            Audience::Team(team) => {
-                if let Value::Array(teams) = &mut scopes["teams"] {
-                    teams.push(json!(team.as_str()));
-                }
-            }
+            Audience::User(user) => scopes.user = Some(user.as_str()),
+            Audience::Broker => scopes.broker = Some(parts.caller.broker.as_str()),
+            Audience::Workers => scopes.workers = true,
+            Audience::Team(team) => scopes.teams.push(team.as_str()),
         }
     }
     scopes

@@ -90,6 +90,11 @@ impl Fake {
         loop {
             let request = read_request(&mut socket).await?;
             self.requests.borrow_mut().push(request.clone());
+            if request.head.starts_with("GET /health ") {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                socket.write_all(answer).await?;
+                continue;
+            }
             if request.head.starts_with("GET") {
                 return self.stream(socket, &request).await;
             }

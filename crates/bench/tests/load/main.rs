@@ -247,6 +247,21 @@ async fn a_sequential_publisher_has_one_connection_for_each_topic() {
 }
 
 #[tokio::test]
+async fn gets_beside_the_load_are_answered_and_counted() {
+    let options = "--subscribers 2 --rate 20 --seconds 1 --get /health --names other";
+    let (fake, report) = run(Faults::default(), options).await;
+    let report = report.unwrap();
+    assert!(report.is_clean(), "{report}");
+    let gets = report.gets.unwrap();
+    assert_eq!((gets.failed, gets.path.as_str()), (0, "/health"));
+    assert!(gets.answered > 0 && gets.latency.max_ms > 0.0, "{gets:?}");
+    let requests = fake.requests.take();
+    let stream = requests.iter().find(|r| r.head.starts_with("GET /stream"));
+    let token = token(&stream.unwrap().head);
+    assert!(token.starts_with("member/other-user-"), "{token}");
+}
+
+#[tokio::test]
 async fn the_defaults_are_the_requests_of_porchlight() {
     let work = async {
         let fake = Fake::start(Faults::default()).await;

@@ -229,6 +229,7 @@ impl PresenceSync {
             group: PresenceGroup::new(parts.rules, parts.crowd_limit).into(),
             used_at: AtomicI64::new(self.presence.now_ms()),
             silent_events: AtomicU64::new(0),
+            release_at: AtomicI64::new(i64::MIN),
             changed: Mutex::default(),
         }
     }
