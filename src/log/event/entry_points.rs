@@ -40,9 +40,9 @@ fn data(text: &str) {
     let Ok(raw) = serde_json::from_str::<&RawValue>(text) else {
         return;
     };
-    let line = on_one_line(raw);
+    let line = on_one_line(raw.to_owned());
     assert!(!line.get().contains(['\r', '\n']), "{line}");
-    assert_eq!(on_one_line(&line).get(), line.get());
+    assert_eq!(on_one_line(line.clone()).get(), line.get());
     let (before, after) = (value(text), value(line.get()));
     assert_eq!(before, after);
     if let Some(value) = before {

@@ -21,7 +21,7 @@ struct ReadyData<'a> {
     stream: String,
     position: &'a str,
     scopes: Scopes<'a>,
-    heartbeat_seconds: u64,
+    heartbeat_seconds: u16,
 }
 
 /// The audiences of a stream.
