@@ -161,7 +161,7 @@ export class Connection {
     const trying = { state: this.#tryingState, reason: why };
     this.#status.show({ nextRetryAt: null, transport: this.#transports.name, ...(!isSteady && trying) });
     try {
-      const token = await this.#tokens.get();
+      const token = await this.#tokens.get({ isFresh: true });
       if (attempt !== this.#attempt) return;
       if (!token && this.#tokens.isNeeded) return this.#end('needs-auth', 'no-token');
       const open = (this.#options.isShared && await this.#share(token)) || await this.#transports.load();

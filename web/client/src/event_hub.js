@@ -142,7 +142,7 @@ export class EventHub {
     const inbox = this.#collect(patterns, signal);
     async function* events() {
       try {
-        yield* (await reader()).read(inbox, PorchlightError);
+        yield* (await reader()).read(inbox, MOST_WAITING, PorchlightError);
       } finally {
         inbox.close();
       }
@@ -165,7 +165,6 @@ export class EventHub {
     /** @type {import('./event_reading.js').Inbox} */
     const inbox = {
       events: [],
-      isFull: false,
       isOver: false,
       wake() {},
       close() {
@@ -176,11 +175,7 @@ export class EventHub {
       },
     };
     const off = this.on(patterns, (event) => {
-      if (inbox.events.length < MOST_WAITING) inbox.events.push(event);
-      else {
-        inbox.isFull = true;
-        off();
-      }
+      if (inbox.events.push(event) > MOST_WAITING) off();
       inbox.wake();
     });
     signal?.addEventListener('abort', inbox.close);

@@ -4,7 +4,6 @@
  * What has arrived for a reader since it began to wait.
  * @typedef {object} Inbox
  * @property {any[]} events
- * @property {boolean} isFull events came after it was full
  * @property {boolean} isOver nobody reads any more
  * @property {() => void} wake called after each change
  * @property {() => void} close
@@ -45,12 +44,13 @@ export async function first(inbox, { signal, timeoutMs }, env, Failure) {
 /**
  * Events as they come, until the inbox is closed.
  * @param {Inbox} inbox
+ * @param {number} most that may wait
  * @param {ErrorType} Failure
  * @returns {AsyncGenerator<any, void, void>}
  */
-export async function* read(inbox, Failure) {
+export async function* read(inbox, most, Failure) {
   for (;;) {
-    if (inbox.isFull) throw new Failure('overflow', `${inbox.events.length} events were not read`);
+    if (inbox.events.length > most) throw new Failure('overflow', `${most} events were not read`);
     if (inbox.events.length) yield inbox.events.shift();
     else if (inbox.isOver) return;
     else await changed(inbox);

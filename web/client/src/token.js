@@ -2,6 +2,8 @@
 import { PorchlightError } from './error.js';
 
 const ASK_MS = 10_000;
+/** While the last token is still good, nobody waits longer for another one. */
+const ASK_AGAIN_MS = 3_000;
 /** A token that ends sooner than this is not used for a new request. */
 const MARGIN_MS = 5_000;
 
@@ -63,10 +65,7 @@ export class TokenSource {
     return typeof this.#given === 'function';
   }
 
-  /** @param {string} token */
-  claimsOf(token) {
-    return claimsOf(token);
-  }
+  claimsOf = claimsOf;
 
   /** The last token that was given out. */
   get current() {
@@ -88,14 +87,14 @@ export class TokenSource {
   }
 
   /**
-   * @param {{isFresh?: boolean}} [how] `isFresh` asks for a token although the last one is still valid
+   * @param {{isFresh?: boolean}} [how] `isFresh` asks for a token although the last one is still good; that one is the answer if there is no other
    * @returns {Promise<string | null>}
    */
   async get({ isFresh = false } = {}) {
     if (typeof this.#given !== 'function') return (this.#token = this.#given ?? null);
-    const isUsable = this.#token && endOf(this.#token) - this.#env.now() > MARGIN_MS;
-    if (isUsable && !isFresh) return this.#token;
-    this.#asking ??= this.#ask(this.#given).finally(() => {
+    const isGood = this.#token && endOf(this.#token) - this.#env.now() > MARGIN_MS;
+    if (isGood && !isFresh) return this.#token;
+    this.#asking ??= this.#ask(this.#given, isGood ? this.#token : null).finally(() => {
       this.#asking = null;
     });
     return this.#asking;
@@ -103,18 +102,22 @@ export class TokenSource {
 
   /**
    * @param {TokenCallback} callback
+   * @param {string | null} good the last token, if it is
    * @returns {Promise<string | null>}
    */
-  async #ask(callback) {
+  async #ask(callback, good) {
     /** @type {any} */
     let timer;
     const late = new Promise((_, refuse) => {
-      timer = this.#env.setTimeout(() => refuse(new PorchlightError('timeout', 'the token callback did not answer in time')), ASK_MS);
+      timer = this.#env.setTimeout(() => refuse(new PorchlightError('timeout', 'the token callback did not answer in time')), good ? ASK_AGAIN_MS : ASK_MS);
     });
     try {
       const token = await Promise.race([callback({ isRejected: this.#isRejected }), late]);
       this.#isRejected = false;
       return (this.#token = /** @type {string | null} */ (token || null));
+    } catch (error) {
+      if (good && good === this.#token) return good;
+      throw error;
     } finally {
       this.#env.clearTimeout(timer);
     }

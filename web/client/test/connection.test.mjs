@@ -163,7 +163,22 @@ describe('a connection', () => {
     assert.equal(state(client).state, 'connected');
   });
 
-  test('asks for a fresh token before each connect and renews the open stream', async () => {
+  test('asks for a token before each connect, and uses the last one if there is no other', async () => {
+    const { open, service, clock, state } = world();
+    let asked = 0;
+    const callbacks = [() => service.token(), () => service.token(), () => { throw new Error('the login is away'); }, () => new Promise(() => {})];
+    const { client } = await open({ token: () => callbacks[asked++]() });
+    for (let n = 1; n < callbacks.length; n += 1) {
+      assert.deepEqual([asked, service.count('/stream'), state(client).state], [n, n, 'connected']);
+      service.streams.cut();
+      await clock.advance(5_000);
+    }
+    assert.deepEqual([asked, service.count('/stream'), state(client).state], [4, 4, 'connected']);
+    const used = service.requests.filter(({ path }) => path === '/stream').map(({ headers }) => headers.authorization);
+    assert.equal(new Set(used).size, 2);
+  });
+
+  test('renews the open stream before its token ends', async () => {
     const { open, service, clock, state } = world();
     const seconds = 300;
     let asked = 0;

@@ -124,11 +124,11 @@ export class Collection extends Live {
 
   /** An event was missed, or did not say enough. This is rare, and what it needs is loaded then. @param {string} id */
   #want(id) {
-    const { context, query: { module }, generation } = this;
+    const { context, query: { module } } = this;
     this.#wanted.set(id, []);
     const onAnswer = (/** @type {string} */ answered, /** @type {StoredRecord | null} */ record) => this.#answered(answered, record);
     this.#missing ??= import('./missing.js').then(({ MissingRecords }) => new MissingRecords({ context, module, onAnswer, Failure: PorchlightError, backoffMs }));
-    this.#missing.then((missing) => generation === this.generation && missing.request(id), () => generation === this.generation && this.reload());
+    this.#missing.then((missing) => missing.request(id), () => this.isActive && this.reload());
   }
 
   /** @param {string} id @param {StoredRecord | null} record */

@@ -28,6 +28,7 @@ export class MissingRecords {
 
   /** @param {string} id */
   request(id) {
+    if (this.#isOver) return;
     this.#waiting.push(id);
     this.#next();
   }
