@@ -249,7 +249,7 @@ async fn it_continues_after_each_fault_where_it_was() {
     let block = |n: i64| format!("event: a:b\ndata: {{\"data\":{{\"n\":{n}}}}}\nid: {n}-x\n\n");
     let (mut socket, asked) = request(&listener).await;
     assert!(
-        asked.starts_with("GET /crm/stream?types=a%3A* HTTP/1.1\r\n"),
+        asked.starts_with("GET /crm/stream?heartbeat=8&types=a%3A* HTTP/1.1\r\n"),
         "{asked}"
     );
     assert!(asked.contains("authorization: Bearer ey") && !asked.contains("last-event-id"));

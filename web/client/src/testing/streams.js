@@ -21,6 +21,7 @@ import { Problem } from './problem.js';
  */
 
 const SHORTEST_HEARTBEAT_SECONDS = 5;
+const EXPIRING_MS = 60_000;
 
 /**
  * @param {boolean} isNamed
@@ -144,7 +145,8 @@ export class FakeStreams {
       clock.clearTimeout(timers.get('expiring'));
       clock.clearTimeout(timers.get('end'));
       if (exp - clock.now() > 2 ** 31) return;
-      timers.set('expiring', clock.setTimeout(() => write(block(isNamed, { type: 'stream:expiring', inSeconds: 60 }, null)), exp - clock.now() - 60_000));
+      const notice = Math.min(EXPIRING_MS, (exp - clock.now()) / 2);
+      timers.set('expiring', clock.setTimeout(() => write(block(isNamed, { type: 'stream:expiring', inSeconds: Math.floor(notice / 1_000) }, null)), exp - clock.now() - notice));
       timers.set('end', clock.setTimeout(() => stream.close('expired'), exp - clock.now()));
     };
     let beats = 0;
