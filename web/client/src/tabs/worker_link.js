@@ -2,7 +2,7 @@
 
 /** How often a worker that has never answered may fail to: its files are loaded first. */
 const STARTING = 15;
-const RUNNING = 3;
+const RUNNING = 2;
 /** After so many workers without an answer there is none. */
 const MOST_WORKERS = 3;
 
