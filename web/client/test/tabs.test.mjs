@@ -98,15 +98,18 @@ for (const hasWorkers of [false, true]) {
       const { service, clock } = made;
       const own = new Browser(made, { hasWorkers });
       const all = [];
-      const token = () => service.token({ seconds: 150 });
-      for (let n = 0; n < 4; n += 1) all.push(await own.tab({ token }));
-      // Each is renewed a minute before its end.
-      await clock.advance(455_000);
+      const token = () => service.token({ seconds: 60 });
+      for (let n = 0; n < 4; n += 1) {
+        all.push(await own.tab({ token }));
+        await clock.advance(1_000);
+      }
+      // The service says 30 seconds before the end that the token ends.
+      await clock.advance(151_000);
       const renewals = () => service.count('/sessions/renew');
       assert.deepEqual([service.count('/stream'), renewals()], [1, 5]);
       // The one without the stream that is asked first is frozen from now on.
       for (const tab of all.slice(1, 3)) tab.freeze();
-      await clock.advance(120_000);
+      await clock.advance(60_000);
       for (const tab of all.slice(1, 3)) tab.thaw();
       await clock.advance(1_000);
       service.publish({ broker: true }, sold('l-1'));

@@ -9,7 +9,7 @@ const SILENT_HEARTBEATS = 1.25;
 const CALM_MS = 300_000;
 /** So long it is the turn of one tab to renew the token. */
 const TURN_MS = 8_000;
-/** A token that ends so soon is replaced by that of a tab that has a better one. */
+/** A token that ends so soon, or the last third of a short life, is replaced by that of a tab that has a better one. */
 const ENDING_MS = 60_000;
 
 /** @typedef {import('../sse_parser.js').Message} Message */
@@ -137,9 +137,13 @@ export class Hub {
    */
   #isOutdated({ transport: used, request: { token }, openedAt, aliveAt }, transport, request) {
     const now = this.#env.now();
-    const { endOf } = this.#tools;
+    const { endOf, claimsOf } = this.#tools;
     if (used !== transport && (aliveAt === -Infinity || now - openedAt >= CALM_MS)) return true;
-    if (token && request.token && endOf(token) - now < ENDING_MS && endOf(request.token) > endOf(token)) return true;
+    if (token && request.token) {
+      const { iat = 0, exp = 0 } = claimsOf(token);
+      const endingMs = Math.min(ENDING_MS, ((exp - iat) * 1_000) / 3);
+      if (endOf(token) - now <= endingMs && endOf(request.token) > endOf(token)) return true;
+    }
     const silentMs = this.#kept.heartbeatSeconds * 1_000 * SILENT_HEARTBEATS * (used === 'eventsource' ? 2 : 1);
     return aliveAt !== -Infinity && now - aliveAt > silentMs;
   }
