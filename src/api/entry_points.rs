@@ -13,7 +13,7 @@ use super::idempotency::KeyHeader;
 use super::post_events::entry_point::PUBLICATION;
 use super::precondition::Preconditions;
 use super::{get_events, locks, notifications, post_signals, presence};
-use super::{query, rate_limits, record_fields, sessions, streams, task_output, tasks_worker};
+use super::{query, rate_limits, record_fields, sessions, streams, task_output, tasks, tasks_worker};
 use crate::platform::entry_point::{EntryPoint, pieces, with_text};
 
 #[cfg(test)]
@@ -88,6 +88,7 @@ fn bodies(bytes: &[u8]) {
     }
     one::<locks::AcquireBody>(bytes);
     one::<locks::LockClaimBody>(bytes);
+    one::<notifications::NotificationBody>(bytes);
     one::<notifications::ReadAllBody>(bytes);
     one::<notifications::PreferencesBody>(bytes);
     one::<post_signals::SignalBody>(bytes);
@@ -95,6 +96,7 @@ fn bodies(bytes: &[u8]) {
     one::<record_fields::FieldsBody>(bytes);
     one::<sessions::RevokeBody>(bytes);
     one::<task_output::OutputBody>(bytes);
+    one::<tasks::OrderBody>(bytes);
     one::<tasks_worker::TaskClaimBody>(bytes);
     one::<tasks_worker::ProgressBody>(bytes);
     one::<tasks_worker::FailBody>(bytes);

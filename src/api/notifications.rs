@@ -29,7 +29,7 @@ const LIMIT_MOST: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct NotificationBody {
+pub(super) struct NotificationBody {
     audience: AudienceBody,
     level: Level,
     system: Option<SystemNotice>,

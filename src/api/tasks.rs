@@ -28,7 +28,7 @@ const LIMIT_MOST: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct OrderBody {
+pub(super) struct OrderBody {
     r#type: TaskType,
     title: Option<Title>,
     params: Option<Box<RawValue>>,

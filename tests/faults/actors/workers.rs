@@ -1,10 +1,11 @@
 //! Tasks: users who create and cancel them, and workers who do them, lose them, or dawdle.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::outputs::OutputFollower;
@@ -16,6 +17,8 @@ use crate::world::World;
 
 const TASK: &str = "faulty_work";
 const USERS: usize = 2;
+/// Tasks of one user that have not ended.
+const OPEN_TASKS: usize = 4;
 const WORKERS: usize = 3;
 const REST_MS: usize = 900;
 const LEASE_SECONDS: u64 = 3;
@@ -28,7 +31,8 @@ pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) 
             person: Person::new(world, chance, &user(n)),
             token: user(n),
             team: super::people::teams_of(n)[0],
-            tasks: Arc::default(),
+            tasks: Vec::new(),
+            open: Arc::new(Semaphore::new(OPEN_TASKS)),
         };
         actors.spawn(asker.run());
     }
@@ -55,22 +59,33 @@ struct Asker {
     person: Person,
     token: Token,
     team: &'static str,
-    tasks: Arc<Mutex<Vec<String>>>,
+    /// The tasks of a run so far.
+    tasks: Vec<String>,
+    /// A task has a permit while its output is read.
+    open: Arc<Semaphore>,
 }
 
 impl Asker {
     async fn run(mut self) {
         while self.person.world.is_busy() {
+            let permit = Arc::clone(&self.open).acquire_owned().await;
+            let permit = permit.expect("it is never closed");
+            if !self.person.world.is_busy() {
+                return;
+            }
             let body = json!({"type": TASK, "team": self.team, "maxAttempts": 6});
             let reply = self.person.ask(&Call::post("/tasks", body)).await;
             if let Some(task) = reply.as_ref().and_then(|reply| reply.body["id"].as_str()) {
                 let task = task.to_owned();
                 let world = &Arc::clone(&self.person.world);
                 world.note(Entry::TaskAsked { task: task.clone() });
-                self.tasks.lock().expect("tasks").push(task.clone());
+                self.tasks.push(task.clone());
                 let follower =
                     OutputFollower::new(world, &mut self.person.chance, self.token.clone(), task);
-                tokio::spawn(follower.run());
+                tokio::spawn(async move {
+                    follower.run().await;
+                    drop(permit);
+                });
             }
             self.person.rest(REST_MS).await;
             if self.person.chance.below(4) == 0 {
@@ -80,8 +95,7 @@ impl Asker {
     }
 
     async fn cancel(&mut self) {
-        let tasks = self.tasks.lock().expect("tasks").clone();
-        let recent = &tasks[tasks.len().saturating_sub(4)..];
+        let recent = &self.tasks[self.tasks.len().saturating_sub(4)..];
         if !recent.is_empty() {
             let task = self.person.chance.of(recent).clone();
             let path = format!("/tasks/{task}/cancel");
@@ -238,13 +252,15 @@ pub async fn note_states(world: &World) {
     }
 }
 
-/// Whether all tasks have ended.
+/// Whether all tasks have ended, nobody holds a lock, and every write on a watched table is told.
 pub async fn have_ended(world: &World) -> bool {
     let options = world.database_url.parse().expect("a URL");
     let Ok(mut connection) = PgConnection::connect_with(&options).await else {
         return false;
     };
-    let sql = "select not exists (select from porchlight.tasks where ended_at is null)";
+    let sql = "select not exists (select from porchlight.tasks where ended_at is null)
+            and not exists (select from porchlight.locks where user_id is not null)
+            and not exists (select from porchlight.outbox)";
     let ended = sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut connection);
     ended.await.unwrap_or(false)
 }
