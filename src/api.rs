@@ -5,6 +5,8 @@
 
 pub mod access;
 mod activity;
+mod admin;
+mod admin_overview;
 mod body;
 mod caller;
 mod code;

@@ -9,7 +9,7 @@ use crate::api::Services;
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{Secret, Verifier};
-use crate::platform::{BackgroundTasks, Metrics};
+use crate::platform::{BackgroundTasks, Figures, Metrics};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Database, database};
 use crate::records::Brokerage;
@@ -122,6 +122,7 @@ impl Application {
             database: &database,
             tasks: &tasks,
             metrics: Metrics::new(),
+            figures: Figures::default(),
         };
         let services = Arc::new(wiring.services(verifier, revoked, broker_query));
         let demo = if config.demo.demo {

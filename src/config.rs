@@ -17,6 +17,7 @@ pub use identity::IdentityArgs;
 use clap::Args;
 
 use crate::log::RetentionSettings;
+use crate::operations::AlertSettings;
 use crate::platform::DatabaseSettings;
 use crate::stream::StreamSettings;
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub notifications: notifications::NotificationSettings,
     #[command(flatten)]
     pub worker: worker::WorkerSettings,
+    #[command(flatten)]
+    pub alerts: AlertSettings,
     #[command(flatten)]
     pub demo: demo::DemoSettings,
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::log::{Audience, Epoch, Head, Rights};
-use crate::platform::BrokerId;
+use crate::platform::{BrokerId, BrokerageFigures, Figures};
 
 mod connection_limits;
 mod dispatcher;
@@ -30,7 +30,7 @@ mod shared_writes;
 mod subscription;
 
 pub use connection_limits::{ConnectionLimits, LimitReached, Permit};
-pub use dispatcher::{Dispatcher, Mailbox, ParkedStream, TICK};
+pub use dispatcher::{Dispatcher, Mailbox, ParkedStream, StreamProgress, TICK};
 pub use ephemeral_ring::{EphemeralEvent, EphemeralRead, EphemeralReader, EphemeralRing};
 pub use follower::{Follower, FollowerParts, LogHandle, LogUnavailable, head_in_table};
 pub use frame::{EncodedEvent, Frame, StreamEncoding, Visibility};
@@ -45,6 +45,7 @@ pub use subscription::{CloseReason, ParkingPlace, Subscription, SubscriptionId};
 #[derive(Debug)]
 pub struct BrokerageFanout {
     pub id: BrokerId,
+    pub figures: Arc<BrokerageFigures>,
     ring: Mutex<Ring>,
     /// Grows with every change of the ring.
     ring_version: AtomicU64,
@@ -114,6 +115,7 @@ impl Drop for BrokerageHandle {
 pub struct Fanout {
     brokerages: RwLock<FxHashMap<BrokerId, Arc<BrokerageFanout>>>,
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
+    figures: Figures,
     /// The limit of `bytes`.
     budget_bytes: usize,
     /// The bytes of all frames in all rings.
@@ -124,10 +126,11 @@ pub struct Fanout {
 impl Fanout {
     /// Keeps at most `budget_bytes` of frames over all brokerages.
     #[must_use]
-    pub fn new(budget_bytes: usize) -> Self {
+    pub fn new(budget_bytes: usize, figures: Figures) -> Self {
         Self {
             brokerages: RwLock::default(),
             mailboxes: Mutex::default(),
+            figures,
             budget_bytes,
             bytes: AtomicUsize::new(0),
             publish_count: AtomicU64::new(0),
@@ -155,6 +158,7 @@ impl Fanout {
         let brokerage = brokerages.entry(broker.clone()).or_insert_with(|| {
             Arc::new(BrokerageFanout {
                 id: broker.clone(),
+                figures: self.figures.of(broker),
                 ring: Mutex::new(Ring::new(head.epoch.clone(), head.head)),
                 ring_version: AtomicU64::new(1),
                 ephemeral_ring: Mutex::default(),
@@ -173,10 +177,27 @@ impl Fanout {
         brokerages.keys().cloned().collect()
     }
 
+    /// The brokerages that streams read, and the heads of their logs in memory.
+    pub fn heads_in_use(&self) -> Vec<(BrokerId, i64)> {
+        let brokerages = self.brokerages.read();
+        let brokerages = brokerages.unwrap_or_else(PoisonError::into_inner);
+        let in_use = brokerages.values();
+        let in_use = in_use.filter(|log| log.handles.load(Ordering::Relaxed) > 0);
+        in_use
+            .map(|log| (log.id.clone(), log.ring().head()))
+            .collect()
+    }
+
     /// The bytes of all frames in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The limit of these bytes.
+    #[must_use]
+    pub fn most_bytes(&self) -> usize {
+        self.budget_bytes
     }
 
     /// Adds the next frames of a log and wakes the streams of their topics.
@@ -273,6 +294,11 @@ impl Reader {
     #[must_use]
     pub fn broker(&self) -> &BrokerId {
         &self.handle.id
+    }
+
+    #[must_use]
+    pub fn figures(&self) -> &BrokerageFigures {
+        &self.handle.figures
     }
 
     #[must_use]

@@ -20,6 +20,7 @@
 //! - [`log`]: the event log in Postgres: append, commit, read, retention, the outbox relay.
 //! - [`fanout`]: the recent events in memory, encoded once; wakes the streams of a topic.
 //! - [`stream`]: one open stream: a cursor over a log; also the log as pages and by long-polling.
+//! - [`operations`]: what admins see of the running service, and do: figures, connections, alerts.
 //!
 //! All of them stand on:
 //!
@@ -39,6 +40,7 @@ pub mod fanout;
 pub mod identity;
 pub mod inbox;
 pub mod log;
+pub mod operations;
 pub mod platform;
 pub mod records;
 pub mod sessions;

@@ -6,6 +6,7 @@ mod clock;
 pub mod database;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod entry_point;
+pub mod figures;
 pub mod ids;
 mod metrics;
 mod paging;
@@ -17,6 +18,7 @@ pub use clock::{Clock, Dice};
 pub use database::{
     Database, DatabaseError, DatabaseSettings, DedicatedConnection, Limit, Pool, Transaction,
 };
+pub use figures::{BrokerageFigures, Figures};
 pub use ids::{
     BrokerId, EventType, FaultCode, InvalidId, ModuleName, NAME_FORM, Principal, RecordId,
     RecordPath, RequestId, ReservedFor, SessionName, TaskId, TaskType, TeamId, USER_CHARS,

@@ -5,24 +5,30 @@
 //! whichever instance it is. A ticket stands for a token in the address of a stream.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::fanout::{LogHealth, Subscription};
-use crate::identity::{Caller, Verifier};
+use crate::identity::Verifier;
 use crate::log::PeerNotifier;
-use crate::platform::{Clock, Pool};
+use crate::platform::{Clock, DedicatedConnection, Pool};
 
+pub mod connections;
+mod lost;
 mod memberships;
 mod open;
+mod questions;
 mod renew;
 mod revoke;
 mod store;
 mod sync;
 mod tickets;
 
+pub use lost::LostClient;
 pub use memberships::MembershipParts;
-pub use open::{RenewalOutcome, SessionGuard, SessionKind, SessionUser};
+pub use open::{NewSession, RenewalOutcome, SessionGuard, SessionKind, SessionUser};
+pub use questions::{PeerAnswer, PeerAnswers, PeerQuestion, PeerQuestions};
 pub use renew::RenewalError;
 pub use revoke::{NewRevocation, RevocationError, RevocationTarget};
 pub use sync::{SessionHead, SessionObserver, SessionSync, SessionSyncParts, load};
@@ -34,6 +40,8 @@ use tickets::KnownTickets;
 
 pub struct SessionParts {
     pub pool: Pool,
+    /// For questions to other instances, which must not wait behind requests.
+    pub asks: Mutex<DedicatedConnection>,
     pub verifier: Verifier,
     pub clock: Clock,
     /// This instance's name.
@@ -50,6 +58,8 @@ struct SessionsShared {
     known_tickets: KnownTickets,
     observer: OnceLock<Arc<dyn SessionObserver>>,
     seen_teams: OnceLock<mpsc::Sender<SeenTeams>>,
+    /// Questions of other instances.
+    questions: OnceLock<mpsc::Sender<PeerQuestion>>,
 }
 
 /// Cheap to clone.
@@ -67,6 +77,7 @@ impl Sessions {
             known_tickets: KnownTickets::default(),
             observer: OnceLock::new(),
             seen_teams: OnceLock::new(),
+            questions: OnceLock::new(),
         }))
     }
 
@@ -79,13 +90,20 @@ impl Sessions {
     /// A stream or a long poll has been opened. It ends when its token is revoked. When a user has too
     /// many streams, the oldest ends.
     #[must_use]
-    pub fn opened(
-        &self,
-        caller: &Caller,
-        kind: SessionKind,
-        subscription: &Subscription,
-    ) -> SessionGuard {
-        self.0.open.add(caller, kind, subscription)
+    pub fn opened(&self, new: NewSession<'_>, subscription: &Subscription) -> SessionGuard {
+        self.0.open.add(new, subscription)
+    }
+
+    /// Users whose connection to this instance has been away for longer than `age` although nobody wanted
+    /// it.
+    #[must_use]
+    pub fn lost_clients(&self, age: Duration) -> Vec<LostClient> {
+        self.0.open.lost().longer_than(age)
+    }
+
+    /// The user is at another instance.
+    pub fn found_client(&self, user: &SessionUser) {
+        self.0.open.lost().is_back(user);
     }
 
     /// Ends so many streams of a person at this instance, the oldest first: the person has too many over

@@ -19,6 +19,7 @@ pub mod claim_wait;
 mod create;
 mod error;
 mod events;
+pub mod figures;
 pub mod imports;
 mod lease;
 mod list;

@@ -171,11 +171,12 @@ fn count_and_admit(context: &Context, response: &ServiceResponse<BoxBody>) -> bo
     let status = response.status();
     let error = response.response().error();
     let problem = error.and_then(|error| error.as_error::<Problem>());
-    count_refusal(
-        &context.services.metrics,
-        status,
-        problem.map_or(NO_CODE, |problem| problem.code().as_str()),
-    );
+    let code = problem.map_or(NO_CODE, |problem| problem.code().as_str());
+    count_refusal(&context.services.metrics, status, code);
+    if let Some(caller) = response.request().extensions().get::<Caller>() {
+        let figures = context.services.figures.of(&caller.broker);
+        figures.refusals.add(code);
+    }
     let route = response.request().match_pattern();
     context.services.refusals.admits(&RefusalKind {
         route: route.unwrap_or_else(|| NO_ROUTE.to_owned()),

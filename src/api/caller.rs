@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
@@ -106,6 +107,19 @@ fn admit(request: &HttpRequest, services: &Services, caller: Caller) -> Result<C
     taken.map_or_else(|state| Err(state.problem()), |_| Ok(caller))
 }
 
+/// Where the client of a request is, if that is known.
+pub(super) struct Client(pub(super) Option<IpAddr>);
+
+impl FromRequest for Client {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let context = Context::of(request);
+        ready(context.map(|context| Self(context.services.rate_limits.client(request))))
+    }
+}
+
 /// A caller that may publish events.
 pub(super) struct Publisher(pub(super) Caller);
 
@@ -114,6 +128,9 @@ pub(super) struct TaskWorker(pub(super) Caller);
 
 /// A caller that may revoke tokens.
 pub(super) struct Revoker(pub(super) Caller);
+
+/// A caller that administers a brokerage.
+pub(super) struct Administrator(pub(super) Caller);
 
 /// A caller that creates tasks.
 pub(super) struct TaskCreator(pub(super) Caller);
@@ -164,6 +181,23 @@ impl FromRequest for Revoker {
             let caller = caller?;
             let refusal = "Revoking tokens needs a token with the role admin or service.";
             matches!(caller.role, Role::Admin | Role::Service)
+                .then_some(Self(caller))
+                .ok_or_else(|| role_needed(refusal))
+        };
+        Caller::from_request(request, payload).map(check)
+    }
+}
+
+impl FromRequest for Administrator {
+    type Error = Problem;
+    type Future = CheckedCaller<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let check: CallerCheck<Self> = |caller| {
+            let caller = caller?;
+            let refusal = "This needs a token with the role admin.";
+            caller
+                .may_administer()
                 .then_some(Self(caller))
                 .ok_or_else(|| role_needed(refusal))
         };

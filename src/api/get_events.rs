@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Context;
+use super::caller::Client;
 use super::page::Page;
 use super::problem::{Code, Problem};
 use super::query::{Query, number, parsed};
@@ -38,10 +39,14 @@ pub(super) struct EventsQuery {
 
 pub(super) async fn list(
     caller: Caller,
+    Client(client): Client,
     context: Context,
     Query(query): Query<EventsQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let query = context.history(&query)?;
+    let query = HistoryQuery {
+        client,
+        ..context.history(&query)?
+    };
     let streams = &context.services.streams;
     let listed = history::list(streams, &context.dispatcher, &caller, query).await?;
     // The token may have been revoked while the request waited.
@@ -71,6 +76,7 @@ fn history(query: &EventsQuery, limit: PageLimit) -> Result<HistoryQuery, Proble
         range: range(query)?,
         limit,
         wait: wait(query)?,
+        client: None,
     })
 }
 

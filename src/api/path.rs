@@ -63,6 +63,33 @@ impl FromRequest for TaskId {
     }
 }
 
+/// `{id}` of something that only admins name: letters, digits and dashes.
+pub(super) struct PlainId(pub(super) String);
+
+/// The longest of them.
+const PLAIN_ID_CHARS: usize = 64;
+
+impl PlainId {
+    pub(super) fn parse(field: &str, text: String) -> Result<Self, Problem> {
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let is_short = (1..=PLAIN_ID_CHARS).contains(&text.len());
+        let is_valid = is_short && text.bytes().all(is_known);
+        is_valid.then_some(Self(text)).ok_or_else(|| {
+            let reason = "must be an id as a list has it: letters, digits and dashes";
+            Problem::bad_parameter(field, reason)
+        })
+    }
+}
+
+impl FromRequest for PlainId {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(variables(request).and_then(|id| Self::parse("id", id)))
+    }
+}
+
 fn record(request: &HttpRequest) -> Result<RecordPath, Problem> {
     #[derive(Deserialize)]
     struct Variables {

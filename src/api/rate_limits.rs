@@ -99,6 +99,12 @@ impl RateLimits {
         self.addresses.take(&network(address), 1)
     }
 
+    /// The address of a client, for admins.
+    pub(super) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let address = client_address(request, self.trusted_proxies);
+        (!address.is_unspecified()).then(|| address.to_canonical())
+    }
+
     /// Forgets full buckets until `stop`.
     pub async fn forget_full(&self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(FORGET_INTERVAL);

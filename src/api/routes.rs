@@ -10,7 +10,7 @@ use super::limited::Limited;
 use super::problem::{Code, Problem};
 use super::rate_limits::RequestCost;
 use super::{
-    activity, console, get_events, health, locks, notifications, openapi, post_events,
+    activity, admin, console, get_events, health, locks, notifications, openapi, post_events,
     post_signals, presence, records, sessions, streams, task_output, tasks, tasks_worker, uploads,
 };
 
@@ -31,6 +31,8 @@ pub struct Endpoint {
 const READ_POINTS: u32 = 1;
 /// The points of a request that writes.
 const WRITE_POINTS: u32 = 2;
+/// The points of a request that all instances answer together.
+const REPORT_POINTS: u32 = 3;
 /// The points of a request that causes much work afterwards.
 const LARGE_POINTS: u32 = 10;
 
@@ -167,6 +169,12 @@ pub fn all() -> Vec<Endpoint> {
         get("/notifications/preferences", notifications::preferences),
         put("/notifications/preferences", notifications::set_preferences),
         get("/activity", activity::list),
+        get("/admin/overview", admin::overview).costs(REPORT_POINTS),
+        get("/admin/connections", admin::connections).costs(REPORT_POINTS),
+        post("/admin/connections/{id}/disconnect", admin::disconnect),
+        get("/admin/poison", admin::poison),
+        post("/admin/poison/{id}/retry", admin::retry_poison),
+        post("/admin/poison/{id}/discard", admin::discard_poison),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),

@@ -14,6 +14,8 @@ use crate::identity::Verifier;
 use crate::inbox::Activity;
 use crate::inbox::notifications::Notifications;
 use crate::log::Writer;
+use crate::operations::Operations;
+use crate::platform::Figures;
 use crate::platform::LineLimit;
 use crate::platform::Metrics;
 use crate::platform::Pool;
@@ -58,8 +60,10 @@ pub struct Services {
     pub tasks: Tasks,
     pub notifications: Notifications,
     pub activity: Activity,
+    pub operations: Operations,
     pub streams: Arc<StreamServices>,
     pub metrics: Arc<Metrics>,
+    pub figures: Figures,
     pub metrics_access: MetricsAccess,
     pub rate_limits: Arc<RateLimits>,
     pub refusals: Arc<LineLimit<RefusalKind>>,

@@ -157,6 +157,7 @@ async fn open(
         encoding,
         pace,
         heartbeat,
+        client: context.services.rate_limits.client(request),
     };
     match stream::open(&context.services.streams, &context.dispatcher, opening).await {
         Ok(stream) => {

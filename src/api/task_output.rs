@@ -118,10 +118,12 @@ pub(super) async fn read(
     let opening = OutputOpening {
         caller: &caller,
         member: request.extensions().get::<Member>().cloned(),
+        client: context.services.rate_limits.client(&request),
+        task: &id,
         reader,
         heartbeat,
     };
-    match output::stream::open(services, &context.dispatcher, opening) {
+    match output::stream::open(services, &context.dispatcher, opening).await {
         Ok(stream) => Ok(streams::head(ENCODING).streaming(stream.into_bytes())),
         Err(reason) => later(reason),
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Context;
 use super::body::Json;
-use super::caller::TaskWorker;
+use super::caller::{Client, TaskWorker};
 use super::problem::{Code, Problem};
 use super::query::NoQuery;
 use super::tasks::storable_json;
@@ -79,6 +79,7 @@ struct ClaimedJson {
 /// Claims a task, or waits for one.
 pub(super) async fn claim(
     TaskWorker(caller): TaskWorker,
+    Client(client): Client,
     context: Context,
     _: NoQuery,
     Json(body): Json<TaskClaimBody>,
@@ -92,6 +93,7 @@ pub(super) async fn claim(
         caller: &caller,
         request: &wanted,
         wait,
+        client,
     };
     let claimed = claim.run().await?;
     if claimed.is_none() {

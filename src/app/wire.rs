@@ -17,7 +17,8 @@ use crate::fanout::Fanout;
 use crate::identity::Verifier;
 use crate::log::{ChangeHints, LogObserver, PeerNotifier, TaskNotices};
 use crate::platform::{
-    BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, LineLimit, Metrics,
+    BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, Figures,
+    LineLimit, Metrics,
 };
 use crate::sessions::SessionHead;
 
@@ -25,12 +26,14 @@ mod audience_changes;
 mod collab;
 mod inbox;
 mod log;
+mod operations;
 mod retention;
 mod sessions;
 mod streams;
 mod tasks;
 
 use audience_changes::AudienceChanges;
+use operations::Watched;
 use sessions::TeamChanges;
 
 /// Characters of an instance's name, which notices to other instances and log lines contain.
@@ -43,6 +46,7 @@ pub(super) struct Wiring<'a> {
     pub(super) database: &'a Database,
     pub(super) tasks: &'a BackgroundTasks,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) figures: Figures,
 }
 
 /// Where the parts notify each other of changes.
@@ -64,7 +68,7 @@ impl Wiring<'_> {
         query: Option<BrokerageQuery>,
     ) -> Services {
         let config = self.config;
-        let fanout = Arc::new(Fanout::new(config.streams.memory_bytes()));
+        let fanout = self.fanout();
         let notices = Notices::default();
         let task_notices = TaskNotices::with(&notices.peers);
         let brokerages = query.map(|query| self.brokerages(query));
@@ -83,7 +87,7 @@ impl Wiring<'_> {
         let commits = self.commits(&notices, &observer);
         let committer = commits.committer;
         let waker = self.relay(committer.clone());
-        let records = Arc::new(self.records(waker));
+        let records = Arc::new(self.records(waker.clone()));
         let uploads = self.uploads();
         let tasks = self.checked_tasks(committer.clone(), task_notices, &records, &uploads);
         if config.has_worker() {
@@ -93,6 +97,16 @@ impl Wiring<'_> {
         let log_handle = self.follower(&fanout, commits.batches, notices.logs, observer);
         self.names(&verifier);
         self.retention();
+        let streams = self.streams(log_handle, &presence, brokerages.clone(), &sessions);
+        let streams = Arc::new(streams);
+        let operations = self.operations(Watched {
+            sessions: &sessions,
+            presence: &presence,
+            fanout: &fanout,
+            streams: &streams,
+            uploads: &uploads,
+            waker,
+        });
         Services {
             instance: Arc::clone(self.tasks.instance()),
             pool: self.database.pool.clone(),
@@ -103,7 +117,7 @@ impl Wiring<'_> {
             fanout,
             modules: self.modules(),
             record_audiences,
-            streams: Arc::new(self.streams(log_handle, &presence, brokerages.clone(), &sessions)),
+            streams,
             brokerages,
             sessions,
             presence,
@@ -113,7 +127,9 @@ impl Wiring<'_> {
             tasks,
             notifications: self.notifications(committer, notices.notifiable),
             activity: self.activity(),
+            operations,
             metrics: Arc::clone(&self.metrics),
+            figures: self.figures.clone(),
             metrics_access: self.metrics_access(),
             rate_limits: self.rate_limits(),
             refusals: self.line_limit("the log of refusals", RefusalKind::sum_up),
@@ -121,6 +137,11 @@ impl Wiring<'_> {
             records,
             uploads,
         }
+    }
+
+    fn fanout(&self) -> Arc<Fanout> {
+        let most_bytes = self.config.streams.memory_bytes();
+        Arc::new(Fanout::new(most_bytes, self.figures.clone()))
     }
 
     fn connection(&self) -> DedicatedConnection {

@@ -4,7 +4,7 @@ use super::prepare::prepare;
 use super::wire::{INSTANCE_LEN, Wiring};
 use super::{AppError, Environment};
 use crate::config::Config;
-use crate::platform::{BackgroundTasks, Database, Metrics};
+use crate::platform::{BackgroundTasks, Database, Figures, Metrics};
 
 /// A worker without a service, ready to run.
 pub struct WorkerApplication {
@@ -24,6 +24,7 @@ impl WorkerApplication {
             database: &database,
             tasks: &tasks,
             metrics: Metrics::new(),
+            figures: Figures::default(),
         };
         wiring.worker_alone();
         tracing::info!("the worker has started");

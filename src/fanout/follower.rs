@@ -19,7 +19,7 @@ use crate::log::{ChangeHints, Changes, CommittedBatch, LogObserver};
 use crate::log::{Head, heads, read};
 use crate::platform::BackgroundTask;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
-use crate::platform::{BrokerId, DedicatedConnection, Dice, Metrics, Pool};
+use crate::platform::{BrokerId, Clock, DedicatedConnection, Dice, Metrics, Pool};
 
 /// Committed batches that the follower takes at once.
 const MOST_BATCHES: usize = 1_024;
@@ -84,6 +84,8 @@ pub struct FollowerParts {
     pub metrics: Arc<Metrics>,
     /// For epochs of new logs.
     pub dice: Dice,
+    /// Tells how old the events of other instances are.
+    pub clock: Clock,
     pub health: Arc<LogHealth>,
     pub stop: CancellationToken,
 }
@@ -155,7 +157,9 @@ impl Follower {
             };
             let first = batch.events.first().map_or(i64::MAX, |e| e.position);
             if is_same && first == known + 1 {
-                self.publish(&log, &batch.events);
+                let committed_at = batch.committed_at;
+                self.parts.health.record_lag(committed_at.elapsed());
+                self.publish(&log, &batch.events, |_| committed_at);
             } else if batch.head > known || !is_same {
                 let outcome = self.catch_up(&log, batch.head).await;
                 self.report(outcome);
@@ -247,7 +251,7 @@ impl Follower {
             if events.first().is_none_or(|e| e.position != known + 1) {
                 return self.jump_to_head(log).await;
             }
-            self.publish(log, &events);
+            self.publish_read(log, &events);
             self.parts.observer.saw(&log.id, &events);
             known = log.ring().head();
         }
@@ -268,14 +272,32 @@ impl Follower {
         self.parts.database.run(heads).await
     }
 
-    fn publish(&self, log: &BrokerageFanout, events: &[Event]) {
+    /// Publishes events that were read from the table. Their times are those of the database's clock.
+    fn publish_read(&self, log: &BrokerageFanout, events: &[Event]) {
+        let (now, time) = (Instant::now(), self.parts.clock.now());
+        let age = |event: &Event| Duration::try_from(time - event.created_at).unwrap_or_default();
+        let oldest = events.iter().map(age).max();
+        self.parts.health.record_lag(oldest.unwrap_or_default());
+        self.publish(log, events, |event| {
+            now.checked_sub(age(event)).unwrap_or(now)
+        });
+    }
+
+    fn publish(
+        &self,
+        log: &BrokerageFanout,
+        events: &[Event],
+        committed_at: impl Fn(&Event) -> Instant,
+    ) {
         let (epoch, late) = {
             let ring = log.ring();
             (ring.epoch().clone(), ring.late_bytes().clone())
         };
-        let frame = |event| Arc::new(Frame::of(event, &epoch).counted_by(&late));
-        let frames = events.iter().map(frame).collect();
-        self.parts.fanout.publish(log, frames);
+        let frames = events.iter().map(|event| {
+            let frame = Frame::of(event, &epoch).counted_by(&late);
+            Arc::new(frame.committed_at(committed_at(event)))
+        });
+        self.parts.fanout.publish(log, frames.collect());
     }
 
     fn report(&self, outcome: sqlx::Result<()>) {

@@ -1,5 +1,7 @@
 //! An event as the bytes of an SSE block: encoded once, shared by all streams.
 
+use tokio::time::Instant;
+
 use super::framing;
 use super::memory::{LateBytes, SLOTS_BYTES, allocated, shared};
 use crate::log::{Audience, Epoch, Event};
@@ -36,6 +38,8 @@ pub struct Frame {
     pub encoded: EncodedEvent,
     /// The record's owner from now on, if the event changes the owner.
     pub new_owner: Option<Box<Option<UserId>>>,
+    /// When the event was committed, if it came to memory at once.
+    pub committed_at: Option<Instant>,
 }
 
 impl Frame {
@@ -47,7 +51,15 @@ impl Frame {
             audience: event.body.audience.clone(),
             encoded: EncodedEvent::of(event, Some(&epoch.at(event.position))),
             new_owner: new_owner.map(Box::new),
+            committed_at: None,
         }
+    }
+
+    /// It came to memory at once, and was committed then.
+    #[must_use]
+    pub fn committed_at(mut self, at: Instant) -> Self {
+        self.committed_at = Some(at);
+        self
     }
 
     /// Counts encodings that are made later.

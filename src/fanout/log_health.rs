@@ -12,6 +12,8 @@ pub struct LogHealth {
     created_at: Instant,
     /// Milliseconds from `created_at` to the last success.
     success_ms: AtomicU64,
+    /// The longest lag since it was last taken, in microseconds.
+    lag_us: AtomicU64,
     patience: Duration,
 }
 
@@ -22,6 +24,7 @@ impl LogHealth {
         Self {
             created_at: Instant::now(),
             success_ms: AtomicU64::new(0),
+            lag_us: AtomicU64::new(0),
             patience,
         }
     }
@@ -33,6 +36,25 @@ impl LogHealth {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.is_unavailable_at(Instant::now())
+    }
+
+    /// How long ago the last success was.
+    #[must_use]
+    pub fn last_success(&self) -> Duration {
+        let success = Duration::from_millis(self.success_ms.load(Ordering::Relaxed));
+        self.created_at.elapsed().saturating_sub(success)
+    }
+
+    /// An event was in memory so long after its commit.
+    pub fn record_lag(&self, lag: Duration) {
+        let us = u64::try_from(lag.as_micros()).unwrap_or(u64::MAX);
+        self.lag_us.fetch_max(us, Ordering::Relaxed);
+    }
+
+    /// The longest lag since this was last called.
+    #[must_use]
+    pub fn take_lag(&self) -> Duration {
+        Duration::from_micros(self.lag_us.swap(0, Ordering::Relaxed))
     }
 
     fn record_success_at(&self, now: Instant) {

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::StreamEncoding;
 use crate::log::{Audience, Epoch};
@@ -26,6 +27,8 @@ pub struct WritePlace<'a> {
 pub struct SharedWrite {
     pub bytes: Bytes,
     pub events: u64,
+    /// When the oldest of them was committed.
+    pub committed_at: Option<Instant>,
     pub upto: i64,
     /// Whether nothing is left to write after it.
     pub is_complete: bool,

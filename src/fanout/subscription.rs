@@ -22,6 +22,8 @@ pub enum CloseReason {
     Changed,
     /// The same user has opened a newer stream and had too many.
     Evicted,
+    /// An admin has ended the stream.
+    Disconnected,
     Overloaded,
     /// The user opens streams too often.
     RateLimited,
@@ -39,6 +41,7 @@ impl CloseReason {
             Self::Revoked => "revoked",
             Self::Changed => "changed",
             Self::Evicted => "evicted",
+            Self::Disconnected => "disconnected",
             Self::Overloaded => "overloaded",
             Self::RateLimited => "rate_limited",
             Self::Unavailable => "unavailable",

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::append::{Appended, EventBatch, append};
 use super::event::{Epoch, Event, NewEvent};
 use super::hints::{ChangeHints, PeerNotifier};
-use crate::platform::{BrokerId, Dice, Transaction};
+use crate::platform::{BrokerId, Dice, Figures, Transaction};
 
 /// Committed batches that may wait for the follower. When this many wait, a further commit becomes
 /// a hint.
@@ -149,12 +150,14 @@ impl EventCommitter {
     }
 
     fn notify(&self, pending: PendingEvents) {
+        let committed_at = Instant::now();
         for PendingLog { appended, events } in pending.logs {
             self.notifier.notify(CommittedBatch {
                 head: appended.head(),
                 epoch: appended.epoch.clone(),
                 events: appended.events(events).collect(),
                 broker: appended.broker,
+                committed_at,
             });
         }
     }
@@ -169,6 +172,7 @@ pub struct CommittedBatch {
     pub head: i64,
     /// Contiguous; the last event is at `head`.
     pub events: Vec<Event>,
+    pub committed_at: Instant,
 }
 
 /// Hints for a part of this instance that reads the logs beside the follower.
@@ -198,6 +202,7 @@ pub struct CommitNotifier {
     peers: PeerNotifier,
     commit_observer: Option<CommitObserver>,
     log_observer: Option<Arc<dyn LogObserver>>,
+    figures: Option<Figures>,
 }
 
 impl CommitNotifier {
@@ -214,6 +219,7 @@ impl CommitNotifier {
             peers,
             commit_observer: None,
             log_observer: None,
+            figures: None,
         };
         (notifier, committed)
     }
@@ -236,10 +242,21 @@ impl CommitNotifier {
         }
     }
 
+    /// Counts the events of each brokerage.
+    #[must_use]
+    pub fn with_figures(self, figures: Figures) -> Self {
+        let figures = Some(figures);
+        Self { figures, ..self }
+    }
+
     /// Never waits: a batch that does not fit into the follower's queue becomes a hint.
     fn notify(&self, batch: CommittedBatch) {
         if let Some(observer) = &self.log_observer {
             observer.saw(&batch.broker, &batch.events);
+        }
+        if let Some(figures) = &self.figures {
+            let events = batch.events.len() as u64;
+            figures.of(&batch.broker).published.add(events);
         }
         self.peers.grown(&batch.broker, batch.head);
         if let Some(CommitObserver { hints, matters }) = &self.commit_observer
@@ -270,6 +287,7 @@ mod tests {
             epoch: Epoch::stored("e"),
             head,
             events: Vec::new(),
+            committed_at: Instant::now(),
         }
     }
 

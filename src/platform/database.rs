@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, Executor};
 
 mod client;
 mod dedicated;
+mod figures;
 mod limit;
 mod listener;
 mod pool;
@@ -21,6 +22,7 @@ mod turns;
 
 pub use client::{ClientError, run_psql};
 pub use dedicated::{DedicatedConnection, is_refusal, is_transient};
+pub use figures::{DatabaseFigures, PoolFigures};
 pub use limit::{Limit, limited};
 pub use listener::Listener;
 pub use pool::Pool;
@@ -34,8 +36,9 @@ use silence::Silence;
 use turns::Turns;
 
 /// Connections of the background tasks: writer, follower, listener, peer notifier, replay (4), presence,
-/// locks (2), relay (2), notifier, names of people, tasks (2), output, sessions (2).
-const CORE_CONNECTIONS: u32 = 21;
+/// locks (2), relay (2), notifier, names of people, tasks (2), output, sessions (2), questions to other
+/// instances, figures, alerts.
+const CORE_CONNECTIONS: u32 = 24;
 /// The settings of every session. Statements, waits for locks and idle transactions have limits: one
 /// blocked log, or an instance that hangs in a transaction, must not block the others. The defaults of
 /// the CRM's database for transactions do not apply to ours.

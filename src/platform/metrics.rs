@@ -48,6 +48,8 @@ pub struct Metrics {
     pub responses: Family<Labels<1>, Counter<u64, AtomicU64>>,
     /// By status class and code.
     pub refusals: Family<Labels<2>, Counter>,
+    /// By name.
+    pub alerts_firing: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -82,6 +84,7 @@ impl Metrics {
             broker_lookups: Family::default(),
             responses: Family::default(),
             refusals: Family::default(),
+            alerts_firing: Family::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -180,6 +183,8 @@ impl Metrics {
         r.register("responses", help, self.responses.clone());
         let help = "Refused requests by class of status and code";
         r.register("refusals", help, self.refusals.clone());
+        let help = "Alerts that are firing at this instance, by name";
+        r.register("alerts_firing", help, self.alerts_firing.clone());
     }
 
     /// The text that Prometheus reads.

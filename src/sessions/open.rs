@@ -1,16 +1,21 @@
 //! The open streams and long polls of this instance, by user, with the tokens that opened them.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::lost::LostClients;
 use crate::directory::StreamAddress;
 use crate::fanout::{CloseReason, Subscription};
 use crate::identity::{Caller, Credential, KeyId, Revocation, Revoked, Role, Verifier};
-use crate::platform::{BrokerId, Clock, TeamId, UserId};
+use crate::platform::{BrokerId, Clock, Principal, TeamId, UserId};
 
 /// A user of a brokerage.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,29 +39,68 @@ impl SessionUser {
 pub enum SessionKind {
     /// With the id that the client got.
     Stream(Uuid),
-    /// A stream of a task's output.
-    Output,
+    /// A stream of a task's output, with the id that the client got.
+    Output(Uuid),
     /// A request that waits for events or for a task.
     LongPoll,
 }
 
+/// Something that opens.
 #[derive(Debug)]
-struct OpenSession {
-    address: StreamAddress,
-    kind: SessionKind,
-    role: Role,
-    teams: Arc<[TeamId]>,
-    credential: Arc<Credential>,
+pub struct NewSession<'a> {
+    pub caller: &'a Caller,
+    pub kind: SessionKind,
+    /// Where the client is, if that is known.
+    pub client: Option<IpAddr>,
+    /// What it carries, as admins see it.
+    pub scope: Cow<'static, str>,
+}
+
+/// What distinguishes a session from all others of this instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionId {
+    Stream(Uuid),
+    Output(Uuid),
+    LongPoll(u64),
+}
+
+/// Something that is open: 128 bytes.
+#[derive(Debug)]
+pub(super) struct OpenSession {
+    pub(super) address: StreamAddress,
+    pub(super) id: SessionId,
+    pub(super) role: Role,
+    pub(super) teams: Arc<[TeamId]>,
+    pub(super) credential: Arc<Credential>,
+    pub(super) client: Option<IpAddr>,
+    pub(super) scope: Cow<'static, str>,
+    /// In milliseconds since 1970, like the next one.
+    pub(super) opened_at_ms: i64,
+    pub(super) expires_at_ms: i64,
+    /// Its end is the will of somebody here, and not of its client.
+    is_dismissed: bool,
 }
 
 impl OpenSession {
-    fn close(&self, reason: CloseReason) {
+    pub(super) fn is_stream(&self) -> bool {
+        !matches!(self.id, SessionId::LongPoll(_))
+    }
+
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        self.is_dismissed |= matches!(
+            reason,
+            CloseReason::Revoked | CloseReason::Disconnected | CloseReason::Evicted
+        );
         let StreamAddress {
             mailbox,
             subscription,
         } = &self.address;
         mailbox.close(*subscription, reason);
     }
+}
+
+fn unix_ms(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// The outcome of a fresh token for a stream.
@@ -68,7 +112,7 @@ pub enum RenewalOutcome {
     Changed,
 }
 
-type SessionsByUser = FxHashMap<SessionUser, Vec<OpenSession>>;
+pub(super) type SessionsByUser = FxHashMap<SessionUser, Vec<OpenSession>>;
 
 struct OpenSessionsShared {
     verifier: Verifier,
@@ -76,6 +120,9 @@ struct OpenSessionsShared {
     most_streams_per_user: usize,
     /// Those of each user, the oldest first.
     users: Mutex<SessionsByUser>,
+    /// The number of the next long poll.
+    next_number: AtomicU64,
+    lost: LostClients,
 }
 
 #[derive(Clone)]
@@ -88,29 +135,43 @@ impl OpenSessions {
             clock,
             most_streams_per_user,
             users: Mutex::default(),
+            next_number: AtomicU64::new(1),
+            lost: LostClients::default(),
         }))
     }
 
     /// Adds a stream or a long poll. When the user has too many streams, the oldest is closed.
-    pub(super) fn add(
-        &self,
-        caller: &Caller,
-        kind: SessionKind,
-        subscription: &Subscription,
-    ) -> SessionGuard {
+    pub(super) fn add(&self, new: NewSession<'_>, subscription: &Subscription) -> SessionGuard {
+        let NewSession {
+            caller,
+            kind,
+            client,
+            scope,
+        } = new;
         let address = StreamAddress {
             mailbox: Arc::clone(subscription.dispatcher().mailbox()),
             subscription: subscription.id(),
         };
         let user = SessionUser::of(caller);
+        self.0.lost.is_back(&user);
+        let now = self.0.clock.now();
         let mut users = self.users();
         let sessions = users.entry(user.clone()).or_default();
+        if sessions.is_empty() {
+            // Most users have one.
+            sessions.reserve_exact(1);
+        }
         sessions.push(OpenSession {
             address: address.clone(),
-            kind,
+            id: self.id(kind),
             role: caller.role,
             teams: Arc::clone(&caller.teams),
             credential: Arc::clone(&caller.credential),
+            client,
+            scope,
+            opened_at_ms: unix_ms(now),
+            expires_at_ms: unix_ms(caller.expires_at),
+            is_dismissed: false,
         });
         evict(sessions, self.0.most_streams_per_user);
         drop(users);
@@ -123,7 +184,23 @@ impl OpenSessions {
             sessions: self.clone(),
             user,
             address,
+            is_broken: false,
         }
+    }
+
+    fn id(&self, kind: SessionKind) -> SessionId {
+        match kind {
+            SessionKind::Stream(id) => SessionId::Stream(id),
+            SessionKind::Output(id) => SessionId::Output(id),
+            SessionKind::LongPoll => {
+                let number = self.0.next_number.fetch_add(1, Ordering::Relaxed);
+                SessionId::LongPoll(number)
+            }
+        }
+    }
+
+    pub(super) fn lost(&self) -> &LostClients {
+        &self.0.lost
     }
 
     /// Ends the sessions of revoked tokens.
@@ -136,12 +213,13 @@ impl OpenSessions {
                     broker: broker.clone(),
                     user: user.clone(),
                 };
-                let users = self.users();
-                close(users.get(&user).into_iter().flatten(), reason);
+                let mut users = self.users();
+                close(users.get_mut(&user).into_iter().flatten(), reason);
             }
             Revoked::Token(_) | Revoked::Brokerage { .. } => {
-                let users = self.users();
-                let of_broker = users.iter().filter(|(user, _)| user.broker == *broker);
+                let mut users = self.users();
+                let users = users.iter_mut();
+                let of_broker = users.filter(|(user, _)| user.broker == *broker);
                 close(of_broker.flat_map(|(_, sessions)| sessions), reason);
             }
         }
@@ -149,8 +227,8 @@ impl OpenSessions {
 
     /// Ends the sessions whose token was verified by a key that is not there any more.
     pub(super) fn keep_keys(&self, keys: &FxHashSet<KeyId>) {
-        let users = self.users();
-        close(users.values().flatten(), |session| {
+        let mut users = self.users();
+        close(users.values_mut().flatten(), |session| {
             let key = session.credential.key.as_ref();
             key.is_some_and(|key| !keys.contains(key))
                 .then_some(CloseReason::Revoked)
@@ -158,20 +236,16 @@ impl OpenSessions {
     }
 
     pub(super) fn evict_oldest(&self, user: &SessionUser, count: usize) {
-        let users = self.users();
-        let is_counted = |session: &&OpenSession| {
-            let is_person = matches!(session.role, Role::Agent | Role::Admin);
-            is_person && matches!(session.kind, SessionKind::Stream(_))
-        };
-        let sessions = users.get(user).into_iter().flatten();
-        for session in sessions.filter(is_counted).take(count) {
+        let mut users = self.users();
+        let sessions = users.get_mut(user).into_iter().flatten();
+        for session in sessions.filter(|session| session.is_stream()).take(count) {
             session.close(CloseReason::Evicted);
         }
     }
 
     pub(super) fn close_all(&self, reason: CloseReason) {
-        let users = self.users();
-        close(users.values().flatten(), |_| Some(reason));
+        let mut users = self.users();
+        close(users.values_mut().flatten(), |_| Some(reason));
     }
 
     /// Gives a stream of this instance the fresh token of its user. `None`: the user has no such stream
@@ -179,12 +253,14 @@ impl OpenSessions {
     pub(super) fn renew(&self, stream: Uuid, fresh: &Caller) -> Option<RenewalOutcome> {
         let mut users = self.users();
         let mut sessions = users.get_mut(&SessionUser::of(fresh))?.iter_mut();
-        let session = sessions.find(|session| session.kind == SessionKind::Stream(stream))?;
+        let ids = [SessionId::Stream(stream), SessionId::Output(stream)];
+        let session = sessions.find(|session| ids.contains(&session.id))?;
         if session.role != fresh.role || !is_same_set(&session.teams, &fresh.teams) {
             session.close(CloseReason::Changed);
             return Some(RenewalOutcome::Changed);
         }
         session.credential = Arc::clone(&fresh.credential);
+        session.expires_at_ms = unix_ms(fresh.expires_at);
         let left = Duration::try_from(fresh.expires_at - self.0.clock.now());
         let expires_at = Instant::now() + left.unwrap_or_default();
         let address = &session.address;
@@ -196,7 +272,7 @@ impl OpenSessions {
         Some(RenewalOutcome::Renewed)
     }
 
-    fn users(&self) -> MutexGuard<'_, SessionsByUser> {
+    pub(super) fn users(&self) -> MutexGuard<'_, SessionsByUser> {
         self.0.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -204,9 +280,9 @@ impl OpenSessions {
 /// Closes the oldest streams of a user that are too many. The closed ones are still in the list until
 /// they end, but as closed.
 fn evict(sessions: &mut [OpenSession], most: usize) {
-    let is_stream = |session: &&OpenSession| session.kind != SessionKind::LongPoll;
-    let streams = sessions.iter().filter(is_stream).count();
-    let oldest = sessions.iter().filter(is_stream);
+    let streams = sessions.iter().filter(|session| session.is_stream());
+    let streams = streams.count();
+    let oldest = sessions.iter_mut().filter(|session| session.is_stream());
     for session in oldest.take(streams.saturating_sub(most)) {
         session.close(CloseReason::Evicted);
     }
@@ -234,7 +310,7 @@ fn reason(what: &Revoked, session: &OpenSession) -> Option<CloseReason> {
 }
 
 fn close<'a>(
-    sessions: impl Iterator<Item = &'a OpenSession>,
+    sessions: impl Iterator<Item = &'a mut OpenSession>,
     reason: impl Fn(&OpenSession) -> Option<CloseReason>,
 ) {
     for session in sessions {
@@ -254,15 +330,37 @@ pub struct SessionGuard {
     sessions: OpenSessions,
     user: SessionUser,
     address: StreamAddress,
+    is_broken: bool,
+}
+
+impl SessionGuard {
+    /// The connection is broken: its client did not end it.
+    pub fn broken(&mut self) {
+        self.is_broken = true;
+    }
 }
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         let mut users = self.sessions.users();
-        if let Some(sessions) = users.get_mut(&self.user) {
-            sessions.retain(|session| !session.address.is(&self.address));
-            if sessions.is_empty() {
-                users.remove(&self.user);
+        let Some(sessions) = users.get_mut(&self.user) else {
+            return;
+        };
+        let place = |session: &OpenSession| session.address.is(&self.address);
+        let Some(ended) = sessions
+            .iter()
+            .position(place)
+            .map(|at| sessions.remove(at))
+        else {
+            return;
+        };
+        if sessions.is_empty() {
+            users.remove(&self.user);
+            drop(users);
+            // Programs that are not here are missed, however they left.
+            let is_person = ended.role.principal() == Principal::Person;
+            if ended.is_stream() && !ended.is_dismissed && (self.is_broken || !is_person) {
+                self.sessions.0.lost.add(&self.user);
             }
         }
     }

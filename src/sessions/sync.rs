@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Sessions;
+use super::questions::{self, PeerQuestion};
 use super::store::{self, RenewalAnswer, STEP, StoredRenewal};
 use crate::fanout::CloseReason;
 use crate::identity::{KeyWatch, Revocation, Verifier};
@@ -86,6 +87,7 @@ impl fmt::Debug for SessionSync {
 struct SessionChanges {
     revocations: Vec<Revocation>,
     renewals: Vec<StoredRenewal>,
+    questions: Vec<PeerQuestion>,
     head: i64,
 }
 
@@ -129,12 +131,13 @@ impl SessionSync {
     }
 
     async fn read(&mut self) -> sqlx::Result<()> {
-        let known = self.parts.head.0;
-        let changes = async |c: &mut PgConnection| changes_after(c, known).await;
+        let (known, instance) = (self.parts.head.0, self.parts.sessions.instance());
+        let changes = async |c: &mut PgConnection| changes_after(c, instance, known).await;
         let changes = self.parts.database.run(changes).await?;
         for revocation in &changes.revocations {
             self.parts.sessions.apply(revocation);
         }
+        self.parts.sessions.pass_on(changes.questions);
         let answers = self.renew(changes.renewals);
         if !answers.is_empty() {
             let answer = async |c: &mut PgConnection| store::answer_renewals(c, &answers).await;
@@ -175,7 +178,10 @@ impl SessionSync {
         let parts = &self.parts.sessions.0.parts;
         let before = parts.clock.now() - SLACK;
         parts.verifier.revocations().forget_expired(before);
-        let delete = async |c: &mut PgConnection| store::delete_old(c, before).await;
+        let delete = async |c: &mut PgConnection| {
+            questions::delete_old(c).await?;
+            store::delete_old(c, before).await
+        };
         match self.parts.database.run(delete).await {
             // There may be more.
             Ok(STEP..) => self.cleaned_up = None,
@@ -185,7 +191,11 @@ impl SessionSync {
     }
 }
 
-async fn changes_after(connection: &mut PgConnection, known: i64) -> sqlx::Result<SessionChanges> {
+async fn changes_after(
+    connection: &mut PgConnection,
+    instance: &str,
+    known: i64,
+) -> sqlx::Result<SessionChanges> {
     let head = store::head(connection).await?;
     if head == known {
         return Ok(SessionChanges {
@@ -198,6 +208,7 @@ async fn changes_after(connection: &mut PgConnection, known: i64) -> sqlx::Resul
     Ok(SessionChanges {
         revocations: revocations_after(connection, known).await?,
         renewals: store::renewals_after(connection, known).await?,
+        questions: questions::questions_after(connection, instance, known).await?,
         head,
     })
 }

@@ -1,6 +1,7 @@
 //! History: pages of the log as JSON, and long-polling for the next page.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -19,7 +20,7 @@ use crate::platform::BrokerId;
 use crate::platform::Limit;
 use crate::platform::database::limited;
 use crate::platform::{PageItems, PageLimit};
-use crate::sessions::SessionKind;
+use crate::sessions::{NewSession, SessionKind};
 use crate::stream::open::StreamServices;
 use crate::stream::scope::UnknownScope;
 use crate::stream::{Filter, ResetReason, Scope};
@@ -53,6 +54,8 @@ pub struct HistoryQuery {
     pub limit: PageLimit,
     /// How long to wait when the page is empty.
     pub wait: Option<Duration>,
+    /// Where the client is.
+    pub client: Option<IpAddr>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -108,10 +111,13 @@ pub async fn list(
     };
     // The subscription comes before the read, so that no event is missed between them.
     let reader = Reader::new(dispatcher, handle, Arc::clone(&history_reader.audiences));
-    let kind = SessionKind::LongPoll;
-    let _session = services
-        .sessions
-        .opened(caller, kind, reader.subscription());
+    let new = NewSession {
+        caller,
+        kind: SessionKind::LongPoll,
+        client: query.client,
+        scope: query.scope.name(),
+    };
+    let _session = services.sessions.opened(new, reader.subscription());
     let rights = &history_reader.rights;
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     let until = Instant::now() + wait.min(until_end.unwrap_or_default());

@@ -38,7 +38,11 @@ impl StreamLine {
 }
 
 fn name(reason: Option<CloseReason>) -> &'static str {
-    reason.map_or("disconnected", CloseReason::as_str)
+    match reason {
+        None => "disconnected",
+        Some(CloseReason::Disconnected) => "disconnected_by_admin",
+        Some(reason) => reason.as_str(),
+    }
 }
 
 /// The user and the scope of a stream.

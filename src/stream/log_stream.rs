@@ -21,7 +21,8 @@ use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot, LockSnapshotAnswer};
 use crate::directory::StreamWatch;
 use crate::directory::rights;
 use crate::fanout::{
-    CloseReason, ParkingPlace, Permit, Reader, ReplayPage, ReplayResult, StreamEncoding, TICK,
+    CloseReason, ParkingPlace, Permit, Reader, ReplayPage, ReplayResult, RingRead, StreamEncoding,
+    StreamProgress, TICK,
 };
 use crate::identity::Caller;
 use crate::log::{Epoch, Rights};
@@ -36,6 +37,9 @@ mod opening;
 mod pacing;
 
 use pacing::Pacer;
+
+/// Events that a look at a stream counts.
+const MOST_COUNTED: u64 = 10_000;
 
 /// The parts of a new stream.
 pub struct StreamParts {
@@ -57,7 +61,7 @@ pub struct StreamParts {
     pub next_ephemeral: u64,
     /// The snapshot of locks, unless the filter leaves it out.
     pub locks: Option<LockSnapshotAnswer>,
-    pub attendance: Option<PresenceGuard>,
+    pub attendance: PresenceGuard,
     /// Ends the stream when the user's brokerage changes, if it was looked up.
     pub watch: Option<StreamWatch>,
     pub summary: StreamSummary,
@@ -67,8 +71,8 @@ pub struct LogStream {
     services: Arc<StreamServices>,
     reader: Reader,
     _permit: Permit,
-    _session: SessionGuard,
-    attendance: Option<PresenceGuard>,
+    session: SessionGuard,
+    attendance: PresenceGuard,
     _watch: Option<Box<StreamWatch>>,
     scope: Box<Scope>,
     filter: Option<Box<Filter>>,
@@ -141,12 +145,13 @@ impl LogStream {
         let next_heartbeat = now + services.dice.between(interval / 2, interval);
         services.metrics.streams_open.inc();
         services.metrics.streams_opened.inc();
+        reader.figures().opened.add(1);
         let expiring_at = services.expiring_at(now, expires_at);
         let stream = Self {
             services,
             reader,
             _permit: permit,
-            _session: session,
+            session,
             attendance,
             _watch: watch.map(Box::new),
             scope: Box::new(scope),
@@ -203,6 +208,35 @@ impl LogStream {
     /// Whether the socket takes what it gets.
     pub(super) fn set_fast(&mut self, is_fast: bool) {
         self.is_fast = is_fast;
+    }
+
+    /// The connection is broken: its client did not end it.
+    pub(super) fn broken(&mut self) {
+        self.session.broken();
+    }
+
+    /// How far it is, for those who look at it.
+    pub(super) fn progress(&self) -> StreamProgress {
+        StreamProgress {
+            events: self.summary.events,
+            bytes: self.summary.bytes,
+            behind_events: self.behind_events(),
+            is_blocked: false,
+        }
+    }
+
+    /// The events for this stream after its cursor, counted up to a limit.
+    fn behind_events(&self) -> Option<u64> {
+        let (mut behind, filter) = (0, self.filter.as_deref());
+        let read = self.reader.read(&self.epoch, self.cursor, |frame, _| {
+            behind += u64::from(filter.is_none_or(|filter| filter.passes(&frame.encoded)));
+            behind < MOST_COUNTED
+        });
+        match read {
+            RingRead::UpTo(_) => Some(behind),
+            RingRead::Gone => u64::try_from(self.reader.log_head().1 - self.cursor).ok(),
+            RingRead::OtherLog { .. } => None,
+        }
     }
 
     pub(super) fn encoding(&self) -> StreamEncoding {
@@ -297,11 +331,8 @@ impl LogStream {
 
 impl Drop for LogStream {
     fn drop(&mut self) {
-        if let (Some(attendance), Some(spread)) = (
-            &mut self.attendance,
-            self.reader.subscription().dispatcher().draining(),
-        ) {
-            attendance.back_within(spread);
+        if let Some(spread) = self.reader.subscription().dispatcher().draining() {
+            self.attendance.back_within(spread);
         }
         self.services.metrics.streams_open.dec();
         let limit = &self.services.line_limit;

@@ -1,5 +1,6 @@
 //! Opens a stream.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,16 +21,17 @@ use crate::fanout::{
     Subscription,
 };
 use crate::identity::Caller;
+use crate::platform::Figures;
 use crate::platform::LineLimit;
 use crate::platform::Metrics;
 use crate::platform::database::limited;
 use crate::platform::{BrokerId, RequestId};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Limit, Pool};
-use crate::sessions::{SessionKind, Sessions};
+use crate::sessions::{NewSession, SessionKind, Sessions};
 use crate::stream::StreamSettings;
 
-/// The client of a stream that gave way to a newer one comes back within this time.
+/// The client of a stream that gave way to a newer one, or that an admin ended, comes back within this time.
 const EVICTED_RETRY: Duration = Duration::from_mins(4);
 
 /// The parts of the service that streams use.
@@ -45,6 +47,7 @@ pub struct StreamServices {
     pub pool: Pool,
     pub connection_limits: Arc<ConnectionLimits>,
     pub metrics: Arc<Metrics>,
+    pub figures: Figures,
     pub dice: Dice,
     /// For the expiry of tokens.
     pub clock: Clock,
@@ -90,8 +93,8 @@ impl StreamServices {
             (Some(spread), _) => spread.max(RETRY_FLOOR),
             // All streams end at once, and their clients must not come back at once.
             (None, CloseReason::Unavailable) => self.retry_spread(),
-            // Tabs that take each other's places must not do so all the time.
-            (None, CloseReason::Evicted) => {
+            // Tabs that take each other's places must not do so all the time, and an admin must see an effect.
+            (None, CloseReason::Evicted | CloseReason::Disconnected) => {
                 return self.dice.between(EVICTED_RETRY / 2, EVICTED_RETRY);
             }
             (None, _) => RETRY_USUAL,
@@ -112,6 +115,8 @@ pub struct StreamRequest {
     pub encoding: StreamEncoding,
     pub pace: StreamPace,
     pub heartbeat: HeartbeatInterval,
+    /// Where the client is.
+    pub client: Option<IpAddr>,
 }
 
 /// Why a stream was not opened.
@@ -146,6 +151,7 @@ pub async fn open(
         encoding,
         pace,
         heartbeat,
+        client,
     } = request;
     let audiences = scope.audiences(&caller).map_err(StreamRefusal::Scope)?;
     let handle = services.log_handle.join(&caller.broker).await.map_err(drop);
@@ -156,10 +162,13 @@ pub async fn open(
     let permit = services.connection_limits.admit().map_err(drop);
     let permit = permit.map_err(later(CloseReason::Overloaded))?;
     let summary = StreamSummary::open(request);
-    let kind = SessionKind::Stream(summary.stream);
-    let session = services
-        .sessions
-        .opened(&caller, kind, reader.subscription());
+    let new = NewSession {
+        caller: &caller,
+        kind: SessionKind::Stream(summary.stream),
+        client,
+        scope: scope.name(),
+    };
+    let session = services.sessions.opened(new, reader.subscription());
     if let Scope::Record(record) = &scope {
         filter = filter.of_record(record);
     }

@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::LogStream;
-use crate::fanout::{ParkedStream, framing};
+use crate::fanout::{ParkedStream, StreamProgress, framing};
 
 /// Bytes that a client may send after its request. They are dropped. A client that sends more is
 /// disconnected.
@@ -79,7 +79,10 @@ impl ParkedStream for SocketStream {
         for _ in 0..MOST_WRITES {
             match self.poll_write(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Err(_)) => {
+                    self.stream.broken();
+                    return Poll::Ready(());
+                }
                 Poll::Ready(Ok(())) => {}
             }
             if self.is_over {
@@ -98,6 +101,13 @@ impl ParkedStream for SocketStream {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn progress(&self) -> StreamProgress {
+        StreamProgress {
+            is_blocked: !self.unwritten.is_empty(),
+            ..self.stream.progress()
+        }
     }
 }
 
@@ -126,14 +136,20 @@ impl SocketStream {
         loop {
             match self.socket.poll_read_ready(context) {
                 Poll::Pending => return false,
-                Poll::Ready(Err(_)) => return true,
+                Poll::Ready(Err(_)) => {
+                    self.stream.broken();
+                    return true;
+                }
                 Poll::Ready(Ok(())) => {}
             }
             match self.socket.try_read(&mut buffer) {
                 Ok(0) => return true,
                 Ok(n) => self.dropped_bytes += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return true,
+                Err(_) => {
+                    self.stream.broken();
+                    return true;
+                }
             }
             if self.dropped_bytes > MOST_DROPPED_BYTES {
                 return true;

@@ -1,5 +1,6 @@
 //! The scope of a stream: the part of the caller's events that it carries.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::identity::Caller;
@@ -35,19 +36,25 @@ pub enum UnknownScope {
 
 impl std::fmt::Display for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::User => f.write_str("user"),
-            Self::Team(None) => f.write_str("team"),
-            Self::Team(Some(team)) => write!(f, "team:{team}"),
-            Self::Broker => f.write_str("broker"),
-            Self::Record(record) => write!(f, "record:{record}"),
-            Self::Worker => f.write_str("worker"),
-        }
+        f.write_str(&self.name())
     }
 }
 
 impl Scope {
+    /// The name of the scope. Only one with an id is a text of its own.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        match self {
+            Self::All => "all".into(),
+            Self::User => "user".into(),
+            Self::Team(None) => "team".into(),
+            Self::Team(Some(team)) => format!("team:{team}").into(),
+            Self::Broker => "broker".into(),
+            Self::Record(record) => format!("record:{record}").into(),
+            Self::Worker => "worker".into(),
+        }
+    }
+
     /// The audiences of this scope for `caller`.
     pub fn audiences(&self, caller: &Caller) -> Result<Arc<[Audience]>, UnknownScope> {
         let teams = || caller.teams.iter().cloned().map(Audience::Team);

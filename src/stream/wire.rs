@@ -66,6 +66,20 @@ pub fn logged(name: Option<&str>, json: &str, id: &Cursor) -> String {
     format!("{}data: {json}\nid: {id}\n\n", name.unwrap_or_default())
 }
 
+/// The token of a stream ends soon.
+#[must_use]
+pub fn expiring(named: bool, left: Duration) -> String {
+    let data = serde_json::json!({"type": "stream:expiring", "inSeconds": left.as_secs()});
+    control(named, &data, None)
+}
+
+/// A stream has got a fresh token.
+#[must_use]
+pub fn renewed(named: bool, left: Duration) -> String {
+    let data = serde_json::json!({"type": "stream:renewed", "inSeconds": left.as_secs()});
+    control(named, &data, None)
+}
+
 /// The last text of a stream: why it ends, and when the client may come back.
 #[must_use]
 pub fn closing(named: bool, reason: CloseReason, retry: Duration) -> String {

@@ -1,6 +1,7 @@
 //! A claim that waits: it tries again whenever a task of one of its types becomes available.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +17,7 @@ use crate::platform::Limit;
 use crate::platform::Metrics;
 use crate::platform::TaskType;
 use crate::platform::database::limited;
-use crate::sessions::SessionKind;
+use crate::sessions::{NewSession, SessionKind};
 use crate::stream::Scope;
 use crate::stream::StreamServices;
 use crate::stream::UnknownScope;
@@ -46,6 +47,8 @@ pub struct WaitingClaim<'a> {
     pub caller: &'a Caller,
     pub request: &'a ClaimRequest,
     pub wait: Duration,
+    /// Where the worker is.
+    pub client: Option<IpAddr>,
 }
 
 impl WaitingClaim<'_> {
@@ -62,8 +65,13 @@ impl WaitingClaim<'_> {
         // The reader subscribes before the first claim, so that no event is missed in between.
         let reader = Reader::new(self.dispatcher, handle, audiences);
         let subscription = reader.subscription();
-        let kind = SessionKind::LongPoll;
-        let _session = services.sessions.opened(caller, kind, subscription);
+        let new = NewSession {
+            caller,
+            kind: SessionKind::LongPoll,
+            client: self.client,
+            scope: "tasks".into(),
+        };
+        let _session = services.sessions.opened(new, subscription);
         let until_end = Duration::try_from(caller.expires_at - services.clock.now());
         let until = Instant::now() + self.wait.min(until_end.unwrap_or_default());
         let (mut epoch, mut position) = reader.log_head();

@@ -45,6 +45,7 @@ pub(crate) const MODULES: &[Module] = &[
     module(
         "tasks",
         &[
+            "collab",
             "directory",
             "fanout",
             "identity",
@@ -56,6 +57,12 @@ pub(crate) const MODULES: &[Module] = &[
         ],
     ),
     module(
+        "operations",
+        &[
+            "collab", "fanout", "identity", "log", "platform", "sessions", "tasks",
+        ],
+    ),
+    module(
         "api",
         &[
             "collab",
@@ -64,6 +71,7 @@ pub(crate) const MODULES: &[Module] = &[
             "identity",
             "inbox",
             "log",
+            "operations",
             "platform",
             "records",
             "sessions",
@@ -78,6 +86,7 @@ pub(crate) const MODULES: &[Module] = &[
             "directory",
             "identity",
             "log",
+            "operations",
             "platform",
             "records",
             "stream",
@@ -95,6 +104,7 @@ pub(crate) const MODULES: &[Module] = &[
             "identity",
             "inbox",
             "log",
+            "operations",
             "platform",
             "records",
             "sessions",
@@ -196,7 +206,11 @@ pub(crate) const WORDS: &[Reserved] = &[
     },
     Reserved {
         names: &["new_v4"],
-        only_in: &["src/api/access.rs", "src/stream/log.rs"],
+        only_in: &[
+            "src/api/access.rs",
+            "src/stream/log.rs",
+            "src/tasks/output/stream.rs",
+        ],
         because: "only ids of requests and streams are random: nothing depends on them",
     },
     Reserved {
@@ -227,6 +241,7 @@ pub(crate) const WORDS: &[Reserved] = &[
             "Worker::new(",
             "Notifications::start(",
             "Activity::new(",
+            "Operations::start(",
         ],
         only_in: &["src/app"],
         because: "one place wires",

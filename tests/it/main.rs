@@ -14,6 +14,7 @@
 mod support;
 
 mod activity;
+mod admin;
 mod brokerages;
 mod capture;
 mod chaos;

@@ -87,6 +87,7 @@ impl Wiring<'_> {
         };
         let commits = commits.with_commit_observer(notifiable);
         let commits = commits.with_log_observer(Arc::clone(observer));
+        let commits = commits.with_figures(self.figures.clone());
         let committer = EventCommitter::new(self.dice(), commits);
         Commits { committer, batches }
     }
@@ -147,6 +148,7 @@ impl Wiring<'_> {
             poll,
             metrics: Arc::clone(&self.metrics),
             dice: self.dice(),
+            clock: self.clock(),
             health: Arc::new(LogHealth::new(unavailable_after)),
             stop: self.stop(),
         });

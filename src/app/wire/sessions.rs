@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
+
 use super::log::Peers;
 use super::{Notices, Wiring, size};
 use crate::collab::{Presence, StreamEvictor};
@@ -18,6 +20,7 @@ impl Wiring<'_> {
         let settings = &self.config.streams;
         Sessions::new(SessionParts {
             pool: self.database.pool.clone(),
+            asks: Mutex::new(self.connection()),
             verifier: verifier.clone(),
             clock: self.clock(),
             instance: Arc::clone(self.tasks.instance()),

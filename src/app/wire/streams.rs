@@ -29,6 +29,7 @@ impl Wiring<'_> {
             pool: self.database.pool.clone(),
             connection_limits: ConnectionLimits::new(most),
             metrics: Arc::clone(&self.metrics),
+            figures: self.figures.clone(),
             dice: self.dice(),
             clock: self.clock(),
             line_limit: self

@@ -1,16 +1,16 @@
 //! The people of one brokerage who are present, and what changes about them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use time::OffsetDateTime;
 
 use super::crowds::Crowds;
 use super::moment::Moment;
+use super::own_streams::OwnStreams;
 use super::person::{PeerLiveness, Person, PresenceRules, PresenceState, SignLifetimes};
 use super::record_moves::RecordMoves;
-use super::sign_of_life::{OpenedAt, RecordInUse, SignOfLife, SignSource, Status};
+use super::sign_of_life::{RecordInUse, Session, SignOfLife, SignSource, Status};
 use crate::log::{Audience, RecordAudience};
 use crate::platform::{RecordPath, TeamId, UserId};
 
@@ -65,8 +65,7 @@ pub struct PresenceGroup {
     crowds: Crowds,
     /// The people who have a record open.
     record_users: FxHashMap<RecordPath, FxHashSet<UserId>>,
-    /// When each stream of a user at this instance was opened, the oldest first.
-    streams: FxHashMap<UserId, Vec<OpenedAt>>,
+    pub(super) streams: OwnStreams,
     moves: RecordMoves,
 }
 
@@ -80,7 +79,7 @@ impl PresenceGroup {
             due: BTreeSet::new(),
             crowds: Crowds::new(crowd_limit),
             record_users: FxHashMap::default(),
-            streams: FxHashMap::default(),
+            streams: OwnStreams::default(),
             moves: RecordMoves::default(),
         }
     }
@@ -171,28 +170,6 @@ impl PresenceGroup {
         self.crowds.large().clone()
     }
 
-    /// Returns all streams of the user at this instance.
-    pub fn stream_opened(&mut self, user: &UserId, at: OpenedAt) -> Arc<[OpenedAt]> {
-        let streams = self.streams.entry(user.clone()).or_default();
-        streams.push(at);
-        streams.as_slice().into()
-    }
-
-    /// Returns the streams that the user has left at this instance.
-    pub fn stream_closed(&mut self, user: &UserId, opened_at: OpenedAt) -> Arc<[OpenedAt]> {
-        let Some(streams) = self.streams.get_mut(user) else {
-            return Arc::default();
-        };
-        if let Some(at) = streams.iter().position(|other| *other == opened_at) {
-            streams.remove(at);
-        }
-        let left = streams.as_slice().into();
-        if streams.is_empty() {
-            self.streams.remove(user);
-        }
-        left
-    }
-
     /// How many of a user's streams at this instance are too many, when the newest `most` of all
     /// instances may stay.
     #[must_use]
@@ -211,6 +188,15 @@ impl PresenceGroup {
         entry.person.own_streams_beyond(most, now, lifetimes)
     }
 
+    /// Whether a user has a stream at any instance.
+    #[must_use]
+    pub fn has_streams(&self, user: &UserId, now: Moment, peers: &PeerLiveness) -> bool {
+        let rules = &self.rules;
+        let lifetimes = SignLifetimes { rules, peers };
+        let entry = self.people.get(user);
+        entry.is_some_and(|entry| entry.person.has_streams(now, lifetimes))
+    }
+
     /// Whether this instance noticed a sign of anybody.
     #[must_use]
     pub fn has_own_signs(&self) -> bool {
@@ -218,10 +204,13 @@ impl PresenceGroup {
         people.any(|entry| entry.person.has_own_signs())
     }
 
-    /// The users with open streams at this instance, and the signs of these.
-    pub fn own_streams(&self) -> impl Iterator<Item = (&UserId, &SignOfLife)> {
+    /// The users with open streams of this session at this instance, and the signs of these.
+    pub fn own_streams<'a>(
+        &'a self,
+        session: &'a Session,
+    ) -> impl Iterator<Item = (&'a UserId, &'a SignOfLife)> {
         let people = self.people.iter();
-        people.filter_map(|(user, entry)| Some((user, entry.person.open_streams()?)))
+        people.filter_map(|(user, entry)| Some((user, entry.person.open_streams_of(session)?)))
     }
 
     /// A user of whom signs are known, present or not.

@@ -66,7 +66,7 @@ impl SignLifetimes<'_> {
     fn removed_at(self, known: &KnownSign) -> Moment {
         let noticed_at = known.sign.noticed_at;
         let hides_until = match known.source.session {
-            Session::Streams => noticed_at,
+            Session::Streams | Session::Unseen => noticed_at,
             Session::Named(_) => noticed_at.plus(self.rules.timeout),
         };
         self.end(known).max(hides_until).plus(self.rules.grace)
@@ -116,7 +116,9 @@ pub struct Evaluation {
 impl Person {
     /// Adds or replaces a sign, and returns whether that can change the state now.
     pub fn put(&mut self, source: SignSource, sign: SignOfLife) -> bool {
-        self.active_at = self.active_at.max(Some(sign.active_at));
+        if source.session != Session::Unseen {
+            self.active_at = self.active_at.max(Some(sign.active_at));
+        }
         let is_same_session_elsewhere = |known: &KnownSign| {
             known.source.session == source.session && known.source.origin != source.origin
         };
@@ -174,8 +176,22 @@ impl Person {
     /// The sign of the streams that are open at this instance.
     #[must_use]
     pub fn open_streams(&self) -> Option<&SignOfLife> {
-        let sign = self.own(&Session::Streams)?;
+        self.open_streams_of(&Session::Streams)
+    }
+
+    /// The sign of the streams of this session that are open at this instance.
+    #[must_use]
+    pub fn open_streams_of(&self, session: &Session) -> Option<&SignOfLife> {
+        let sign = self.own(session)?;
         sign.ends_at.is_none().then_some(sign)
+    }
+
+    /// Whether a stream is open at any instance.
+    #[must_use]
+    pub fn has_streams(&self, now: Moment, lifetimes: SignLifetimes<'_>) -> bool {
+        let is_open =
+            |known: &KnownSign| known.source.session.is_of_streams() && lifetimes.end(known) > now;
+        self.signs.iter().any(is_open)
     }
 
     /// How many streams of this instance are too many, when the newest `most` of all instances may
@@ -263,6 +279,9 @@ impl Person {
         let mut newest: FxHashMap<&Session, &KnownSign> = FxHashMap::default();
         let mut effective = Vec::new();
         for known in &self.signs {
+            if known.source.session == Session::Unseen {
+                continue;
+            }
             if known.source.session == Session::Streams {
                 effective.push(EffectiveSign::of(known, lifetimes));
                 continue;

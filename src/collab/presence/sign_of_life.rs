@@ -60,6 +60,9 @@ impl Eq for RecordInUse {}
 pub enum Session {
     /// All of a user's streams at one instance.
     Streams,
+    /// All of a user's streams at one instance that do not make the user present: those of services and
+    /// workers, and streams of output. They count for the limit of streams.
+    Unseen,
     /// A device or tab that sends heartbeats.
     Named(SessionName),
 }
@@ -93,6 +96,14 @@ pub struct SignOfLife {
     pub active_at: Moment,
     /// When it ends or has ended. The sign of an open stream lasts as long as its instance.
     pub ends_at: Option<Moment>,
+}
+
+impl Session {
+    /// Whether it stands for streams, which last as long as their instance.
+    #[must_use]
+    pub fn is_of_streams(&self) -> bool {
+        matches!(self, Self::Streams | Self::Unseen)
+    }
 }
 
 impl SignOfLife {

@@ -9,6 +9,10 @@ use super::moment::Moment;
 use super::sign_of_life::{RecordInUse, Session, SignOfLife, Status};
 use crate::platform::{BrokerId, UserId};
 
+/// The session of streams that do not make their user present. It is no name of a session, so versions that do
+/// not know it skip the row.
+const UNSEEN: &str = "*";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PresenceKey {
     pub broker: BrokerId,
@@ -233,6 +237,7 @@ impl SignRow {
     fn parse(self, now: Moment) -> Option<StoredSign> {
         let session = match self.session.as_str() {
             "" => Session::Streams,
+            UNSEEN => Session::Unseen,
             name => Session::Named(name.parse().ok()?),
         };
         let teams = self.teams.split(',').filter(|team| !team.is_empty());
@@ -318,6 +323,7 @@ impl<'a> SignColumns<'a> {
         self.user.push(key.user.as_str());
         self.session.push(match &key.session {
             Session::Streams => "",
+            Session::Unseen => UNSEEN,
             Session::Named(name) => name.as_str(),
         });
         let teams: Vec<_> = sign

@@ -9,8 +9,8 @@ use super::group::Now;
 use super::person::Person;
 use super::sign_of_life::{OpenedAt, Session, SignOfLife};
 use super::{BrokeragePresence, LockedGroup, Presence, PresenceError};
-use crate::identity::{Caller, Role};
-use crate::platform::{BrokerId, UserId};
+use crate::identity::Caller;
+use crate::platform::{BrokerId, Principal, UserId};
 
 /// Ends streams.
 pub trait StreamEvictor: Send + Sync {
@@ -19,24 +19,48 @@ pub trait StreamEvictor: Send + Sync {
 }
 
 impl Presence {
-    /// A stream has opened: its user is present until the guard is dropped.
-    pub async fn stream_opened(
+    /// A stream has opened. It counts until the guard is dropped, and makes a person present.
+    pub async fn stream_opened(&self, caller: &Caller) -> Result<PresenceGuard, PresenceError> {
+        let session = match caller.role.principal() {
+            Principal::Person => Session::Streams,
+            Principal::Service | Principal::Worker => Session::Unseen,
+        };
+        self.opened(caller, session).await
+    }
+
+    /// A stream of output has opened. It counts until the guard is dropped.
+    pub async fn output_opened(&self, caller: &Caller) -> Result<PresenceGuard, PresenceError> {
+        self.opened(caller, Session::Unseen).await
+    }
+
+    /// Whether a user has a stream at any instance.
+    pub async fn has_streams(
+        &self,
+        broker: &BrokerId,
+        user: &UserId,
+    ) -> Result<bool, PresenceError> {
+        let brokerage = self.brokerage(broker).await?;
+        let (now, peers) = (self.now().moment, self.peers());
+        Ok(brokerage.lock().group.has_streams(user, now, &peers))
+    }
+
+    async fn opened(
         &self,
         caller: &Caller,
-    ) -> Result<Option<PresenceGuard>, PresenceError> {
-        if !matches!(caller.role, Role::Agent | Role::Admin) {
-            return Ok(None);
-        }
+        session: Session,
+    ) -> Result<PresenceGuard, PresenceError> {
         let brokerage = self.brokerage(&caller.broker).await?;
         let Now { moment, time } = self.now();
         let opened_at = opened_at(time);
         let mut locked = brokerage.lock();
-        let streams = locked.group.stream_opened(&caller.user, opened_at);
+        let streams = &mut locked.group.streams;
+        let streams = streams.add(&session, &caller.user, opened_at);
         let sign = SignOfLife {
             streams,
             ..SignOfLife::of_stream(Arc::clone(&caller.teams), moment)
         };
-        self.record(&mut locked, &caller.user, Session::Streams, sign);
+        let is_unseen = session == Session::Unseen;
+        self.record(&mut locked, &caller.user, session, sign);
         // The client may have just left another instance, which must know this before its grace
         // period ends.
         let person = locked.group.person(&caller.user);
@@ -45,21 +69,25 @@ impl Presence {
         }
         self.limit_streams(&locked, &caller.user);
         drop(locked);
-        Ok(Some(PresenceGuard {
+        Ok(PresenceGuard {
             presence: self.clone(),
             brokerage,
             user: caller.user.clone(),
             opened_at,
+            is_unseen,
             back_within: Duration::ZERO,
-        }))
+        })
     }
 
     fn stream_closed(&self, guard: &PresenceGuard) {
         let (now, user) = (self.now().moment, &guard.user);
         let mut locked = guard.brokerage.lock();
-        let streams = locked.group.stream_closed(user, guard.opened_at);
+        let session = guard.session();
+        let streams = &mut locked.group.streams;
+        let streams = streams.remove(&session, user, guard.opened_at);
         let person = locked.group.person(user);
-        let Some(sign) = person.and_then(Person::open_streams).cloned() else {
+        let sign = person.and_then(|person| person.open_streams_of(&session));
+        let Some(sign) = sign.cloned() else {
             return;
         };
         let sign = if streams.is_empty() {
@@ -71,7 +99,7 @@ impl Presence {
         } else {
             SignOfLife { streams, ..sign }
         };
-        self.record(&mut locked, user, Session::Streams, sign);
+        self.record(&mut locked, user, session, sign);
     }
 
     /// Ends the oldest streams of a user here, if the user has too many over all instances.
@@ -90,16 +118,25 @@ fn opened_at(time: OffsetDateTime) -> OpenedAt {
     i64::try_from(time.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }
 
-/// Keeps the user of an open stream present until it is dropped.
+/// Counts an open stream, and keeps its user present if it is a person's, until it is dropped.
 pub struct PresenceGuard {
     presence: Presence,
     brokerage: Arc<BrokeragePresence>,
     user: UserId,
     opened_at: OpenedAt,
+    is_unseen: bool,
     back_within: Duration,
 }
 
 impl PresenceGuard {
+    fn session(&self) -> Session {
+        if self.is_unseen {
+            Session::Unseen
+        } else {
+            Session::Streams
+        }
+    }
+
     /// The server asked the client to come back within this time. The user stays present so long.
     pub fn back_within(&mut self, duration: Duration) {
         self.back_within = duration;

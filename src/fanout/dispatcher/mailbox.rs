@@ -4,9 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::StreamProgress;
 use crate::fanout::{CloseReason, SubscriptionId};
 use crate::log::Audience;
 use crate::platform::BrokerId;
@@ -18,6 +19,7 @@ pub(super) struct Mail {
     pub(super) renewals: Vec<Renewal>,
     /// Parked streams whose waker was used.
     pub(super) woken: Vec<SubscriptionId>,
+    pub(super) inspections: Vec<Inspection>,
     /// All streams must end. Their clients come back spread over this window.
     pub(super) drain: Option<Duration>,
 }
@@ -35,10 +37,18 @@ pub(super) struct Renewal {
     pub(super) expires_at: Instant,
 }
 
+/// Asks how far these streams are. Streams that are not parked are left out of the answer.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    pub(super) ids: Vec<SubscriptionId>,
+    pub(super) answer: oneshot::Sender<Vec<(SubscriptionId, StreamProgress)>>,
+}
+
 impl Mail {
     fn is_empty(&self) -> bool {
         let has_streams = !self.closings.is_empty() || !self.woken.is_empty();
         let is_quiet = self.topics.is_empty() && self.renewals.is_empty();
+        let is_quiet = is_quiet && self.inspections.is_empty();
         is_quiet && !has_streams && self.drain.is_none()
     }
 }
@@ -78,6 +88,17 @@ impl Mailbox {
     pub fn renew(&self, id: SubscriptionId, expires_at: Instant) {
         self.mail().renewals.push(Renewal { id, expires_at });
         self.arrived.notify_one();
+    }
+
+    /// Asks how far these streams are. The answer leaves out streams that are not parked.
+    pub fn inspect(
+        &self,
+        ids: Vec<SubscriptionId>,
+    ) -> oneshot::Receiver<Vec<(SubscriptionId, StreamProgress)>> {
+        let (answer, answered) = oneshot::channel();
+        self.mail().inspections.push(Inspection { ids, answer });
+        self.arrived.notify_one();
+        answered
     }
 
     pub(super) fn wake(&self, id: SubscriptionId) {

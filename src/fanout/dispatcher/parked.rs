@@ -13,6 +13,22 @@ pub trait ParkedStream {
     /// Writes what there is to write. `Ready`: the stream is over. `is_woken` is whether the waker of
     /// `context` was used since the last call: a socket may be ready, or an answer may have come.
     fn poll(&mut self, context: &mut Context<'_>, is_woken: bool) -> Poll<()>;
+
+    /// How far it is, for those who look at it.
+    fn progress(&self) -> StreamProgress;
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamProgress {
+    /// Events that were written to it.
+    pub events: u64,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// Events for it that are not written yet. If they are no longer in memory, it is an upper bound.
+    pub behind_events: Option<u64>,
+    /// Whether its socket takes nothing at the moment.
+    pub is_blocked: bool,
 }
 
 /// A parked stream in its slot, with its waker.
@@ -44,6 +60,10 @@ impl Parked {
 
     pub(super) fn wake(&self) {
         self.waker.wake_by_ref();
+    }
+
+    pub(super) fn progress(&self) -> StreamProgress {
+        self.stream.progress()
     }
 
     pub(super) fn poll(&mut self) -> Poll<()> {

@@ -22,6 +22,8 @@ pub struct Limit {
 impl Limit {
     /// Small statements of background tasks, which are soon repeated.
     pub const QUICK: Self = Self::seconds(5, 5);
+    /// A look at how things are, for somebody who waits for it.
+    pub const LOOK: Self = Self::seconds(2, 1);
     /// Transactions of background tasks that may be large.
     pub const PATIENT: Self = Self::seconds(60, 10);
     /// The use of a connection by a request. It is longer than the limit of a statement.

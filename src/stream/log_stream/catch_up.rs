@@ -121,32 +121,43 @@ impl LogStream {
         EventWrite::new(self.encoding, limit)
     }
 
+    /// Whether a write of this stream tells how long its events took: what its client had missed does not, nor
+    /// does what waits on purpose.
+    fn is_timed(&self) -> bool {
+        self.read_version != 0 && self.pacer.is_none()
+    }
+
     /// The bytes that the last stream at this place wrote.
     fn repeat_shared(&mut self, version: u64) -> Option<Bytes> {
         if self.filter.is_some() || self.merges_updates() {
             return None;
         }
         let shared = self.reader.shared_write(self.place(self.cursor, version))?;
+        let committed_at = shared.committed_at.filter(|_| self.is_timed());
         self.cursor = shared.upto;
         if shared.is_complete {
             self.read_version = version;
         }
-        self.count(shared.events);
+        self.count_timed(shared.events, committed_at);
         Some(shared.bytes)
     }
 
     /// The bytes of a write that began at `cursor`. Streams at the same place can repeat it.
     fn finish_and_share(&mut self, write: EventWrite, cursor: i64, version: u64) -> Option<Bytes> {
         let (events, is_complete) = (write.events, !write.is_full);
+        let committed_at = write.committed_at;
+        let timed_from = committed_at.filter(|_| self.is_timed());
         let is_shared = write.is_for_all && write.merged.is_none() && self.filter.is_none();
         if is_complete {
             self.read_version = version;
         }
-        let bytes = self.finish(write)?;
+        let bytes = write.into_bytes()?;
+        self.count_timed(events, timed_from);
         if is_shared {
             let write = SharedWrite {
                 bytes: bytes.clone(),
                 events,
+                committed_at,
                 upto: self.cursor,
                 is_complete,
             };
@@ -184,25 +195,48 @@ impl LogStream {
             if self.reader.audiences().contains(&frame.audience) {
                 let as_of = page.head.head;
                 let Some(visibility) = self.reader.visibility(frame, as_of, &self.rights) else {
-                    return self.finish(write);
+                    return self.finish_page(write);
                 };
                 if !write.add_frame(filter, frame, visibility) {
                     self.page = Arc::downgrade(page);
-                    return self.finish(write);
+                    return self.finish_page(write);
                 }
             }
             self.cursor = frame.position;
         }
         self.cursor = page.upto;
-        self.finish(write)
+        self.finish_page(write)
     }
 
-    /// The bytes of the write, and their metrics.
+    /// The bytes of a write of ephemeral events, and their metrics.
     pub(super) fn finish(&mut self, write: EventWrite) -> Option<Bytes> {
         let events = write.events;
         let bytes = write.into_bytes()?;
+        self.count_timed(events, None);
+        Some(bytes)
+    }
+
+    /// The bytes of a write of events from the table, and their metrics.
+    fn finish_page(&mut self, write: EventWrite) -> Option<Bytes> {
+        let events = write.events;
+        let bytes = write.into_bytes()?;
+        self.reader.figures().replayed.add(events);
         self.count(events);
         Some(bytes)
+    }
+
+    /// Counts a write whose oldest event was committed then, if that tells how long its events took.
+    fn count_timed(&mut self, events: u64, committed_at: Option<Instant>) {
+        let figures = self.reader.figures();
+        match committed_at {
+            Some(committed_at) => {
+                let now = self.reader.subscription().dispatcher().slice_at();
+                let delay = now.saturating_duration_since(committed_at);
+                figures.delays.add(delay, events);
+            }
+            None => figures.untimed.add(events),
+        }
+        self.count(events);
     }
 
     fn count(&mut self, events: u64) {
@@ -220,6 +254,8 @@ pub(super) struct EventWrite {
     first: Option<Bytes>,
     more: Vec<Bytes>,
     events: u64,
+    /// When the oldest of them was committed, if that is known.
+    committed_at: Option<Instant>,
     len: usize,
     is_full: bool,
     /// Whether it does not depend on the reader's rights.
@@ -236,6 +272,7 @@ impl EventWrite {
             first: None,
             more: Vec::new(),
             events: 0,
+            committed_at: None,
             len: 0,
             is_full: false,
             is_for_all: true,
@@ -252,7 +289,11 @@ impl EventWrite {
     ) -> bool {
         self.is_for_all &= !frame.encoded.has_private_fields();
         let Some(merged) = &mut self.merged else {
-            return self.add(filter, &frame.encoded, visibility);
+            let has_space = self.add(filter, &frame.encoded, visibility);
+            if self.events == 1 {
+                self.committed_at = self.committed_at.or(frame.committed_at);
+            }
+            return has_space;
         };
         if filter.is_none_or(|filter| filter.passes(&frame.encoded)) {
             self.is_full = !merged.add(frame, visibility, self.limit);

@@ -20,6 +20,7 @@ impl LogStream {
             .resets
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
+        self.reader.figures().resets.add(1);
         let data = reset_data(reason, to, &self.scope);
         self.cursor = to.position;
         if let Some(epoch) = &to.epoch {
@@ -33,9 +34,7 @@ impl LogStream {
         let named = self.encoding.named;
         if self.expiring_at.is_some_and(|at| at <= now) {
             self.expiring_at = None;
-            let left = self.expires_at - now;
-            let data = serde_json::json!({"type": "stream:expiring", "inSeconds": left.as_secs()});
-            return Some(self.encoded(&wire::control(named, &data, None)));
+            return Some(self.encoded(&wire::expiring(named, self.expires_at - now)));
         }
         if self.next_heartbeat > now {
             return None;
@@ -55,8 +54,7 @@ impl LogStream {
         self.expires_at = expires_at;
         self.expiring_at = self.services.expiring_at(now, expires_at);
         let left = expires_at.saturating_duration_since(now);
-        let data = serde_json::json!({"type": "stream:renewed", "inSeconds": left.as_secs()});
-        self.encoded(&wire::control(self.encoding.named, &data, None))
+        self.encoded(&wire::renewed(self.encoding.named, left))
     }
 
     pub(super) fn close(&mut self, reason: CloseReason) -> Bytes {
@@ -66,6 +64,7 @@ impl LogStream {
             .streams_closed
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
+        self.reader.figures().closed.add(reason.as_str());
         let dispatcher = self.reader.subscription().dispatcher();
         let retry = self.services.retry_after_end(dispatcher, reason);
         self.encoded(&wire::closing(self.encoding.named, reason, retry))

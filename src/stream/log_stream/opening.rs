@@ -54,6 +54,7 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
             .resets
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
+        parts.reader.figures().resets.add(1);
         text += &wire::control(named, &reset_data(reason, &at, &parts.scope), Some(&at));
     }
     if let Some(LockSnapshotAnswer::Ready(locks)) = &parts.locks {

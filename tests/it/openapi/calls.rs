@@ -27,6 +27,9 @@ impl Call {
             let (role, body) = match known {
                 Some((_, _, role, bodies)) => (*role, bodies.first().cloned()),
                 None if operation.path == "/stream/worker" => (Role::Worker, None),
+                None if operation.path.starts_with("/admin/") => {
+                    (Role::Admin, operation.request.as_ref().map(|_| json!({})))
+                }
                 None => (Role::Agent, operation.request.as_ref().map(|_| json!({}))),
             };
             Self {

@@ -1,9 +1,13 @@
 //! Streams per user over all instances.
 
-use super::{ann, open};
+use porchlight::identity::Role;
+use serde_json::json;
+
+use super::{ann, get, open};
 use crate::support::ends::last_words;
 use crate::support::instances::two;
-use crate::support::{for_team, number};
+use crate::support::requests::posted;
+use crate::support::{Stream, Token, for_team, number};
 
 /// The `retry:` of a stream that gave way, in milliseconds.
 const RETRY: std::ops::RangeInclusive<u64> = 120_000..=240_000;
@@ -27,5 +31,37 @@ async fn the_oldest_stream_gives_way_at_whichever_instance_it_is() {
     instances[0].publish(&for_team("a", 1)).await;
     for stream in &mut streams {
         assert_eq!(number(&stream.next_logged().await), 1);
+    }
+}
+
+/// Streams that do not make their user present: of services, of workers, and of output.
+#[tokio::test]
+async fn streams_of_programs_and_of_output_count_over_all_instances_too() {
+    let instances = two(&["--streams-per-user=2"]).await;
+    let task = posted(&instances[0], &ann(), "/tasks", &json!({"type": "x"})).await;
+    let output = format!("/tasks/{}/output", task["id"].as_str().expect("an id"));
+    let service = Token::user("crm", &["a"]).in_role(Role::Service);
+    let worker = Token::user("wes", &[]).in_role(Role::Worker);
+    for (who, path) in [
+        (service, "/stream/team"),
+        (worker, "/stream/worker"),
+        (ann(), &*output),
+    ] {
+        let mut streams = Vec::new();
+        for n in 0..5 {
+            let instance = &instances[n % 2];
+            let mut stream = Stream::open(get(instance, path, &who.signed())).await;
+            assert_eq!(stream.next().await.name, "stream:ready", "{path} {n}");
+            streams.push(stream);
+            if n >= 2 {
+                let closing = last_words(&mut streams.remove(0)).await;
+                assert_eq!(closing["reason"], "evicted", "{path} {n}");
+            }
+        }
+    }
+    // Nobody of them is present.
+    for instance in &instances {
+        let present = instance.list("/presence", &ann()).await;
+        assert_eq!(present["users"], json!([]), "{present}");
     }
 }

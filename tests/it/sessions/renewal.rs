@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{ann, open, revoke, two_without_notices};
+use super::{ann, get, open, revoke, two_without_notices};
 use crate::support::ends::last_words;
 use crate::support::instances::two;
-use crate::support::requests::post;
+use crate::support::requests::{post, posted};
 use crate::support::{Answer, Message, Service, Stream, Token, for_team, number};
 
 async fn renew(service: &Service, who: &Token, stream: &str) -> Answer {
@@ -108,4 +108,31 @@ async fn only_the_user_of_a_stream_renews_it() {
     answer.refused(401, "token_expired", "an old token");
     instances[0].publish(&for_team("a", 1)).await;
     assert_eq!(number(&stream.next_logged().await), 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_output_goes_on_with_a_fresh_token_too() {
+    let instances = two(&["--expiring-seconds=2"]).await;
+    let task = posted(&instances[0], &ann(), "/tasks", &json!({"type": "x"})).await;
+    let path = format!("/tasks/{}/output", task["id"].as_str().expect("an id"));
+    let short = ann().lasting(4).signed();
+    let mut streams = Vec::new();
+    for instance in &instances {
+        let mut stream = Stream::open(get(instance, &path, &short)).await;
+        let ready = next_control(&mut stream).await;
+        assert_eq!((&*ready.name, ready.has_id), ("stream:ready", false));
+        let id = ready.json()["stream"].as_str().expect("an id").to_owned();
+        streams.push((stream, id));
+    }
+    for (stream, id) in &mut streams {
+        assert_eq!(next_control(stream).await.name, "stream:expiring");
+        let answer = renew(&instances[0], &ann(), id).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let renewed = next_control(stream).await;
+        assert_eq!(renewed.name, "stream:renewed", "{renewed:?}");
+    }
+    for (stream, _) in &mut streams {
+        revoke(&instances[0], &json!({"user": "ann"})).await;
+        assert_eq!(last_words(stream).await["reason"], "revoked");
+    }
 }

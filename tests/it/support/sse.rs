@@ -154,6 +154,15 @@ impl Stream {
             .expect("the stream goes on")
     }
 
+    /// The next event of a stream of output, after its beginning.
+    pub async fn next_output(&mut self) -> Message {
+        let message = self.next_of_all().await;
+        if message.name == "stream:ready" {
+            return self.next_of_all().await;
+        }
+        message
+    }
+
     /// The next event that is no state.
     pub async fn next(&mut self) -> Message {
         loop {

@@ -21,6 +21,7 @@ pub async fn whole_output(stream: &mut Stream) -> (String, Value) {
         match &message.name[..] {
             "output" => text.push_str(message.json()["text"].as_str().expect("text")),
             "restart" => text.clear(),
+            "stream:ready" => {}
             "end" => return (text, message.json()["state"].clone()),
             other => panic!("{other}: {}", message.data),
         }

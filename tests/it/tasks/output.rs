@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{QUICK, ann, claim, post, say, task, two, worker};
+use crate::support::ends::last_words;
 use crate::support::tasks::whole_output;
 use crate::support::{Answer, Service};
 
@@ -27,7 +28,7 @@ async fn a_text_is_read_live_and_from_every_byte() {
         offset += chunk.len();
         assert_eq!((kept.status, &kept.json()["offset"]), (200, &json!(offset)));
         for stream in &mut streams {
-            let message = stream.next_of_all().await;
+            let message = stream.next_output().await;
             assert_eq!(message.json()["text"], chunk);
             assert_eq!(message.id, format!("{fence}-{offset}"));
         }
@@ -51,7 +52,7 @@ async fn a_text_is_read_live_and_from_every_byte() {
     }
     for id in ["rubbish", "7-0", "-1-0", "1-99999", "1--1"] {
         let mut stream = a.resume(&path, &ann, id).await;
-        assert_eq!(stream.next_of_all().await.name, "restart", "{id}");
+        assert_eq!(stream.next_output().await.name, "restart", "{id}");
         assert_eq!(whole_output(&mut stream).await.0, whole, "{id}");
     }
 }
@@ -125,7 +126,7 @@ async fn another_attempt_begins_another_output() {
     let path = format!("/tasks/{id}/output");
     let mut stream = b.stream(&path, &ann).await;
     write(a, &id, 1, 0, "the first").await;
-    assert_eq!(stream.next_of_all().await.json()["text"], "the first");
+    assert_eq!(stream.next_output().await.json()["text"], "the first");
     let error = json!({"code": "busy", "message": "Later.", "retryable": true});
     say(b, &wes, &id, "fail", json!({"fence": 1, "error": error})).await;
     let body = json!({"types": ["import"], "waitSeconds": 20});
@@ -133,7 +134,7 @@ async fn another_attempt_begins_another_output() {
         post(b, &wes, "/tasks/claim", &body).await.json()["fence"],
         2
     );
-    let restart = stream.next_of_all().await;
+    let restart = stream.next_output().await;
     assert_eq!(
         (&restart.name[..], &restart.json()["attempt"]),
         ("restart", &json!(2))
@@ -158,13 +159,9 @@ async fn streams_of_output_end_with_the_token_and_with_the_service() {
     let path = format!("/tasks/{id}/output");
     let mut short = a.stream(&path, &ann().lasting(2)).await;
     let mut long = b.stream(&path, &ann()).await;
-    let last = short.next_of_all().await;
-    assert_eq!(last.json()["reason"], "expired", "{}", last.data);
-    assert!(short.try_next().await.is_none());
+    assert_eq!(last_words(&mut short).await["reason"], "expired");
     b.begin_stop();
-    let last = long.next_of_all().await;
-    assert_eq!(last.json()["reason"], "drain", "{}", last.data);
-    assert!(long.try_next().await.is_none() && long.retry_ms.is_some());
+    assert_eq!(last_words(&mut long).await["reason"], "drain");
     b.stop().await;
 }
 

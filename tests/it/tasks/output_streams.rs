@@ -70,7 +70,7 @@ async fn an_output_stream_counts_among_its_users_streams() {
         eventually(name, counted).await;
     }
     write(&service, &id, 0, "Dear").await;
-    assert_eq!(text(&third.next_of_all().await), "Dear");
+    assert_eq!(text(&third.next_output().await), "Dear");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_full_server_sends_output_streams_away_in_a_way_that_they_come_back() 
     .await;
     let comes_back = async || {
         let mut stream = open(&service, &over, &ann()).await;
-        (stream.next_of_all().await.name == "end").then_some(())
+        (stream.next_output().await.name == "end").then_some(())
     };
     eventually("there is room again", comes_back).await;
 }
@@ -129,11 +129,11 @@ async fn quiet_output_streams_cost_no_query_and_readers_of_one_text_share_theirs
     claim(&service, &worker("wes")).await;
     let mut streams = vec![open(&service, &id, &ann()).await];
     let mut end = write(&service, &id, 0, "a").await;
-    assert_eq!(text(&streams[0].next_of_all().await), "a");
+    assert_eq!(text(&streams[0].next_output().await), "a");
     let with_one = statements_of_three_rounds(&database).await;
     while streams.len() < STREAMS {
         let mut stream = open(&service, &id, &ann()).await;
-        assert_eq!(text(&stream.next_of_all().await), "a");
+        assert_eq!(text(&stream.next_output().await), "a");
         streams.push(stream);
     }
     let with_many = statements_of_three_rounds(&database).await;
@@ -147,7 +147,7 @@ async fn quiet_output_streams_cost_no_query_and_readers_of_one_text_share_theirs
     for chunk in ["b", "c", "d"] {
         end = write(&service, &id, end, chunk).await;
         for stream in &mut streams {
-            assert_eq!(text(&stream.next_of_all().await), chunk);
+            assert_eq!(text(&stream.next_output().await), chunk);
         }
     }
     let reads = reads(&database.statements()[before..]);
@@ -164,7 +164,7 @@ async fn text_and_ends_reach_streams_at_other_instances_by_notice() {
     let mut streams = [open(a, &id, &ann()).await, open(b, &id, &ann()).await];
     claim(a, &worker("wes")).await;
     for stream in &mut streams {
-        assert_eq!(stream.next_of_all().await.name, "restart");
+        assert_eq!(stream.next_output().await.name, "restart");
     }
     let mut end = 0;
     for n in 0..20 {
@@ -172,12 +172,12 @@ async fn text_and_ends_reach_streams_at_other_instances_by_notice() {
         let at = if n % 3 == 0 { a } else { b };
         end = write(at, &id, end, &chunk).await;
         for stream in &mut streams {
-            assert_eq!(text(&stream.next_of_all().await), chunk);
+            assert_eq!(text(&stream.next_output().await), chunk);
         }
     }
     say(b, &worker("wes"), &id, "complete", json!({"fence": 1})).await;
     for stream in &mut streams {
-        let last = stream.next_of_all().await;
+        let last = stream.next_output().await;
         assert_eq!(
             (&last.name[..], &last.json()["state"]),
             ("end", &json!("completed"))
@@ -199,7 +199,7 @@ async fn without_any_notice_the_safety_net_finds_what_was_written() {
         for n in 0..20 {
             let chunk = format!("chunk {n}, ");
             end = write(a, &id, end, &chunk).await;
-            assert_eq!(text(&stream.next_of_all().await), chunk);
+            assert_eq!(text(&stream.next_output().await), chunk);
         }
         done.cancel();
     };
@@ -214,7 +214,7 @@ async fn an_instance_that_could_not_listen_looks_at_all_streams_once_it_can() {
     claim(a, &worker("wes")).await;
     let mut stream = open(b, &id, &ann()).await;
     let mut end = write(a, &id, 0, "heard").await;
-    assert_eq!(text(&stream.next_of_all().await), "heard");
+    assert_eq!(text(&stream.next_output().await), "heard");
     let mut sql = a.database.connect().await;
     a.database.allow_connections(false).await;
     let cut = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
@@ -223,9 +223,9 @@ async fn an_instance_that_could_not_listen_looks_at_all_streams_once_it_can() {
     assert_eq!(cut.len(), 2, "both are deaf from here on");
     end = write(a, &id, end, ", not heard").await;
     a.database.allow_connections(true).await;
-    assert_eq!(text(&stream.next_of_all().await), ", not heard");
+    assert_eq!(text(&stream.next_output().await), ", not heard");
     write(a, &id, end, ", heard again").await;
-    assert_eq!(text(&stream.next_of_all().await), ", heard again");
+    assert_eq!(text(&stream.next_output().await), ", heard again");
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn without_the_database_output_streams_end_and_come_back() {
         .expect("the end of the task");
     let comes_back = async || {
         let mut stream = stream_at(&format!("{base}{path}"), &ann(), true).await;
-        (stream.next_of_all().await.name == "end").then_some(())
+        (stream.next_output().await.name == "end").then_some(())
     };
     eventually("the stream comes back", comes_back).await;
 }

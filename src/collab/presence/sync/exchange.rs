@@ -165,7 +165,7 @@ impl PresenceSync {
         let mut locked = brokerage.lock();
         let PresenceKey { user, session, .. } = stored.key;
         let origin = SignOrigin::Peer(stored.instance);
-        let is_of_streams = session == Session::Streams;
+        let is_of_streams = session.is_of_streams();
         let source = SignSource { session, origin };
         if locked.group.put(&user, source, stored.sign) {
             self.presence.evaluate(&mut locked, &user);
@@ -248,13 +248,16 @@ impl PresenceSync {
     fn own_streams(&self) -> Vec<(PresenceKey, SignOfLife)> {
         let mut signs = Vec::new();
         for brokerage in self.presence.all_brokerages() {
-            for (user, sign) in brokerage.lock().group.own_streams() {
-                let key = PresenceKey {
-                    broker: brokerage.broker.clone(),
-                    user: user.clone(),
-                    session: Session::Streams,
-                };
-                signs.push((key, sign.clone()));
+            let locked = brokerage.lock();
+            for session in [Session::Streams, Session::Unseen] {
+                for (user, sign) in locked.group.own_streams(&session) {
+                    let key = PresenceKey {
+                        broker: brokerage.broker.clone(),
+                        user: user.clone(),
+                        session: session.clone(),
+                    };
+                    signs.push((key, sign.clone()));
+                }
             }
         }
         signs

@@ -1,0 +1,72 @@
+//! Rows of the outbox that were set aside, for the admins of their brokerage.
+
+use super::Operations;
+use crate::identity::Caller;
+use crate::log::poison::{self, PoisonCounts, PoisonRetry, PoisonRow};
+use crate::platform::BrokerId;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PoisonError {
+    #[error(
+        "no row of your brokerage with this id is set aside; it may have been retried or discarded"
+    )]
+    Unknown,
+    #[error(
+        "the change could not be described when it was written, so the row has no event; correct the \
+         cause that the reason names, and discard the row"
+    )]
+    CannotRetry,
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+#[derive(Debug)]
+pub struct PoisonList {
+    pub rows: Vec<PoisonRow>,
+    pub counts: PoisonCounts,
+    /// The next page begins before this number.
+    pub next: Option<i64>,
+}
+
+impl Operations {
+    /// A page of the rows, from new to old.
+    pub async fn set_aside(
+        &self,
+        broker: &BrokerId,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<PoisonList, PoisonError> {
+        let mut connection = self.0.parts.pool.acquire().await?;
+        let rows = poison::list(&mut connection, broker, before, limit).await?;
+        let counts = poison::count(&mut connection, broker).await?;
+        let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= limit);
+        let next = rows.last().map(|row| row.number).filter(|_| is_full);
+        Ok(PoisonList { rows, counts, next })
+    }
+
+    /// Puts a row back into the outbox.
+    pub async fn retry_set_aside(&self, caller: &Caller, number: i64) -> Result<(), PoisonError> {
+        let (broker, by) = (&caller.broker, &caller.user);
+        let mut connection = self.0.parts.pool.acquire().await?;
+        match poison::retry(&mut connection, broker, number).await? {
+            PoisonRetry::Back => {
+                self.0.parts.waker.wake();
+                tracing::info!(%broker, %by, number, "an admin retries a change that was set aside");
+                Ok(())
+            }
+            PoisonRetry::Impossible => Err(PoisonError::CannotRetry),
+            PoisonRetry::Unknown => Err(PoisonError::Unknown),
+        }
+    }
+
+    pub async fn discard_set_aside(&self, caller: &Caller, number: i64) -> Result<(), PoisonError> {
+        let (broker, by) = (&caller.broker, &caller.user);
+        let mut connection = self.0.parts.pool.acquire().await?;
+        let was_there = poison::discard(&mut connection, broker, number).await?;
+        if !was_there {
+            return Err(PoisonError::Unknown);
+        }
+        tracing::info!(%broker, %by, number, "an admin has discarded a change that was set aside");
+        Ok(())
+    }
+}
