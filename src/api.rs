@@ -33,6 +33,7 @@ mod precondition;
 mod presence;
 mod problem;
 mod query;
+mod quota_problem;
 mod rate_limits;
 mod record;
 mod record_fields;

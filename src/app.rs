@@ -107,7 +107,7 @@ impl Application {
         }
         let verifier = Verifier::new(&identity, environment.clock.clone())?;
         let listener = serve::listener(&config)?;
-        let database = Database::open(&config.database).await?;
+        let database = Database::open(&config.database, &config.quotas).await?;
         prepare(&database).await?;
         let revoked = sessions::load(&database.core, &verifier).await;
         let revoked = revoked.map_err(database::DatabaseError::Prepare)?;

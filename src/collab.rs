@@ -7,6 +7,7 @@ mod presence;
 mod signals;
 
 pub use locks::expiry::LockSweeper;
+pub use locks::retention as lock_retention;
 pub use locks::snapshot::{
     LOCK_SNAPSHOT_TIMEOUT, LOCK_SNAPSHOT_TYPE, LockSnapshot, LockSnapshotAnswer, LockSnapshotLoader,
 };

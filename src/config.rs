@@ -18,7 +18,7 @@ use clap::Args;
 
 use crate::log::RetentionSettings;
 use crate::operations::AlertSettings;
-use crate::platform::DatabaseSettings;
+use crate::platform::{DatabaseSettings, QuotaSettings};
 use crate::stream::StreamSettings;
 
 /// The settings of `porchlight serve`.
@@ -28,6 +28,8 @@ pub struct Config {
     pub server: server::ServerSettings,
     #[command(flatten)]
     pub rates: rates::RateSettings,
+    #[command(flatten)]
+    pub quotas: QuotaSettings,
     #[command(flatten)]
     pub database: DatabaseSettings,
     #[command(flatten)]

@@ -41,7 +41,8 @@ pub use heads::Head;
 pub use hints::{
     ChangeHints, Changes, PeerNotifier, TaskChanges, TaskHints, TaskKey, TaskListener, TaskNotices,
 };
-pub use idempotency::{IdempotencyKey, IdempotencyKeyId, KeyAnswer, Operation};
+pub use idempotency::{Answered, IdempotencyKey, IdempotencyKeyId, KeyError, Operation};
+pub use idempotency::{claim_key, find_answer, store_answer};
 pub use labels::{LabelCandidates, LabelQuery};
 pub use peers::listen::{MembershipListener, PeerListener};
 pub use read::{Direction, LastEvents, LogPage, PageQuery};

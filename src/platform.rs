@@ -10,6 +10,7 @@ pub mod figures;
 pub mod ids;
 mod metrics;
 mod paging;
+mod quotas;
 pub mod telemetry;
 
 pub use background::{BackgroundTask, BackgroundTasks};
@@ -26,4 +27,5 @@ pub use ids::{
 };
 pub use metrics::Metrics;
 pub use paging::{PageItems, PageLimit};
+pub use quotas::{QuotaExceeded, QuotaKind, QuotaScope, QuotaSettings};
 pub use telemetry::{LineLimit, LogFormat};

@@ -17,6 +17,7 @@ use crate::platform::Dice;
 use crate::platform::Pool;
 use crate::platform::{BrokerId, ModuleName, RecordPath};
 
+mod begin;
 mod catalogue;
 mod cursor;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -44,7 +45,7 @@ pub use parse::{FieldError, FieldFault, InputValue, Parsed, Purpose, RecordField
 pub use record::Record;
 pub use seed::{Brokerage, SeedError, SeedOutcome, SeedPerson};
 use wait::WaitLimiter;
-pub use write::RecordChange;
+pub use write::{DeletedRecord, RecordChange};
 
 #[derive(Debug)]
 pub struct Records {

@@ -23,6 +23,7 @@ mod renew;
 mod revoke;
 mod store;
 mod sync;
+mod table;
 mod tickets;
 
 pub use lost::LostClient;
@@ -32,6 +33,7 @@ pub use questions::{PeerAnswer, PeerAnswers, PeerQuestion, PeerQuestions};
 pub use renew::RenewalError;
 pub use revoke::{NewRevocation, RevocationError, RevocationTarget};
 pub use sync::{SessionHead, SessionObserver, SessionSync, SessionSyncParts, load};
+pub use table::{OpenSessionLimits, SessionRefusal};
 pub use tickets::{NewTicket, TICKET_SECONDS, TicketCaller, TicketError, TicketHolder, TicketUse};
 
 use memberships::SeenTeams;
@@ -47,7 +49,7 @@ pub struct SessionParts {
     /// This instance's name.
     pub instance: Arc<str>,
     pub peers: PeerNotifier,
-    pub most_streams_per_user: usize,
+    pub limits: OpenSessionLimits,
     /// When the revocations were last read.
     pub health: LogHealth,
 }
@@ -70,7 +72,7 @@ impl Sessions {
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
         let (verifier, clock) = (parts.verifier.clone(), parts.clock.clone());
-        let open = OpenSessions::new(verifier, clock, parts.most_streams_per_user);
+        let open = OpenSessions::new(verifier, clock, parts.limits);
         Self(Arc::new(SessionsShared {
             parts,
             open,
@@ -88,9 +90,12 @@ impl Sessions {
     }
 
     /// A stream or a long poll has been opened. It ends when its token is revoked. When a user has too
-    /// many streams, the oldest ends.
-    #[must_use]
-    pub fn opened(&self, new: NewSession<'_>, subscription: &Subscription) -> SessionGuard {
+    /// many streams, the oldest ends. What would be too many is refused.
+    pub fn opened(
+        &self,
+        new: NewSession<'_>,
+        subscription: &Subscription,
+    ) -> Result<SessionGuard, SessionRefusal> {
         self.0.open.add(new, subscription)
     }
 

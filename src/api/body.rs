@@ -43,11 +43,11 @@ pub(super) struct Json<T>(pub(super) T);
 /// A JSON body that may be missing: then it is the default.
 pub(super) struct OptionalJson<T>(pub(super) T);
 
-/// A JSON body that changes some fields.
-pub(super) struct MergePatch<T>(pub(super) T);
-
 /// The bytes of a JSON body, for handlers that hash them.
 pub(super) struct JsonBytes(pub(super) Bytes);
+
+/// The bytes of a JSON body that changes some fields.
+pub(super) struct MergePatchBytes(pub(super) Bytes);
 
 /// A CSV file that has not been read yet.
 pub(super) struct CsvBody {
@@ -82,22 +82,22 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for MergePatch<T> {
-    type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(request, payload, &PATCH);
-        Box::pin(async move { parse(&body.await?).map(Self) })
-    }
-}
-
 impl FromRequest for JsonBytes {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = read(request, payload, &JSON);
+        Box::pin(async move { body.await.map(Self) })
+    }
+}
+
+impl FromRequest for MergePatchBytes {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, &PATCH);
         Box::pin(async move { body.await.map(Self) })
     }
 }

@@ -72,6 +72,7 @@ codes! {
     ParentIsChild = "parent_is_child",
     PresenceUnavailable = "presence_unavailable",
     PrivateField = "private_field",
+    QuotaExceeded = "quota_exceeded",
     RateLimited = "rate_limited",
     ReadOnlyField = "read_only_field",
     ReservedType = "reserved_type",

@@ -13,7 +13,9 @@ use super::idempotency::KeyHeader;
 use super::post_events::entry_point::PUBLICATION;
 use super::precondition::Preconditions;
 use super::{get_events, locks, notifications, post_signals, presence};
-use super::{query, rate_limits, record_fields, sessions, streams, task_output, tasks, tasks_worker};
+use super::{
+    query, rate_limits, record_fields, sessions, streams, task_output, tasks, tasks_worker,
+};
 use crate::platform::entry_point::{EntryPoint, pieces, with_text};
 
 #[cfg(test)]

@@ -137,6 +137,7 @@ impl From<HistoryError> for Problem {
     fn from(error: HistoryError) -> Self {
         match error {
             HistoryError::Scope(error) => error.into(),
+            HistoryError::Refused(refusal) => refusal.into(),
             HistoryError::Database(error) => Problem::database(&error),
             HistoryError::Unavailable => Problem::unavailable(
                 Code::DatabaseUnavailable,

@@ -1,10 +1,10 @@
 //! The header `Idempotency-Key`.
 
+use std::fmt::Display;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
-use sha2::{Digest, Sha256};
+use actix_web::{FromRequest, HttpRequest, HttpResponseBuilder};
 
 use super::problem::Problem;
 use crate::identity::Caller;
@@ -40,20 +40,45 @@ fn name(request: &HttpRequest) -> Result<Option<String>, Problem> {
     Ok(Some(key.to_owned()))
 }
 
-/// The caller's key `name` for an operation with this body.
-pub(super) fn key(
-    caller: &Caller,
-    operation: Operation,
-    name: String,
-    body: &[u8],
-) -> IdempotencyKey {
-    let id = IdempotencyKeyId {
-        broker: caller.broker.clone(),
-        principal: caller.role.principal(),
-        user: caller.user.clone(),
-        operation,
-        name,
-    };
-    let body_hash = Sha256::digest(body).to_vec();
-    IdempotencyKey { id, body_hash }
+impl KeyHeader {
+    /// The caller's key for an operation, whose body is not known yet.
+    pub(super) fn id(self, caller: &Caller, operation: Operation) -> Option<IdempotencyKeyId> {
+        self.0.map(|name| IdempotencyKeyId {
+            broker: caller.broker.clone(),
+            principal: caller.role.principal(),
+            user: caller.user.clone(),
+            operation,
+            name,
+        })
+    }
+
+    /// The caller's key for an operation with this body.
+    pub(super) fn key(
+        self,
+        caller: &Caller,
+        operation: Operation,
+        body: &[u8],
+    ) -> Option<IdempotencyKey> {
+        let id = self.id(caller, operation);
+        id.map(|id| IdempotencyKey::new(id, body))
+    }
+
+    /// The caller's key for an operation on the target that the path names.
+    pub(super) fn key_for(
+        self,
+        caller: &Caller,
+        operation: Operation,
+        target: impl Display,
+        body: &[u8],
+    ) -> Option<IdempotencyKey> {
+        let id = self.id(caller, operation);
+        id.map(|id| IdempotencyKey::for_target(id, &target.to_string(), body))
+    }
+}
+
+/// Says in the head of an answer that it is the answer to an earlier request.
+pub(super) fn mark(response: &mut HttpResponseBuilder, is_repeat: bool) {
+    if is_repeat {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    }
 }

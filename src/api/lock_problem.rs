@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use super::problem::{Code, Problem};
 use crate::collab::{InvalidLease, Lock, LockError};
 use crate::directory::RecordError;
-use crate::log::timestamp;
+use crate::log::{PublishError, timestamp};
 
 impl From<LockError> for Problem {
     fn from(error: LockError) -> Self {
@@ -34,6 +34,8 @@ impl From<LockError> for Problem {
                 let detail = "Too many users already wait for this lock.";
                 Self::new(StatusCode::CONFLICT, Code::TooManyWaiting, detail)
             }
+            LockError::Quota(quota) => quota.into(),
+            LockError::KeyReused => PublishError::KeyReused.into(),
             LockError::Busy | LockError::Moved => Self::unavailable(
                 Code::Busy,
                 "Another request is changing this lock or its record. Nothing was changed. Try again.",

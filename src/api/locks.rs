@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, json};
 
 use super::Context;
-use super::body::Json;
+use super::body::{self, JsonBytes};
+use super::idempotency::{self, KeyHeader};
 use super::page::Page;
 use super::path::KnownRecord;
 use super::problem::Problem;
@@ -14,6 +15,7 @@ use crate::collab::{
     InvalidLease, LeaseDuration, LockClaim, LockListQuery, MOST_LISTED, TakeoverRight,
 };
 use crate::identity::Caller;
+use crate::log::{IdempotencyKey, Operation};
 use crate::platform::{ModuleName, RecordId, RecordPath, SessionName};
 
 #[derive(Deserialize)]
@@ -65,8 +67,10 @@ pub(super) async fn acquire(
     caller: Caller,
     context: Context,
     _: NoQuery,
-    Json(body): Json<AcquireBody>,
+    key: KeyHeader,
+    JsonBytes(bytes): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
+    let body: AcquireBody = body::parse(&bytes)?;
     context.module(&body.module, "module")?;
     let claim = LockClaim {
         record: RecordPath {
@@ -75,15 +79,17 @@ pub(super) async fn acquire(
         },
         session: body.session,
         lease: lease(body.lease_seconds.as_ref())?,
+        key: key.key(&caller, Operation::AcquireLock, &bytes),
     };
     context.services.presence.touch(&caller);
     let granted = context.services.locks.acquire(&caller, &claim).await?;
-    let mut response = if granted.is_new {
+    let mut response = if granted.answer.is_new {
         HttpResponse::Created()
     } else {
         HttpResponse::Ok()
     };
-    Ok(response.json(granted.lock))
+    idempotency::mark(&mut response, granted.is_repeat);
+    Ok(response.json(granted.answer.lock))
 }
 
 /// Extends the lease of a session.
@@ -92,12 +98,16 @@ pub(super) async fn renew(
     context: Context,
     KnownRecord(record): KnownRecord,
     _: NoQuery,
-    Json(body): Json<LockClaimBody>,
+    key: KeyHeader,
+    JsonBytes(bytes): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
-    let claim = claim(record, body)?;
+    let key = key.key_for(&caller, Operation::RenewLock, &record, &bytes);
+    let claim = claim(record, body::parse(&bytes)?, key)?;
     context.services.presence.touch(&caller);
-    let lock = context.services.locks.renew(&caller, &claim).await?;
-    Ok(HttpResponse::Ok().json(lock))
+    let renewed = context.services.locks.renew(&caller, &claim).await?;
+    let mut response = HttpResponse::Ok();
+    idempotency::mark(&mut response, renewed.is_repeat);
+    Ok(response.json(renewed.answer))
 }
 
 /// Ends the hold of one session of the caller, or of all.
@@ -106,11 +116,16 @@ pub(super) async fn release(
     context: Context,
     KnownRecord(record): KnownRecord,
     Query(query): Query<ReleaseQuery>,
+    key: KeyHeader,
 ) -> Result<HttpResponse, Problem> {
     let session: Option<SessionName> = parsed("session", query.session.as_deref())?;
+    let named = session.as_ref().map_or("", SessionName::as_str);
+    let key = key.key_for(&caller, Operation::ReleaseLock, &record, named.as_bytes());
     let locks = &context.services.locks;
-    locks.release(&caller, &record, session.as_ref()).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let released = locks.release(&caller, &record, session.as_ref(), key.as_ref());
+    let mut response = HttpResponse::NoContent();
+    idempotency::mark(&mut response, released.await?.is_repeat);
+    Ok(response.finish())
 }
 
 /// Asks the holder for the lock.
@@ -119,13 +134,18 @@ pub(super) async fn request(
     context: Context,
     KnownRecord(record): KnownRecord,
     _: NoQuery,
-    Json(body): Json<LockRequestBody>,
+    key: KeyHeader,
+    JsonBytes(bytes): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
+    let body: LockRequestBody = body::parse(&bytes)?;
+    let key = key.key_for(&caller, Operation::RequestLock, &record, &bytes);
     let locks = &context.services.locks;
-    let lock = locks
-        .request(&caller, &record, body.session.as_ref())
-        .await?;
-    Ok(HttpResponse::Accepted().json(json!({"lock": lock})))
+    let session = body.session.as_ref();
+    let requested = locks.request(&caller, &record, session, key.as_ref());
+    let requested = requested.await?;
+    let mut response = HttpResponse::Accepted();
+    idempotency::mark(&mut response, requested.is_repeat);
+    Ok(response.json(json!({"lock": requested.answer})))
 }
 
 /// Takes the lock from its holder.
@@ -134,16 +154,17 @@ pub(super) async fn take_over(
     context: Context,
     KnownRecord(record): KnownRecord,
     _: NoQuery,
-    Json(body): Json<LockClaimBody>,
+    key: KeyHeader,
+    JsonBytes(bytes): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
-    let claim = claim(record, body)?;
+    let key = key.key_for(&caller, Operation::TakeOverLock, &record, &bytes);
+    let claim = claim(record, body::parse(&bytes)?, key)?;
     let right = takeover_right(&context, &caller, &claim.record).await?;
-    let lock = context
-        .services
-        .locks
-        .take_over(&caller, &claim, &right)
-        .await?;
-    Ok(HttpResponse::Created().json(lock))
+    let locks = &context.services.locks;
+    let taken = locks.take_over(&caller, &claim, &right).await?;
+    let mut response = HttpResponse::Created();
+    idempotency::mark(&mut response, taken.is_repeat);
+    Ok(response.json(taken.answer))
 }
 
 /// Lists the locks of records that the caller may see.
@@ -189,11 +210,16 @@ async fn takeover_right(
     Ok(TakeoverRight::HolderGone { holder, grace })
 }
 
-fn claim(record: RecordPath, body: LockClaimBody) -> Result<LockClaim, Problem> {
+fn claim(
+    record: RecordPath,
+    body: LockClaimBody,
+    key: Option<IdempotencyKey>,
+) -> Result<LockClaim, Problem> {
     Ok(LockClaim {
         record,
         session: body.session,
         lease: lease(body.lease_seconds.as_ref())?,
+        key,
     })
 }
 

@@ -18,10 +18,9 @@ use super::{Context, path};
 use crate::identity::Caller;
 use crate::inbox::notifications::{
     InvalidText, Level, NewNotification, NotificationError, NotificationKind,
-    NotificationListQuery, NotificationText, Preferences, RecordLink, SystemNotice,
+    NotificationListQuery, NotificationText, Preferences, RecordLink, SystemNotice, UnreadCount,
 };
-use crate::log::Audience;
-use crate::log::Operation;
+use crate::log::{Answered, Audience, Operation};
 use crate::platform::{ModuleName, RecordId};
 
 const LIMIT_DEFAULT: usize = 50;
@@ -67,18 +66,15 @@ pub(super) async fn post(
     caller: Caller,
     context: Context,
     _: NoQuery,
-    KeyHeader(key): KeyHeader,
+    key: KeyHeader,
     JsonBytes(body): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
     let mut new = context.new_notification(body::parse(&body)?)?;
-    let operation = Operation::PostNotification;
-    new.key = key.map(|name| idempotency::key(&caller, operation, name, &body));
+    new.key = key.key(&caller, Operation::PostNotification, &body);
     let posted = context.services.notifications.post(&caller, new).await?;
     let mut response = HttpResponse::Created();
-    if posted.is_repeat {
-        response.insert_header(("Idempotency-Replayed", "true"));
-    }
-    Ok(response.json(posted.notification.json()))
+    idempotency::mark(&mut response, posted.is_repeat);
+    Ok(response.json(posted.answer.json()))
 }
 
 /// Lists the caller's notifications, with the number of unread ones.
@@ -108,10 +104,14 @@ pub(super) async fn read(
     context: Context,
     NotificationId(id): NotificationId,
     _: NoQuery,
+    key: KeyHeader,
     _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
-    let unread = context.services.notifications.read(&caller, id).await?;
-    Ok(HttpResponse::Ok().json(json!({"unread": unread.0})))
+    let key = key.key_for(&caller, Operation::ReadNotification, id, &[]);
+    let notifications = &context.services.notifications;
+    Ok(unread_count(
+        notifications.read(&caller, id, key.as_ref()).await?,
+    ))
 }
 
 /// Marks all notifications as read, or all up to one.
@@ -119,18 +119,24 @@ pub(super) async fn read_all(
     caller: Caller,
     context: Context,
     _: NoQuery,
+    key: KeyHeader,
     OptionalJson(body): OptionalJson<ReadAllBody>,
 ) -> Result<HttpResponse, Problem> {
     if body.up_to.is_some_and(|up_to| up_to < 1) {
         let detail = "upTo is the id of a notification, 1 or more.";
         return Err(Problem::bad_request(Code::InvalidBody, detail).at("upTo"));
     }
-    let unread = context
-        .services
-        .notifications
-        .read_all(&caller, body.up_to)
-        .await?;
-    Ok(HttpResponse::Ok().json(json!({"unread": unread.0})))
+    let up_to = body.up_to.unwrap_or_default();
+    let key = key.key_for(&caller, Operation::ReadAllNotifications, up_to, &[]);
+    let notifications = &context.services.notifications;
+    let read = notifications.read_all(&caller, body.up_to, key.as_ref());
+    Ok(unread_count(read.await?))
+}
+
+fn unread_count(Answered { answer, is_repeat }: Answered<UnreadCount>) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    idempotency::mark(&mut response, is_repeat);
+    response.json(json!({"unread": answer.0}))
 }
 
 /// The kinds of notifications that the caller wants.
@@ -258,6 +264,7 @@ impl From<NotificationError> for Problem {
                 let detail = "Only admins and services may send notices.";
                 Self::new(StatusCode::FORBIDDEN, Code::RoleNeeded, detail).at("system")
             }
+            NotificationError::Quota(quota) => quota.into(),
             NotificationError::KeyReused => crate::log::PublishError::KeyReused.into(),
             NotificationError::Busy => Self::unavailable(
                 Code::Busy,

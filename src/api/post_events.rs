@@ -95,7 +95,7 @@ pub(super) async fn publish(
     Publisher(caller): Publisher,
     context: Context,
     _: NoQuery,
-    KeyHeader(key): KeyHeader,
+    key: KeyHeader,
     JsonBytes(body): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
     let rules = EventRules {
@@ -113,8 +113,7 @@ pub(super) async fn publish(
             set_aside(event, names);
         }
     }
-    let operation = Operation::PublishEvents;
-    let key = key.map(|name| idempotency::key(&caller, operation, name, &body));
+    let key = key.key(&caller, Operation::PublishEvents, &body);
     let began = tokio::time::Instant::now();
     let publication = Publication {
         broker: caller.broker,
@@ -131,9 +130,8 @@ pub(super) async fn publish(
         .map(|position| published.epoch.at(position).to_string())
         .collect();
     let mut response = HttpResponse::Created();
-    if published.is_repeat {
-        response.insert_header(("Idempotency-Replayed", "true"));
-    } else {
+    idempotency::mark(&mut response, published.is_repeat);
+    if !published.is_repeat {
         metrics
             .published
             .inc_by(u64::try_from(published.count).unwrap_or(0));

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::problem::{Code, Problem};
 use crate::collab::Lock;
 use crate::directory::RecordError;
-use crate::log::timestamp;
+use crate::log::{PublishError, timestamp};
 use crate::records::{FieldError, FieldFault, RecordsError, Stale};
 use crate::stream::UnknownScope;
 
@@ -54,6 +54,8 @@ impl From<RecordsError> for Problem {
                 Self::new(StatusCode::FORBIDDEN, Code::PrivateField, detail).at(field)
             }
             RecordsError::Stale(stale) => conflict(&stale),
+            RecordsError::Quota(quota) => quota.into(),
+            RecordsError::KeyReused => PublishError::KeyReused.into(),
             RecordsError::Archived => {
                 let detail = "The record is archived. Restore it to change it.";
                 Self::new(StatusCode::CONFLICT, Code::Archived, detail)

@@ -3,19 +3,21 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Context;
-use super::body::{Json, MergePatch};
+use super::body::{self, JsonBytes, MergePatchBytes};
+use super::idempotency::{self, KeyHeader};
 use super::page::Page;
 use super::precondition::Preconditions;
 use super::problem::Problem;
 use super::query::{NoQuery, Query, number, parsed};
 use super::record_fields::FieldsBody;
 use crate::identity::Caller;
+use crate::log::{Answered, Operation};
 use crate::platform::{ModuleName, RecordPath};
 use crate::records::{Field, LIMIT_DEFAULT, LIMIT_MOST, Record, RecordChange, RecordListQuery};
 
@@ -110,16 +112,20 @@ pub(super) async fn create(
     context: Context,
     module: ModuleName,
     _: NoQuery,
-    Json(body): Json<FieldsBody>,
+    key: KeyHeader,
+    JsonBytes(bytes): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
+    let body: FieldsBody = body::parse(&bytes)?;
     let records = &context.services.records;
     let kind = records.kind(&module).await?;
     context.services.presence.touch(&caller);
-    let record = records.create(&caller, kind, body.given()).await?;
+    let key = key.key_for(&caller, Operation::CreateRecord, &module, &bytes);
+    let created = records.create(&caller, kind, body.given(), key.as_ref());
+    let created = created.await?;
     let mut response = HttpResponse::Created();
-    let location = format!("/records/{}/{}", kind.module, record.id);
+    let location = format!("/records/{}/{}", kind.module, created.answer.id);
     response.insert_header((header::LOCATION, location));
-    Ok(respond(response, &record))
+    Ok(answer(response, &created))
 }
 
 /// Writes some fields of a record.
@@ -128,45 +134,57 @@ pub(super) async fn patch(
     context: Context,
     mut change: RecordChange,
     Query(query): Query<PatchQuery>,
-    MergePatch(body): MergePatch<FieldsBody>,
+    key: KeyHeader,
+    MergePatchBytes(bytes): MergePatchBytes,
 ) -> Result<HttpResponse, Problem> {
+    let body: FieldsBody = body::parse(&bytes)?;
     change.may_merge = match query.merge.as_deref() {
         None => false,
         Some("fields") => true,
         Some(_) => return Err(Problem::bad_parameter("merge", "must be fields")),
     };
+    change.key = key.key_for(&caller, Operation::PatchRecord, &change.record, &bytes);
     context.services.presence.touch(&caller);
     let records = &context.services.records;
-    let record = records.patch(&caller, &change, body.given()).await?;
-    Ok(respond(HttpResponse::Ok(), &record))
+    let patched = records.patch(&caller, &change, body.given()).await?;
+    Ok(answer(HttpResponse::Ok(), &patched))
 }
 
 pub(super) async fn delete(
     caller: Caller,
     context: Context,
-    change: RecordChange,
+    mut change: RecordChange,
     _: NoQuery,
+    key: KeyHeader,
 ) -> Result<HttpResponse, Problem> {
+    change.key = key.key_for(&caller, Operation::DeleteRecord, &change.record, &[]);
     context.services.presence.touch(&caller);
-    context.services.records.delete(&caller, &change).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let deleted = context.services.records.delete(&caller, &change).await?;
+    let mut response = HttpResponse::NoContent();
+    idempotency::mark(&mut response, deleted.is_repeat);
+    response.insert_header(etag(deleted.answer.version));
+    Ok(response.finish())
 }
 
 pub(super) async fn archive(
     caller: Caller,
     context: Context,
-    change: RecordChange,
+    mut change: RecordChange,
     _: NoQuery,
+    key: KeyHeader,
 ) -> Result<HttpResponse, Problem> {
+    change.key = key.key_for(&caller, Operation::ArchiveRecord, &change.record, &[]);
     set_archived(&caller, &context, &change, true).await
 }
 
 pub(super) async fn restore(
     caller: Caller,
     context: Context,
-    change: RecordChange,
+    mut change: RecordChange,
     _: NoQuery,
+    key: KeyHeader,
 ) -> Result<HttpResponse, Problem> {
+    change.key = key.key_for(&caller, Operation::RestoreRecord, &change.record, &[]);
     set_archived(&caller, &context, &change, false).await
 }
 
@@ -178,13 +196,22 @@ async fn set_archived(
 ) -> Result<HttpResponse, Problem> {
     context.services.presence.touch(caller);
     let records = &context.services.records;
-    let record = records.archive(caller, change, is_archived).await?;
-    Ok(respond(HttpResponse::Ok(), &record))
+    let moved = records.archive(caller, change, is_archived).await?;
+    Ok(answer(HttpResponse::Ok(), &moved))
+}
+
+fn answer(mut response: HttpResponseBuilder, answered: &Answered<Record>) -> HttpResponse {
+    idempotency::mark(&mut response, answered.is_repeat);
+    respond(response, &answered.answer)
+}
+
+fn etag(version: i64) -> (HeaderName, String) {
+    (header::ETAG, format!("\"{version}\""))
 }
 
 fn respond(mut response: HttpResponseBuilder, record: &Record) -> HttpResponse {
     response
-        .insert_header((header::ETAG, format!("\"{}\"", record.version)))
+        .insert_header(etag(record.version))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(&record.json)
 }
@@ -205,6 +232,7 @@ impl FromRequest for RecordChange {
                         versions: conditions.versions,
                         fence: conditions.fence,
                         may_merge: false,
+                        key: None,
                     })
                 }),
         )

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 
 use super::problem::{Code, Problem};
+use crate::log::PublishError;
 use crate::stream::UnknownScope;
 use crate::tasks::ClaimError;
 use crate::tasks::{Lost, MOST_CHILDREN, TaskError, TaskState, WrongParams, output};
@@ -25,12 +26,8 @@ impl From<TaskError> for Problem {
                 let detail = "The task was retried before. Retry its successor instead.";
                 Self::new(StatusCode::CONFLICT, Code::AlreadyRetried, detail)
             }
-            TaskError::KeyReused => {
-                let detail = "You used this idempotency key with another body. Use a new key for a \
-                              new request.";
-                Self::new(StatusCode::CONFLICT, Code::IdempotencyKeyReused, detail)
-                    .at("Idempotency-Key")
-            }
+            TaskError::Quota(quota) => quota.into(),
+            TaskError::KeyReused => PublishError::KeyReused.into(),
             TaskError::LeaseLost(lost) => lease_lost(lost),
             TaskError::WrongOffset(offset) => {
                 let detail = format!("The output continues at byte {offset}, or differs there.");
@@ -108,6 +105,7 @@ impl From<ClaimError> for Problem {
     fn from(error: ClaimError) -> Self {
         match error {
             ClaimError::Scope(error) => error.into(),
+            ClaimError::Refused(refusal) => refusal.into(),
             ClaimError::Task(error) => error.into(),
             ClaimError::Unavailable => Self::unavailable(
                 Code::DatabaseUnavailable,

@@ -4,20 +4,20 @@ use actix_web::HttpResponse;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::Context;
 use super::body::{self, JsonBytes, Object, OptionalJson};
 use super::caller::TaskCreator;
-use super::idempotency::{KEY_CHARS, KeyHeader};
+use super::idempotency::{self, KEY_CHARS, KeyHeader};
 use super::page::Page;
 use super::problem::{Code, Problem};
 use super::query::{NoFields, NoQuery, Query, number, parsed};
 use crate::identity::Caller;
+use crate::log::Operation;
 use crate::log::{DEEPEST, depth, on_one_line};
 use crate::platform::{TaskId, TaskType, TeamId};
 use crate::tasks::imports;
-use crate::tasks::{MOST_CHILDREN, NewTask, TaskIdempotencyKey, TaskListQuery, TaskRequest, Title};
+use crate::tasks::{MOST_CHILDREN, NewTask, TaskListQuery, TaskRequest, Title};
 
 /// The default and the maximum of `maxAttempts`. An import continues where its last attempt ended, so
 /// its default is the maximum.
@@ -63,20 +63,23 @@ pub(super) async fn create(
     TaskCreator(caller): TaskCreator,
     context: Context,
     _: NoQuery,
-    KeyHeader(key): KeyHeader,
-    JsonBytes(body): JsonBytes,
+    header: KeyHeader,
+    JsonBytes(bytes): JsonBytes,
 ) -> Result<HttpResponse, Problem> {
-    let order = order(body::parse(&body)?, key, &body)?;
+    let mut body: OrderBody = body::parse(&bytes)?;
+    let key = key(header, body.idempotency_key.take())?;
+    let order = TaskRequest {
+        key: key.key(&caller, Operation::CreateTask, &bytes),
+        ..order(body)?
+    };
     let created = context.services.tasks.create(&caller, order).await?;
     let mut response = if created.is_repeat {
         HttpResponse::Ok()
     } else {
         HttpResponse::Created()
     };
-    if created.is_repeat {
-        response.insert_header(("Idempotency-Replayed", "true"));
-    }
-    Ok(response.json(created.task))
+    idempotency::mark(&mut response, created.is_repeat);
+    Ok(response.json(created.answer))
 }
 
 /// Lists the caller's tasks, from new to old.
@@ -115,10 +118,15 @@ pub(super) async fn cancel(
     context: Context,
     id: TaskId,
     _: NoQuery,
+    key: KeyHeader,
     _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
-    let task = context.services.tasks.cancel(&caller, &id).await?;
-    Ok(HttpResponse::Ok().json(task))
+    let key = key.key_for(&caller, Operation::CancelTask, &id, &[]);
+    let tasks = &context.services.tasks;
+    let cancelled = tasks.cancel(&caller, &id, key.as_ref()).await?;
+    let mut response = HttpResponse::Ok();
+    idempotency::mark(&mut response, cancelled.is_repeat);
+    Ok(response.json(cancelled.answer))
 }
 
 pub(super) async fn retry(
@@ -126,17 +134,18 @@ pub(super) async fn retry(
     context: Context,
     id: TaskId,
     _: NoQuery,
+    key: KeyHeader,
     _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
-    let task = context.services.tasks.retry(&caller, &id).await?;
-    Ok(HttpResponse::Created().json(task))
+    let key = key.key_for(&caller, Operation::RetryTask, &id, &[]);
+    let tasks = &context.services.tasks;
+    let retried = tasks.retry(&caller, &id, key.as_ref()).await?;
+    let mut response = HttpResponse::Created();
+    idempotency::mark(&mut response, retried.is_repeat);
+    Ok(response.json(retried.answer))
 }
 
-fn order(body: OrderBody, header: Option<String>, bytes: &[u8]) -> Result<TaskRequest, Problem> {
-    let key = key(header, body.idempotency_key)?.map(|name| TaskIdempotencyKey {
-        name,
-        body_hash: Sha256::digest(bytes).to_vec(),
-    });
+fn order(body: OrderBody) -> Result<TaskRequest, Problem> {
     if body.parent.is_some() && body.children.is_some() {
         let detail = "A step of a workflow has no children itself.";
         return Err(Problem::bad_request(Code::ParentIsChild, detail).at("children"));
@@ -153,7 +162,7 @@ fn order(body: OrderBody, header: Option<String>, bytes: &[u8]) -> Result<TaskRe
         team: body.team,
         parent: body.parent,
         children,
-        key,
+        key: None,
     })
 }
 
@@ -197,7 +206,8 @@ pub(super) fn storable_json(raw: &RawValue, field: &str) -> Result<Box<RawValue>
     Ok(on_one_line(raw.to_owned()))
 }
 
-fn key(header: Option<String>, body: Option<String>) -> Result<Option<String>, Problem> {
+/// The key in the header or in the body.
+fn key(KeyHeader(header): KeyHeader, body: Option<String>) -> Result<KeyHeader, Problem> {
     if let Some(key) = &body {
         let is_plain = key.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
         if !is_plain || !(1..=KEY_CHARS).contains(&key.len()) {
@@ -211,7 +221,7 @@ fn key(header: Option<String>, body: Option<String>) -> Result<Option<String>, P
             let detail = "The header Idempotency-Key and idempotencyKey differ. Give one of them.";
             Err(Problem::bad_request(Code::InvalidBody, detail).at("idempotencyKey"))
         }
-        (header, body) => Ok(header.or(body)),
+        (header, body) => Ok(KeyHeader(header.or(body))),
     }
 }
 

@@ -2,39 +2,37 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use serde::Serialize;
 
 use super::Context;
 use super::body::{self, CsvBody};
+use super::idempotency::{self, KeyHeader};
 use super::problem::{Code, Problem};
 use super::query::NoQuery;
 use crate::identity::Caller;
-use crate::platform::UploadId;
-use crate::tasks::{IncomingUpload, MOST_UPLOADS, Pace, Upload, UploadError, UploadLimit};
+use crate::log::{Operation, PublishError};
+use crate::tasks::{IncomingUpload, Pace, UploadError, UploadLimit};
 
 /// When to retry after too many stored uploads. One may be removed at any time, or after a day.
 const STORED_RETRY_AFTER_SECONDS: u32 = 3_600;
 /// When to retry after too many uploads at once.
 const ARRIVING_RETRY_AFTER_SECONDS: u32 = 5;
 
-#[derive(Serialize)]
-struct UploadJson {
-    id: UploadId,
-    bytes: usize,
-}
-
 pub(super) async fn create(
     caller: Caller,
     context: Context,
     _: NoQuery,
+    key: KeyHeader,
     file: CsvBody,
 ) -> Result<HttpResponse, Problem> {
     let arrival = IncomingUpload {
         length: file.length,
+        key: key.id(&caller, Operation::StoreUpload),
         body: file.payload,
     };
-    let Upload { id, bytes } = context.services.uploads.receive(&caller, arrival).await?;
-    Ok(HttpResponse::Created().json(UploadJson { id, bytes }))
+    let stored = context.services.uploads.receive(&caller, arrival).await?;
+    let mut response = HttpResponse::Created();
+    idempotency::mark(&mut response, stored.is_repeat);
+    Ok(response.json(stored.answer))
 }
 
 impl From<UploadError> for Problem {
@@ -44,15 +42,17 @@ impl From<UploadError> for Problem {
                 let detail = "The file is empty: there is nothing to import.";
                 Self::bad_request(Code::EmptyUpload, detail)
             }
-            UploadError::TooMany => {
+            UploadError::TooMany(most) => {
                 let detail = format!(
-                    "You have {MOST_UPLOADS} uploads whose imports have not ended. An upload is removed \
+                    "You have {most} uploads whose imports have not ended. An upload is removed \
                      when its import has completed, or after 24 hours."
                 );
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 Self::new(status, Code::TooManyUploads, detail)
                     .retry_after(STORED_RETRY_AFTER_SECONDS)
             }
+            UploadError::Quota(quota) => quota.into(),
+            UploadError::KeyReused => PublishError::KeyReused.into(),
             UploadError::TooLarge(most) => body::too_large(most),
             UploadError::TooSlow(pace) => too_slow(pace),
             UploadError::BrokenOff => body::broken_off(),

@@ -26,7 +26,7 @@ pub async fn seed(
     example: Example<'_>,
     environment: &Environment,
 ) -> Result<SeedOutcome, AppError> {
-    let database = Database::open(&config.database).await?;
+    let database = Database::open(&config.database, &config.quotas).await?;
     let filled = fill(config, &database, example, environment).await;
     database.close().await;
     filled

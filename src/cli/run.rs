@@ -140,7 +140,7 @@ pub(super) fn migrate(config: &Config) -> ExitCode {
         return fail(&error);
     }
     block_on(async {
-        let open = Database::open(&config.database);
+        let open = Database::open(&config.database, &config.quotas);
         let open = progress::during("opening the database", open).await;
         let database = open.map_err(AppError::from)?;
         let migrated = progress::during("migrating the database", app::prepare(&database)).await;

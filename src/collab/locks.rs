@@ -7,7 +7,7 @@
 
 use crate::directory::Modules;
 use crate::identity::Caller;
-use crate::log::EventCommitter;
+use crate::log::{EventCommitter, IdempotencyKey};
 use crate::platform::BackgroundTask;
 use crate::platform::Pool;
 use crate::platform::{RecordPath, SessionName};
@@ -27,6 +27,7 @@ mod lock;
 mod release;
 mod renew;
 mod request;
+pub mod retention;
 mod row;
 mod sessions;
 pub mod snapshot;
@@ -55,6 +56,8 @@ pub struct LockClaim {
     pub session: SessionName,
     /// Without it, the session's last lease counts again, or the default one.
     pub lease: Option<LeaseDuration>,
+    /// With a key, the request can be repeated safely.
+    pub key: Option<IdempotencyKey>,
 }
 
 impl Locks {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::platform::QuotaSettings;
 use crate::tasks::{Pace, UploadRules};
 
 #[derive(Args, Clone, Debug)]
@@ -44,8 +45,9 @@ pub struct WorkerSettings {
 
 impl WorkerSettings {
     #[must_use]
-    pub fn uploads(&self) -> UploadRules {
+    pub fn uploads(&self, quotas: &QuotaSettings) -> UploadRules {
         UploadRules {
+            most_per_user: quotas.uploads_per_user,
             most_bytes: usize::try_from(self.upload_bytes).unwrap_or(usize::MAX),
             at_once: self.uploads_at_once,
             pace: Pace {

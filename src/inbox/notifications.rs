@@ -24,7 +24,7 @@ mod unread;
 pub use error::NotificationError;
 pub use list::{NotificationListQuery, NotificationPage};
 pub use notification::{Level, Notification, NotificationKind, RecordLink, SystemNotice};
-pub use post::{InvalidText, NewNotification, NotificationText, PostedNotification};
+pub use post::{InvalidText, NewNotification, NotificationText};
 pub use preferences::Preferences;
 pub use read::UnreadCount;
 
@@ -32,14 +32,19 @@ pub use read::UnreadCount;
 pub struct Notifications {
     pool: Pool,
     committer: EventCommitter,
+    most_unread: Option<i64>,
 }
 
 impl Notifications {
     /// The handle of requests, and the task that creates notifications from events.
     #[must_use]
     pub fn start(pool: Pool, notifier: notifier::Notifier) -> (Self, BackgroundTask) {
-        let committer = notifier.committer.clone();
+        let notifications = Self {
+            pool,
+            committer: notifier.committer.clone(),
+            most_unread: notifier.most_unread,
+        };
         let task = BackgroundTask::new("the notifier", notifier.run());
-        (Self { pool, committer }, task)
+        (notifications, task)
     }
 }

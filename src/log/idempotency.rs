@@ -2,7 +2,14 @@
 //!
 //! A key belongs to one caller and one operation. Each part of it has its own column, so that no
 //! two keys have the same text.
+//!
+//! A write calls [`claim_key`] at the beginning of its transaction and [`store_answer`] at the end.
+//! A second write with the key waits for that transaction, and then gets the stored answer. A write
+//! that fails leaves no key behind. The writer of events does the same for a group of requests.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use crate::log::event::Epoch;
@@ -14,6 +21,22 @@ pub const REMEMBERED_HOURS: i32 = 24;
 pub enum Operation {
     PublishEvents,
     PostNotification,
+    ReadNotification,
+    ReadAllNotifications,
+    CreateRecord,
+    PatchRecord,
+    ArchiveRecord,
+    RestoreRecord,
+    DeleteRecord,
+    AcquireLock,
+    RenewLock,
+    RequestLock,
+    TakeOverLock,
+    ReleaseLock,
+    CreateTask,
+    CancelTask,
+    RetryTask,
+    StoreUpload,
 }
 
 impl Operation {
@@ -23,6 +46,22 @@ impl Operation {
         match self {
             Self::PublishEvents => "POST /events",
             Self::PostNotification => "POST /notifications",
+            Self::ReadNotification => "POST /notifications/{id}/read",
+            Self::ReadAllNotifications => "POST /notifications/read-all",
+            Self::CreateRecord => "POST /records/{module}",
+            Self::PatchRecord => "PATCH /records/{module}/{id}",
+            Self::ArchiveRecord => "POST /records/{module}/{id}/archive",
+            Self::RestoreRecord => "POST /records/{module}/{id}/restore",
+            Self::DeleteRecord => "DELETE /records/{module}/{id}",
+            Self::AcquireLock => "POST /locks",
+            Self::RenewLock => "POST /locks/{module}/{id}/renew",
+            Self::RequestLock => "POST /locks/{module}/{id}/request",
+            Self::TakeOverLock => "POST /locks/{module}/{id}/takeover",
+            Self::ReleaseLock => "DELETE /locks/{module}/{id}",
+            Self::CreateTask => "POST /tasks",
+            Self::CancelTask => "POST /tasks/{id}/cancel",
+            Self::RetryTask => "POST /tasks/{id}/retry",
+            Self::StoreUpload => "POST /uploads",
         }
     }
 }
@@ -46,7 +85,117 @@ pub struct IdempotencyKey {
     pub body_hash: Vec<u8>,
 }
 
-/// The stored answer to a key that was used before.
+impl IdempotencyKey {
+    /// The key of a request with this body.
+    #[must_use]
+    pub fn new(id: IdempotencyKeyId, body: &[u8]) -> Self {
+        let body_hash = Sha256::digest(body).to_vec();
+        Self { id, body_hash }
+    }
+
+    /// The key of a request for what `target` names. It has no NUL, so no other request has this hash.
+    #[must_use]
+    pub fn for_target(id: IdempotencyKeyId, target: &str, body: &[u8]) -> Self {
+        let hash = Sha256::new_with_prefix(target)
+            .chain_update([0])
+            .chain_update(body);
+        let body_hash = hash.finalize().to_vec();
+        Self { id, body_hash }
+    }
+}
+
+/// The answer to a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<T> {
+    pub answer: T,
+    /// An earlier request with the same key was answered like this.
+    pub is_repeat: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// An earlier request used the key with another body.
+    #[error("this idempotency key was used with another body")]
+    Reused,
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Claims the key of a write for this transaction, if it has one. Returns the stored answer if an earlier
+/// write has used the key: then nothing is to be done.
+pub async fn claim_key<T: DeserializeOwned>(
+    connection: &mut PgConnection,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<Answered<T>>, KeyError> {
+    let Some(key) = key else { return Ok(None) };
+    if claim(connection, &[key]).await? == [true] {
+        return Ok(None);
+    }
+    let found = find_answer(connection, Some(key)).await?;
+    found.map_or(Err(sqlx::Error::RowNotFound.into()), |found| {
+        Ok(Some(found))
+    })
+}
+
+/// The stored answer of an earlier write with this key.
+pub async fn find_answer<T: DeserializeOwned>(
+    connection: &mut PgConnection,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<Answered<T>>, KeyError> {
+    let Some(key) = key else { return Ok(None) };
+    let id = &key.id;
+    let row = sqlx::query!(
+        r#"select body_hash, answer::text as "answer!" from porchlight.idempotency_keys
+           where broker_id = $1 and principal = $2 and user_id = $3 and operation = $4 and key = $5
+               and answer is not null and created_at >= now() - make_interval(hours => $6)"#,
+        id.broker.as_str(),
+        id.principal.as_str(),
+        id.user.as_str(),
+        id.operation.as_str(),
+        id.name,
+        REMEMBERED_HOURS,
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.body_hash != key.body_hash {
+        return Err(KeyError::Reused);
+    }
+    let answer = serde_json::from_str(&row.answer).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    Ok(Some(Answered {
+        answer,
+        is_repeat: true,
+    }))
+}
+
+/// Stores the answer to a write in the transaction that claimed its key, if it has one.
+pub async fn store_answer<T: Serialize>(
+    connection: &mut PgConnection,
+    key: Option<&IdempotencyKey>,
+    answer: T,
+) -> sqlx::Result<Answered<T>> {
+    if let Some(IdempotencyKey { id, .. }) = key {
+        let json = serde_json::to_string(&answer).map_err(|e| sqlx::Error::Encode(e.into()))?;
+        sqlx::query!(
+            "update porchlight.idempotency_keys set answer = $6::text::json
+             where broker_id = $1 and principal = $2 and user_id = $3 and operation = $4 and key = $5",
+            id.broker.as_str(),
+            id.principal.as_str(),
+            id.user.as_str(),
+            id.operation.as_str(),
+            id.name,
+            json,
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(Answered {
+        answer,
+        is_repeat: false,
+    })
+}
+
+/// The stored answer to the key of a publisher that was used before.
 #[derive(Debug)]
 pub struct StoredAnswer {
     /// SHA-256 of the first request.
@@ -56,7 +205,7 @@ pub struct StoredAnswer {
     pub count: i64,
 }
 
-/// The answer to a claimed key.
+/// The answer to a claimed key of a publisher.
 #[derive(Debug)]
 pub struct KeyAnswer<'a> {
     pub key: &'a IdempotencyKey,
@@ -107,7 +256,7 @@ pub async fn claim(
                  as k(broker_id, principal, user_id, operation, key, body_hash)
              order by broker_id, principal, user_id, operation, key
              on conflict (broker_id, principal, user_id, operation, key) do update
-                 set body_hash = excluded.body_hash, created_at = excluded.created_at
+                 set body_hash = excluded.body_hash, created_at = excluded.created_at, answer = null
                  where k.created_at < now() - make_interval(hours => $7)
              returning broker_id, principal, user_id, operation, key
          )
@@ -132,7 +281,7 @@ pub async fn claim(
     Ok(claimed.into_iter().map(|key| key.is_ours).collect())
 }
 
-/// The answer to a key that was not free.
+/// The answer to the key of a publisher that was not free.
 pub async fn taken(
     connection: &mut PgConnection,
     key: &IdempotencyKeyId,
@@ -156,7 +305,7 @@ pub async fn taken(
     }))
 }
 
-/// Stores the answers to claimed keys, in the transaction that claimed them.
+/// Stores the answers to claimed keys of publishers, in the transaction that claimed them.
 pub async fn keep(connection: &mut PgConnection, answers: &[KeyAnswer<'_>]) -> sqlx::Result<()> {
     if answers.is_empty() {
         return Ok(());

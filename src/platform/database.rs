@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use embedded_postgres::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
 mod client;
 mod dedicated;
@@ -31,6 +31,7 @@ pub use settings::{DatabaseSettings, EMBEDDED_NAMES};
 pub use transaction::Transaction;
 pub use turns::{count_for, counted};
 
+use super::quotas::QuotaSettings;
 use pool::ACQUIRE_TIMEOUT;
 use silence::Silence;
 use turns::Turns;
@@ -100,8 +101,11 @@ pub struct Database {
 }
 
 impl Database {
-    /// Connects to the configured Postgres, or starts the embedded one.
-    pub async fn open(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
+    /// Connects to the configured Postgres, or starts the embedded one. Its sessions know the quotas.
+    pub async fn open(
+        settings: &DatabaseSettings,
+        quotas: &QuotaSettings,
+    ) -> Result<Self, DatabaseError> {
         let (options, embedded) = if let Some(url) = &settings.database_url {
             (
                 url.parse::<PgConnectOptions>()
@@ -121,10 +125,12 @@ impl Database {
             .disable_statement_logging();
         // Both pools connect to the same server.
         let silence = Silence::default();
-        let core = pool(options.clone(), CORE_CONNECTIONS, &silence, None).await?;
+        let core = PgPoolOptions::new().max_connections(CORE_CONNECTIONS);
+        let core = pool(options.clone(), core, String::new(), &silence, None).await?;
         let connections = settings.database_connections;
         let turns = Turns::new(connections, settings.broker_connections());
-        let pool = pool(options, connections, &silence, Some(turns)).await?;
+        let pooled = PgPoolOptions::new().max_connections(connections);
+        let pool = pool(options, pooled, quotas.session(), &silence, Some(turns)).await?;
         refuse_old(&pool).await?;
         Ok(Self {
             pool,
@@ -190,17 +196,20 @@ async fn start_embedded(settings: &DatabaseSettings) -> Result<EmbeddedPostgres,
     EmbeddedPostgres::start(config).await
 }
 
+/// The sessions of the pool begin with the usual settings and with `quotas`.
 async fn pool(
     target: PgConnectOptions,
-    connections: u32,
+    options: PgPoolOptions,
+    quotas: String,
     silence: &Silence,
     turns: Option<Arc<Turns>>,
 ) -> Result<Pool, DatabaseError> {
-    let options = PgPoolOptions::new()
-        .max_connections(connections)
+    let session: Arc<str> = (quotas + SESSION).into();
+    let options = options
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute(SESSION).await.map(drop) })
+        .after_connect(move |connection, _| {
+            let session = AssertSqlSafe(session.to_string());
+            Box::pin(async move { connection.execute(session).await.map(drop) })
         });
     let pool = Pool::connect(options, target, silence.clone(), turns).await;
     pool.map_err(DatabaseError::Connect)
@@ -255,10 +264,11 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         let url = format!("postgres://ann:secret@{addr}/crm?sslmode=require");
         let flags = Flags::parse_from(["porchlight", "--database-url", &url]);
+        let quotas = QuotaSettings::default();
         let server = async { first_byte_of_tls(listener.accept().await.unwrap().0).await };
         tokio::select! {
             byte = server => assert_eq!(byte, HANDSHAKE),
-            opened = Database::open(&flags.database) => panic!("{:?}", opened.err()),
+            opened = Database::open(&flags.database, &quotas) => panic!("{:?}", opened.err()),
         }
     }
 }

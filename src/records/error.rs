@@ -8,7 +8,8 @@ use sqlx::error::{DatabaseError, ErrorKind};
 use super::fields::RecordKind;
 use super::parse::{FieldError, FieldFault};
 use crate::collab::{Lock, LockConflict};
-use crate::platform::{ModuleName, RecordPath, TeamId};
+use crate::log::KeyError;
+use crate::platform::{ModuleName, QuotaExceeded, RecordPath, TeamId};
 
 /// Lock timeout and deadlock: another transaction has the row.
 const BUSY: [&str; 2] = ["55P03", "40P01"];
@@ -64,6 +65,10 @@ pub enum RecordsError {
     /// No lock with the fence of the request is held.
     #[error("no lock with this fence is held")]
     FenceLost(Option<Box<Lock>>),
+    #[error(transparent)]
+    Quota(QuotaExceeded),
+    #[error("this idempotency key was used with another body")]
+    KeyReused,
     /// Another transaction has the record. Nothing was changed.
     #[error("another request is changing the record")]
     Busy,
@@ -73,6 +78,9 @@ pub enum RecordsError {
 
 impl From<sqlx::Error> for RecordsError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(quota) = QuotaExceeded::of(&error) {
+            return Self::Quota(quota);
+        }
         let code = error.as_database_error().and_then(DatabaseError::code);
         match code.as_deref() {
             Some(code) if BUSY.contains(&code) => Self::Busy,
@@ -81,6 +89,15 @@ impl From<sqlx::Error> for RecordsError {
                 reason: "has a value that cannot be stored".to_owned(),
             },
             _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<KeyError> for RecordsError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Reused => Self::KeyReused,
+            KeyError::Database(error) => error.into(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -15,11 +16,30 @@ use crate::log::{Private, Rights};
 const REDACTED: &str = "\"[REDACTED]\"";
 
 /// A record as one reader may see it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "StoredRecord")]
 pub struct Record {
     pub id: String,
     pub version: i64,
     pub json: Arc<RawValue>,
+}
+
+/// A record in the answer of an earlier request.
+#[derive(Deserialize)]
+struct StoredRecord {
+    id: String,
+    version: i64,
+    json: Box<RawValue>,
+}
+
+impl From<StoredRecord> for Record {
+    fn from(stored: StoredRecord) -> Self {
+        Self {
+            id: stored.id,
+            version: stored.version,
+            json: stored.json.into(),
+        }
+    }
 }
 
 pub(super) fn may_see(row: &RecordRow, caller: &Caller) -> bool {

@@ -1,19 +1,20 @@
 //! Changes of records.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::begin::{Begun, Insertion, LockedRecord, key};
 use super::error::RecordsError;
 use super::fields::RecordKind;
 use super::parse::{FieldError, FieldFault, InputValue, Parsed, Purpose};
-use super::record::{Record, may_see, may_see_private};
-use super::row::{self, RecordKey, RecordRow};
+use super::record::{Record, may_see_private};
+use super::row::{self, RecordRow};
 use super::stale::{Precondition, refuse_stale};
-use super::wait::{self, RowWait};
 use super::{RecordFields, Records};
-use crate::collab::check_write;
 use crate::directory::rights;
 use crate::identity::Caller;
+use crate::log::{Answered, IdempotencyKey, store_answer};
 use crate::platform::{RecordPath, TeamId, Transaction};
 
 /// Characters of an id that the service makes.
@@ -35,21 +36,24 @@ pub struct RecordChange {
     pub fence: Option<i64>,
     /// Whether others may have changed other fields.
     pub may_merge: bool,
+    /// With a key, the request can be repeated safely.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// The answer to the deletion of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedRecord {
+    /// The last version, which the event has too.
+    pub version: i64,
 }
 
 impl RecordChange {
-    fn precondition(&self) -> Precondition<'_> {
+    pub(super) fn precondition(&self) -> Precondition<'_> {
         Precondition {
             versions: self.versions.as_deref(),
             may_merge: self.may_merge,
         }
     }
-}
-
-/// A record that a transaction has locked.
-struct LockedRecord<'a> {
-    transaction: Transaction<'a>,
-    row: RecordRow,
 }
 
 impl Records {
@@ -58,11 +62,23 @@ impl Records {
         caller: &Caller,
         kind: &RecordKind,
         inputs: impl IntoIterator<Item = (&'a str, InputValue<'a>)>,
-    ) -> Result<Record, RecordsError> {
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Answered<Record>, RecordsError> {
         let fields = self.new_record(caller, kind, inputs)?;
-        let LockedRecord { transaction, row } = self.insert(caller, kind, &fields).await?;
-        self.commit(transaction).await?;
-        Ok(Record::of(&row, kind, &rights::of(caller))?)
+        let insertion = Insertion {
+            caller,
+            kind,
+            fields: &fields,
+            key,
+        };
+        match self.insert(insertion).await? {
+            Begun::Answered(answered) => Ok(answered),
+            Begun::Locked(locked) => {
+                let LockedRecord { transaction, row } = *locked;
+                let record = Record::of(&row, kind, &rights::of(caller))?;
+                self.answer(transaction, key, record).await
+            }
+        }
     }
 
     /// The fields of a new record of the caller's, with defaults.
@@ -136,7 +152,7 @@ impl Records {
         caller: &Caller,
         change: &RecordChange,
         inputs: impl IntoIterator<Item = (&'a str, InputValue<'a>)>,
-    ) -> Result<Record, RecordsError> {
+    ) -> Result<Answered<Record>, RecordsError> {
         let kind = self.kind(&change.record.module).await?;
         let parsed = kind.parse(inputs, Purpose::Update);
         if parsed.has_public_error() {
@@ -145,7 +161,10 @@ impl Records {
         let LockedRecord {
             mut transaction,
             mut row,
-        } = self.lock(caller, change).await?;
+        } = match self.lock(caller, change).await? {
+            Begun::Answered(answered) => return Ok(answered),
+            Begun::Locked(locked) => *locked,
+        };
         refuse_private_fields(caller, &row, &parsed)?;
         let fields = parsed.checked().map_err(RecordsError::Invalid)?;
         refuse_new_owner(caller, &row, &fields)?;
@@ -162,8 +181,8 @@ impl Records {
             let patched = row::patch(&mut transaction, key, &fields).await;
             row = patched.map_err(|error| RecordsError::of_write(error, kind))?;
         }
-        self.commit(transaction).await?;
-        Ok(Record::of(&row, kind, &reader)?)
+        let record = Record::of(&row, kind, &reader)?;
+        self.answer(transaction, change.key.as_ref(), record).await
     }
 
     /// Archives a record, or restores it.
@@ -172,99 +191,48 @@ impl Records {
         caller: &Caller,
         change: &RecordChange,
         is_archived: bool,
-    ) -> Result<Record, RecordsError> {
+    ) -> Result<Answered<Record>, RecordsError> {
         let kind = self.kind(&change.record.module).await?;
-        let mut locked = self.lock_unchanged(caller, change, kind).await?;
+        let mut locked = match self.lock_unchanged(caller, change, kind).await? {
+            Begun::Answered(answered) => return Ok(answered),
+            Begun::Locked(locked) => locked,
+        };
         if locked.row.is_archived != is_archived {
             let key = key(caller, change);
             locked.row = row::archive(&mut locked.transaction, key, is_archived).await?;
         }
-        self.commit(locked.transaction).await?;
-        Ok(Record::of(&locked.row, kind, &rights::of(caller))?)
+        let record = Record::of(&locked.row, kind, &rights::of(caller))?;
+        let key = change.key.as_ref();
+        self.answer(locked.transaction, key, record).await
     }
 
-    pub async fn delete(&self, caller: &Caller, change: &RecordChange) -> Result<(), RecordsError> {
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        change: &RecordChange,
+    ) -> Result<Answered<DeletedRecord>, RecordsError> {
         let kind = self.kind(&change.record.module).await?;
-        let mut locked = self.lock_unchanged(caller, change, kind).await?;
+        let mut locked = match self.lock_unchanged(caller, change, kind).await? {
+            Begun::Answered(answered) => return Ok(answered),
+            Begun::Locked(locked) => locked,
+        };
         row::delete(&mut locked.transaction, key(caller, change)).await?;
-        self.commit(locked.transaction).await
+        let version = locked.row.version;
+        let key = change.key.as_ref();
+        self.answer(locked.transaction, key, DeletedRecord { version })
+            .await
     }
 
-    /// Inserts a row. It may have to wait for another transaction that inserts the same id.
-    async fn insert(
+    /// Stores the answer with the key, and commits.
+    async fn answer<T: Serialize>(
         &self,
-        caller: &Caller,
-        kind: &RecordKind,
-        fields: &RecordFields,
-    ) -> Result<LockedRecord<'static>, RecordsError> {
-        match self.try_insert(caller, kind, fields, RowWait::Short).await {
-            Err(RecordsError::Busy) => {}
-            outcome => return outcome,
-        }
-        let _permit = self.waits.permit().await?;
-        self.try_insert(caller, kind, fields, RowWait::Full).await
-    }
-
-    async fn try_insert(
-        &self,
-        caller: &Caller,
-        kind: &RecordKind,
-        fields: &RecordFields,
-        wait: RowWait,
-    ) -> Result<LockedRecord<'static>, RecordsError> {
-        let mut transaction = self.pool.begin().await?;
-        wait::set_user(&mut transaction, &caller.user, wait).await?;
-        let row = row::insert(&mut transaction, &caller.broker, kind, fields).await;
-        let row = row.map_err(|error| RecordsError::of_write(error, kind))?;
-        Ok(LockedRecord { transaction, row })
-    }
-
-    /// Locks a record. It may have to wait for another transaction.
-    async fn lock(
-        &self,
-        caller: &Caller,
-        change: &RecordChange,
-    ) -> Result<LockedRecord<'static>, RecordsError> {
-        match self.try_lock(caller, change, RowWait::Short).await {
-            Err(RecordsError::Busy) => {}
-            outcome => return outcome,
-        }
-        let _permit = self.waits.permit().await?;
-        self.try_lock(caller, change, RowWait::Full).await
-    }
-
-    /// Locks the lock's row first, and then the record's. A caller who may not see the record learns
-    /// nothing about the lock.
-    async fn try_lock(
-        &self,
-        caller: &Caller,
-        change: &RecordChange,
-        wait: RowWait,
-    ) -> Result<LockedRecord<'static>, RecordsError> {
-        let mut transaction = self.pool.begin().await?;
-        wait::set_user(&mut transaction, &caller.user, wait).await?;
-        let (record, fence) = (&change.record, change.fence);
-        let conflict = check_write(&mut transaction, caller, record, fence).await?;
-        let row = row::lock(&mut transaction, key(caller, change)).await?;
-        let row = row.filter(|row| may_see(row, caller));
-        let row = row.ok_or_else(|| RecordsError::Unknown(change.record.clone()))?;
-        match conflict {
-            Some(conflict) => Err(conflict.into()),
-            None => Ok(LockedRecord { transaction, row }),
-        }
-    }
-
-    /// Locks a record that has not changed since the writer read it.
-    async fn lock_unchanged(
-        &self,
-        caller: &Caller,
-        change: &RecordChange,
-        kind: &RecordKind,
-    ) -> Result<LockedRecord<'static>, RecordsError> {
-        let locked = self.lock(caller, change).await?;
-        let (reader, fields) = (rights::of(caller), RecordFields::default());
-        refuse_stale(&change.precondition(), &locked.row, kind, &reader, &fields)?;
-        Ok(locked)
+        mut transaction: Transaction<'_>,
+        key: Option<&IdempotencyKey>,
+        answer: T,
+    ) -> Result<Answered<T>, RecordsError> {
+        let answered = store_answer(&mut transaction, key, answer).await?;
+        self.commit(transaction).await?;
+        Ok(answered)
     }
 
     /// Commits, and wakes the relay.
@@ -272,13 +240,6 @@ impl Records {
         transaction.commit().await?;
         self.waker.wake();
         Ok(())
-    }
-}
-
-fn key<'a>(caller: &'a Caller, change: &'a RecordChange) -> RecordKey<'a> {
-    RecordKey {
-        broker: &caller.broker,
-        record: &change.record,
     }
 }
 

@@ -99,8 +99,11 @@ impl Sessions {
     #[must_use]
     pub fn connection_counts(&self, broker: &BrokerId) -> ConnectionCounts {
         let mut counts = ConnectionCounts::default();
-        let users = self.0.open.users();
-        let of_broker = users.iter().filter(|(user, _)| user.broker == *broker);
+        let table = self.0.open.table();
+        let of_broker = table
+            .users
+            .iter()
+            .filter(|(user, _)| user.broker == *broker);
         for (_, sessions) in of_broker {
             counts.users += 1;
             for session in sessions {
@@ -117,8 +120,9 @@ impl Sessions {
     /// Ends what has this id, if it is open at this instance.
     #[must_use]
     pub fn disconnect(&self, broker: &BrokerId, id: &str) -> bool {
-        let mut users = self.0.open.users();
-        let of_broker = users.iter_mut().filter(|(user, _)| user.broker == *broker);
+        let mut table = self.0.open.table();
+        let users = table.users.iter_mut();
+        let of_broker = users.filter(|(user, _)| user.broker == *broker);
         let mut sessions = of_broker.flat_map(|(_, sessions)| sessions);
         let session = sessions.find(|session| self.text_of(session.id) == id);
         let found = session.map(|session| session.close(CloseReason::Disconnected));
@@ -127,12 +131,12 @@ impl Sessions {
 
     /// The first ones after the place in the query, and how many there are.
     fn listed(&self, broker: &BrokerId, query: &ConnectionQuery) -> (usize, Vec<Listed>) {
-        let users = self.0.open.users();
+        let table = self.0.open.table();
         let is_meant = |user: &SessionUser| {
             user.broker == *broker && query.user.as_ref().is_none_or(|only| user.user == *only)
         };
         let (mut total, mut first) = (0, BTreeMap::new());
-        for (user, sessions) in users.iter().filter(|(user, _)| is_meant(user)) {
+        for (user, sessions) in table.users.iter().filter(|(user, _)| is_meant(user)) {
             total += sessions.len();
             for session in sessions {
                 let id = self.text_of(session.id);

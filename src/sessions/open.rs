@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lost::LostClients;
+use super::table::{OpenSessionLimits, OpenTable, SessionRefusal};
 use crate::directory::StreamAddress;
 use crate::fanout::{CloseReason, Subscription};
 use crate::identity::{Caller, Credential, KeyId, Revocation, Revoked, Role, Verifier};
@@ -112,14 +113,11 @@ pub enum RenewalOutcome {
     Changed,
 }
 
-pub(super) type SessionsByUser = FxHashMap<SessionUser, Vec<OpenSession>>;
-
 struct OpenSessionsShared {
     verifier: Verifier,
     clock: Clock,
-    most_streams_per_user: usize,
-    /// Those of each user, the oldest first.
-    users: Mutex<SessionsByUser>,
+    limits: OpenSessionLimits,
+    table: Mutex<OpenTable>,
     /// The number of the next long poll.
     next_number: AtomicU64,
     lost: LostClients,
@@ -129,19 +127,23 @@ struct OpenSessionsShared {
 pub(super) struct OpenSessions(Arc<OpenSessionsShared>);
 
 impl OpenSessions {
-    pub(super) fn new(verifier: Verifier, clock: Clock, most_streams_per_user: usize) -> Self {
+    pub(super) fn new(verifier: Verifier, clock: Clock, limits: OpenSessionLimits) -> Self {
         Self(Arc::new(OpenSessionsShared {
             verifier,
             clock,
-            most_streams_per_user,
-            users: Mutex::default(),
+            limits,
+            table: Mutex::default(),
             next_number: AtomicU64::new(1),
             lost: LostClients::default(),
         }))
     }
 
     /// Adds a stream or a long poll. When the user has too many streams, the oldest is closed.
-    pub(super) fn add(&self, new: NewSession<'_>, subscription: &Subscription) -> SessionGuard {
+    pub(super) fn add(
+        &self,
+        new: NewSession<'_>,
+        subscription: &Subscription,
+    ) -> Result<SessionGuard, SessionRefusal> {
         let NewSession {
             caller,
             kind,
@@ -155,8 +157,9 @@ impl OpenSessions {
         let user = SessionUser::of(caller);
         self.0.lost.is_back(&user);
         let now = self.0.clock.now();
-        let mut users = self.users();
-        let sessions = users.entry(user.clone()).or_default();
+        let mut table = self.table();
+        table.count(caller, kind, &self.0.limits)?;
+        let sessions = table.users.entry(user.clone()).or_default();
         if sessions.is_empty() {
             // Most users have one.
             sessions.reserve_exact(1);
@@ -173,19 +176,20 @@ impl OpenSessions {
             expires_at_ms: unix_ms(caller.expires_at),
             is_dismissed: false,
         });
-        evict(sessions, self.0.most_streams_per_user);
-        drop(users);
+        evict(sessions, self.0.limits.streams_per_user);
+        drop(table);
         // A revocation that came before this session was added did not find it.
         if !self.0.verifier.still_accepts(caller) {
             let mailbox = &address.mailbox;
             mailbox.close(address.subscription, CloseReason::Revoked);
         }
-        SessionGuard {
+        Ok(SessionGuard {
             sessions: self.clone(),
             user,
+            kind,
             address,
             is_broken: false,
-        }
+        })
     }
 
     fn id(&self, kind: SessionKind) -> SessionId {
@@ -213,12 +217,12 @@ impl OpenSessions {
                     broker: broker.clone(),
                     user: user.clone(),
                 };
-                let mut users = self.users();
-                close(users.get_mut(&user).into_iter().flatten(), reason);
+                let mut table = self.table();
+                close(table.users.get_mut(&user).into_iter().flatten(), reason);
             }
             Revoked::Token(_) | Revoked::Brokerage { .. } => {
-                let mut users = self.users();
-                let users = users.iter_mut();
+                let mut table = self.table();
+                let users = table.users.iter_mut();
                 let of_broker = users.filter(|(user, _)| user.broker == *broker);
                 close(of_broker.flat_map(|(_, sessions)| sessions), reason);
             }
@@ -227,8 +231,8 @@ impl OpenSessions {
 
     /// Ends the sessions whose token was verified by a key that is not there any more.
     pub(super) fn keep_keys(&self, keys: &FxHashSet<KeyId>) {
-        let mut users = self.users();
-        close(users.values_mut().flatten(), |session| {
+        let mut table = self.table();
+        close(table.users.values_mut().flatten(), |session| {
             let key = session.credential.key.as_ref();
             key.is_some_and(|key| !keys.contains(key))
                 .then_some(CloseReason::Revoked)
@@ -236,23 +240,23 @@ impl OpenSessions {
     }
 
     pub(super) fn evict_oldest(&self, user: &SessionUser, count: usize) {
-        let mut users = self.users();
-        let sessions = users.get_mut(user).into_iter().flatten();
+        let mut table = self.table();
+        let sessions = table.users.get_mut(user).into_iter().flatten();
         for session in sessions.filter(|session| session.is_stream()).take(count) {
             session.close(CloseReason::Evicted);
         }
     }
 
     pub(super) fn close_all(&self, reason: CloseReason) {
-        let mut users = self.users();
-        close(users.values_mut().flatten(), |_| Some(reason));
+        let mut table = self.table();
+        close(table.users.values_mut().flatten(), |_| Some(reason));
     }
 
     /// Gives a stream of this instance the fresh token of its user. `None`: the user has no such stream
     /// here.
     pub(super) fn renew(&self, stream: Uuid, fresh: &Caller) -> Option<RenewalOutcome> {
-        let mut users = self.users();
-        let mut sessions = users.get_mut(&SessionUser::of(fresh))?.iter_mut();
+        let mut table = self.table();
+        let mut sessions = table.users.get_mut(&SessionUser::of(fresh))?.iter_mut();
         let ids = [SessionId::Stream(stream), SessionId::Output(stream)];
         let session = sessions.find(|session| ids.contains(&session.id))?;
         if session.role != fresh.role || !is_same_set(&session.teams, &fresh.teams) {
@@ -272,8 +276,8 @@ impl OpenSessions {
         Some(RenewalOutcome::Renewed)
     }
 
-    pub(super) fn users(&self) -> MutexGuard<'_, SessionsByUser> {
-        self.0.users.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn table(&self) -> MutexGuard<'_, OpenTable> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -328,8 +332,9 @@ fn is_same_set(one: &[TeamId], other: &[TeamId]) -> bool {
 /// Removes a session when it is dropped.
 pub struct SessionGuard {
     sessions: OpenSessions,
-    user: SessionUser,
-    address: StreamAddress,
+    pub(super) user: SessionUser,
+    pub(super) kind: SessionKind,
+    pub(super) address: StreamAddress,
     is_broken: bool,
 }
 
@@ -342,26 +347,13 @@ impl SessionGuard {
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        let mut users = self.sessions.users();
-        let Some(sessions) = users.get_mut(&self.user) else {
+        let Some(ended) = self.sessions.table().remove(self) else {
             return;
         };
-        let place = |session: &OpenSession| session.address.is(&self.address);
-        let Some(ended) = sessions
-            .iter()
-            .position(place)
-            .map(|at| sessions.remove(at))
-        else {
-            return;
-        };
-        if sessions.is_empty() {
-            users.remove(&self.user);
-            drop(users);
-            // Programs that are not here are missed, however they left.
-            let is_person = ended.role.principal() == Principal::Person;
-            if ended.is_stream() && !ended.is_dismissed && (self.is_broken || !is_person) {
-                self.sessions.0.lost.add(&self.user);
-            }
+        // Programs that are not here are missed, however they left.
+        let is_person = ended.role.principal() == Principal::Person;
+        if ended.is_stream() && !ended.is_dismissed && (self.is_broken || !is_person) {
+            self.sessions.0.lost.add(&self.user);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::platform::BrokerId;
 use crate::platform::Limit;
 use crate::platform::database::limited;
 use crate::platform::{PageItems, PageLimit};
-use crate::sessions::{NewSession, SessionKind};
+use crate::sessions::{NewSession, SessionKind, SessionRefusal};
 use crate::stream::open::StreamServices;
 use crate::stream::scope::UnknownScope;
 use crate::stream::{Filter, ResetReason, Scope};
@@ -66,6 +66,8 @@ pub enum HistoryError {
     Database(#[from] sqlx::Error),
     #[error("the log is unavailable")]
     Unavailable,
+    #[error("too many requests wait")]
+    Refused(SessionRefusal),
     /// The cursor cannot be served. The log's head is here.
     #[error("the cursor cannot be served")]
     Reset(ResetReason, Cursor),
@@ -117,7 +119,8 @@ pub async fn list(
         client: query.client,
         scope: query.scope.name(),
     };
-    let _session = services.sessions.opened(new, reader.subscription());
+    let session = services.sessions.opened(new, reader.subscription());
+    let _session = session.map_err(HistoryError::Refused)?;
     let rights = &history_reader.rights;
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
     let until = Instant::now() + wait.min(until_end.unwrap_or_default());

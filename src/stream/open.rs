@@ -169,6 +169,7 @@ pub async fn open(
         scope: scope.name(),
     };
     let session = services.sessions.opened(new, reader.subscription());
+    let session = session.map_err(|_| StreamRefusal::Later(CloseReason::Overloaded))?;
     if let Scope::Record(record) = &scope {
         filter = filter.of_record(record);
     }

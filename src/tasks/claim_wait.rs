@@ -17,7 +17,7 @@ use crate::platform::Limit;
 use crate::platform::Metrics;
 use crate::platform::TaskType;
 use crate::platform::database::limited;
-use crate::sessions::{NewSession, SessionKind};
+use crate::sessions::{NewSession, SessionKind, SessionRefusal};
 use crate::stream::Scope;
 use crate::stream::StreamServices;
 use crate::stream::UnknownScope;
@@ -35,8 +35,16 @@ pub enum ClaimError {
     /// The claim cannot wait, because the log cannot be read.
     #[error("the log is unavailable")]
     Unavailable,
+    #[error("too many requests wait")]
+    Refused(SessionRefusal),
     #[error(transparent)]
     Task(#[from] TaskError),
+}
+
+impl From<SessionRefusal> for ClaimError {
+    fn from(refusal: SessionRefusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// A worker's claim, and how long it waits for a task.
@@ -71,7 +79,7 @@ impl WaitingClaim<'_> {
             client: self.client,
             scope: "tasks".into(),
         };
-        let _session = services.sessions.opened(new, subscription);
+        let _session = services.sessions.opened(new, subscription)?;
         let until_end = Duration::try_from(caller.expires_at - services.clock.now());
         let until = Instant::now() + self.wait.min(until_end.unwrap_or_default());
         let (mut epoch, mut position) = reader.log_head();

@@ -8,6 +8,7 @@ use super::row::{self, TaskProgress, TaskRef, TaskRow, write};
 use super::{Percent, Steps, Task, TaskError, TaskState, Tasks, Title};
 use super::{requester, transitions, workflow};
 use crate::identity::Caller;
+use crate::log::{Answered, IdempotencyKey, claim_key, find_answer, store_answer};
 use crate::platform::{TaskId, TaskType, TeamId, Transaction};
 
 pub const MOST_CHILDREN: usize = 100;
@@ -24,14 +25,6 @@ pub struct NewTask {
     pub max_attempts: i32,
 }
 
-/// The idempotency key of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskIdempotencyKey {
-    pub name: String,
-    /// SHA-256 of the request.
-    pub body_hash: Vec<u8>,
-}
-
 /// The tasks that a caller asks for.
 #[derive(Clone, Debug)]
 pub struct TaskRequest {
@@ -43,14 +36,14 @@ pub struct TaskRequest {
     /// The steps of the task, which is a workflow then.
     pub children: Vec<NewTask>,
     /// With a key, the request can be repeated safely.
-    pub key: Option<TaskIdempotencyKey>,
+    pub key: Option<IdempotencyKey>,
 }
 
-#[derive(Clone, Debug)]
-pub struct Created {
-    pub task: Task,
-    /// An earlier request with the same key created the task.
-    pub is_repeat: bool,
+/// The outcome of a request for a task.
+enum Inserted {
+    New(Box<Task>),
+    /// An earlier request with the same key created this task.
+    Before(TaskId),
 }
 
 /// A row to insert, with the parameters of its task.
@@ -61,35 +54,44 @@ pub(super) struct NewRow {
 }
 
 impl Tasks {
-    /// Creates a task of the caller's, and notifies its user and the workers.
+    /// Creates a task of the caller's, and notifies its user and the workers. A repeated request gets the
+    /// same task, as it is now.
     pub async fn create(
         &self,
         caller: &Caller,
         request: TaskRequest,
-    ) -> Result<Created, TaskError> {
+    ) -> Result<Answered<Task>, TaskError> {
         if let Some(team) = request.team.iter().find(|team| !caller.is_on(team)) {
             return Err(TaskError::UnknownTeam(team.clone()));
         }
-        let key = request.key.as_ref();
-        if let Some(created) = self.created_before(caller, key).await? {
-            return Ok(created);
+        // A repeated request is not checked again.
+        let mut known = self.created_before(request.key.as_ref()).await?;
+        if known.is_none() {
+            self.checks.request(caller, &request).await?;
+            known = match self.insert(caller, &request).await? {
+                Inserted::New(task) => {
+                    return Ok(Answered {
+                        answer: *task,
+                        is_repeat: false,
+                    });
+                }
+                // The same request came twice at the same moment.
+                Inserted::Before(id) => Some(id),
+            };
         }
-        self.checks.request(caller, &request).await?;
-        match self.insert(caller, &request).await {
-            // The same request came twice at the same moment.
-            Err(TaskError::Database(error)) if is_key_taken(&error) => {
-                let created = self.created_before(caller, key).await?;
-                created.ok_or(TaskError::Busy)
-            }
-            created => Ok(Created {
-                task: created?,
-                is_repeat: false,
-            }),
-        }
+        let id = known.ok_or(TaskError::Busy)?;
+        Ok(Answered {
+            answer: self.created(caller, &id).await?,
+            is_repeat: true,
+        })
     }
 
-    async fn insert(&self, caller: &Caller, request: &TaskRequest) -> Result<Task, TaskError> {
+    async fn insert(&self, caller: &Caller, request: &TaskRequest) -> Result<Inserted, TaskError> {
         let mut transaction = self.pool.begin().await?;
+        let key = request.key.as_ref();
+        if let Some(Answered { answer, .. }) = claim_key(&mut transaction, key).await? {
+            return Ok(Inserted::Before(answer));
+        }
         let broker = &caller.broker;
         let mut parent = match &request.parent {
             Some(id) => Some(lock_parent(&mut transaction, caller, id).await?),
@@ -102,10 +104,7 @@ impl Tasks {
             .flat_map(|new| transitions::create(&mut new.row))
             .collect();
         insert(&mut transaction, caller, &rows).await?;
-        if let Some(key) = &request.key {
-            let id = &rows[0].row.id;
-            store_key(&mut transaction, TaskRef { broker, id }, key).await?;
-        }
+        let id = rows[0].row.id.clone();
         let changed = parent.as_mut().or_else(|| {
             let first = rows.first_mut().map(|new| &mut new.row);
             first.filter(|row| row.is_workflow)
@@ -115,9 +114,10 @@ impl Tasks {
             write(&mut transaction, broker, changed).await?;
             events.extend(workflow::update(&mut transaction, broker, changed).await?);
         }
+        store_answer(&mut transaction, key, id).await?;
         self.committer.conclude(transaction, broker, events).await?;
         let NewRow { row, params } = rows.swap_remove(0);
-        Ok(Task::whole(row, Some(params)))
+        Ok(Inserted::New(Box::new(Task::whole(row, Some(params)))))
     }
 
     /// The task, and then its steps.
@@ -181,36 +181,24 @@ impl Tasks {
     /// The task that an earlier request with this key created.
     async fn created_before(
         &self,
-        caller: &Caller,
-        key: Option<&TaskIdempotencyKey>,
-    ) -> Result<Option<Created>, TaskError> {
-        let Some(key) = key else { return Ok(None) };
-        let mut connection = self.pool.acquire().await?;
-        let created = sqlx::query!(
-            r#"select id, body_hash as "body_hash!" from porchlight.tasks
-               where broker_id = $1 and user_id = $2 and asked_as = $3 and idempotency_key = $4"#,
-            caller.broker.as_str(),
-            caller.user.as_str(),
-            caller.role.principal().as_str(),
-            key.name,
-        );
-        let Some(created) = created.fetch_optional(&mut *connection).await? else {
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Option<TaskId>, TaskError> {
+        if key.is_none() {
             return Ok(None);
-        };
-        if created.body_hash != key.body_hash {
-            return Err(TaskError::KeyReused);
         }
-        let id = created.id.parse().map_err(|_| TaskError::Busy)?;
-        let at = TaskRef {
-            broker: &caller.broker,
-            id: &id,
-        };
+        let mut connection = self.pool.acquire().await?;
+        let found = find_answer(&mut connection, key).await?;
+        Ok(found.map(|Answered { answer, .. }| answer))
+    }
+
+    async fn created(&self, caller: &Caller, id: &TaskId) -> Result<Task, TaskError> {
+        let broker = &caller.broker;
+        let at = TaskRef { broker, id };
+        let mut connection = self.pool.acquire().await?;
         let row = row::read(&mut connection, at).await?;
         let params = row::params(&mut connection, at).await?;
-        Ok(row.map(|row| Created {
-            task: Task::whole(row, params),
-            is_repeat: true,
-        }))
+        let row = row.ok_or_else(|| TaskError::Unknown(id.clone()))?;
+        Ok(Task::whole(row, params))
     }
 }
 
@@ -316,27 +304,4 @@ pub(super) async fn insert(
     .execute(connection)
     .await
     .map(drop)
-}
-
-async fn store_key(
-    connection: &mut PgConnection,
-    at: TaskRef<'_>,
-    key: &TaskIdempotencyKey,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update porchlight.tasks set idempotency_key = $3, body_hash = $4
-         where broker_id = $1 and id = $2",
-        at.broker.as_str(),
-        at.id.as_str(),
-        key.name,
-        key.body_hash,
-    )
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-fn is_key_taken(error: &sqlx::Error) -> bool {
-    let refusal = error.as_database_error();
-    refusal.and_then(sqlx::error::DatabaseError::constraint) == Some("task_key_used_once")
 }

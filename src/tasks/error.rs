@@ -3,7 +3,8 @@
 use sqlx::error::DatabaseError;
 
 use super::{TaskState, WrongParams};
-use crate::platform::{TaskId, TeamId};
+use crate::log::KeyError;
+use crate::platform::{QuotaExceeded, TaskId, TeamId};
 
 /// Lock timeout and deadlock: another transaction has the row.
 const BUSY: [&str; 2] = ["55P03", "40P01"];
@@ -62,6 +63,8 @@ pub enum TaskError {
     AlreadyRetried,
     #[error("this idempotency key was used with another body")]
     KeyReused,
+    #[error(transparent)]
+    Quota(QuotaExceeded),
     #[error("the lease is lost: {}", .0.as_str())]
     LeaseLost(Lost),
     /// A chunk does not begin where the output ends.
@@ -78,8 +81,20 @@ pub enum TaskError {
     Database(sqlx::Error),
 }
 
+impl From<KeyError> for TaskError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Reused => Self::KeyReused,
+            KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
 impl From<sqlx::Error> for TaskError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(quota) = QuotaExceeded::of(&error) {
+            return Self::Quota(quota);
+        }
         let refusal = error.as_database_error();
         let is_busy = |code: &str| BUSY.contains(&code);
         if refusal

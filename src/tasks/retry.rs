@@ -7,10 +7,11 @@ use time::OffsetDateTime;
 use super::create::{NewRow, insert, now};
 use super::row::{self, TaskRef, TaskRow, select_tasks, write};
 use super::user::find_visible;
-use super::{NewTask, Task, TaskError, TaskState, Tasks, transitions, workflow};
+use super::{NewTask, Task, TaskAnswer, TaskError, TaskState, Tasks, transitions, workflow};
 use crate::identity::Caller;
-use crate::log::NewEvent;
-use crate::platform::{TaskId, TaskType, Transaction};
+use crate::log::{Answered, IdempotencyKey, NewEvent};
+use crate::log::{claim_key, find_answer, store_answer};
+use crate::platform::{TaskId, TaskType};
 
 /// The parameters of a task that a retry repeats.
 struct RetriedParams {
@@ -21,9 +22,20 @@ struct RetriedParams {
 impl Tasks {
     /// Repeats a task of the caller's. Of a workflow, it repeats the steps that did not complete. A
     /// repeated step belongs to its workflow again if that has not ended.
-    pub async fn retry(&self, caller: &Caller, id: &TaskId) -> Result<Task, TaskError> {
+    pub async fn retry(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Answered<TaskAnswer>, TaskError> {
+        if let Some(answered) = self.answered_before(key).await? {
+            return Ok(answered);
+        }
         self.check_retry(caller, id).await?;
         let mut transaction = self.pool.begin().await?;
+        if let Some(answered) = claim_key(&mut transaction, key).await? {
+            return Ok(answered);
+        }
         let old = find_visible(&mut transaction, caller, id).await?;
         if old.user != caller.user {
             return Err(TaskError::NotYours(id.clone()));
@@ -47,11 +59,28 @@ impl Tasks {
         }
         let created = copies.iter_mut();
         let events = created.flat_map(|copy| transitions::create(&mut copy.row));
-        let events = events.collect();
-        self.insert_copies(transaction, caller, &copies, parent.as_mut(), events)
-            .await?;
+        let mut events: Vec<_> = events.collect();
+        let broker = &caller.broker;
+        let inserted = insert_copies(&mut transaction, caller, &copies, parent.as_mut());
+        events.extend(inserted.await?);
         let NewRow { row, params } = copies.swap_remove(0);
-        Ok(Task::whole(row, Some(params)))
+        let answer = TaskAnswer::of(&Task::whole(row, Some(params)))?;
+        let answered = store_answer(&mut transaction, key, answer).await?;
+        self.committer.conclude(transaction, broker, events).await?;
+        Ok(answered)
+    }
+
+    /// The answer to an earlier request with this key. It is looked for before the parameters are
+    /// checked.
+    async fn answered_before(
+        &self,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Option<Answered<TaskAnswer>>, TaskError> {
+        if key.is_none() {
+            return Ok(None);
+        }
+        let mut connection = self.pool.acquire().await?;
+        Ok(find_answer(&mut connection, key).await?)
     }
 
     /// Checks the parameters again. This happens before the rows are locked: parameters never change,
@@ -67,26 +96,6 @@ impl Tasks {
         for RetriedParams { task_type, params } in &retried {
             self.checks.params(caller, task_type, params).await?;
         }
-        Ok(())
-    }
-
-    async fn insert_copies(
-        &self,
-        mut transaction: Transaction<'_>,
-        caller: &Caller,
-        copies: &[NewRow],
-        parent: Option<&mut TaskRow>,
-        mut events: Vec<NewEvent>,
-    ) -> Result<(), TaskError> {
-        let broker = &caller.broker;
-        insert(&mut transaction, caller, copies).await?;
-        let first = copies.first().filter(|copy| copy.row.is_workflow);
-        let mut first = first.map(|copy| copy.row.clone());
-        if let Some(changed) = parent.or(first.as_mut()) {
-            write(&mut transaction, broker, changed).await?;
-            events.extend(workflow::update(&mut transaction, broker, changed).await?);
-        }
-        self.committer.conclude(transaction, broker, events).await?;
         Ok(())
     }
 
@@ -135,6 +144,24 @@ impl Tasks {
         }
         Ok(copies)
     }
+}
+
+/// Inserts the new tasks, and returns the events of their workflow.
+async fn insert_copies(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    copies: &[NewRow],
+    parent: Option<&mut TaskRow>,
+) -> Result<Vec<NewEvent>, TaskError> {
+    let broker = &caller.broker;
+    insert(connection, caller, copies).await?;
+    let first = copies.first().filter(|copy| copy.row.is_workflow);
+    let mut first = first.map(|copy| copy.row.clone());
+    let Some(changed) = parent.or(first.as_mut()) else {
+        return Ok(Vec::new());
+    };
+    write(connection, broker, changed).await?;
+    workflow::update(connection, broker, changed).await
 }
 
 /// Locks the workflow of a step, if it has not ended.

@@ -1,6 +1,6 @@
 //! The JSON of a task.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
@@ -56,6 +56,19 @@ impl Task {
     #[must_use]
     pub fn attempt(&self) -> i32 {
         self.row.attempt
+    }
+}
+
+/// The JSON of a task in the answer to a request, which may be repeated.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskAnswer(Box<RawValue>);
+
+impl TaskAnswer {
+    pub(super) fn of(task: &Task) -> sqlx::Result<Self> {
+        let json = serde_json::value::to_raw_value(task);
+        json.map(Self)
+            .map_err(|error| sqlx::Error::Encode(error.into()))
     }
 }
 

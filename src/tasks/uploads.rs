@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tokio::time::timeout;
 
 use crate::identity::Caller;
+use crate::log::{Answered, IdempotencyKey, KeyError, claim_key, store_answer};
 use crate::platform::Dice;
 use crate::platform::Pool;
-use crate::platform::{BrokerId, UploadId};
+use crate::platform::{BrokerId, QuotaExceeded, UploadId};
 
 mod pace;
 mod receive;
@@ -26,8 +28,6 @@ pub use receive::{IncomingUpload, UploadRules};
 pub use shares::UploadLimit;
 use shares::{ShareLimits, Shares};
 
-/// Uploads that one user may have at a time.
-pub const MOST_UPLOADS: i64 = 20;
 /// How long an upload is stored.
 const RETENTION: Duration = Duration::from_hours(24);
 /// Uploads that one instance stores at a time. Each uses a database connection, and twice its size
@@ -59,15 +59,34 @@ pub enum UploadError {
     #[error("too many uploads arrive")]
     Full(UploadLimit),
     /// All uploads of the user are still needed.
-    #[error("a user has {MOST_UPLOADS} uploads at the most")]
-    TooMany,
+    #[error("a user has {0} uploads at the most")]
+    TooMany(u32),
+    #[error(transparent)]
+    Quota(QuotaExceeded),
+    #[error("this idempotency key was used with another file")]
+    KeyReused,
     #[error("too many uploads are being stored")]
     Busy,
     #[error(transparent)]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
 }
 
-#[derive(Clone, Debug)]
+impl From<sqlx::Error> for UploadError {
+    fn from(error: sqlx::Error) -> Self {
+        QuotaExceeded::of(&error).map_or_else(|| Self::Database(error), Self::Quota)
+    }
+}
+
+impl From<KeyError> for UploadError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Reused => Self::KeyReused,
+            KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Upload {
     pub id: UploadId,
     pub bytes: usize,
@@ -106,30 +125,41 @@ impl Uploads {
     pub async fn receive<S, E>(
         &self,
         caller: &Caller,
-        upload: IncomingUpload<S>,
-    ) -> Result<Upload, UploadError>
+        mut upload: IncomingUpload<S>,
+    ) -> Result<Answered<Upload>, UploadError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
+        let key = upload.key.take();
         let received = self.read_body(caller, upload).await?;
         let slot = timeout(SLOT_WAIT, self.slots.take(caller)).await;
         let _slot = slot.map_err(|_| UploadError::Busy)?;
-        let id = self.store(caller, &received.content).await?;
-        let bytes = received.content.len();
-        Ok(Upload { id, bytes })
+        let key = key.map(|id| IdempotencyKey::new(id, &received.content));
+        self.store(caller, &received.content, key.as_ref()).await
     }
 
-    async fn store(&self, caller: &Caller, content: &[u8]) -> Result<UploadId, UploadError> {
+    async fn store(
+        &self,
+        caller: &Caller,
+        content: &[u8],
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Answered<Upload>, UploadError> {
         let id = self.dice.tag(ID_LEN);
         let id: UploadId = id.parse().expect("a tag is a valid id");
         let mut transaction = self.pool.begin().await?;
-        lock_user(&mut transaction, caller).await?;
-        remove_one_if_full(&mut transaction, caller).await?;
-        if !insert(&mut transaction, caller, &id, content).await? {
-            return Err(UploadError::TooMany);
+        if let Some(answered) = claim_key(&mut transaction, key).await? {
+            return Ok(answered);
         }
+        lock_user(&mut transaction, caller).await?;
+        let most = self.rules.most_per_user;
+        remove_one_if_full(&mut transaction, caller, most).await?;
+        if !insert(&mut transaction, caller, &id, content, most).await? {
+            return Err(UploadError::TooMany(most));
+        }
+        let bytes = content.len();
+        let answered = store_answer(&mut transaction, key, Upload { id, bytes }).await?;
         transaction.commit().await?;
-        Ok(id)
+        Ok(answered)
     }
 
     /// Whether the caller has this upload.
@@ -211,7 +241,11 @@ async fn lock_user(connection: &mut PgConnection, caller: &Caller) -> sqlx::Resu
 
 /// If the user has as many uploads as allowed, removes the oldest one whose tasks have all ended. An
 /// upload whose import failed can be imported again, but it does not block a new file.
-async fn remove_one_if_full(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
+async fn remove_one_if_full(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    most: u32,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from porchlight.uploads where (broker_id, id) = (
              select u.broker_id, u.id from porchlight.uploads u
@@ -224,7 +258,7 @@ async fn remove_one_if_full(connection: &mut PgConnection, caller: &Caller) -> s
               where broker_id = $1 and user_id = $2) >= $3",
         caller.broker.as_str(),
         caller.user.as_str(),
-        MOST_UPLOADS,
+        i64::from(most),
     )
     .execute(connection)
     .await
@@ -237,6 +271,7 @@ async fn insert(
     caller: &Caller,
     id: &UploadId,
     content: &[u8],
+    most: u32,
 ) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into porchlight.uploads (broker_id, id, user_id, content)
@@ -247,7 +282,7 @@ async fn insert(
         id.as_str(),
         caller.user.as_str(),
         content,
-        MOST_UPLOADS,
+        i64::from(most),
     );
     Ok(inserted.execute(connection).await?.rows_affected() == 1)
 }

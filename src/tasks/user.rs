@@ -4,9 +4,9 @@ use sqlx::PgConnection;
 
 use super::row::{self, TaskRef, TaskRow, lock_children, write};
 use super::workflow::{self, LockedTask, lock_with_workflow};
-use super::{FoundTask, Task, TaskError, TaskState, Tasks, transitions};
+use super::{FoundTask, Task, TaskAnswer, TaskError, TaskState, Tasks, transitions};
 use crate::identity::Caller;
-use crate::log::NewEvent;
+use crate::log::{Answered, IdempotencyKey, NewEvent, claim_key, store_answer};
 use crate::platform::{TaskId, Transaction, UserId};
 
 /// Users see their own tasks and those of their teams. Administrators see all.
@@ -43,8 +43,16 @@ impl Tasks {
 
     /// Cancels a task: at once if no worker has it, otherwise the worker is asked to stop. A second
     /// request changes nothing.
-    pub async fn cancel(&self, caller: &Caller, id: &TaskId) -> Result<Task, TaskError> {
+    pub async fn cancel(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Answered<TaskAnswer>, TaskError> {
         let mut transaction = self.pool.begin().await?;
+        if let Some(answered) = claim_key(&mut transaction, key).await? {
+            return Ok(answered);
+        }
         let row = find_visible(&mut transaction, caller, id).await?;
         if row.user != caller.user && !caller.may_administer() {
             return Err(TaskError::NotYours(id.clone()));
@@ -57,27 +65,36 @@ impl Tasks {
         let locked = locked.ok_or_else(|| TaskError::Unknown(id.clone()))?;
         let state = locked.row.state;
         match state {
-            TaskState::Cancelling | TaskState::Cancelled => Ok(Task::listed(locked.row)),
+            TaskState::Cancelling | TaskState::Cancelled => {
+                let answer = TaskAnswer::of(&Task::listed(locked.row))?;
+                let answered = store_answer(&mut transaction, key, answer).await?;
+                transaction.commit().await?;
+                Ok(answered)
+            }
             TaskState::Completed | TaskState::Failed => Err(TaskError::WrongState(state)),
             TaskState::Queued | TaskState::Running if locked.row.is_workflow => {
-                self.cancel_workflow(transaction, caller, locked.row).await
+                let cancelled = self.cancel_workflow(transaction, caller, locked.row, key);
+                cancelled.await
             }
             TaskState::Queued | TaskState::Running => {
-                self.cancel_task(transaction, caller, locked).await
+                self.cancel_task(transaction, caller, locked, key).await
             }
         }
     }
 
     async fn cancel_task(
         &self,
-        transaction: Transaction<'_>,
+        mut transaction: Transaction<'_>,
         caller: &Caller,
         mut locked: LockedTask,
-    ) -> Result<Task, TaskError> {
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Answered<TaskAnswer>, TaskError> {
         let events = cancel_row(&mut locked.row, &caller.user)?;
-        let row = self.conclude(transaction, &caller.broker, locked, events);
-        let row = row.await?;
-        Ok(Task::listed(row))
+        let answer = TaskAnswer::of(&Task::listed(locked.row.clone()))?;
+        let answered = store_answer(&mut transaction, key, answer).await?;
+        let done = self.conclude(transaction, &caller.broker, locked, events);
+        done.await?;
+        Ok(answered)
     }
 
     async fn cancel_workflow(
@@ -85,7 +102,8 @@ impl Tasks {
         mut transaction: Transaction<'_>,
         caller: &Caller,
         mut row: TaskRow,
-    ) -> Result<Task, TaskError> {
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Answered<TaskAnswer>, TaskError> {
         let broker = &caller.broker;
         let at = TaskRef {
             broker,
@@ -105,6 +123,8 @@ impl Tasks {
             }
         }
         events.extend(workflow::update(&mut transaction, broker, &mut row).await?);
+        let answer = TaskAnswer::of(&Task::listed(row.clone()))?;
+        let answered = store_answer(&mut transaction, key, answer).await?;
         self.committer.conclude(transaction, broker, events).await?;
         for id in children.iter().map(|child| &child.id).chain([&row.id]) {
             self.notices.changed(broker, id);
@@ -112,7 +132,7 @@ impl Tasks {
         if row.has_unpublished {
             self.reports.update_workflow(broker, &row.id);
         }
-        Ok(Task::listed(row))
+        Ok(answered)
     }
 }
 

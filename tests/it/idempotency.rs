@@ -1,5 +1,7 @@
 //! Keys of publishers: a retry publishes nothing and gets the first answer again.
 
+mod writes;
+
 use std::sync::Arc;
 
 use porchlight::identity::Role;

@@ -5,6 +5,7 @@ mod expiry;
 mod fence;
 mod invalid_input;
 mod race;
+mod rows;
 mod seeing;
 
 use reqwest::Method;

@@ -46,6 +46,7 @@ mod polling;
 mod presence;
 mod publishing;
 mod quiet;
+mod quotas;
 mod rates;
 mod records;
 mod replay;

@@ -21,6 +21,7 @@ impl Wiring<'_> {
             modules: self.modules(),
             committer,
             hints,
+            most_unread: self.config.quotas.most_unread(),
             dice: self.dice(),
             stop: self.stop(),
         };

@@ -1,4 +1,4 @@
-//! Removes old events, tasks, notifications and uploads.
+//! Removes old events, tasks, notifications, rows of locks and uploads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Wiring;
+use crate::collab::lock_retention;
 use crate::inbox::notifications;
 use crate::log::RetentionSettings;
 use crate::log::retention;
@@ -56,6 +57,8 @@ async fn run(parts: RetentionParts) {
         log_removed("tasks", limited(limit, tasks).await);
         let notifications = notifications::retention::run(&parts.pool, parts.notification_age);
         log_removed("notifications", limited(limit, notifications).await);
+        let locks = lock_retention::run(&parts.pool);
+        log_removed("rows of locks", limited(limit, locks).await);
         let uploads = uploads::remove_old(&parts.pool);
         log_removed("uploads", limited(limit, uploads).await);
     }

@@ -11,13 +11,13 @@ use crate::fanout::LogHealth;
 use crate::identity::Verifier;
 use crate::platform::{BrokerId, TeamId, UserId};
 use crate::sessions::{
-    MembershipParts, SessionHead, SessionObserver, SessionParts, SessionSync, SessionSyncParts,
-    SessionUser, Sessions,
+    MembershipParts, OpenSessionLimits, SessionHead, SessionObserver, SessionParts, SessionSync,
+    SessionSyncParts, SessionUser, Sessions,
 };
 
 impl Wiring<'_> {
     pub(super) fn sessions(&self, verifier: &Verifier, notices: &Notices) -> Sessions {
-        let settings = &self.config.streams;
+        let (settings, quotas) = (&self.config.streams, &self.config.quotas);
         Sessions::new(SessionParts {
             pool: self.database.pool.clone(),
             asks: Mutex::new(self.connection()),
@@ -25,7 +25,12 @@ impl Wiring<'_> {
             clock: self.clock(),
             instance: Arc::clone(self.tasks.instance()),
             peers: notices.peers.clone(),
-            most_streams_per_user: size(settings.streams_per_user),
+            limits: OpenSessionLimits {
+                streams_per_user: size(settings.streams_per_user),
+                streams_per_brokerage: size(quotas.streams_per_brokerage),
+                polls_per_user: size(quotas.polls_per_user),
+                polls_per_brokerage: size(quotas.polls_per_brokerage),
+            },
             health: LogHealth::new(settings.unavailable_after()),
         })
     }

@@ -22,7 +22,7 @@ impl Wiring<'_> {
     }
 
     pub(super) fn uploads(&self) -> Uploads {
-        let limits = self.config.worker.uploads();
+        let limits = self.config.worker.uploads(&self.config.quotas);
         Uploads::new(self.database.pool.clone(), self.dice(), limits)
     }
 

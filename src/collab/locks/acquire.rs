@@ -1,5 +1,6 @@
 //! Acquires a lock that is free, or adds a device to the caller's own lock.
 
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::events::{LockEnd, LockEvents};
@@ -9,11 +10,11 @@ use super::{Lock, LockClaim, LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
 use crate::log::records;
-use crate::log::{Audience, NewEvent};
+use crate::log::{Answered, Audience, NewEvent, claim_key, store_answer};
 use crate::platform::Transaction;
 
 /// A lock that the caller holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LockGrant {
     pub lock: Lock,
     /// Whether this is a new grant, with a new fence.
@@ -36,7 +37,7 @@ impl Locks {
         &self,
         caller: &Caller,
         claim: &LockClaim,
-    ) -> Result<LockGrant, LockError> {
+    ) -> Result<Answered<LockGrant>, LockError> {
         match self.try_acquire(caller, claim).await {
             Err(LockError::Moved) => self.try_acquire(caller, claim).await,
             acquired => acquired,
@@ -47,11 +48,21 @@ impl Locks {
         &self,
         caller: &Caller,
         claim: &LockClaim,
-    ) -> Result<LockGrant, LockError> {
-        if let Some(lock) = self.share(caller, claim).await? {
-            return Ok(LockGrant::shared(lock));
+    ) -> Result<Answered<LockGrant>, LockError> {
+        let id = claim.key.as_ref();
+        // A request with a key may be a repeat, whoever holds the lock now.
+        if id.is_none()
+            && let Some(lock) = self.share(caller, claim).await?
+        {
+            return Ok(Answered {
+                answer: LockGrant::shared(lock),
+                is_repeat: false,
+            });
         }
         let mut transaction = self.pool.begin().await?;
+        if let Some(answered) = claim_key(&mut transaction, id).await? {
+            return Ok(answered);
+        }
         let audience = audience_for(&mut transaction, caller, &claim.record).await?;
         let key = LockKey::of(caller, &claim.record);
         let row = row::lock_or_insert(&mut transaction, key).await?;
@@ -62,8 +73,9 @@ impl Locks {
         // Another of the caller's devices may have taken it in the meantime.
         if row.current_holder().is_some() {
             let lock = extend(&mut transaction, key, row, claim).await?;
+            let answered = store_answer(&mut transaction, id, LockGrant::shared(lock)).await?;
             transaction.commit().await?;
-            return Ok(LockGrant::shared(lock));
+            return Ok(answered);
         }
         let holder = LockHolder::granted(&caller.user, claim, audience, row.now)?;
         let events = grant(
@@ -74,9 +86,10 @@ impl Locks {
         );
         row::write(&mut transaction, key.broker, &row).await?;
         let lock = row.lock().ok_or(LockError::Busy)?;
-        self.commit_grant(transaction, key, &row, events).await?;
         let is_new = true;
-        Ok(LockGrant { lock, is_new })
+        let answered = store_answer(&mut transaction, id, LockGrant { lock, is_new }).await?;
+        self.commit_grant(transaction, key, &row, events).await?;
+        Ok(answered)
     }
 
     /// Reads the row without locking it first: neither a caller that is refused nor one that holds

@@ -4,7 +4,8 @@ use sqlx::error::DatabaseError;
 
 use super::Lock;
 use crate::directory::RecordError;
-use crate::platform::{RecordPath, SessionName};
+use crate::log::KeyError;
+use crate::platform::{QuotaExceeded, RecordPath, SessionName};
 
 /// SQLSTATEs of lock timeout and deadlock: another transaction has the row.
 const BUSY: [&str; 2] = ["55P03", "40P01"];
@@ -31,6 +32,10 @@ pub enum LockError {
     TooManySessions,
     #[error("{} users wait for the lock", super::waiting_users::MOST_WAITING)]
     TooManyWaiting,
+    #[error(transparent)]
+    Quota(QuotaExceeded),
+    #[error("this idempotency key was used with another body")]
+    KeyReused,
     /// Another transaction has the row; nothing was changed.
     #[error("somebody else is changing the lock")]
     Busy,
@@ -43,11 +48,23 @@ pub enum LockError {
 
 impl From<sqlx::Error> for LockError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(quota) = QuotaExceeded::of(&error) {
+            return Self::Quota(quota);
+        }
         let code = error.as_database_error().and_then(DatabaseError::code);
         if code.is_some_and(|code| BUSY.contains(&&*code)) {
             Self::Busy
         } else {
             Self::Database(error)
+        }
+    }
+}
+
+impl From<KeyError> for LockError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Reused => Self::KeyReused,
+            KeyError::Database(error) => error.into(),
         }
     }
 }

@@ -166,7 +166,8 @@ async fn free(
     sqlx::query!(
         "update porchlight.locks l
          set user_id = null, session = null, sessions = null, audience = null, locked_at = null,
-             renewed_at = null, locked_until = null, waiting = '[]'
+             renewed_at = null, locked_until = null, waiting = '[]',
+             free_since = clock_timestamp()
          from unnest($2::text[], $3::text[]) as over(module, record_id)
          where l.broker_id = $1 and l.module = over.module and l.record_id = over.record_id",
         broker.as_str(),

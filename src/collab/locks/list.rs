@@ -43,6 +43,16 @@ pub struct PageCursor {
 #[error("must be the `next` of a page")]
 pub struct InvalidPageCursor;
 
+impl PageCursor {
+    /// The page after this lock.
+    pub(super) fn after(lock: &Lock) -> Self {
+        Self {
+            locked_at: lock.locked_at,
+            record: lock.record(),
+        }
+    }
+}
+
 impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.locked_at.unix_timestamp_nanos() / 1_000;
@@ -97,10 +107,9 @@ impl Locks {
         Ok(LockPage {
             position: found.position,
             locks,
-            next: filled.goes_on_after().map(|last| PageCursor {
-                locked_at: last.lock.locked_at,
-                record: last.record,
-            }),
+            next: filled
+                .goes_on_after()
+                .map(|last| PageCursor::after(&last.lock)),
         })
     }
 

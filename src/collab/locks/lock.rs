@@ -1,12 +1,13 @@
 //! A lock as events and answers have it.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 
+use super::sessions::rfc3339;
 use crate::log::timestamp;
 use crate::platform::{ModuleName, RecordId, RecordPath, SessionName, UserId};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
     pub user_id: UserId,
@@ -14,7 +15,7 @@ pub struct Holder {
     pub session: SessionName,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lock {
     pub module: ModuleName,
@@ -22,10 +23,16 @@ pub struct Lock {
     pub holder: Holder,
     /// The number of the grant.
     pub fence: i64,
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(
+        serialize_with = "published",
+        deserialize_with = "rfc3339::deserialize"
+    )]
     pub locked_at: OffsetDateTime,
     /// The end of the lease, unless it is renewed.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(
+        serialize_with = "published",
+        deserialize_with = "rfc3339::deserialize"
+    )]
     pub locked_until: OffsetDateTime,
     /// How many users wait for the lock.
     pub waiting: usize,
@@ -40,6 +47,6 @@ impl Lock {
     }
 }
 
-fn rfc3339<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+fn published<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&timestamp(*at))
 }

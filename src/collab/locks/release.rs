@@ -6,7 +6,7 @@ use super::waiting_users::WaitingUsers;
 use super::{LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
-use crate::log::NewEvent;
+use crate::log::{Answered, IdempotencyKey, NewEvent, claim_key, store_answer};
 use crate::platform::{RecordPath, SessionName};
 
 impl Locks {
@@ -17,8 +17,12 @@ impl Locks {
         caller: &Caller,
         record: &RecordPath,
         session: Option<&SessionName>,
-    ) -> Result<(), LockError> {
+        id: Option<&IdempotencyKey>,
+    ) -> Result<Answered<()>, LockError> {
         let mut transaction = self.pool.begin().await?;
+        if let Some(answered) = claim_key(&mut transaction, id).await? {
+            return Ok(answered);
+        }
         let key = LockKey::of(caller, record);
         let is_own =
             |row: Option<&LockRow>| row.is_some_and(|row| row.held_by(&caller.user).is_some());
@@ -34,10 +38,11 @@ impl Locks {
         };
         let events = self.release_row(&mut row, session)?;
         row::write(&mut transaction, key.broker, &row).await?;
+        let answered = store_answer(&mut transaction, id, ()).await?;
         self.committer
             .conclude(transaction, key.broker, events)
             .await?;
-        Ok(())
+        Ok(answered)
     }
 
     fn release_row(

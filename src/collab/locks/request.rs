@@ -5,6 +5,7 @@ use super::row::{self, LockKey};
 use super::{Lock, LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
+use crate::log::{Answered, IdempotencyKey, claim_key, store_answer};
 use crate::platform::{RecordPath, SessionName};
 
 impl Locks {
@@ -15,8 +16,12 @@ impl Locks {
         caller: &Caller,
         record: &RecordPath,
         session: Option<&SessionName>,
-    ) -> Result<Lock, LockError> {
+        id: Option<&IdempotencyKey>,
+    ) -> Result<Answered<Lock>, LockError> {
         let mut transaction = self.pool.begin().await?;
+        if let Some(answered) = claim_key(&mut transaction, id).await? {
+            return Ok(answered);
+        }
         audience_for(&mut transaction, caller, record).await?;
         let key = LockKey::of(caller, record);
         let not_locked = || LockError::NotLocked(record.clone());
@@ -35,9 +40,10 @@ impl Locks {
             row::write(&mut transaction, key.broker, &row).await?;
         }
         let lock = row.lock().ok_or_else(not_locked)?;
+        let answered = store_answer(&mut transaction, id, lock).await?;
         self.committer
             .conclude(transaction, key.broker, events)
             .await?;
-        Ok(lock)
+        Ok(answered)
     }
 }

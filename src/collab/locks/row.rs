@@ -144,9 +144,15 @@ macro_rules! read_row {
             StoredLock,
             r#"with mine as materialized (
                    select * from porchlight.locks
-                   where broker_id = $1 and module = $2 and record_id = $3 "# + $lock + r#"
+                   where broker_id = $1 and module = $2 and record_id = $3 "#
+                + $lock
+                + r#"
                )
-               select module as "module!", record_id as "record_id!", fence as "fence!", user_id,
+               select module as "module!", record_id as "record_id!",
+                   -- A new row continues from the fences of removed ones.
+                   case when fence = 0 then coalesce((
+                           select floor from porchlight.fence_floors where broker_id = $1), 0)
+                       else fence end as "fence!", user_id,
                    session, sessions::text, audience, locked_at, renewed_at, locked_until,
                    waiting::text as "waiting!", clock_timestamp() as "now!"
                from mine"#,
@@ -237,7 +243,8 @@ pub(super) async fn write(
     sqlx::query!(
         "update porchlight.locks
          set fence = $4, user_id = $5, session = $6, sessions = $7::text::jsonb, audience = $8,
-             locked_at = $9, renewed_at = $10, locked_until = $11, waiting = $12::text::jsonb
+             locked_at = $9, renewed_at = $10, locked_until = $11, waiting = $12::text::jsonb,
+             free_since = case when $5::text is null then clock_timestamp() end
          where broker_id = $1 and module = $2 and record_id = $3",
         broker.as_str(),
         row.record.module.as_str(),

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Lock;
 use super::list::{
-    BrokerageLocks, HeldLock, HeldLocksQuery, LockListQuery, MOST_LISTED, held_locks,
+    BrokerageLocks, HeldLock, HeldLocksQuery, LockListQuery, MOST_LISTED, PageCursor, held_locks,
 };
 use crate::log::{Audience, Cursor};
 use crate::platform::BackgroundTask;
 use crate::platform::DedicatedConnection;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
-use crate::platform::{BrokerId, RecordPath};
+use crate::platform::{BrokerId, RecordPath, UserId};
 
 /// The type of the snapshot's event.
 pub const LOCK_SNAPSHOT_TYPE: &str = "locks:snapshot";
@@ -47,26 +47,33 @@ pub struct LockSnapshot {
 }
 
 impl LockSnapshot {
-    /// The event's data for a stream of these audiences, about these records if not about all.
+    /// The event's data for a stream of these audiences, about these records if not about all. If there are
+    /// more locks, it has `next`, the cursor of the next page of `GET /locks`.
     #[must_use]
     pub fn json(&self, audiences: &[Audience], records: Option<&FxHashSet<RecordPath>>) -> String {
         let is_visible = |held: &&HeldLock| {
             audiences.contains(&held.audience)
                 && records.is_none_or(|records| records.contains(&held.record))
         };
-        let mut visible = self.locks.iter().filter(is_visible);
-        let locks = visible.by_ref().take(MOST_LISTED).map(|held| &held.lock);
-        let locks: Vec<&Lock> = locks.collect();
-        let locks = serde_json::to_string(&locks).unwrap_or_default();
-        let is_truncated = self.is_truncated || visible.next().is_some();
-        let truncated = if is_truncated {
-            r#","truncated":true"#
+        let visible: Vec<_> = self.locks.iter().filter(is_visible).collect();
+        let shown = shown(&visible, MOST_LISTED);
+        // What was left out begins after the lock before it, or after the last lock that was read.
+        let gap = shown.iter().zip(0..).find(|(shown, at)| **shown != *at);
+        let gap = gap.map_or(shown.len(), |(_, at)| at);
+        let last = if gap < visible.len() {
+            visible.get(gap.saturating_sub(1)).copied()
         } else {
-            ""
+            self.locks.last().filter(|_| self.is_truncated)
         };
-        let position = &self.position;
+        let locks: Vec<&Lock> = shown.iter().map(|at| &visible[*at].lock).collect();
+        let locks = serde_json::to_string(&locks).unwrap_or_default();
+        let more = last.map(|last| {
+            let next = PageCursor::after(&last.lock);
+            format!(r#","truncated":true,"next":"{next}""#)
+        });
+        let (position, more) = (&self.position, more.unwrap_or_default());
         format!(
-            r#"{{"type":"{LOCK_SNAPSHOT_TYPE}","position":"{position}","locks":{locks}{truncated}}}"#
+            r#"{{"type":"{LOCK_SNAPSHOT_TYPE}","position":"{position}","locks":{locks}{more}}}"#
         )
     }
 
@@ -74,6 +81,28 @@ impl LockSnapshot {
     fn serves(&self, start: &Cursor) -> bool {
         self.position.epoch == start.epoch && self.position.position >= start.position
     }
+}
+
+/// The indexes of the locks to show, in order. Of too many, holders take turns, so that the locks of one
+/// do not hide those of others.
+fn shown(visible: &[&HeldLock], most: usize) -> Vec<usize> {
+    if visible.len() <= most {
+        return (0..visible.len()).collect();
+    }
+    let mut counts: FxHashMap<&UserId, usize> = FxHashMap::default();
+    let mut turns: Vec<_> = visible
+        .iter()
+        .enumerate()
+        .map(|(at, held)| {
+            let turn = counts.entry(&held.lock.holder.user_id).or_default();
+            *turn += 1;
+            (*turn, at)
+        })
+        .collect();
+    turns.sort_unstable();
+    let mut shown: Vec<_> = turns.into_iter().take(most).map(|(_, at)| at).collect();
+    shown.sort_unstable();
+    shown
 }
 
 impl From<BrokerageLocks> for LockSnapshot {
@@ -232,4 +261,79 @@ async fn read(
     database
         .run(async |connection| held_locks(connection, &query).await)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::collab::locks::Holder;
+    use crate::log::Epoch;
+
+    fn held(user: &str, n: i64) -> HeldLock {
+        let lock = Lock {
+            module: "escrows".parse().unwrap(),
+            record_id: format!("e-{n}").parse().unwrap(),
+            holder: Holder {
+                user_id: user.parse().unwrap(),
+                session: "tab".parse().unwrap(),
+            },
+            fence: 1,
+            locked_at: OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(n),
+            locked_until: OffsetDateTime::UNIX_EPOCH,
+            waiting: 0,
+        };
+        HeldLock {
+            audience: Audience::Broker,
+            record: lock.record(),
+            lock,
+        }
+    }
+
+    fn of(user: &str, numbers: std::ops::Range<i64>) -> Vec<HeldLock> {
+        numbers.map(|n| held(user, n)).collect()
+    }
+
+    fn event(locks: Vec<HeldLock>, is_truncated: bool) -> Value {
+        let position = Epoch::stored("e").at(1);
+        let snapshot = LockSnapshot {
+            position,
+            locks,
+            is_truncated,
+        };
+        serde_json::from_str(&snapshot.json(&[Audience::Broker], None)).unwrap()
+    }
+
+    fn most() -> i64 {
+        i64::try_from(MOST_LISTED).unwrap()
+    }
+
+    #[test]
+    fn the_locks_of_one_user_do_not_hide_those_of_others() {
+        let mut locks = of("ann", 0..most() + 5);
+        locks.extend(of("bob", most() + 5..most() + 15));
+        let event = event(locks, false);
+        let shown = event["locks"].as_array().unwrap();
+        assert_eq!(shown.len(), MOST_LISTED);
+        let of_bob = shown.iter().filter(|one| one["holder"]["userId"] == "bob");
+        assert_eq!(of_bob.count(), 10);
+        // What is missing begins after the last of Ann's locks that is there.
+        let last = held("ann", most() - 11).lock;
+        let next = PageCursor::after(&last).to_string();
+        assert_eq!(
+            (&event["truncated"], &event["next"]),
+            (&json!(true), &json!(next))
+        );
+    }
+
+    #[test]
+    fn a_whole_list_has_no_next_page_and_one_that_was_read_in_part_has() {
+        let whole = event(of("ann", 0..most()), false);
+        assert_eq!((whole.get("truncated"), whole.get("next")), (None, None));
+        let part = event(of("ann", 0..3), true);
+        let next = PageCursor::after(&held("ann", 2).lock).to_string();
+        assert_eq!(part["next"], next);
+    }
 }

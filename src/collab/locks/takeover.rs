@@ -9,6 +9,7 @@ use super::row::{self, LockKey, LockRow};
 use super::{Holder, Lock, LockClaim, LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
+use crate::log::{Answered, claim_key, store_answer};
 use crate::platform::UserId;
 
 /// Why a caller may take a lock that somebody else holds.
@@ -45,8 +46,12 @@ impl Locks {
         caller: &Caller,
         claim: &LockClaim,
         right: &TakeoverRight,
-    ) -> Result<Lock, LockError> {
+    ) -> Result<Answered<Lock>, LockError> {
         let mut transaction = self.pool.begin().await?;
+        let id = claim.key.as_ref();
+        if let Some(answered) = claim_key(&mut transaction, id).await? {
+            return Ok(answered);
+        }
         let audience = audience_for(&mut transaction, caller, &claim.record).await?;
         let key = LockKey::of(caller, &claim.record);
         let row = row::lock_or_insert(&mut transaction, key).await?;
@@ -64,8 +69,9 @@ impl Locks {
         let events = grant(LockEvents(&self.modules), &mut row, holder, &end);
         row::write(&mut transaction, key.broker, &row).await?;
         let lock = row.lock().ok_or(LockError::Busy)?;
+        let answered = store_answer(&mut transaction, id, lock).await?;
         self.commit_grant(transaction, key, &row, events).await?;
-        Ok(lock)
+        Ok(answered)
     }
 }
 

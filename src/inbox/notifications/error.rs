@@ -2,6 +2,9 @@
 
 use sqlx::error::DatabaseError;
 
+use crate::log::KeyError;
+use crate::platform::QuotaExceeded;
+
 /// SQLSTATE of a lock timeout and of a deadlock.
 const BUSY: [&str; 2] = ["55P03", "40P01"];
 
@@ -14,6 +17,8 @@ pub enum NotificationError {
     NotYourAudience,
     #[error("you may not send such notices")]
     NotYourNotice,
+    #[error(transparent)]
+    Quota(QuotaExceeded),
     #[error("this idempotency key was used with another body")]
     KeyReused,
     /// Nothing was changed.
@@ -23,8 +28,20 @@ pub enum NotificationError {
     Database(sqlx::Error),
 }
 
+impl From<KeyError> for NotificationError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Reused => Self::KeyReused,
+            KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
 impl From<sqlx::Error> for NotificationError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(quota) = QuotaExceeded::of(&error) {
+            return Self::Quota(quota);
+        }
         let code = error.as_database_error().and_then(DatabaseError::code);
         if code.is_some_and(|code| BUSY.contains(&&*code)) {
             Self::Busy

@@ -47,9 +47,18 @@ pub struct Notifier {
     pub modules: Modules,
     pub committer: EventCommitter,
     pub hints: ChangeHints,
+    /// A user who has so many unread notifications gets no further ones.
+    pub most_unread: Option<i64>,
     /// Instances do not all poll at the same time.
     pub dice: Dice,
     pub stop: CancellationToken,
+}
+
+/// What a step needs beside the connection.
+struct StepContext<'a> {
+    modules: &'a Modules,
+    committer: &'a EventCommitter,
+    most_unread: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,8 +152,12 @@ impl Notifier {
 
     /// Reads up to `span` positions of one log, in one transaction.
     async fn step(&mut self, broker: &BrokerId, span: i64) -> sqlx::Result<NotifierStep> {
-        let (modules, committer) = (&self.modules, &self.committer);
-        let step = async |c: &mut PgConnection| step(c, broker, span, modules, committer).await;
+        let context = StepContext {
+            modules: &self.modules,
+            committer: &self.committer,
+            most_unread: self.most_unread,
+        };
+        let step = async |c: &mut PgConnection| step(c, broker, span, &context).await;
         self.database.run_within(Limit::PATIENT, step).await
     }
 }
@@ -153,8 +166,7 @@ async fn step(
     connection: &mut PgConnection,
     broker: &BrokerId,
     span: i64,
-    modules: &Modules,
-    committer: &EventCommitter,
+    context: &StepContext<'_>,
 ) -> sqlx::Result<NotifierStep> {
     let mut transaction = Transaction::begin(connection).await?;
     let Some(NotifierPosition { position, head }) =
@@ -167,14 +179,15 @@ async fn step(
         return Ok(NotifierStep::Done);
     }
     let events = acts::notable(&mut transaction, broker, position, upto).await?;
-    let drafts = drafts(&mut transaction, broker, &events, modules).await?;
+    let drafts = drafts(&mut transaction, broker, &events, context.modules).await?;
     position::advance(&mut transaction, broker, upto).await?;
     let mut new_events = Vec::new();
     if !drafts.is_empty() {
-        let sent = sequence::send(&mut transaction, broker, drafts).await?;
+        let sent = sequence::send(&mut transaction, broker, drafts, context.most_unread).await?;
         new_events.extend(sent.into_iter().map(|sent| sent.event));
     }
-    committer.conclude(transaction, broker, new_events).await?;
+    let committed = context.committer.conclude(transaction, broker, new_events);
+    committed.await?;
     let step = if upto < head {
         NotifierStep::More
     } else {

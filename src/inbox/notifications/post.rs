@@ -4,8 +4,9 @@ use super::notification::{Level, Notification, NotificationContent, RecordLink, 
 use super::sequence::{self, NotificationDraft, Repetition};
 use super::{NotificationError, Notifications, list};
 use crate::identity::{Caller, Role};
-use crate::log::{Audience, Epoch};
-use crate::log::{IdempotencyKey, KeyAnswer, idempotency};
+use crate::log::{Answered, Audience, IdempotencyKey};
+use crate::log::{claim_key, store_answer};
+use crate::platform::{Principal, QuotaExceeded, QuotaKind, QuotaScope};
 
 /// The most characters of a title, and of a body.
 const TITLE_CHARS: usize = 200;
@@ -51,45 +52,34 @@ pub struct NewNotification {
     pub key: Option<IdempotencyKey>,
 }
 
-#[derive(Debug)]
-pub struct PostedNotification {
-    pub notification: Notification,
-    /// An earlier request with the same key created it.
-    pub is_repeat: bool,
-}
-
 impl Notifications {
     /// Creates a notification, once per key.
     pub async fn post(
         &self,
         caller: &Caller,
         new: NewNotification,
-    ) -> Result<PostedNotification, NotificationError> {
+    ) -> Result<Answered<Notification>, NotificationError> {
         may_post(caller, &new)?;
         let mut transaction = self.pool.begin().await?;
-        if let Some(key) = &new.key {
-            let is_free = idempotency::claim(&mut transaction, &[key]).await?;
-            if is_free != [true] {
-                let notification = repeated(&mut transaction, key).await?;
-                return Ok(PostedNotification {
-                    notification,
-                    is_repeat: true,
-                });
-            }
-        }
         let key = new.key.clone();
-        let drafts = vec![draft(caller, new)];
-        let sent = sequence::send(&mut transaction, &caller.broker, drafts).await?;
-        let sent = sent.into_iter().next().ok_or(NotificationError::Busy)?;
-        let (notification, event) = (sent.notification, sent.event);
-        if let Some(key) = &key {
-            store_answer(&mut transaction, key, &notification).await?;
+        if let Some(Answered { answer, .. }) = claim_key(&mut transaction, key.as_ref()).await? {
+            let found = list::by_id(&mut transaction, &caller.broker, answer).await?;
+            return Ok(Answered {
+                answer: found.ok_or(NotificationError::Unknown(answer))?,
+                is_repeat: true,
+            });
         }
+        let drafts = vec![draft(caller, new)];
+        let sent = sequence::send(&mut transaction, &caller.broker, drafts, None).await?;
+        let sent = sent.into_iter().next().ok_or(NotificationError::Busy)?;
+        refuse_too_many_unread(self.most_unread, sent.unread)?;
+        let (notification, event) = (sent.notification, sent.event);
+        store_answer(&mut transaction, key.as_ref(), notification.id).await?;
         self.committer
             .conclude(transaction, &caller.broker, vec![event])
             .await?;
-        Ok(PostedNotification {
-            notification,
+        Ok(Answered {
+            answer: notification,
             is_repeat: false,
         })
     }
@@ -114,6 +104,7 @@ fn may_post(caller: &Caller, new: &NewNotification) -> Result<(), NotificationEr
 }
 
 fn draft(caller: &Caller, new: NewNotification) -> NotificationDraft {
+    let is_person = caller.role.principal() == Principal::Person;
     NotificationDraft {
         content: NotificationContent {
             audience: new.audience,
@@ -128,36 +119,22 @@ fn draft(caller: &Caller, new: NewNotification) -> NotificationDraft {
         count: 1,
         subject: None,
         repetition: Repetition::Unsaid,
+        posted_by: is_person.then(|| caller.user.clone()),
     }
 }
 
-/// Stores the answer like that of a publisher: the id of the notification takes the place of the
-/// position.
-async fn store_answer(
-    connection: &mut sqlx::PgConnection,
-    key: &IdempotencyKey,
-    notification: &Notification,
-) -> sqlx::Result<()> {
-    let answer = KeyAnswer {
-        key,
-        epoch: &Epoch::stored(""),
-        first: notification.id,
-        count: 1,
-    };
-    idempotency::keep(connection, &[answer]).await
-}
-
-async fn repeated(
-    connection: &mut sqlx::PgConnection,
-    key: &IdempotencyKey,
-) -> Result<Notification, NotificationError> {
-    let taken = idempotency::taken(connection, &key.id).await?;
-    let taken = taken.ok_or(NotificationError::Busy)?;
-    if taken.body_hash != key.body_hash {
-        return Err(NotificationError::KeyReused);
+/// Nobody reads so many: a user who has as many unread ones gets no further ones until some are read.
+fn refuse_too_many_unread(most: Option<i64>, unread: Option<i64>) -> Result<(), NotificationError> {
+    match (most, unread) {
+        (Some(most), Some(unread)) if unread > most => {
+            Err(NotificationError::Quota(QuotaExceeded {
+                kind: QuotaKind::Unread,
+                scope: QuotaScope::User,
+                limit: most.unsigned_abs(),
+            }))
+        }
+        _ => Ok(()),
     }
-    let found = list::by_id(connection, &key.id.broker, taken.first).await?;
-    found.ok_or(NotificationError::Unknown(taken.first))
 }
 
 #[cfg(test)]

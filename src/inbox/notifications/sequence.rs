@@ -24,12 +24,23 @@ pub(super) struct NotificationDraft {
     /// Drafts of the same subject are added to one notification.
     pub(super) subject: Option<String>,
     pub(super) repetition: Repetition,
+    /// The person who posted it, for the quota.
+    pub(super) posted_by: Option<UserId>,
 }
 
 /// A notification that was created or updated, and its event.
 pub(super) struct SentNotification {
     pub(super) notification: Notification,
     pub(super) event: NewEvent,
+    /// The number of unread ones after it, if the audience is one user.
+    pub(super) unread: Option<i64>,
+}
+
+/// A notification to insert.
+struct NewNotificationRow {
+    notification: Notification,
+    subject: Option<String>,
+    posted_by: Option<UserId>,
 }
 
 /// The ids of new notifications, from `first` on.
@@ -111,11 +122,13 @@ pub(super) async fn lock_readers(
 }
 
 /// Creates a notification from each draft, or adds the draft to an unread notification of the same
-/// subject. The drafts have different subjects.
+/// subject. The drafts have different subjects. A user who has `most_unread` unread ones gets no further
+/// ones.
 pub(super) async fn send(
     connection: &mut PgConnection,
     broker: &BrokerId,
     drafts: Vec<NotificationDraft>,
+    most_unread: Option<i64>,
 ) -> sqlx::Result<Vec<SentNotification>> {
     let ids = reserve_ids(connection, broker, drafts.len()).await?;
     let audiences = drafts.iter().map(|draft| &draft.content.audience);
@@ -133,6 +146,13 @@ pub(super) async fn send(
     let mut sent = Vec::new();
     for (i, draft) in drafts.into_iter().enumerate() {
         let older = older.get(&i);
+        let has = match &draft.content.audience {
+            Audience::User(user) => unread.get(user),
+            _ => None,
+        };
+        if older.is_none() && has.zip(most_unread).is_some_and(|(has, most)| *has >= most) {
+            continue;
+        }
         let mut notification = Notification {
             id: ids.first + i64::try_from(i).unwrap_or(i64::MAX),
             count: draft.count,
@@ -156,11 +176,16 @@ pub(super) async fn send(
         if older.is_some() {
             repeated.push(notification.clone());
         } else {
-            new.push((notification.clone(), draft.subject));
+            new.push(NewNotificationRow {
+                notification: notification.clone(),
+                subject: draft.subject,
+                posted_by: draft.posted_by,
+            });
         }
         sent.push(SentNotification {
             notification,
             event,
+            unread,
         });
     }
     insert(connection, broker, &new).await?;
@@ -249,12 +274,12 @@ async fn find_older(
 async fn insert(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    new: &[(Notification, Option<String>)],
+    new: &[NewNotificationRow],
 ) -> sqlx::Result<()> {
-    let content = || new.iter().map(|(notification, _)| &notification.content);
-    let ids: Vec<_> = new.iter().map(|(one, _)| one.id).collect();
-    let counts: Vec<_> = new.iter().map(|(one, _)| one.count).collect();
-    let times: Vec<_> = new.iter().map(|(one, _)| one.at).collect();
+    let content = || new.iter().map(|row| &row.notification.content);
+    let ids: Vec<_> = new.iter().map(|row| row.notification.id).collect();
+    let counts: Vec<_> = new.iter().map(|row| row.notification.count).collect();
+    let times: Vec<_> = new.iter().map(|row| row.notification.at).collect();
     let audiences: Vec<_> = content()
         .map(|content| content.audience.to_string())
         .collect();
@@ -262,7 +287,9 @@ async fn insert(
     let kinds: Vec<_> = content()
         .map(|content| content.kind.map(NotificationKind::as_str))
         .collect();
-    let subjects: Vec<_> = new.iter().map(|(_, subject)| subject.as_deref()).collect();
+    let subjects: Vec<_> = new.iter().map(|row| row.subject.as_deref()).collect();
+    let posters = new.iter().map(|row| row.posted_by.as_ref());
+    let posters: Vec<_> = posters.map(|user| user.map(UserId::as_str)).collect();
     let systems: Vec<_> = content()
         .map(|content| content.system.map(SystemNotice::as_str))
         .collect();
@@ -278,14 +305,14 @@ async fn insert(
         .collect();
     sqlx::query!(
         "insert into porchlight.notifications (broker_id, id, audience, level, kind, subject, system,
-             title, body, module, record_id, user_id, count, created_at, told_at)
+             title, body, module, record_id, user_id, count, created_at, told_at, posted_by)
          select $1, id, audience, level, kind, subject, system, title, body, module, record_id,
-             user_id, count, at, at
+             user_id, count, at, at, posted_by
          from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                  $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],
-                 $14::timestamptz[])
+                 $14::timestamptz[], $15::text[])
              as n(id, audience, level, kind, subject, system, title, body, module, record_id,
-                 user_id, count, at)",
+                 user_id, count, at, posted_by)",
         broker.as_str(),
         &ids,
         &audiences,
@@ -300,6 +327,7 @@ async fn insert(
         &users as &[Option<&str>],
         &counts,
         &times,
+        &posters as &[Option<&str>],
     )
     .execute(connection)
     .await

@@ -73,6 +73,7 @@ pub async fn open(
         scope: format!("task:{task}").into(),
     };
     let session = services.sessions.opened(new, &subscription);
+    let session = session.map_err(|_| CloseReason::Overloaded)?;
     let attendance = services.presence.output_opened(caller).await;
     let attendance = attendance.map_err(|_| CloseReason::Unavailable)?;
     let watch = services.watch(member, &caller.broker, &subscription);

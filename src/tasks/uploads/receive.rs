@@ -10,6 +10,7 @@ use super::pace::PaceMeter;
 use super::shares::{Share, ShareLimits};
 use super::{Pace, UploadError, Uploads};
 use crate::identity::Caller;
+use crate::log::IdempotencyKeyId;
 
 /// Memory is counted in these units.
 pub(super) const UNIT_BYTES: usize = 1_024;
@@ -23,6 +24,8 @@ const USER_SHARE: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct UploadRules {
     pub most_bytes: usize,
+    /// Stored files of a user.
+    pub most_per_user: u32,
     /// Files of the largest size that fit into memory at once.
     pub at_once: u32,
     pub pace: Pace,
@@ -33,6 +36,8 @@ pub struct UploadRules {
 pub struct IncomingUpload<S> {
     /// The size, if the request has it.
     pub length: Option<usize>,
+    /// With a key, the request can be repeated safely.
+    pub key: Option<IdempotencyKeyId>,
     pub body: S,
 }
 
@@ -58,7 +63,9 @@ impl Uploads {
     pub(super) async fn read_body<S, E>(
         &self,
         caller: &Caller,
-        IncomingUpload { length, mut body }: IncomingUpload<S>,
+        IncomingUpload {
+            length, mut body, ..
+        }: IncomingUpload<S>,
     ) -> Result<ReceivedUpload, UploadError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -130,6 +137,7 @@ mod tests {
             window: Duration::from_secs(1),
         };
         let rules = UploadRules {
+            most_per_user: 20,
             most_bytes,
             at_once,
             pace,

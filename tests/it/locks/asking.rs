@@ -178,6 +178,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
         record: "escrows/e-1".parse().unwrap(),
         session: "tab".parse().unwrap(),
         lease: None,
+        key: None,
     };
     let gone = |holder: &str, seconds: u64| TakeoverRight::HolderGone {
         holder: holder.parse().unwrap(),
@@ -202,6 +203,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
         .take_over(&bob, &claim, &gone("ann", 60))
         .await
         .unwrap();
+    let taken = taken.answer;
     assert_eq!((taken.fence, taken.holder.user_id.as_str()), (2, "bob"));
 }
 

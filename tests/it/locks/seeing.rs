@@ -248,8 +248,8 @@ async fn the_lock_of_a_record_that_moves_meanwhile_is_not_published_to_its_old_t
 }
 
 #[tokio::test]
-async fn long_lists_say_that_they_are_cut() {
-    let [a, b] = &two(&[]).await;
+async fn long_lists_say_that_they_are_cut_and_where_they_continue() {
+    let [a, b] = &two(&["--locks-per-user=0"]).await;
     let ann = agent("ann");
     lock(a, &ann, RECORD, "tab").await;
     let fill = "insert into porchlight.locks select broker_id, module, 'f-' || n, 1, user_id,
@@ -261,12 +261,24 @@ async fn long_lists_say_that_they_are_cut() {
     assert_eq!(records(&whole).len(), 1_000);
     assert_eq!(whole.get("truncated"), None);
     lock(a, &ann, "e-2", "tab").await;
-    for cut in [
-        b.list("/locks", &ann).await,
-        snapshot(a, "/stream", &ann).await,
-    ] {
-        assert_eq!(records(&cut).len(), 1_000);
-        assert_eq!(cut["truncated"], true);
+    lock(a, &agent("bob"), "e-3", "tab").await;
+    let list = b.list("/locks", &ann).await;
+    let snapshot = snapshot(a, "/stream", &ann).await;
+    // A stream has the locks of others, however many one user has.
+    let seen = records(&snapshot);
+    assert!(
+        seen.iter().any(|record| record.ends_with("e-3")),
+        "{seen:?}"
+    );
+    for cut in [list, snapshot] {
+        let mut seen = records(&cut);
+        assert_eq!((seen.len(), &cut["truncated"]), (1_000, &json!(true)));
+        let next = cut["next"].as_str().expect("a cursor");
+        let rest = b.list(&format!("/locks?cursor={next}"), &ann).await;
+        seen.extend(records(&rest));
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!((seen.len(), &rest["next"]), (1_002, &Value::Null));
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use porchlight::platform::DatabaseSettings;
 use porchlight::platform::database::limited;
 use porchlight::platform::{Database, DedicatedConnection, Limit, Pool};
+use porchlight::platform::{DatabaseSettings, QuotaSettings};
 use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
 
@@ -106,7 +106,9 @@ async fn the_server_looks_for_instances_that_have_vanished() {
         poll_ms: 1_000,
         relay_poll_ms: 40,
     };
-    let database = Database::open(&settings).await.expect("a database");
+    let database = Database::open(&settings, &QuotaSettings::default())
+        .await
+        .expect("a database");
     let mut connection = database.pool.acquire().await.expect("a connection");
     let sql = "select current_setting('client_connection_check_interval') || ' ' ||
                    current_setting('idle_in_transaction_session_timeout')";

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use embedded_postgres::{EmbeddedConfig, EmbeddedPostgres};
-use porchlight::platform::Database;
 use porchlight::platform::database::{DatabaseSettings, EMBEDDED_NAMES};
+use porchlight::platform::{Database, QuotaSettings};
 use sqlx::postgres::{PgConnectOptions, PgQueryResult};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -92,7 +92,9 @@ async fn create_template(socket_dir: &Path) {
 /// Opens a database as the service does.
 async fn open(url: &str) -> Database {
     let flags = Flags::parse_from(["porchlight", "--database-url", url]);
-    Database::open(&flags.database).await.expect("a database")
+    Database::open(&flags.database, &QuotaSettings::default())
+        .await
+        .expect("a database")
 }
 
 /// The socket that the run's Postgres listens on.

@@ -44,8 +44,8 @@ export type LockRequested = Omit<Event, 'data'> & { module: NonNullable<Event['m
 /** A user got the lock of the record. */
 export type LockStarted = Omit<Event, 'data'> & { module: NonNullable<Event['module']> } & { recordId: NonNullable<Event['recordId']> } & { userId: NonNullable<Event['userId']> } & { data: { holder: LockHolder; fence: number; lockedAt: string; lockedUntil: string } };
 
-/** The locks in the scope of the stream. Events up to `position` are already included. */
-export type LocksSnapshot = { type: 'locks:snapshot'; position: Position; locks: Lock[]; /** There are more. */ truncated?: true };
+/** The locks in the scope of the stream, at most 1,000 of them. Events up to `position` are already included. */
+export type LocksSnapshot = { type: 'locks:snapshot'; position: Position; /** The oldest come first. */ locks: Lock[]; /** There are more. `next` says where they begin. */ truncated?: true; /** Only with `truncated`: the `cursor` of `GET /locks` with which the next page begins. */ next?: string };
 
 /** An event of the log. */
 export type LoggedEvent = Event;

@@ -83,6 +83,21 @@ describe('a lock', () => {
     await clock.advance(20_000);
     assert.deepEqual([statusOf(own), own.getSnapshot().reason], ['lost', 'expired']);
   });
+
+  test('that a list leaves out is looked for', async () => {
+    const { ann, bob, clock, service } = await pair();
+    for (const id of ['e-1', 'e-2']) lock(ann, 'escrows', id).acquire();
+    const [first, second] = ['e-1', 'e-2'].map((id) => lock(bob, 'escrows', id));
+    const here = presence(bob);
+    await clock.advance(200);
+    const list = { type: 'locks:snapshot', locks: [first.getSnapshot().lock], truncated: true, next: '1-escrows/e-1' };
+    service.streams.deliverEphemeral({ broker: true }, list);
+    await clock.advance(200);
+    assert.deepEqual([statusOf(first), statusOf(second)], ['other', 'other']);
+    assert.deepEqual(here.getSnapshot().locks.map(({ recordId }) => recordId).sort(), ['e-1', 'e-2']);
+    const asked = service.requests.filter(({ method, path }) => method === 'GET' && path === '/locks').map(({ query }) => decodeURIComponent(query));
+    assert.ok(asked.includes('?cursor=1-escrows/e-1') && asked.includes('?record=escrows/e-2'), asked.join());
+  });
 });
 
 describe('presence', () => {

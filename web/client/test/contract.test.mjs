@@ -87,6 +87,7 @@ const RECORDS = [
   at('/records/escrows'),
   at('/records/escrows?archived=all&sort=address'),
   write('POST', `/records/escrows/${UUID}/restore`),
+  ...['Bend', 'Bend', 'Reno'].map((city) => write('PATCH', `/records/escrows/${UUID}`, { city }, { 'Idempotency-Key': 'k' })),
   write('DELETE', `/records/escrows/${UUID}`),
   write('DELETE', `/records/escrows/${UUID}`),
   at('/nothing'),

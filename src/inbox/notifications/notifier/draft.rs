@@ -113,6 +113,7 @@ impl CauseGroup<'_> {
             count: target.count,
             subject: Some(target.subject.to_string()),
             repetition: target.repetition,
+            posted_by: None,
         }
     }
 

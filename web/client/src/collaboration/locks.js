@@ -186,7 +186,7 @@ export class RecordLock {
   #take(event) {
     const { type, module, recordId, data } = event;
     if (type === 'stream:ready' && event.isShared) return void this.#load();
-    if (type === 'locks:snapshot') return this.#takeSnapshot(event.locks);
+    if (type === 'locks:snapshot') return this.#takeSnapshot(event.locks, Boolean(event.truncated));
     if (module !== this.#context.module || recordId !== this.#context.id) return;
     const action = type.slice(type.lastIndexOf(':') + 1);
     if (action === 'lock_requested') this.#show({ isRequested: true, requestedBy: data.by.userId });
@@ -216,11 +216,15 @@ export class RecordLock {
     if (answer) this.#takeSnapshot(answer.body.locks);
   }
 
-  /** @param {Lock[]} locks */
-  #takeSnapshot(locks) {
+  /**
+   * @param {Lock[]} locks
+   * @param {boolean} [isPart] there are more
+   */
+  #takeSnapshot(locks, isPart = false) {
     const { status, fence } = this.getSnapshot();
     const { module, id } = this.#context;
     const lock = locks.find((one) => one.module === module && one.recordId === id) ?? null;
+    if (isPart && !lock) return void this.#load();
     if (status === 'held') {
       // A lower fence is an answer that was on its way before the lock was granted.
       if (lock && fence !== null && lock.fence > fence) this.#lost('taken_over');

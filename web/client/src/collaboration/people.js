@@ -21,6 +21,9 @@
 /** @type {PresenceSnapshot} */
 export const NOBODY = { isKnown: false, people: [], online: 0, isComplete: true, isStale: false, typing: [], locks: [] };
 
+/** A further page of locks, which the stream did not begin with. */
+export const MORE_LOCKS = 'locks:more';
+
 /** @param {{module?: string, recordId?: string}} a @param {{module?: string | null, recordId?: string | null}} b */
 const sameRecord = (a, b) => a.module === b.module && a.recordId === b.recordId;
 
@@ -38,6 +41,7 @@ export function foldPeople(state, event, now) {
     return { ...state, isKnown: true, people: users, online, isComplete: complete, isStale: Boolean(stale) };
   }
   if (type === 'locks:snapshot') return { ...state, locks: event.locks };
+  if (type === MORE_LOCKS) return withMoreLocks(state, event.locks);
   if (type === 'presence:count') return { ...state, online: data.online };
   if (type.startsWith('user:presence:')) return withStatus(state, event);
   if (type.startsWith('user:viewing:')) return withOpen(state, event, 'viewing');
@@ -84,6 +88,12 @@ function withLock(state, { type, module, recordId, data }) {
   const others = state.locks.filter((lock) => lock !== known);
   if (type.endsWith(':unlocked')) return known ? { ...state, locks: others } : state;
   return { ...state, locks: [...others, { module, recordId, waiting: 0, ...data }] };
+}
+
+/** @param {PresenceSnapshot} state @param {any[]} locks @returns {PresenceSnapshot} */
+function withMoreLocks(state, locks) {
+  const known = new Set(state.locks.map(({ module, recordId }) => `${module}/${recordId}`));
+  return { ...state, locks: [...state.locks, ...locks.filter(({ module, recordId }) => !known.has(`${module}/${recordId}`))] };
 }
 
 /** Signals end by themselves. @param {PresenceSnapshot} state @param {number} now @returns {PresenceSnapshot} */

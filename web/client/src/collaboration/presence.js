@@ -1,6 +1,6 @@
 // This user's presence, and everybody else's.
 import { Store } from '../store.js';
-import { foldPeople, NOBODY, withoutEnded } from './people.js';
+import { foldPeople, MORE_LOCKS, NOBODY, withoutEnded } from './people.js';
 
 /** Without activity for so long, the user is away. */
 const IDLE_MS = 300_000;
@@ -35,6 +35,8 @@ export class Presence {
   #typingTimer = null;
   /** @type {any[] | null} */
   #meanwhile = null;
+  /** What the stream says while further pages of locks are fetched. @type {any[] | null} */
+  #whilePaging = null;
   #activeAt = 0;
   #isAway = false;
   #isBeating = false;
@@ -63,6 +65,22 @@ export class Presence {
     const snapshots = [people && { type: 'presence:snapshot', ...people }, locks && { type: 'locks:snapshot', ...locks }].filter(Boolean);
     const hasSnapshot = meanwhile.some(({ type }) => type === 'presence:snapshot');
     if (!hasSnapshot) this.#show([...snapshots, ...meanwhile].reduce((state, data) => foldPeople(state, data, env.now()), this.getSnapshot()));
+    if (!hasSnapshot && locks?.next) this.#loadMoreLocks(locks.next);
+  }
+
+  /** There are more locks than the list begins with. @param {string} next */
+  async #loadMoreLocks(next) {
+    const { request, env } = this.#context;
+    const said = (this.#whilePaging = /** @type {any[]} */ ([]));
+    for (let cursor = /** @type {string | null} */ (next); cursor; ) {
+      const page = await request('GET', '/locks', { query: { cursor } }).then(({ body }) => body, () => null);
+      // A newer list replaces this one.
+      if (this.#whilePaging !== said) return;
+      const more = { type: MORE_LOCKS, locks: page?.locks ?? [] };
+      this.#show([more, ...said].reduce((state, data) => foldPeople(state, data, env.now()), this.getSnapshot()));
+      cursor = page?.next ?? null;
+    }
+    this.#whilePaging = null;
   }
 
   getSnapshot = () => this.store.getSnapshot();
@@ -162,9 +180,13 @@ export class Presence {
       if (data.type === 'stream:ready' && this.#isReporting) this.#beatIn(0);
       if (data.type === 'stream:ready' && data.isShared) this.#load();
       this.#meanwhile?.push(data);
+      if (/:(un)?locked$/.test(data.type)) this.#whilePaging?.push(data);
+      if (data.type === 'locks:snapshot') this.#whilePaging = null;
       state = foldPeople(state, data, now);
     }
     this.#show(state);
+    const list = deliveries.findLast(({ data }) => data.type === 'locks:snapshot')?.data;
+    if (list?.next) this.#loadMoreLocks(list.next);
   }
 
   /** @param {import('./people.js').PresenceSnapshot} state */

@@ -54,16 +54,19 @@ function tell(service, module, action, record, userId, content) {
  * @param {FakeRequest} request
  * @param {() => import('./service.js').FakeAnswer} run
  */
-function once(service, { headers, caller, path, method }, run) {
+function once(service, { headers, caller, path, method, body }, run) {
   const key = headers.get('Idempotency-Key');
   if (!key || !service.hasIdempotency) return run();
-  const answers = service.part('keys', () => /** @type {Map<string, import('./service.js').FakeAnswer>} */ (new Map()));
-  const name = [caller.userId, method, path.split('/')[1], key].join(' ');
+  const answers = service.part('keys', () => /** @type {Map<string, {asked: string, answer: import('./service.js').FakeAnswer}>} */ (new Map()));
+  const verb = path.split('/')[4] ?? '';
+  const name = [caller.userId, method, verb, key].join(' ');
+  const asked = JSON.stringify([path, body]);
   const before = answers.get(name);
-  if (before) return { ...before, headers: { ...before.headers, 'Idempotency-Replayed': 'true' } };
-  const made = run();
-  answers.set(name, made);
-  return made;
+  if (before && before.asked !== asked) throw new Problem(409, 'idempotency_key_reused', 'The key was used with another body.', { field: 'Idempotency-Key' });
+  if (before) return { ...before.answer, headers: { ...before.answer.headers, 'Idempotency-Replayed': 'true' } };
+  const answer = run();
+  answers.set(name, { asked, answer });
+  return answer;
 }
 
 /** @param {FakeService} service @param {FakeRequest} request */
@@ -188,7 +191,7 @@ function remove(service, request) {
     checkVersion(request, row);
     table.delete(id);
     tell(service, module, 'deleted', row.record, caller.userId, {});
-    return { status: 204 };
+    return { status: 204, headers: { ETag: `"${row.record.version}"` } };
   });
 }
 
