@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use crate::checker::{Findings, measured};
 use crate::history::{Entry, Line, Outcome};
 
+/// Seconds after which the memory of a process says something.
+const LONG: usize = 60;
+/// How many times of its life are printed.
+const PARTS: usize = 6;
 /// Violations of one rule that are printed.
 const MOST: usize = 5;
 
@@ -54,15 +58,7 @@ pub fn print(lines: &[Line], findings: &Findings) {
         println!("{kind:<20} {times:>6} {:>24} ms {:>8} ms", ms(50), ms(100));
     }
     println!();
-    for ((instance, process), sizes) in measured(lines) {
-        if sizes.len() > MOST {
-            let [first, last] = [sizes[sizes.len() / 3], sizes[sizes.len() - 1]];
-            let seconds = sizes.len();
-            println!(
-                "memory of instance {instance}, process {process}, {seconds} s: {first} KiB after a third, {last} KiB"
-            );
-        }
-    }
+    print_memory(lines);
     let mut by_rule: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for violation in &findings.violations {
         by_rule.entry(violation.rule).or_default().push(violation);
@@ -76,5 +72,19 @@ pub fn print(lines: &[Line], findings: &Findings) {
     }
     if by_rule.is_empty() {
         println!("\nnothing lost, repeated, reordered or leaked");
+    }
+}
+
+/// The memory of processes that lived long enough, at equal distances.
+#[expect(clippy::print_stdout, reason = "a report")]
+fn print_memory(lines: &[Line]) {
+    for ((instance, process), sizes) in measured(lines) {
+        let seconds = sizes.len();
+        if seconds >= LONG {
+            let at = |part: usize| sizes[(seconds - 1) * part / PARTS] / 1_024;
+            let mib: Vec<_> = (0..=PARTS).map(|part| at(part).to_string()).collect();
+            let mib = mib.join(" ");
+            println!("memory of instance {instance}, process {process}, {seconds} s: {mib} MiB");
+        }
     }
 }

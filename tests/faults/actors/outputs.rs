@@ -11,7 +11,7 @@ use super::workers::output;
 use crate::history::Entry;
 use crate::support::openapi::Head;
 use crate::support::requests::client;
-use crate::support::{Chance, Stream, Token};
+use crate::support::{Chance, Stream};
 use crate::world::World;
 
 const OPENING: Duration = Duration::from_secs(3);
@@ -23,14 +23,15 @@ pub struct OutputFollower {
     world: Arc<World>,
     chance: Chance,
     client: Client,
-    token: Token,
+    token: String,
     task: String,
     text: String,
     cursor: String,
 }
 
 impl OutputFollower {
-    pub fn new(world: &Arc<World>, chance: &mut Chance, token: Token, task: String) -> Self {
+    /// A new token for each task would be one more that every instance remembers for ten minutes.
+    pub fn new(world: &Arc<World>, chance: &mut Chance, token: String, task: String) -> Self {
         Self {
             world: Arc::clone(world),
             chance: chance.fork(),
@@ -77,7 +78,7 @@ impl OutputFollower {
         let at = self.chance.below(self.world.instances.len());
         let path = format!("/tasks/{}/output", self.task);
         let request = self.client.get(self.world.instances[at].url(&path));
-        let request = request.bearer_auth(self.token.signed());
+        let request = request.bearer_auth(&self.token);
         let request = match &self.cursor[..] {
             "" => request,
             cursor => request.header("Last-Event-ID", cursor),

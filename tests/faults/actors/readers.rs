@@ -148,6 +148,9 @@ struct Reader {
     state: Arc<ReaderState>,
     path: String,
     token: Token,
+    /// The token that it has at the moment, and when that ends.
+    signed: String,
+    expires: u64,
     privacy: Option<Privacy>,
     habit: Habit,
     /// For the one who shows who is there.
@@ -184,6 +187,8 @@ pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) 
             state: readers.add(kind.name, interest),
             path: kind.path.to_owned(),
             token: kind.token,
+            signed: String::new(),
+            expires: 0,
             privacy,
             habit: kind.habit,
             shows: (kind.name == "an admin").then(|| readers.clone()),
@@ -254,12 +259,15 @@ impl Reader {
             Habit::Renews => SHORT_SECONDS,
             _ => USUAL_SECONDS,
         };
-        let token = self.token.clone().lasting(seconds).signed();
-        let expires = self.world.history.now() + seconds * 1_000_000;
+        let now = self.world.history.now();
+        if self.habit == Habit::Renews || self.signed.is_empty() {
+            self.signed = self.token.clone().lasting(seconds).signed();
+            self.expires = now + seconds * 1_000_000;
+        }
         let request = self
             .client
             .get(self.world.instances[self.at].url(&self.path));
-        let request = request.bearer_auth(token);
+        let request = request.bearer_auth(&self.signed);
         let request = match &self.cursor {
             Some(cursor) => request.header("Last-Event-ID", cursor),
             None => request,
@@ -277,7 +285,7 @@ impl Reader {
         self.world.note(Entry::Opened {
             reader: self.state.name.clone(),
             instance: self.at,
-            expires,
+            expires: self.expires,
         });
         Some(Stream::not_compared(head, Box::pin(body)))
     }

@@ -29,7 +29,7 @@ pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) 
     for n in 0..USERS {
         let asker = Asker {
             person: Person::new(world, chance, &user(n)),
-            token: user(n),
+            token: user(n).signed(),
             team: super::people::teams_of(n)[0],
             tasks: Vec::new(),
             open: Arc::new(Semaphore::new(OPEN_TASKS)),
@@ -57,7 +57,7 @@ pub fn output(task: &str) -> String {
 
 struct Asker {
     person: Person,
-    token: Token,
+    token: String,
     team: &'static str,
     /// The tasks of a run so far.
     tasks: Vec<String>,
