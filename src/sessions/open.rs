@@ -65,7 +65,7 @@ pub(super) enum SessionId {
     LongPoll(u64),
 }
 
-/// Something that is open: 128 bytes.
+/// Something that is open: 136 bytes.
 #[derive(Debug)]
 pub(super) struct OpenSession {
     pub(super) address: StreamAddress,
@@ -355,5 +355,16 @@ impl Drop for SessionGuard {
         if ended.is_stream() && !ended.is_dismissed && (self.is_broken || !is_person) {
             self.sessions.0.lost.add(&self.user);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one for each stream.
+    #[test]
+    fn what_is_known_of_a_session_is_small() {
+        assert!(size_of::<OpenSession>() <= 136);
     }
 }
