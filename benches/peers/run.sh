@@ -21,7 +21,7 @@ cd "$(dirname "$0")/../.."
 : "${MEASURE:=10}"    # seconds of each measurement
 : "${RAW_BIN:=target/release/examples/raw_write}"
 : "${SERVERS:=raw nchan porchlight}"
-readonly LOADS="idle w2 w2b wide w3 rate rate_concurrent w3rate w4 durable durable_max"
+readonly LOADS="idle idle_teams w2 w2b wide w3 rate rate_concurrent w3rate w4 durable durable_max"
 readonly SEARCH="--find-rate --seconds 4 --warmup 1"
 readonly SECRET="benches-only-secret-of-32-bytes-or-more"
 out=${OUT:-$(mktemp -d)} && mkdir -p "$out"
@@ -78,6 +78,7 @@ measure() {
 options() {
     case $1 in
     idle) echo "-n 10000 --idle -s 5" ;;
+    idle_teams) echo "-n 10000 -t 100 --idle -s 5" ;;
     w2) echo "-n 1000 -t 1 -r 50 -s $MEASURE --sequential" ;;
     w2b) echo "-n 1000 -t 1 -r 50 -s $MEASURE --payload 2048 --sequential" ;;
     wide) echo "-n 10000 -t 1 -r 5 -s $MEASURE --sequential" ;;
@@ -168,6 +169,7 @@ table() {
     row idle "idle 10,000: bytes a stream (PSS)" .server.bytesPerConnection 0
     row idle "idle 10,000: bytes a stream with Postgres" .server.treeBytesPerConnection 0
     row idle "idle 10,000: connects/s" .connects.perSecond 0
+    row idle_teams "idle 10,000 in teams of 100: connects/s" .connects.perSecond 0
     rows w2 "1,000 subscribers, 50/s"
     rows w2b "the same, 2 KB"
     rows wide "10,000 subscribers, 5/s"

@@ -10,14 +10,14 @@ use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use tokio::time::Instant;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::Services;
 use super::cors::Origins;
 use super::framing::FramingError;
 use super::rate_limits::RateState;
-use super::{Context, Problem};
+use super::{Context, Problem, routes};
 use crate::identity::Caller;
 use crate::platform::{Metrics, RecordId, RequestId, database};
 
@@ -103,7 +103,9 @@ fn span(request: &ServiceRequest, id: &RequestId) -> Span {
     let context = request.app_data::<Context>();
     let instance = context.map(|context| &*context.services.instance);
     let method = request.method().as_str();
-    tracing::info_span!("request", %id, method, route = field::Empty, instance)
+    // A route with variables is recorded when it is found.
+    let route = routes::without_variables(request.path());
+    tracing::info_span!("request", %id, method, route, instance)
 }
 
 /// The id in the header if it is valid, or a random one.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use actix_web::{Handler, Responder};
 use tracing::Span;
 
-use super::Problem;
+use super::{Problem, routes};
 use crate::platform::Limit;
 use crate::platform::database::limited;
 
@@ -27,7 +27,10 @@ where
     type Future = Pin<Box<dyn Future<Output = Self::Output>>>;
 
     fn call(&self, args: Args) -> Self::Future {
-        Span::current().record("route", self.route);
+        // The span of the others has its route already: recording it parses and writes all fields again.
+        if routes::has_variables(self.route) {
+            Span::current().record("route", self.route);
+        }
         // Boxed before it is wrapped: each wrapper would contain the whole future, and move it.
         let answer = Box::pin(self.handler.call(args));
         Box::pin(async move {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::future::ready;
+use std::sync::LazyLock;
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpRequest, Responder, Route, guard, web};
+use rustc_hash::FxHashSet;
 
 use super::limited::Limited;
 use super::problem::{Code, Problem};
@@ -191,12 +193,26 @@ pub fn all() -> Vec<Endpoint> {
     ]
 }
 
+/// Whether a route has variables: `/records/{module}`.
+pub(super) fn has_variables(route: &str) -> bool {
+    route.contains('{')
+}
+
+/// The route of a path that is a route without variables.
+pub(super) fn without_variables(path: &str) -> Option<&'static str> {
+    static ROUTES: LazyLock<FxHashSet<&'static str>> = LazyLock::new(|| {
+        let paths = all().into_iter().map(|endpoint| endpoint.path);
+        paths.filter(|path| !has_variables(path)).collect()
+    });
+    ROUTES.get(path).copied()
+}
+
 /// Registers all endpoints, and the answers for unknown paths and methods.
 pub fn configure(service: &mut web::ServiceConfig) {
     let mut paths: BTreeMap<_, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in all() {
         // actix tries paths in order, and paths with variables take long to compare.
-        let has_variables = endpoint.path.contains('{');
+        let has_variables = has_variables(endpoint.path);
         let paths = paths.entry((has_variables, endpoint.path));
         paths.or_default().push(endpoint);
     }

@@ -16,10 +16,13 @@ use crate::platform::{BrokerId, UserId};
 
 /// Profiles that can wait. Further ones are dropped, and come again when their token is verified
 /// again.
-pub const WAITING: usize = 1_024;
+pub const WAITING: usize = 16_384;
 const MOST_AT_ONCE: usize = 256;
-/// The time between two writes.
+/// The least time between two writes.
 const PAUSE: Duration = Duration::from_millis(20);
+/// After each user that was written, the next write waits so long: when thousands arrive at once, Postgres must
+/// not take the CPU that they need.
+const PAUSE_PER_USER: Duration = Duration::from_micros(200);
 /// Users that are remembered as written. When there are more, all of them are forgotten.
 const MOST_WRITTEN: usize = 50_000;
 
@@ -46,13 +49,15 @@ impl PeopleWriter {
                 },
             }
             let new = unwritten(&mut written, waiting.drain(..));
+            let pause = PAUSE_PER_USER * u32::try_from(new.len()).unwrap_or(u32::MAX);
+            let pause = pause.max(PAUSE);
             if let Err(error) = self.write(&new).await {
                 tracing::warn!(%error, "names of users could not be written");
                 written.clear();
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 //! The teams in the newest token of each user are stored. A token that was issued later and has fewer
 //! teams revokes the others in all earlier tokens, as if a service had told so.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -22,13 +22,17 @@ const WAITING: usize = 16_384;
 const MOST_AT_ONCE: usize = 2_048;
 /// The pause between two comparisons. After a restart all users come back at once, and are compared together.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// After each token that was compared, the next comparison waits so long: Postgres must not take the CPU that
+/// arriving clients need.
+const PAUSE_PER_TOKEN: Duration = Duration::from_micros(200);
 /// Users whose teams are known. When there are more, all of them are forgotten.
 const MOST_KNOWN: usize = 50_000;
 
 /// The teams in a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct TeamsOfToken {
-    teams: BTreeSet<TeamId>,
+    /// Those of the caller: they are shared.
+    teams: Arc<[TeamId]>,
     /// When the token was issued.
     as_of: OffsetDateTime,
 }
@@ -67,7 +71,7 @@ impl Sessions {
             let _ = tokens.try_send(SeenTeams {
                 user: SessionUser::of(caller),
                 seen: TeamsOfToken {
-                    teams: caller.teams.iter().cloned().collect(),
+                    teams: Arc::clone(&caller.teams),
                     as_of,
                 },
             });
@@ -99,13 +103,14 @@ impl MembershipWatch {
                 _ = self.tokens.recv_many(&mut waiting, MOST_AT_ONCE) => {}
             }
             let news = self.news(waiting.drain(..));
+            let pause = PAUSE_PER_TOKEN * u32::try_from(news.len()).unwrap_or(u32::MAX);
             if let Err(error) = self.compare(news).await {
                 tracing::warn!(%error, "the teams of users could not be compared");
                 self.known.clear();
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(pause.max(INTERVAL)) => {}
             }
         }
     }
@@ -162,7 +167,7 @@ async fn exchange(
         let Some(old) = stored.get(user).filter(|old| old.as_of < new.as_of) else {
             continue;
         };
-        for team in old.teams.difference(&new.teams) {
+        for team in old.teams.iter().filter(|team| !new.teams.contains(team)) {
             let revocation = Revocation {
                 broker: user.broker.clone(),
                 what: Revoked::Member {

@@ -55,7 +55,7 @@ pub struct StreamParts {
     pub pace: StreamPace,
     pub heartbeat: HeartbeatInterval,
     pub start: StreamStart,
-    /// The text of the snapshot of presence, unless the filter leaves it out.
+    /// The data of the snapshot of presence, unless the filter leaves it out.
     pub presence: Option<String>,
     /// The first ephemeral event after the snapshot.
     pub next_ephemeral: u64,

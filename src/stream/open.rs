@@ -201,7 +201,7 @@ pub async fn open(
         pace,
         heartbeat,
         start,
-        presence: presence::snapshot(encoding.named, &snapshot.people, &filter),
+        presence: presence::snapshot(&snapshot.people, &filter),
         locks,
         next_ephemeral: snapshot.next,
         attendance,

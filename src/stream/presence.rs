@@ -1,13 +1,13 @@
 //! The snapshot of presence in a stream.
 
-use super::{Filter, wire};
+use super::Filter;
 use crate::collab::MOST_USERS_LISTED;
 use crate::collab::PresenceList;
 use crate::collab::View;
 use crate::fanout::Reader;
 use crate::platform::PageLimit;
 
-const SNAPSHOT: &str = "presence:snapshot";
+pub const SNAPSHOT: &str = "presence:snapshot";
 /// The limit of a snapshot. `GET /presence` lists the others.
 const SNAPSHOT_BYTES: usize = 1 << 20;
 
@@ -23,11 +23,10 @@ pub fn view<'a>(reader: &'a Reader, filter: &'a Filter) -> View<'a> {
     }
 }
 
-/// The event's text, unless the filter leaves it out.
+/// The event's data, unless the filter leaves it out.
 #[must_use]
-pub fn snapshot(named: bool, people: &PresenceList, filter: &Filter) -> Option<String> {
-    let json = || people.event_json(SNAPSHOT);
+pub fn snapshot(people: &PresenceList, filter: &Filter) -> Option<String> {
     filter
         .passes_type(SNAPSHOT)
-        .then(|| wire::event(named, SNAPSHOT, &json()))
+        .then(|| people.event_json(SNAPSHOT))
 }

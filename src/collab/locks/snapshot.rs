@@ -140,10 +140,10 @@ struct RecentSnapshot {
 struct RecentSnapshots(Arc<Mutex<FxHashMap<BrokerId, RecentSnapshot>>>);
 
 impl RecentSnapshots {
-    fn find(&self, broker: &BrokerId, start: &Cursor) -> Option<Arc<LockSnapshot>> {
+    fn find(&self, broker: &BrokerId, start: &Cursor, now: Instant) -> Option<Arc<LockSnapshot>> {
         let recent = self.lock();
         let found = recent.get(broker)?;
-        let is_good = found.snapshot.serves(start) && Instant::now() < found.until;
+        let is_good = found.snapshot.serves(start) && now < found.until;
         is_good.then(|| Arc::clone(&found.snapshot))
     }
 
@@ -188,7 +188,7 @@ impl LockSnapshotLoader {
     /// A snapshot for a stream that starts at `start`: a recent one, or one that is read after this call.
     #[must_use]
     pub fn load(&self, broker: &BrokerId, start: &Cursor) -> LockSnapshotAnswer {
-        if let Some(snapshot) = self.recent.find(broker, start) {
+        if let Some(snapshot) = self.recent.find(broker, start, Instant::now()) {
             return LockSnapshotAnswer::Ready(snapshot);
         }
         let refused = |_| oneshot::channel().1;
@@ -335,5 +335,28 @@ mod tests {
         let part = event(of("ann", 0..3), true);
         let next = PageCursor::after(&held("ann", 2).lock).to_string();
         assert_eq!(part["next"], next);
+    }
+
+    #[test]
+    fn a_recent_snapshot_serves_streams_that_get_everything_after_it() {
+        let (recent, log) = (RecentSnapshots::default(), Epoch::stored("a"));
+        let broker: BrokerId = "b".parse().unwrap();
+        let now = Instant::now();
+        recent.put(
+            broker.clone(),
+            Arc::new(LockSnapshot {
+                position: log.at(7),
+                locks: Vec::new(),
+                is_truncated: false,
+            }),
+        );
+        let found = |start: &Cursor, at| recent.find(&broker, start, at).is_some();
+        assert!(found(&log.at(7), now) && found(&log.at(3), now));
+        assert!(!found(&log.at(8), now), "the log has gone on");
+        assert!(!found(&Epoch::stored("b").at(7), now), "it is another log");
+        assert!(!found(&log.at(7), now + 2 * REUSED_FOR), "it is too old");
+        let other = "c".parse().unwrap();
+        assert!(recent.find(&other, &log.at(7), now).is_none());
+        assert!(!recent.is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! The people of one brokerage who are present, and what changes about them.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -46,6 +47,9 @@ pub struct Now {
 struct PersonEntry {
     person: Person,
     present: Option<PresentUser>,
+    /// What lists show of the person, made when the first list shows it. Empty of people with records, of
+    /// whom each reader sees other ones.
+    listed: OnceCell<Box<str>>,
     due_at: Option<Moment>,
 }
 
@@ -88,6 +92,16 @@ impl PresenceGroup {
     #[must_use]
     pub fn find(&self, user: &UserId) -> Option<&PresentUser> {
         self.people.get(user)?.present.as_ref()
+    }
+
+    /// What lists show of a user who is present and has no record open. `json` makes it.
+    pub fn listed(&self, user: &UserId, json: impl FnOnce(&PresentUser) -> String) -> Option<&str> {
+        let entry = self.people.get(user)?;
+        let present = entry.present.as_ref()?;
+        if present.records_in_use().next().is_some() {
+            return None;
+        }
+        Some(entry.listed.get_or_init(|| json(present).into()))
     }
 
     /// The people of an audience who are present, in order, from the first one after `after` on. It
@@ -272,7 +286,10 @@ impl PresenceGroup {
             },
             state,
         });
-        entry.present.clone_from(&after);
+        if before != after {
+            entry.present.clone_from(&after);
+            entry.listed = OnceCell::new();
+        }
         if let Some(at) = entry.due_at.replace(evaluation.next_at) {
             self.due.remove(&(at, user.clone()));
         }

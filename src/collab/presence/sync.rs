@@ -49,6 +49,8 @@ pub struct PresenceSync {
     loads: PendingLoads,
     /// The number of the last write.
     flush: i64,
+    /// The least time between the last write and the next.
+    pause: Duration,
     /// The number of the last write that was read, of each other instance.
     read_flushes: FxHashMap<Arc<str>, i64>,
     last: LastRuns,
@@ -88,6 +90,7 @@ impl PresenceSync {
             presence: presence.clone(),
             loads,
             flush: 0,
+            pause: Duration::ZERO,
             read_flushes: FxHashMap::default(),
             last: LastRuns {
                 write: now,
@@ -140,7 +143,7 @@ impl PresenceSync {
             (outbox.is_urgent, outbox.signs.is_empty())
         };
         let pause = if is_urgent { URGENT_WRITE } else { WRITE };
-        if !is_empty && self.last.write.elapsed() >= pause {
+        if !is_empty && self.last.write.elapsed() >= pause.max(self.pause) {
             self.write().await?;
         }
         if self.last.read.elapsed() >= READ {
@@ -159,7 +162,7 @@ impl PresenceSync {
     /// Writes that the streams of this instance have ended: their clients reconnect elsewhere.
     async fn shut_down(&mut self) {
         self.end_own_streams();
-        let written = self.write().await;
+        let written = self.write_all().await;
         log_failure(written);
     }
 }

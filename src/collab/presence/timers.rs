@@ -17,7 +17,7 @@ use crate::platform::BrokerId;
 const TICK: Duration = Duration::from_millis(100);
 /// After a release that wakes many streams, the next one waits a millisecond for each so many: when thousands
 /// arrive or leave at once, telling all others of them must not take most of the CPU.
-const STREAMS_PER_MS: i64 = 20;
+const STREAMS_PER_MS: i64 = 5;
 const LONGEST_PAUSE_MS: i64 = 1_000;
 /// The time between two wake-ups of streams of large crowds that are filtered by record.
 const WAKE: Duration = Duration::from_millis(500);

@@ -35,10 +35,19 @@ impl View<'_> {
         let mut users = PageItems::new(self.limit);
         let (mut last, mut next) = (None, None);
         for user in self.people(group) {
-            let Some(person) = group.find(user).and_then(|found| self.listed(user, found)) else {
-                continue;
+            let plain = |present: &PresentUser| person_json(user, present, "[]", "[]");
+            let shared = match self.records {
+                None => group.listed(user, plain),
+                Some(_) => None,
             };
-            if !users.push(&person) {
+            let is_on_page = match shared {
+                Some(json) => users.push(json),
+                None => match group.find(user).and_then(|found| self.listed(user, found)) {
+                    Some(json) => users.push(&json),
+                    None => continue,
+                },
+            };
+            if !is_on_page {
                 next = last;
                 break;
             }
@@ -133,30 +142,32 @@ impl View<'_> {
         if self.records.is_some() && viewing.is_empty() && editing.is_empty() {
             return None;
         }
-        // Streams that open list everyone, so this is no `Value`, and no formatter.
-        let user = serde_json::to_string(user.as_str()).unwrap_or_default();
-        let (status, since) = (state.status.as_str(), timestamp(present.since));
-        let start = [
-            r#"{"userId":"#,
-            &user,
-            r#","status":""#,
-            status,
-            r#"","since":""#,
-            &since,
-        ];
-        let records = |records: Vec<Value>| match records.is_empty() {
-            true => "[]".to_owned(),
-            false => Value::from(records).to_string(),
-        };
-        let end = [
-            r#"","viewing":"#,
-            &records(viewing),
-            r#","editing":"#,
-            &records(editing),
-            "}",
-        ];
-        Some([start.concat(), end.concat()].concat())
+        let (viewing, editing) = (Value::from(viewing), Value::from(editing));
+        let records = (viewing.to_string(), editing.to_string());
+        Some(person_json(user, present, &records.0, &records.1))
     }
+}
+
+/// One person as lists show them, with these lists of records. It is no `Value`, and no formatter writes it,
+/// because streams that open list everyone.
+fn person_json(user: &UserId, present: &PresentUser, viewing: &str, editing: &str) -> String {
+    let user = serde_json::to_string(user.as_str()).unwrap_or_default();
+    let status = present.state.status.as_str();
+    let since = timestamp(present.since);
+    [
+        r#"{"userId":"#,
+        &user,
+        r#","status":""#,
+        status,
+        r#"","since":""#,
+        &since,
+        r#"","viewing":"#,
+        viewing,
+        r#","editing":"#,
+        editing,
+        "}",
+    ]
+    .concat()
 }
 
 /// A page of people as JSON.
@@ -177,21 +188,33 @@ impl PresenceList {
     #[must_use]
     pub fn json(&self) -> String {
         let next = json!(self.next.as_ref().map(UserId::as_str));
-        format!(r#"{{"next":{next},{}}}"#, self.fields())
+        self.with_fields(&format!(r#"{{"next":{next},"#))
     }
 
     /// The data of an event of this type. It has no further page.
     #[must_use]
     pub fn event_json(&self, event_type: &str) -> String {
-        format!(r#"{{"type":"{event_type}",{}}}"#, self.fields())
+        self.with_fields(&format!(r#"{{"type":"{event_type}","#))
     }
 
-    fn fields(&self) -> String {
-        let (users, online) = (self.users.json(), self.online);
+    /// An object that begins with `start`.
+    fn with_fields(&self, start: &str) -> String {
+        let (users, online) = (self.users.json(), self.online.to_string());
+        let complete = if self.is_complete { "true" } else { "false" };
         let stale = self.stale_since.map(timestamp);
         let stale = stale.map(|since| format!(r#","stale":true,"staleSince":"{since}""#));
-        let (stale, complete) = (stale.unwrap_or_default(), self.is_complete);
-        format!(r#""users":[{users}],"online":{online},"complete":{complete}{stale}"#)
+        [
+            start,
+            r#""users":["#,
+            users,
+            r#"],"online":"#,
+            &online,
+            r#","complete":"#,
+            complete,
+            stale.as_deref().unwrap_or_default(),
+            "}",
+        ]
+        .concat()
     }
 }
 

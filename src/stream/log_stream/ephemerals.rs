@@ -43,8 +43,8 @@ impl LogStream {
             return;
         };
         self.next_ephemeral = current.next;
-        let named = self.encoding.named;
-        if let Some(text) = presence::snapshot(named, &current.people, filter) {
+        if let Some(json) = presence::snapshot(&current.people, filter) {
+            let text = wire::event(self.encoding.named, presence::SNAPSHOT, &json);
             self.unsent = wire::encoded(self.encoding, &text);
         }
     }

@@ -9,7 +9,7 @@ use super::StreamParts;
 use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotAnswer};
 use crate::log::Audience;
 use crate::stream::resume::reset_data;
-use crate::stream::wire;
+use crate::stream::{presence, wire};
 
 const READY: &str = "stream:ready";
 
@@ -44,8 +44,8 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
     let id = at.to_string();
     let mut text = wire::hello(retry);
     wire::add_event(&mut text, named, READY, &ready(parts, &id), Some(&id));
-    if let Some(presence) = &parts.presence {
-        text += presence;
+    if let Some(json) = &parts.presence {
+        wire::add_event(&mut text, named, presence::SNAPSHOT, json, None);
     }
     if let Some(reason) = parts.start.reset {
         parts

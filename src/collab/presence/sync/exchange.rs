@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgConnection;
@@ -18,6 +19,9 @@ use crate::platform::{BrokerId, Transaction};
 
 /// Signs that one statement writes.
 const MOST_WRITTEN: usize = 2_000;
+/// After each sign that was written, the next write waits so long: when thousands arrive at once, Postgres must
+/// not take the CPU that they need.
+const PAUSE_PER_SIGN: Duration = Duration::from_micros(200);
 /// How long an instance that died is remembered.
 const REMEMBERED_MS: i64 = 24 * 3_600_000;
 
@@ -49,34 +53,47 @@ impl PresenceSync {
         }
     }
 
-    /// Writes the outbox. Signs that could not be written go back to it, unless it has newer ones.
+    /// Writes the outbox, or as much as one statement may. Signs that could not be written stay there, unless
+    /// it has newer ones.
     pub(super) async fn write(&mut self) -> sqlx::Result<()> {
-        self.last.write = Instant::now();
         let outbox = std::mem::take(&mut *self.presence.outbox());
-        let signs: Vec<_> = outbox.signs.into_iter().collect();
-        for (done, part) in signs.chunks(MOST_WRITTEN).enumerate() {
-            self.flush += 1;
-            let (instance, flush) = (self.parts.instance.as_str(), self.flush);
-            let presence = &self.presence;
-            let write = async |connection: &mut PgConnection| {
-                // Read here: the wait for a connection may have been long.
-                let now = presence.now().moment;
-                store::write(connection, instance, flush, part, now).await
-            };
-            if let Err(error) = self.parts.database.run(write).await {
-                let left = &signs[done * MOST_WRITTEN..];
-                let mut newer = self.presence.outbox();
-                for (key, sign) in left {
-                    newer.signs.entry(key.clone()).or_insert(sign.clone());
-                }
-                newer.is_urgent |= outbox.is_urgent;
-                return Err(error);
-            }
+        let mut signs: Vec<_> = outbox.signs.into_iter().collect();
+        let later = signs.split_off(signs.len().min(MOST_WRITTEN));
+        let written = u32::try_from(signs.len()).unwrap_or(u32::MAX);
+        self.last.write = Instant::now();
+        self.pause = PAUSE_PER_SIGN * written;
+        self.keep_for_later(later, outbox.is_urgent);
+        self.flush += 1;
+        let (instance, flush, presence) = (&*self.parts.instance, self.flush, &self.presence);
+        let write = async |connection: &mut PgConnection| {
+            // Read here: the wait for a connection may have been long.
+            let now = presence.now().moment;
+            store::write(connection, instance, flush, &signs, now).await
+        };
+        if let Err(error) = self.parts.database.run(write).await {
+            self.keep_for_later(signs, outbox.is_urgent);
+            return Err(error);
         }
         if outbox.is_urgent {
             self.parts.peer_notifier.presence();
         }
         Ok(())
+    }
+
+    /// Writes everything.
+    pub(super) async fn write_all(&mut self) -> sqlx::Result<()> {
+        while !self.presence.outbox().signs.is_empty() {
+            self.write().await?;
+        }
+        Ok(())
+    }
+
+    fn keep_for_later(&self, signs: Vec<(PresenceKey, SignOfLife)>, is_urgent: bool) {
+        let mut outbox = self.presence.outbox();
+        outbox.is_urgent |= is_urgent && !signs.is_empty();
+        for (key, sign) in signs {
+            outbox.signs.entry(key).or_insert(sign);
+        }
     }
 
     /// Reads the leases and the new signs of the other instances.
