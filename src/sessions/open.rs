@@ -186,8 +186,8 @@ impl OpenSessions {
         Ok(SessionGuard {
             sessions: self.clone(),
             user,
-            kind,
             address,
+            is_poll: kind == SessionKind::LongPoll,
             is_broken: false,
         })
     }
@@ -333,8 +333,9 @@ fn is_same_set(one: &[TeamId], other: &[TeamId]) -> bool {
 pub struct SessionGuard {
     sessions: OpenSessions,
     pub(super) user: SessionUser,
-    pub(super) kind: SessionKind,
     pub(super) address: StreamAddress,
+    // Not the whole kind: a stream has this in memory while it is open.
+    pub(super) is_poll: bool,
     is_broken: bool,
 }
 

@@ -36,10 +36,11 @@ struct SessionCounts {
 }
 
 impl SessionCounts {
-    fn of(&mut self, kind: SessionKind) -> &mut usize {
-        match kind {
-            SessionKind::LongPoll => &mut self.polls,
-            SessionKind::Stream(_) | SessionKind::Output(_) => &mut self.streams,
+    fn of(&mut self, is_poll: bool) -> &mut usize {
+        if is_poll {
+            &mut self.polls
+        } else {
+            &mut self.streams
         }
     }
 }
@@ -83,7 +84,7 @@ impl OpenTable {
         } else if is_full(counts.streams, limits.streams_per_brokerage) {
             return Err(SessionRefusal::TooManyStreams);
         }
-        *counts.of(kind) += 1;
+        *counts.of(kind == SessionKind::LongPoll) += 1;
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl OpenTable {
     pub(super) fn remove(&mut self, guard: &SessionGuard) -> Option<OpenSession> {
         let user = &guard.user;
         if let Some(counts) = self.brokerages.get_mut(&user.broker) {
-            *counts.of(guard.kind) -= 1;
+            *counts.of(guard.is_poll) -= 1;
             if counts.streams + counts.polls == 0 {
                 self.brokerages.remove(&user.broker);
             }
