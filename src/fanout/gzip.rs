@@ -12,6 +12,8 @@ use flate2::{Compress, Compression, FlushCompress};
 pub const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 /// Data that does not compress grows by a few bytes for each block.
 const ROOM_BYTES: usize = 128;
+/// An empty stored block. Some decoders, Go's among them, pass on what they have only at one of these.
+const FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 /// The limit of one stored block.
 const STORED_MAX_BYTES: usize = 65_535;
 
@@ -37,10 +39,10 @@ pub fn deflated(plain: &[u8]) -> Bytes {
     }
 }
 
-/// `plain` as stored blocks, for text that is short or written once.
+/// `plain` as stored blocks with a flush at the end, for text that is short or written once.
 #[must_use]
 pub fn stored(plain: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(plain.len() + 5);
+    let mut out = Vec::with_capacity(plain.len() + 2 * FLUSH.len());
     for part in plain.chunks(STORED_MAX_BYTES) {
         let len = u16::try_from(part.len()).unwrap_or(u16::MAX);
         out.push(0);
@@ -48,6 +50,7 @@ pub fn stored(plain: &[u8]) -> Vec<u8> {
         out.extend((!len).to_le_bytes());
         out.extend(part);
     }
+    out.extend(FLUSH);
     out
 }
 
@@ -86,7 +89,15 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_is_nine_bytes() {
-        assert_eq!(stored(b":hb\n").len(), 9);
+    fn a_heartbeat_is_fourteen_bytes() {
+        assert_eq!(stored(b":hb\n").len(), 14);
+    }
+
+    #[test]
+    fn all_text_ends_with_a_flush() {
+        for text in ["", ":hb\n", &"x".repeat(STORED_MAX_BYTES)] {
+            assert!(stored(text.as_bytes()).ends_with(&FLUSH), "stored");
+            assert!(deflated(text.as_bytes()).ends_with(&FLUSH[1..]), "deflated");
+        }
     }
 }

@@ -121,7 +121,6 @@ fn memory_in_a_process_of_its_own() {
     for load in loads.chain(addressed) {
         let (ring, held) = full(load);
         let counted = ring.bytes();
-        println!("{held} bytes, counted as {counted}: {load:?}");
         assert!(
             counted > LIMIT / 10 * 9 && counted <= LIMIT,
             "the ring is full"
