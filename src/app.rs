@@ -4,15 +4,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::Origins;
-use crate::api::Services;
+use crate::api::{DemoSignIn, Origins, Services};
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{Secret, Verifier};
 use crate::platform::{BackgroundTasks, Figures, Metrics};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Database, database};
-use crate::records::Brokerage;
+use crate::records::{Brokerage, SeedError};
 use crate::sessions;
 
 mod open_files;
@@ -124,7 +123,12 @@ impl Application {
             metrics: Metrics::new(),
             figures: Figures::default(),
         };
-        let services = Arc::new(wiring.services(verifier, revoked, broker_query));
+        let mut services = wiring.services(verifier, revoked, broker_query);
+        if config.demo.demo {
+            let brokerage = Brokerage::example().map_err(SeedError::from)?;
+            services.demo = DemoSignIn::new(brokerage, &identity, environment.clock.clone());
+        }
+        let services = Arc::new(services);
         let demo = if config.demo.demo {
             Some(seeding::begin(&services.pool, &services.records, &environment.clock).await?)
         } else {

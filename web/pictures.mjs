@@ -1,49 +1,57 @@
-// Takes the picture of the README: the page with the example brokerage, while two people work.
-// Run it by `scripts/pictures`.
-import { writeFile } from 'node:fs/promises';
+// Takes the pictures of the documents from the demo: the CRM while three people work. Run it by `scripts/pictures`; `--check` only tries whether
+// they can be taken.
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launchBrowser, Server, until } from './test/support.mjs';
+import { launchBrowser, Server } from './test/support.mjs';
 
-const FILE = fileURLToPath(new URL('../docs/page.webp', import.meta.url));
-const SIZE = { width: 1360, height: 1130 };
+const isCheck = process.argv.includes('--check');
+const FOLDER = isCheck ? await mkdtemp(join(tmpdir(), 'pictures-')) : fileURLToPath(new URL('../docs/', import.meta.url));
+const WIDE = { width: 1360, height: 850 };
+const PHONE = { width: 390, height: 760 };
 const QUALITY = 70;
 
 const server = await Server.start({ PORCHLIGHT_DEMO: 'true' });
 const browser = await launchBrowser();
 
-async function open(user, role, teams) {
-  const page = await browser.newPage({ viewport: SIZE });
-  await page.goto(`${server.url}/#token=${await server.token(role, user, teams, 'acme')}`);
-  await page.waitForSelector('body[data-state="live"]');
+async function open(user, options) {
+  const page = await (await browser.newContext(options)).newPage();
+  await page.goto(`${server.url}/?as=${user}`);
+  await page.locator('body[data-connection=connected][data-state=ready]').waitFor();
+  await page.locator('.record-row .owner').first().waitFor({ state: 'attached' });
   return page;
 }
 
-/** Changes the price of a listing, as the page of its owner does. */
-async function lower(listing, token) {
-  await fetch(`${server.url}/records/listings/${listing.id}?merge=fields`, {
-    method: 'PATCH',
-    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json', 'If-Match': `"${listing.version}"` },
-    body: JSON.stringify({ listPrice: listing.listPrice - 5_000 }),
-  });
+async function take(page, name) {
+  const session = await page.context().newCDPSession(page);
+  const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality: QUALITY });
+  await writeFile(join(FOLDER, name), Buffer.from(data, 'base64'));
+  console.log(`${name}: ${Math.round(data.length * 0.75 / 1024)} KiB`);
 }
 
+const row = (page, n) => page.locator('.record-row').nth(n);
+
 try {
-  const ann = await open('ann', 'admin', 'team-a,team-b');
-  await open('bob', 'agent', 'team-a');
-  await open('cleo', 'agent', 'team-a');
+  const bob = await open('bob', { viewport: WIDE });
+  const cleo = await open('cleo', { viewport: WIDE, colorScheme: 'dark' });
+  const ann = await open('ann', { viewport: PHONE, isMobile: true, hasTouch: true });
+  const name = await row(cleo, 1).locator('.open').textContent();
+  for (const page of [bob, cleo]) {
+    await page.locator('.record-row', { hasText: name }).first().click();
+    await page.locator('.pair').first().waitFor();
+  }
+  await cleo.getByLabel('Add a note').pressSequentially('Keys are in the');
+  await cleo.getByRole('button', { name: /edit close date/ }).click();
+  await bob.getByText('Cleo Hartley is editing this escrow').waitFor();
   const token = await server.token('agent', 'bob', 'team-a', 'acme');
-  const answer = await fetch(`${server.url}/records/listings?limit=3`, { headers: { Authorization: `Bearer ${token}` } });
-  const { records } = await answer.json();
-  for (const listing of records) await lower(listing, token);
-  await server.post('/locks', token, { module: 'listings', recordId: records[0].id, session: 'tab-1' });
-  await server.post('/tasks', token, { type: 'summarize', title: 'Summarise new leads', params: {} });
-  await ann.locator('section[aria-labelledby="records-title"] select').first().selectOption('listings');
-  await until('the changes are shown', async () => (await ann.textContent('body')).includes('listing:locked'));
-  await ann.waitForTimeout(1_000); // animations end
-  const session = await ann.context().newCDPSession(ann);
-  const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality: QUALITY });
-  await writeFile(FILE, Buffer.from(data, 'base64'));
-  console.log(`${FILE}: ${Math.round(data.length * 0.75 / 1024)} KiB`);
+  const { records } = await (await fetch(`${server.url}/records/escrows?limit=9&owner=bob`, { headers: { Authorization: `Bearer ${token}` } })).json();
+  await bob.getByText('is typing a note').waitFor();
+  const ownToken = await server.token('agent', 'ann', 'team-a', 'acme');
+  await fetch(`${server.url}/records/escrows/${records[0].id}?merge=fields`, { method: 'PATCH', headers: { Authorization: `Bearer ${ownToken}`, 'Content-Type': 'application/json' }, body: '{"status":"pending"}' });
+  await take(bob, 'page.webp');
+  await take(cleo, 'page-dark.webp');
+  await take(ann, 'page-phone.webp');
 } finally {
   await browser.close();
   await server.stop();

@@ -1,69 +1,74 @@
-//! The console: a page whose files are compiled in.
+//! The page: three views with one shell. Its files are compiled in, compressed once, and kept by browsers until
+//! they change.
 
+mod assets;
+mod bundle;
+mod files;
+
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use self::assets::{ASSETS, Asset};
+use self::files::View;
 use super::problem::Problem;
 use super::routes::no_such_path;
+use super::streams::accepts_gzip;
 
 /// The page may load from this service only.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-macro_rules! files {
-    ($($name:literal),+ $(,)?) => {
-        &[$(($name, include_str!(concat!("../../web/console/", $name)))),+]
-    };
+/// The path of a file with the version of the page never has other content.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const ASK_AGAIN: &str = "no-cache";
+
+/// `GET /`: the CRM.
+pub(super) async fn crm(request: HttpRequest) -> HttpResponse {
+    page(&request, View::Crm)
 }
 
-const FILES: &[(&str, &str)] = files![
-    "activity.js",
-    "api.js",
-    "console.css",
-    "console.js",
-    "elements.js",
-    "events.js",
-    "feed.js",
-    "fields.js",
-    "here.js",
-    "inbox.js",
-    "jobs.js",
-    "notifications.js",
-    "opened.js",
-    "people.js",
-    "publish.js",
-    "record.js",
-    "record_list.js",
-    "records.js",
-    "tasks.js",
-];
-
-/// `GET /`.
-pub(super) async fn index() -> HttpResponse {
-    let text = include_str!("../../web/console/index.html");
-    respond("text/html; charset=utf-8", text)
+/// `GET /inspector`.
+pub(super) async fn inspector(request: HttpRequest) -> HttpResponse {
+    page(&request, View::Inspector)
 }
 
-/// `GET /console/{file}`: a script or the style sheet.
+/// `GET /operations`.
+pub(super) async fn operations(request: HttpRequest) -> HttpResponse {
+    page(&request, View::Operations)
+}
+
+fn page(request: &HttpRequest, view: View) -> HttpResponse {
+    respond(request, ASSETS.page(view), ASK_AGAIN)
+}
+
+/// `GET /console/{file}`: a script or a style sheet, with or without the version of the page before its name.
 pub(super) async fn file(
     request: HttpRequest,
-    name: web::Path<String>,
+    path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let file = FILES.iter().find(|(known, _)| *known == *name);
-    let (name, text) = file.ok_or_else(|| no_such_path(&request))?;
-    let content_type = match name.rsplit_once('.') {
-        Some((_, "css")) => "text/css; charset=utf-8",
-        _ => "text/javascript; charset=utf-8",
+    let versioned = path.strip_prefix(&*ASSETS.version);
+    let (asset, caching) = match versioned.and_then(|rest| rest.strip_prefix('/')) {
+        Some(name) => (ASSETS.versioned(name), FOR_EVER),
+        None => (ASSETS.file(&path), ASK_AGAIN),
     };
-    Ok(respond(content_type, text))
+    let asset = asset.ok_or_else(|| no_such_path(&request))?;
+    Ok(respond(&request, asset, caching))
 }
 
-fn respond(content_type: &'static str, text: &'static str) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(content_type)
-        .insert_header(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+fn respond(request: &HttpRequest, asset: &Asset, caching: &'static str) -> HttpResponse {
+    let mut head = HttpResponse::Ok();
+    head.content_type(asset.content_type)
         .insert_header(("X-Content-Type-Options", "nosniff"))
-        .insert_header(("Referrer-Policy", "no-referrer"))
-        .insert_header(("Cache-Control", "no-cache"))
-        .body(text)
+        .insert_header((header::CACHE_CONTROL, caching))
+        .insert_header((header::VARY, "Accept-Encoding"));
+    if asset.has_policy {
+        head.insert_header(("Content-Security-Policy", CONTENT_SECURITY_POLICY));
+        head.insert_header(("Referrer-Policy", "no-referrer"));
+    }
+    if accepts_gzip(request.headers()) {
+        head.insert_header((header::CONTENT_ENCODING, "gzip"));
+        return head.body(asset.gzip.clone());
+    }
+    head.body(asset.plain.clone())
 }

@@ -12,8 +12,9 @@ use super::limited::Limited;
 use super::problem::{Code, Problem};
 use super::rate_limits::RequestCost;
 use super::{
-    activity, admin, console, get_events, health, locks, notifications, openapi, post_events,
-    post_signals, presence, records, sessions, streams, task_output, tasks, tasks_worker, uploads,
+    activity, admin, console, demo, get_events, health, locks, notifications, openapi, people,
+    post_events, post_signals, presence, records, sessions, streams, task_output, tasks,
+    tasks_worker, uploads,
 };
 
 /// A method and a path with their handler.
@@ -128,7 +129,9 @@ where
 #[must_use]
 pub fn all() -> Vec<Endpoint> {
     vec![
-        get("/", console::index),
+        get("/", console::crm),
+        get("/inspector", console::inspector),
+        get("/operations", console::operations),
         get("/console/{file}", console::file),
         stream("/stream", streams::all),
         stream("/stream/user", streams::user),
@@ -177,6 +180,9 @@ pub fn all() -> Vec<Endpoint> {
         get("/admin/poison", admin::poison),
         post("/admin/poison/{id}/retry", admin::retry_poison),
         post("/admin/poison/{id}/discard", admin::discard_poison),
+        get("/people", people::list),
+        get("/demo", demo::people),
+        post("/demo", demo::sign_in),
         get("/health/live", health::live),
         get("/health/ready", health::ready),
         get("/metrics", health::metrics),
@@ -227,12 +233,19 @@ pub fn configure(service: &mut web::ServiceConfig) {
         let allowed = methods.join(", ");
         let resource = endpoints
             .into_iter()
-            .fold(web::resource(path).app_data(costs), |r, e| r.route(e.route));
+            .fold(web::resource(pattern(path)).app_data(costs), |r, e| {
+                r.route(e.route)
+            });
         service.service(resource.default_service(web::to(move || ready(other_method(&allowed)))));
     }
     service.default_service(web::to(|request: HttpRequest| {
         ready(no_such_path(&request))
     }));
+}
+
+/// A file may be in folders.
+fn pattern(path: &str) -> String {
+    path.replace("{file}", "{file:.+}")
 }
 
 fn other_method(allowed: &str) -> Problem {

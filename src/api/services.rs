@@ -1,6 +1,7 @@
 //! The services that handlers call.
 
 use super::access::RefusalKind;
+use super::demo::DemoSignIn;
 use super::metrics_access::MetricsAccess;
 use super::rate_limits::RateLimits;
 use crate::collab::Locks;
@@ -70,4 +71,6 @@ pub struct Services {
     pub limits: RequestLimits,
     pub records: Arc<Records>,
     pub uploads: Uploads,
+    /// In a demo that can make tokens.
+    pub demo: Option<DemoSignIn>,
 }

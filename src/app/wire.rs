@@ -136,6 +136,7 @@ impl Wiring<'_> {
             limits: self.limits(),
             records,
             uploads,
+            demo: None,
         }
     }
 

@@ -210,7 +210,7 @@ async fn the_description_is_served_and_what_it_describes_is_there() {
         let there = path
             .replace("{module}", "escrows")
             .replace("{id}", "e-1")
-            .replace("{file}", "console.js");
+            .replace("{file}", "console/console.js");
         let method = item.as_object().and_then(|item| item.keys().next());
         let method = method.expect("a method").to_uppercase();
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
@@ -229,82 +229,6 @@ async fn the_description_is_served_and_what_it_describes_is_there() {
                 .expect("a media type");
             assert!(described.contains_key(media_type), "{path} is {media_type}");
         }
-    }
-}
-
-#[tokio::test]
-async fn the_console_is_served_and_may_speak_with_this_service_only() {
-    let service = Service::start().await;
-    for (path, media_type, word) in [
-        ("/", "text/html; charset=utf-8", "<html"),
-        (
-            "/console/console.js",
-            "text/javascript; charset=utf-8",
-            "import",
-        ),
-        ("/console/api.js", "text/javascript; charset=utf-8", "fetch"),
-        (
-            "/console/elements.js",
-            "text/javascript; charset=utf-8",
-            "export",
-        ),
-        (
-            "/console/events.js",
-            "text/javascript; charset=utf-8",
-            "export",
-        ),
-        (
-            "/console/feed.js",
-            "text/javascript; charset=utf-8",
-            "EventSource",
-        ),
-        (
-            "/console/here.js",
-            "text/javascript; charset=utf-8",
-            "export",
-        ),
-        (
-            "/console/people.js",
-            "text/javascript; charset=utf-8",
-            "export",
-        ),
-        (
-            "/console/record.js",
-            "text/javascript; charset=utf-8",
-            "export",
-        ),
-        ("/console/console.css", "text/css; charset=utf-8", "{"),
-    ] {
-        let answer = ask(&service, path).await;
-        assert_eq!(
-            (answer.status, answer.header("content-type")),
-            (200, media_type)
-        );
-        assert!(answer.text.contains(word), "{path}");
-        let policy = answer.header("content-security-policy");
-        for rule in [
-            "default-src 'none'",
-            "script-src 'self'",
-            "connect-src 'self'",
-            "frame-ancestors 'none'",
-        ] {
-            assert!(policy.contains(rule), "{path}: {policy}");
-        }
-        assert!(!policy.contains("unsafe"), "{policy}");
-        assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        assert_eq!(answer.header("referrer-policy"), "no-referrer");
-    }
-    // The policy forbids scripts and styles within the page: it must have none.
-    let page = ask(&service, "/").await.text;
-    for inline in [
-        "<style",
-        " style=",
-        " onclick=",
-        " onload=",
-        "javascript:",
-        "<script>",
-    ] {
-        assert!(!page.contains(inline), "{inline}");
     }
 }
 

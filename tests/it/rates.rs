@@ -139,9 +139,18 @@ async fn every_operation_tells_its_limit() {
             .path
             .replace("{module}", "escrows")
             .replace("{id}", "e-1");
-        let is_public = ["/", "/health", "/metrics", "/openapi", "/console"]
-            .iter()
-            .any(|public| path == *public || *public != "/" && path.starts_with(public));
+        let is_public = [
+            "/",
+            "/health",
+            "/metrics",
+            "/openapi",
+            "/console",
+            "/demo",
+            "/inspector",
+            "/operations",
+        ]
+        .iter()
+        .any(|public| path == *public || *public != "/" && path.starts_with(public));
         let is_output = endpoint.method == "GET" && path.ends_with("/output");
         let is_stream = path.starts_with("/stream") || is_output;
         if is_public || is_stream {

@@ -121,9 +121,9 @@ export class Server {
     await rm(this.#dataDirectory, { recursive: true, force: true });
   }
 
-  async token(role, user = 'u-1', team = 'team-a', broker = 'b-1') {
+  async token(role, user = 'u-1', team = 'team-a', broker = 'b-1', more = []) {
     const claims = ['--user', user, '--team', team, '--broker', broker, '--role', role];
-    const { stdout } = await promisify(execFile)(BINARY, ['token', ...claims], { env: this.#environment });
+    const { stdout } = await promisify(execFile)(BINARY, ['token', ...claims, ...more], { env: this.#environment });
     return stdout.trim();
   }
 

@@ -170,7 +170,10 @@ async fn other_methods_and_paths_are_refused() {
     ];
     for (path, allowed) in [
         ("/", "GET, HEAD"),
-        ("/console/console.js", "GET, HEAD"),
+        ("/console/console/console.js", "GET, HEAD"),
+        ("/inspector", "GET, HEAD"),
+        ("/operations", "GET, HEAD"),
+        ("/demo", "GET, HEAD, POST"),
         ("/stream", "GET"),
         ("/stream/user", "GET"),
         ("/stream/team", "GET"),
@@ -249,7 +252,14 @@ async fn a_last_event_id_that_makes_no_sense_is_a_reset_and_not_an_error() {
 #[tokio::test]
 async fn every_endpoint_names_a_parameter_that_it_does_not_know() {
     let service = Service::start().await;
-    let operations = ["/health/", "/metrics", "/openapi.json", "/console/"];
+    let operations = [
+        "/health/",
+        "/metrics",
+        "/openapi.json",
+        "/console/",
+        "/inspector",
+        "/operations",
+    ];
     let is_of_users = |path: &str| path != "/" && !operations.iter().any(|p| path.starts_with(p));
     let mut checked = 0;
     for endpoint in porchlight::api::routes::all() {

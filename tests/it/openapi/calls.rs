@@ -59,7 +59,8 @@ impl Call {
 
     pub(super) fn path(&self) -> String {
         let path = self.operation.path.replace("{module}", "escrows");
-        path.replace("{id}", "1").replace("{file}", "console.js")
+        path.replace("{id}", "1")
+            .replace("{file}", "console/console.js")
     }
 
     pub(super) fn token(&self) -> String {

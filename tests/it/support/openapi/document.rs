@@ -230,6 +230,8 @@ impl Operation {
         loop {
             match (ours.next(), theirs.next()) {
                 (None, None) => return true,
+                // A file may be in folders.
+                (Some("{file}"), Some(their)) if !their.is_empty() => return true,
                 (Some(our), Some(their)) if our.starts_with('{') && !their.is_empty() => {}
                 (Some(our), Some(their)) if our == their => {}
                 _ => return false,

@@ -1,0 +1,129 @@
+//! `/demo`: one click signs in as one of the people of the example brokerage. Only in a demo.
+
+use std::time::Duration;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Context;
+use super::body::Json;
+use super::problem::Problem;
+use super::query::NoQuery;
+use super::routes::no_such_path;
+use crate::identity::{IdentitySettings, MintRequest, Secret, mint};
+use crate::log::timestamp;
+use crate::platform::{Clock, UserId};
+use crate::records::{Brokerage, SeedPerson};
+
+/// How long a token of the demo lasts. Pages ask for another one before.
+const TOKEN_LIFETIME: Duration = Duration::from_mins(15);
+
+/// Makes tokens for the people of the example.
+#[derive(Debug)]
+pub struct DemoSignIn {
+    brokerage: Brokerage,
+    secret: Secret,
+    issuer: Option<String>,
+    audience: Option<String>,
+    lifetime: Duration,
+    clock: Clock,
+}
+
+impl DemoSignIn {
+    /// None if this service verifies tokens by public keys only: it cannot make any then.
+    #[must_use]
+    pub fn new(brokerage: Brokerage, identity: &IdentitySettings, clock: Clock) -> Option<Self> {
+        let longest = identity.max_lifetime.and_then(|most| most.try_into().ok());
+        Some(Self {
+            brokerage,
+            secret: identity.secret.clone()?,
+            issuer: identity.issuers.first().cloned(),
+            audience: identity.audiences.first().cloned(),
+            lifetime: TOKEN_LIFETIME.min(longest.unwrap_or(TOKEN_LIFETIME)),
+            clock,
+        })
+    }
+
+    fn person(&self, user: &UserId) -> Option<&SeedPerson> {
+        self.brokerage
+            .people
+            .iter()
+            .find(|person| person.user == *user)
+    }
+
+    fn token(&self, person: &SeedPerson) -> DemoToken {
+        let now = self.clock.now();
+        let request = MintRequest {
+            user: person.user.clone(),
+            broker: self.brokerage.broker.clone(),
+            teams: person.teams.clone(),
+            role: person.role,
+            ttl: self.lifetime,
+            now,
+            name: Some(person.name.clone()),
+            token_id: None,
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+        };
+        DemoToken {
+            token: mint(&self.secret, &request),
+            expires_at: timestamp(now + self.lifetime),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DemoToken {
+    token: String,
+    expires_at: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DemoPerson<'a> {
+    user_id: &'a str,
+    name: &'a str,
+    role: &'static str,
+    teams: Vec<&'a str>,
+}
+
+/// `GET /demo`: the people that a visitor may sign in as; none unless this is a demo.
+pub(super) async fn people(context: Context, _: NoQuery) -> HttpResponse {
+    let demo = context.services.demo.iter();
+    let people = demo
+        .flat_map(|demo| &demo.brokerage.people)
+        .map(|person| DemoPerson {
+            user_id: person.user.as_str(),
+            name: &person.name,
+            role: person.role.as_str(),
+            teams: person.teams.iter().map(|team| team.as_str()).collect(),
+        });
+    let people: Vec<_> = people.collect();
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({"people": people}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignInBody {
+    user: UserId,
+}
+
+/// `POST /demo`: a token of one of these people.
+pub(super) async fn sign_in(
+    request: HttpRequest,
+    context: Context,
+    _: NoQuery,
+    Json(body): Json<SignInBody>,
+) -> Result<HttpResponse, Problem> {
+    let demo = context.services.demo.as_ref();
+    let token = demo.and_then(|demo| Some(demo.token(demo.person(&body.user)?)));
+    let token = token.ok_or_else(|| no_such_path(&request))?;
+    Ok(HttpResponse::build(StatusCode::CREATED)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(token))
+}

@@ -1,0 +1,199 @@
+// Task cards at the bottom right, and the list of recent AI actions. A card is made once: its buttons stay while progress arrives.
+import { tasks } from '../../client/src/feeds.js';
+import { h, onceAFrame, setText } from '../elements/dom.js';
+import { button, chip, empty } from '../elements/elements.js';
+import { asAgo, plural, words } from '../elements/format.js';
+
+const GONE_MS = 3_000;
+const MOST_CARDS = 4;
+const RECENT = 20;
+const ENDED = new Set(['completed', 'failed', 'cancelled']);
+const STATES = { queued: 'Waiting', running: 'Working', cancelling: 'Cancelling', completed: 'Done', failed: 'Failed', cancelled: 'Cancelled' };
+const TONES = { completed: 'good', failed: 'bad', cancelled: '', running: 'info', queued: 'info', cancelling: 'warn' };
+
+export function followTasks(crm) {
+  const list = tasks(crm.shell.client, { limit: RECENT });
+  const place = document.body.appendChild(h('div.task-cards', { role: 'region', 'aria-label': 'Tasks', hidden: true }));
+  const cards = new Map();
+  /** What had ended before this page was opened has no card. */
+  let isFirst = true;
+  const seen = new Set();
+  const draw = onceAFrame(() => {
+    const { status, tasks: all } = list.getSnapshot();
+    if (status !== 'ready') return;
+    for (const task of all.filter(({ parentId }) => !parentId)) {
+      const isNew = !seen.has(task.id);
+      seen.add(task.id);
+      const isWanted = cards.has(task.id) || (isNew && !(isFirst && ENDED.has(task.state)) && cards.size < MOST_CARDS);
+      if (!isWanted) continue;
+      if (!cards.has(task.id)) add(task);
+      cards.get(task.id).draw(task);
+    }
+    isFirst = false;
+    drawRecent(crm, list, all);
+  });
+  function add(task) {
+    const card = new TaskCard(crm, list, task.id, () => {
+      cards.delete(task.id);
+      place.hidden = cards.size === 0;
+    });
+    cards.set(task.id, card);
+    place.append(card.element);
+    place.hidden = false;
+  }
+  list.subscribe(draw);
+  draw();
+}
+
+class TaskCard {
+  #crm;
+  #list;
+  #id;
+  #onGone;
+  #p = {};
+  #leaving = null;
+  #reading = null;
+
+  constructor(crm, list, id, onGone) {
+    this.#crm = crm;
+    this.#list = list;
+    this.#id = id;
+    this.#onGone = onGone;
+    const p = this.#p;
+    p.name = h('strong');
+    p.state = h('span.chip');
+    p.bar = h('progress.bar', { max: 100 });
+    p.message = h('span', { role: 'status' });
+    p.step = h('span.numeric');
+    p.partial = h('p.quiet-text', { hidden: true });
+    p.output = h('pre.task-output', { tabIndex: 0, hidden: true, 'aria-label': 'Output' });
+    p.cancel = button('Cancel', () => this.#act('cancel'), { kind: 'small' });
+    p.retry = button('Retry', () => this.#act('retry'), { kind: 'small primary', hidden: true });
+    p.rows = button('Show bad rows', () => this.#showRows(), { kind: 'small', hidden: true });
+    p.read = button('Output', () => this.#toggleOutput(), { kind: 'small quiet', 'aria-expanded': 'false' });
+    p.dismiss = button('Dismiss', () => this.#gone(), { kind: 'small quiet', hidden: true });
+    this.element = h('section.task-card', { dataset: { task: id } }, h('div.task-head', {}, p.name, p.state), p.bar, h('div.task-line', {}, p.message, p.step), p.partial, p.output,
+      h('div.task-acts', {}, p.cancel, p.retry, p.rows, p.read, p.dismiss));
+  }
+
+  draw(task) {
+    const p = this.#p;
+    this.task = task;
+    const { state, percent, message, error, step, steps } = task;
+    const hasEnded = ENDED.has(state);
+    this.element.className = `task-card ${state}`;
+    this.element.setAttribute('aria-label', nameOf(task));
+    setText(p.name, nameOf(task));
+    setText(p.state, STATES[state]);
+    p.state.className = `chip ${TONES[state]}`;
+    if (state === 'completed') p.bar.value = 100;
+    else if (percent === undefined) p.bar.removeAttribute('value');
+    else p.bar.value = percent;
+    p.bar.hidden = state === 'failed' || state === 'cancelled';
+    p.bar.setAttribute('aria-label', `Progress of ${nameOf(task)}`);
+    setText(p.message, error ? error.message : summaryOf(task) ?? message ?? (state === 'queued' ? 'Waiting for a worker' : ''));
+    setText(p.step, steps ? `Step ${step ?? 0} of ${steps}` : percent === undefined || hasEnded ? '' : `${percent} %`);
+    p.partial.hidden = !partialOf(task);
+    setText(p.partial, partialOf(task) ?? '');
+    p.cancel.hidden = hasEnded;
+    p.cancel.disabled = state === 'cancelling';
+    p.retry.hidden = !['failed', 'cancelled'].includes(state);
+    p.rows.hidden = !badRows(task).length;
+    p.dismiss.hidden = !hasEnded;
+    if (state === 'completed' && !badRows(task).length) this.#leaveSoon();
+  }
+
+  #leaveSoon() {
+    this.#leaving ??= setTimeout(() => this.#gone(), GONE_MS);
+    for (const type of ['pointerenter', 'focusin']) {
+      this.element.addEventListener(type, () => { clearTimeout(this.#leaving); }, { once: true });
+    }
+    this.element.addEventListener('pointerleave', () => { this.#leaving = setTimeout(() => this.#gone(), GONE_MS); }, { once: true });
+  }
+
+  #gone() {
+    this.#reading?.abort();
+    this.element.remove();
+    this.#onGone();
+  }
+
+  /** A press is never lost: it is said at once, and sent until the service has it. */
+  async #act(verb) {
+    const { cancel, retry } = this.#p;
+    const pressed = verb === 'cancel' ? cancel : retry;
+    pressed.disabled = true;
+    if (verb === 'cancel') setText(this.#p.state, STATES.cancelling);
+    try {
+      await this.#list[verb](this.#id);
+      if (verb === 'retry') this.#gone();
+    } catch (error) {
+      this.#crm.shell.toast(`${verb === 'cancel' ? 'Not cancelled' : 'Not started again'}: ${error.message}`, { kind: 'bad', act: { label: 'Try again', run: () => this.#act(verb) } });
+    }
+    pressed.disabled = false;
+  }
+
+  /** The output as the worker writes it; read only while it is shown. */
+  async #toggleOutput() {
+    const { output, read } = this.#p;
+    const isShown = output.hidden;
+    output.hidden = !isShown;
+    read.setAttribute('aria-expanded', String(isShown));
+    this.#reading?.abort();
+    if (!isShown) return;
+    this.#reading = new AbortController();
+    output.textContent = '';
+    try {
+      for await (const one of this.#list.follow(this.#id, { signal: this.#reading.signal })) {
+        if (one.is === 'restart') output.textContent = '';
+        if (one.is === 'output') output.append(one.text);
+        output.scrollTop = output.scrollHeight;
+      }
+    } catch (error) {
+      output.append(`\n${error.message}`);
+    }
+    if (!output.textContent) output.textContent = 'This task has written nothing.';
+  }
+
+  async #showRows() {
+    const { showBadRows } = await import('./bad_rows.js');
+    // A list of tasks is without results.
+    const { body } = await this.#crm.shell.client.request('GET', `/tasks/${encodeURIComponent(this.#id)}`);
+    showBadRows(body);
+  }
+}
+
+const nameOf = ({ title, type }) => title ?? words(type);
+const countsOf = ({ result, partial }) => result ?? partial ?? null;
+
+export function badRows(task) {
+  const counts = countsOf(task);
+  return counts?.bad ? counts.errors ?? [{}] : [];
+}
+
+function summaryOf(task) {
+  if (task.state !== 'completed') return null;
+  const { result } = task;
+  if (typeof result?.created !== 'number') return 'Done';
+  return `${plural(result.created, 'record')} imported${result.bad ? `, ${plural(result.bad, 'row')} not` : ''}`;
+}
+
+function partialOf({ partial, state }) {
+  if (!partial || state === 'completed') return null;
+  if (typeof partial.created === 'number') return `${plural(partial.created, 'record')} so far${partial.bad ? `, ${plural(partial.bad, 'bad row')}` : ''}`;
+  return typeof partial === 'string' ? partial : Object.entries(partial).slice(0, 3).map(([name, value]) => `${words(name)}: ${value}`).join(' · ');
+}
+
+function drawRecent({ side }, list, all) {
+  const key = JSON.stringify(all.map(({ id, state }) => [id, state]));
+  if (side.actions.dataset.key === key) return;
+  side.actions.dataset.key = key;
+  if (!all.length) side.actions.replaceChildren(empty('No AI actions yet', 'Import a CSV file, and its progress is shown here.'));
+  else side.actions.replaceChildren(h('ul.task-rows', {}, all.map((task) => recent(list, task))));
+}
+
+function recent(list, task) {
+  const { id, state, endedAt, createdAt } = task;
+  const isAgain = ['failed', 'cancelled'].includes(state);
+  return h('li', {}, h('strong', {}, nameOf(task)), chip(STATES[state], TONES[state]),
+    h('span.quiet-text', {}, `${task.error?.message ?? ''} ${asAgo(endedAt ?? createdAt)}`.trim()), isAgain ? button('Retry', () => list.retry(id), { kind: 'small' }) : null);
+}

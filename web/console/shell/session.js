@@ -1,0 +1,70 @@
+// Who is signed in, in this tab: by a link with a token, by a token that was pasted, or as one of the people of the demo.
+import { claimsOf } from '../../client/src/token.js';
+
+const KEY = 'porchlight:session';
+
+/**
+ * @typedef {object} Session
+ * @property {string | null} userId
+ * @property {string} name
+ * @property {string} role
+ * @property {string[]} teams
+ * @property {boolean} isDemo
+ * @property {(why?: {isRejected?: boolean}) => Promise<string | null>} token a fresh one, or null when the user must sign in again
+ */
+
+/** The session of this tab, or null. A token in the link is taken out of the address bar and the history. */
+export function openSession() {
+  const fromLink = new URLSearchParams(location.hash.slice(1)).get('token');
+  const as = new URLSearchParams(location.search).get('as');
+  if (fromLink || as) history.replaceState(null, '', location.pathname);
+  if (fromLink) return remember({ token: fromLink });
+  if (as) return remember({ demo: as });
+  const kept = read(sessionStorage) ?? (sessionStorage.token ? { token: sessionStorage.token } : read(localStorage));
+  return kept && sessionOf(kept);
+}
+
+/** Only the choice of the demo is kept for other tabs: tokens stay in theirs. */
+export function remember(kept) {
+  forget();
+  if (kept.token) sessionStorage.token = kept.token;
+  else {
+    sessionStorage.setItem(KEY, JSON.stringify(kept));
+    localStorage.setItem(KEY, JSON.stringify(kept));
+  }
+  return sessionOf(kept);
+}
+
+export function forget() {
+  sessionStorage.removeItem(KEY);
+  sessionStorage.removeItem('token');
+  localStorage.removeItem(KEY);
+}
+
+function read(storage) {
+  try {
+    return JSON.parse(storage.getItem(KEY));
+  } catch {
+    return null;
+  }
+}
+
+/** @returns {Session} */
+function sessionOf({ token, demo, name, role }) {
+  if (demo) return { userId: demo, name: name ?? demo, role: role ?? 'agent', teams: [], isDemo: true, token: () => demoToken(demo) };
+  const claims = claimsOf(token);
+  const teams = [claims.teams ?? claims.team_id ?? claims.teamId ?? []].flat();
+  const userId = claims.sub ?? claims.id ?? null;
+  return { userId, name: claims.name ?? userId ?? 'You', role: claims.role ?? 'agent', teams, isDemo: false, token: async ({ isRejected } = {}) => (isRejected ? null : token) };
+}
+
+/** Asks for a token of the demo. Null if there is no such person any more: then the user signs in again. */
+async function demoToken(user) {
+  const response = await fetch('/demo', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ user }) });
+  if (response.status === 404) return null;
+  if (!response.ok) throw new Error(`no token: status ${response.status}`);
+  const { token } = await response.json();
+  // For those who try things out in the console of the browser.
+  sessionStorage.token = token;
+  return token;
+}

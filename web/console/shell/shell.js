@@ -1,0 +1,116 @@
+// What all views share: the client, the user, names, the header with badge, people and bell, bars, keys.
+import { presence } from '../../client/src/collaboration.js';
+import { h } from '../elements/dom.js';
+import { avatar, button } from '../elements/elements.js';
+import { menu } from '../elements/popover.js';
+import { toast } from '../elements/toast.js';
+import { Badge } from './badge.js';
+import { Bars } from './bars.js';
+import { Keys } from './keys.js';
+import { People } from './people.js';
+import { forget } from './session.js';
+import { showOnline } from './online.js';
+
+export class Shell {
+  /** @param {{client: import('../../client/src/client.js').Client, session: import('./session.js').Session, main: HTMLElement}} given */
+  constructor({ client, session, main }) {
+    this.client = client;
+    this.session = session;
+    /** Where the view is. */
+    this.main = main;
+    this.people = new People(client);
+    this.presence = presence(client);
+    this.bars = new Bars(document.getElementById('bars'));
+    this.keys = new Keys();
+    this.toast = toast;
+    if (session.userId && session.name !== session.userId) this.people.learn(session.userId, session.name);
+  }
+
+  get userId() {
+    return this.session.userId;
+  }
+
+  get isAdmin() {
+    return this.session.role === 'admin';
+  }
+
+  /** Whether the client is connected at the moment. */
+  get isConnected() {
+    return this.client.connection.getSnapshot().state === 'connected';
+  }
+
+  /** The name of a user, "You" for the own one. */
+  nameOf(id) {
+    return this.people.nameOf(id);
+  }
+
+  start() {
+    const end = document.getElementById('top-end');
+    const badge = new Badge(this);
+    const online = h('div.people-online');
+    const bell = h('div');
+    end.replaceChildren(badge.element, online, bell, this.#ownMenu());
+    showOnline(this, online);
+    this.presence.show({});
+    this.#watchSession();
+    this.#loadMe();
+    // The bell is not needed for the first view.
+    import('./bell.js').then(({ showBell }) => showBell(this, bell));
+    import('./notices.js').then(({ followNotices }) => followNotices(this));
+    this.keys.add('?', 'Show the keys', () => this.keys.show());
+  }
+
+  /** The service knows more than the token shows: the name, and the teams that still count. */
+  async #loadMe() {
+    const { body } = await this.client.request('GET', '/session').catch(() => ({}));
+    if (!body) return;
+    Object.assign(this.session, { userId: body.userId, role: body.role, teams: body.teams, name: body.name ?? this.session.name });
+    this.people.learn(body.userId, body.name);
+  }
+
+  #ownMenu() {
+    const { session } = this;
+    const name = () => this.nameOf(session.userId ?? '');
+    const open = h('button.button.quiet.me', { type: 'button' });
+    const draw = () => open.replaceChildren(h('span', { 'aria-hidden': 'true' }, avatar(session.userId ?? '?', name(), { isSmall: true })), h('span.hidden', {}, `You are ${name()}`));
+    this.people.store.subscribe(draw);
+    draw();
+    return menu(open, () => [
+      ...(session.isDemo ? [{ label: 'Open a window as somebody else', run: () => this.#openAnother() }, null] : []),
+      { label: 'Keys', run: () => this.keys.show() },
+      { label: 'Sign out', run: () => this.signOut() },
+    ], 'You');
+  }
+
+  async #openAnother() {
+    const { openDialog } = await import('../elements/dialog.js');
+    const { people } = await (await fetch('/demo')).json();
+    const others = people.filter(({ userId }) => userId !== this.userId);
+    const links = others.map(({ userId, name, role }) => h('a.person', { href: `/?as=${encodeURIComponent(userId)}`, target: '_blank', rel: 'noopener' },
+      avatar(userId, name), h('strong', {}, name), h('span.quiet-text', {}, role === 'admin' ? 'Administrator' : 'Agent')));
+    openDialog({ title: 'A second window', body: h('div.sign-in.people', {}, links), isNarrow: true });
+  }
+
+  async signOut() {
+    forget();
+    this.presence.leave();
+    await this.client.close();
+    location.assign(location.pathname);
+  }
+
+  /** The token has ended and there is no other: what is shown stays, and the user signs in again. */
+  #watchSession() {
+    let bar = null;
+    this.client.connection.subscribe(() => {
+      const { state } = this.client.connection.getSnapshot();
+      if (state === 'needs-auth' && !bar) {
+        bar = this.bars.show('Your session has ended. What you have written is kept, and is sent when you have signed in again.', {
+          kind: 'bad', acts: [button('Sign in again', () => { forget(); location.reload(); }, { kind: 'primary small' })],
+        });
+      } else if (state !== 'needs-auth' && bar) {
+        bar();
+        bar = null;
+      }
+    });
+  }
+}

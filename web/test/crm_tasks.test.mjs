@@ -1,0 +1,151 @@
+// Tasks and imports in the CRM: progress, Cancel that is never lost, bad rows, retry.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Demo, People } from './page.mjs';
+import { chromiumPath, launchBrowser, until } from './support.mjs';
+
+const PROGRESS_MS = 250;
+
+describe('tasks in the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
+  let demo;
+  let browser;
+  let people;
+  before(async () => {
+    [demo, browser] = await Promise.all([Demo.start(), launchBrowser()]);
+    people = await People.open(browser, demo, ['bob']);
+  });
+  after(async () => {
+    await people?.close();
+    await browser?.close();
+    await demo?.stop();
+  });
+
+  const card = ({ page }, text) => page.locator('.task-card', { hasText: text });
+  const file = (name, text) => ({ name, mimeType: 'text/csv', buffer: Buffer.from(text) });
+
+  /** Drops a file on the page, as from a folder. */
+  async function drop({ page }, { name, buffer }) {
+    const transfer = await page.evaluateHandle(([title, text]) => {
+      const made = new DataTransfer();
+      made.items.add(new File([text], title, { type: 'text/csv' }));
+      return made;
+    }, [name, buffer.toString()]);
+    await page.locator('.crm').dispatchEvent('drop', { dataTransfer: transfer });
+  }
+
+  /** A task that a worker of the test carries out. */
+  async function claimed(title) {
+    const { id } = await demo.server.post('/tasks', await demo.token('bob'), { type: 'summarize', title });
+    const worker = await demo.server.token('worker', 'w-1', 'team-a', 'acme');
+    const { fence } = await demo.server.post('/tasks/claim', worker, { types: ['summarize'], waitSeconds: 5 });
+    const post = (verb, body) => demo.server.post(`/tasks/${id}/${verb}`, worker, { fence, ...body });
+    return { id, post };
+  }
+
+  test('a task is cancelled with the mouse while progress arrives four times a second (phase 3)', () => people.run(async (bob) => {
+    const { post } = await claimed('Summarize the inspection');
+    let percent = 0;
+    const reports = setInterval(() => {
+      percent += 1;
+      post('progress', { percent, step: 2, steps: 5, message: `Page ${percent}`, partial: { pages: percent } }).catch(() => {});
+    }, PROGRESS_MS);
+    const own = card(bob, 'Summarize the inspection');
+    await own.getByText('Step 2 of 5').waitFor();
+    await own.getByText(/Pages: \d/).waitFor();
+    const cancel = await own.getByRole('button', { name: 'Cancel' }).elementHandle();
+    await cancel.focus();
+    const before = await own.locator('progress').evaluate((bar) => bar.value);
+    await until('it goes on', async () => (await own.locator('progress').evaluate((bar) => bar.value)) > before + 2);
+    assert.equal(await cancel.evaluate((button) => document.activeElement === button && button.isConnected), true, 'the button keeps the focus');
+    await cancel.click();
+    await own.locator('.chip', { hasText: 'Cancelling' }).waitFor();
+    clearInterval(reports);
+    await post('cancelled', {});
+    await own.getByRole('button', { name: 'Retry' }).click();
+    await card(bob, 'Waiting for a worker').waitFor();
+    await bob.page.getByRole('tab', { name: 'AI actions' }).click();
+    await bob.page.locator('.task-rows li', { hasText: 'Cancelled' }).waitFor();
+    await bob.page.getByRole('tab', { name: 'Activity' }).click();
+    await card(bob, 'Waiting for a worker').getByRole('button', { name: 'Cancel' }).click();
+    await card(bob, 'Cancelled').getByRole('button', { name: 'Dismiss' }).click();
+  }));
+
+  test('the output is shown as it is written, and a card goes away after its success', () => people.run(async (bob) => {
+    const { post } = await claimed('Write a letter');
+    const own = card(bob, 'Write a letter');
+    await own.getByRole('button', { name: 'Output' }).click();
+    await post('output', { offset: 0, text: 'Dear Ms. ' });
+    await own.locator('pre', { hasText: 'Dear Ms.' }).waitFor();
+    await post('output', { offset: 9, text: 'Ünal' });
+    await own.locator('pre', { hasText: 'Dear Ms. Ünal' }).waitFor();
+    await post('complete', { result: { text: 'Dear Ms. Ünal' } });
+    await own.locator('.chip', { hasText: 'Done' }).waitFor();
+    await bob.page.mouse.move(5, 5);
+    await bob.page.locator('.badge-button').focus();
+    await own.waitFor({ state: 'detached' });
+  }));
+
+  test('a dropped CSV file shows its first rows and columns, is imported, and its bad rows are a table', () => people.run(async (bob) => {
+    await bob.show('Leads');
+    await drop(bob, file('contacts.csv', 'Full name,Email,Status,Score\nGood Lead,good@example.org,new,10\nBad Lead,bad@example.org,nonsense,10\n'));
+    const dialog = bob.page.getByRole('dialog');
+    await dialog.getByText('good@example.org').waitFor();
+    assert.equal(await dialog.getByLabel('Field of Email').inputValue(), 'email');
+    await dialog.getByRole('button', { name: 'Import into leads' }).click();
+    await dialog.getByText('Choose a column for Name').waitFor();
+    await dialog.getByLabel('Field of Full name').selectOption('name');
+    await dialog.getByRole('button', { name: 'Import into leads' }).click();
+    await bob.row('Good Lead').waitFor();
+    const own = card(bob, 'Import contacts.csv');
+    await own.getByText('1 record imported, 1 row not').waitFor();
+    await own.getByRole('button', { name: 'Show bad rows' }).click();
+    await bob.page.getByRole('dialog').getByRole('cell', { name: '3', exact: true }).waitFor();
+    await bob.page.getByRole('dialog').getByRole('button', { name: 'Close' }).last().click();
+    await own.getByRole('button', { name: 'Dismiss' }).click();
+  }));
+
+  test('an import of 10,000 rows keeps the page quick and small, is one line of activity, and is cancelled half-way', () => people.run(async (bob) => {
+    await bob.show('Leads');
+    await bob.page.evaluate(() => {
+      globalThis.longest = 0;
+      new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) globalThis.longest = Math.max(globalThis.longest, duration); }).observe({ type: 'longtask' });
+    });
+    const lines = Array.from({ length: 10_000 }, (_, n) => `Imported Lead ${n},lead${n}@example.org,new,${n % 100}`);
+    await drop(bob, file('leads.csv', `Name,Email,Status,Score\n${lines.join('\n')}\n`));
+    await bob.page.getByRole('dialog').getByRole('button', { name: 'Import into leads' }).click();
+    const own = card(bob, 'Import leads.csv');
+    await bob.row('Imported Lead').first().waitFor();
+    await own.getByRole('button', { name: 'Cancel' }).click();
+    await own.locator('.chip', { hasText: 'Cancelled' }).waitFor();
+    await bob.page.locator('.acts li', { hasText: /Bob Castillo added \d+ leads/ }).waitFor();
+    const { rows, longest } = await bob.page.evaluate(() => ({ rows: document.querySelectorAll('.record-row').length, longest: globalThis.longest }));
+    assert.ok(rows < 60, `${rows} rows are in the document`);
+    console.log(`the longest task took ${Math.round(longest)} ms`);
+    await own.getByRole('button', { name: 'Dismiss' }).click();
+  }));
+
+  test('a list of thousands is scrolled to its end, and keeps its place when records come', () => people.run(async (bob) => {
+    const lines = Array.from({ length: 2_000 }, (_, n) => `Client ${n},active`);
+    const task = { type: 'import_csv', title: 'Many clients', params: { module: 'clients', csv: `Name,Status\n${lines.join('\n')}\n` } };
+    await demo.server.post('/tasks', await demo.token('bob'), task).catch(() => {});
+    await bob.show('Clients');
+    await card(bob, 'Many clients').locator('.chip', { hasText: 'Done' }).waitFor();
+    const list = bob.page.locator('.records .rows');
+    await until('much is loaded', async () => {
+      await list.evaluate((element) => { element.scrollTop = element.scrollHeight; });
+      return Number((await bob.page.locator('.filters .quiet-text').textContent()).replace(/\D/g, '')) > 1_000;
+    });
+    await list.evaluate((element) => { element.scrollTop = 20_000; });
+    const first = () => list.evaluate((element) => {
+      const top = element.getBoundingClientRect().top;
+      return [...element.querySelectorAll('.record-row')].map((row) => [row.getBoundingClientRect().top - top, row.querySelector('.open').textContent]).filter(([at]) => at >= 0).sort((a, b) => a[0] - b[0])[0][1];
+    });
+    await bob.page.waitForFunction(() => document.querySelectorAll('.record-row').length > 5);
+    const before = await first();
+    await demo.create('clients', { name: 'A newcomer', status: 'active' });
+    await demo.create('clients', { name: 'Another newcomer', status: 'active' });
+    await until('they are counted', async () => bob.page.evaluate(() => document.querySelector('.records .rows').scrollTop > 20_000));
+    assert.equal(await first(), before, 'the same row is at the top');
+    assert.ok((await bob.page.locator('.record-row').count()) < 60);
+  }));
+});
