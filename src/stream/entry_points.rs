@@ -30,7 +30,8 @@ fn filter(text: &str) {
     let Ok(filter) = Filter::parse(Some(types), Some(records)) else {
         return;
     };
-    for name in types.split(',').filter(|name| !name.is_empty()) {
+    let names = types.split(',').map(str::trim);
+    for name in names.filter(|name| !name.is_empty()) {
         assert!(filter.passes_type(name.trim_end_matches('*')), "{name}");
     }
     for pattern in filter.like_patterns().into_iter().flatten() {
