@@ -243,7 +243,7 @@ pub(crate) const WORDS: &[Reserved] = &[
             "Activity::new(",
             "Operations::start(",
         ],
-        only_in: &["src/app"],
+        only_in: &["src/app", "src/identity/entry_points.rs"],
         because: "one place wires",
     },
     Reserved {
