@@ -128,6 +128,20 @@ pub enum StreamRefusal {
     Later(CloseReason),
 }
 
+/// Refuses all streams while the service stops, or does not know which tokens were revoked.
+fn refuse_if_closed(
+    services: &StreamServices,
+    dispatcher: &Dispatcher,
+) -> Result<(), StreamRefusal> {
+    if dispatcher.draining().is_some() {
+        return Err(StreamRefusal::Later(CloseReason::Drain));
+    }
+    if services.sessions.is_unavailable() {
+        return Err(StreamRefusal::Later(CloseReason::Unavailable));
+    }
+    Ok(())
+}
+
 /// Opens a stream on a worker thread.
 pub async fn open(
     services: &Arc<StreamServices>,
@@ -135,12 +149,7 @@ pub async fn open(
     request: StreamRequest,
 ) -> Result<LogStream, StreamRefusal> {
     let later = |reason| move |()| StreamRefusal::Later(reason);
-    if dispatcher.draining().is_some() {
-        return Err(StreamRefusal::Later(CloseReason::Drain));
-    }
-    if services.sessions.is_unavailable() {
-        return Err(StreamRefusal::Later(CloseReason::Unavailable));
-    }
+    refuse_if_closed(services, dispatcher)?;
     let StreamRequest {
         request,
         caller,

@@ -22,7 +22,7 @@ fn read(bytes: &[u8]) {
         teams: [].into(),
         role: Role::Service,
         expires_at: OffsetDateTime::UNIX_EPOCH,
-        credential: Default::default(),
+        credential: std::sync::Arc::default(),
     };
     let rules = EventRules {
         caller: &caller,
