@@ -98,7 +98,6 @@ impl Wiring<'_> {
         self.names(&verifier);
         self.retention();
         let streams = self.streams(log_handle, &presence, brokerages.clone(), &sessions);
-        let streams = Arc::new(streams);
         let operations = self.operations(Watched {
             sessions: &sessions,
             presence: &presence,

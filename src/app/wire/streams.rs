@@ -16,10 +16,10 @@ impl Wiring<'_> {
         presence: &Presence,
         brokerages: Option<Brokerages>,
         sessions: &Sessions,
-    ) -> StreamServices {
+    ) -> Arc<StreamServices> {
         let settings = self.config.streams.clone();
         let most = size(settings.max_streams);
-        StreamServices {
+        Arc::new(StreamServices {
             log_handle,
             brokerages,
             presence: presence.clone(),
@@ -35,7 +35,7 @@ impl Wiring<'_> {
             line_limit: self
                 .line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),
             settings,
-        }
+        })
     }
 
     fn replay_loader(&self) -> ReplayLoader {
