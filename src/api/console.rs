@@ -9,7 +9,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use self::assets::{ASSETS, Asset};
-use self::files::View;
+use self::files::PageView;
 use super::problem::Problem;
 use super::routes::no_such_path;
 use super::streams::accepts_gzip;
@@ -25,20 +25,20 @@ const ASK_AGAIN: &str = "no-cache";
 
 /// `GET /`: the CRM.
 pub(super) async fn crm(request: HttpRequest) -> HttpResponse {
-    page(&request, View::Crm)
+    page(&request, PageView::Crm)
 }
 
 /// `GET /inspector`.
 pub(super) async fn inspector(request: HttpRequest) -> HttpResponse {
-    page(&request, View::Inspector)
+    page(&request, PageView::Inspector)
 }
 
 /// `GET /operations`.
 pub(super) async fn operations(request: HttpRequest) -> HttpResponse {
-    page(&request, View::Operations)
+    page(&request, PageView::Operations)
 }
 
-fn page(request: &HttpRequest, view: View) -> HttpResponse {
+fn page(request: &HttpRequest, view: PageView) -> HttpResponse {
     respond(request, ASSETS.page(view), ASK_AGAIN)
 }
 

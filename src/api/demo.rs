@@ -14,7 +14,7 @@ use super::query::NoQuery;
 use super::routes::no_such_path;
 use crate::identity::{IdentitySettings, MintRequest, Secret, mint};
 use crate::log::timestamp;
-use crate::platform::{Clock, UserId};
+use crate::platform::{Clock, TeamId, UserId};
 use crate::records::{Brokerage, SeedPerson};
 
 /// How long a token of the demo lasts. Pages ask for another one before.
@@ -99,7 +99,7 @@ pub(super) async fn people(context: Context, _: NoQuery) -> HttpResponse {
             user_id: person.user.as_str(),
             name: &person.name,
             role: person.role.as_str(),
-            teams: person.teams.iter().map(|team| team.as_str()).collect(),
+            teams: person.teams.iter().map(TeamId::as_str).collect(),
         });
     let people: Vec<_> = people.collect();
     HttpResponse::Ok()

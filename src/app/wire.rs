@@ -93,7 +93,6 @@ impl Wiring<'_> {
         if config.has_worker() {
             self.worker(&tasks, &records, &uploads);
         }
-        let writer = self.writer(committer.clone());
         let log_handle = self.follower(&fanout, commits.batches, notices.logs, observer);
         self.names(&verifier);
         self.retention();
@@ -112,7 +111,7 @@ impl Wiring<'_> {
             verifier,
             token_cookie: config.identity.token_cookie.clone(),
             token_in_query: config.identity.token_in_query,
-            writer,
+            writer: self.writer(committer.clone()),
             fanout,
             modules: self.modules(),
             record_audiences,

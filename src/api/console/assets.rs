@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use super::bundle::{bundle, without_comments};
-use super::files::{FILES, PAGE, START, STYLES, View, WORKER};
+use super::files::{FILES, PAGE, PageView, START, STYLES, WORKER};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
@@ -48,7 +48,7 @@ pub(super) struct Assets {
     pub(super) version: String,
     files: HashMap<&'static str, Asset>,
     bundles: HashMap<String, Asset>,
-    pages: [Asset; View::ALL.len()],
+    pages: [Asset; PageView::ALL.len()],
 }
 
 impl Assets {
@@ -62,7 +62,7 @@ impl Assets {
         Self {
             files: files.collect(),
             bundles: bundles(),
-            pages: View::ALL.map(page),
+            pages: PageView::ALL.map(page),
             version,
         }
     }
@@ -76,7 +76,7 @@ impl Assets {
         self.files.get(name)
     }
 
-    pub(super) fn page(&self, view: View) -> &Asset {
+    pub(super) fn page(&self, view: PageView) -> &Asset {
         &self.pages[view as usize]
     }
 }
@@ -104,7 +104,7 @@ fn version() -> String {
     version
 }
 
-fn page(view: View, version: &str) -> String {
+fn page(view: PageView, version: &str) -> String {
     let base = format!("/console/{version}/{}", view.name());
     let head = format!(
         "  <link rel=\"stylesheet\" href=\"{base}.css\">\n  \
@@ -117,7 +117,7 @@ fn page(view: View, version: &str) -> String {
 }
 
 /// The styles of a view.
-fn styles(view: View) -> String {
+fn styles(view: PageView) -> String {
     let names = STYLES
         .iter()
         .chain([&view.style()])
@@ -131,7 +131,7 @@ fn styles(view: View) -> String {
 
 /// What is served under the version only: one script and one style sheet for each view, and one script for the worker.
 fn bundles() -> HashMap<String, Asset> {
-    let views = View::ALL.into_iter().flat_map(|view| {
+    let views = PageView::ALL.into_iter().flat_map(|view| {
         let script = Asset::new(SCRIPT, bundle(START, &[view.script()]));
         let style = Asset::new(STYLE, styles(view));
         let name = view.name();
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_page_names_one_script_and_one_style_sheet() {
-        for view in View::ALL {
+        for view in PageView::ALL {
             let page = page(view, "v");
             for end in ["js", "css"] {
                 let expected = format!("=\"/console/v/{}.{end}\"", view.name());

@@ -162,7 +162,7 @@ fn is_whole_comment(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::{START, View, WORKER};
+    use super::super::files::{PageView, START, WORKER};
     use super::*;
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn no_other_form_of_import_or_export_is_in_our_scripts() {
-        for (run, others) in View::ALL
+        for (run, others) in PageView::ALL
             .map(|view| (START, vec![view.script()]))
             .into_iter()
             .chain([(WORKER, vec![])])

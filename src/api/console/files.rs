@@ -8,13 +8,13 @@ macro_rules! files {
 
 /// The view that a page shows.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum View {
+pub(super) enum PageView {
     Crm,
     Inspector,
     Operations,
 }
 
-impl View {
+impl PageView {
     pub(super) const ALL: [Self; 3] = [Self::Crm, Self::Inspector, Self::Operations];
 
     pub(super) fn name(self) -> &'static str {
