@@ -12,7 +12,7 @@ use super::body::Json;
 use super::problem::Problem;
 use super::query::NoQuery;
 use super::routes::no_such_path;
-use crate::identity::{IdentitySettings, MintRequest, Secret, mint};
+use crate::identity::{IdentitySettings, MintRequest, Role, Secret, mint};
 use crate::log::timestamp;
 use crate::platform::{Clock, TeamId, UserId};
 use crate::records::{Brokerage, SeedPerson};
@@ -53,13 +53,13 @@ impl DemoSignIn {
             .find(|person| person.user == *user)
     }
 
-    fn token(&self, person: &SeedPerson) -> DemoToken {
+    fn token(&self, person: &SeedPerson, role: Role) -> DemoToken {
         let now = self.clock.now();
         let request = MintRequest {
             user: person.user.clone(),
             broker: self.brokerage.broker.clone(),
             teams: person.teams.clone(),
-            role: person.role,
+            role,
             ttl: self.lifetime,
             now,
             name: Some(person.name.clone()),
@@ -111,6 +111,21 @@ pub(super) async fn people(context: Context, _: NoQuery) -> HttpResponse {
 #[serde(deny_unknown_fields)]
 pub(super) struct SignInBody {
     user: UserId,
+    role: Option<OtherRole>,
+}
+
+/// A role that no person of the example has.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OtherRole {
+    /// Of the CRM's back end, which publishes events.
+    Service,
+}
+
+impl From<OtherRole> for Role {
+    fn from(OtherRole::Service: OtherRole) -> Self {
+        Self::Service
+    }
 }
 
 /// `POST /demo`: a token of one of these people.
@@ -121,7 +136,10 @@ pub(super) async fn sign_in(
     Json(body): Json<SignInBody>,
 ) -> Result<HttpResponse, Problem> {
     let demo = context.services.demo.as_ref();
-    let token = demo.and_then(|demo| Some(demo.token(demo.person(&body.user)?)));
+    let token = demo.and_then(|demo| {
+        let person = demo.person(&body.user)?;
+        Some(demo.token(person, body.role.map_or(person.role, Role::from)))
+    });
     let token = token.ok_or_else(|| no_such_path(&request))?;
     Ok(HttpResponse::build(StatusCode::CREATED)
         .insert_header((header::CACHE_CONTROL, "no-store"))

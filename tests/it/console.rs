@@ -152,6 +152,14 @@ async fn a_demo_signs_visitors_in_as_one_of_its_people_and_nothing_else_does() {
     let session = Answer::to(request).await.json();
     let bob = json!([session["userId"], session["role"], session["broker"]]);
     assert_eq!(bob, json!(["bob", "agent", "acme"]));
+    let request = demo.client.post(demo.url("/demo"));
+    let service = json!({"user": "bob", "role": "service"});
+    let token = Answer::to(request.json(&service)).await.json()["token"].clone();
+    let publish = demo.client.post(demo.url("/events"));
+    let publish = publish.bearer_auth(token.as_str().expect("one"));
+    let event = json!({"type": "listing:sold", "audience": {"broker": true}});
+    let published = Answer::to(publish.json(&event)).await;
+    assert_eq!(published.status, 201, "{}", published.text);
 }
 
 #[tokio::test]
