@@ -13,9 +13,12 @@ pub mod instances;
 pub mod ledger;
 pub mod length;
 pub mod openapi;
+#[allow(dead_code, reason = "tests/faults uses the rest")]
 pub mod own;
 pub mod people;
+#[allow(dead_code, reason = "tests/faults uses the rest")]
 pub mod process;
+#[allow(dead_code, reason = "tests/faults uses the rest")]
 pub mod proxy;
 pub mod psql;
 pub mod publisher;
