@@ -8,6 +8,7 @@ use crate::api::{DemoSignIn, Origins, Services};
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{Secret, Verifier};
+use crate::log::InvalidTarget;
 use crate::platform::{BackgroundTasks, Figures, Metrics};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Database, database};
@@ -33,6 +34,8 @@ pub enum AppError {
     Database(#[from] database::DatabaseError),
     #[error(transparent)]
     Identity(#[from] crate::identity::IdentityError),
+    #[error("PORCHLIGHT_BACKPLANE {0}")]
+    Backplane(#[from] InvalidTarget),
     #[error(transparent)]
     BrokerQuery(#[from] QueryError),
     #[error(
@@ -101,6 +104,7 @@ impl Application {
         let mut identity = config.identity.settings();
         let development_secret = serve::development_secret(&config, &identity)?;
         serve::require_token_checks(&config)?;
+        config.backplane.redis()?;
         if let Some(secret) = &development_secret {
             identity.secret = Some(secret.clone());
         }

@@ -1,5 +1,6 @@
 //! The settings: one struct of flags and environment variables per concern.
 
+mod backplane;
 mod demo;
 pub mod identity;
 mod modules;
@@ -12,6 +13,7 @@ mod signals;
 mod tasks;
 mod worker;
 
+pub use backplane::BackplaneSettings;
 pub use identity::IdentityArgs;
 
 use clap::Args;
@@ -32,6 +34,8 @@ pub struct Config {
     pub quotas: QuotaSettings,
     #[command(flatten)]
     pub database: DatabaseSettings,
+    #[command(flatten)]
+    pub backplane: backplane::BackplaneSettings,
     #[command(flatten)]
     pub identity: identity::IdentityArgs,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::log::{Audience, Epoch, Head, Rights};
+use crate::log::{Audience, BrokerSubscription, BrokerSubscriptions, Epoch, Head, Rights};
 use crate::platform::{BrokerId, BrokerageFigures, Figures};
 
 mod connection_limits;
@@ -22,6 +22,7 @@ mod follower;
 mod frame;
 pub mod framing;
 pub mod gzip;
+mod handle;
 mod log_health;
 mod memory;
 mod replay;
@@ -34,6 +35,7 @@ pub use dispatcher::{Dispatcher, Mailbox, ParkedStream, StreamProgress, TICK};
 pub use ephemeral_ring::{EphemeralEvent, EphemeralRead, EphemeralReader, EphemeralRing};
 pub use follower::{Follower, FollowerParts, LogHandle, LogUnavailable, head_in_table};
 pub use frame::{EncodedEvent, Frame, StreamEncoding, Visibility};
+pub use handle::BrokerageHandle;
 pub use log_health::LogHealth;
 pub use memory::LateBytes;
 pub use replay::{MissingEvents, ReplayLoader, ReplayPage, ReplayResult};
@@ -55,6 +57,8 @@ pub struct BrokerageFanout {
     handles: AtomicUsize,
     /// The value of `Fanout::publish_count` at this brokerage's last publish.
     used: AtomicU64,
+    /// While it is in memory, other instances tell what changes in it.
+    _notices: BrokerSubscription,
 }
 
 impl BrokerageFanout {
@@ -80,42 +84,13 @@ impl BrokerageFanout {
     }
 }
 
-/// Keeps a brokerage in memory while it exists.
-#[derive(Debug)]
-pub struct BrokerageHandle(Arc<BrokerageFanout>);
-
-impl BrokerageHandle {
-    fn new(brokerage: &Arc<BrokerageFanout>) -> Self {
-        brokerage.handles.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(brokerage))
-    }
-}
-
-impl std::ops::Deref for BrokerageHandle {
-    type Target = BrokerageFanout;
-    fn deref(&self) -> &BrokerageFanout {
-        &self.0
-    }
-}
-
-impl Clone for BrokerageHandle {
-    fn clone(&self) -> Self {
-        Self::new(&self.0)
-    }
-}
-
-impl Drop for BrokerageHandle {
-    fn drop(&mut self) {
-        self.0.handles.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// All brokerages in memory.
 #[derive(Debug)]
 pub struct Fanout {
     brokerages: RwLock<FxHashMap<BrokerId, Arc<BrokerageFanout>>>,
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
     figures: Figures,
+    subscriptions: BrokerSubscriptions,
     /// The limit of `bytes`.
     budget_bytes: usize,
     /// The bytes of all frames in all rings.
@@ -126,11 +101,12 @@ pub struct Fanout {
 impl Fanout {
     /// Keeps at most `budget_bytes` of frames over all brokerages.
     #[must_use]
-    pub fn new(budget_bytes: usize, figures: Figures) -> Self {
+    pub fn new(budget_bytes: usize, figures: Figures, subscriptions: BrokerSubscriptions) -> Self {
         Self {
             brokerages: RwLock::default(),
             mailboxes: Mutex::default(),
             figures,
+            subscriptions,
             budget_bytes,
             bytes: AtomicUsize::new(0),
             publish_count: AtomicU64::new(0),
@@ -165,6 +141,7 @@ impl Fanout {
                 next_ephemeral: AtomicU64::new(0),
                 handles: AtomicUsize::new(0),
                 used: AtomicU64::new(self.publish_count.load(Ordering::Relaxed)),
+                _notices: self.subscriptions.subscribe(broker),
             })
         });
         BrokerageHandle::new(brokerage)

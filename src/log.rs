@@ -39,12 +39,15 @@ pub use event::{
 };
 pub use heads::Head;
 pub use hints::{
-    ChangeHints, Changes, PeerNotifier, TaskChanges, TaskHints, TaskKey, TaskListener, TaskNotices,
+    ChangeHints, Changes, PeerNotifier, PeerText, TaskChanges, TaskHints, TaskKey, TaskListener,
+    TaskNotices,
 };
 pub use idempotency::{Answered, IdempotencyKey, IdempotencyKeyId, KeyError, Operation};
 pub use idempotency::{claim_key, find_answer, store_answer};
 pub use labels::{LabelCandidates, LabelQuery};
 pub use peers::listen::{MembershipListener, PeerListener};
+pub use peers::redis::{InvalidTarget, RedisTarget};
+pub use peers::{BackplaneState, BrokerSubscription, BrokerSubscriptions};
 pub use read::{Direction, LastEvents, LogPage, PageQuery};
 pub use relay::{OutboxWatch, PrivateFields, Relay, RelayRules, RelayWaker, SignalTypes};
 pub use settings::RetentionSettings;

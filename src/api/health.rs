@@ -47,7 +47,14 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
     {
         return Err(not_ready("The follower does not reach the database."));
     }
-    Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
+    // Without its backplane an instance polls, so it is still ready.
+    let backplane = &context.services.backplane;
+    let body = match (backplane.is_external(), backplane.is_connected()) {
+        (false, _) => json!({"status": "ready"}),
+        (true, true) => json!({"status": "ready", "backplane": "connected"}),
+        (true, false) => json!({"status": "ready", "backplane": "disconnected"}),
+    };
+    Ok(HttpResponse::Ok().json(body))
 }
 
 pub(super) async fn metrics(_: MetricsReader, context: Context) -> HttpResponse {
@@ -60,6 +67,9 @@ pub(super) async fn metrics(_: MetricsReader, context: Context) -> HttpResponse 
     metrics
         .upload_memory_bytes
         .set(i64::try_from(uploads).unwrap_or(i64::MAX));
+    metrics
+        .backplane_connected
+        .set(context.services.backplane.is_connected().into());
     metrics
         .brokers_active
         .set(i64::try_from(fanout.active().len()).unwrap_or(i64::MAX));

@@ -14,7 +14,7 @@ use crate::fanout::Fanout;
 use crate::identity::Verifier;
 use crate::inbox::Activity;
 use crate::inbox::notifications::Notifications;
-use crate::log::Writer;
+use crate::log::{BackplaneState, Writer};
 use crate::operations::Operations;
 use crate::platform::Figures;
 use crate::platform::LineLimit;
@@ -41,6 +41,8 @@ pub struct RequestLimits {
 pub struct Services {
     /// The name of this instance in the log.
     pub instance: Arc<str>,
+    /// Whether the notices between instances arrive.
+    pub backplane: Arc<BackplaneState>,
     pub pool: Pool,
     pub verifier: Verifier,
     pub sessions: Sessions,

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
 use crate::fanout::Fanout;
 use crate::identity::Verifier;
-use crate::log::{ChangeHints, LogObserver, PeerNotifier, TaskNotices};
+use crate::log::TaskNotices;
 use crate::platform::{
     BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, Figures,
     LineLimit, Metrics,
@@ -23,6 +23,7 @@ use crate::platform::{
 use crate::sessions::SessionHead;
 
 mod audience_changes;
+mod backplane;
 mod collab;
 mod inbox;
 mod log;
@@ -33,6 +34,8 @@ mod streams;
 mod tasks;
 
 use audience_changes::AudienceChanges;
+use backplane::Notices;
+use log::FollowerBatches;
 use operations::Watched;
 use sessions::TeamChanges;
 
@@ -49,16 +52,6 @@ pub(super) struct Wiring<'a> {
     pub(super) figures: Figures,
 }
 
-/// Where the parts notify each other of changes.
-#[derive(Default)]
-struct Notices {
-    /// Logs that have grown, for the follower.
-    logs: ChangeHints,
-    /// Logs with events that may become notifications.
-    notifiable: ChangeHints,
-    peers: PeerNotifier,
-}
-
 impl Wiring<'_> {
     /// Builds the parts of a service and starts their background tasks.
     pub(super) fn services(
@@ -68,22 +61,18 @@ impl Wiring<'_> {
         query: Option<BrokerageQuery>,
     ) -> Services {
         let config = self.config;
-        let fanout = self.fanout();
-        let notices = Notices::default();
-        let task_notices = TaskNotices::with(&notices.peers);
+        let notices = Notices::of(&config.backplane);
+        let fanout = self.fanout(&notices);
+        let task_notices = TaskNotices::with(&notices.peers, &notices.subscriptions);
         let brokerages = query.map(|query| self.brokerages(query));
         let peers = self.peers(&notices, &task_notices, brokerages.as_ref());
-        let record_audiences = self.record_audiences();
+        let audiences = self.record_audiences();
         let sessions = self.sessions(&verifier, &notices);
         self.session_sync(&sessions, &peers, revoked);
-        let presence = self.presence(&fanout, &record_audiences, &peers, &notices, &sessions);
+        let presence = self.presence(&fanout, &audiences, peers.presence, &notices, &sessions);
         sessions.observe(Arc::new(TeamChanges(presence.clone())));
         let signals = self.signals(&fanout, &notices, peers.signals);
-        let observer: Arc<dyn LogObserver> = Arc::new(AudienceChanges {
-            records: record_audiences.clone(),
-            presence: presence.clone(),
-            signals: signals.clone(),
-        });
+        let observer = AudienceChanges::observer(&audiences, &presence, &signals);
         let commits = self.commits(&notices, &observer);
         let committer = commits.committer;
         let waker = self.relay(committer.clone());
@@ -93,7 +82,8 @@ impl Wiring<'_> {
         if config.has_worker() {
             self.worker(&tasks, &records, &uploads);
         }
-        let log_handle = self.follower(&fanout, commits.batches, notices.logs, observer);
+        let batches = FollowerBatches::of(commits.batches, peers.batches);
+        let log_handle = self.follower(&fanout, batches, notices.logs, observer);
         self.names(&verifier);
         self.retention();
         let streams = self.streams(log_handle, &presence, brokerages.clone(), &sessions);
@@ -107,6 +97,7 @@ impl Wiring<'_> {
         });
         Services {
             instance: Arc::clone(self.tasks.instance()),
+            backplane: peers.state,
             pool: self.database.pool.clone(),
             verifier,
             token_cookie: config.identity.token_cookie.clone(),
@@ -114,7 +105,7 @@ impl Wiring<'_> {
             writer: self.writer(committer.clone()),
             fanout,
             modules: self.modules(),
-            record_audiences,
+            record_audiences: audiences,
             streams,
             brokerages,
             sessions,
@@ -138,9 +129,10 @@ impl Wiring<'_> {
         }
     }
 
-    fn fanout(&self) -> Arc<Fanout> {
+    fn fanout(&self, notices: &Notices) -> Arc<Fanout> {
         let most_bytes = self.config.streams.memory_bytes();
-        Arc::new(Fanout::new(most_bytes, self.figures.clone()))
+        let (figures, subscriptions) = (self.figures.clone(), notices.subscriptions.clone());
+        Arc::new(Fanout::new(most_bytes, figures, subscriptions))
     }
 
     fn connection(&self) -> DedicatedConnection {

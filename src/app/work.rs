@@ -15,6 +15,7 @@ pub struct WorkerApplication {
 impl WorkerApplication {
     /// Opens the database and starts the worker.
     pub async fn build(config: &Config, environment: &Environment) -> Result<Self, AppError> {
+        config.backplane.redis()?;
         let database = Database::open(&config.database, &config.quotas).await?;
         prepare(&database).await?;
         let tasks = BackgroundTasks::new(environment.dice.tag(INSTANCE_LEN));

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fanout::{EphemeralEvent, Fanout};
 use crate::identity::Caller;
-use crate::log::PeerNotifier;
 use crate::log::{Audience, RecordAudience};
+use crate::log::{PeerNotifier, PeerText};
 use crate::platform::BackgroundTask;
 use crate::platform::Clock;
 use crate::platform::Metrics;
@@ -209,8 +209,7 @@ impl Signals {
                 let ephemeral = EphemeralEvent::of(&event, audiences);
                 parts.fanout.publish_ephemeral(&log, ephemeral);
             }
-            let for_peers = update.change.for_peers;
-            if for_peers && !parts.peer_notifier.signal(peer_signal::encode(update)) {
+            if update.change.for_peers && !parts.peer_notifier.signal(for_peers_of(update)) {
                 parts.metrics.signals_dropped.inc();
             }
         }
@@ -219,5 +218,12 @@ impl Signals {
     fn active(&self) -> MutexGuard<'_, ActiveSignals> {
         let active = self.0.active.lock();
         active.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn for_peers_of(update: &SignalUpdate) -> PeerText {
+    PeerText {
+        broker: update.key.broker.clone(),
+        text: peer_signal::encode(update),
     }
 }

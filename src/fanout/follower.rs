@@ -1,7 +1,8 @@
 //! The follower reads the logs of the brokerages that have streams on this instance.
 //!
 //! It is one task per instance and the only writer of the rings. It receives the events that this
-//! instance commits. It reads those of other instances from the table, after a hint or a poll.
+//! instance commits, and those of other instances if the backplane carries them. It reads all others from
+//! the table, after a hint or a poll.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,11 @@ use crate::log::{Head, heads, read};
 use crate::platform::BackgroundTask;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, Clock, DedicatedConnection, Dice, Metrics, Pool};
+
+mod batches;
+mod held;
+
+use held::HeldBatches;
 
 /// Committed batches that the follower takes at once.
 const MOST_BATCHES: usize = 1_024;
@@ -76,6 +82,10 @@ pub struct FollowerParts {
     pub database: DedicatedConnection,
     pub fanout: Arc<Fanout>,
     pub committed: mpsc::Receiver<CommittedBatch>,
+    /// Commits of other instances.
+    pub received: mpsc::Receiver<CommittedBatch>,
+    /// Whether other instances send their commits. Then a batch waits a moment for those in front of it.
+    pub waits_for_peers: bool,
     /// Commits of other instances, and of this one when `committed` was full.
     pub hints: ChangeHints,
     pub observer: Arc<dyn LogObserver>,
@@ -94,6 +104,7 @@ pub struct FollowerParts {
 pub struct Follower {
     parts: FollowerParts,
     joins: Batches<BrokerId, BrokerageHandle>,
+    held: HeldBatches,
 }
 
 impl Follower {
@@ -106,7 +117,8 @@ impl Follower {
             joins: handle,
             health: Arc::clone(&parts.health),
         };
-        let follower = Self { parts, joins };
+        let held = HeldBatches::default();
+        let follower = Self { parts, joins, held };
         (
             log_handle,
             BackgroundTask::new("the follower", follower.run()),
@@ -117,15 +129,19 @@ impl Follower {
     async fn run(mut self) {
         let mut polls = tokio::time::interval(self.parts.poll);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut batches = Vec::new();
+        let (mut batches, mut received) = (Vec::new(), Vec::new());
         let (mut idle, mut swept) = (FxHashSet::default(), Instant::now());
         let stop = self.parts.stop.clone();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 1.. = self.parts.committed.recv_many(&mut batches, MOST_BATCHES) => {
-                    self.publish_own(std::mem::take(&mut batches)).await;
+                    self.publish_batches(std::mem::take(&mut batches)).await;
                 }
+                1.. = self.parts.received.recv_many(&mut received, MOST_BATCHES) => {
+                    self.publish_batches(std::mem::take(&mut received)).await;
+                }
+                () = until(self.held.due_at()), if !self.held.is_empty() => self.read_missing().await,
                 Some(joins) = self.joins.next() => self.admit(joins).await,
                 changes = self.parts.hints.take() => {
                     if changes.everywhere {
@@ -141,28 +157,6 @@ impl Follower {
                         self.parts.fanout.forget_idle(&mut idle);
                     }
                 }
-            }
-        }
-    }
-
-    /// Publishes this instance's commits without a query, unless one of them leaves a gap.
-    async fn publish_own(&mut self, batches: Vec<CommittedBatch>) {
-        for batch in batches {
-            let Some(log) = self.parts.fanout.get(&batch.broker) else {
-                continue;
-            };
-            let (known, is_same) = {
-                let ring = log.ring();
-                (ring.head(), *ring.epoch() == batch.epoch)
-            };
-            let first = batch.events.first().map_or(i64::MAX, |e| e.position);
-            if is_same && first == known + 1 {
-                let committed_at = batch.committed_at;
-                self.parts.health.record_lag(committed_at.elapsed());
-                self.publish(&log, &batch.events, |_| committed_at);
-            } else if batch.head > known || !is_same {
-                let outcome = self.catch_up(&log, batch.head).await;
-                self.report(outcome);
             }
         }
     }
@@ -200,6 +194,11 @@ impl Follower {
             let outcome = self.compare_all_heads().await;
             return self.report(outcome);
         }
+        if !changes.unverified.is_empty() {
+            let brokers: Vec<_> = changes.unverified.into_iter().collect();
+            let outcome = self.compare_heads(&brokers).await;
+            self.report(outcome);
+        }
         for (broker, head) in changes.heads {
             let Some(log) = self.parts.fanout.get(&broker) else {
                 self.parts.observer.missed(&broker);
@@ -215,8 +214,12 @@ impl Follower {
 
     async fn compare_all_heads(&mut self) -> sqlx::Result<()> {
         let active = self.parts.fanout.active();
+        self.compare_heads(&active).await
+    }
+
+    async fn compare_heads(&mut self, brokers: &[BrokerId]) -> sqlx::Result<()> {
         self.parts.metrics.follower_queries.inc();
-        for (broker, head) in self.read_heads(&active).await? {
+        for (broker, head) in self.read_heads(brokers).await? {
             let Some(log) = self.parts.fanout.get(&broker) else {
                 continue;
             };
@@ -308,6 +311,13 @@ impl Follower {
                 tracing::warn!(%error, "the follower could not read the log and tries again");
             }
         }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

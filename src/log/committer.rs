@@ -155,24 +155,28 @@ impl EventCommitter {
             self.notifier.notify(CommittedBatch {
                 head: appended.head(),
                 epoch: appended.epoch.clone(),
-                events: appended.events(events).collect(),
+                events: Arc::new(appended.events(events).collect()),
                 broker: appended.broker,
                 committed_at,
+                is_own: true,
             });
         }
     }
 }
 
-/// Events that a transaction of this instance has committed to one log.
-#[derive(Debug)]
+/// Events that a transaction has committed to one log.
+#[derive(Clone, Debug)]
 pub struct CommittedBatch {
     pub broker: BrokerId,
     pub epoch: Epoch,
     /// The newest position after these events.
     pub head: i64,
     /// Contiguous; the last event is at `head`.
-    pub events: Vec<Event>,
+    pub events: Arc<Vec<Event>>,
+    /// When it was committed, or received from another instance.
     pub committed_at: Instant,
+    /// Whether it was a transaction of this instance.
+    pub is_own: bool,
 }
 
 /// Hints for a part of this instance that reads the logs beside the follower.
@@ -258,7 +262,7 @@ impl CommitNotifier {
             let events = batch.events.len() as u64;
             figures.of(&batch.broker).published.add(events);
         }
-        self.peers.grown(&batch.broker, batch.head);
+        self.peers.committed(&batch);
         if let Some(CommitObserver { hints, matters }) = &self.commit_observer
             && batch.events.iter().any(matters)
         {
@@ -286,8 +290,9 @@ mod tests {
             broker: broker(),
             epoch: Epoch::stored("e"),
             head,
-            events: Vec::new(),
+            events: Arc::default(),
             committed_at: Instant::now(),
+            is_own: true,
         }
     }
 

@@ -130,6 +130,15 @@ impl NewEvent {
         Some(RecordPath { module, id: id? })
     }
 
+    /// The bytes of its JSON.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        let private = self.private.as_ref().map(|private| &private.0);
+        let contents = [self.data.as_ref(), self.changes.as_ref(), private];
+        let bytes = contents.into_iter().flatten().map(|raw| raw.get().len());
+        bytes.sum()
+    }
+
     #[must_use]
     pub fn module(&self) -> Option<&ModuleName> {
         self.record.as_ref().map(|(module, _)| module)

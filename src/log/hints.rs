@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::Notify;
 
 use crate::platform::BrokerId;
@@ -11,7 +11,7 @@ use crate::platform::BrokerId;
 mod peer_notifier;
 mod tasks;
 
-pub use peer_notifier::{PeerNotifier, PendingNotices};
+pub use peer_notifier::{PeerNotifier, PeerText, PendingNotices};
 pub use tasks::{TaskChanges, TaskHints, TaskKey, TaskListener, TaskNotices};
 
 /// The logs that have changed since the hints were last taken.
@@ -21,6 +21,8 @@ pub struct Changes {
     pub everywhere: bool,
     /// These logs have grown at least to these heads.
     pub heads: FxHashMap<BrokerId, i64>,
+    /// These logs may have grown.
+    pub unverified: FxHashSet<BrokerId>,
 }
 
 /// Collects hints for one reader. It keeps the newest head of each log, so its memory is bounded
@@ -44,6 +46,12 @@ impl ChangeHints {
         self.0.arrived.notify_one();
     }
 
+    /// Hints about this log may have been lost.
+    pub fn may_have_grown(&self, broker: &BrokerId) {
+        self.changes().unverified.insert(broker.clone());
+        self.0.arrived.notify_one();
+    }
+
     /// Hints may have been lost: any log may have grown.
     pub fn grown_anywhere(&self) {
         self.changes().everywhere = true;
@@ -54,7 +62,8 @@ impl ChangeHints {
     pub async fn take(&self) -> Changes {
         loop {
             let changes = std::mem::take(&mut *self.changes());
-            if changes.everywhere || !changes.heads.is_empty() {
+            let names_none = changes.heads.is_empty() && changes.unverified.is_empty();
+            if changes.everywhere || !names_none {
                 return changes;
             }
             self.0.arrived.notified().await;
@@ -70,6 +79,7 @@ impl ChangeHints {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{Audience, CommittedBatch, Epoch, Event, NewEvent};
 
     #[tokio::test]
     async fn an_older_hint_does_not_replace_a_newer_one() {
@@ -77,9 +87,42 @@ mod tests {
         let (hints, peers) = (ChangeHints::default(), PeerNotifier::default());
         for head in [3, 7, 5] {
             hints.grown(&broker, head);
-            peers.grown(&broker, head);
+            peers.committed(&batch(head));
         }
         assert_eq!(hints.take().await.heads[&broker], 7);
-        assert_eq!(peers.take().await.heads[&broker], 7);
+        let notices = peers.take().await;
+        assert_eq!(notices.heads[&broker], 7);
+        assert!(notices.batches.is_empty());
+    }
+
+    #[tokio::test]
+    async fn committed_events_wait_while_there_is_space_and_become_a_head_then() {
+        let peers = PeerNotifier::carrying_contents();
+        for head in 1..=10_000 {
+            peers.committed(&batch(head));
+        }
+        let (notices, broker) = (peers.take().await, "b".parse::<BrokerId>().unwrap());
+        assert_eq!(notices.batches.len(), 8_192);
+        assert_eq!(notices.heads[&broker], 10_000);
+        peers.committed(&batch(10_001));
+        let notices = peers.take().await;
+        assert_eq!((notices.batches.len(), notices.heads.len()), (1, 0));
+    }
+
+    fn batch(head: i64) -> CommittedBatch {
+        let event_type = crate::platform::EventType::parse("a:b").unwrap();
+        let event = Event {
+            position: head,
+            created_at: time::OffsetDateTime::UNIX_EPOCH,
+            body: NewEvent::new(Audience::Broker, event_type),
+        };
+        CommittedBatch {
+            broker: "b".parse().unwrap(),
+            epoch: Epoch::stored("e"),
+            head,
+            events: Arc::new(vec![event]),
+            committed_at: tokio::time::Instant::now(),
+            is_own: true,
+        }
     }
 }

@@ -48,3 +48,13 @@ async fn renew_epochs_of_a_copy(connection: &mut PgConnection) -> sqlx::Result<b
     .await?;
     Ok(renewed)
 }
+
+/// A name of this database that no other has, unless the database does not tell.
+pub async fn name(pool: &Pool) -> sqlx::Result<String> {
+    let mut connection = pool.acquire().await?;
+    let name = sqlx::query_scalar!(
+        r#"select coalesce((select system_identifier || '-' || database_oid from porchlight.origin), '0')
+               as "name!""#,
+    );
+    name.fetch_one(&mut *connection).await
+}

@@ -8,41 +8,41 @@ use crate::platform::{DedicatedConnection, Limit, Pool, Transaction};
 
 /// Events that one transaction deletes.
 const STEP: i64 = 1_000;
-/// Held by the instance that deletes.
+/// Held by the instance that deletes, for one step at a time: a lock of the session would not work behind a
+/// pooler.
 const ADVISORY_LOCK: i64 = 0x706f_7263_6801;
 
 /// Deletes old events of every log and returns how many.
 ///
-/// Returns at once when another instance does it.
+/// Leaves it to another instance that does it.
 pub async fn run(pool: &Pool, settings: &RetentionSettings) -> sqlx::Result<u64> {
-    // A connection that fails is closed, which releases the lock.
     let mut database = DedicatedConnection::new(pool.clone());
-    let sweep = async |connection: &mut PgConnection| sweep_alone(connection, settings).await;
+    let sweep = async |connection: &mut PgConnection| sweep(connection, settings).await;
     database.run_within(Limit::HOUSEKEEPING, sweep).await
 }
 
-async fn sweep_alone(
-    connection: &mut PgConnection,
-    settings: &RetentionSettings,
-) -> sqlx::Result<u64> {
+/// Whether this instance deletes, until the end of the transaction.
+async fn is_mine(transaction: &mut PgConnection) -> sqlx::Result<bool> {
     let mine = sqlx::query_scalar!(
-        r#"select pg_try_advisory_lock($1) as "mine!""#,
+        r#"select pg_try_advisory_xact_lock($1) as "mine!""#,
         ADVISORY_LOCK
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    if !mine {
+    );
+    mine.fetch_one(transaction).await
+}
+
+/// Returns how many idempotency keys it has forgotten.
+async fn forget_keys(connection: &mut PgConnection) -> sqlx::Result<u64> {
+    let mut transaction = Transaction::begin(connection).await?;
+    if !is_mine(&mut transaction).await? {
         return Ok(0);
     }
-    let removed = sweep(&mut *connection, settings).await;
-    sqlx::query_scalar!("select pg_advisory_unlock($1)", ADVISORY_LOCK)
-        .fetch_one(connection)
-        .await?;
-    removed
+    let forgotten = super::idempotency::forget_old(&mut transaction, STEP).await?;
+    transaction.commit().await?;
+    Ok(forgotten)
 }
 
 async fn sweep(connection: &mut PgConnection, settings: &RetentionSettings) -> sqlx::Result<u64> {
-    while super::idempotency::forget_old(connection, STEP).await? > 0 {}
+    while forget_keys(connection).await? > 0 {}
     let mut removed = 0;
     for (broker, upto) in due(connection, settings).await? {
         loop {
@@ -92,6 +92,9 @@ async fn remove_step(
     upto: i64,
 ) -> sqlx::Result<u64> {
     let mut transaction = Transaction::begin(connection).await?;
+    if !is_mine(&mut transaction).await? {
+        return Ok(0);
+    }
     let horizon = sqlx::query_scalar!(
         "update porchlight.brokers set horizon = least($2, horizon + $3)
          where broker_id = $1 and horizon < $2 returning horizon",

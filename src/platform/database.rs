@@ -147,6 +147,9 @@ impl Database {
     /// Like `migrate`, with the functions of another version.
     pub async fn migrate_with(&self, functions: &[SqlFunction]) -> Result<(), DatabaseError> {
         let mut connection = self.core.acquire().await.map_err(DatabaseError::Connect)?;
+        if schema::is_current(&mut connection, functions).await {
+            return Ok(());
+        }
         // A migration may take long, and it waits for the one of another instance.
         let no_limits = "set statement_timeout = 0; set lock_timeout = 0";
         connection

@@ -35,6 +35,11 @@ pub struct Metrics {
     pub output_reads: Counter,
     pub output_checks: Counter,
     pub follower_failures: Counter,
+    pub follower_gaps: Counter,
+    pub backplane_connected: Gauge,
+    pub backplane_sent: Counter,
+    pub backplane_received: Counter,
+    pub backplane_failures: Counter,
     pub relayed: Counter,
     pub relay_poisoned: Counter,
     pub removed: Counter,
@@ -73,6 +78,11 @@ impl Metrics {
             output_reads: Counter::default(),
             output_checks: Counter::default(),
             follower_failures: Counter::default(),
+            follower_gaps: Counter::default(),
+            backplane_connected: Gauge::default(),
+            backplane_sent: Counter::default(),
+            backplane_received: Counter::default(),
+            backplane_failures: Counter::default(),
             relayed: Counter::default(),
             relay_poisoned: Counter::default(),
             removed: Counter::default(),
@@ -175,6 +185,25 @@ impl Metrics {
         r.register("follower_failures", help, self.follower_failures.clone());
         let help = "Queries for the brokerage of a user, by outcome";
         r.register("broker_lookups", help, self.broker_lookups.clone());
+        self.register_backplane();
+    }
+
+    fn register_backplane(&mut self) {
+        let r = &mut self.registry;
+        let help = "1 while notices of other instances are received and own ones are sent";
+        r.register(
+            "backplane_connected",
+            help,
+            self.backplane_connected.clone(),
+        );
+        let help = "Messages to other instances through Redis";
+        r.register("backplane_sent", help, self.backplane_sent.clone());
+        let help = "Messages from Redis, own ones included";
+        r.register("backplane_received", help, self.backplane_received.clone());
+        let help = "Failures to reach Redis";
+        r.register("backplane_failures", help, self.backplane_failures.clone());
+        let help = "Reads of the log because events of another instance did not arrive";
+        r.register("follower_gaps", help, self.follower_gaps.clone());
     }
 
     fn register_answers(&mut self) {

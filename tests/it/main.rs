@@ -15,6 +15,7 @@ mod support;
 
 mod activity;
 mod admin;
+mod backplane;
 mod brokerages;
 mod capture;
 mod chaos;

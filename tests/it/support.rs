@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod psql;
 pub mod publisher;
 pub mod raw;
+pub mod redis;
 pub mod requests;
 pub mod returning;
 pub mod service;

@@ -1,5 +1,7 @@
 //! Applies changes of who may see a record to everything that remembers it.
 
+use std::sync::Arc;
+
 use crate::collab::Presence;
 use crate::collab::Signals;
 use crate::directory::RecordAudiences;
@@ -8,9 +10,23 @@ use crate::log::LogObserver;
 use crate::platform::BrokerId;
 
 pub(super) struct AudienceChanges {
-    pub(super) records: RecordAudiences,
-    pub(super) presence: Presence,
-    pub(super) signals: Signals,
+    records: RecordAudiences,
+    presence: Presence,
+    signals: Signals,
+}
+
+impl AudienceChanges {
+    pub(super) fn observer(
+        records: &RecordAudiences,
+        presence: &Presence,
+        signals: &Signals,
+    ) -> Arc<dyn LogObserver> {
+        Arc::new(Self {
+            records: records.clone(),
+            presence: presence.clone(),
+            signals: signals.clone(),
+        })
+    }
 }
 
 impl std::fmt::Debug for AudienceChanges {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::log::Peers;
+use super::backplane::{Notices, PresencePeers};
 use super::sessions::OldestStreams;
-use super::{Notices, Wiring, size};
+use super::{Wiring, size};
 use crate::collab::{
     LockSweeper, Locks, Presence, PresenceParts, PresenceSyncParts, SignalParts, Signals,
 };
@@ -39,7 +39,7 @@ impl Wiring<'_> {
         &self,
         fanout: &Arc<Fanout>,
         records: &RecordAudiences,
-        peers: &Peers,
+        peers: PresencePeers,
         notices: &Notices,
         sessions: &Sessions,
     ) -> Presence {
@@ -58,7 +58,8 @@ impl Wiring<'_> {
         let sync = PresenceSyncParts {
             database: self.connection(),
             instance: self.tasks.instance().to_string(),
-            peer_changes: Arc::clone(&peers.presence),
+            peer_changes: peers.changes,
+            peer_signs: peers.signs,
             peer_notifier: notices.peers.clone(),
             stop: self.stop(),
         };

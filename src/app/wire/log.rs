@@ -1,31 +1,17 @@
-//! The event log: committer, writer, relay, follower, and notices between instances.
+//! The event log: committer, writer, relay and follower.
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
-use super::{Notices, Wiring};
-use crate::directory::Brokerages;
+use super::Wiring;
+use super::backplane::Notices;
 use crate::fanout::{Fanout, Follower, FollowerParts, LogHandle, LogHealth};
 use crate::inbox::notifications::notifier;
-use crate::log::peers::listen::ListenerParts;
-use crate::log::peers::{listen, notify};
 use crate::log::{
     ChangeHints, CommitNotifier, CommitObserver, CommittedBatch, EventCommitter, LogObserver,
-    MembershipListener, OutboxWatch, PeerListener, PeerNotifier, Relay, RelayRules, RelayWaker,
-    TaskNotices, Writer, WriterParts,
+    OutboxWatch, Relay, RelayRules, RelayWaker, Writer, WriterParts,
 };
-use crate::platform::BackgroundTask;
-
-/// Signals of other instances that may wait.
-const WAITING_SIGNALS: usize = 4_096;
-
-/// What other instances send.
-pub(super) struct Peers {
-    pub(super) presence: Arc<Notify>,
-    pub(super) sessions: Arc<Notify>,
-    pub(super) signals: mpsc::Receiver<String>,
-}
 
 /// The committer, and the follower's end of it.
 pub(super) struct Commits {
@@ -33,51 +19,25 @@ pub(super) struct Commits {
     pub(super) batches: mpsc::Receiver<CommittedBatch>,
 }
 
-impl Wiring<'_> {
-    /// Sends notices to the other instances, and listens to theirs.
-    pub(super) fn peers(
-        &self,
-        notices: &Notices,
-        tasks: &TaskNotices,
-        brokerages: Option<&Brokerages>,
-    ) -> Peers {
-        let (signals, received) = mpsc::channel(WAITING_SIGNALS);
-        let membership =
-            |known: &Brokerages| Arc::new(known.clone()) as Arc<dyn MembershipListener>;
-        let peer_listener = PeerListener {
-            logs: notices.logs.clone(),
-            presence: Arc::default(),
-            sessions: Arc::default(),
-            tasks: tasks.here.clone(),
-            signals,
-            memberships: brokerages.map(membership),
-        };
-        let presence = Arc::clone(&peer_listener.presence);
-        let sessions = Arc::clone(&peer_listener.sessions);
-        let listening = listen::run(ListenerParts {
-            pool: self.database.core.clone(),
-            peer_listener,
-            instance: self.tasks.instance().to_string(),
-            dice: self.dice(),
-            stop: self.stop(),
-        });
-        self.tasks
-            .spawn(BackgroundTask::new("the peer listener", listening));
-        self.peer_notifier(notices.peers.clone());
-        Peers {
-            presence,
-            sessions,
-            signals: received,
+/// What the follower receives.
+pub(super) struct FollowerBatches {
+    pub(super) committed: mpsc::Receiver<CommittedBatch>,
+    pub(super) received: mpsc::Receiver<CommittedBatch>,
+}
+
+impl FollowerBatches {
+    pub(super) fn of(
+        committed: mpsc::Receiver<CommittedBatch>,
+        received: mpsc::Receiver<CommittedBatch>,
+    ) -> Self {
+        Self {
+            committed,
+            received,
         }
     }
+}
 
-    pub(super) fn peer_notifier(&self, peers: PeerNotifier) {
-        let instance = self.tasks.instance().to_string();
-        let notifying = notify::run(self.connection(), peers, instance, self.stop());
-        self.tasks
-            .spawn(BackgroundTask::new("the peer notifier", notifying));
-    }
-
+impl Wiring<'_> {
     /// Commits go to the follower, the other instances, the notifier and the observer.
     pub(super) fn commits(&self, notices: &Notices, observer: &Arc<dyn LogObserver>) -> Commits {
         let (commits, batches) = CommitNotifier::new(notices.logs.clone(), notices.peers.clone());
@@ -132,7 +92,7 @@ impl Wiring<'_> {
     pub(super) fn follower(
         &self,
         fanout: &Arc<Fanout>,
-        committed: mpsc::Receiver<CommittedBatch>,
+        batches: FollowerBatches,
         hints: ChangeHints,
         observer: Arc<dyn LogObserver>,
     ) -> LogHandle {
@@ -142,7 +102,9 @@ impl Wiring<'_> {
         let (log_handle, task) = Follower::start(FollowerParts {
             database: self.connection(),
             fanout: Arc::clone(fanout),
-            committed,
+            committed: batches.committed,
+            received: batches.received,
+            waits_for_peers: self.config.backplane.carries_contents(),
             hints,
             observer,
             poll,

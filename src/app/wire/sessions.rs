@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::log::Peers;
-use super::{Notices, Wiring, size};
+use super::backplane::{Notices, Peers};
+use super::{Wiring, size};
 use crate::collab::{Presence, StreamEvictor};
 use crate::fanout::LogHealth;
 use crate::identity::Verifier;

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use super::backplane::Notices;
 use super::{Wiring, size};
-use crate::log::{
-    ChangeHints, CommitNotifier, EventCommitter, PeerNotifier, RelayWaker, TaskNotices,
-};
+use crate::log::{ChangeHints, CommitNotifier, EventCommitter, RelayWaker, TaskNotices};
 use crate::platform::BackgroundTask;
 use crate::records::Records;
 use crate::tasks::sweeper::TaskSweeper;
@@ -105,11 +104,14 @@ impl Wiring<'_> {
     /// What a worker needs without a service: the instances learn of its commits, and one of them
     /// relays the changes of its records.
     pub(in crate::app) fn worker_alone(&self) {
-        let peers = PeerNotifier::default();
-        let (commits, _) = CommitNotifier::new(ChangeHints::default(), peers.clone());
+        let notices = Notices::of(&self.config.backplane);
+        let (commits, _) = CommitNotifier::new(ChangeHints::default(), notices.peers.clone());
         let committer = EventCommitter::new(self.dice(), commits);
-        let tasks = self.background_of_tasks(committer, TaskNotices::with(&peers));
-        self.peer_notifier(peers);
+        let tasks = self.background_of_tasks(
+            committer,
+            TaskNotices::with(&notices.peers, &notices.subscriptions),
+        );
+        self.peer_notifier(&notices);
         let records = Arc::new(self.records(RelayWaker::default()));
         self.worker(&tasks, &records, &self.uploads());
     }

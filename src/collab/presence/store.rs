@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::moment::Moment;
 use super::sign_of_life::{RecordInUse, Session, SignOfLife, Status};
 use crate::platform::{BrokerId, UserId};
+
+mod peer_signs;
+
+pub use peer_signs::PeerSigns;
 
 /// The session of streams that do not make their user present. It is no name of a session, so versions that do
 /// not know it skip the row.
@@ -214,21 +219,38 @@ fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
+/// A row. In messages to other instances its names have one letter.
+#[derive(Serialize, Deserialize)]
 struct SignRow {
+    #[serde(skip)]
     broker_id: String,
+    #[serde(rename = "u")]
     user_id: String,
+    #[serde(rename = "n", default, skip_serializing_if = "String::is_empty")]
     session: String,
+    #[serde(skip)]
     instance: String,
+    #[serde(skip)]
     flush: i64,
+    #[serde(rename = "t", default, skip_serializing_if = "String::is_empty")]
     teams: String,
+    #[serde(rename = "s")]
     status: String,
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
     viewing: Option<String>,
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     viewing_audience: Option<String>,
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     editing: Option<String>,
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     editing_audience: Option<String>,
+    #[serde(rename = "o", default, skip_serializing_if = "String::is_empty")]
     streams: String,
+    #[serde(rename = "c")]
     said_in: i64,
+    #[serde(rename = "a")]
     active_in: i64,
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     ends_in: Option<i64>,
 }
 

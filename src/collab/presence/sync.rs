@@ -6,17 +6,21 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::timers::PresenceTimers;
 use super::{PendingLoads, Presence, PresenceParts, store};
-use crate::log::PeerNotifier;
+use crate::log::{PeerNotifier, PeerText};
 use crate::platform::BackgroundTask;
 use crate::platform::DedicatedConnection;
 
 mod exchange;
+mod heard;
+mod messages;
+
+use heard::{HeardFlushes, LastFlushes};
 
 const TICK: Duration = Duration::from_millis(125);
 /// The time between two writes, if one of the signs changes what others see.
@@ -38,6 +42,8 @@ pub struct PresenceSyncParts {
     pub instance: String,
     /// Notified when another instance has written.
     pub peer_changes: Arc<Notify>,
+    /// Signs that other instances have sent.
+    pub peer_signs: mpsc::Receiver<PeerText>,
     pub peer_notifier: PeerNotifier,
     /// Ends the task after a last write.
     pub stop: CancellationToken,
@@ -53,6 +59,9 @@ pub struct PresenceSync {
     pause: Duration,
     /// The number of the last write that was read, of each other instance.
     read_flushes: FxHashMap<Arc<str>, i64>,
+    /// The last writes that were sent to the other instances.
+    sent_flushes: LastFlushes,
+    heard_flushes: HeardFlushes,
     last: LastRuns,
 }
 
@@ -92,6 +101,8 @@ impl PresenceSync {
             flush: 0,
             pause: Duration::ZERO,
             read_flushes: FxHashMap::default(),
+            sent_flushes: LastFlushes::default(),
+            heard_flushes: HeardFlushes::default(),
             last: LastRuns {
                 write: now,
                 read: now,
@@ -114,6 +125,7 @@ impl PresenceSync {
                     let outcome = self.load(loads).await;
                     log_failure(outcome);
                 }
+                Some(text) = self.parts.peer_signs.recv() => self.hear(&text),
                 () = changes.notified(), if self.last.read.elapsed() >= NOTIFIED_READ => {
                     let outcome = self.read().await;
                     log_failure(outcome);

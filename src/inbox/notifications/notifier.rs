@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +75,7 @@ impl Notifier {
             let changes = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep_until(poll_at) => Changes { everywhere: true, heads: FxHashMap::default() },
+                () = tokio::time::sleep_until(poll_at) => Changes { everywhere: true, ..Changes::default() },
                 changes = self.hints.take() => changes,
             };
             if changes.everywhere {

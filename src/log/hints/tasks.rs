@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::Notify;
 
 use super::PeerNotifier;
+use crate::log::peers::{BrokerSubscription, BrokerSubscriptions};
 use crate::platform::{BrokerId, TaskId};
 
 /// Changed tasks that are listed. When more change, one hint stands for all tasks.
@@ -62,14 +63,24 @@ pub struct TaskHints(Arc<SharedTaskChanges>);
 
 /// While a listener exists, hints are collected. Without one, they are dropped.
 #[derive(Debug)]
-pub struct TaskListener(Arc<SharedTaskChanges>);
+pub struct TaskListener {
+    shared: Arc<SharedTaskChanges>,
+    _notices: Option<BrokerSubscription>,
+}
 
 impl TaskHints {
     /// Hints are collected from now on, until the listener is dropped.
     #[must_use]
     pub fn listen(&self) -> TaskListener {
+        self.listener(None)
+    }
+
+    fn listener(&self, notices: Option<BrokerSubscription>) -> TaskListener {
         self.0.listening.fetch_add(1, Ordering::SeqCst);
-        TaskListener(Arc::clone(&self.0))
+        TaskListener {
+            shared: Arc::clone(&self.0),
+            _notices: notices,
+        }
     }
 
     #[must_use]
@@ -111,7 +122,7 @@ impl TaskHints {
 
 impl Drop for TaskListener {
     fn drop(&mut self) {
-        self.0.listening.fetch_sub(1, Ordering::SeqCst);
+        self.shared.listening.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -120,15 +131,24 @@ impl Drop for TaskListener {
 pub struct TaskNotices {
     pub here: TaskHints,
     pub elsewhere: PeerNotifier,
+    subscriptions: BrokerSubscriptions,
 }
 
 impl TaskNotices {
     #[must_use]
-    pub fn with(elsewhere: &PeerNotifier) -> Self {
+    pub fn with(elsewhere: &PeerNotifier, subscriptions: &BrokerSubscriptions) -> Self {
         Self {
             here: TaskHints::default(),
             elsewhere: elsewhere.clone(),
+            subscriptions: subscriptions.clone(),
         }
+    }
+
+    /// Hints are collected from now on, also those of other instances about this brokerage.
+    #[must_use]
+    pub fn listen(&self, broker: &BrokerId) -> TaskListener {
+        let notices = self.subscriptions.subscribe(broker);
+        self.here.listener(Some(notices))
     }
 
     /// A committed change of a task or its output.

@@ -21,6 +21,21 @@ fn migrations() -> Migrator {
     migrations
 }
 
+/// Whether there is nothing to do. Then an instance needs no lock of its session, which would not work
+/// behind a pooler. A database that cannot tell is not current.
+pub(super) async fn is_current(connection: &mut PgConnection, functions: &[SqlFunction]) -> bool {
+    let Ok(applied) = connection.list_applied_migrations(TABLE).await else {
+        return false;
+    };
+    let migrations = migrations();
+    let has_all = applied.len() == migrations.iter().count();
+    has_all
+        && refuse_other_builds(&applied, &migrations).is_ok()
+        && functions::are_current(connection, functions)
+            .await
+            .unwrap_or(false)
+}
+
 /// Brings the schema up to date. Instances that start together wait for each other.
 ///
 /// After an error the connection still holds the lock: the caller closes it.

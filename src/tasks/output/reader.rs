@@ -88,7 +88,7 @@ impl Tasks {
         task: &TaskId,
         start: OutputStart,
     ) -> Result<OutputReader, TaskError> {
-        let listener = self.notices.here.listen();
+        let listener = self.notices.listen(&caller.broker);
         // The query has its own limit: after the limit of a request, no stream can be opened.
         let row = limited(Limit::REQUEST, async {
             let mut connection = self.pool.acquire().await?;

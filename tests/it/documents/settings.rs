@@ -6,13 +6,12 @@ use super::{Document, root};
 use crate::support::command::porchlight;
 
 /// Variables of scripts and tests, which are no settings of the service.
-const OF_SCRIPTS: [&str; 6] = [
+const OF_SCRIPTS: [&str; 5] = [
     "PORCHLIGHT_BIN",
     "PORCHLIGHT_PROFILE",
     "PORCHLIGHT_TEST_LONG",
     "PORCHLIGHT_TOKEN",
     "PORCHLIGHT_URL",
-    "PORCHLIGHT_BACKPLANE",
 ];
 
 /// The variables that the help of a command names.

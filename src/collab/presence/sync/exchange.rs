@@ -75,7 +75,7 @@ impl PresenceSync {
             return Err(error);
         }
         if outbox.is_urgent {
-            self.parts.peer_notifier.presence();
+            self.tell_peers(&signs);
         }
         Ok(())
     }
@@ -161,6 +161,9 @@ impl PresenceSync {
         gone.retain(|instance, at| has_lease(instance) || !is_old(at));
         self.read_flushes
             .retain(|instance, _| has_lease(instance) || gone.contains_key(instance));
+        let known = &self.read_flushes;
+        self.heard_flushes
+            .retain(|instance| known.contains_key(instance));
         let peers = PeerLiveness { gone, trusted_from };
         if peers.gone != before.gone || peers.trusted_from != before.trusted_from {
             *locked(&self.presence.0.peers) = Arc::new(peers);

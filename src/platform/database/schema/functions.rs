@@ -65,6 +65,20 @@ pub(super) async fn apply(
     transaction.commit().await
 }
 
+/// Whether no function is newer than the database's, and no table of records waits to be set up.
+pub(super) async fn are_current(
+    connection: &mut PgConnection,
+    functions: &[SqlFunction],
+) -> sqlx::Result<bool> {
+    if !newer(&mut *connection, functions).await?.is_empty() {
+        return Ok(false);
+    }
+    let waits = sqlx::query_scalar!(
+        r#"select exists (select from porchlight.record_tables where told is null) as "waits!""#
+    );
+    Ok(!waits.fetch_one(connection).await?)
+}
+
 async fn newer(
     connection: &mut PgConnection,
     functions: &[SqlFunction],

@@ -1,40 +1,107 @@
-//! Sends notices to the other instances: one statement for all that were collected.
+//! Notices by LISTEN and NOTIFY: one statement for all that were collected.
 //!
 //! A publishing transaction never uses NOTIFY, because NOTIFY serialises the commits of the
-//! database.
+//! database. The CRM sends a notice when a user changes the brokerage.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use sqlx::postgres::PgNotification;
+use tokio::sync::Mutex;
 
-use super::{LOGS, PRESENCE, SESSIONS, SIGNALS, TASKS};
-use crate::log::hints::{PeerNotifier, PendingNotices, TaskKey};
-use crate::platform::BrokerId;
-use crate::platform::DedicatedConnection;
+use super::listen::PeerListener;
+use super::{Backplane, BackplaneError};
+use crate::log::hints::{PendingNotices, TaskHints, TaskKey};
+use crate::platform::{BrokerId, DedicatedConnection, Pool};
+
+const LOGS: &str = "porchlight";
+const PRESENCE: &str = "porchlight_presence";
+/// A payload without a task means all tasks.
+const TASKS: &str = "porchlight_tasks";
+/// Something was revoked, or a stream of another instance gets a fresh token.
+const SESSIONS: &str = "porchlight_sessions";
+const SIGNALS: &str = "porchlight_signals";
+/// `porchlight.forget_broker` sends here which user's brokerage must be looked up again.
+const BROKERS: &str = "porchlight_brokers";
 
 /// Notices of this long share a statement.
 const COLLECT: Duration = Duration::from_millis(10);
 /// The limit of Postgres is 8,000 bytes.
 const PAYLOAD_BYTES: usize = 7_900;
 
-/// Sends the notices with this instance's name, until `stop`.
-pub async fn run(
-    mut database: DedicatedConnection,
-    peer_notifier: PeerNotifier,
-    instance: String,
-    stop: CancellationToken,
-) {
-    loop {
-        let pending = tokio::select! {
-            () = stop.cancelled() => return,
-            pending = peer_notifier.take() => pending,
-        };
-        if let Err(error) = send(&mut database, &notices(&instance, &pending)).await {
-            // The other instances also poll.
-            tracing::debug!(%error, "notices could not be sent");
+#[derive(Debug)]
+pub struct PostgresBackplane {
+    pool: Pool,
+    sender: Mutex<DedicatedConnection>,
+    /// This instance's name. It ignores the instance's own notices.
+    instance: Arc<str>,
+}
+
+impl PostgresBackplane {
+    #[must_use]
+    pub fn new(pool: Pool, instance: Arc<str>) -> Self {
+        let sender = Mutex::new(DedicatedConnection::new(pool.clone()));
+        Self {
+            pool,
+            sender,
+            instance,
         }
-        tokio::time::sleep(COLLECT).await;
     }
+}
+
+impl Backplane for PostgresBackplane {
+    const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+    const LONGEST_SEND_PAUSE: Duration = Duration::ZERO;
+
+    async fn send(&self, pending: PendingNotices) -> Result<(), BackplaneError> {
+        let notices = notices(&self.instance, &pending);
+        let mut database = self.sender.lock().await;
+        let sent = send(&mut database, &notices).await;
+        tokio::time::sleep(COLLECT).await;
+        Ok(sent?)
+    }
+
+    async fn receive(&self, peer_listener: &PeerListener) -> Result<Infallible, BackplaneError> {
+        let channels = [LOGS, PRESENCE, SESSIONS, SIGNALS, TASKS, BROKERS];
+        let mut listener = self.pool.listen(&channels).await?;
+        peer_listener.missed_any();
+        loop {
+            pass_on(&self.instance, peer_listener, &listener.next().await?);
+        }
+    }
+}
+
+fn pass_on(instance: &str, peer_listener: &PeerListener, notice: &PgNotification) {
+    if notice.channel() == BROKERS {
+        // The sender is the CRM's database, not an instance.
+        if let Some(memberships) = &peer_listener.memberships {
+            memberships.changed(notice.payload());
+        }
+        return;
+    }
+    let Some(lines) = lines(instance, notice.payload()) else {
+        return;
+    };
+    match notice.channel() {
+        TASKS if peer_listener.tasks.has_listeners() => hint_tasks(&peer_listener.tasks, lines),
+        TASKS => {}
+        PRESENCE => peer_listener.presence.notify_one(),
+        SESSIONS => peer_listener.sessions.notify_one(),
+        SIGNALS => lines.for_each(|line| peer_listener.signal(line)),
+        _ => lines
+            .filter_map(head)
+            .for_each(|(broker, head)| peer_listener.logs.grown(&broker, head)),
+    }
+}
+
+/// No line means that any task may have changed.
+fn hint_tasks<'a>(hints: &TaskHints, lines: impl Iterator<Item = &'a str>) {
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        hints.changed_anywhere();
+    }
+    lines.filter_map(task).for_each(|key| hints.changed(key));
 }
 
 struct Notice {
@@ -59,12 +126,13 @@ fn notices(instance: &str, pending: &PendingNotices) -> Vec<Notice> {
         .heads
         .iter()
         .map(|(broker, head)| format!("\n{broker} {head}"));
-    let signals = pending.signals.iter().map(|line| format!("\n{line}"));
+    let signals = pending.signals.iter();
+    let signals = signals.map(|signal| format!("\n{}", signal.text));
     let tasks = pending.tasks.tasks.iter().map(task_line);
     let mut notices = packed(instance, LOGS, heads);
     notices.extend(packed(instance, SIGNALS, signals));
     notices.extend(packed(instance, TASKS, tasks));
-    let presence = pending.presence.then_some(PRESENCE);
+    let presence = (!pending.presence.is_empty()).then_some(PRESENCE);
     let sessions = pending.sessions.then_some(SESSIONS);
     let all_tasks = pending.tasks.everywhere.then_some(TASKS);
     let without_lines = [presence, sessions, all_tasks].into_iter().flatten();
@@ -97,15 +165,13 @@ fn packed(
 }
 
 /// The lines of a notice, unless this instance sent it.
-#[must_use]
-pub fn lines<'a>(instance: &str, payload: &'a str) -> Option<impl Iterator<Item = &'a str>> {
+fn lines<'a>(instance: &str, payload: &'a str) -> Option<impl Iterator<Item = &'a str>> {
     let mut lines = payload.lines();
     (lines.next() != Some(instance)).then_some(lines)
 }
 
 /// Parses the line of a log that has grown.
-#[must_use]
-pub fn head(line: &str) -> Option<(BrokerId, i64)> {
+fn head(line: &str) -> Option<(BrokerId, i64)> {
     let (broker, head) = line.split_once(' ')?;
     Some((broker.parse().ok()?, head.parse().ok()?))
 }
@@ -115,8 +181,7 @@ fn task_line(key: &TaskKey) -> String {
 }
 
 /// Parses the line of a task that has changed.
-#[must_use]
-pub fn task(line: &str) -> Option<TaskKey> {
+fn task(line: &str) -> Option<TaskKey> {
     let (broker, task) = line.split_once(' ')?;
     Some(TaskKey {
         broker: broker.parse().ok()?,
@@ -129,6 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::log::hints::PeerText;
     use crate::platform::ids::tests::any_name;
 
     proptest! {
@@ -151,10 +217,11 @@ mod tests {
         let mut pending = PendingNotices::default();
         let heads = (0..500).map(|n| (id(n), i64::from(n)));
         pending.heads.extend(heads);
-        pending
-            .signals
-            .extend((0..500).map(|n| format!("{{\"n\":{n:0>200}}}")));
-        pending.presence = true;
+        pending.signals.extend((0..500).map(|n| PeerText {
+            broker: id(n),
+            text: format!("{{\"n\":{n:0>200}}}"),
+        }));
+        pending.presence.insert(id(0));
         let notices = notices("me", &pending);
         assert!(notices.iter().all(|n| n.payload.len() < 8_000));
         let sent = |channel| {
@@ -165,7 +232,7 @@ mod tests {
         heads.sort();
         let grown: Vec<_> = (0..500).map(|n| (id(n), i64::from(n))).collect();
         assert_eq!(heads, grown);
-        assert!(sent(SIGNALS).eq(pending.signals.iter()));
+        assert!(sent(SIGNALS).eq(pending.signals.iter().map(|signal| &signal.text)));
         let of_presence = notices.iter().filter(|n| n.channel == PRESENCE);
         assert_eq!(of_presence.count(), 1);
         assert!(notices.iter().all(|n| lines("me", &n.payload).is_none()));
