@@ -13,6 +13,7 @@ use crate::support::{Service, Token};
 const STREAMS: usize = 60;
 /// Of three instances. A relay that polls alone would make 25 of them, and each instance has revocations to read.
 const MOST_IN_A_SECOND: f64 = 30.0;
+const LOOKS: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_instances_at_rest_use_few_transactions() {
@@ -37,17 +38,16 @@ async fn three_instances_at_rest_use_few_transactions() {
         stream
     });
     let streams = join_all(opening).await;
-    // What the arrival of the streams causes.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = transactions(&mut sql).await;
-    let began = Instant::now();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let used = transactions(&mut sql).await - before;
-    let used = u32::try_from(used).expect("a count");
-    let in_a_second = f64::from(used) / began.elapsed().as_secs_f64();
-    assert!(
-        in_a_second < MOST_IN_A_SECOND,
-        "{in_a_second:.1} transactions in a second"
-    );
+    // On a busy machine it takes a while until the arrival of the streams is over.
+    let mut rates = Vec::new();
+    while rates.last().is_none_or(|rate| *rate >= MOST_IN_A_SECOND) {
+        assert!(rates.len() < LOOKS, "transactions in a second: {rates:.1?}");
+        let before = transactions(&mut sql).await;
+        let began = Instant::now();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let used = transactions(&mut sql).await - before;
+        let used = u32::try_from(used).expect("a count");
+        rates.push(f64::from(used) / began.elapsed().as_secs_f64());
+    }
     drop(streams);
 }

@@ -22,8 +22,8 @@ pub enum Way {
 const NOT_RUN: &str = "<!-- not run:";
 const OWN_TERMINAL: &str = "<!-- in a terminal of its own -->";
 /// Languages of blocks that are no commands.
-const TEXTS: [&str; 10] = [
-    "", "json", "text", "http", "toml", "yaml", "html", "nginx", "ini", "diff",
+const TEXTS: [&str; 11] = [
+    "", "json", "text", "http", "toml", "yaml", "html", "nginx", "ini", "diff", "ts",
 ];
 /// Beginnings of lines that are commands, whatever the language of the block says.
 const COMMANDS: [&str; 14] = [

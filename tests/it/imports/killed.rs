@@ -11,10 +11,10 @@ use super::{WORKING, ann, ask, count, database, ended, output, result, upload};
 use crate::support::worker::Worker;
 use crate::support::{Chance, Message, Service, eventually};
 
-const ROWS: usize = 10_000;
-const BAD: usize = 100;
+const ROWS: usize = 4_000;
+const BAD: usize = 60;
 /// Rows after which the worker is killed.
-const KILLS: [i64; 3] = [1_000, 4_000, 7_000];
+const KILLS: [i64; 3] = [400, 1_600, 2_800];
 
 /// A file, and the lines of its bad rows with the columns at fault.
 fn file(chance: &mut Chance) -> (String, BTreeMap<i64, &'static str>) {
