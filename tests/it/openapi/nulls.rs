@@ -133,7 +133,12 @@ pub(super) fn bodies() -> Vec<(&'static str, &'static str, Role, Vec<Value>)> {
             vec![json!({"stream": "5f0c2b7e9d4a4c55a1f6f3a0f8f9a001"})],
         ),
         ("POST", "/signals", agent, vec![of_record, of_team]),
-        ("POST", "/demo", agent, vec![json!({"user": "bob", "role": "service"})]),
+        (
+            "POST",
+            "/demo",
+            agent,
+            vec![json!({"user": "bob", "role": "service"})],
+        ),
         (
             "POST",
             "/notifications",
