@@ -42,11 +42,11 @@ try {
     await page.locator('.pair').first().waitFor();
   }
   await cleo.getByLabel('Add a note').pressSequentially('Keys are in the');
+  await bob.getByText('is typing a note').waitFor();
   await cleo.getByRole('button', { name: /edit close date/ }).click();
   await bob.getByText('Cleo Hartley is editing this escrow').waitFor();
   const token = await server.token('agent', 'bob', 'team-a', 'acme');
   const { records } = await (await fetch(`${server.url}/records/escrows?limit=9&owner=bob`, { headers: { Authorization: `Bearer ${token}` } })).json();
-  await bob.getByText('is typing a note').waitFor();
   const ownToken = await server.token('agent', 'ann', 'team-a', 'acme');
   await fetch(`${server.url}/records/escrows/${records[0].id}?merge=fields`, { method: 'PATCH', headers: { Authorization: `Bearer ${ownToken}`, 'Content-Type': 'application/json' }, body: '{"status":"pending"}' });
   await take(bob, 'page.webp');

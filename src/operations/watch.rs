@@ -29,7 +29,9 @@ pub(super) async fn run(
     database: DedicatedConnection,
     stop: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(operations.0.parts.settings.interval());
+    // An instance that starts has nothing to judge yet.
+    let every = operations.0.parts.settings.interval();
+    let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut watch = Watch {
         operations,

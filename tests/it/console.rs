@@ -95,6 +95,9 @@ async fn a_view_names_all_it_needs_small_and_under_a_path_that_is_kept_for_ever(
     let service = Service::start().await;
     for view in ["/", "/inspector", "/operations"] {
         let page = get(&service, view).await.text;
+        let request = service.client.get(service.url(view));
+        let compressed = Answer::to(request.header("accept-encoding", "gzip")).await;
+        assert_eq!(compressed.header("content-encoding"), "gzip", "{view}");
         let mut bytes = 0;
         for path in linked(&page) {
             let request = service.client.get(service.url(path));

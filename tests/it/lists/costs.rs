@@ -196,7 +196,7 @@ async fn notifying_somebody_with_much_unread_reads_few_rows() {
     let database = Arc::new(TestDatabase::create().await);
     let mut sql = database.connect().await;
     let user = Token::user("u", &["a"]);
-    let service = Service::on(Arc::clone(&database), &[]).await;
+    let service = Service::on(Arc::clone(&database), &["--unread-per-user=0"]).await;
     service.list("/events", &user).await;
     run(&mut sql, ROWS).await;
     assert_eq!(
@@ -206,7 +206,7 @@ async fn notifying_somebody_with_much_unread_reads_few_rows() {
     let body = json!({"audience": {"user": "u"}, "level": "info", "title": "One more"});
     service.stop().await;
     let before = counts(&mut sql).await;
-    let service = Service::on(Arc::clone(&database), &[]).await;
+    let service = Service::on(Arc::clone(&database), &["--unread-per-user=0"]).await;
     let mut stream = service
         .stream("/stream/user?types=notification:*", &user)
         .await;

@@ -80,7 +80,7 @@ export function createRequest(env, base, tokens) {
       if (!isRefused || !tokens.isCallback) throw error;
       // Another request may have brought a fresh token meanwhile.
       if (tokens.current === before || !before) tokens.reject();
-      return once(method, path, options);
+      return await once(method, path, options);
     }
   };
 }

@@ -180,7 +180,8 @@ export class Dashboard {
     const { shell } = this.#crm;
     this.#drawSort();
     this.#drawOwners();
-    const kind = await this.#crm.kindOf(module);
+    // The list itself says that it cannot be loaded.
+    const kind = await this.#crm.kindOf(module).catch(() => null);
     if (module !== this.#module) return;
     const values = kind?.fields.find(({ name }) => name === 'status')?.values ?? [];
     const options = [{ value: '', label: 'Any status' }, ...values.map((value) => ({ value, label: words(value) })), { value: 'archived', label: 'Archived' }];

@@ -72,7 +72,7 @@ export class RecordPanel {
   }
 
   async #load() {
-    const kind = await this.#crm.kindOf(this.#module);
+    const kind = await this.#crm.kindOf(this.#module).catch(() => null);
     if (this.#isClosed || !kind) return;
     const order = lookOf(this.#module).first;
     const place = ({ name }) => (order.indexOf(name) + 1 || order.length + 1);

@@ -7,6 +7,7 @@ import { Problem } from './problem.js';
 /** @typedef {{task: Task, output: string, listeners: Set<(what: 'output' | 'end') => void>}} Row */
 
 const PROGRESS = ['percent', 'step', 'steps', 'message', 'partial'];
+const HEARTBEAT_SECONDS = 15;
 const ENDED = ['completed', 'failed', 'cancelled'];
 /** What a report makes of a task. */
 const ENDS = /** @type {Record<string, Task['state'] | undefined>} */ ({ complete: 'completed', fail: 'failed', cancelled: 'cancelled' });
@@ -93,7 +94,8 @@ function follow(row, from, write, end) {
     end();
   };
   row.listeners.add(tell);
-  write('retry: 1000\n:ok\n');
+  const ready = { type: 'stream:ready', stream: `output-${row.task.id}`, heartbeatSeconds: HEARTBEAT_SECONDS };
+  write(`retry: 1000\n:ok\nevent: stream:ready\ndata: ${JSON.stringify(ready)}\n\n`);
   tell(ENDED.includes(row.task.state) ? 'end' : 'output');
   return () => void row.listeners.delete(tell);
 }
