@@ -85,13 +85,27 @@ pub(super) async fn lock_shared(
     connection: &mut PgConnection,
     broker: &BrokerId,
 ) -> sqlx::Result<i64> {
-    let last = sqlx::query_scalar!(
+    if let Some(last) = lock_row(connection, broker).await? {
+        return Ok(last);
+    }
+    // Without a row there is nothing to lock, and the first notification could come at any moment.
+    sqlx::query!(
+        "insert into porchlight.notification_books (broker_id, last_id) values ($1, 0)
+         on conflict do nothing",
+        broker.as_str(),
+    )
+    .execute(&mut *connection)
+    .await?;
+    Ok(lock_row(connection, broker).await?.unwrap_or(0))
+}
+
+async fn lock_row(connection: &mut PgConnection, broker: &BrokerId) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
         "select last_id from porchlight.notification_books where broker_id = $1 for share",
         broker.as_str(),
     )
     .fetch_optional(connection)
-    .await?;
-    Ok(last.unwrap_or(0))
+    .await
 }
 
 /// Locks the rows of users, in order. Until the transaction ends, no other one changes or publishes their
