@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{admin, agent, post_notifications, two};
 use crate::support::appending::append_own;
+use crate::support::sql::{run, until_counted};
 use crate::support::{Answer, Chance, Message, Service, Stream, Token};
 
 /// A client that lists once, and then only applies events.
@@ -188,4 +189,31 @@ async fn all_is_received(service: &Service) {
         }
     };
     crate::support::wait::soon("the notifier is done", received).await;
+}
+
+/// Before the first notification, too, a read and a new notification come one after the other.
+#[tokio::test]
+async fn a_read_waits_for_the_first_notification() {
+    let [service, _other] = two(&[]).await;
+    let ann = agent("ann");
+    let read_all = || post_notifications(&service, &ann, "/read-all", json!({}));
+    assert_eq!(read_all().await.json()["unread"], 0);
+    let mut first = service.database.connect().await;
+    let create = "begin;
+        insert into porchlight.notification_books (broker_id, last_id) values ('b', 1)
+            on conflict (broker_id) do update set last_id = 1;
+        insert into porchlight.notifications (broker_id, id, audience, level, title)
+            values ('b', 1, 'user:ann', 'info', 'Look')";
+    run(&mut first, create).await;
+    let mut sql = service.database.connect().await;
+    let commit = async {
+        let waits = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        until_counted(&mut sql, waits, 1).await;
+        run(&mut first, "commit").await;
+    };
+    let (answer, ()) = tokio::join!(read_all(), commit);
+    assert_eq!((answer.status, &answer.json()["unread"]), (200, &json!(0)));
+    let listed = service.list("/notifications", &ann).await;
+    assert_eq!(listed["notifications"][0]["read"], true, "{listed}");
 }
