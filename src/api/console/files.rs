@@ -106,6 +106,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/records/pending.js",
     "client/src/records/record.js",
     "client/src/records/records.js",
+    "client/src/refusal.js",
     "client/src/renewal.js",
     "client/src/request.js",
     "client/src/same.js",

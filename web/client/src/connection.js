@@ -6,8 +6,8 @@ import { isCovered } from './position.js';
 import { LineWatch } from './line_watch.js';
 import { listenToPage } from './page_events.js';
 import { Received } from './received.js';
+import { refusalOf } from './refusal.js';
 import { addressOf } from './request.js';
-import { retryAfterMs } from './error.js';
 import { tools } from './tabs/tools.js';
 import { Timers } from './timers.js';
 import { endOf } from './token.js';
@@ -310,20 +310,14 @@ export class Connection {
     this.#fail(closing ?? reason);
   }
 
-  /**
-   * The service, or something in between, has refused the stream.
-   * @param {Response} response
-   */
+  /** @param {Response} response */
   async #answered(response) {
-    const { status } = response;
     const attempt = this.#attempt;
-    const isProblem = response.headers.get('Content-Type')?.includes('json');
-    const code = isProblem ? (await response.json().catch(() => null))?.code : undefined;
+    const { state, reason, code, leastMs } = await refusalOf(response);
     if (attempt !== this.#attempt) return;
-    if (status === 204) this.#end('offline', 'stopped-by-service');
-    else if (status === 403) this.#end('error', code ?? 'forbidden');
-    else if (status === 401) this.#refused(code ?? 'unauthorized');
-    else this.#fail(`status-${status}`, { code }, retryAfterMs(response));
+    if (state === 'needs-auth') this.#refused(reason);
+    else if (state) this.#end(state, reason);
+    else this.#fail(reason, { code }, leastMs);
   }
 
   /** @param {string} code */
