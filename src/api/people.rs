@@ -35,7 +35,10 @@ pub(super) async fn list(
     Query(query): Query<PeopleQuery>,
 ) -> Result<HttpResponse, Problem> {
     let users = query.users.unwrap_or_default();
-    let users: Result<Vec<UserId>, _> = users.lines().map(str::parse).collect();
+    let users: Result<Vec<UserId>, _> = match users.as_str() {
+        "" => Ok(Vec::new()),
+        lines => lines.split('\n').map(str::parse).collect(),
+    };
     let users = users.map_err(|error| Problem::bad_parameter("users", error))?;
     if users.len() > USERS_MOST {
         let reason = format!("must be at most {USERS_MOST} users");

@@ -71,6 +71,24 @@ async fn a_name_is_never_a_reason_to_refuse_a_token() {
 }
 
 #[tokio::test]
+async fn ids_of_users_are_lines_that_nothing_follows() {
+    let service = Service::start().await;
+    let josh = &Token::user("josh", &["a"]);
+    assert_eq!(
+        service.list("/people?users=", josh).await,
+        json!({"people": []})
+    );
+    for users in ["josh%0A", "%0Ajosh", "josh%0D%0Aeve", "%0A"] {
+        let url = service.url(&format!("/people?users={users}"));
+        let request = service.client.get(url).bearer_auth(josh.signed());
+        let field = Answer::to(request)
+            .await
+            .refused(400, "invalid_parameter", users);
+        assert_eq!(field.as_deref(), Some("users"), "{users}");
+    }
+}
+
+#[tokio::test]
 async fn the_claim_with_the_name_can_be_configured() {
     let service = Service::with(&["--claim-name=profile.full"]).await;
     let token = honest(&json!({"sub": "josh", "profile": {"full": "Josh Lee"}, "name": "jl"}));

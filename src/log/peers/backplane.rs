@@ -39,7 +39,7 @@ pub trait Backplane: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), BackplaneError>> + Send;
 
     /// Passes on what the other instances send, until the connection breaks. When it begins to
-    /// receive, it calls [`PeerListener::missed_any`], because notices from before are lost.
+    /// receive, it calls `PeerListener::missed_any`, because notices from before are lost.
     fn receive(
         &self,
         peer_listener: &PeerListener,
