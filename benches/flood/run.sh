@@ -23,16 +23,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-: "${SERVER_CORE:=0}" "${CLIENT_CORE:=1}"
 : "${SECONDS_EACH:=60}" "${SECONDS_QUIET:=20}"
 : "${CONNECTIONS:=50}" "${UNREAD:=5000}" "${IMPORTS:=6165}"
 : "${STREAMS:=5000}" # half of them fit where 10,000 descriptors are allowed
 readonly LOADS="notifications uploads8 uploads50 uploads_slow output imports_bad imports_valid tasks records record locks heartbeats signals events"
 readonly FLOOD=(python3 benches/flood/flood.py)
-readonly SECRET="benches-only-secret-of-32-bytes-or-more"
 out=${OUT:-$(mktemp -d)} && mkdir -p "$out"
 work=$(mktemp -d) && chmod 755 "$work" # the embedded Postgres runs as another user
-server_pid='' load_pid=''
+. benches/service.sh
+load_pid=
 
 main() {
     local binaries=() loads=() binary load
@@ -55,8 +54,6 @@ main() {
     flood table "$out"
     echo "Reports: $out" >&2
 }
-
-fail() { echo "$*" >&2; exit 1; }
 
 name_of() { if [[ $1 == *=* ]]; then echo "${1%%=*}"; else basename "$1"; fi; }
 
@@ -147,28 +144,10 @@ transactions_per_second() {
     awk -v n="$(($(transactions) - committed))" -v ns="$(($(date +%s%N) - began))" 'BEGIN { printf "%.0f", n * 1e9 / ns }'
 }
 
+# All of the load's streams belong to one user, whether or not the binary counts them.
 start() {
-    local tries
-    port=$(free_port)
     rm -rf "$work/data"
-    # All of the load's streams belong to one user, whether or not the binary counts them.
-    env -u DATABASE_URL PORCHLIGHT_ADDR="127.0.0.1:$port" JWT_SECRET="$SECRET" PORCHLIGHT_DATA_DIR="$work/data" \
-        PORCHLIGHT_STREAMS_PER_USER=1000000 \
-        taskset -c "$SERVER_CORE" "$1" serve >"$out/server.log" 2>&1 &
-    server_pid=$!
-    for tries in $(seq 600); do
-        kill -0 "$server_pid" 2>/dev/null || break
-        if curl -sf -o "$work/answer" "http://127.0.0.1:$port/health/ready"; then return; fi
-        sleep 0.1
-    done
-    tail "$out/server.log" >&2
-    fail "no service after $tries looks"
-}
-
-free_port() {
-    local port
-    while port=$((20000 + RANDOM % 10000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-    echo "$port"
+    start_service "$1" "$out/server.log" PORCHLIGHT_STREAMS_PER_USER=1000000
 }
 
 stop_load() {
@@ -180,10 +159,7 @@ stop_load() {
 
 stop() {
     stop_load
-    [ -n "$server_pid" ] || return 0
-    kill "$server_pid" 2>/dev/null || true
-    wait "$server_pid" 2>/dev/null || true
-    server_pid=
+    stop_service
 }
 
 main "$@"

@@ -9,20 +9,19 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-: "${PORCHLIGHT_BIN:=target/release/porchlight}"
-: "${SERVER_CORE:=0}" "${CLIENT_CORE:=1}"
 : "${MEASURE:=20}" # seconds
-readonly SECRET="benches-only-secret-of-32-bytes-or-more"
 readonly POSTS_A_SECOND=20
 work=$(mktemp -d) && chmod 755 "$work" # the embedded Postgres runs as another user
-server_pid= load_pid=
+. benches/service.sh
+load_pid=
 
 main() {
     local streams=${1:-10000} rate=${2:-5}
     trap 'stop; rm -rf "$work"' EXIT
     ulimit -n "$(ulimit -Hn)"
     [ -x "$PORCHLIGHT_BIN" ] || fail "$PORCHLIGHT_BIN is missing: cargo build --release"
-    start
+    start_service "$PORCHLIGHT_BIN" "$work/server.log"
+    common=(--json --url "http://127.0.0.1:$port" --secret "$SECRET")
     taskset -c "$CLIENT_CORE" "$PORCHLIGHT_BIN" bench "${common[@]}" --pid "$server_pid" -n "$streams" -t 1 -r "$rate" \
         -s "$((MEASURE + 10))" --warmup 1 --sequential >"$work/load.json" &
     load_pid=$!
@@ -35,24 +34,6 @@ main() {
     wait "$load_pid"
     load_pid=
     report "$streams" "$rate"
-}
-
-fail() { echo "$*" >&2; exit 1; }
-
-start() {
-    local tries
-    while port=$((20000 + RANDOM % 10000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-    common=(--json --url "http://127.0.0.1:$port" --secret "$SECRET")
-    env -u DATABASE_URL PORCHLIGHT_ADDR="127.0.0.1:$port" JWT_SECRET="$SECRET" PORCHLIGHT_DATA_DIR="$work/data" \
-        taskset -c "$SERVER_CORE" "$PORCHLIGHT_BIN" serve >"$work/server.log" 2>&1 &
-    server_pid=$!
-    for tries in $(seq 600); do
-        kill -0 "$server_pid" 2>/dev/null || break
-        if curl -sf -o "$work/answer" "http://127.0.0.1:$port/health/ready"; then return; fi
-        sleep 0.1
-    done
-    tail "$work/server.log" >&2
-    fail "the service did not start after $tries checks"
 }
 
 open_streams() {
@@ -81,11 +62,8 @@ report() {
 }
 
 stop() {
-    local pid
-    for pid in $load_pid $server_pid; do
-        kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
+    [ -z "$load_pid" ] || { kill "$load_pid" && wait "$load_pid"; } 2>/dev/null || true
+    stop_service
 }
 
 main "$@"

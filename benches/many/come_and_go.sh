@@ -8,19 +8,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-: "${PORCHLIGHT_BIN:=target/release/porchlight}"
-: "${SERVER_CORE:=0}" "${CLIENT_CORE:=1}"
 readonly SETTLE=15 # seconds after which unused memory has been returned
-readonly SECRET="benches-only-secret-of-32-bytes-or-more"
 work=$(mktemp -d) && chmod 755 "$work" # the embedded Postgres runs as another user
-server_pid=
+. benches/service.sh
 
 main() {
     local rounds=${1:-10} streams=${2:-10000} before after
-    trap 'stop; rm -rf "$work"' EXIT
+    trap 'stop_service; rm -rf "$work"' EXIT
     ulimit -n "$(ulimit -Hn)"
     [ -x "$PORCHLIGHT_BIN" ] || fail "$PORCHLIGHT_BIN is missing: cargo build --release"
-    start
+    start_service "$PORCHLIGHT_BIN" "$work/server.log"
+    sleep "$SETTLE"
     echo "with no stream so far: $(pss) kB"
     come_and_go 1 "$streams"
     before=$(pss)
@@ -29,8 +27,6 @@ main() {
     after=$(pss)
     echo "after $((rounds * streams)) more: $after kB, $(((after - before) * 100 / before)) % more"
 }
-
-fail() { echo "$*" >&2; exit 1; }
 
 come_and_go() {
     local round
@@ -43,26 +39,5 @@ come_and_go() {
 }
 
 pss() { awk '/^Pss:/ { print $2 }' "/proc/$server_pid/smaps_rollup"; }
-
-start() {
-    local tries
-    while port=$((20000 + RANDOM % 10000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-    env -u DATABASE_URL PORCHLIGHT_ADDR="127.0.0.1:$port" JWT_SECRET="$SECRET" PORCHLIGHT_DATA_DIR="$work/data" \
-        taskset -c "$SERVER_CORE" "$PORCHLIGHT_BIN" serve >"$work/server.log" 2>&1 &
-    server_pid=$!
-    for tries in $(seq 600); do
-        kill -0 "$server_pid" 2>/dev/null || break
-        if curl -sf -o "$work/answer" "http://127.0.0.1:$port/health/ready"; then sleep "$SETTLE"; return; fi
-        sleep 0.1
-    done
-    tail "$work/server.log" >&2
-    fail "the service did not start after $tries checks"
-}
-
-stop() {
-    [ -n "$server_pid" ] || return 0
-    kill "$server_pid" 2>/dev/null || true
-    wait "$server_pid" 2>/dev/null || true
-}
 
 main "$@"

@@ -9,21 +9,19 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-: "${PORCHLIGHT_BIN:=target/release/porchlight}"
-: "${SERVER_CORE:=0}" "${CLIENT_CORE:=1}"
 : "${HOLD:=60}"             # seconds for which the streams are idle
 : "${HEARTBEAT_SECONDS:=15}" # the service's default
 readonly SPARE_FILES=200    # for the service's database, files and other connections
-readonly SECRET="benches-only-secret-of-32-bytes-or-more"
 work=$(mktemp -d) && chmod 755 "$work" # the embedded Postgres runs as another user
-server_pid=
+. benches/service.sh
 
 main() {
     prepare
     local streams=${1:-$(most)}
     [ "$streams" -le "$(most)" ] ||
         fail "$streams streams need $((streams + SPARE_FILES)) open files in the service and in the generator, and the hard limit is $(ulimit -Hn): raise it (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker)"
-    start "$streams"
+    start_service "$PORCHLIGHT_BIN" "$work/server.log" PORCHLIGHT_MAX_STREAMS="$((streams + SPARE_FILES))" \
+        PORCHLIGHT_CONNECTIONS_PER_WORKER="$((streams + SPARE_FILES))" PORCHLIGHT_HEARTBEAT_SECONDS="$HEARTBEAT_SECONDS"
     echo "$streams streams, held for $HOLD s" >&2
     taskset -c "$CLIENT_CORE" "$PORCHLIGHT_BIN" bench --json --url "http://127.0.0.1:$port" --secret "$SECRET" \
         --pid "$server_pid" --pid-tree -n "$streams" -t 1 --idle --announce -s "$HOLD" >"$work/report.json" ||
@@ -32,7 +30,7 @@ main() {
 }
 
 prepare() {
-    trap 'stop; rm -rf "$work"' EXIT
+    trap 'stop_service; rm -rf "$work"' EXIT
     ulimit -n "$(ulimit -Hn)"
     local command
     for command in jq curl taskset; do
@@ -41,31 +39,12 @@ prepare() {
     [ -x "$PORCHLIGHT_BIN" ] || fail "$PORCHLIGHT_BIN is missing: cargo build --release"
 }
 
-fail() { echo "$*" >&2; exit 1; }
-
 # A million is the most that the generator takes.
 most() {
     local files
     files=$(ulimit -Hn)
     if [ "$files" = unlimited ] || [ "$files" -gt 1000200 ]; then files=1000200; fi
     echo $((files - SPARE_FILES))
-}
-
-start() {
-    local tries
-    while port=$((20000 + RANDOM % 10000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-    env -u DATABASE_URL PORCHLIGHT_ADDR="127.0.0.1:$port" JWT_SECRET="$SECRET" PORCHLIGHT_DATA_DIR="$work/data" \
-        PORCHLIGHT_MAX_STREAMS="$(($1 + SPARE_FILES))" PORCHLIGHT_CONNECTIONS_PER_WORKER="$(($1 + SPARE_FILES))" \
-        PORCHLIGHT_HEARTBEAT_SECONDS="$HEARTBEAT_SECONDS" \
-        taskset -c "$SERVER_CORE" "$PORCHLIGHT_BIN" serve >"$work/server.log" 2>&1 &
-    server_pid=$!
-    for tries in $(seq 600); do
-        kill -0 "$server_pid" 2>/dev/null || break
-        if curl -sf -o "$work/answer" "http://127.0.0.1:$port/health/ready"; then return; fi
-        sleep 0.1
-    done
-    tail "$work/server.log" >&2
-    fail "the service did not start after $tries checks"
 }
 
 report() {
@@ -83,13 +62,6 @@ report() {
           (if .lostStreams > 0 then "STREAMS LOST: \(.lostStreams)" else empty end),
           (.warnings[] | "WARNING: \(.)")' "$work/report.json"
     grep -a WARN "$work/server.log" | tail -n 3 || true
-}
-
-stop() {
-    [ -n "$server_pid" ] || return 0
-    kill "$server_pid" 2>/dev/null || true
-    wait "$server_pid" 2>/dev/null || true
-    server_pid=
 }
 
 main "$@"
