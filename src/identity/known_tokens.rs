@@ -26,9 +26,12 @@ struct KnownToken {
     at: OffsetDateTime,
 }
 
-/// Bearers by the fingerprint of their token. The tokens themselves are not stored.
+/// Bearers by the fingerprint of their token. The tokens themselves are not stored. Boxed, because a map
+/// keeps room for almost as many entries again.
+type TokensByFingerprint = FxHashMap<Fingerprint, Box<KnownToken>>;
+
 #[derive(Default)]
-pub(super) struct KnownTokens(Mutex<FxHashMap<Fingerprint, KnownToken>>);
+pub(super) struct KnownTokens(Mutex<TokensByFingerprint>);
 
 type Fingerprint = [u8; 32];
 
@@ -64,10 +67,11 @@ impl KnownTokens {
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        known.insert(fingerprint, KnownToken { bearer, keys, at });
+        let token = KnownToken { bearer, keys, at };
+        known.insert(fingerprint, Box::new(token));
     }
 
-    fn known(&self) -> MutexGuard<'_, FxHashMap<Fingerprint, KnownToken>> {
+    fn known(&self) -> MutexGuard<'_, TokensByFingerprint> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -63,7 +63,8 @@ pub struct ChangedSigns {
 #[derive(Debug)]
 pub struct PresenceGroup {
     rules: PresenceRules,
-    people: FxHashMap<UserId, PersonEntry>,
+    /// Boxed, because a map keeps room for almost as many entries again.
+    people: FxHashMap<UserId, Box<PersonEntry>>,
     /// When to evaluate whom again.
     due: BTreeSet<(Moment, UserId)>,
     crowds: Crowds,
