@@ -1,10 +1,12 @@
 // Who wants which events, and when they get them.
 import { PorchlightError } from './error.js';
 
-/** Deliveries that arrive within this time after another one are delivered together. */
+/** Deliveries that arrive within this time after many others are delivered together. */
 const BATCH_MS = 100;
-/** Where events come one by one, the next one waits no longer than a frame. */
+/** After few, the next one waits no longer than a frame. */
 const FRAME_MS = 16;
+/** After more, so long for each: from 250 events a second on, batches grow to their limit. */
+const PER_EVENT_MS = 4;
 /** An async iterator that is not read holds so many events. */
 const MOST_WAITING = 10_000;
 
@@ -72,7 +74,7 @@ export class EventHub {
     this.#deliveredAt = this.#env.now();
     const batch = this.#waiting;
     if (!batch.length) return;
-    this.#gapMs = batch.length > 1 ? this.#batchMs : Math.min(this.#batchMs, FRAME_MS);
+    this.#gapMs = Math.min(this.#batchMs, Math.max(FRAME_MS, batch.length * PER_EVENT_MS));
     this.#waiting = [];
     for (const fold of [...this.#folds]) this.#call(() => fold(batch));
     if (!this.#subscriptions.size) return;

@@ -27,6 +27,26 @@ async function tick(clock, ms) {
   }
 }
 
+/** A database whose changes are made, and never said to be. */
+function silentDisk() {
+  const factory = new IDBFactory();
+  const { open } = factory;
+  factory.open = (...given) => {
+    const request = open.apply(factory, given);
+    request.addEventListener('success', () => {
+      const { result } = request;
+      const { transaction } = result;
+      result.transaction = (table, mode, how) => {
+        const made = transaction.call(result, table, mode, how);
+        if (mode === 'readwrite') Object.defineProperty(made, 'oncomplete', { set() {} });
+        return made;
+      };
+    });
+    return request;
+  };
+  return factory;
+}
+
 const writesOf = (service) => service.requests.filter(({ method, path }) => method !== 'GET' && path.startsWith('/records'));
 
 describe('a write', () => {
@@ -44,6 +64,22 @@ describe('a write', () => {
     assert.equal(service.requests.length, before + 1);
     const { headers, query } = service.requests.at(-1);
     assert.deepEqual([headers['if-match'], query, Boolean(headers['idempotency-key'])], ['"1"', '?merge=fields', true]);
+  });
+
+  test('is sent while it is being stored; after a crash it is sent again with the same key, and counts once', async () => {
+    const indexedDB = silentDisk();
+    const { client, open, service, clock } = await writer(3, { client: { environment: { indexedDB } } });
+    const patches = () => writesOf(service).filter(({ method }) => method === 'PATCH');
+    client.update('escrows', 'e-1', { purchasePrice: 5 }, { isImmediate: true });
+    await tick(clock, 50);
+    assert.equal(patches().length, 1);
+    const { client: next } = await open({ environment: { indexedDB } });
+    await next.outbox.open();
+    await tick(clock, 200);
+    const keys = patches().map(({ headers }) => headers['idempotency-key']);
+    assert.deepEqual(keys, [keys[0], keys[0]]);
+    assert.equal((await send(service, 'GET', '/records/escrows/e-1')).body.version, 2);
+    assert.deepEqual(next.outbox.pending(), []);
   });
 
   test('never delays what others do, and stays visible over it', async () => {

@@ -110,8 +110,9 @@ export class Outbox {
     this.#storage = await openStorage(env, `porchlight:outbox:${this.#name}`, () => this.#lost());
     const stored = await this.#storage.all().catch(() => []);
     for (const write of stored) {
-      // What was being sent when the page ended has an unknown outcome and is sent again.
-      if (!pending.store.getSnapshot().some(({ id }) => id === write.id)) pending.put({ ...write, state: write.state === 'sending' ? 'queued' : write.state });
+      // It may have been sent when the page ended, with an unknown outcome, and is sent again.
+      const again = { ...write, state: write.state === 'sending' ? /** @type {const} */ ('queued') : write.state, attempts: Math.max(1, write.attempts) };
+      if (!pending.store.getSnapshot().some(({ id }) => id === write.id)) pending.put(again);
     }
     writes.showStorage(this.#storage.kind);
     if (this.#storage.kind === 'memory') tell('warning', 'writes wait in memory only: a reload loses them');
@@ -160,9 +161,12 @@ export class Outbox {
     if (isImmediate) this.#immediate.add(id);
     const write = this.#find(id);
     if (!write) return;
-    await this.#store(write);
+    const stored = this.#store(write);
+    // The tab that sends a write removes it afterwards, in order, and need not wait. Another tab may know of it only when it is stored.
+    if (!this.#sender.isSender) await stored;
     this.#sender.tell('added', write);
     this.#pump();
+    await stored;
   }
 
   /** @param {string} id */
@@ -248,7 +252,9 @@ export class Outbox {
   /** @param {Write} queued */
   async #send(queued) {
     this.#isSending = true;
-    const write = await this.#change({ ...queued, state: 'sending', attempts: queued.attempts + 1, reason: null });
+    const write = { ...queued, state: /** @type {const} */ ('sending'), attempts: queued.attempts + 1, reason: null };
+    // What is stored already is as good as this after a crash, so the request does not wait for the disk.
+    this.#change(write);
     let outcome;
     try {
       const record = await sendWrite(this.#context.request, write);
