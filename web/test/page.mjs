@@ -12,6 +12,8 @@ const EXPECTED = /Failed to load resource|net::ERR/;
 
 /** The demo, with settings of its own. `url` is where the page is. */
 export class Demo {
+  #tokens = new Map();
+
   static async start(settings = {}) {
     const demo = new Demo();
     demo.server = await Server.start({ PORCHLIGHT_DEMO: 'true', PORCHLIGHT_USER_RATE: '0', ...settings });
@@ -31,8 +33,11 @@ export class Demo {
     await this.server.stop();
   }
 
+  /** It is made once for each: the command that makes it takes longer than most requests. */
   token(user, role = 'agent') {
-    return this.server.token(role, user, 'team-a', 'acme');
+    const name = `${role} ${user}`;
+    if (!this.#tokens.has(name)) this.#tokens.set(name, this.server.token(role, user, 'team-a', 'acme'));
+    return this.#tokens.get(name);
   }
 
   /** A request of a user, as another application makes it. */
@@ -88,7 +93,7 @@ export class Person {
 
   async show(module) {
     await this.page.locator('.tabs').getByRole('link', { name: module }).click();
-    await this.page.locator('.record-row').first().waitFor();
+    await this.page.locator(`.records[aria-label="${module}"] .record-row`).first().waitFor();
   }
 
   /** Opens a record by a click on its row. */

@@ -157,6 +157,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "console/elements/dom.js",
     "console/elements/elements.js",
     "console/elements/format.js",
+    "console/elements/once.js",
     "console/elements/popover.js",
     "console/elements/toast.js",
     "console/elements/units.js",
@@ -211,5 +212,6 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "console/shell/session.js",
     "console/shell/shell.js",
     "console/shell/sign_in.js",
+    "console/start.js",
     "console/tokens.css",
 ];

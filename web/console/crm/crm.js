@@ -69,7 +69,7 @@ class Crm {
   }
 }
 
-/** @param {import('../shell/shell.js').Shell} shell */
+/** Resolves when the first records are shown. @param {import('../shell/shell.js').Shell} shell */
 export function start(shell) {
   const crm = new Crm(shell);
   shell.main.append(crm.element);
@@ -81,6 +81,7 @@ export function start(shell) {
   shell.client.catalogue().then(({ modules }) => {
     if (!modules.length) crm.element.replaceChildren(empty('No records live here', 'This service streams the changes of another database. See the inspector.'));
   }, () => {});
+  return crm.dashboard.isShown;
 }
 
 /** What is not needed at first, is there before the connection can be lost. */
@@ -98,6 +99,7 @@ function addKeys({ keys }, crm) {
   keys.add('/', 'Search', () => crm.dashboard.focusSearch());
   keys.add('n', 'New record', () => crm.create(crm.dashboard.module));
   keys.add('i', 'Import a CSV file', () => crm.importFile(crm.dashboard.module));
+  keys.add('u', 'Undo, or the button of the last message', () => document.querySelector('.toasts .toast:last-child .button:not(.icon)')?.click());
   keys.add('Escape', 'Close the record', () => crm.selected() && crm.close());
   MODULES.forEach((module, index) => keys.add(String(index + 1), `Show ${module}`, () => { location.hash = module; }));
 }

@@ -30,13 +30,14 @@ export class Dashboard {
       make: (record) => makeRow(this.#context, record),
       update: (row, record, index) => updateRow(this.#context, row, record, index),
       onEnd: () => this.#list?.loadMore(),
+      onFocusLost: ({ id }) => this.focusRow(id),
       label: 'Records', role: 'rowgroup', innerRole: 'presentation',
     });
     this.element = this.#build();
-    NARROW.addEventListener('change', () => this.#redraw());
+    NARROW.addEventListener('change', () => this.#rows.refresh());
     crm.changes.observe((path) => this.#renew(path));
     crm.actions.observe(() => this.#draw());
-    for (const store of [crm.shell.presence, crm.shell.people.store, crm.shell.client.outbox]) store.subscribe(onceAFrame(() => this.#redraw()));
+    for (const store of [crm.shell.presence, crm.shell.people.store, crm.shell.client.outbox]) store.subscribe(onceAFrame(() => this.#rows.refresh()));
     this.#rows.element.addEventListener('keydown', (event) => this.#move(event));
   }
 
@@ -109,8 +110,9 @@ export class Dashboard {
     setText(this.#parts.createLabel, `New ${oneOf(module)}`);
     this.#parts.create.setAttribute('aria-label', `New ${oneOf(module)}`);
     this.#drawHead();
-    this.#drawFilters();
+    // What is asked for first is answered first.
     this.#follow();
+    this.#drawFilters();
   }
 
   /** Filters by status, owner, words and order. */
@@ -130,10 +132,10 @@ export class Dashboard {
     const module = this.#module;
     const shown = records.filter(({ id }) => !this.#crm.actions.isLeaving(module, id));
     if (status !== 'loading' || error) this.#shown.resolve();
+    this.#parts.table.hidden = status === 'loading' || shown.length === 0;
     if (status !== 'loading') this.#rows.set(shown);
     else if (this.#rows.items.length) this.#rows.set([]);
     this.#parts.table.setAttribute('aria-rowcount', String(hasMore ? -1 : shown.length + 1));
-    this.#parts.table.hidden = status === 'loading' || shown.length === 0;
     this.element.dataset.status = status;
     setText(this.#parts.count, status === 'ready' ? `${plural(shown.length, oneOf(module), module)}${hasMore ? ' and more' : ''}` : '');
     this.#note(status, shown.length, error);
@@ -237,16 +239,25 @@ export class Dashboard {
     this.#parts.head.querySelectorAll('button').forEach((one) => one.textContent.startsWith(lookOf(this.#module).columns.find(([name]) => name === field)?.[1] ?? 'Status') && one.focus());
   }
 
-  /** Arrow keys move from row to row. */
+  /** Arrow keys move from row to row, and to the control of a row and back. */
   #move(event) {
+    if (event.key === 'ArrowRight' || event.key === 'ArrowLeft') return this.#moveAcross(event);
     const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
-    if (!step || event.target.closest('select')) return;
+    if (!step || event.target.closest('select')) return undefined;
     event.preventDefault();
     const { items } = this.#rows;
     const id = event.target.closest('.row')?.dataset.id;
     const at = id === undefined ? (step > 0 ? -1 : 0) : this.#rows.indexOf(id);
     const next = items[Math.min(items.length - 1, Math.max(0, at + step))];
     if (next) this.focusRow(next.id);
+    return undefined;
+  }
+
+  #moveAcross(event) {
+    const wanted = event.target.closest('.row')?.querySelector(event.key === 'ArrowRight' ? 'select, .act' : '.open');
+    if (!wanted || event.target.closest('select')) return;
+    event.preventDefault();
+    wanted.focus();
   }
 
   /** One row whose highlight has begun or ended. */
@@ -255,13 +266,5 @@ export class Dashboard {
     const id = rest.join('/');
     const row = module === this.#module && this.#rows.row(id);
     if (row) updateRow(this.#context, row, this.#rows.items[this.#rows.indexOf(id)], this.#rows.indexOf(id));
-  }
-
-  #redraw() {
-    for (const record of this.#rows.items) {
-      const row = this.#rows.row(record.id);
-      if (row) updateRow(this.#context, row, record, this.#rows.indexOf(record.id));
-    }
-    this.#rows.draw();
   }
 }

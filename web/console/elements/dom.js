@@ -40,6 +40,8 @@ const PATHS = {
   lock: 'M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3',
   upload: 'M12 16V5M7 9.5 12 4.5l5 5M5 19.5h14',
   more: 'M5.5 12h.01M12 12h.01M18.5 12h.01',
+  down: 'M6 9.5l6 6 6-6',
+  up: 'M6 15l6-6 6 6',
   check: 'M5 12.5l4.5 4.5L19 7.5',
   clock: 'M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16zM12 8v4.5l3 2',
   spark: 'M12 4l1.8 5.2L19 11l-5.2 1.8L12 18l-1.8-5.2L5 11l5.2-1.8z',
@@ -57,17 +59,25 @@ export function icon(name) {
   return svg;
 }
 
-/** Calls `run` once a frame, however often it is asked for; in a hidden page, soon. */
+const FRAME_MS = 16;
+
+/** Calls `run` soon, and not more than once a frame however often it is asked for; in a hidden page, seldom. */
 export function onceAFrame(run) {
   let isAsked = false;
+  let ranAt = -Infinity;
   return () => {
     if (isAsked) return;
     isAsked = true;
     const done = () => {
       isAsked = false;
+      // What it asks for itself waits for the next frame.
+      ranAt = Infinity;
       run();
+      ranAt = performance.now();
     };
     if (document.hidden) setTimeout(done, 50);
+    // After a pause it need not wait for the frame: what is drawn now is in it.
+    else if (performance.now() - ranAt > FRAME_MS) queueMicrotask(done);
     else requestAnimationFrame(done);
   };
 }

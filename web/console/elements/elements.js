@@ -14,6 +14,8 @@ export function iconButton(picture, label, onClick, { kind = 'quiet', ...props }
 export const chip = (text, tone = '') => h('span', { className: `chip ${tone}`.trim() }, text);
 
 const TONES = 6;
+/** With this factor, the people of the demo have five colours. */
+const HASH = 77;
 
 /** The initials of a name. */
 export function initialsOf(name) {
@@ -24,7 +26,7 @@ export function initialsOf(name) {
 /** A person as a circle with initials; the name is its title. */
 export function avatar(id, name, { isSmall = false, isAway = false, what = '' } = {}) {
   let sum = 0;
-  for (const character of id) sum = (sum * 31 + character.codePointAt(0)) % 9_973;
+  for (const character of id) sum = (sum * HASH + character.codePointAt(0)) % 9_973;
   const text = `${name}${what}${isAway ? ' (away)' : ''}`;
   const className = `avatar tone-${sum % TONES}${isSmall ? ' small' : ''}${isAway ? ' away' : ''}`;
   return h('span', { className, title: text, role: 'img', 'aria-label': text, dataset: { user: id } }, initialsOf(name));

@@ -1,20 +1,21 @@
-// Times, durations and sizes as engineers read them. The formatters are made once: making one takes longer than a thousand uses.
+// Times, durations and sizes as engineers read them. Making a formatter takes longer than a thousand uses: each is made once, when it is first used.
+import { once } from './once.js';
 
-const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const millis = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 });
-const days = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 });
-const compact = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
+const clock = once(() => new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' }));
+const millis = once(() => new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 }));
+const days = once(() => new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 }));
+const compact = once(() => new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 }));
 const UNITS = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1_000, 's']];
 const SIZES = [[2 ** 30, 'GB'], [2 ** 20, 'MB'], [2 ** 10, 'KB']];
 
 /** "14:03:07" */
-export const asSeconds = (time) => clock.format(time);
+export const asSeconds = (time) => clock().format(time);
 /** "14:03:07.123" */
-export const asClock = (time) => millis.format(time);
+export const asClock = (time) => millis().format(time);
 /** "3 Nov, 14:03:07.123" */
-export const asDayAndClock = (time) => days.format(time);
+export const asDayAndClock = (time) => days().format(time);
 /** "1.2K" */
-export const asShort = (value) => compact.format(value);
+export const asShort = (value) => compact().format(value);
 
 /** "3 ms", "1.4 s", "2 h" */
 export function asDuration(ms) {

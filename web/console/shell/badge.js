@@ -14,6 +14,9 @@ const SHOWN = {
 const TRANSPORTS = { fetch: 'A stream', eventsource: 'A stream (EventSource)', poll: 'Repeated requests' };
 const CLOSE_MS = 150;
 
+/** Before the first attempt nobody is offline. */
+const shownOf = ({ state, reason }) => SHOWN[reason === 'not-started' ? 'connecting' : state];
+
 export class Badge {
   #shell;
   #dot = h('span.dot', { 'aria-hidden': 'true' });
@@ -49,11 +52,11 @@ export class Badge {
   #draw() {
     const { connection } = this.#shell.client;
     const now = connection.getSnapshot();
-    const { label, dot } = SHOWN[now.state];
+    const { label, dot } = shownOf(now);
     setText(this.#label, label);
     this.#dot.className = `dot ${dot}`;
     setText(this.#writes, now.pendingWrites ? `· ${now.pendingWrites} waiting` : '');
-    this.retry.hidden = !['error', 'offline'].includes(now.state);
+    this.retry.hidden = !['error', 'offline'].includes(now.state) || now.reason === 'not-started';
     this.element.dataset.state = now.state;
     document.body.dataset.connection = now.state;
     if (!this.#panel.hidden) this.#drawFacts(now);
@@ -62,7 +65,7 @@ export class Badge {
   #drawFacts(now) {
     const { online, isKnown, isStale } = this.#shell.presence.getSnapshot();
     const wait = now.nextRetryAt ? `, next attempt in ${Math.max(0, Math.ceil((now.nextRetryAt - Date.now()) / 1_000))} s` : '';
-    setText(this.#facts.State, `${SHOWN[now.state].label}${wait}`);
+    setText(this.#facts.State, `${shownOf(now).label}${wait}`);
     setText(this.#facts.Online, isKnown ? `${plural(online, 'person', 'people')}${isStale ? ' (may be out of date)' : ''}` : 'not known yet');
     setText(this.#facts['Last sync'], now.state === 'connected' ? 'now' : now.connectedAt ? asAgo(now.connectedAt) : 'never');
     setText(this.#facts.Transport, TRANSPORTS[now.transport] ?? now.transport);

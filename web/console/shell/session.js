@@ -26,13 +26,20 @@ export function openSession() {
 
 /** Only the choice of the demo is kept for other tabs: tokens stay in theirs. */
 export function remember(kept) {
-  forget();
-  if (kept.token) sessionStorage.token = kept.token;
-  else {
-    sessionStorage.setItem(KEY, JSON.stringify(kept));
-    localStorage.setItem(KEY, JSON.stringify(kept));
-  }
+  if (kept.token) keepToken(kept.token);
+  // The first use of storage takes milliseconds, in which the token is asked for already.
+  else setTimeout(() => keepChoice(JSON.stringify(kept)));
   return sessionOf(kept);
+}
+
+function keepToken(token) {
+  forget();
+  sessionStorage.token = token;
+}
+
+function keepChoice(text) {
+  localStorage.setItem(KEY, text);
+  sessionStorage.setItem(KEY, text);
 }
 
 export function forget() {
@@ -51,11 +58,22 @@ function read(storage) {
 
 /** @returns {Session} */
 function sessionOf({ token, demo, name, role }) {
-  if (demo) return { userId: demo, name: name ?? demo, role: role ?? 'agent', teams: [], isDemo: true, token: () => demoToken(demo) };
+  if (demo) return { userId: demo, name: name ?? demo, role: role ?? 'agent', teams: [], isDemo: true, token: tokensOfDemo(demo) };
   const claims = claimsOf(token);
   const teams = [claims.teams ?? claims.team_id ?? claims.teamId ?? []].flat();
   const userId = claims.sub ?? claims.id ?? null;
   return { userId, name: claims.name ?? userId ?? 'You', role: claims.role ?? 'agent', teams, isDemo: false, token: async ({ isRejected } = {}) => (isRejected ? null : token) };
+}
+
+/** The first token is asked for at once, while the rest of the page begins. */
+function tokensOfDemo(user) {
+  let first = demoToken(user);
+  first.catch(() => {});
+  return () => {
+    const token = first ?? demoToken(user);
+    first = null;
+    return token;
+  };
 }
 
 /** Asks for a token of the demo. Null if there is no such person any more: then the user signs in again. */
@@ -65,6 +83,6 @@ async function demoToken(user) {
   if (!response.ok) throw new Error(`no token: status ${response.status}`);
   const { token } = await response.json();
   // For those who try things out in the console of the browser.
-  sessionStorage.token = token;
+  setTimeout(() => { sessionStorage.token = token; });
   return token;
 }

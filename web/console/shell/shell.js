@@ -48,16 +48,20 @@ export class Shell {
     const end = document.getElementById('top-end');
     const badge = new Badge(this);
     const online = h('div.people-online');
-    const bell = h('div');
+    const bell = h('div.bell-place');
     end.replaceChildren(badge.element, online, bell, this.#ownMenu());
     showOnline(this, online);
     this.presence.show({});
-    this.#watchSession();
-    this.#loadMe();
-    // The bell is not needed for the first view.
-    import('./bell.js').then(({ showBell }) => showBell(this, bell));
-    import('./notices.js').then(({ followNotices }) => followNotices(this));
+    this.#watchConnection();
     this.keys.add('?', 'Show the keys', () => this.keys.show());
+  }
+
+  /** What the first sight does not need. */
+  async loadTheRest() {
+    this.#loadMe();
+    const [{ showBell }, { followNotices }] = await Promise.all([import('./bell.js'), import('./notices.js')]);
+    showBell(this, document.querySelector('.bell-place'));
+    followNotices(this);
   }
 
   /** The service knows more than the token shows: the name, and the teams that still count. */
@@ -72,7 +76,7 @@ export class Shell {
     const { session } = this;
     const name = () => this.nameOf(session.userId ?? '');
     const open = h('button.button.quiet.me', { type: 'button' });
-    const draw = () => open.replaceChildren(h('span', { 'aria-hidden': 'true' }, avatar(session.userId ?? '?', name(), { isSmall: true })), h('span.hidden', {}, `You are ${name()}`));
+    const draw = () => open.replaceChildren(h('span', { 'aria-hidden': 'true' }, avatar(session.userId ?? '?', name())), h('span.hidden', {}, `You are ${name()}`));
     this.people.store.subscribe(draw);
     draw();
     return menu(open, () => [
@@ -98,18 +102,23 @@ export class Shell {
     location.assign(location.pathname);
   }
 
-  /** The token has ended and there is no other: what is shown stays, and the user signs in again. */
-  #watchSession() {
-    let bar = null;
+  #watchConnection() {
+    // What is shown stays, and the user signs in again.
+    this.#barWhile(({ state }) => state === 'needs-auth', 'Your session has ended. What you have written is kept, and is sent when you have signed in again.',
+      button('Sign in again', () => { forget(); location.reload(); }, { kind: 'primary small' }));
+    // Until then the badge is enough.
+    this.#barWhile(({ isDisconnectedLong }) => isDisconnectedLong, 'There has been no connection for five minutes. Your changes are kept and sent later; you do not see those of others. Check your network.',
+      button('Retry', () => this.client.retry(), { kind: 'small' }));
+  }
+
+  #barWhile(isNeeded, text, act) {
+    let remove = null;
     this.client.connection.subscribe(() => {
-      const { state } = this.client.connection.getSnapshot();
-      if (state === 'needs-auth' && !bar) {
-        bar = this.bars.show('Your session has ended. What you have written is kept, and is sent when you have signed in again.', {
-          kind: 'bad', acts: [button('Sign in again', () => { forget(); location.reload(); }, { kind: 'primary small' })],
-        });
-      } else if (state !== 'needs-auth' && bar) {
-        bar();
-        bar = null;
+      const isShown = isNeeded(this.client.connection.getSnapshot());
+      if (isShown && !remove) remove = this.bars.show(text, { kind: 'bad', acts: [act] });
+      else if (!isShown) {
+        remove?.();
+        remove = null;
       }
     });
   }
