@@ -4,7 +4,8 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launchBrowser, Server } from './test/support.mjs';
+import { Demo } from './test/page.mjs';
+import { launchBrowser } from './test/support.mjs';
 
 const isCheck = process.argv.includes('--check');
 const FOLDER = isCheck ? await mkdtemp(join(tmpdir(), 'pictures-')) : fileURLToPath(new URL('../docs/', import.meta.url));
@@ -12,18 +13,20 @@ const WIDE = { width: 1360, height: 850 };
 const PHONE = { width: 390, height: 760 };
 const QUALITY = 70;
 
-const server = await Server.start({ PORCHLIGHT_DEMO: 'true' });
+const demo = await Demo.start();
 const browser = await launchBrowser();
 
 async function open(user, options) {
   const page = await (await browser.newContext(options)).newPage();
-  await page.goto(`${server.url}/?as=${user}`);
+  await page.goto(`${demo.url}/?as=${user}`);
   await page.locator('body[data-connection=connected][data-state=ready]').waitFor();
   await page.locator('.record-row .owner').first().waitFor({ state: 'attached' });
   return page;
 }
 
 async function take(page, name) {
+  await page.locator('body[data-connection=connected]').waitFor();
+  await page.evaluate(() => Promise.all(document.getAnimations().filter(({ animationName }) => animationName === 'rise').map(({ finished }) => finished)));
   const session = await page.context().newCDPSession(page);
   const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality: QUALITY });
   await writeFile(join(FOLDER, name), Buffer.from(data, 'base64'));
@@ -45,14 +48,12 @@ try {
   await bob.getByText('is typing a note').waitFor();
   await cleo.getByRole('button', { name: /edit close date/ }).click();
   await bob.getByText('Cleo Hartley is editing this escrow').waitFor();
-  const token = await server.token('agent', 'bob', 'team-a', 'acme');
-  const { records } = await (await fetch(`${server.url}/records/escrows?limit=9&owner=bob`, { headers: { Authorization: `Bearer ${token}` } })).json();
-  const ownToken = await server.token('agent', 'ann', 'team-a', 'acme');
-  await fetch(`${server.url}/records/escrows/${records[0].id}?merge=fields`, { method: 'PATCH', headers: { Authorization: `Bearer ${ownToken}`, 'Content-Type': 'application/json' }, body: '{"status":"pending"}' });
+  await demo.ask('ann', 'PATCH', `/records/escrows/${await row(bob, 3).getAttribute('data-id')}?merge=fields`, { status: 'contingent' });
+  await bob.locator('.toast', { hasText: 'Ann Berger changed' }).waitFor();
   await take(bob, 'page.webp');
   await take(cleo, 'page-dark.webp');
   await take(ann, 'page-phone.webp');
 } finally {
   await browser.close();
-  await server.stop();
+  await demo.stop();
 }

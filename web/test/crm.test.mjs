@@ -1,7 +1,7 @@
 // Two people in the CRM: what one does, the other sees at once. Rows of the audit are named by their numbers.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Demo, People } from './page.mjs';
+import { Demo, People, Person } from './page.mjs';
 import { chromiumPath, launchBrowser, until } from './support.mjs';
 
 describe('the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
@@ -9,7 +9,8 @@ describe('the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }
   let browser;
   let people;
   before(async () => {
-    [demo, browser] = await Promise.all([Demo.start(), launchBrowser()]);
+    // So that a test need not wait long for somebody to be offline.
+    [demo, browser] = await Promise.all([Demo.start({ PORCHLIGHT_PRESENCE_GRACE_SECONDS: '3' }), launchBrowser()]);
     people = await People.open(browser, demo, ['bob', 'cleo', 'ann']);
   });
   after(async () => {
@@ -51,6 +52,71 @@ describe('the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }
     assert.deepEqual(requests, [], 'nothing is fetched again');
     await cleo.change('titleCompany', 'Sunnyside Title');
     await bob.field('titleCompany', 'Sunnyside Title').waitFor();
+  }));
+
+  test('all five modules: what one creates, changes, archives and deletes, the other sees, and another team does not (issue 1, phase 1, scenario 1)', () => both(async (bob, cleo) => {
+    const dan = await Person.open(browser, demo, 'dan');
+    const requests = [];
+    const kinds = { Escrows: 'address', Listings: 'address', Clients: 'name', Appointments: 'title', Leads: 'name' };
+    for (const [module, field] of Object.entries(kinds)) {
+      for (const one of [bob, cleo, dan]) await one.show(module);
+      const note = (request) => /records\/\w+\?/.test(request.url()) && requests.push(request.url());
+      cleo.page.on('request', note);
+      const name = `Seen by all in ${module}`;
+      const path = `/records/${module.toLowerCase()}`;
+      const needed = module === 'Appointments' ? { startsAt: '2030-01-01T10:00:00Z' } : {};
+      const { id } = await demo.ask('bob', 'POST', path, { [field]: name, ...needed });
+      for (const one of [bob, cleo]) await one.row(name).waitFor();
+      await demo.ask('cleo', 'PATCH', `${path}/${id}?merge=fields`, { [field]: `${name} again` });
+      for (const one of [bob, cleo]) await one.row(`${name} again`).waitFor();
+      await demo.ask('bob', 'POST', `${path}/${id}/archive`);
+      for (const one of [bob, cleo]) await one.row(name).waitFor({ state: 'detached' });
+      await demo.ask('bob', 'POST', `${path}/${id}/restore`);
+      for (const one of [bob, cleo]) await one.row(`${name} again`).waitFor();
+      assert.equal(await dan.row(name).count(), 0, 'it is of another team');
+      await demo.ask('bob', 'DELETE', `${path}/${id}`);
+      for (const one of [bob, cleo]) await one.row(name).waitFor({ state: 'detached' });
+      cleo.page.off('request', note);
+    }
+    assert.deepEqual(requests, [], 'no list is fetched again');
+    await dan.context.close();
+  }));
+
+  test('edit, archive, restore, complete, a status and a note are shown before the service has answered (issue 4, phase 2)', () => both(async (bob) => {
+    const { address } = await escrow();
+    const { title } = await demo.create('appointments', { title: 'Optimistic walk', startsAt: '2030-01-01T10:00:00Z', status: 'scheduled' });
+    const { name } = await demo.create('leads', { name: 'Olga Optimistic', status: 'new' });
+    await bob.openRecord(address);
+    const answers = await Held.open(bob.page);
+    await bob.change('purchasePrice', '654321');
+    await bob.field('purchasePrice', '$654,321').waitFor();
+    await bob.row(address).getByText('$654,321').waitFor();
+    await bob.field('purchasePrice', 'Saving …').waitFor();
+    await answers.release();
+    await bob.field('purchasePrice', 'Saved').waitFor();
+    await answers.hold();
+    await bob.page.getByLabel('Add a note').fill('Written at once');
+    await bob.press('Add note');
+    await bob.panel.locator('.notes', { hasText: 'Written at once' }).waitFor();
+    await bob.press('More');
+    await bob.page.getByRole('menuitem', { name: 'Archive' }).click();
+    await bob.row(address).waitFor({ state: 'detached' });
+    await bob.press('Undo');
+    await bob.row(address).waitFor();
+    await answers.release();
+    await bob.show('Appointments');
+    await answers.hold();
+    await bob.page.getByRole('button', { name: `Complete ${title}` }).click();
+    await bob.row(title).getByText('Completed').waitFor();
+    await answers.release();
+    await bob.show('Leads');
+    await answers.hold();
+    await bob.page.getByLabel(`Status of ${name}`).selectOption('contacted');
+    await bob.toast(`${name} is contacted`).waitFor();
+    assert.equal(await bob.page.getByLabel(`Status of ${name}`).inputValue(), 'contacted');
+    assert.ok(answers.held > 0, 'nothing was answered');
+    await answers.close();
+    await until('all is sent', async () => (await bob.page.locator('.badge-button').textContent()) === 'Live');
   }));
 
   test('what is being typed stays, with its focus, while a colleague changes another field', () => both(async (bob, cleo) => {
@@ -200,6 +266,45 @@ describe('the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }
     await cleo.page.locator('.acts li', { hasText: 'Cleo Hartley changed the purchase price' }).first().waitFor();
   }));
 
+  test('notifications on the desktop and a soft sound are off until they are switched on, and come once for all tabs (issue 8, phase 4)', () => both(async (bob) => {
+    await bob.context.grantPermissions(['notifications'], { origin: demo.url });
+    const pages = [bob.page, await bob.context.newPage()];
+    await pages[1].goto(demo.url);
+    await pages[1].locator('body[data-state=ready][data-connection=connected]').waitFor();
+    for (const page of pages) await page.evaluate(recordAttention);
+    const all = async () => (await Promise.all(pages.map((page) => page.evaluate(() => globalThis.attention)))).flat();
+    let changes = 0;
+    const told = async (title) => {
+      const { id } = await demo.create('escrows', { address: title, purchasePrice: 1 });
+      await demo.change('cleo', 'escrows', id, { purchasePrice: 2 + (changes += 1) });
+      for (const page of pages) await page.locator('.toast', { hasText: title }).waitFor();
+      return id;
+    };
+    await told('1 Silent St');
+    assert.deepEqual(await all(), [], 'both are off');
+    await pages[0].getByRole('button', { name: /^Notifications/ }).click();
+    await pages[0].getByLabel('Notifications on the desktop').check();
+    await pages[0].getByLabel('A soft sound').check();
+    await until('the sound is tried', async () => (await all()).some(({ is }) => is === 'sound'));
+    await pages[0].keyboard.press('Escape');
+    for (const page of pages) await page.evaluate(() => { globalThis.attention = []; });
+    const id = await told('2 Loud Ln');
+    await until('there is a notification', async () => (await all()).some(({ is }) => is === 'desktop'));
+    await until('it sounds', async () => (await all()).some(({ is }) => is === 'sound'));
+    assert.equal((await all()).filter(({ is }) => is === 'sound').length, 1, 'in one tab');
+    const shown = (await all()).filter(({ is }) => is === 'desktop');
+    assert.equal(new Set(shown.map(({ tag }) => tag)).size, 1, 'the same one, which replaces the other');
+    assert.match(`${shown[0].title} ${shown[0].body}`, /Cleo Hartley.*2 Loud Ln/);
+    const clicked = await pages[0].evaluate(() => globalThis.shownNotifications.at(-1)?.onclick() ?? true);
+    assert.equal(clicked, true);
+    await pages[0].waitForURL(`${demo.url}/#escrows/${id}`);
+    await pages[0].getByRole('button', { name: /^Notifications/ }).click();
+    for (const label of ['Notifications on the desktop', 'A soft sound']) await pages[0].getByLabel(label).uncheck();
+    await pages[1].close();
+    await pages[0].reload();
+    await bob.isLive();
+  }));
+
   test('a notice of the service is a bar that can be closed', () => both(async (bob) => {
     const notice = { audience: { broker: true }, level: 'warning', title: 'Maintenance at 22:00', system: 'maintenance' };
     await demo.server.post('/notifications', await demo.token('crm', 'service'), notice);
@@ -217,6 +322,20 @@ describe('the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }
     await cleo.page.goto(demo.url);
   }));
 
+  test('the activity begins with the last 20, and older ones come on scrolling (phase 4)', () => both(async (bob) => {
+    const items = bob.page.locator('.side .acts li');
+    for (let n = 0; n < 25; n += 1) await demo.change('cleo', 'escrows', (await escrow()).id, { purchasePrice: n });
+    await bob.page.reload();
+    await items.nth(5).waitFor();
+    const first = await bob.page.locator('.side .acts time').count();
+    assert.ok(first <= 20, `${first} at first`);
+    await until('older ones have come', async () => {
+      await bob.page.locator('.side .activity').first().evaluate((list) => { list.scrollTop = list.scrollHeight; });
+      return (await bob.page.locator('.side .acts time').count()) > 20;
+    });
+    await bob.isLive();
+  }));
+
   test('nothing of one user is shown to the next', () => both(async (bob) => {
     await bob.page.getByRole('button', { name: 'You are Bob Castillo' }).click();
     await bob.page.getByRole('menuitem', { name: 'Sign out' }).click();
@@ -225,3 +344,62 @@ describe('the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }
     assert.deepEqual(await bob.page.evaluate(() => Object.keys(sessionStorage).filter((key) => /token|session/.test(key))), []);
   }));
 });
+
+/** Answers to what is written in a page, held back. */
+class Held {
+  held = 0;
+  #waiting = [];
+  #isHeld = true;
+
+  static async open(page) {
+    const held = new Held();
+    held.page = page;
+    held.take = async (route) => {
+      if (route.request().method() === 'GET') return route.continue();
+      if (held.#isHeld) {
+        held.held += 1;
+        await new Promise((go) => { held.#waiting.push(go); });
+      }
+      return route.continue().catch(() => {});
+    };
+    await page.route('**/records/**', held.take);
+    return held;
+  }
+
+  hold() {
+    this.#isHeld = true;
+  }
+
+  release() {
+    this.#isHeld = false;
+    for (const go of this.#waiting.splice(0)) go();
+  }
+
+  async close() {
+    this.release();
+    await this.page.unroute('**/records/**', this.take);
+  }
+}
+
+/** In a page: notes what is shown on the desktop and what sounds. The page believes that it is hidden. */
+function recordAttention() {
+  globalThis.attention = [];
+  globalThis.shownNotifications = [];
+  Object.defineProperty(document, 'hidden', { get: () => true, configurable: true });
+  const { requestPermission } = Notification;
+  globalThis.Notification = class {
+    static permission = 'granted';
+    static requestPermission = () => requestPermission.call(Notification);
+    constructor(title, { body, tag }) {
+      globalThis.attention.push({ is: 'desktop', title, body, tag });
+      globalThis.shownNotifications.push(this);
+    }
+    close() {}
+  };
+  globalThis.AudioContext = class extends AudioContext {
+    constructor() {
+      super();
+      globalThis.attention.push({ is: 'sound' });
+    }
+  };
+}

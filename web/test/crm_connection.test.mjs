@@ -21,14 +21,21 @@ describe('the CRM without a connection', { skip: chromiumPath ? false : 'there i
     await demo?.stop();
   });
 
+  /** The colour of the light in the badge, as people call it. */
+  const light = ({ page }) => page.locator('.badge .dot').evaluate((dot) => {
+    const [red, green, blue] = getComputedStyle(dot).backgroundColor.match(/\d+/g).map(Number);
+    return red > 200 && green > 150 && blue < 120 ? 'yellow' : red > green ? 'red' : green > blue ? 'green' : 'grey';
+  });
   const badge = ({ page }, text) => page.locator('.badge-button', { hasText: text }).waitFor();
 
-  test('offline, three edits are counted in the badge, marked in their rows, and sent later (scenario 4)', () => people.run(async (bob, cleo) => {
+  test('offline, three edits are counted in the badge, marked in their rows, and sent later (scenario 4, states 1 and 3)', () => people.run(async (bob, cleo) => {
     const made = [];
     for (const n of [1, 2, 3]) made.push(await demo.create('escrows', { address: `${n} Offline Ave`, purchasePrice: 100_000 }));
     await bob.row('3 Offline Ave').waitFor();
+    assert.equal(await light(bob), 'green');
     await bob.context.setOffline(true);
     await badge(bob, 'Offline');
+    assert.equal(await light(bob), 'red');
     for (const { address } of made) {
       await bob.openRecord(address);
       await bob.change('purchasePrice', '222000');
@@ -40,6 +47,54 @@ describe('the CRM without a connection', { skip: chromiumPath ? false : 'there i
     await badge(bob, 'Live');
     for (const { address } of made) await cleo.row(address).getByText('$222,000').waitFor();
     await until('nothing waits', async () => (await bob.page.locator('.badge-button').textContent()) === 'Live');
+  }));
+
+  test('offline, three records are created, and the team has them afterwards (scenario 4)', () => people.run(async (bob, cleo) => {
+    await bob.context.setOffline(true);
+    await badge(bob, 'Offline');
+    for (const n of [1, 2, 3]) {
+      await bob.press('New escrow');
+      await bob.page.getByLabel('Address').fill(`${n} Created Offline Ct`);
+      await bob.page.getByRole('dialog').getByRole('button', { name: 'Create' }).click();
+      await bob.panel.getByRole('heading', { name: `${n} Created Offline Ct` }).waitFor();
+    }
+    await badge(bob, '3 waiting');
+    await bob.context.setOffline(false);
+    for (const n of [1, 2, 3]) await cleo.row(`${n} Created Offline Ct`).waitFor();
+    await until('nothing waits', async () => (await bob.page.locator('.badge-button').textContent()) === 'Live');
+  }));
+
+  test('after five minutes without a connection a bar says what to do; a lock ends after five minutes of doing nothing (phases 1 and 4)', () => people.run(async (bob, cleo) => {
+    const { address } = await demo.create('escrows', { address: '5 Minutes Mews', buyerName: 'Nobody' });
+    const first = bob.page;
+    const page = await bob.context.newPage();
+    await page.clock.install();
+    // A browser that plays to be offline does not do so in workers.
+    await page.addInitScript(() => { delete globalThis.SharedWorker; });
+    await page.goto(demo.url);
+    bob.page = page;
+    await bob.isLive();
+    for (const one of [bob, cleo]) await one.openRecord(address);
+    const input = await bob.edit('buyerName');
+    await input.fill('Half a na');
+    await cleo.panel.getByText('Bob Castillo is editing this escrow').waitFor();
+    await page.clock.fastForward('05:01');
+    await cleo.panel.getByText('Bob Castillo is editing this escrow').waitFor({ state: 'detached' });
+    await bob.field('buyerName', 'so others may edit').waitFor();
+    await bob.isLive();
+    await input.press('m');
+    await cleo.panel.getByText('Bob Castillo is editing this escrow').waitFor();
+    await input.press('Escape');
+    await bob.context.setOffline(true);
+    await badge(bob, 'Offline');
+    await until('the bar is there', async () => {
+      await page.clock.fastForward('05:01');
+      return (await page.locator('.banner', { hasText: 'no connection for five minutes' }).count()) > 0;
+    });
+    await bob.context.setOffline(false);
+    await page.locator('.banner').waitFor({ state: 'detached' });
+    await page.close();
+    bob.page = first;
   }));
 
   test('a collision is shown side by side, and the user decides', () => people.run(async (bob, cleo) => {
@@ -62,11 +117,12 @@ describe('the CRM without a connection', { skip: chromiumPath ? false : 'there i
     await cleo.field('purchasePrice', '$120,000').waitFor();
   }));
 
-  test('the server is killed and started again: the badge says so, and what was missed is there (scenario 2)', () => people.run(async (bob, cleo) => {
+  test('the server is killed and started again: the badge says so, and what was missed is there (scenario 2, state 2)', () => people.run(async (bob, cleo) => {
     const { id, address } = await demo.create('escrows', { address: '1 Restart Rd', purchasePrice: 100_000 });
     for (const one of [bob, cleo]) await one.openRecord(address);
     await demo.server.kill();
     await badge(bob, /Connecting|Error/);
+    await until('the light is not green', async () => /yellow|red/.test(await light(bob)));
     await bob.change('titleCompany', 'Written meanwhile');
     await badge(bob, '1 waiting');
     await demo.server.run();
@@ -98,7 +154,7 @@ describe('the CRM without a connection', { skip: chromiumPath ? false : 'there i
     const { address } = await demo.create('escrows', { address: '8 Tabs Ter', purchasePrice: 100_000 });
     for (const tab of [first, ...tabs]) {
       await tab.locator('.record-row', { hasText: address }).waitFor();
-      assert.equal(await tab.locator('.badge').getAttribute('data-state'), 'connected');
+      await tab.locator('.badge[data-state=connected]').waitFor();
     }
     for (const tab of tabs) await tab.close();
   }));

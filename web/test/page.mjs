@@ -132,6 +132,11 @@ export class Person {
 
   /** As after signing in: the escrows, without a search, a record or messages. */
   async reset() {
+    // A test that failed may have left them.
+    await this.context.setOffline(false);
+    const [first, ...others] = this.context.pages();
+    for (const page of others) await page.close();
+    this.page = first;
     await this.page.keyboard.press('Escape');
     await this.page.evaluate(() => { for (const close of document.querySelectorAll('.toast button:last-child')) close.click(); });
     await this.page.evaluate(() => { location.hash = 'leads'; });

@@ -4,7 +4,7 @@ import { button } from '../elements/elements.js';
 import { words } from '../elements/format.js';
 import { shown } from './modules.js';
 
-export function showConflict(crm, place, write, record) {
+export function showConflict(crm, place, write) {
   const key = write ? JSON.stringify([write.id, write.conflict]) : '';
   if (place.dataset.key === key) return;
   place.dataset.key = key;
@@ -12,10 +12,10 @@ export function showConflict(crm, place, write, record) {
     place.replaceChildren();
     return;
   }
-  place.replaceChildren(comparison(crm, write, record));
+  place.replaceChildren(comparison(crm, write));
 }
 
-function comparison({ shell }, { id, conflict }, record) {
+function comparison({ shell, changes }, { id, module, recordId, conflict }) {
   const { fields, mine, theirs } = conflict;
   const chosen = Object.fromEntries(fields.map((field) => [field, 'mine']));
   const radio = (field, who, values) => {
@@ -23,7 +23,8 @@ function comparison({ shell }, { id, conflict }, record) {
     return h('td', {}, h('label', {}, input, ` ${shown(field, values[field]) || 'nothing'}`));
   };
   const rows = fields.map((field) => h('tr', {}, h('th', { scope: 'row' }, words(field)), radio(field, 'mine', mine), radio(field, 'theirs', theirs)));
-  const who = record.updatedBy ? shell.nameOf(record.updatedBy) : 'Somebody else';
+  const change = changes.of(module, recordId);
+  const who = change ? shell.nameOf(change.userId) : 'Somebody else';
   const resolve = (how) => shell.client.outbox.resolve(id, how).catch((error) => shell.toast(error.message, { kind: 'bad' }));
   const values = () => Object.fromEntries(fields.filter((field) => chosen[field] === 'mine').map((field) => [field, mine[field]]));
   const allMine = () => fields.every((field) => chosen[field] === 'mine');

@@ -5,6 +5,11 @@ import { words } from '../elements/format.js';
 import { inputOf, typed } from './fields.js';
 import { isMasked, shown } from './modules.js';
 
+/** A save that takes longer is said beside the field. */
+const SLOW_MS = 1_000;
+const SAVED_MS = 2_000;
+const KEPT_MS = 60_000;
+
 const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
 
 export class FieldRow {
@@ -12,7 +17,12 @@ export class FieldRow {
   #field;
   #edits;
   #value = null;
-  #shown = {};
+  /** What was drawn last. */
+  #now = {};
+  /** How the last save goes, while that is worth a word. */
+  #saving = '';
+  #savingTimer = null;
+  #warning = '';
   #text = h('span.value-text');
   #mark = h('span.field-mark', { role: 'status' });
   #open;
@@ -42,18 +52,34 @@ export class FieldRow {
     return this.#editor !== null;
   }
 
-  /** @param {{value: any, isLocked: boolean, isWaiting: boolean, changedBy: string | null}} now */
-  draw({ value, isLocked, isWaiting, changedBy }) {
+  /** @param {{value: any, isLocked: boolean, waiting: string, changedBy: string | null}} now `waiting` says for what a change of it waits */
+  draw(now) {
+    const { value, isLocked, waiting, changedBy } = now;
     const text = this.#field.name === 'ownerId' ? (value ? this.#crm.shell.nameOf(value) : '') : shown(this.#field.name, value);
     const isChanged = !same(this.#value, value);
     this.#value = value;
+    this.#now = now;
     setText(this.#text, text || 'Add');
     this.#text.classList.toggle('none', !text);
     this.element.classList.toggle('flash', Boolean(changedBy));
     if (this.#open.tagName === 'BUTTON') this.#open.disabled = isLocked || isMasked(value);
     if (this.isOpen && isChanged && !same(this.#before, value)) setText(this.#mark, changedBy ? `${changedBy} changed this to ${text || 'nothing'}` : `It is ${text || 'empty'} now`);
-    else if (!this.isOpen) setText(this.#mark, isWaiting ? 'Waiting to be sent' : changedBy ? `Changed by ${changedBy}` : '');
-    this.#mark.classList.toggle('warn', isWaiting);
+    this.#drawMark();
+    this.#mark.classList.toggle('warn', Boolean(waiting));
+  }
+
+  /** While the editor is open, the mark says what others do. */
+  #drawMark() {
+    if (this.isOpen) return;
+    const { waiting, changedBy } = this.#now;
+    setText(this.#mark, waiting || this.#saving || (changedBy ? `Changed by ${changedBy}` : ''));
+  }
+
+  #say(text, afterMs, next) {
+    clearTimeout(this.#savingTimer);
+    this.#saving = text;
+    this.#drawMark();
+    this.#savingTimer = afterMs && setTimeout(next, afterMs);
   }
 
   /** Opens the editor, with what was typed before if there is a refusal. */
@@ -77,7 +103,10 @@ export class FieldRow {
     this.#open.replaceWith(form);
     form.after(this.#error);
     this.#refuse(error);
+    this.#warning = '';
     setText(this.#mark, '');
+    // A refusal opens an editor again while another one may be in use.
+    if (document.activeElement?.closest('.editor')) return;
     input.focus();
     if (input.select && input.type !== 'date') input.select();
   }
@@ -97,13 +126,21 @@ export class FieldRow {
     if (same(value, this.#before)) return this.cancel();
     const saving = this.#edits.save(value);
     this.#close();
+    this.#say('', SLOW_MS, () => this.#say('Saving …'));
     const error = await saving;
     this.#edits.end();
-    if (!error) return undefined;
-    const name = words(this.#field.name);
-    this.#crm.shell.toast(`${name} was not saved: ${error.message}`, { kind: 'bad' });
-    if (error.status === 400) this.edit({ text, error: error.message });
+    this.#say(error ? '' : 'Saved', SAVED_MS, () => this.#say(''));
+    if (!error || ['discarded', 'closed'].includes(error.code)) return undefined;
+    this.#sayRefusal(text, error);
     return undefined;
+  }
+
+  /** What was typed is kept: in the editor, or, while somebody else is editing, behind a button. */
+  #sayRefusal(text, error) {
+    const again = () => this.edit({ text, error: error.message });
+    again();
+    const act = this.isOpen ? undefined : { label: 'Edit again', run: again };
+    this.#crm.shell.toast(`${words(this.#field.name)} was not saved: ${error.message}`, { kind: 'bad', act, forMs: act && KEPT_MS });
   }
 
   #refuse(text) {
@@ -114,7 +151,9 @@ export class FieldRow {
 
   /** A word beside an open editor. */
   warn(text) {
-    if (this.isOpen) setText(this.#mark, text);
+    if (!this.isOpen || text === this.#warning) return;
+    this.#warning = text;
+    setText(this.#mark, text);
   }
 
   /** Saves what was typed, if it differs. */

@@ -33,6 +33,7 @@ export class RecordPanel {
     this.#live = client.record(module, id);
     this.#lock = new RecordLock(crm.shell, module, id, { onChange: () => this.#lockChanged(), onHandOver: () => this.#handOver() });
     this.element = this.#build();
+    for (const type of ['input', 'keydown', 'pointerdown']) this.element.addEventListener(type, () => this.#lock.stayAwake());
     const draw = onceAFrame(() => !this.#isClosed && this.#draw());
     for (const store of [this.#live, presence, crm.shell.people.store, client.connection, client.outbox]) this.#offs.push(store.subscribe(draw));
     this.#offs.push(crm.changes.observe((path) => path === `${module}/${id}` && draw()));
@@ -96,7 +97,7 @@ export class RecordPanel {
 
   /** Editing takes the lock. The editor opens at once; if somebody else has the lock, it closes again. */
   #begin(field) {
-    if (this.#lock.heldByOther) return false;
+    if (this.#isClosed || this.#lock.heldByOther) return false;
     this.#tellPresence(true);
     this.#lock.take().then((isMine) => {
       if (isMine || this.#isClosed) return;
@@ -114,7 +115,7 @@ export class RecordPanel {
       await done;
       return null;
     } catch (error) {
-      return ['discarded', 'closed'].includes(error.code) ? null : error;
+      return error;
     }
   }
 
@@ -141,7 +142,7 @@ export class RecordPanel {
   }
 
   #lockChanged() {
-    if (this.#lock.isLost) for (const row of this.#rows.values()) row.warn(this.#lock.lostText);
+    for (const row of this.#rows.values()) row.warn(this.#lock.isLost ? this.#lock.lostText : '');
     this.#draw();
   }
 
@@ -157,14 +158,15 @@ export class RecordPanel {
     setText(p.status, record.status ? words(record.status) : '');
     p.status.className = `chip ${toneOf(record.status)}`;
     const change = changes.of(this.#module, this.#id);
+    const hasConflict = pending.some(({ state }) => state === 'conflict');
     for (const [name, row] of this.#rows) {
-      const isWaiting = pending.some((write) => name in write.changes && (!shell.isConnected || write.attempts > 1));
-      row.draw({ value: record[name], isLocked: this.#lock.heldByOther, isWaiting, changedBy: change?.fields.includes(name) ? shell.nameOf(change.userId) : null });
+      const waiting = waitingFor(pending.filter((write) => name in write.changes), { isConnected: shell.isConnected, hasConflict });
+      row.draw({ value: record[name], isLocked: this.#lock.heldByOther, waiting, changedBy: change?.fields.includes(name) ? shell.nameOf(change.userId) : null });
     }
     this.#note.draw(record, this.#lock.heldByOther);
     this.#drawActs(record);
     showViewers(shell, p.viewers, this.#module, this.#id);
-    showConflict(this.#crm, p.conflict, pending.find(({ state }) => state === 'conflict'), record);
+    showConflict(this.#crm, p.conflict, pending.find(({ state }) => state === 'conflict'));
     return undefined;
   }
 
@@ -204,4 +206,11 @@ export class RecordPanel {
     this.#crm.shell.presence.show({});
     this.element.remove();
   }
+}
+
+/** For what the changes of a field wait, if that is worth a word. What comes after a collision waits for its end. */
+function waitingFor(writes, { isConnected, hasConflict }) {
+  if (!writes.length) return '';
+  if (hasConflict) return 'Waits for your decision';
+  return !isConnected || writes.some(({ attempts }) => attempts > 1) ? 'Waiting to be sent' : '';
 }

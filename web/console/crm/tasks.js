@@ -1,12 +1,14 @@
 // Task cards at the bottom right, and the list of recent AI actions. A card is made once: its buttons stay while progress arrives.
 import { tasks } from '../../client/src/feeds.js';
 import { h, onceAFrame, setText } from '../elements/dom.js';
-import { button, chip, empty } from '../elements/elements.js';
+import { button, chip, empty, iconButton } from '../elements/elements.js';
 import { asAgo, plural, words } from '../elements/format.js';
 
 const GONE_MS = 3_000;
 const MOST_CARDS = 4;
 const RECENT = 20;
+/** Where a card would cover what the user works with, it begins small. */
+const NARROW = matchMedia('(max-width: 44rem)');
 const ENDED = new Set(['completed', 'failed', 'cancelled']);
 const STATES = { queued: 'Waiting', running: 'Working', cancelling: 'Cancelling', completed: 'Done', failed: 'Failed', cancelled: 'Cancelled' };
 const TONES = { completed: 'good', failed: 'bad', cancelled: '', running: 'info', queued: 'info', cancelling: 'warn' };
@@ -53,6 +55,8 @@ class TaskCard {
   #p = {};
   #leaving = null;
   #reading = null;
+  #isSmall = NARROW.matches;
+  #state = '';
 
   constructor(crm, list, id, onGone) {
     this.#crm = crm;
@@ -71,8 +75,9 @@ class TaskCard {
     p.retry = button('Retry', () => this.#act('retry'), { kind: 'small primary', hidden: true });
     p.rows = button('Show bad rows', () => this.#showRows(), { kind: 'small', hidden: true });
     p.read = button('Output', () => this.#toggleOutput(), { kind: 'small quiet', 'aria-expanded': 'false' });
+    p.size = h('span');
     p.dismiss = button('Dismiss', () => this.#gone(), { kind: 'small quiet', hidden: true });
-    this.element = h('section.task-card', { dataset: { task: id } }, h('div.task-head', {}, p.name, p.state), p.bar, h('div.task-line', {}, p.message, p.step), p.partial, p.output,
+    this.element = h('section.task-card', { dataset: { task: id } }, h('div.task-head', {}, p.name, p.state, p.size), p.bar, h('div.task-line', {}, p.message, p.step), p.partial, p.output,
       h('div.task-acts', {}, p.cancel, p.retry, p.rows, p.read, p.dismiss));
   }
 
@@ -81,9 +86,13 @@ class TaskCard {
     this.task = task;
     const { state, percent, message, error, step, steps } = task;
     const hasEnded = ENDED.has(state);
-    this.element.className = `task-card ${state}`;
+    // Why it failed is said without being asked.
+    if (hasEnded && state !== this.#state) this.#isSmall = false;
+    this.#state = state;
+    this.#drawSize();
     this.element.setAttribute('aria-label', nameOf(task));
     setText(p.name, nameOf(task));
+    p.name.title = nameOf(task);
     setText(p.state, STATES[state]);
     p.state.className = `chip ${TONES[state]}`;
     if (state === 'completed') p.bar.value = 100;
@@ -101,6 +110,21 @@ class TaskCard {
     p.rows.hidden = !badRows(task).length;
     p.dismiss.hidden = !hasEnded;
     if (state === 'completed' && !badRows(task).length) this.#leaveSoon();
+  }
+
+  #drawSize() {
+    const isSmall = this.#isSmall;
+    this.element.className = `task-card ${this.#state}${isSmall ? ' is-small' : ''}`;
+    const { size } = this.#p;
+    if (size.dataset.isSmall === String(isSmall)) return;
+    size.dataset.isSmall = String(isSmall);
+    const hadFocus = size.contains(document.activeElement);
+    const toggle = iconButton(isSmall ? 'up' : 'down', isSmall ? 'Show more' : 'Show less', () => {
+      this.#isSmall = !isSmall;
+      this.#drawSize();
+    }, { kind: 'quiet small', 'aria-expanded': String(!isSmall) });
+    size.replaceChildren(toggle);
+    if (hadFocus) toggle.focus();
   }
 
   #leaveSoon() {
@@ -172,8 +196,8 @@ export function badRows(task) {
 
 function summaryOf(task) {
   if (task.state !== 'completed') return null;
-  const { result } = task;
-  if (typeof result?.created !== 'number') return 'Done';
+  const { result, message } = task;
+  if (typeof result?.created !== 'number') return message ?? 'Done';
   return `${plural(result.created, 'record')} imported${result.bad ? `, ${plural(result.bad, 'row')} not` : ''}`;
 }
 

@@ -15,7 +15,7 @@ export function showBell(shell, place) {
   bell.append(count);
   bell.classList.add('bell');
   const list = h('ul.inbox-list');
-  const panel = popover(bell, () => [head(shell), list, foot()], { className: 'popover inbox', label: 'Notifications' });
+  const panel = popover(bell, () => [head(shell), list, foot(shell)], { className: 'popover inbox', label: 'Notifications' });
   place.replaceChildren(panel.box);
 
   const draw = onceAFrame(() => {
@@ -38,8 +38,14 @@ export function showBell(shell, place) {
 function announce(shell, notification) {
   const { title, body, level } = notification;
   const act = notification.recordId ? { label: 'Open', run: () => open(shell, notification) } : undefined;
-  shell.toast(body ? `${title}: ${body}` : title, { kind: KINDS[level], act });
-  notify(title, body);
+  if (!isShownAlready(notification)) shell.toast(body ? `${title}: ${body}` : title, { kind: KINDS[level], act });
+  notify({ id: notification.id, title, body, onClick: () => open(shell, notification) });
+}
+
+/** A task has its card, and the change of the open record is highlighted in it. */
+function isShownAlready({ kind, module, recordId }) {
+  if (kind === 'taskEnded') return Boolean(document.querySelector('.task-cards'));
+  return kind === 'recordChanged' && location.hash === `#${module}/${encodeURIComponent(recordId)}`;
 }
 
 function open(shell, { id, module, recordId }) {
@@ -61,10 +67,14 @@ function head(shell) {
     button('Mark all as read', () => notifications(shell.client).markAllRead().catch((error) => shell.toast(error.message, { kind: 'bad' })), { kind: 'small' }));
 }
 
-function foot() {
+function foot({ toast }) {
   const switches = [['desktop', 'Notifications on the desktop'], ['sound', 'A soft sound']];
   return h('div.inbox-foot', {}, switches.map(([name, label]) => {
-    const input = h('input', { type: 'checkbox', checked: isOn(name), onChange: async () => { input.checked = await setOn(name, input.checked); } });
+    const input = h('input', { type: 'checkbox', checked: isOn(name), onChange: async () => {
+      const isWanted = input.checked;
+      input.checked = await setOn(name, isWanted);
+      if (isWanted && !input.checked) toast('The browser does not allow notifications of this page. Allow them in its settings of the page, and switch them on again.', { kind: 'warn' });
+    } });
     return h('label.switch', {}, input, label);
   }));
 }

@@ -25,7 +25,7 @@ export class Keys {
   async show() {
     const { openDialog } = await import('../elements/dialog.js');
     const rows = [...this.#keys].map(([key, { what }]) => h('tr', {}, h('td', {}, h('kbd', {}, key)), h('td', {}, what)));
-    const fixed = [['↑ ↓', 'Move in a list'], ['Enter', 'Open the row, or save the field'], ['Esc', 'Close, or cancel']];
+    const fixed = [['↑ ↓', 'Move in a list'], ['→', 'The button of the row'], ['Enter', 'Open the row, or save the field'], ['Esc', 'Close, or cancel']];
     rows.push(...fixed.map(([key, what]) => h('tr', {}, h('td', {}, h('kbd', {}, key)), h('td', {}, what))));
     openDialog({ title: 'Keys', body: h('table.table', {}, h('tbody', {}, rows)), isNarrow: true });
   }

@@ -8,6 +8,8 @@ export class People {
   #client;
   #names = new Map();
   #asked = new Set();
+  /** Those for whom there has been an answer, with or without a name. */
+  #answered = new Set();
   #waiting = new Set();
   #timer = null;
   /** Changes when names have arrived. */
@@ -25,12 +27,12 @@ export class People {
     }
   }
 
-  /** The name, or the id until the name is known. */
+  /** The name, or the id of somebody who has none; until that is known, dots. */
   nameOf(id) {
     if (!id) return 'Nobody';
     const name = this.#names.get(id);
     if (name === undefined) this.#ask(id);
-    return name ?? id;
+    return name ?? (this.#answered.has(id) ? id : '…');
   }
 
   #ask(id) {
@@ -48,10 +50,14 @@ export class People {
     try {
       const { body } = await this.#client.request('GET', '/people', { query: { users: users.join('\n') } });
       for (const { userId, name } of body.people) this.#names.set(userId, name);
+      for (const id of users) this.#answered.add(id);
       this.store.set(this.store.getSnapshot() + 1);
     } catch {
       // They are asked for again the next time they are shown.
-      for (const id of users) this.#asked.delete(id);
+      for (const id of users) {
+        this.#asked.delete(id);
+        this.#answered.add(id);
+      }
     }
   }
 }
