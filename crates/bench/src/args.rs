@@ -64,6 +64,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "PATH")]
     pub get: Option<String>,
 
+    /// While measuring, note latencies for each so many milliseconds (in the JSON report)
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub timeline: Option<u64>,
+
     /// Streams that may be connecting at the same time
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub connecting: u32,

@@ -40,6 +40,7 @@ mod storm;
 mod surroundings;
 mod table;
 mod template;
+mod timeline;
 mod tracker;
 mod units;
 mod warnings;
@@ -52,7 +53,7 @@ pub use args::{BenchArgs, Peer};
 pub use error::BenchError;
 pub use report::{
     Announcement, Connects, Deliveries, Generator, Gets, Latency, Load, Publishes, Report, Server,
-    Step, Storm,
+    Slice, Step, Storm,
 };
 pub use surroundings::{Progress, Surroundings, Tokens};
 

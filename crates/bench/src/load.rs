@@ -59,6 +59,8 @@ pub(crate) async fn run(plan: Rc<Plan>, rate: f64) -> Result<Report, BenchError>
         generator: span.map(|span| span.generator()),
         lost_streams: fleet.lost(),
         ended_early: span.is_none(),
+        began_at: run.began_at(),
+        timeline: run.slices(),
         ..Report::new(connects)
     })
 }

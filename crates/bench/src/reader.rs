@@ -63,6 +63,7 @@ impl Reader {
         let mut tracker = receipts.tracker.borrow_mut();
         let mut cursor = receipts.cursor.borrow_mut();
         let mut latency = run.latency.borrow_mut();
+        let mut timeline = run.timeline.as_ref().map(RefCell::borrow_mut);
         let ledger = run.ledger.borrow();
         let (now, window) = (run.now_ns(), run.window.get());
         let mut found = 0;
@@ -74,7 +75,11 @@ impl Reader {
                 found += 1;
                 tracker.receive(mark, &ledger);
                 if receipts.timed && window.holds(mark.due_ns) {
-                    latency.saturating_record(now.saturating_sub(mark.due_ns) / 1_000);
+                    let micros = now.saturating_sub(mark.due_ns) / 1_000;
+                    latency.saturating_record(micros);
+                    if let Some(timeline) = &mut timeline {
+                        timeline.record(now, micros);
+                    }
                 }
             });
         });

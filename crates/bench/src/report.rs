@@ -36,6 +36,10 @@ pub struct Report {
     pub ended_early: bool,
     /// The steps of a search for the highest rate. The report is that of the best step.
     pub steps: Vec<Step>,
+    /// When the run began, in seconds since 1970: slices count from here.
+    pub began_at: f64,
+    /// How long events took over the time of the run, if it was noted.
+    pub timeline: Vec<Slice>,
 }
 
 /// What was asked for.
@@ -216,6 +220,22 @@ pub struct Step {
     pub p99_ms: f64,
     /// Why the rate is too high, or `None`.
     pub fault: Option<&'static str>,
+}
+
+/// A piece of the time of a run.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Slice {
+    /// When it began, in seconds since the run began.
+    pub seconds: f64,
+    /// Events received in it.
+    pub deliveries: u64,
+    /// The time from when these events were due to their receipt.
+    pub p50_ms: f64,
+    /// The same.
+    pub p99_ms: f64,
+    /// The same.
+    pub max_ms: f64,
 }
 
 impl Report {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 use tokio::sync::watch;
@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use crate::ledger::Ledger;
 use crate::marker::{Marks, TAG_LEN};
 use crate::plan::Plan;
+use crate::report::Slice;
+use crate::timeline::Timeline;
 use crate::units::nanos;
 
 /// The size of the read buffer, which all streams share.
@@ -26,6 +28,8 @@ pub(crate) struct Run {
     pub ledger: RefCell<Ledger>,
     /// In microseconds, of the events that were due in the window.
     pub latency: RefCell<Histogram<u64>>,
+    /// The same over time, if it is asked for.
+    pub timeline: Option<RefCell<Timeline>>,
     /// Events received, of any kind.
     pub received: Cell<u64>,
     pub connected: Cell<u32>,
@@ -35,6 +39,7 @@ pub(crate) struct Run {
     pub resumed: watch::Sender<bool>,
     pub read_buffer: RefCell<Vec<u8>>,
     start: Instant,
+    began_at: SystemTime,
     stage_start: Cell<Instant>,
 }
 
@@ -62,8 +67,15 @@ impl Window {
 }
 
 impl Run {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a report says when it was made, and nothing is decided by it"
+    )]
     pub(crate) fn new(plan: Rc<Plan>) -> Rc<Self> {
+        let slice = plan.args.timeline.map(Duration::from_millis);
         Rc::new(Self {
+            timeline: slice.map(|slice| RefCell::new(Timeline::new(slice))),
+            began_at: SystemTime::now(),
             marks: Marks::new(&random_tag()),
             ledger: RefCell::new(Ledger::new(plan.args.topics)),
             latency: RefCell::new(histogram()),
@@ -82,6 +94,20 @@ impl Run {
     /// Nanoseconds since the run began.
     pub(crate) fn now_ns(&self) -> u64 {
         nanos(self.start.elapsed())
+    }
+
+    /// When the run began, in seconds since 1970.
+    pub(crate) fn began_at(&self) -> f64 {
+        let since = self.began_at.duration_since(SystemTime::UNIX_EPOCH);
+        since.unwrap_or_default().as_secs_f64()
+    }
+
+    /// The slices of the time so far, if they were asked for.
+    pub(crate) fn slices(&self) -> Vec<Slice> {
+        let timeline = self.timeline.as_ref();
+        timeline.map_or_else(Vec::new, |timeline| {
+            timeline.borrow_mut().slices(self.now_ns())
+        })
     }
 
     pub(crate) fn enter(&self, stage: Stage) {

@@ -81,10 +81,12 @@ const SMALL: &str = "--subscribers 10 --topics 5 --rate 20 --seconds 1 --payload
 
 #[tokio::test]
 async fn a_sound_server_gets_a_clean_report() {
-    let (_, report) = run(Faults::default(), SMALL).await;
+    let (_, report) = run(Faults::default(), &format!("{SMALL} --timeline 100")).await;
     let report = report.unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.connects.connected, 10);
+    let noted = report.timeline.iter().map(|slice| slice.deliveries);
+    assert_eq!(noted.sum::<u64>(), 40);
     let (published, delivered) = (report.publishes.unwrap(), report.deliveries.unwrap());
     assert_eq!((published.accepted, published.unsent), (20, 0));
     assert_eq!((delivered.delivered, delivered.interleaved), (40, 0));
