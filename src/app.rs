@@ -111,6 +111,12 @@ impl Application {
         let verifier = Verifier::new(&identity, environment.clock.clone())?;
         let listener = serve::listener(&config)?;
         let database = Database::open(&config.database, &config.quotas).await?;
+        if database.is_pooled() && config.backplane.redis()?.is_none() {
+            tracing::warn!(
+                "a pooler in transaction mode is in front of the database, so that instances find each other's \
+                 events by polling: set PORCHLIGHT_BACKPLANE"
+            );
+        }
         prepare(&database).await?;
         let revoked = sessions::load(&database.core, &verifier).await;
         let revoked = revoked.map_err(database::DatabaseError::Prepare)?;

@@ -87,7 +87,7 @@ pub async fn retry(
              where broker_id = $1 and number = $2 for update),
          gone as (
              delete from porchlight.poison p using found
-             where p.number = found.number and found.outbox_row ->> 'failure' is null
+             where p.broker_id = $1 and p.number = found.number and found.outbox_row ->> 'failure' is null
              returning p.outbox_row),
          back as (
              insert into porchlight.outbox (broker_id, audience, type, module, record_id, user_id,

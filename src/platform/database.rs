@@ -14,6 +14,7 @@ mod figures;
 mod limit;
 mod listener;
 mod pool;
+mod pooler;
 mod schema;
 mod settings;
 mod silence;
@@ -97,6 +98,7 @@ pub struct Database {
     pub pool: Pool,
     /// For the background tasks, which must not wait behind requests.
     pub core: Pool,
+    is_pooled: bool,
     embedded: Option<EmbeddedPostgres>,
 }
 
@@ -122,6 +124,8 @@ impl Database {
         };
         let options = options
             .application_name("porchlight")
+            // A pooler refuses a parameter that it does not know. Values come in binary anyway.
+            .extra_float_digits(None)
             .disable_statement_logging();
         // Both pools connect to the same server.
         let silence = Silence::default();
@@ -132,11 +136,19 @@ impl Database {
         let pooled = PgPoolOptions::new().max_connections(connections);
         let pool = pool(options, pooled, quotas.session(), &silence, Some(turns)).await?;
         refuse_old(&pool).await?;
+        let is_pooled = embedded.is_none() && is_pooled(&core).await?;
         Ok(Self {
             pool,
             core,
+            is_pooled,
             embedded,
         })
+    }
+
+    /// Whether a pooler in transaction mode is in front of the database: then LISTEN does not work.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.is_pooled
     }
 
     /// Migrates the schema. Instances that start together take turns.
@@ -150,21 +162,7 @@ impl Database {
         if schema::is_current(&mut connection, functions).await {
             return Ok(());
         }
-        // A migration may take long, and it waits for the one of another instance.
-        let no_limits = "set statement_timeout = 0; set lock_timeout = 0";
-        connection
-            .execute(no_limits)
-            .await
-            .map_err(DatabaseError::Prepare)?;
-        if let Err(error) = schema::update(&mut connection, functions).await {
-            connection.close_on_drop();
-            return Err(error);
-        }
-        connection
-            .execute(SESSION)
-            .await
-            .map_err(DatabaseError::Prepare)?;
-        Ok(())
+        schema::update(&mut connection, functions).await
     }
 
     /// Ends when the embedded Postgres cannot be restarted.
@@ -216,6 +214,17 @@ async fn pool(
         });
     let pool = Pool::connect(options, target, silence.clone(), turns).await;
     pool.map_err(DatabaseError::Connect)
+}
+
+async fn is_pooled(core: &Pool) -> Result<bool, DatabaseError> {
+    let mut first = core.acquire().await.map_err(DatabaseError::Connect)?;
+    let mut second = core.acquire().await.map_err(DatabaseError::Connect)?;
+    let is_pooled = pooler::is_between(&mut first, &mut second).await;
+    let is_pooled = is_pooled.map_err(DatabaseError::Prepare)?;
+    if is_pooled {
+        pooler::warn(&mut first).await;
+    }
+    Ok(is_pooled)
 }
 
 async fn refuse_old(pool: &Pool) -> Result<(), DatabaseError> {

@@ -98,7 +98,12 @@ impl QuotaSettings {
     /// The statements that tell a session of the database its limits. Stored uploads of a user are
     /// counted before the triggers do: an old one makes room for a new one.
     pub(super) fn session(&self) -> String {
-        let limits = [
+        let set = |(name, limit)| format!("set porchlight.{name} = '{limit}'; ");
+        self.of_session().into_iter().map(set).collect()
+    }
+
+    fn of_session(&self) -> [(&'static str, u32); 9] {
+        [
             ("tasks_per_user", self.tasks_per_user),
             ("tasks_per_brokerage", self.tasks_per_brokerage),
             ("locks_per_user", self.locks_per_user),
@@ -111,10 +116,14 @@ impl QuotaSettings {
             ("keys_per_user", self.keys_per_user),
             ("keys_per_brokerage", self.keys_per_brokerage),
             ("uploads_per_brokerage", self.uploads_per_brokerage),
-        ];
-        let set = |(name, limit)| format!("set porchlight.{name} = '{limit}'; ");
-        limits.into_iter().map(set).collect()
+        ]
     }
+}
+
+/// The settings of a session that have limits.
+pub(super) fn session_settings() -> impl Iterator<Item = String> {
+    let settings = QuotaSettings::default().of_session().into_iter();
+    settings.map(|(name, _)| format!("porchlight.{name}"))
 }
 
 /// What is counted.

@@ -313,12 +313,12 @@ pub(super) async fn delete_old(
                and r.kept_until < $1
              returning 1),
          tickets as (
-             delete from porchlight.tickets where hash in (
-                 select hash from porchlight.tickets where expires_at < $1 limit $2)
+             delete from porchlight.tickets where (broker_id, hash) in (
+                 select broker_id, hash from porchlight.tickets where expires_at < $1 limit $2)
              returning 1),
          unused as (
-             delete from porchlight.tickets where hash in (
-                 select hash from porchlight.tickets
+             delete from porchlight.tickets where (broker_id, hash) in (
+                 select broker_id, hash from porchlight.tickets
                  where used_at is null and use_before < $1 limit $2)
              returning 1),
          renewals as (

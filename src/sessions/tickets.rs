@@ -227,7 +227,7 @@ async fn insert(
 /// Removes all but the newest tickets of a user.
 async fn remove_oldest(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<()> {
     sqlx::query!(
-        "delete from porchlight.tickets where hash in (
+        "delete from porchlight.tickets where broker_id = $1 and hash in (
              select hash from porchlight.tickets where broker_id = $1 and user_id = $2
              order by created_at desc offset $3)",
         caller.broker.as_str(),

@@ -1,6 +1,8 @@
 //! Instances with Redis between them: events arrive without a poll and without a query, and whatever happens
 //! to Redis, nothing is lost, repeated or out of order.
 
+mod cluster;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -10,8 +10,8 @@ use crate::support::cluster::TestDatabase;
 use crate::support::sql::{run, transactions};
 use crate::support::{Service, Token};
 
-const STREAMS: usize = 60;
-/// Of three instances. A relay that polls alone would make 25 of them, and each instance has revocations to read.
+const STREAMS: usize = 200;
+/// Of three instances, which also look for revocations.
 const MOST_IN_A_SECOND: f64 = 30.0;
 const LOOKS: usize = 5;
 

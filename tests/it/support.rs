@@ -16,6 +16,7 @@ pub mod openapi;
 #[allow(dead_code, reason = "tests/faults uses the rest")]
 pub mod own;
 pub mod people;
+pub mod pgbouncer;
 #[allow(dead_code, reason = "tests/faults uses the rest")]
 pub mod process;
 #[allow(dead_code, reason = "tests/faults uses the rest")]
@@ -24,6 +25,7 @@ pub mod psql;
 pub mod publisher;
 pub mod raw;
 pub mod redis;
+pub mod redis_cluster;
 pub mod requests;
 pub mod returning;
 pub mod service;

@@ -1,7 +1,7 @@
 //! The schema: migrations make the tables, then functions are applied by revision.
 
-use sqlx::PgConnection;
 use sqlx::migrate::{AppliedMigration, Migrate, Migrator};
+use sqlx::{Connection, Executor, PgConnection};
 
 use super::DatabaseError;
 
@@ -13,6 +13,10 @@ pub use functions::{FUNCTIONS, SqlFunction};
 const SCHEMA: &str = "porchlight";
 /// The migrations that a database has.
 const TABLE: &str = "porchlight.migrations";
+
+/// A migration may take long, and it waits for the one of another instance.
+const NO_LIMITS: &str = "set local statement_timeout = 0; set local lock_timeout = 0; \
+                         set local idle_in_transaction_session_timeout = 0";
 
 fn migrations() -> Migrator {
     let mut migrations = sqlx::migrate!();
@@ -36,24 +40,40 @@ pub(super) async fn is_current(connection: &mut PgConnection, functions: &[SqlFu
             .unwrap_or(false)
 }
 
-/// Brings the schema up to date. Instances that start together wait for each other.
-///
-/// After an error the connection still holds the lock: the caller closes it.
+/// Brings the schema up to date, in one transaction. Instances that start together wait for each other.
 pub(super) async fn update(
     connection: &mut PgConnection,
     functions: &[SqlFunction],
 ) -> Result<(), DatabaseError> {
-    connection.lock().await?;
-    connection.create_schema_if_not_exists(SCHEMA).await?;
-    connection.ensure_migrations_table(TABLE).await?;
-    let applied = connection.list_applied_migrations(TABLE).await?;
+    let begun = connection.begin().await;
+    let mut transaction = begun.map_err(DatabaseError::Prepare)?;
+    let unlimited = transaction.execute(NO_LIMITS).await;
+    unlimited.map_err(DatabaseError::Prepare)?;
+    take_turn(&mut transaction).await?;
+    transaction.create_schema_if_not_exists(SCHEMA).await?;
+    transaction.ensure_migrations_table(TABLE).await?;
+    let applied = transaction.list_applied_migrations(TABLE).await?;
     let migrations = migrations();
     refuse_other_builds(&applied, &migrations)?;
-    migrations.run(&mut *connection).await?;
-    let applied = functions::apply(connection, functions).await;
+    migrations.run(&mut *transaction).await?;
+    let applied = functions::apply(&mut transaction, functions).await;
     applied.map_err(DatabaseError::Functions)?;
-    connection.unlock().await?;
-    Ok(())
+    transaction.commit().await.map_err(DatabaseError::Prepare)
+}
+
+/// Waits for the migrations of other instances.
+///
+/// sqlx takes a lock of the session, with a key that older versions use too. Behind a pooler the session is
+/// ours only until the end of the transaction, so the transaction takes the same lock.
+async fn take_turn(transaction: &mut PgConnection) -> Result<(), DatabaseError> {
+    transaction.lock().await?;
+    let kept = sqlx::query!(
+        "select pg_advisory_xact_lock((classid::bigint << 32) | objid::bigint) as taken from pg_locks
+         where locktype = 'advisory' and pid = pg_backend_pid() and objsubid = 1"
+    );
+    let kept = kept.fetch_one(&mut *transaction).await;
+    kept.map_err(DatabaseError::Prepare)?;
+    Ok(transaction.unlock().await?)
 }
 
 /// Fails if a migration of the database is not one of this version.
