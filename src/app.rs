@@ -22,7 +22,7 @@ mod serve;
 mod wire;
 mod work;
 
-pub use prepare::prepare;
+pub use prepare::{NewEpochs, prepare, renew_epochs};
 pub use seeding::{Example, seed};
 use wire::{INSTANCE_LEN, Wiring};
 pub use work::WorkerApplication;

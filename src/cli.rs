@@ -7,8 +7,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
 
+mod backup;
 mod bench;
+mod new_epochs;
 mod psql;
+mod restore;
 mod run;
 mod seed;
 mod shell;
@@ -46,6 +49,13 @@ enum Command {
     Seed(Box<seed::SeedCommand>),
     /// Open psql on the database, also on the embedded one: porchlight psql -c 'select 1'
     Psql(psql::PsqlCommand),
+    /// Write the embedded database to a file, while the service runs or not
+    Backup(backup::BackupCommand),
+    /// Load a backup into the data directory of the embedded database, while the service is stopped
+    Restore(restore::RestoreCommand),
+    /// After a database was set back, for example to a snapshot of its disk: clients with cursors from before get a
+    /// reset
+    NewEpochs(new_epochs::NewEpochsCommand),
     /// Print the `OpenAPI` description as JSON
     Openapi,
     /// Follow a stream of a local or remote service, one line for each event
@@ -84,6 +94,9 @@ pub fn main() -> ExitCode {
         Some(Command::Migrate(config)) => run::migrate(&config),
         Some(Command::Seed(command)) => seed::run(&command),
         Some(Command::Psql(command)) => psql::run(&command),
+        Some(Command::Backup(command)) => backup::run(&command),
+        Some(Command::Restore(command)) => restore::run(&command),
+        Some(Command::NewEpochs(command)) => new_epochs::run(&command),
         Some(Command::Openapi) => run::print(&crate::api::DOCUMENT.to_string()),
         Some(Command::Tail(command)) => tail::run(&command),
         Some(Command::Bench(command)) => bench::run(*command),

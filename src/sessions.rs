@@ -32,6 +32,7 @@ pub use open::{NewSession, RenewalOutcome, SessionGuard, SessionKind, SessionUse
 pub use questions::{PeerAnswer, PeerAnswers, PeerQuestion, PeerQuestions};
 pub use renew::RenewalError;
 pub use revoke::{NewRevocation, RevocationError, RevocationTarget};
+pub use store::revoke_everywhere;
 pub use sync::{SessionHead, SessionObserver, SessionSync, SessionSyncParts, load};
 pub use table::{OpenSessionLimits, SessionRefusal};
 pub use tickets::{NewTicket, TICKET_SECONDS, TicketCaller, TicketError, TicketHolder, TicketUse};

@@ -1,4 +1,4 @@
--- revision: 1
+-- revision: 2
 -- Allows only legal changes of a task's state, whoever writes. A task that has ended never changes again.
 -- So it ends once, and the event of its end, in the same transaction, is the only one.
 create or replace function porchlight.check_task_move() returns trigger
@@ -13,7 +13,9 @@ begin
         is_legal := new.state = 'queued' and new.attempt = 0;
     else
         is_claim := old.state = 'queued' and new.state = 'running' and not new.is_workflow;
-        is_legal := new.attempt = old.attempt + is_claim::integer
+        is_legal := new.attempt - new.skipped_attempts
+                = old.attempt - old.skipped_attempts + is_claim::integer
+            and new.skipped_attempts >= old.skipped_attempts
             and (new.is_workflow or not old.is_workflow)
             and case old.state
                 when 'queued' then new.state in ('queued', 'running', 'cancelled')

@@ -53,6 +53,20 @@ pub(super) fn block_on<E: std::fmt::Display>(
     }
 }
 
+/// Runs a command until it is done, or until a signal ends it.
+pub(super) fn run_until_stopped<T>(
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    let runtime = runtime().map_err(|error| format!("no runtime: {error}"))?;
+    runtime.block_on(async {
+        let stop = stop_signal().map_err(|error| error.to_string())?;
+        tokio::select! {
+            done = work => done,
+            () = stop => Err("it was stopped".to_owned()),
+        }
+    })
+}
+
 pub(super) fn serve(config: Config) -> ExitCode {
     if let Err(error) = telemetry::start(&config.server.log, config.server.log_format) {
         return fail(&error);

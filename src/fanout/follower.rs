@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::fanout::{BrokerageFanout, BrokerageHandle, Fanout, Frame, LogHealth};
 use crate::log::Event;
 use crate::log::{ChangeHints, Changes, CommittedBatch, LogObserver};
-use crate::log::{Head, heads, read};
+use crate::log::{Head, heads, origin, read};
 use crate::platform::BackgroundTask;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
-use crate::platform::{BrokerId, Clock, DedicatedConnection, Dice, Metrics, Pool};
+use crate::platform::{BrokerId, Clock, DedicatedConnection, Dice, Limit, Metrics, Pool};
 
 mod batches;
 mod held;
@@ -183,6 +183,10 @@ impl Follower {
     }
 
     async fn heads_of(&mut self, brokers: &[BrokerId]) -> sqlx::Result<Vec<(BrokerId, Head)>> {
+        let known = self.read_heads(brokers).await?;
+        if known.len() == brokers.len() {
+            return Ok(known);
+        }
         let (database, dice) = (&mut self.parts.database, &self.parts.dice);
         database
             .run(async |connection| heads::ensure(connection, dice, brokers).await)
@@ -219,7 +223,11 @@ impl Follower {
 
     async fn compare_heads(&mut self, brokers: &[BrokerId]) -> sqlx::Result<()> {
         self.parts.metrics.follower_queries.inc();
-        for (broker, head) in self.read_heads(brokers).await? {
+        let mut heads = self.read_heads(brokers).await?;
+        if self.renew_shorter_log(&heads).await? {
+            heads = self.read_heads(brokers).await?;
+        }
+        for (broker, head) in heads {
             let Some(log) = self.parts.fanout.get(&broker) else {
                 continue;
             };
@@ -270,9 +278,38 @@ impl Follower {
         Ok(())
     }
 
+    /// The heads in the table. If the database is a copy by now, their epochs are renewed before.
     async fn read_heads(&mut self, brokers: &[BrokerId]) -> sqlx::Result<Vec<(BrokerId, Head)>> {
-        let heads = async |connection: &mut PgConnection| heads::read(connection, brokers).await;
-        self.parts.database.run(heads).await
+        let follow = async |connection: &mut PgConnection| heads::follow(connection, brokers).await;
+        let mut heads = self.parts.database.run(follow).await?;
+        if heads.is_copy {
+            let renew = async |connection: &mut PgConnection| {
+                origin::renew_epochs_of_copy(connection).await
+            };
+            let database = &mut self.parts.database;
+            database.run_within(Limit::REQUEST, renew).await?;
+            heads = self.parts.database.run(follow).await?;
+        }
+        Ok(heads.logs)
+    }
+
+    /// Renews the epochs if a log has lost events that this instance has seen. Returns whether there is one.
+    async fn renew_shorter_log(&mut self, heads: &[(BrokerId, Head)]) -> sqlx::Result<bool> {
+        let shorter = heads.iter().find_map(|(broker, head)| {
+            let log = self.parts.fanout.get(broker)?;
+            let ring = log.ring();
+            let is_shorter = *ring.epoch() == head.epoch && head.head < ring.head();
+            is_shorter.then(|| (broker, &head.epoch, ring.head()))
+        });
+        let Some((broker, epoch, seen)) = shorter else {
+            return Ok(false);
+        };
+        let renew = async |connection: &mut PgConnection| {
+            origin::renew_epochs_of_shorter_log(connection, broker, epoch, seen).await
+        };
+        let database = &mut self.parts.database;
+        database.run_within(Limit::REQUEST, renew).await?;
+        Ok(true)
     }
 
     /// Publishes events that were read from the table. Their times are those of the database's clock.

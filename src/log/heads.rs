@@ -19,6 +19,42 @@ pub struct Head {
     pub horizon: i64,
 }
 
+/// What the follower reads with every poll.
+#[derive(Debug)]
+pub struct FollowedHeads {
+    pub logs: Vec<(BrokerId, Head)>,
+    /// The database was restored or promoted, and the epochs are still those of before.
+    pub is_copy: bool,
+}
+
+/// The heads of the logs, and whether the database is another one by now.
+pub async fn follow(
+    connection: &mut PgConnection,
+    brokers: &[BrokerId],
+) -> sqlx::Result<FollowedHeads> {
+    let ids: Vec<_> = brokers.iter().map(BrokerId::as_str).collect();
+    let rows = sqlx::query!(
+        r#"select broker_id, epoch, head, horizon, (select porchlight.is_copy()) as "is_copy!"
+           from porchlight.brokers where broker_id = any($1)"#,
+        &ids as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    let is_copy = rows.iter().any(|row| row.is_copy);
+    let logs = rows.into_iter().filter_map(|row| {
+        let head = Head {
+            epoch: Epoch::stored(&row.epoch),
+            head: row.head,
+            horizon: row.horizon,
+        };
+        Some((BrokerId::parse(&row.broker_id).ok()?, head))
+    });
+    Ok(FollowedHeads {
+        logs: logs.collect(),
+        is_copy,
+    })
+}
+
 /// The heads of the logs. A brokerage without a log is left out.
 pub async fn read(
     connection: &mut PgConnection,

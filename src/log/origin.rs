@@ -3,50 +3,53 @@
 
 use sqlx::PgConnection;
 
-use crate::platform::Pool;
+use crate::log::event::Epoch;
+use crate::platform::{BrokerId, Pool};
+
+const RENEWED: &str = "the database has lost events (a restored backup, or a failover): its logs have new epochs, and \
+                       clients with cursors from before get a reset. Revocations of tokens after the backup \
+                       are lost, too: repeat them, or run `porchlight new-epochs --revoke-tokens`";
 
 /// Renews every epoch when the database is a copy. Runs at start, before anything reads the log.
-pub async fn renew_epochs_of_copy(pool: &Pool) -> sqlx::Result<()> {
+pub async fn renew_epochs_at_start(pool: &Pool) -> sqlx::Result<()> {
     let mut connection = pool.acquire().await?;
-    match renew_epochs_of_a_copy(&mut connection).await {
-        Ok(true) => tracing::warn!(
-            "this database is a copy of the one that wrote the log (a restored backup, or a \
-             failover): cursors from before get a reset"
-        ),
-        Ok(false) => {}
-        // Some hosted databases do not allow the query.
-        Err(error) => {
-            tracing::warn!(%error, "it is unknown whether this database is a restored copy");
-        }
+    renew_epochs_of_copy(&mut connection).await.map(drop)
+}
+
+/// Renews every epoch when the database is a copy of the one that wrote the logs. Returns whether it is.
+pub async fn renew_epochs_of_copy(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let renewed = sqlx::query_scalar!(r#"select porchlight.renew_epochs_of_copy() as "renewed!""#);
+    let renewed = renewed.fetch_one(connection).await?;
+    if renewed {
+        tracing::warn!("{RENEWED}");
+    }
+    Ok(renewed)
+}
+
+/// Renews every epoch when this log is shorter than it was seen.
+pub async fn renew_epochs_of_shorter_log(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    epoch: &Epoch,
+    seen: i64,
+) -> sqlx::Result<()> {
+    let renewed = sqlx::query_scalar!(
+        r#"select porchlight.renew_epochs_of_shorter_log($1, $2, $3) as "renewed!""#,
+        broker.as_str(),
+        epoch.as_str(),
+        seen,
+    );
+    if renewed.fetch_one(connection).await? {
+        tracing::warn!(%broker, seen, "{RENEWED}");
     }
     Ok(())
 }
 
-/// Returns whether epochs were renewed.
-async fn renew_epochs_of_a_copy(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let renewed = sqlx::query_scalar!(
-        r#"with here as (
-               select system_identifier::text as system_identifier,
-                   (select timeline_id::bigint from pg_control_checkpoint()) as timeline,
-                   (select oid::bigint from pg_database where datname = current_database()) as db
-               from pg_control_system()
-           ), moved as (
-               insert into porchlight.origin as o (system_identifier, timeline, database_oid)
-               select system_identifier, timeline, db from here
-               on conflict (only_row) do update set system_identifier = excluded.system_identifier,
-                   timeline = excluded.timeline, database_oid = excluded.database_oid
-               where (o.system_identifier, o.timeline, o.database_oid) is distinct from
-                   (excluded.system_identifier, excluded.timeline, excluded.database_oid)
-               returning 1
-           ), renewed as (
-               update porchlight.brokers set epoch = substr(md5(random()::text || broker_id), 1, 6)
-               where exists (select 1 from moved) and head > 0 returning 1
-           )
-           select exists (select 1 from renewed) as "renewed!""#,
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(renewed)
+/// Renews every epoch, whatever the database is, and returns the number of logs.
+pub async fn renew_epochs(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    renew_epochs_of_copy(connection).await?;
+    let renewed = sqlx::query_scalar!(r#"select porchlight.renew_epochs() as "renewed!""#);
+    renewed.fetch_one(connection).await
 }
 
 /// A name of this database that no other has, unless the database does not tell.

@@ -8,6 +8,7 @@ use embedded_postgres::{EmbeddedConfig, EmbeddedError, EmbeddedPostgres};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
+mod backup;
 mod client;
 mod dedicated;
 mod figures;
@@ -21,6 +22,7 @@ mod silence;
 mod transaction;
 mod turns;
 
+pub use backup::{Backup, BackupError, BackupSummary, Restore, back_up};
 pub use client::{ClientError, run_psql};
 pub use dedicated::{DedicatedConnection, is_refusal, is_transient};
 pub use figures::{DatabaseFigures, PoolFigures};
@@ -191,10 +193,14 @@ impl Database {
 }
 
 async fn start_embedded(settings: &DatabaseSettings) -> Result<EmbeddedPostgres, EmbeddedError> {
+    EmbeddedPostgres::start(embedded_config(settings)?).await
+}
+
+fn embedded_config(settings: &DatabaseSettings) -> Result<EmbeddedConfig, EmbeddedError> {
     let mut config = EmbeddedConfig::new(EMBEDDED_NAMES, settings.data_dir()?);
     config.oldest_major = OLDEST_MAJOR;
     config.bin_dir.clone_from(&settings.pg_bin_dir);
-    EmbeddedPostgres::start(config).await
+    Ok(config)
 }
 
 /// The sessions of the pool begin with the usual settings and with `quotas`.

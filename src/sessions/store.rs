@@ -120,6 +120,26 @@ pub(super) async fn write_revocation(
     Ok(row.and_then(RevocationRow::parse))
 }
 
+/// Revokes all tokens of each brokerage that were issued before now. Returns the number of brokerages.
+pub async fn revoke_everywhere(connection: &mut PgConnection) -> sqlx::Result<u64> {
+    let revoked = sqlx::query!(
+        "with listed as (
+             select broker_id, row_number() over (order by broker_id) as place from porchlight.brokers
+         ), head as (
+             update porchlight.session_head set head = head + (select count(*) from listed) returning head)
+         insert into porchlight.revocations as r (broker_id, kind, subject, issued_before, number)
+         -- `iat` has whole seconds.
+         select broker_id, 'broker', '', date_trunc('second', clock_timestamp()) + interval '1 second',
+             head - (select count(*) from listed) + place
+         from listed, head
+         on conflict (broker_id, kind, subject, team) do update set
+             issued_before = greatest(r.issued_before, excluded.issued_before), kept_until = null,
+             number = excluded.number"
+    );
+    let revoked = revoked.execute(connection).await?;
+    Ok(revoked.rows_affected())
+}
+
 /// The number of the last change.
 pub(super) async fn head(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!("select head from porchlight.session_head")

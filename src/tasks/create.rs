@@ -161,6 +161,7 @@ impl Tasks {
             result: None,
             error: None,
             attempt: 0,
+            skipped_attempts: 0,
             max_attempts: task.max_attempts,
             lease: None,
             run_after: None,
@@ -216,7 +217,7 @@ async fn lock_parent(
         return Err(TaskError::ParentIsChild(id.clone()));
     }
     let is_open = match parent.state {
-        TaskState::Queued => parent.attempt == 0,
+        TaskState::Queued => parent.attempts() == 0,
         TaskState::Running => parent.is_workflow,
         _ => false,
     };

@@ -68,7 +68,10 @@ pub(super) struct TaskRow {
     pub(super) progress: TaskProgress,
     pub(super) result: Option<Box<RawValue>>,
     pub(super) error: Option<TaskFault>,
+    /// The fence of the newest attempt.
     pub(super) attempt: i32,
+    /// Numbers of attempts that were left out when the database was restored.
+    pub(super) skipped_attempts: i32,
     pub(super) max_attempts: i32,
     pub(super) lease: Option<Lease>,
     pub(super) run_after: Option<OffsetDateTime>,
@@ -86,6 +89,13 @@ pub(super) struct TaskRow {
     pub(super) ended_at: Option<OffsetDateTime>,
     /// The database's time after the row was locked.
     pub(super) now: OffsetDateTime,
+}
+
+impl TaskRow {
+    /// How often it was started.
+    pub(super) fn attempts(&self) -> i32 {
+        self.attempt - self.skipped_attempts
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +118,7 @@ macro_rules! select_tasks {
                select id as "id!", user_id as "user_id!", team_id, type as "type!", title,
                    parent_id, is_workflow as "is_workflow!", retry_of, state as "state!",
                    permille, step, steps, message, "# + $large + r#", error::text,
-                   attempt as "attempt!", max_attempts as "max_attempts!", worker_id,
+                   attempt as "attempt!", skipped_attempts as "skipped_attempts!", max_attempts as "max_attempts!", worker_id,
                    lease_seconds, lease_until, run_after, cancel_requested_at,
                    cancel_requested_by, reported_at, told_at, is_untold as "is_untold!", output_bytes as "output_bytes!",
                    version as "version!", created_at as "created_at!", started_at, ended_at,

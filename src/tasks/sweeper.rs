@@ -137,7 +137,7 @@ impl Tasks {
                 Ok(transitions::end_delay(row))
             }
             TaskState::Running if has_expired && may_retry(row) => {
-                let delay = self.rules.retry_delay(row.attempt);
+                let delay = self.rules.retry_delay(row.attempts());
                 transitions::requeue(row, worker_lost(), delay)
             }
             TaskState::Running if has_expired => transitions::fail(row, worker_lost(), None),

@@ -39,7 +39,7 @@ impl Tasks {
         let events = match outcome {
             TaskOutcome::Completed(with) => transitions::complete(row, with, by)?,
             TaskOutcome::Failed(why) if why.retryable && may_retry(row) => {
-                let delay = self.rules.retry_delay(row.attempt);
+                let delay = self.rules.retry_delay(row.attempts());
                 transitions::requeue(row, why, delay)?
             }
             TaskOutcome::Failed(why) => transitions::fail(row, why, by)?,
@@ -96,5 +96,5 @@ impl Tasks {
 
 /// Whether the task may have another attempt.
 pub(super) fn may_retry(row: &TaskRow) -> bool {
-    row.state == TaskState::Running && row.attempt < row.max_attempts
+    row.state == TaskState::Running && row.attempts() < row.max_attempts
 }

@@ -110,7 +110,7 @@ async fn count_steps(
     sqlx::query_as!(
         StepCounts,
         r#"select count(*)::integer as "all!",
-               count(*) filter (where attempt > 0)::integer as "started!",
+               count(*) filter (where attempt > skipped_attempts)::integer as "started!",
                count(*) filter (where ended_at is not null)::integer as "ended!",
                count(*) filter (where state = 'failed')::integer as "failed!",
                count(*) filter (where state = 'cancelled')::integer as "cancelled!",

@@ -13,9 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::support::appending::{append_events, numbered};
 use crate::support::cluster::TestDatabase;
 use crate::support::people::agent;
-use crate::support::{
-    Answer, Message, Service, Stream, eventually, for_team, number, numbers, slow,
-};
+use crate::support::sse::next_reset;
+use crate::support::{Answer, Service, eventually, for_team, number, numbers, slow};
 
 const TEAM: &str = "/stream/team";
 
@@ -59,16 +58,6 @@ async fn kept(pool: &PgPool) -> (i64, i64, i64) {
     let sql = "select min(e.position), max(e.position), min(b.horizon) from porchlight.events e
                join porchlight.brokers b using (broker_id)";
     sqlx::query_as(sql).fetch_one(pool).await.expect("a log")
-}
-
-async fn next_reset(stream: &mut Stream) -> Message {
-    loop {
-        let message = stream.next().await;
-        if message.name == "stream:reset" {
-            return message;
-        }
-        assert!(!message.is_logged(), "{message:?}");
-    }
 }
 
 #[tokio::test]

@@ -49,12 +49,29 @@ pub(crate) fn find(wanted: &Wanted<'_>, account: &Account) -> Result<Binaries, P
 /// A program that comes with Postgres: from the configured directory, from a location where the search looks,
 /// or from the `PATH`.
 pub(crate) fn find_program(name: &str, configured: Option<&Path>) -> Option<PathBuf> {
+    programs(name, configured).next()
+}
+
+/// The first program of this version, or else the first newer one.
+pub(crate) fn find_program_for(
+    name: &str,
+    configured: Option<&Path>,
+    major: u32,
+) -> Option<PathBuf> {
+    let found = programs(name, configured);
+    let found = found.filter_map(|program| Some((self::major(&program).ok()?, program)));
+    let mut found: Vec<_> = found.filter(|(its, _)| *its >= major).collect();
+    let best = found.iter().position(|(its, _)| *its == major).unwrap_or(0);
+    (!found.is_empty()).then(|| found.swap_remove(best).1)
+}
+
+fn programs(name: &str, configured: Option<&Path>) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let known = locations::all().into_iter().flat_map(|one| one.dirs);
     let dirs = configured.map(Path::to_owned).into_iter().chain(known);
-    dirs.chain(env::split_paths(&path))
-        .map(|dir| dir.join(name))
-        .find(|program| program.is_file())
+    let others: Vec<_> = env::split_paths(&path).collect();
+    let programs = dirs.chain(others).map(move |dir| dir.join(name));
+    programs.filter(|program| program.is_file())
 }
 
 fn choose(
@@ -112,15 +129,16 @@ fn examine(dir: &Path, wanted: &Wanted<'_>, account: &Account) -> Result<Binarie
     Ok(Binaries { dir, major })
 }
 
+/// The version of a program of Postgres.
 fn major(postgres: &Path) -> Result<u32, String> {
     let answer = Command::new(postgres)
         .arg("--version")
         .output()
-        .map_err(|error| format!("its postgres does not run: {error}"))?;
+        .map_err(|error| format!("it does not run: {error}"))?;
     let output = String::from_utf8_lossy(&answer.stdout);
     parse_major(&output).ok_or_else(|| {
         let complaint = String::from_utf8_lossy(&answer.stderr);
-        format!("its postgres does not say its version: {output}{complaint}")
+        format!("it does not say its version: {output}{complaint}")
     })
 }
 

@@ -17,6 +17,8 @@ use crate::layout::{CLUSTER_DIR, Layout};
 const VERSION_FILE: &str = "PG_VERSION";
 /// A cluster is created in a directory with this prefix and the process id.
 const UNFINISHED_PREFIX: &str = "initdb-";
+/// A cluster is restored in a directory with this prefix and the process id.
+pub(crate) const RESTORE_PREFIX: &str = "restore-";
 
 /// Whether there is a cluster in this data directory.
 pub(crate) fn is_in(data_dir: &Path) -> bool {
@@ -133,16 +135,15 @@ fn run_initdb(
     Err(Problem::InitDb { program, output })
 }
 
-/// Removes the directories of runs of `initdb` that did not complete.
-fn remove_unfinished(root: &Path) -> Result<(), Problem> {
+/// Removes the directories of runs of `initdb` and of restores that did not complete.
+pub(crate) fn remove_unfinished(root: &Path) -> Result<(), Problem> {
     let entries = fs::read_dir(root).map_err(Problem::io("list", root))?;
     for entry in entries {
         let entry = entry.map_err(Problem::io("list", root))?;
         let name = entry.file_name();
-        if name
-            .as_encoded_bytes()
-            .starts_with(UNFINISHED_PREFIX.as_bytes())
-        {
+        let name = name.as_encoded_bytes();
+        let is_unfinished = |prefix: &str| name.starts_with(prefix.as_bytes());
+        if is_unfinished(UNFINISHED_PREFIX) || is_unfinished(RESTORE_PREFIX) {
             fs::remove_dir_all(entry.path()).map_err(Problem::io("remove", &entry.path()))?;
         }
     }

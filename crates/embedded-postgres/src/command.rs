@@ -35,7 +35,7 @@ pub(crate) fn new(program: &Path, account: &Account) -> Command {
     command
 }
 
-fn kept_variables() -> impl Iterator<Item = (&'static str, OsString)> {
+pub(crate) fn kept_variables() -> impl Iterator<Item = (&'static str, OsString)> {
     let kept = KEPT_VARIABLES.into_iter();
     kept.filter_map(|name| Some((name, env::var_os(name)?)))
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Names;
+use crate::layout::Layout;
 use crate::limits::START_LIMIT;
 
 /// Why there is no embedded Postgres. The message says what is wrong and what to do about it.
@@ -167,6 +168,14 @@ pub enum Problem {
         /// The server's log.
         log: PathBuf,
     },
+    /// The cluster cannot be replaced while a server runs on it.
+    #[error("process {holder} runs the database in {}", dir.display())]
+    InUse {
+        /// The data directory.
+        dir: PathBuf,
+        /// The process id of the owner.
+        holder: String,
+    },
     /// Another instance owns the data directory, and its server does not answer.
     #[error(
         "another instance (process {holder}) holds {}, but its Postgres did not answer within \
@@ -198,6 +207,14 @@ pub enum Problem {
 }
 
 impl Problem {
+    pub(crate) fn in_use(layout: &Layout) -> Self {
+        let holder = std::fs::read_to_string(&layout.lock).unwrap_or_default();
+        Self::InUse {
+            dir: layout.root.clone(),
+            holder: holder.trim().to_owned(),
+        }
+    }
+
     /// For `map_err`: what was tried on which path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
@@ -246,6 +263,7 @@ impl Problem {
             Self::OwnerSilent { .. } => {
                 format!("Stop that process, or set {data_dir} to another directory")
             }
+            Self::InUse { .. } => "Stop it first".to_owned(),
             Self::Leftover(_) => "Stop that process by hand".to_owned(),
             Self::Io { .. }
             | Self::InitDb { .. }

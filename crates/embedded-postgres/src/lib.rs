@@ -14,7 +14,7 @@
 //! Postgres runs as, `binaries` the search for Postgres; `cluster` creates the files,
 //! `leftovers` cleans up after a killed owner, `socket` and `endpoint` are the way to connect;
 //! `server` is the command, `supervisor` the thread that keeps it running, and `ready` waits
-//! for its first answer.
+//! for its first answer. `replacement` puts a restored cluster in the place of another one.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -35,6 +35,7 @@ mod leftovers;
 mod limits;
 mod owner_lock;
 mod ready;
+mod replacement;
 mod server;
 mod server_log;
 mod socket;
@@ -42,6 +43,7 @@ mod supervisor;
 
 pub use config::{EmbeddedConfig, Names};
 pub use error::{EmbeddedError, Problem};
+pub use replacement::Replacement;
 
 use account::Account;
 use endpoint::Endpoint;
@@ -63,6 +65,20 @@ pub fn default_data_dir(names: Names) -> Result<PathBuf, EmbeddedError> {
 #[must_use]
 pub fn find_program(name: &str, bin_dir: Option<&Path>) -> Option<PathBuf> {
     binaries::find_program(name, bin_dir)
+}
+
+/// The same for a server of this major version: the first program of this version, or else the first newer one.
+#[must_use]
+pub fn find_program_for(name: &str, bin_dir: Option<&Path>, major: u32) -> Option<PathBuf> {
+    binaries::find_program_for(name, bin_dir, major)
+}
+
+/// The major version of Postgres that made the cluster of a data directory.
+#[must_use]
+pub fn cluster_major(data_dir: &Path) -> Option<u32> {
+    cluster::major(&data_dir.join(layout::CLUSTER_DIR))
+        .ok()
+        .flatten()
 }
 
 /// Whether a server was started on this data directory before.
@@ -102,6 +118,15 @@ impl EmbeddedPostgres {
     #[must_use]
     pub fn client_variables(&self) -> Vec<(&'static str, OsString)> {
         self.endpoint.client_variables()
+    }
+
+    /// A command that runs such a program. Variables that could lead it to another database are not passed on.
+    #[must_use]
+    pub fn client_command(&self, program: &Path) -> std::process::Command {
+        let mut command = std::process::Command::new(program);
+        command.env_clear().envs(command::kept_variables());
+        command.envs(self.client_variables()).env("LC_ALL", "C");
+        command
     }
 
     /// Whether this instance started the server and will stop it.

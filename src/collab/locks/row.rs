@@ -149,9 +149,10 @@ macro_rules! read_row {
                 + r#"
                )
                select module as "module!", record_id as "record_id!",
-                   -- A new row continues from the fences of removed ones.
-                   case when fence = 0 then coalesce((
-                           select floor from porchlight.fence_floors where broker_id = $1), 0)
+                   -- A new row continues from the fences of removed ones, and of those that a restore lost.
+                   case when fence = 0 then greatest(0, (
+                           select floor from porchlight.fence_floors where broker_id = $1),
+                           (select fence_floor from porchlight.origin))
                        else fence end as "fence!", user_id,
                    session, sessions::text, audience, locked_at, renewed_at, locked_until,
                    waiting::text as "waiting!", clock_timestamp() as "now!"

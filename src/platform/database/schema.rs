@@ -25,6 +25,21 @@ fn migrations() -> Migrator {
     migrations
 }
 
+/// The newest migration of this version.
+pub(super) fn newest_migration() -> i64 {
+    let migrations = migrations();
+    let versions = migrations.iter().map(|migration| migration.version);
+    versions.max().unwrap_or_default()
+}
+
+/// The newest migration of a database; 0 if it has none.
+pub(super) async fn newest_applied(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    let applied = connection.list_applied_migrations(TABLE).await;
+    let applied = applied.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
+    let versions = applied.iter().map(|migration| migration.version);
+    Ok(versions.max().unwrap_or_default())
+}
+
 /// Whether there is nothing to do. Then an instance needs no lock of its session, which would not work
 /// behind a pooler. A database that cannot tell is not current.
 pub(super) async fn is_current(connection: &mut PgConnection, functions: &[SqlFunction]) -> bool {

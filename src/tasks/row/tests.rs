@@ -20,6 +20,7 @@ pub(in crate::tasks) fn queued(id: &str) -> TaskRow {
         result: None,
         error: None,
         attempt: 0,
+        skipped_attempts: 0,
         max_attempts: 3,
         lease: None,
         run_after: None,

@@ -22,7 +22,12 @@ pub struct Process {
 impl Process {
     /// Starts one, on an address (port 0: any) and with these variables set.
     pub async fn start(addr: &str, variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_porchlight"));
+        Self::start_program(env!("CARGO_BIN_EXE_porchlight"), addr, variables).await
+    }
+
+    /// The same of another version.
+    pub async fn start_program(program: &str, addr: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
         command
             .arg("serve")
             .env_clear()

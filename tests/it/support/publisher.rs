@@ -32,6 +32,11 @@ impl Publisher {
         self.post(None, body).await
     }
 
+    /// Posts once under a key: positions only if it is acknowledged.
+    pub async fn attempt(&self, key: &str, body: &Value) -> Option<Vec<String>> {
+        self.post(Some(key), body).await
+    }
+
     /// Waits until the service answers and has its database.
     pub async fn wait_for_service(&self) {
         let url = self.url.replace("/events", "/health/ready");

@@ -261,3 +261,14 @@ impl Stream {
         }
     }
 }
+
+/// The next reset, before which there is no event of the log.
+pub async fn next_reset(stream: &mut Stream) -> Message {
+    loop {
+        let message = stream.next().await;
+        if message.name == "stream:reset" {
+            return message;
+        }
+        assert!(!message.is_logged(), "{message:?}");
+    }
+}

@@ -3,6 +3,7 @@
 
 mod dying;
 mod refusing;
+mod replacing;
 mod service;
 mod sharing;
 mod starting;

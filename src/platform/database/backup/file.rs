@@ -1,0 +1,369 @@
+//! The file of a backup, and its last line.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::BackupError;
+
+/// The beginning of the last line. The bytes before it are those of `pg_dump --format=custom`, and
+/// `pg_restore` reads the file too.
+const MARK: &[u8] = b"\nporchlight-backup ";
+/// The last line is shorter.
+const LAST_LINE_BYTES: u64 = 1_024;
+/// The format that this version writes and reads.
+const FORMAT: u32 = 1;
+pub(super) const CHUNK_BYTES: usize = 64 * 1_024;
+
+/// What the last line says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupSummary {
+    format: u32,
+    /// The version that made it.
+    pub porchlight: String,
+    /// The major version of the Postgres that it comes from.
+    pub postgres: u32,
+    /// The newest migration of the database.
+    pub migration: i64,
+    pub created_at: String,
+    /// The bytes before the last line, and their SHA-256.
+    pub bytes: u64,
+    sha256: String,
+}
+
+/// The database that a backup is made of.
+#[derive(Debug)]
+pub(super) struct BackupSource {
+    pub(super) postgres: u32,
+    pub(super) migration: i64,
+    pub(super) created_at: String,
+}
+
+/// A file with another name until it is complete. It is removed if it never is.
+#[derive(Debug)]
+pub(super) struct UnfinishedBackup {
+    target: PathBuf,
+    unfinished: PathBuf,
+    file: File,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl UnfinishedBackup {
+    /// Refuses to overwrite anything but a backup.
+    pub(super) fn create(target: &Path) -> Result<Self, BackupError> {
+        if fs::symlink_metadata(target).is_ok() && Backup::open(target).is_err() {
+            return Err(BackupError::Exists(target.to_owned()));
+        }
+        let mut unfinished = target.as_os_str().to_owned();
+        unfinished.push(format!(".unfinished-{}", std::process::id()));
+        let unfinished = PathBuf::from(unfinished);
+        // It has all that users have written: nobody else may read it.
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished);
+        Ok(Self {
+            file: file.map_err(BackupError::file("write", &unfinished))?,
+            target: target.to_owned(),
+            unfinished,
+            hash: Sha256::new(),
+            bytes: 0,
+        })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
+        let written = self.file.write_all(bytes);
+        written.map_err(BackupError::file("write", &self.target))?;
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds the last line, and gives the file its name once it is on the disk.
+    pub(super) fn finish(mut self, source: BackupSource) -> Result<BackupSummary, BackupError> {
+        let summary = BackupSummary {
+            format: FORMAT,
+            porchlight: env!("CARGO_PKG_VERSION").to_owned(),
+            postgres: source.postgres,
+            migration: source.migration,
+            created_at: source.created_at,
+            bytes: self.bytes,
+            sha256: hex(&self.hash.finalize_reset()),
+        };
+        let mut last_line = MARK.to_vec();
+        let json = serde_json::to_vec(&summary).map_err(std::io::Error::other);
+        last_line.extend(json.map_err(BackupError::file("write", &self.target))?);
+        last_line.push(b'\n');
+        let done = self.file.write_all(&last_line);
+        let done = done.and_then(|()| self.file.sync_all());
+        let done = done.and_then(|()| fs::rename(&self.unfinished, &self.target));
+        let done = done.and_then(|()| File::open(parent(&self.target))?.sync_all());
+        done.map_err(BackupError::file("write", &self.target))?;
+        Ok(summary)
+    }
+}
+
+impl Drop for UnfinishedBackup {
+    fn drop(&mut self) {
+        // An error means that it has its name by now.
+        let _ = fs::remove_file(&self.unfinished);
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A file whose last line is that of a backup of the right length.
+#[derive(Debug)]
+pub struct Backup {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    pub summary: BackupSummary,
+}
+
+impl Backup {
+    pub fn open(path: &Path) -> Result<Self, BackupError> {
+        let read = BackupError::file;
+        let mut file = File::open(path).map_err(read("open", path))?;
+        let found = file.metadata().map_err(read("read", path))?;
+        if !found.is_file() {
+            return Err(BackupError::NotWhole(path.to_owned()));
+        }
+        let end = end_of(&mut file, found.len()).map_err(read("read", path))?;
+        let not_whole = || BackupError::NotWhole(path.to_owned());
+        let summary = last_line(&end).ok_or_else(not_whole)?;
+        let newer = |by: &str| BackupError::NewerVersion {
+            path: path.to_owned(),
+            by: by.to_owned(),
+        };
+        let Ok(whole) = serde_json::from_slice::<BackupSummary>(summary) else {
+            return Err(not_whole());
+        };
+        if whole.format > FORMAT {
+            return Err(newer(&whole.porchlight));
+        }
+        let last_line_bytes = MARK.len() as u64 + summary.len() as u64 + 1;
+        if whole.bytes.checked_add(last_line_bytes) != Some(found.len()) {
+            return Err(not_whole());
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            summary: whole,
+        })
+    }
+
+    /// Fails if the database would have newer tables than this version knows.
+    pub fn must_be_known(&self, newest_migration: i64) -> Result<(), BackupError> {
+        if self.summary.migration <= newest_migration {
+            return Ok(());
+        }
+        Err(BackupError::NewerVersion {
+            path: self.path.clone(),
+            by: self.summary.porchlight.clone(),
+        })
+    }
+
+    /// Reads all of it, and fails if it is not what was written. Tells how far it is.
+    pub fn check(&mut self, mut at_percent: impl FnMut(u64)) -> Result<(), BackupError> {
+        let (mut hash, mut read) = (Sha256::new(), 0);
+        let (path, summary) = (self.path.clone(), self.summary.clone());
+        let mut content = self.content().map_err(BackupError::file("read", &path))?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let bytes = content.read(&mut chunk);
+            let bytes = bytes.map_err(BackupError::file("read", &path))?;
+            if bytes == 0 {
+                break;
+            }
+            hash.update(&chunk[..bytes]);
+            read += bytes as u64;
+            at_percent(read * 100 / summary.bytes.max(1));
+        }
+        if read != summary.bytes || hex(&hash.finalize()) != summary.sha256 {
+            return Err(BackupError::Damaged(path));
+        }
+        Ok(())
+    }
+
+    /// The bytes before the last line, from the first one on.
+    pub(super) fn content(&mut self) -> std::io::Result<impl Read> {
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(Read::take(&self.file, self.summary.bytes))
+    }
+}
+
+fn end_of(file: &mut File, length: u64) -> std::io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_LINE_BYTES)))?;
+    let mut end = Vec::new();
+    file.take(LAST_LINE_BYTES).read_to_end(&mut end)?;
+    Ok(end)
+}
+
+/// The JSON of the last line.
+fn last_line(end: &[u8]) -> Option<&[u8]> {
+    let mut places = end.windows(MARK.len());
+    let begin = places.rposition(|place| place == MARK)? + MARK.len();
+    let json = end[begin..].strip_suffix(b"\n")?;
+    json.ends_with(b"}").then_some(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> BackupSource {
+        BackupSource {
+            postgres: 15,
+            migration: 19,
+            created_at: "2026-11-29T10:00:00Z".to_owned(),
+        }
+    }
+
+    fn write(target: &Path, content: &[u8]) -> BackupSummary {
+        let mut unfinished = UnfinishedBackup::create(target).unwrap();
+        for part in content.chunks(7) {
+            unfinished.write(part).unwrap();
+        }
+        unfinished.finish(source()).unwrap()
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn a_backup_reads_back_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("b");
+        let contents = [
+            Vec::new(),
+            b"some rows\nporchlight-backup {}\n".to_vec(),
+            vec![7; 200_000],
+        ];
+        for content in contents {
+            let summary = write(&target, &content);
+            let mut backup = Backup::open(&target).unwrap();
+            assert_eq!(backup.summary, summary);
+            backup.check(|percent| assert!(percent <= 100)).unwrap();
+            let mut read = Vec::new();
+            backup.content().unwrap().read_to_end(&mut read).unwrap();
+            assert_eq!(read, content);
+        }
+        assert_eq!(names(dir.path()), ["b"]);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_or_grew_is_no_backup() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("b");
+        write(&target, &[7; 5_000]);
+        let whole = fs::read(&target).unwrap();
+        for length in [0, 1, 4_999, 5_000, 5_010, whole.len() - 1] {
+            fs::write(&target, &whole[..length]).unwrap();
+            let refused = Backup::open(&target).unwrap_err();
+            assert!(
+                matches!(refused, BackupError::NotWhole(_)),
+                "{length}: {refused}"
+            );
+        }
+        for whole in [[&whole[..], b"\n"].concat(), [b"x", &whole[..]].concat()] {
+            fs::write(&target, whole).unwrap();
+            let refused = Backup::open(&target).unwrap_err();
+            assert!(matches!(refused, BackupError::NotWhole(_)), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("b");
+        write(&target, &vec![7; 100_000]);
+        let mut whole = fs::read(&target).unwrap();
+        whole[70_000] = 8;
+        fs::write(&target, whole).unwrap();
+        let damaged = Backup::open(&target).unwrap().check(drop);
+        assert!(
+            matches!(damaged, Err(BackupError::Damaged(_))),
+            "{damaged:?}"
+        );
+    }
+
+    #[test]
+    fn a_backup_of_a_newer_version_is_refused_as_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("b");
+        write(&target, b"rows");
+        let backup = Backup::open(&target).unwrap();
+        assert!(backup.must_be_known(19).is_ok());
+        let refused = backup.must_be_known(18).unwrap_err();
+        assert!(
+            matches!(refused, BackupError::NewerVersion { .. }),
+            "{refused}"
+        );
+        let text = fs::read_to_string(&target).unwrap();
+        fs::write(&target, text.replace("\"format\":1", "\"format\":2")).unwrap();
+        let refused = Backup::open(&target).unwrap_err();
+        assert!(
+            matches!(refused, BackupError::NewerVersion { .. }),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn only_a_backup_is_overwritten_and_an_unfinished_one_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("b");
+        fs::write(&target, "a diary").unwrap();
+        let refused = UnfinishedBackup::create(&target).unwrap_err();
+        assert!(matches!(refused, BackupError::Exists(_)), "{refused}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "a diary");
+        fs::remove_file(&target).unwrap();
+        let first = write(&target, b"first");
+        let mut unfinished = UnfinishedBackup::create(&target).unwrap();
+        unfinished.write(b"second").unwrap();
+        drop(unfinished);
+        assert_eq!(Backup::open(&target).unwrap().summary, first);
+        let second = write(&target, b"second");
+        assert_eq!(Backup::open(&target).unwrap().summary, second);
+        assert_eq!(names(dir.path()), ["b"]);
+    }
+
+    #[test]
+    fn a_directory_is_no_backup() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Backup::open(dir.path()).is_err());
+        assert!(UnfinishedBackup::create(dir.path()).is_err());
+        let missing = Backup::open(&dir.path().join("missing")).unwrap_err();
+        assert!(
+            missing.to_string().contains("missing: No such file"),
+            "{missing}"
+        );
+    }
+}
