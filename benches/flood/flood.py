@@ -36,6 +36,11 @@ ATTACKER, VICTIM = "flood", "quiet"
 # The victim's requests come from so many users, so that none reaches their own rate.
 VICTIM_USERS = 10
 RECORD = "00000000-0000-4000-8000-000000000001"
+# Records of each brokerage, for the loads that need some.
+RECORDS = 20
+WITH_RECORDS = ("records", "record")
+# The victim may take so many times as long as without the load, or so many milliseconds, whichever is more.
+MOST_TIMES, MOST_MS = 2, 20
 GOOD_CSV = "Address,Purchase Price\n1 Oak St,395000\n"
 # Neither a file nor the text of one.
 BAD_PARAMS = {"module": "escrows"}
@@ -202,17 +207,18 @@ def role_of(kind):
     return "service" if kind == "events" else "agent"
 
 
-async def create_record(client, broker):
-    """The record that `record` changes. It may be there already."""
-    body = {"id": RECORD, "address": "1 Oak St"}
-    await client.ask(request("POST", "/records/escrows", token("s", broker, role="admin"), body))
+async def create_records(client, broker):
+    """The record that `record` changes, and others for lists. They may be there already."""
+    for n in range(1, RECORDS + 1):
+        body = {"id": RECORD[:-2] + f"{n:02}", "address": f"{n} Oak St"}
+        await client.ask(request("POST", "/records/escrows", token("s", broker, role="admin"), body))
 
 
 async def same(args, report, ready):
     """The request of this kind, again and again, with one token."""
     bearer = token("u", ATTACKER, role=role_of(args.kind))
-    if args.kind == "record":
-        await create_record(Client(args.address), ATTACKER)
+    if args.kind in WITH_RECORDS:
+        await create_records(Client(args.address), ATTACKER)
     ready()
 
     def texts():
@@ -289,7 +295,28 @@ async def output(args, report, ready):
     await asyncio.gather(*held)
 
 
-LOADS = {"notifications": notifications, "imports": imports, "uploads": uploads, "output": output,
+async def output_loop(args, report, ready):
+    """`--connections` that open a stream of output, and another one as soon as it ends."""
+    bearer = token("u", ATTACKER)
+
+    async def one(n):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(*args.address)
+                writer.write(request("GET", f"/tasks/flood-{n}/output", bearer))
+                report.count(int((await reader.readline())[9:12] or 0))
+                while await reader.read(4_096):
+                    pass
+                writer.close()
+            except (OSError, ValueError):
+                report.count(0)
+                await asyncio.sleep(0.1)
+
+    ready()
+    await asyncio.gather(*(one(n) for n in range(args.connections)))
+
+
+LOADS = {"output_loop": output_loop, "notifications": notifications, "imports": imports, "uploads": uploads, "output": output,
          **dict.fromkeys(SAME, same)}
 
 
@@ -355,8 +382,8 @@ async def imported(client, n):
 
 
 async def same_quietly(kind, client, n):
-    if kind == "record" and n == 0:
-        await create_record(client, VICTIM)
+    if kind in WITH_RECORDS and n == 0:
+        await create_records(client, VICTIM)
     bearer = token(f"v-{n % VICTIM_USERS}", VICTIM, role=role_of(kind))
     began = time.monotonic()
     status, _ = await client.ask(SAME[kind](bearer))
@@ -407,16 +434,28 @@ def did(name, report):
     return f"{rate}{statuses or 'no answer'}; generator {report['cpuPercent']:.0f} %"
 
 
+def verdict(quiet, under):
+    """Whether the victim was slowed down by more than is allowed."""
+    if not quiet["n"] or not under["n"] or under["unfinished"]:
+        return "FAIL"
+    return "pass" if under["p99"] <= max(MOST_TIMES * quiet["p99"], MOST_MS) else "FAIL"
+
+
 def table(directory):
+    """Prints the reports, and says whether all victims were fast enough."""
     print("| load | server | victim quiet: p50 / p90 / p99 / max ms | victim under load: p50 / p90 / p99 / max ms "
-          "| transactions/s in Postgres: quiet, under load | what the load did |")
-    print("|---|---|---|---|---|---|")
+          f"| p99 within {MOST_TIMES} x quiet or {MOST_MS} ms | transactions/s in Postgres: quiet, under load | what the load did |")
+    print("|---|---|---|---|---|---|---|")
+    failed = 0
     for path in sorted(pathlib.Path(directory).glob("*.load.json"), key=lambda path: path.stat().st_mtime):
         name, server = path.name.removesuffix(".load.json").split("@", 1)
         quiet, under, rates = (json.loads(path.with_name(f"{name}@{server}.{what}.json").read_text())
                                for what in ("quiet", "under", "rates"))
-        print(f"| {name} | {server} | {times(quiet)} | {times(under)} | {rates['quiet']}, {rates['under']} "
+        outcome = verdict(quiet, under)
+        failed += outcome == "FAIL"
+        print(f"| {name} | {server} | {times(quiet)} | {times(under)} | {outcome} | {rates['quiet']}, {rates['under']} "
               f"| {did(name, json.loads(path.read_text()))} |")
+    sys.exit(f"{failed} of the loads slowed their victim too much" if failed else 0)
 
 
 def main():
