@@ -1,5 +1,6 @@
 //! Those who use the service in a run.
 
+mod access;
 mod imports;
 mod kinds;
 mod lockers;
@@ -34,7 +35,9 @@ impl Actors {
     pub async fn start(world: &Arc<World>, mut chance: Chance) -> Self {
         writers::create_table(world).await;
         let mut running = JoinSet::new();
-        let readers = readers::start(world, &mut chance, &mut running);
+        let revocable = access::Revocable::default();
+        let readers = readers::start(world, &mut chance, &revocable, &mut running);
+        access::start(world, &mut chance, revocable, &mut running);
         publishers::start(world, &mut chance, &mut running);
         writers::start(world, &mut chance, &mut running);
         lockers::start(world, &mut chance, &mut running);

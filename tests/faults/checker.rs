@@ -6,6 +6,7 @@ mod presence;
 mod publishing;
 mod readers;
 mod recovery;
+mod sessions;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,12 @@ pub enum Rule {
     Masked,
     /// A stream went on after the end of its token.
     AfterExpiry,
+    /// A stream was opened, or went on, with a token that had been revoked.
+    AfterRevocation,
+    /// A token or a ticket was refused that nobody had revoked.
+    RefusedWithoutCause,
+    /// A stream ended as expired before the end of its token, which may be one that it was given.
+    EndedEarly,
     /// A committed write has no event, or more than one.
     WriteNotToldOnce,
     /// A write that was rolled back has an event.
@@ -167,6 +174,7 @@ pub fn check(lines: &[Line]) -> Findings {
     let log = Log::of(lines, &mut findings);
     publishing::check(lines, &log, &mut findings);
     readers::check(lines, &log, &mut findings);
+    sessions::check(lines, &log, &mut findings);
     writes::check(lines, &log, &mut findings);
     locks::check(lines, &log, &mut findings);
     tasks::check(lines, &log, &mut findings);

@@ -150,6 +150,29 @@ pub enum Entry {
         instance: usize,
         /// When its token ends, in microseconds of this history.
         expires: u64,
+        /// The id of the token, where somebody may revoke it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+    },
+    /// A stream was not opened: its token or ticket was refused.
+    NotOpened {
+        reader: String,
+        code: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+    },
+    /// The open stream of a reader was given a fresh token.
+    Renewed {
+        reader: String,
+        /// When that ends.
+        expires: u64,
+    },
+    /// Somebody revokes a token, and is told that this is done.
+    RevocationAsked {
+        token: String,
+    },
+    Revoked {
+        token: String,
     },
     Received {
         reader: String,

@@ -83,11 +83,16 @@ pub struct Person {
 
 impl Person {
     pub fn new(world: &Arc<World>, chance: &mut Chance, token: &Token) -> Self {
+        Self::bearing(world, chance, token.signed())
+    }
+
+    /// Somebody with a signed token.
+    pub fn bearing(world: &Arc<World>, chance: &mut Chance, token: String) -> Self {
         Self {
             world: Arc::clone(world),
             chance: chance.fork(),
             client: client(false),
-            token: token.signed(),
+            token,
         }
     }
 

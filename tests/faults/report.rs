@@ -34,6 +34,11 @@ pub fn print(lines: &[Line], findings: &Findings) {
         count(|e| matches!(e, Entry::Imported { .. })),
         count(|e| matches!(e, Entry::Opened { .. })),
     );
+    println!(
+        "{} tokens revoked, {} streams renewed",
+        count(|e| matches!(e, Entry::Revoked { .. })),
+        count(|e| matches!(e, Entry::Renewed { .. })),
+    );
     let refused = lines.iter().map(|line| match line.entry {
         Entry::DiskFull { refused } => refused,
         _ => 0,

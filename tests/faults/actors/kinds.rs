@@ -7,8 +7,14 @@ use crate::support::Token;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
     Stays,
-    /// Has a token that ends soon.
+    /// Has a token that ends soon, and comes back with another one.
     Renews,
+    /// Has a token that ends soon, and gives its open stream another one before.
+    Extends,
+    /// Somebody revokes its token again and again.
+    IsRevoked,
+    /// Has a ticket instead of a token.
+    HasTicket,
     /// Is away for a while again and again.
     Leaves,
 }
@@ -74,6 +80,10 @@ pub fn kinds() -> Vec<Kind> {
         all("everything of u2", 2, "/stream"),
         all("everything of u3, short tokens", 3, "/stream").habit(Habit::Renews),
         all("everything of u4, often away", 4, "/stream").habit(Habit::Leaves),
+        all("everything of u5, with a ticket", 5, "/stream").habit(Habit::HasTicket),
+        all("everything of u7, revoked", 7, "/stream").habit(Habit::IsRevoked),
+        all("everything of u6, renewed", 6, "/stream").habit(Habit::Extends),
+        of_teams("teams of u2, revoked", 2, "/stream/team").habit(Habit::IsRevoked),
         all("test events of u5", 5, "/stream?types=test:*").types("test:"),
         all("in batches", 6, "/stream?batch=100"),
         of_teams("teams of u7", 7, "/stream/team"),

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use reqwest::Client;
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::access::{Access, Revocable};
 use super::kinds::{Habit, kinds};
 use super::people::OWNERS;
 use super::polls;
@@ -18,7 +20,7 @@ use crate::history::{Entry, Interest, Privacy};
 use crate::log::{facts, secret};
 use crate::support::openapi::Head;
 use crate::support::requests::client;
-use crate::support::{Chance, Message, Stream, Token};
+use crate::support::{Chance, Message, Stream};
 use crate::world::World;
 
 /// A stream without an event for this time is dead: heartbeats that are events come every two seconds.
@@ -26,9 +28,6 @@ const WATCHDOG: Duration = Duration::from_secs(5);
 /// A stream must have opened by then.
 const OPENING: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
-/// Tokens of those who need new ones again and again.
-const SHORT_SECONDS: u64 = 7;
-const USUAL_SECONDS: u64 = 3_600;
 
 /// Where a reader is.
 #[derive(Debug)]
@@ -147,10 +146,7 @@ struct Reader {
     client: Client,
     state: Arc<ReaderState>,
     path: String,
-    token: Token,
-    /// The token that it has at the moment, and when that ends.
-    signed: String,
-    expires: u64,
+    access: Access,
     privacy: Option<Privacy>,
     habit: Habit,
     /// For the one who shows who is there.
@@ -160,7 +156,12 @@ struct Reader {
     at: usize,
 }
 
-pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) -> Readers {
+pub fn start(
+    world: &Arc<World>,
+    chance: &mut Chance,
+    revocable: &Revocable,
+    actors: &mut JoinSet<()>,
+) -> Readers {
     let readers = Readers::default();
     for (n, kind) in kinds().into_iter().enumerate() {
         let interest = Interest {
@@ -186,9 +187,7 @@ pub fn start(world: &Arc<World>, chance: &mut Chance, actors: &mut JoinSet<()>) 
             client: client(n % 2 == 0),
             state: readers.add(kind.name, interest),
             path: kind.path.to_owned(),
-            token: kind.token,
-            signed: String::new(),
-            expires: 0,
+            access: Access::new(world, chance, kind.name, kind.token).with(kind.habit, revocable),
             privacy,
             habit: kind.habit,
             shows: (kind.name == "an admin").then(|| readers.clone()),
@@ -255,25 +254,19 @@ impl Reader {
     }
 
     async fn open(&mut self) -> Option<Stream> {
-        let seconds = match self.habit {
-            Habit::Renews => SHORT_SECONDS,
-            _ => USUAL_SECONDS,
-        };
-        let now = self.world.history.now();
-        if self.habit == Habit::Renews || self.signed.is_empty() {
-            self.signed = self.token.clone().lasting(seconds).signed();
-            self.expires = now + seconds * 1_000_000;
-        }
-        let request = self
-            .client
-            .get(self.world.instances[self.at].url(&self.path));
-        let request = request.bearer_auth(&self.signed);
+        let url = self.world.instances[self.at].url(&self.path);
+        let request = self.access.carry(self.client.get(url)).await?;
         let request = match &self.cursor {
             Some(cursor) => request.header("Last-Event-ID", cursor),
             None => request,
         };
         let response = request.send().await.ok()?;
         let status = response.status().as_u16();
+        if status == 401 {
+            let text = response.text().await.ok()?;
+            self.was_refused(&text);
+            return None;
+        }
         assert_eq!(status, 200, "{}", self.state.name);
         let head = Head {
             status,
@@ -285,9 +278,21 @@ impl Reader {
         self.world.note(Entry::Opened {
             reader: self.state.name.clone(),
             instance: self.at,
-            expires: self.expires,
+            expires: self.access.expires,
+            token: self.access.id.clone(),
         });
         Some(Stream::not_compared(head, Box::pin(body)))
+    }
+
+    /// Its token or its ticket counts no more.
+    fn was_refused(&mut self, problem: &str) {
+        let problem: Value = serde_json::from_str(problem).unwrap_or_default();
+        self.world.note(Entry::NotOpened {
+            reader: self.state.name.clone(),
+            code: problem["code"].as_str().unwrap_or("").to_owned(),
+            token: self.access.id.clone(),
+        });
+        self.access.refused();
     }
 
     /// Notes an event. After the last one it gives the time after which the reader may come back.
@@ -296,10 +301,15 @@ impl Reader {
         let of_data = self.path.contains("named=false").then(|| message.json());
         let name = of_data.as_ref().and_then(|data| data["type"].as_str());
         match name.unwrap_or(&message.name) {
-            "stream:ready" if self.cursor.is_none() => {
-                self.state
-                    .join(&self.world, self.privacy, message.position());
+            "stream:ready" => {
+                let id = message.json();
+                self.access.begun(id["stream"].as_str().unwrap_or(""));
+                if self.cursor.is_none() {
+                    let after = message.position();
+                    self.state.join(&self.world, self.privacy, after);
+                }
             }
+            "stream:expiring" => self.access.extend(),
             "stream:reset" => {
                 self.world.note(Entry::Reset {
                     reader: reader(),
@@ -309,10 +319,16 @@ impl Reader {
             }
             "stream:closing" => {
                 let words = message.json();
+                let reason = words["reason"].as_str().unwrap_or("").to_owned();
+                let needs_token = ["revoked", "expired"].contains(&&reason[..]);
                 self.world.note(Entry::Closed {
                     reader: reader(),
-                    reason: words["reason"].as_str().unwrap_or("").to_owned(),
+                    reason,
                 });
+                if needs_token {
+                    self.access.refused();
+                    return Some(PAUSE);
+                }
                 return Some(Duration::from_millis(words["retryMs"].as_u64()?));
             }
             _ if message.is_logged() => {

@@ -63,7 +63,8 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
             }
             Entry::Opened {
                 reader, expires, ..
-            } => {
+            }
+            | Entry::Renewed { reader, expires } => {
                 if let Some(reading) = readers.get_mut(&reader[..]) {
                     reading.expires = *expires;
                 }
@@ -85,11 +86,7 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
                 };
                 reading.receive(&received, log, findings);
                 reading.check_secret(&received, secret.as_deref(), findings);
-                let is_late = *at > reading.expires.saturating_add(LATE);
-                if is_late && !faults.was_any_since(reading.expires) {
-                    let text = format!("{reader} at {at} us, after {} us", reading.expires);
-                    findings.add(Rule::AfterExpiry, text);
-                }
+                reading.check_end(*at, reader, &faults, findings);
             }
             Entry::Reset {
                 reader,
@@ -162,6 +159,14 @@ impl Reading<'_> {
             if self.interest.covers(row) {
                 findings.add(Rule::Missed, format!("{reader} did not get {row:?}"));
             }
+        }
+    }
+
+    fn check_end(&self, at: u64, reader: &str, faults: &Faults, findings: &mut Findings) {
+        let is_late = at > self.expires.saturating_add(LATE);
+        if is_late && !faults.was_any_since(self.expires) {
+            let text = format!("{reader} at {at} us, after {} us", self.expires);
+            findings.add(Rule::AfterExpiry, text);
         }
     }
 

@@ -32,6 +32,13 @@ pub(super) fn put(lines: &mut Vec<Line>, place: usize, entry: Entry) {
     lines.insert(place + 1, Line { at, entry });
 }
 
+/// Everything from a place on happens three seconds later.
+fn later(lines: &mut [Line], place: usize) {
+    for line in &mut lines[place..] {
+        line.at += 3_000_000;
+    }
+}
+
 /// The numbers of the events change their places in the log, for everyone.
 fn exchange(lines: &mut [Line], one: i64, other: i64) {
     for line in lines {
@@ -388,6 +395,62 @@ pub(super) const BREAKS: &[(&str, Rule, Break)] = &[
                 panic!("a list");
             };
             users.push("zoe".to_owned());
+        },
+    ),
+    (
+        "a stream goes on although its token is revoked",
+        Rule::AfterRevocation,
+        |lines| {
+            let revoked = place(lines, |e| matches!(e, Entry::Revoked { .. }));
+            // The end, the refusal and the new stream.
+            lines.drain(revoked + 1..revoked + 4);
+            later(lines, revoked + 1);
+        },
+    ),
+    (
+        "a revoked token is accepted",
+        Rule::AfterRevocation,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::NotOpened { .. }));
+            let Entry::Opened { token, .. } = &mut lines[at + 1].entry else {
+                panic!("a stream");
+            };
+            *token = Some("t-1".to_owned());
+            later(lines, at + 1);
+        },
+    ),
+    (
+        "a token is refused that nobody revoked",
+        Rule::RefusedWithoutCause,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::RevocationAsked { .. }));
+            lines.remove(at);
+        },
+    ),
+    ("a ticket is refused", Rule::RefusedWithoutCause, |lines| {
+        let (reader, code) = ("ann".to_owned(), "ticket_invalid".to_owned());
+        let token = None;
+        put(
+            lines,
+            5,
+            Entry::NotOpened {
+                reader,
+                code,
+                token,
+            },
+        );
+    }),
+    (
+        "a stream ends although it was renewed",
+        Rule::EndedEarly,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::Renewed { .. }));
+            let (reader, reason) = ("ann".to_owned(), "expired".to_owned());
+            put(lines, at, Entry::Closed { reader, reason });
+            lines[at + 1].at = 60_000_000;
+            for line in &mut lines[at + 2..] {
+                line.at += 60_000_000;
+            }
         },
     ),
     ("a reader is up to date late", Rule::Slow, |lines| {

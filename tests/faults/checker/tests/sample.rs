@@ -61,6 +61,7 @@ impl Sample {
             reader,
             instance: 0,
             expires: 60_000_000,
+            token: None,
         });
     }
 
@@ -175,6 +176,42 @@ impl Sample {
         });
     }
 
+    /// A reader whose token is revoked, and who comes back with another one.
+    fn revoke(&mut self) {
+        let reader = || "bob".to_owned();
+        let opened = |token: &str| Entry::Opened {
+            reader: reader(),
+            instance: 1,
+            expires: 60_000_000,
+            token: Some(token.to_owned()),
+        };
+        let token = || "t-1".to_owned();
+        self.note(opened("t-1"));
+        self.note(Entry::RevocationAsked { token: token() });
+        self.note(Entry::Revoked { token: token() });
+        let (reason, code) = ("revoked".to_owned(), "token_revoked".to_owned());
+        self.note(Entry::Closed {
+            reader: reader(),
+            reason,
+        });
+        self.note(Entry::NotOpened {
+            reader: reader(),
+            code,
+            token: Some(token()),
+        });
+        self.note(opened("t-2"));
+        self.publish(5, "team:b", 5);
+        self.acknowledge(5);
+    }
+
+    /// A stream that gets a fresh token.
+    fn renew(&mut self) {
+        self.note(Entry::Renewed {
+            reader: "ann".to_owned(),
+            expires: 90_000_000,
+        });
+    }
+
     pub(super) fn whole() -> Vec<Line> {
         let mut sample = Self::new();
         sample.publish(1, "team:a", 1);
@@ -206,6 +243,8 @@ impl Sample {
         sample.lock(1, "ann", 1);
         sample.lock(2, "bob", 2);
         sample.do_task();
+        sample.revoke();
+        sample.renew();
         for place in ["instance 0", "a stream"] {
             sample.note(Entry::PresenceExpected {
                 brokerage: "b".to_owned(),
