@@ -43,7 +43,9 @@ mod record_problem;
 mod records;
 pub mod routes;
 mod services;
+mod session_quotas;
 mod sessions;
+mod slow_bodies;
 mod streams;
 mod task_output;
 mod task_problem;
@@ -69,6 +71,7 @@ pub use openapi::DOCUMENT;
 pub use problem::Problem;
 pub use rate_limits::{RateLimits, Rates};
 pub use services::{RequestLimits, Services};
+pub use slow_bodies::SlowBodies;
 
 use crate::fanout::Dispatcher;
 use crate::platform::PageLimit;

@@ -27,5 +27,5 @@ pub use ids::{
 };
 pub use metrics::Metrics;
 pub use paging::{PageItems, PageLimit};
-pub use quotas::{QuotaExceeded, QuotaKind, QuotaScope, QuotaSettings};
+pub use quotas::{QuotaExceeded, QuotaKind, QuotaScope, QuotaSettings, QuotaUse};
 pub use telemetry::{LineLimit, LogFormat};

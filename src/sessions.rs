@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::fanout::{LogHealth, Subscription};
 use crate::identity::Verifier;
 use crate::log::PeerNotifier;
-use crate::platform::{Clock, DedicatedConnection, Pool};
+use crate::platform::{BrokerId, Clock, DedicatedConnection, Pool};
 
 pub mod connections;
 mod lost;
@@ -34,7 +34,7 @@ pub use renew::RenewalError;
 pub use revoke::{NewRevocation, RevocationError, RevocationTarget};
 pub use store::revoke_everywhere;
 pub use sync::{SessionHead, SessionObserver, SessionSync, SessionSyncParts, load};
-pub use table::{OpenSessionLimits, SessionRefusal};
+pub use table::{OpenSessionLimits, SessionCounts, SessionRefusal};
 pub use tickets::{NewTicket, TICKET_SECONDS, TicketCaller, TicketError, TicketHolder, TicketUse};
 
 use memberships::SeenTeams;
@@ -116,6 +116,18 @@ impl Sessions {
     /// all instances.
     pub fn evict_oldest(&self, user: &SessionUser, count: usize) {
         self.0.open.evict_oldest(user, count);
+    }
+
+    /// What a user has open at this instance.
+    #[must_use]
+    pub fn open_of_user(&self, user: &SessionUser) -> SessionCounts {
+        self.0.open.table().of_user(user)
+    }
+
+    /// What the users of a brokerage have open at this instance.
+    #[must_use]
+    pub fn open_of_brokerage(&self, broker: &BrokerId) -> SessionCounts {
+        self.0.open.table().of_brokerage(broker)
     }
 
     /// Whether the revocations could not be read for too long. Then nobody knows which tokens were

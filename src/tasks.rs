@@ -63,7 +63,7 @@ pub use task::{Task, TaskAnswer};
 pub use text::{BoundedText, InvalidBoundedText, Message, Title};
 pub use uploads::{IncomingUpload, Pace, Upload, UploadError, UploadLimit};
 pub use uploads::{UploadRules, Uploads};
-pub use worker::{Completion, TaskOutcome};
+pub use worker::{Completion, EndedAttempt, TaskOutcome};
 
 /// The tasks of all brokerages.
 #[derive(Clone, Debug)]

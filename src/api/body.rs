@@ -6,16 +6,18 @@ use std::marker::PhantomData;
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Context;
 use super::problem::{Code, Problem};
+use super::slow_bodies::SlowBody;
+use crate::identity::Caller;
 use crate::log::field_at_fault;
 
 struct BodyKind {
@@ -123,11 +125,11 @@ fn read(
 ) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
     let limits = Context::of(request).map(|context| context.services.limits);
     let limits = limits.and_then(|limits| expect(request, kind).map(|()| limits));
-    let mut payload = payload.take();
+    let (mut payload, request) = (payload.take(), request.clone());
     async move {
         let limits = limits?;
         let timeout = limits.body_timeout;
-        let whole = collect(&mut payload, limits.body_bytes);
+        let whole = collect(&mut payload, limits.body_bytes, &request);
         let whole = tokio::time::timeout(timeout, whole).await;
         whole.unwrap_or_else(|_| {
             let (status, seconds) = (StatusCode::REQUEST_TIMEOUT, timeout.as_secs());
@@ -160,9 +162,24 @@ fn expect(request: &HttpRequest, kind: &BodyKind) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, Problem> {
+async fn collect(
+    payload: &mut Payload,
+    limit: usize,
+    request: &HttpRequest,
+) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
-    while let Some(part) = payload.next().await {
+    let mut slow = None;
+    loop {
+        // What has come without its end is kept in memory. Most bodies come at once.
+        let ready = payload.next().now_or_never();
+        if ready.is_none() && !body.is_empty() && slow.is_none() {
+            slow = Some(slow_body(request)?);
+        }
+        let part = match ready {
+            Some(part) => part,
+            None => payload.next().await,
+        };
+        let Some(part) = part else { break };
         let part = part.map_err(|_| broken_off())?;
         if body.len() + part.len() > limit {
             return Err(too_large(limit));
@@ -170,6 +187,15 @@ async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, Problem> 
         body.extend_from_slice(&part);
     }
     Ok(body.freeze())
+}
+
+/// Counts a body that has not arrived, until it is dropped.
+fn slow_body(request: &HttpRequest) -> Result<Option<SlowBody>, Problem> {
+    let context = Context::of(request)?;
+    let extensions = request.extensions();
+    let caller = extensions.get::<Caller>();
+    let slow = caller.map(|caller| context.services.slow_bodies.begin(caller));
+    slow.transpose().map(Option::flatten)
 }
 
 /// The connection ended, or a chunk was malformed, before the end of the body.

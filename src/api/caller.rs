@@ -59,7 +59,12 @@ impl FromRequest for StreamCaller {
             return Either::Left(caller.map(|caller| Ok(Self(caller))));
         };
         let request = request.clone();
-        let caller = async move { Ok(Self(ticket_caller(&request, &ticket).await)) };
+        let caller = async move {
+            let found = ticket_caller(&request, &ticket).await;
+            Ok(Self(
+                found.map_err(|problem| limit_refusals(&request, problem)),
+            ))
+        };
         Either::Right(Box::pin(caller))
     }
 }
@@ -85,7 +90,9 @@ async fn ticket_caller(request: &HttpRequest, ticket: &str) -> Result<Caller, Pr
         host: text(header::HOST),
     };
     let services = &Context::of(request)?.services;
-    let found = services.sessions.use_ticket(&used).await?;
+    // Each unknown ticket costs a query, and needs no token.
+    let may_look_up = !services.rate_limits.is_exhausted(request);
+    let found = services.sessions.use_ticket(&used, may_look_up).await?;
     if found.looked_up {
         request.extensions_mut().insert(Member {
             user: found.caller.user.clone(),

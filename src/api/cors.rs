@@ -113,6 +113,7 @@ impl Origins {
                 "x-request-id",
                 "etag",
                 "location",
+                "lock-fence",
                 "idempotency-replayed",
                 "ratelimit",
                 "ratelimit-policy",

@@ -123,8 +123,12 @@ pub(super) async fn release(
     let key = key.key_for(&caller, Operation::ReleaseLock, &record, named.as_bytes());
     let locks = &context.services.locks;
     let released = locks.release(&caller, &record, session.as_ref(), key.as_ref());
+    let released = released.await?;
     let mut response = HttpResponse::NoContent();
-    idempotency::mark(&mut response, released.await?.is_repeat);
+    idempotency::mark(&mut response, released.is_repeat);
+    if let Some(fence) = released.answer {
+        response.insert_header(("Lock-Fence", fence));
+    }
     Ok(response.finish())
 }
 

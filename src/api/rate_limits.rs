@@ -6,6 +6,7 @@
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -15,7 +16,8 @@ use governor::clock::{Clock as _, MonotonicClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
-use tokio::time::MissedTickBehavior;
+use rustc_hash::FxHashMap;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::problem::{Code, Problem};
@@ -26,6 +28,11 @@ use crate::platform::{BrokerId, Principal, UserId};
 pub const BURST_SECONDS: u32 = 10;
 /// How often full buckets are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(30);
+/// An address without points gets no lookups for so long. Its requests that run at the same time would all
+/// begin one otherwise.
+const EXHAUSTED_FOR: Duration = Duration::from_secs(1);
+/// When more addresses are exhausted, all of them are forgotten.
+const MOST_EXHAUSTED: usize = 65_536;
 /// No answer asks to wait longer than this.
 const LONGEST_WAIT_SECONDS: u64 = 60;
 
@@ -58,6 +65,7 @@ pub struct RateLimits {
     services: Buckets<CallerKey>,
     workers: Buckets<CallerKey>,
     addresses: Buckets<IpAddr>,
+    exhausted: ExhaustedAddresses,
     trusted_proxies: usize,
 }
 
@@ -70,6 +78,7 @@ impl RateLimits {
             services: Buckets::new("service", rates.service),
             workers: Buckets::new("worker", rates.worker),
             addresses: Buckets::new("address", rates.address),
+            exhausted: ExhaustedAddresses::default(),
             trusted_proxies: rates.trusted_proxies,
         }
     }
@@ -95,8 +104,19 @@ impl RateLimits {
 
     /// Takes a point of the address of a request without a valid token.
     pub(super) fn take_refused(&self, request: &HttpRequest) -> Result<RateState, RateState> {
+        let network = network(client_address(request, self.trusted_proxies));
+        let taken = self.addresses.take(&network, 1);
+        if taken.is_err() {
+            self.exhausted.add(network);
+        }
+        taken
+    }
+
+    /// Whether the address of a request has sent so much without a valid token that nothing is looked up for
+    /// it at the moment.
+    pub(super) fn is_exhausted(&self, request: &HttpRequest) -> bool {
         let address = client_address(request, self.trusted_proxies);
-        self.addresses.take(&network(address), 1)
+        self.exhausted.contains(network(address))
     }
 
     /// The address of a client, for admins.
@@ -119,7 +139,33 @@ impl RateLimits {
             self.services.forget_full();
             self.workers.forget_full();
             self.addresses.forget_full();
+            self.exhausted.forget_old();
         }
+    }
+}
+
+/// Addresses that were refused a point a moment ago.
+#[derive(Debug, Default)]
+struct ExhaustedAddresses(Mutex<FxHashMap<IpAddr, Instant>>);
+
+impl ExhaustedAddresses {
+    fn add(&self, address: IpAddr) {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.len() >= MOST_EXHAUSTED {
+            until.clear();
+        }
+        until.insert(address, Instant::now() + EXHAUSTED_FOR);
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        let until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.get(&address).is_some_and(|at| Instant::now() < *at)
+    }
+
+    fn forget_old(&self) {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        until.retain(|_, at| now < *at);
     }
 }
 

@@ -152,7 +152,7 @@ pub fn all() -> Vec<Endpoint> {
         post("/locks/{module}/{id}/takeover", locks::take_over),
         get("/session", sessions::get),
         post("/sessions/revoke", sessions::revoke),
-        post("/sessions/renew", sessions::renew),
+        post("/sessions/renew", sessions::renew).costs(LARGE_POINTS),
         post("/sessions/ticket", sessions::ticket),
         stream("/stream/worker", streams::worker),
         get("/tasks", tasks::list),

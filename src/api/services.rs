@@ -4,6 +4,7 @@ use super::access::RefusalKind;
 use super::demo::DemoSignIn;
 use super::metrics_access::MetricsAccess;
 use super::rate_limits::RateLimits;
+use super::slow_bodies::SlowBodies;
 use crate::collab::Locks;
 use crate::collab::Presence;
 use crate::collab::{SignalNames, Signals};
@@ -19,7 +20,7 @@ use crate::operations::Operations;
 use crate::platform::Figures;
 use crate::platform::LineLimit;
 use crate::platform::Metrics;
-use crate::platform::Pool;
+use crate::platform::{Pool, QuotaSettings};
 use crate::records::Records;
 use crate::sessions::Sessions;
 use crate::stream::StreamServices;
@@ -69,8 +70,10 @@ pub struct Services {
     pub figures: Figures,
     pub metrics_access: MetricsAccess,
     pub rate_limits: Arc<RateLimits>,
+    pub slow_bodies: SlowBodies,
     pub refusals: Arc<LineLimit<RefusalKind>>,
     pub limits: RequestLimits,
+    pub quotas: QuotaSettings,
     pub records: Arc<Records>,
     pub uploads: Uploads,
     /// In a demo that can make tokens.

@@ -1,5 +1,7 @@
 //! `/session` and `/sessions`: what a token is good for, and when it counts no more.
 
+use std::collections::BTreeMap;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use super::body::{Json, OptionalJson};
 use super::caller::Revoker;
 use super::problem::{Code, Problem};
 use super::query::{NoFields, NoQuery};
+use super::session_quotas::{self, QuotaJson};
 use crate::directory::Member;
 use crate::identity::{Caller, Revocation, Revoked};
 use crate::log::timestamp;
@@ -20,6 +23,8 @@ use crate::sessions::{
     NewRevocation, RenewalError, RevocationError, RevocationTarget, TicketError, TicketHolder,
 };
 
+/// When to send a ticket again that was not looked up.
+const NOT_LOOKED_UP_SECONDS: u32 = 1;
 /// The longest `jti`.
 const TOKEN_ID_CHARS: usize = 128;
 
@@ -38,6 +43,7 @@ struct SessionJson<'a> {
     heartbeat_seconds: u16,
     expiring_seconds: u64,
     limits: SessionLimits,
+    quotas: BTreeMap<&'static str, QuotaJson>,
     modules: Vec<&'a str>,
 }
 
@@ -78,6 +84,7 @@ pub(super) async fn get(
             page_bytes: services.limits.page_bytes,
             token_seconds: longest.map(time::Duration::whole_seconds),
         },
+        quotas: session_quotas::of(&caller, services).await,
         modules: modules.collect(),
     };
     Ok(not_stored(HttpResponse::Ok()).json(session))
@@ -144,11 +151,14 @@ fn target(body: RevokeBody) -> Result<RevocationTarget, Problem> {
             Some(team) => RevocationTarget::Member(user, team),
             None => RevocationTarget::User(user),
         }),
-        (None, Some(id), None) if (1..=TOKEN_ID_CHARS).contains(&id.chars().count()) => {
+        (None, Some(id), None) if is_token_id(&id) => {
             let (id, expires_at) = (id.into(), body.expires_at);
             Ok(RevocationTarget::Token { id, expires_at })
         }
-        (None, Some(_), None) => Err(bad("tokenId", "A tokenId has 1 to 128 characters.")),
+        (None, Some(_), None) => {
+            let detail = "A tokenId has 1 to 128 characters, none of which is a control character.";
+            Err(bad("tokenId", detail))
+        }
         (None, None, Some(true)) => Ok(RevocationTarget::Brokerage),
         (None, None, Some(false)) => Err(bad("broker", "broker must be true, or not there.")),
         _ => Err(Problem::bad_request(
@@ -156,6 +166,10 @@ fn target(body: RevokeBody) -> Result<RevocationTarget, Problem> {
             "Name exactly one of user, tokenId and broker.",
         )),
     }
+}
+
+fn is_token_id(text: &str) -> bool {
+    (1..=TOKEN_ID_CHARS).contains(&text.chars().count()) && !text.contains(char::is_control)
 }
 
 #[derive(Deserialize)]
@@ -242,6 +256,10 @@ impl From<TicketError> for Problem {
             TicketError::Invalid => {
                 let (status, detail) = (StatusCode::UNAUTHORIZED, error.to_string());
                 Self::new(status, Code::TicketInvalid, detail).at("ticket")
+            }
+            TicketError::NotLookedUp => {
+                let (status, detail) = (StatusCode::TOO_MANY_REQUESTS, error.to_string());
+                Self::new(status, Code::RateLimited, detail).retry_after(NOT_LOOKED_UP_SECONDS)
             }
             TicketError::Token(error) => error.into(),
             TicketError::Database(error) => Self::database(&error),

@@ -255,7 +255,11 @@ impl Context {
         claim: &LeaseClaim,
         outcome: TaskOutcome,
     ) -> Result<HttpResponse, Problem> {
-        let state = self.services.tasks.finish(claim, outcome).await?;
-        Ok(HttpResponse::Ok().json(json!({"taskId": claim.task, "state": state})))
+        let ended = self.services.tasks.finish(claim, outcome).await?;
+        Ok(HttpResponse::Ok().json(json!({
+            "taskId": claim.task,
+            "state": ended.state,
+            "version": ended.version,
+        })))
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Environment;
-use crate::api::{MetricsAccess, RateLimits, Rates, RefusalKind, RequestLimits, Services};
+use crate::api::{
+    MetricsAccess, RateLimits, Rates, RefusalKind, RequestLimits, Services, SlowBodies,
+};
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
 use crate::fanout::Fanout;
@@ -121,8 +123,10 @@ impl Wiring<'_> {
             figures: self.figures.clone(),
             metrics_access: self.metrics_access(),
             rate_limits: self.rate_limits(),
+            slow_bodies: SlowBodies::default(),
             refusals: self.line_limit("the log of refusals", RefusalKind::sum_up),
             limits: self.limits(),
+            quotas: config.quotas.clone(),
             records,
             uploads,
             demo: None,

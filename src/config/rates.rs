@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-/// Points per second. A read costs 1, a write 2, an upload or a new task 10. Each bucket holds the points
-/// of 10 seconds.
+/// Points per second. A read costs 1, a write 2, an upload, a new task or a renewal 10. Each bucket holds
+/// the points of 10 seconds.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Rate limits")]
 pub struct RateSettings {

@@ -134,7 +134,10 @@ impl<'a> Claims<'a> {
             return Ok(None);
         };
         match text(value) {
-            Some(id) if !id.is_empty() && id.chars().count() <= MAX_TOKEN_ID_CHARS => {
+            Some(id)
+                if (1..=MAX_TOKEN_ID_CHARS).contains(&id.chars().count())
+                    && !id.contains(char::is_control) =>
+            {
                 Ok(Some(id.into()))
             }
             _ => Err(TokenError::invalid("jti", "must be a short string")),

@@ -20,6 +20,7 @@ mod read;
 pub mod retention;
 mod sequence;
 mod unread;
+mod unread_room;
 
 pub use error::NotificationError;
 pub use list::{NotificationListQuery, NotificationPage};
@@ -27,12 +28,13 @@ pub use notification::{Level, Notification, NotificationKind, RecordLink, System
 pub use post::{InvalidText, NewNotification, NotificationText};
 pub use preferences::Preferences;
 pub use read::UnreadCount;
+pub use unread_room::UnreadLimits;
 
 #[derive(Clone, Debug)]
 pub struct Notifications {
     pool: Pool,
     committer: EventCommitter,
-    most_unread: Option<i64>,
+    unread_limits: UnreadLimits,
 }
 
 impl Notifications {
@@ -42,7 +44,7 @@ impl Notifications {
         let notifications = Self {
             pool,
             committer: notifier.committer.clone(),
-            most_unread: notifier.most_unread,
+            unread_limits: notifier.unread_limits,
         };
         let task = BackgroundTask::new("the notifier", notifier.run());
         (notifications, task)

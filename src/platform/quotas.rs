@@ -7,6 +7,10 @@ use std::fmt;
 
 use clap::Args;
 
+mod usage;
+
+pub use usage::QuotaUse;
+
 /// The SQLSTATE of a statement that would exceed a quota.
 const SQLSTATE: &str = "PLQ01";
 
@@ -51,6 +55,11 @@ pub struct QuotaSettings {
         default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     pub unread_per_user: u32,
 
+    /// Unread notifications of all users of one brokerage, each to one user alone. 0: no limit
+    #[arg(long, env = "PORCHLIGHT_UNREAD_PER_BROKERAGE", value_name = "N",
+        default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    pub unread_per_brokerage: u32,
+
     /// Idempotency keys of one user in 24 hours. 0: no limit
     #[arg(long, env = "PORCHLIGHT_KEYS_PER_USER", value_name = "N",
         default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
@@ -88,11 +97,26 @@ pub struct QuotaSettings {
 }
 
 impl QuotaSettings {
-    /// Unread notifications of one user, if they are limited.
+    /// The limit of a user or of a brokerage, if there is one.
     #[must_use]
-    pub fn most_unread(&self) -> Option<i64> {
-        let most = self.unread_per_user;
-        (most > 0).then_some(i64::from(most))
+    pub fn most(&self, kind: QuotaKind, scope: QuotaScope) -> Option<u32> {
+        let (user, brokerage) = match kind {
+            QuotaKind::Tasks => (self.tasks_per_user, self.tasks_per_brokerage),
+            QuotaKind::Locks => (self.locks_per_user, self.locks_per_brokerage),
+            QuotaKind::Notifications => (
+                self.notifications_per_user,
+                self.notifications_per_brokerage,
+            ),
+            QuotaKind::Unread => (self.unread_per_user, self.unread_per_brokerage),
+            QuotaKind::Keys => (self.keys_per_user, self.keys_per_brokerage),
+            QuotaKind::Uploads => (self.uploads_per_user, self.uploads_per_brokerage),
+            QuotaKind::Polls => (self.polls_per_user, self.polls_per_brokerage),
+        };
+        let most = match scope {
+            QuotaScope::User => user,
+            QuotaScope::Brokerage => brokerage,
+        };
+        (most > 0).then_some(most)
     }
 
     /// The statements that tell a session of the database its limits. Stored uploads of a user are
@@ -113,6 +137,7 @@ impl QuotaSettings {
                 "notifications_per_brokerage",
                 self.notifications_per_brokerage,
             ),
+            ("unread_per_brokerage", self.unread_per_brokerage),
             ("keys_per_user", self.keys_per_user),
             ("keys_per_brokerage", self.keys_per_brokerage),
             ("uploads_per_brokerage", self.uploads_per_brokerage),
@@ -139,7 +164,7 @@ pub enum QuotaKind {
 }
 
 impl QuotaKind {
-    const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Tasks,
         Self::Locks,
         Self::Notifications,
@@ -228,6 +253,19 @@ impl QuotaExceeded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_of_nothing_is_none() {
+        let settings = QuotaSettings {
+            locks_per_user: 3,
+            ..QuotaSettings::default()
+        };
+        for kind in QuotaKind::ALL {
+            let expected = (kind == QuotaKind::Locks).then_some(3);
+            assert_eq!(settings.most(kind, QuotaScope::User), expected);
+            assert_eq!(settings.most(kind, QuotaScope::Brokerage), None);
+        }
+    }
 
     #[test]
     fn the_quota_of_an_error_is_found_by_its_name() {

@@ -13,7 +13,7 @@ use crate::identity::Caller;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time before the first look at the answer; it doubles with each look.
 const FIRST_LOOK: Duration = Duration::from_millis(30);
-const LONGEST_LOOK: Duration = Duration::from_millis(240);
+const LONGEST_LOOK: Duration = Duration::from_millis(480);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RenewalError {

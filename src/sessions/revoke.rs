@@ -37,8 +37,9 @@ pub enum RevocationError {
     #[error("issuedBefore is more than a day in the future")]
     TooFarAhead,
     #[error(
-        "{} tokens of this brokerage are revoked one by one already; revoke their users instead",
-        store::MOST_TOKENS
+        "this brokerage has {} revocations of this kind already; revoke users instead of their tokens, or the \
+         brokerage instead of its users",
+        store::MOST_OF_A_KIND
     )]
     TooMany,
     #[error(transparent)]

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::identity::{Caller, Credential, KeyId, Revocation, Revoked};
 use crate::platform::TeamId;
 
-/// Tokens of a brokerage that can be revoked one by one at a time.
-pub(super) const MOST_TOKENS: i64 = 100_000;
+/// Tokens of a brokerage that can be revoked one by one at a time, and users, and members of teams.
+pub(super) const MOST_OF_A_KIND: i64 = 100_000;
 /// Rows that one statement reads or deletes.
 pub(super) const STEP: i64 = 1_000;
 /// A renewal that was not answered by then never will be.
@@ -98,9 +98,9 @@ pub(super) async fn write_revocation(
          insert into porchlight.revocations as r
              (broker_id, kind, subject, team, issued_before, kept_until, number)
          select $1, $2, $3, $4, $5, $6, head from head
-         where $2 <> 'token' or $7 > (
+         where $2 = 'broker' or $7 > (
              select count(*) from porchlight.revocations
-             where broker_id = $1 and kind = 'token' and subject <> $3)
+             where broker_id = $1 and kind = $2 and (subject, team) <> ($3, $4))
          on conflict (broker_id, kind, subject, team) do update set
              issued_before = greatest(r.issued_before, excluded.issued_before),
              kept_until = case when r.kept_until is not null and excluded.kept_until is not null
@@ -113,7 +113,7 @@ pub(super) async fn write_revocation(
         team,
         issued_before,
         revocation.kept_until,
-        MOST_TOKENS,
+        MOST_OF_A_KIND,
     )
     .fetch_optional(connection)
     .await?;

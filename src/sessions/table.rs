@@ -28,11 +28,11 @@ pub enum SessionRefusal {
     TooManyPolls(QuotaExceeded),
 }
 
-/// The sessions of a brokerage.
-#[derive(Clone, Copy, Debug, Default)]
-struct SessionCounts {
-    streams: usize,
-    polls: usize,
+/// How many sessions are open at this instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionCounts {
+    pub streams: usize,
+    pub polls: usize,
 }
 
 impl SessionCounts {
@@ -86,6 +86,20 @@ impl OpenTable {
         }
         *counts.of(kind == SessionKind::LongPoll) += 1;
         Ok(())
+    }
+
+    pub(super) fn of_user(&self, user: &SessionUser) -> SessionCounts {
+        let sessions = self.users.get(user).map_or(&[][..], Vec::as_slice);
+        let streams = sessions.iter().filter(|session| session.is_stream());
+        let streams = streams.count();
+        SessionCounts {
+            streams,
+            polls: sessions.len() - streams,
+        }
+    }
+
+    pub(super) fn of_brokerage(&self, broker: &BrokerId) -> SessionCounts {
+        self.brokerages.get(broker).copied().unwrap_or_default()
     }
 
     /// The session, if it was the last one of its user.

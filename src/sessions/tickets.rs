@@ -59,6 +59,10 @@ pub enum TicketError {
          another page; get a new one from POST /sessions/ticket"
     )]
     Invalid,
+    #[error(
+        "this address has sent too many tickets that are not known; this one was not looked up: try again"
+    )]
+    NotLookedUp,
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
@@ -131,12 +135,19 @@ impl Sessions {
         Ok(new)
     }
 
-    /// The caller with a ticket. The first use must come in time.
-    pub async fn use_ticket(&self, used: &TicketUse) -> Result<TicketCaller, TicketError> {
+    /// The caller with a ticket. The first use must come in time. A ticket that this instance does not know is
+    /// not looked up unless it `may_look_up`.
+    pub async fn use_ticket(
+        &self,
+        used: &TicketUse,
+        may_look_up: bool,
+    ) -> Result<TicketCaller, TicketError> {
         let (now, hash) = (self.0.parts.clock.now(), hash(&used.ticket));
         let known = self.0.known_tickets.find(&hash, now);
         let ticket = match known {
             Some(ticket) => ticket,
+            None if !is_ticket(&used.ticket) => return Err(TicketError::Invalid),
+            None if !may_look_up => return Err(TicketError::NotLookedUp),
             None => self.read_ticket(hash, now).await?,
         };
         if ticket.bearer.expires_at <= now {
@@ -175,6 +186,12 @@ impl Sessions {
         self.0.known_tickets.insert(hash, ticket.clone(), now);
         Ok(ticket)
     }
+}
+
+/// Whether a text has the form of a ticket.
+fn is_ticket(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 2 * TICKET_BYTES && text.bytes().all(is_digit)
 }
 
 fn hash(ticket: &str) -> TicketHash {
@@ -303,6 +320,14 @@ async fn take(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_ticket_is_known_by_its_form() {
+        assert!(is_ticket(&random_hex(TICKET_BYTES).expect("randomness")));
+        for text in ["", "ab", &"g".repeat(64), &"A".repeat(64), &"a".repeat(65)] {
+            assert!(!is_ticket(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_ticket_counts_for_the_page_that_asked_for_it() {

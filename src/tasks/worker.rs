@@ -16,6 +16,23 @@ pub struct Completion {
     pub message: Option<Message>,
 }
 
+/// A task after the end of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedAttempt {
+    pub state: TaskState,
+    /// The version of the task that this made.
+    pub version: i64,
+}
+
+impl EndedAttempt {
+    fn of(row: &TaskRow) -> Self {
+        Self {
+            state: row.state,
+            version: row.version,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum TaskOutcome {
     Completed(Completion),
@@ -25,12 +42,12 @@ pub enum TaskOutcome {
 }
 
 impl Tasks {
-    /// Ends an attempt, and returns the new state of the task.
+    /// Ends an attempt.
     pub async fn finish(
         &self,
         lease: &LeaseClaim,
         outcome: TaskOutcome,
-    ) -> Result<TaskState, TaskError> {
+    ) -> Result<EndedAttempt, TaskError> {
         let mut transaction = self.pool.begin().await?;
         let locked = lock_with_workflow(&mut transaction, lease.at()).await?;
         let mut locked = locked.ok_or_else(|| TaskError::Unknown(lease.task.clone()))?;
@@ -51,7 +68,7 @@ impl Tasks {
         let row = self
             .conclude(transaction, &lease.broker, locked, events)
             .await?;
-        Ok(row.state)
+        Ok(EndedAttempt::of(&row))
     }
 
     /// Releases a task at once, so that another worker can go on with it if an attempt is left.
@@ -59,7 +76,7 @@ impl Tasks {
         &self,
         lease: &LeaseClaim,
         why: TaskFault,
-    ) -> Result<TaskState, TaskError> {
+    ) -> Result<EndedAttempt, TaskError> {
         let mut transaction = self.pool.begin().await?;
         let locked = lock_with_workflow(&mut transaction, lease.at()).await?;
         let mut locked = locked.ok_or_else(|| TaskError::Unknown(lease.task.clone()))?;
@@ -73,7 +90,7 @@ impl Tasks {
         let row = self
             .conclude(transaction, &lease.broker, locked, events)
             .await?;
-        Ok(row.state)
+        Ok(EndedAttempt::of(&row))
     }
 
     /// Why a report was refused.

@@ -166,6 +166,7 @@ pub(crate) const WORDS: &[Reserved] = &[
             "src/inbox/notifications",
             "src/log",
             "src/platform/database",
+            "src/platform/quotas/usage.rs",
             "src/records/catalogue.rs",
             "src/records/row.rs",
             "src/sessions",

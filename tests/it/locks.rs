@@ -112,6 +112,7 @@ async fn a_lock_has_one_holder_and_a_conflict_says_who_it_is() {
     );
     let gone = unlock(b, &agent("ann"), "e-1?session=tab-1").await;
     assert_eq!((gone.status, &gone.text[..]), (204, ""));
+    assert_eq!(gone.header("lock-fence"), "1");
     let next = lock(b, &agent("bob"), RECORD, "tab-1").await;
     assert_eq!((next.status, &next.json()["fence"]), (201, &json!(2)));
     for received in received_until_marker(a, &mut streams).await {

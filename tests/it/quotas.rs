@@ -39,14 +39,27 @@ const WRONG: &str = "with counted as (
         select broker_id, kind, user_id, count(*) as n from counted
         where user_id is not null group by 1, 2, 3
         union all select broker_id, kind, '', count(*) from counted group by 1, 2
+        union all select n.broker_id, 'unread', '', count(*) from porchlight.notifications n
+        where audience like 'user:%' and not exists (
+                select from porchlight.notification_marks m where m.broker_id = n.broker_id
+                    and 'user:' || m.user_id = n.audience and m.read_up_to >= n.id)
+            and not exists (
+                select from porchlight.notification_reads r
+                where r.broker_id = n.broker_id and r.id = n.id and 'user:' || r.user_id = n.audience)
+        group by 1
     )
-    select count(*) from truth t
+    select string_agg(concat_ws(' ', kind, user_id, 'has', t.n, 'counted', q.used), ', ') from truth t
     full join (select * from porchlight.quota_use where used > 0) q using (broker_id, kind, user_id)
     where t.n is distinct from q.used";
 
-async fn assert_counted(sql: &mut PgConnection) {
-    let wrong = sqlx::query_scalar::<_, i64>(WRONG).fetch_one(sql).await;
-    assert_eq!(wrong.expect("a count"), 0);
+#[track_caller]
+fn assert_counted(sql: &mut PgConnection) -> impl Future<Output = ()> {
+    let at = std::panic::Location::caller();
+    async move {
+        let wrong = sqlx::query_scalar::<_, Option<String>>(WRONG);
+        let wrong = wrong.fetch_one(sql).await.expect("an answer");
+        assert_eq!(wrong, None, "{at}");
+    }
 }
 
 async fn lock(service: &Service, who: &Token, record: &str) -> Answer {
@@ -154,6 +167,66 @@ async fn posted_and_unread_notifications_have_limits() {
     let is_made = |one: &Value| one.get("kind").is_some();
     assert!(!listed.iter().any(is_made), "{listed:?}");
     assert_counted(&mut sql).await;
+    run(&mut sql, "delete from porchlight.notifications").await;
+    assert_counted(&mut sql).await;
+}
+
+#[tokio::test]
+async fn unread_notifications_of_a_brokerage_have_a_limit() {
+    let service = Service::with(&["--unread-per-brokerage=4"]).await;
+    let (ann, bob, backend) = (ann(), agent("bob"), Token::service("b"));
+    let note = async |audience: Value| {
+        let body = json!({"audience": audience, "level": "info", "title": "t"});
+        post(&service, &backend, "/notifications", &body).await
+    };
+    let to = |user: &str| json!({"user": user});
+    let mut ids = Vec::new();
+    for user in ["ann", "ann", "bob", "ann"] {
+        let sent = note(to(user)).await;
+        assert_eq!(sent.status, 201, "{user}");
+        ids.push(sent.json()["id"].as_i64().expect("an id"));
+    }
+    refused(&note(to("cid")).await, "unread", "brokerage", 4);
+    // Those to many count for nobody.
+    assert_eq!(note(json!({"team": "a"})).await.status, 201);
+    // What the service itself would add is left out.
+    lock(&service, &ann, "e-1").await;
+    let asked = json!({"session": "tab"});
+    posted(&service, &bob, "/locks/escrows/e-1/request", &asked).await;
+    let mut sql = service.database.connect().await;
+    let behind = "select count(*) from porchlight.brokers b left join porchlight.notified n
+        using (broker_id) where n.position is distinct from b.head";
+    until_counted(&mut sql, behind, 0).await;
+    let made = "select count(*) from porchlight.notifications where kind is not null";
+    until_counted(&mut sql, made, 0).await;
+    assert_counted(&mut sql).await;
+    // Each way to read one makes room: alone, twice, and together with one that was read before.
+    for path in [format!("{}/read", ids[1]), format!("{}/read", ids[1])] {
+        posted(
+            &service,
+            &ann,
+            &format!("/notifications/{path}"),
+            &json!({}),
+        )
+        .await;
+    }
+    assert_counted(&mut sql).await;
+    let up_to = json!({"upTo": ids[2]});
+    posted(&service, &ann, "/notifications/read-all", &up_to).await;
+    assert_counted(&mut sql).await;
+    assert_eq!(note(to("cid")).await.status, 201);
+    assert_eq!(note(to("cid")).await.status, 201);
+    refused(&note(to("cid")).await, "unread", "brokerage", 4);
+    posted(&service, &bob, "/notifications/read-all", &json!({})).await;
+    posted(
+        &service,
+        &ann,
+        &format!("/notifications/{}/read", ids[3]),
+        &json!({}),
+    )
+    .await;
+    assert_counted(&mut sql).await;
+    // What was read and what was not are removed together.
     run(&mut sql, "delete from porchlight.notifications").await;
     assert_counted(&mut sql).await;
 }

@@ -1,10 +1,13 @@
 //! Rate limits: each caller has a bucket of points, and one caller's requests do not slow others down.
 
+use futures_util::future::select_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::requests::{post, send};
-use crate::support::{Answer, Service, Token};
+use crate::support::{Answer, Service, Token, raw};
 
 /// 1 point a second: the bucket holds 10.
 const USER: &[&str] = &["--user-rate=1"];
@@ -180,5 +183,68 @@ async fn a_service_has_a_bucket_of_its_own() {
     for _ in 0..15 {
         let answer = post(&service, &backend, "/events", &event).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+}
+
+/// The head of a heartbeat and a part of its body.
+fn half(who: &Token) -> String {
+    let token = who.signed();
+    format!(
+        "POST /presence/heartbeat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{{\"session\":"
+    )
+}
+
+/// The first bytes of an answer.
+async fn status(connection: &mut TcpStream) -> [u8; 12] {
+    let mut status = [0; 12];
+    connection.read_exact(&mut status).await.expect("an answer");
+    status
+}
+
+#[tokio::test]
+async fn a_person_has_a_few_bodies_on_their_way_and_others_do_not_notice() {
+    let service = Service::start().await;
+    let (ann, bob) = (agent("ann"), agent("bob"));
+    let open = async |who: &Token| {
+        let mut connection = TcpStream::connect(service.addr)
+            .await
+            .expect("a connection");
+        connection
+            .write_all(half(who).as_bytes())
+            .await
+            .expect("written");
+        connection
+    };
+    let mut halves = Vec::new();
+    for _ in 0..32 {
+        halves.push(open(&ann).await);
+    }
+    // Which one is too many depends on what arrives first.
+    halves.push(open(&ann).await);
+    let mut refused = {
+        let mut ends: Vec<_> = halves
+            .iter()
+            .map(|half| Box::pin(half.readable()))
+            .collect();
+        let (_, first, _) = select_all(&mut ends).await;
+        drop(ends);
+        halves.remove(first)
+    };
+    let answer = raw::answers(&mut refused, half(&ann).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert!(answer.contains("\"rate_limited\""), "{answer}");
+    // What comes as a whole is not counted, and neither are others.
+    let whole = half(&ann) + "\"s\"}";
+    let mut at_once = TcpStream::connect(service.addr)
+        .await
+        .expect("a connection");
+    at_once.write_all(whole.as_bytes()).await.expect("written");
+    assert_eq!(&status(&mut at_once).await, b"HTTP/1.1 200");
+    let mut of_bob = open(&bob).await;
+    halves.push(open(&bob).await);
+    for connection in [&mut of_bob, &mut halves[0]] {
+        connection.write_all(b"\"s\"}").await.expect("written");
+        assert_eq!(&status(connection).await, b"HTTP/1.1 200");
     }
 }

@@ -127,7 +127,9 @@ async fn a_task_goes_from_its_user_to_a_worker_and_back() {
         json!({"fence": 1, "result": result}),
     )
     .await;
-    assert_eq!(done.json(), json!({"taskId": id, "state": "completed"}));
+    // It was queued, started and reported on before.
+    let expected = json!({"taskId": id, "state": "completed", "version": 4});
+    assert_eq!(done.json(), expected);
     for stream in [&mut user, &mut team] {
         let events = stream.logged(4).await;
         let names: Vec<_> = events.iter().map(|e| &e.name[8..]).collect();

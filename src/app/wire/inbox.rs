@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use super::Wiring;
 use crate::directory::{PeopleWriter, people};
 use crate::identity::Verifier;
-use crate::inbox::notifications::Notifications;
+use crate::inbox::notifications::{Notifications, UnreadLimits};
 use crate::inbox::{Activity, Notifier};
 use crate::log::{ChangeHints, EventCommitter};
 use crate::platform::BackgroundTask;
@@ -21,7 +21,7 @@ impl Wiring<'_> {
             modules: self.modules(),
             committer,
             hints,
-            most_unread: self.config.quotas.most_unread(),
+            unread_limits: UnreadLimits::of(&self.config.quotas),
             dice: self.dice(),
             stop: self.stop(),
         };

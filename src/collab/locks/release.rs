@@ -11,14 +11,14 @@ use crate::platform::{RecordPath, SessionName};
 
 impl Locks {
     /// Removes one of the caller's devices from the lock, or all of them. When none is left, the
-    /// lock is free.
+    /// lock is free. The answer is the fence of the grant; older versions stored none with a key.
     pub async fn release(
         &self,
         caller: &Caller,
         record: &RecordPath,
         session: Option<&SessionName>,
         id: Option<&IdempotencyKey>,
-    ) -> Result<Answered<()>, LockError> {
+    ) -> Result<Answered<Option<i64>>, LockError> {
         let mut transaction = self.pool.begin().await?;
         if let Some(answered) = claim_key(&mut transaction, id).await? {
             return Ok(answered);
@@ -38,7 +38,7 @@ impl Locks {
         };
         let events = self.release_row(&mut row, session)?;
         row::write(&mut transaction, key.broker, &row).await?;
-        let answered = store_answer(&mut transaction, id, ()).await?;
+        let answered = store_answer(&mut transaction, id, Some(row.fence)).await?;
         self.committer
             .conclude(transaction, key.broker, events)
             .await?;

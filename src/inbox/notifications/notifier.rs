@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::sequence;
+use super::{UnreadLimits, sequence};
 use crate::directory::Modules;
 use crate::inbox::activity::Names;
 use crate::log::Event;
@@ -46,8 +46,8 @@ pub struct Notifier {
     pub modules: Modules,
     pub committer: EventCommitter,
     pub hints: ChangeHints,
-    /// A user who has so many unread notifications gets no further ones.
-    pub most_unread: Option<i64>,
+    /// Who has so many unread notifications gets no further ones.
+    pub unread_limits: UnreadLimits,
     /// Instances do not all poll at the same time.
     pub dice: Dice,
     pub stop: CancellationToken,
@@ -57,7 +57,7 @@ pub struct Notifier {
 struct StepContext<'a> {
     modules: &'a Modules,
     committer: &'a EventCommitter,
-    most_unread: Option<i64>,
+    unread_limits: UnreadLimits,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Notifier {
         let context = StepContext {
             modules: &self.modules,
             committer: &self.committer,
-            most_unread: self.most_unread,
+            unread_limits: self.unread_limits,
         };
         let step = async |c: &mut PgConnection| step(c, broker, span, &context).await;
         self.database.run_within(Limit::PATIENT, step).await
@@ -182,7 +182,7 @@ async fn step(
     position::advance(&mut transaction, broker, upto).await?;
     let mut new_events = Vec::new();
     if !drafts.is_empty() {
-        let sent = sequence::send(&mut transaction, broker, drafts, context.most_unread).await?;
+        let sent = sequence::send(&mut transaction, broker, drafts, context.unread_limits).await?;
         new_events.extend(sent.into_iter().map(|sent| sent.event));
     }
     let committed = context.committer.conclude(transaction, broker, new_events);

@@ -2,7 +2,7 @@
 
 use super::notification::{Level, Notification, NotificationContent, RecordLink, SystemNotice};
 use super::sequence::{self, NotificationDraft, Repetition};
-use super::{NotificationError, Notifications, list};
+use super::{NotificationError, Notifications, UnreadLimits, list};
 use crate::identity::{Caller, Role};
 use crate::log::{Answered, Audience, IdempotencyKey};
 use crate::log::{claim_key, store_answer};
@@ -70,9 +70,10 @@ impl Notifications {
             });
         }
         let drafts = vec![draft(caller, new)];
-        let sent = sequence::send(&mut transaction, &caller.broker, drafts, None).await?;
+        let sent =
+            sequence::send(&mut transaction, &caller.broker, drafts, UnreadLimits::NONE).await?;
         let sent = sent.into_iter().next().ok_or(NotificationError::Busy)?;
-        refuse_too_many_unread(self.most_unread, sent.unread)?;
+        refuse_too_many_unread(self.unread_limits.per_user, sent.unread)?;
         let (notification, event) = (sent.notification, sent.event);
         store_answer(&mut transaction, key.as_ref(), notification.id).await?;
         self.committer

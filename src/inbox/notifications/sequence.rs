@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::notification::{Notification, NotificationContent, NotificationKind, SystemNotice};
 use super::unread;
+use super::unread_room::{UnreadLimits, UnreadRoom};
 use crate::log::{Audience, NewEvent};
 use crate::platform::{BrokerId, UserId};
 
@@ -136,35 +137,32 @@ pub(super) async fn lock_readers(
 }
 
 /// Creates a notification from each draft, or adds the draft to an unread notification of the same
-/// subject. The drafts have different subjects. A user who has `most_unread` unread ones gets no further
-/// ones.
+/// subject. The drafts have different subjects. Who has as many unread ones as `limits` allow gets no
+/// further ones.
 pub(super) async fn send(
     connection: &mut PgConnection,
     broker: &BrokerId,
     drafts: Vec<NotificationDraft>,
-    most_unread: Option<i64>,
+    limits: UnreadLimits,
 ) -> sqlx::Result<Vec<SentNotification>> {
     let ids = reserve_ids(connection, broker, drafts.len()).await?;
     let audiences = drafts.iter().map(|draft| &draft.content.audience);
     let mut users: Vec<&str> = audiences.filter_map(reader).collect();
     users.sort_unstable();
     users.dedup();
-    let mut unread = BTreeMap::new();
+    let mut room = UnreadRoom::default();
     let mut older = BTreeMap::new();
     if !users.is_empty() {
         lock_readers(connection, broker, &users).await?;
-        unread = unread::store_all(connection, broker, &users, ids.first - 1).await?;
+        let unread = unread::store_all(connection, broker, &users, ids.first - 1).await?;
+        room = UnreadRoom::read(connection, broker, unread, limits).await?;
         older = find_older(connection, broker, &drafts).await?;
     }
     let (mut new, mut repeated) = (Vec::new(), Vec::new());
     let mut sent = Vec::new();
     for (i, draft) in drafts.into_iter().enumerate() {
         let older = older.get(&i);
-        let has = match &draft.content.audience {
-            Audience::User(user) => unread.get(user),
-            _ => None,
-        };
-        if older.is_none() && has.zip(most_unread).is_some_and(|(has, most)| *has >= most) {
+        if older.is_none() && !room.take(&draft.content.audience) {
             continue;
         }
         let mut notification = Notification {
@@ -179,13 +177,7 @@ pub(super) async fn send(
         }
         let count = notification.count;
         draft.repetition.apply(&mut notification.content, count);
-        let unread = match &notification.content.audience {
-            Audience::User(user) => unread.get_mut(user).map(|unread: &mut i64| {
-                *unread += i64::from(older.is_none());
-                *unread
-            }),
-            _ => None,
-        };
+        let unread = room.unread(&notification.content.audience);
         let event = notification.event(unread);
         if older.is_some() {
             repeated.push(notification.clone());

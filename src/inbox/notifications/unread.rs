@@ -8,10 +8,19 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
+use super::Notifications;
 use super::list::teams;
 use super::sequence::{lock_readers, lock_shared};
 use crate::identity::Caller;
 use crate::platform::{BrokerId, Transaction, UserId};
+
+impl Notifications {
+    /// How many unread notifications the caller has.
+    pub async fn unread(&self, caller: &Caller) -> sqlx::Result<i64> {
+        let mut connection = self.pool.acquire().await?;
+        count(&mut connection, caller).await
+    }
+}
 
 pub(super) async fn count(connection: &mut PgConnection, caller: &Caller) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
@@ -84,7 +93,9 @@ pub(super) async fn read_one(
 ) -> sqlx::Result<()> {
     let (broker, user) = (caller.broker.as_str(), caller.user.as_str());
     sqlx::query!(
-        "insert into porchlight.notification_reads (broker_id, id, user_id) values ($1, $2, $3)",
+        "insert into porchlight.notification_reads (broker_id, id, user_id, is_own)
+         select broker_id, id, $3, audience = 'user:' || $3 from porchlight.notifications
+         where broker_id = $1 and id = $2",
         broker,
         id,
         user,

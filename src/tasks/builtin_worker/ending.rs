@@ -35,8 +35,8 @@ pub(super) async fn settle(tasks: &Tasks, lease: &LeaseClaim, end: JobEnd) {
             }
         };
         match settled {
-            Ok(state) => {
-                tracing::info!(%broker, %task, %state, "a task was ended");
+            Ok(ended) => {
+                tracing::info!(%broker, %task, state = %ended.state, "a task was ended");
                 return;
             }
             Err(TaskError::Busy | TaskError::Database(_)) => tokio::time::sleep(PAUSE).await,

@@ -34,6 +34,34 @@ async fn the_oldest_stream_gives_way_at_whichever_instance_it_is() {
     }
 }
 
+/// What an `EventSource` does by itself: when its stream ends, it waits for the `retry:` that it was told, and opens
+/// another one.
+#[tokio::test]
+async fn seven_tabs_of_one_user_make_seven_connects_in_half_a_minute() {
+    let instances = two(&["--streams-per-user=5"]).await;
+    let token = ann().signed();
+    let mut tabs = Vec::new();
+    for n in 0..7 {
+        let path = format!("/stream/team?access_token={token}");
+        let request = instances[n % 2].client.get(instances[n % 2].url(&path));
+        let mut tab = Stream::open(request).await;
+        assert_eq!(tab.next().await.name, "stream:ready");
+        tabs.push(tab);
+    }
+    let mut connects = tabs.len();
+    // Two of them are too many; the others stay, so that nobody makes room or takes a place.
+    for mut evicted in tabs.drain(..2) {
+        assert_eq!(last_words(&mut evicted).await["reason"], "evicted");
+        let retry = evicted.retry_ms.expect("a time");
+        connects += usize::from(retry <= 30_000);
+    }
+    instances[0].publish(&for_team("a", 1)).await;
+    for tab in &mut tabs {
+        assert_eq!(number(&tab.next_logged().await), 1);
+    }
+    assert_eq!(connects, 7);
+}
+
 /// Streams that do not make their user present: of services, of workers, and of output.
 #[tokio::test]
 async fn streams_of_programs_and_of_output_count_over_all_instances_too() {

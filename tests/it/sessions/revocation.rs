@@ -180,6 +180,7 @@ async fn a_revocation_names_one_thing_that_can_be_revoked() {
         (json!({"team": "t"}), Some("team")),
         (json!({"tokenId": ""}), Some("tokenId")),
         (json!({"tokenId": "x".repeat(129)}), Some("tokenId")),
+        (json!({"tokenId": "a\0b"}), Some("tokenId")),
         (
             json!({"tokenId": "t", "issuedBefore": "2025-01-01T00:00:00Z"}),
             Some("issuedBefore"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 use sqlx::Executor;
@@ -35,9 +36,24 @@ async fn revoke_in_turn(instances: &[Service; 2], rounds: usize) {
     }
 }
 
-#[tokio::test]
-async fn without_notices_a_revocation_is_found_by_polling() {
-    revoke_in_turn(&two_without_notices(&[]).await, 6).await;
+/// `benches/revocation/run.sh` measures how long it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_notices_a_hundred_revocations_are_found_by_polling() {
+    let instances = &two_without_notices(&["--user-rate=0"]).await;
+    // The stream is at the instance that is not asked.
+    let one = async |n: usize| {
+        let (asked, other) = (&instances[n % 2], &instances[(n + 1) % 2]);
+        let id = format!("t-{n}");
+        let old = token(&format!("u-{n}"), &id, -5);
+        assert_eq!(status(asked, &old).await, accepted());
+        let mut stream = open(other, "/stream/team", &old).await.0;
+        revoke(asked, &json!({"tokenId": id})).await;
+        assert_eq!(last_words(&mut stream).await["reason"], "revoked");
+        for instance in instances {
+            assert_eq!(status(instance, &old).await, revoked());
+        }
+    };
+    join_all((0..100).map(one)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

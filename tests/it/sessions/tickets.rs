@@ -11,7 +11,7 @@ use crate::support::cluster::TestDatabase;
 use crate::support::ends::last_words;
 use crate::support::instances::two;
 use crate::support::requests::{post, posted, send};
-use crate::support::{Answer, Service, Stream, Token, for_team, number};
+use crate::support::{Answer, Service, Stream, Token, eventually, for_team, number};
 
 async fn ticket(service: &Service, who: &Token) -> String {
     let answer = post(service, who, "/sessions/ticket", &json!({})).await;
@@ -60,6 +60,39 @@ async fn a_ticket_opens_streams_at_every_instance_again_and_again() {
     let (one, path) = (&instances[0], "/sessions/ticket");
     let answer = send(one, &ann(), Method::POST, path, &Value::Null).await;
     assert_eq!(answer.status, 201);
+}
+
+#[tokio::test]
+async fn who_guesses_tickets_gets_no_lookups_and_others_come_back_later() {
+    let instances = two(&["--address-rate=1"]).await;
+    let [here, elsewhere] = &instances;
+    let known = ticket(here, &ann()).await;
+    opens(here, "/stream/team", &known).await;
+    let fresh = ticket(elsewhere, &ann()).await;
+    let mut looked_up = 0;
+    // Guesses, until the address has no points left: those of ten seconds, and some that come while this runs.
+    let closing = loop {
+        let guess = format!("{looked_up:064x}");
+        let mut stream = Stream::open(with(here, "/stream/team", &guess)).await;
+        if stream.status == 200 {
+            break last_words(&mut stream).await;
+        }
+        assert_eq!(stream.status, 401);
+        looked_up += 1;
+        assert!(looked_up < 60, "guesses are not limited");
+    };
+    assert_eq!(closing["reason"], "rate_limited");
+    // What was used here before is known without a lookup.
+    opens(here, "/stream/team", &known).await;
+    let opened = async || {
+        let mut stream = Stream::open(with(here, "/stream/team", &fresh)).await;
+        // Another status would end an EventSource for good.
+        assert_eq!(stream.status, 200);
+        (stream.next().await.name == "stream:ready").then_some(())
+    };
+    eventually("the ticket is looked up", opened).await;
+    // What has not the form of a ticket is not looked up.
+    is_refused(with(elsewhere, "/stream", "guess"), "ticket_invalid").await;
 }
 
 #[tokio::test]

@@ -151,7 +151,12 @@ async fn a_worker_of_all_brokers_takes_the_oldest_of_any() {
         );
         let outcome = TaskOutcome::Completed(Completion::default());
         assert_eq!(
-            store.finish(&holding, outcome).await.unwrap().as_str(),
+            store
+                .finish(&holding, outcome)
+                .await
+                .unwrap()
+                .state
+                .as_str(),
             "completed"
         );
     }

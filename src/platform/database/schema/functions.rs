@@ -130,6 +130,7 @@ pub const FUNCTIONS: &[SqlFunction] = files! {
     "count_keys"
     "count_locks"
     "count_notifications"
+    "count_own_unread"
     "count_tasks"
     "count_unread"
     "count_uploads"
