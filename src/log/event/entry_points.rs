@@ -35,7 +35,8 @@ fn audience(text: &str) {
     }
 }
 
-/// Data on one line is the same data, and its depth is that of a parser.
+/// Data on one line is the same data, and is nested at least as deeply as a parser finds it: of two fields with one
+/// name, a parser keeps the last.
 fn data(text: &str) {
     let Ok(raw) = serde_json::from_str::<&RawValue>(text) else {
         return;
@@ -46,7 +47,7 @@ fn data(text: &str) {
     let (before, after) = (value(text), value(line.get()));
     assert_eq!(before, after);
     if let Some(value) = before {
-        assert_eq!(depth(raw), depth_of(&value), "{text}");
+        assert!(depth(raw) >= depth_of(&value), "{text}");
     }
 }
 
