@@ -41,6 +41,7 @@ mod record;
 mod record_fields;
 mod record_problem;
 mod records;
+mod request_figures;
 pub mod routes;
 mod services;
 mod session_quotas;
@@ -70,6 +71,7 @@ pub use metrics_access::MetricsAccess;
 pub use openapi::DOCUMENT;
 pub use problem::Problem;
 pub use rate_limits::{RateLimits, Rates};
+pub use request_figures::RequestFigures;
 pub use services::{RequestLimits, Services};
 pub use slow_bodies::SlowBodies;
 

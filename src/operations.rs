@@ -5,6 +5,7 @@
 //! brokerage only, and what concerns an instance or the database as a whole.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ mod answers;
 mod breaches;
 mod connections;
 mod memory;
+mod meters;
 mod overview;
 mod poison;
 mod report;
@@ -38,6 +40,8 @@ pub use rules::{RULES, Rule, RuleName, RuleScope};
 pub use settings::AlertSettings;
 
 use alerts::AlertBoard;
+use breaches::Troubles;
+use meters::InstanceMeters;
 use samples::Samples;
 
 /// Parts of the service that are looked at.
@@ -79,6 +83,8 @@ struct OperationsShared {
     started_at: OffsetDateTime,
     samples: Mutex<Samples>,
     alerts: AlertBoard,
+    /// As the database was read last.
+    troubles: Mutex<Option<Arc<Troubles>>>,
 }
 
 /// Cheap to clone.
@@ -97,7 +103,10 @@ impl Operations {
             looks: tokio::sync::Mutex::new(tasks.looks),
             started_at,
             samples: Mutex::default(),
+            troubles: Mutex::default(),
         }));
+        let metrics = &operations.0.parts.metrics;
+        metrics.read(InstanceMeters::of(&operations));
         let answering = answers::run(
             operations.clone(),
             tasks.answers,
@@ -113,7 +122,26 @@ impl Operations {
     }
 
     fn samples(&self) -> MutexGuard<'_, Samples> {
-        let samples = self.0.samples.lock();
-        samples.unwrap_or_else(PoisonError::into_inner)
+        self.0.samples()
+    }
+}
+
+impl OperationsShared {
+    fn samples(&self) -> MutexGuard<'_, Samples> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn longest_lag(&self) -> Duration {
+        self.samples().longest_lag()
+    }
+
+    fn troubles(&self) -> Option<Arc<Troubles>> {
+        let troubles = self.troubles.lock();
+        troubles.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_troubles(&self, troubles: Arc<Troubles>) {
+        let known = self.troubles.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = Some(troubles);
     }
 }

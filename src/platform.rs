@@ -8,7 +8,7 @@ pub mod database;
 pub mod entry_point;
 pub mod figures;
 pub mod ids;
-mod metrics;
+pub mod metrics;
 mod paging;
 mod quotas;
 pub mod telemetry;
@@ -25,7 +25,7 @@ pub use ids::{
     RecordPath, RequestId, ReservedFor, SessionName, TaskId, TaskType, TeamId, USER_CHARS,
     USER_FORM, UploadId, UserId,
 };
-pub use metrics::Metrics;
+pub use metrics::{ChannelSender, LoopMeter, Metrics, Permits, Queues};
 pub use paging::{PageItems, PageLimit};
 pub use quotas::{QuotaExceeded, QuotaKind, QuotaScope, QuotaSettings, QuotaUse};
 pub use telemetry::{LineLimit, LogFormat};

@@ -14,6 +14,7 @@ use crate::log::Cursor;
 use crate::log::RelayWaker;
 use crate::log::heads;
 use crate::platform::Dice;
+use crate::platform::Permits;
 use crate::platform::Pool;
 use crate::platform::{BrokerId, ModuleName, RecordPath};
 
@@ -77,6 +78,13 @@ impl Records {
     #[must_use]
     pub fn with_ids(self, ids: IdRule) -> Self {
         Self { ids, ..self }
+    }
+
+    /// The same records. Metrics show how many requests wait for locked rows.
+    #[must_use]
+    pub fn watched_by(self, permits: &Permits) -> Self {
+        self.waits.watched_by(permits);
+        self
     }
 
     /// The modules that have a table, with their fields. Read from the database once.

@@ -7,12 +7,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 
 use crate::fanout::{LogHealth, Subscription};
 use crate::identity::Verifier;
 use crate::log::PeerNotifier;
-use crate::platform::{BrokerId, Clock, DedicatedConnection, Pool};
+use crate::platform::{BrokerId, ChannelSender, Clock, DedicatedConnection, Pool, Queues};
 
 pub mod connections;
 mod lost;
@@ -49,6 +49,7 @@ pub struct SessionParts {
     pub clock: Clock,
     /// This instance's name.
     pub instance: Arc<str>,
+    pub queues: Queues,
     pub peers: PeerNotifier,
     pub limits: OpenSessionLimits,
     /// When the revocations were last read.
@@ -60,9 +61,9 @@ struct SessionsShared {
     open: OpenSessions,
     known_tickets: KnownTickets,
     observer: OnceLock<Arc<dyn SessionObserver>>,
-    seen_teams: OnceLock<mpsc::Sender<SeenTeams>>,
+    seen_teams: OnceLock<ChannelSender<SeenTeams>>,
     /// Questions of other instances.
-    questions: OnceLock<mpsc::Sender<PeerQuestion>>,
+    questions: OnceLock<ChannelSender<PeerQuestion>>,
 }
 
 /// Cheap to clone.

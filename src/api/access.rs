@@ -17,6 +17,7 @@ use super::Services;
 use super::cors::Origins;
 use super::framing::FramingError;
 use super::rate_limits::RateState;
+use super::request_figures::class;
 use super::{Context, Problem, routes};
 use crate::identity::Caller;
 use crate::platform::{Metrics, RecordId, RequestId, database};
@@ -131,6 +132,8 @@ fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
         let class = class(status);
         let responses = &context.services.metrics.responses;
         responses.get_or_create(&[("class", class)]).inc();
+        let figures = &context.services.request_figures;
+        figures.count(request, status, began);
     }
     let is_refused = status.is_client_error() || status.is_server_error();
     if is_refused && !context.is_none_or(|context| count_and_admit(context, response)) {
@@ -156,6 +159,7 @@ pub(super) fn refuse_unreadable(services: &Services, problem: &Problem) -> Reque
     let (id, status) = (RequestId::Random(Uuid::new_v4()), problem.status_code());
     let responses = &services.metrics.responses;
     responses.get_or_create(&[("class", class(status))]).inc();
+    services.request_figures.count_unreadable(status);
     count_refusal(&services.metrics, status, problem.code().as_str());
     let status_code = status.as_u16();
     let kind = RefusalKind {
@@ -189,13 +193,4 @@ fn count_and_admit(context: &Context, response: &ServiceResponse<BoxBody>) -> bo
 fn count_refusal(metrics: &Metrics, status: StatusCode, code: &'static str) {
     let labels = [("class", class(status)), ("code", code)];
     metrics.refusals.get_or_create(&labels).inc();
-}
-
-fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        ..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        _ => "5xx",
-    }
 }

@@ -83,26 +83,42 @@ impl Endpoint {
     }
 }
 
-/// The costs of the methods of a path.
+/// The endpoints of a path.
 #[derive(Clone)]
-struct PathCosts(Vec<(Method, RequestCost)>);
+struct PathEndpoints(Vec<KnownEndpoint>);
 
-/// The points that a request takes.
-pub(super) fn cost(request: &HttpRequest) -> RequestCost {
-    let costs = request.app_data::<PathCosts>();
-    let mut costs = costs.iter().flat_map(|costs| &costs.0);
+/// What is told of an endpoint to its requests.
+#[derive(Clone)]
+struct KnownEndpoint {
+    /// Its place in [`all`].
+    place: usize,
+    method: Method,
+    cost: RequestCost,
+}
+
+fn endpoint_of(request: &HttpRequest) -> Option<&KnownEndpoint> {
+    let known = request.app_data::<PathEndpoints>()?;
     let method = match *request.method() {
         Method::HEAD => &Method::GET,
         ref other => other,
     };
-    let found = costs.find(|(other, _)| other == method);
-    found.map_or(
+    known.0.iter().find(|endpoint| endpoint.method == method)
+}
+
+/// The points that a request takes.
+pub(super) fn cost(request: &HttpRequest) -> RequestCost {
+    endpoint_of(request).map_or(
         RequestCost {
             points: READ_POINTS,
             counts_for_brokerage: true,
         },
-        |(_, cost)| *cost,
+        |endpoint| endpoint.cost,
     )
+}
+
+/// The place in [`all`] of the endpoint that a request is for.
+pub(super) fn place(request: &HttpRequest) -> Option<usize> {
+    endpoint_of(request).map(|endpoint| endpoint.place)
 }
 
 /// Answers HEAD too. Streams do not: they have no end.
@@ -215,25 +231,29 @@ pub(super) fn without_variables(path: &str) -> Option<&'static str> {
 
 /// Registers all endpoints, and the answers for unknown paths and methods.
 pub fn configure(service: &mut web::ServiceConfig) {
-    let mut paths: BTreeMap<_, Vec<Endpoint>> = BTreeMap::new();
-    for endpoint in all() {
+    let mut paths: BTreeMap<_, Vec<(usize, Endpoint)>> = BTreeMap::new();
+    for (place, endpoint) in all().into_iter().enumerate() {
         // actix tries paths in order, and paths with variables take long to compare.
         let has_variables = has_variables(endpoint.path);
         let paths = paths.entry((has_variables, endpoint.path));
-        paths.or_default().push(endpoint);
+        paths.or_default().push((place, endpoint));
     }
     for ((_, path), endpoints) in paths {
-        let methods = endpoints.iter().flat_map(|e| {
+        let methods = endpoints.iter().flat_map(|(_, e)| {
             let head = e.has_head.then_some("HEAD");
             [e.method.as_str()].into_iter().chain(head)
         });
         let methods: Vec<_> = methods.collect();
-        let costs = endpoints.iter().map(|e| (e.method.clone(), e.cost()));
-        let costs = PathCosts(costs.collect());
+        let known = endpoints.iter().map(|(place, e)| KnownEndpoint {
+            place: *place,
+            method: e.method.clone(),
+            cost: e.cost(),
+        });
+        let known = PathEndpoints(known.collect());
         let allowed = methods.join(", ");
         let resource = endpoints
             .into_iter()
-            .fold(web::resource(pattern(path)).app_data(costs), |r, e| {
+            .fold(web::resource(pattern(path)).app_data(known), |r, (_, e)| {
                 r.route(e.route)
             });
         service.service(resource.default_service(web::to(move || ready(other_method(&allowed)))));

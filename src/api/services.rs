@@ -4,6 +4,7 @@ use super::access::RefusalKind;
 use super::demo::DemoSignIn;
 use super::metrics_access::MetricsAccess;
 use super::rate_limits::RateLimits;
+use super::request_figures::RequestFigures;
 use super::slow_bodies::SlowBodies;
 use crate::collab::Locks;
 use crate::collab::Presence;
@@ -68,6 +69,7 @@ pub struct Services {
     pub streams: Arc<StreamServices>,
     pub metrics: Arc<Metrics>,
     pub figures: Figures,
+    pub request_figures: RequestFigures,
     pub metrics_access: MetricsAccess,
     pub rate_limits: Arc<RateLimits>,
     pub slow_bodies: SlowBodies,

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Environment;
 use crate::api::{
-    MetricsAccess, RateLimits, Rates, RefusalKind, RequestLimits, Services, SlowBodies,
+    MetricsAccess, RateLimits, Rates, RefusalKind, RequestFigures, RequestLimits, Services,
+    SlowBodies,
 };
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
@@ -121,6 +122,7 @@ impl Wiring<'_> {
             operations,
             metrics: Arc::clone(&self.metrics),
             figures: self.figures.clone(),
+            request_figures: self.request_figures(),
             metrics_access: self.metrics_access(),
             rate_limits: self.rate_limits(),
             slow_bodies: SlowBodies::default(),
@@ -139,8 +141,10 @@ impl Wiring<'_> {
         Arc::new(Fanout::new(most_bytes, figures, subscriptions))
     }
 
-    fn connection(&self) -> DedicatedConnection {
-        DedicatedConnection::new(self.database.core.clone())
+    /// A connection for a loop, whose work is counted by its name.
+    fn connection(&self, of: &'static str) -> DedicatedConnection {
+        let connection = DedicatedConnection::new(self.database.core.clone());
+        connection.counted_by(self.metrics.loops.meter(of))
     }
 
     fn stop(&self) -> CancellationToken {
@@ -157,6 +161,12 @@ impl Wiring<'_> {
 
     fn modules(&self) -> Modules {
         self.config.modules.modules()
+    }
+
+    fn request_figures(&self) -> RequestFigures {
+        let figures = RequestFigures::new();
+        self.metrics.read(figures.clone());
+        figures
     }
 
     fn metrics_access(&self) -> MetricsAccess {

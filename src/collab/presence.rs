@@ -58,6 +58,7 @@ use store::PresenceKey;
 
 /// Requests for brokerages whose presence is not in memory yet.
 const LOAD_LIMITS: BatchLimits = BatchLimits {
+    name: "presence_loads",
     queue: 16_384,
     batch: 1_024,
     interval: Duration::ZERO,
@@ -166,7 +167,7 @@ pub struct Presence(Arc<PresenceShared>);
 
 impl Presence {
     fn new(parts: PresenceParts, stop: CancellationToken) -> (Self, PendingLoads) {
-        let (loads, pending) = Batcher::new(LOAD_LIMITS, stop);
+        let (loads, pending) = Batcher::new(LOAD_LIMITS, &parts.metrics.queues, stop);
         let shared = PresenceShared {
             parts,
             stopwatch: Stopwatch::start(),

@@ -83,7 +83,7 @@ struct LookupState {
 struct BrokeragesShared {
     parts: BrokerageParts,
     state: Mutex<LookupState>,
-    query_permits: Semaphore,
+    query_permits: Arc<Semaphore>,
     /// Notified when something was forgotten: streams are checked at once.
     forgotten: Notify,
 }
@@ -111,10 +111,13 @@ impl Brokerages {
     }
 
     fn new(parts: BrokerageParts) -> Self {
+        let query_permits = Arc::new(Semaphore::new(MOST_AT_ONCE));
+        let permits = &parts.metrics.permits;
+        permits.watch("brokerage_lookups", MOST_AT_ONCE, &query_permits);
         Self(Arc::new(BrokeragesShared {
             parts,
             state: Mutex::default(),
-            query_permits: Semaphore::new(MOST_AT_ONCE),
+            query_permits,
             forgotten: Notify::new(),
         }))
     }

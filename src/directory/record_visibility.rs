@@ -18,7 +18,7 @@ use crate::platform::BackgroundTask;
 use crate::platform::database::limited;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, RecordPath};
-use crate::platform::{Limit, Pool};
+use crate::platform::{Limit, Pool, Queues};
 
 mod cache;
 use cache::{AudienceCache, AudienceKey};
@@ -27,6 +27,7 @@ use cache::{AudienceCache, AudienceKey};
 /// is for the case that this instance misses one.
 const AUDIENCE_TTL: Duration = Duration::from_secs(15);
 const LIMITS: BatchLimits = BatchLimits {
+    name: "record_audiences",
     queue: 8_192,
     batch: 1_000,
     interval: Duration::from_millis(100),
@@ -88,8 +89,8 @@ pub struct RecordAudiences {
 impl RecordAudiences {
     /// An empty cache, and the task that runs the queries.
     #[must_use]
-    pub fn start(pool: Pool, stop: CancellationToken) -> (Self, BackgroundTask) {
-        let (lookups, batches) = Batcher::new(LIMITS, stop);
+    pub fn start(pool: Pool, queues: &Queues, stop: CancellationToken) -> (Self, BackgroundTask) {
+        let (lookups, batches) = Batcher::new(LIMITS, queues, stop);
         let cache = Arc::<Mutex<AudienceCache>>::default();
         let audiences = Self { cache, lookups };
         let task = BackgroundTask::new(

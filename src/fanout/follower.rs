@@ -31,6 +31,7 @@ use held::HeldBatches;
 const MOST_BATCHES: usize = 1_024;
 /// The first streams of brokerages wait for the brokerage to be in memory.
 const JOINS: BatchLimits = BatchLimits {
+    name: "joins",
     queue: 16_384,
     batch: 1_024,
     interval: Duration::ZERO,
@@ -111,7 +112,7 @@ impl Follower {
     /// The handle, and the background task.
     #[must_use]
     pub fn start(parts: FollowerParts) -> (LogHandle, BackgroundTask) {
-        let (handle, joins) = Batcher::new(JOINS, parts.stop.clone());
+        let (handle, joins) = Batcher::new(JOINS, &parts.metrics.queues, parts.stop.clone());
         let log_handle = LogHandle {
             fanout: Arc::clone(&parts.fanout),
             joins: handle,

@@ -22,6 +22,7 @@ use crate::platform::{BatchLimits, Batcher, Batches, Pending};
 use crate::platform::{BrokerId, Limit, Metrics, Pool};
 
 const LIMITS: BatchLimits = BatchLimits {
+    name: "replay",
     queue: 65_536,
     batch: 1_024,
     interval: Duration::ZERO,
@@ -85,7 +86,7 @@ impl ReplayLoader {
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> (Self, BackgroundTask) {
-        let (requests, batches) = Batcher::new(LIMITS, stop);
+        let (requests, batches) = Batcher::new(LIMITS, &metrics.queues, stop);
         let cache = Arc::<Mutex<ReplayCache>>::default();
         let task = ReplayTask {
             pool,
@@ -113,6 +114,10 @@ impl ReplayLoader {
         let _ = answer.send(result);
         answered
     }
+}
+
+fn gauge(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 struct ReplayTask {
@@ -151,6 +156,11 @@ impl ReplayTask {
             {
                 reads.spawn(self.read(broker));
             }
+            let running = &self.metrics.replay_queries_running;
+            running.set(gauge(reads.len()));
+            self.metrics
+                .replay_logs_waiting
+                .set(gauge(self.queue.len()));
         }
     }
 

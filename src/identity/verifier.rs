@@ -9,7 +9,6 @@ use jsonwebtoken::dangerous::insecure_decode_claims;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::bearer::{Bearer, Identified};
@@ -25,6 +24,7 @@ use super::revocations::Revocations;
 use super::rules::TokenRules;
 use super::settings::{IdentitySettings, Secret};
 use crate::platform::BrokerId;
+use crate::platform::ChannelSender;
 use crate::platform::Clock;
 
 /// Servers and proxies limit headers to 8 KiB, too.
@@ -47,7 +47,7 @@ struct VerifierParts {
     clock: Clock,
     known: KnownTokens,
     revocations: Revocations,
-    profiles: OnceLock<mpsc::Sender<UserProfile>>,
+    profiles: OnceLock<ChannelSender<UserProfile>>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +81,7 @@ impl Verifier {
 
     /// Sends the profiles of users to this channel from now on. A profile is dropped if the channel is
     /// full.
-    pub fn send_profiles_to(&self, profiles: mpsc::Sender<UserProfile>) {
+    pub fn send_profiles_to(&self, profiles: ChannelSender<UserProfile>) {
         // Only the first channel gets profiles.
         let _ = self.0.profiles.set(profiles);
     }

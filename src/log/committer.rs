@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::append::{Appended, EventBatch, append};
 use super::event::{Epoch, Event, NewEvent};
 use super::hints::{ChangeHints, PeerNotifier};
-use crate::platform::{BrokerId, Dice, Figures, Transaction};
+use crate::platform::{BrokerId, ChannelSender, Dice, Figures, Queues, Transaction};
 
 /// Committed batches that may wait for the follower. When this many wait, a further commit becomes
 /// a hint.
@@ -201,7 +201,7 @@ pub trait LogObserver: std::fmt::Debug + Send + Sync {
 /// Passes committed events to this instance's follower and to the other instances.
 #[derive(Clone, Debug)]
 pub struct CommitNotifier {
-    batches: mpsc::Sender<CommittedBatch>,
+    batches: ChannelSender<CommittedBatch>,
     follower_hints: ChangeHints,
     peers: PeerNotifier,
     commit_observer: Option<CommitObserver>,
@@ -215,8 +215,9 @@ impl CommitNotifier {
     pub fn new(
         follower_hints: ChangeHints,
         peers: PeerNotifier,
+        queues: &Queues,
     ) -> (Self, mpsc::Receiver<CommittedBatch>) {
-        let (batches, committed) = mpsc::channel(WAITING_BATCHES);
+        let (batches, committed) = queues.channel("committed", WAITING_BATCHES);
         let notifier = Self {
             batches,
             follower_hints,
@@ -299,7 +300,8 @@ mod tests {
     #[tokio::test]
     async fn a_commit_that_does_not_fit_becomes_a_hint() {
         let hints = ChangeHints::default();
-        let (notifier, mut batches) = CommitNotifier::new(hints.clone(), PeerNotifier::default());
+        let (peers, queues) = (PeerNotifier::default(), Queues::default());
+        let (notifier, mut batches) = CommitNotifier::new(hints.clone(), peers, &queues);
         let last = i64::try_from(WAITING_BATCHES).unwrap() + 1;
         for head in 1..=last {
             notifier.notify(batch(head));

@@ -17,9 +17,10 @@ use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
 use crate::platform::BackgroundTask;
 use crate::platform::database::is_refusal;
 use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending, Transaction};
-use crate::platform::{BrokerId, DedicatedConnection};
+use crate::platform::{BrokerId, DedicatedConnection, Queues};
 
 const LIMITS: BatchLimits = BatchLimits {
+    name: "writer",
     queue: 4_096,
     batch: 512,
     interval: Duration::from_millis(3),
@@ -74,6 +75,7 @@ pub struct Writer {
 pub struct WriterParts {
     pub database: DedicatedConnection,
     pub committer: EventCommitter,
+    pub queues: Queues,
     /// Ends the task once it has served the requests in the queue.
     pub stop: CancellationToken,
 }
@@ -82,7 +84,7 @@ impl Writer {
     /// The handle, and the task behind it.
     #[must_use]
     pub fn start(parts: WriterParts) -> (Self, BackgroundTask) {
-        let (queue, batches) = Batcher::new(LIMITS, parts.stop.clone());
+        let (queue, batches) = Batcher::new(LIMITS, &parts.queues, parts.stop.clone());
         let task = BackgroundTask::new("the writer", run(parts, batches));
         (Self { queue }, task)
     }

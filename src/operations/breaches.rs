@@ -14,6 +14,7 @@ use super::samples::MINUTE;
 use crate::log::figures::RelayTrouble;
 use crate::platform::BrokerId;
 use crate::platform::figures::percentile_ms;
+use crate::platform::metrics::number;
 use crate::tasks::figures::TaskTrouble;
 
 const MEGABYTE: f64 = 1_048_576.0;
@@ -23,6 +24,31 @@ const MEGABYTE: f64 = 1_048_576.0;
 pub(super) struct Troubles {
     pub(super) relay: Vec<RelayTrouble>,
     pub(super) tasks: Vec<TaskTrouble>,
+}
+
+impl Troubles {
+    /// How long the oldest change has waited for the log.
+    pub(super) fn outbox_seconds(&self) -> f64 {
+        let waits = self.relay.iter().map(|trouble| trouble.oldest_seconds);
+        waits.fold(0.0, f64::max)
+    }
+
+    pub(super) fn poison_rows(&self) -> f64 {
+        let rows: i64 = self.relay.iter().map(|trouble| trouble.poison).sum();
+        number(u64::try_from(rows).unwrap_or_default())
+    }
+
+    /// How long the oldest task has waited for a worker.
+    pub(super) fn task_seconds(&self) -> f64 {
+        let waits = self.tasks.iter().map(|task| task.oldest_waiting_seconds);
+        waits.fold(0.0, f64::max)
+    }
+
+    /// Those of the brokerage with the most of them.
+    pub(super) fn failed_tasks(&self) -> f64 {
+        let most = self.tasks.iter().map(|task| task.failed_last_hour).max();
+        number(u64::try_from(most.unwrap_or_default()).unwrap_or_default())
+    }
 }
 
 /// A log that streams read.
@@ -169,9 +195,4 @@ impl<'a> Breaches<'a> {
             self.check_about(rule, Some(&broker), longest, users);
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn number(n: u64) -> f64 {
-    n as f64
 }

@@ -72,6 +72,7 @@ impl From<PoolFigures> for PoolReport {
             idle,
             most,
             waiting,
+            ..
         } = figures;
         Self {
             open,

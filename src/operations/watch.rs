@@ -1,5 +1,7 @@
 //! Samples the figures and evaluates the rules of alerts, again and again.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,7 +23,7 @@ struct Watch {
     /// The logs that streams read.
     logs: FxHashMap<BrokerId, LogActivity>,
     /// As they were read last.
-    troubles: Troubles,
+    troubles: Arc<Troubles>,
 }
 
 pub(super) async fn run(
@@ -38,7 +40,7 @@ pub(super) async fn run(
         database,
         rounds: 0,
         logs: FxHashMap::default(),
-        troubles: Troubles::default(),
+        troubles: Arc::default(),
     };
     loop {
         tokio::select! {
@@ -59,7 +61,11 @@ impl Watch {
         self.look_at_logs(now);
         if self.rounds.is_multiple_of(ROUNDS_PER_READ) {
             match self.read_troubles().await {
-                Ok(troubles) => self.troubles = troubles,
+                Ok(troubles) => {
+                    self.troubles = Arc::new(troubles);
+                    let known = Arc::clone(&self.troubles);
+                    self.operations.0.set_troubles(known);
+                }
                 Err(error) => tracing::debug!(%error, "figures for alerts could not be read"),
             }
         }

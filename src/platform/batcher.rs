@@ -4,15 +4,19 @@
 //! requests as a batch, and answers each. Under load the batches are few and large. A single request
 //! is served at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::{BatcherFigures, Queues};
+
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLimits {
+    /// The name of the queue in metrics.
+    pub name: &'static str,
     /// The most requests that may wait; further ones are refused.
     pub queue: usize,
     pub batch: usize,
@@ -41,6 +45,8 @@ pub enum BatchError {
 pub struct Pending<Request, Answer> {
     pub request: Request,
     answer: oneshot::Sender<Answer>,
+    /// When it was queued, as the figures of the queue count time.
+    since_us: u64,
 }
 
 impl<Request, Answer> Pending<Request, Answer> {
@@ -60,6 +66,7 @@ impl<Request, Answer> Pending<Request, Answer> {
 pub struct Batcher<Request, Answer> {
     queue: mpsc::Sender<Pending<Request, Answer>>,
     answer_timeout: Duration,
+    figures: Arc<BatcherFigures>,
 }
 
 impl<Request, Answer> Clone for Batcher<Request, Answer> {
@@ -67,6 +74,7 @@ impl<Request, Answer> Clone for Batcher<Request, Answer> {
         Self {
             queue: self.queue.clone(),
             answer_timeout: self.answer_timeout,
+            figures: Arc::clone(&self.figures),
         }
     }
 }
@@ -74,32 +82,37 @@ impl<Request, Answer> Clone for Batcher<Request, Answer> {
 impl<Request, Answer> Batcher<Request, Answer> {
     /// Makes both ends. After `stop`, the task serves the queued requests and takes no more.
     #[must_use]
-    pub fn new(limits: BatchLimits, stop: CancellationToken) -> (Self, Batches<Request, Answer>) {
+    pub fn new(
+        limits: BatchLimits,
+        queues: &Queues,
+        stop: CancellationToken,
+    ) -> (Self, Batches<Request, Answer>) {
         let (queue, requests) = mpsc::channel(limits.queue);
+        let figures = queues.batcher(limits.name, limits.queue);
         let batches = Batches {
             requests,
             limits,
             waiting: Vec::new(),
             next_at: Instant::now(),
+            figures: Arc::clone(&figures),
             stop,
         };
-        let answer_timeout = limits.answer_timeout;
-        (
-            Self {
-                queue,
-                answer_timeout,
-            },
-            batches,
-        )
+        let batcher = Self {
+            queue,
+            answer_timeout: limits.answer_timeout,
+            figures,
+        };
+        (batcher, batches)
     }
 
     /// Sends a request. The channel has the answer; it closes without one if there is none.
     pub fn send(&self, request: Request) -> Result<oneshot::Receiver<Answer>, BatchError> {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.queue.try_send(Pending { request, answer });
-        match sent {
-            Ok(()) => Ok(answered),
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => Err(BatchError::Busy),
+        match self.queue.try_reserve() {
+            Ok(place) => Ok(self.put(place, request)),
+            Err(_) => {
+                self.figures.refuse();
+                Err(BatchError::Busy)
+            }
         }
     }
 
@@ -108,12 +121,26 @@ impl<Request, Answer> Batcher<Request, Answer> {
         &self,
         request: Request,
     ) -> Result<oneshot::Receiver<Answer>, BatchError> {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.queue.send(Pending { request, answer }).await;
-        match sent {
-            Ok(()) => Ok(answered),
+        match self.queue.reserve().await {
+            Ok(place) => Ok(self.put(place, request)),
             Err(_) => Err(BatchError::Busy),
         }
+    }
+
+    fn put(
+        &self,
+        place: mpsc::Permit<'_, Pending<Request, Answer>>,
+        request: Request,
+    ) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        // Before the request can be taken.
+        let since_us = self.figures.enter();
+        place.send(Pending {
+            request,
+            answer,
+            since_us,
+        });
+        answered
     }
 
     /// Sends a request and waits for its answer.
@@ -121,7 +148,10 @@ impl<Request, Answer> Batcher<Request, Answer> {
         let answered = self.send(request)?;
         match timeout(self.answer_timeout, answered).await {
             Ok(Ok(answer)) => Ok(answer),
-            _ => Err(BatchError::Unanswered),
+            _ => {
+                self.figures.give_up();
+                Err(BatchError::Unanswered)
+            }
         }
     }
 }
@@ -132,12 +162,14 @@ pub struct Batches<Request, Answer> {
     limits: BatchLimits,
     waiting: Vec<Pending<Request, Answer>>,
     next_at: Instant,
+    figures: Arc<BatcherFigures>,
     stop: CancellationToken,
 }
 
 impl<Request, Answer> Batches<Request, Answer> {
     /// The next batch, or none after the stop. Cancelling this future loses no request.
     pub async fn next(&mut self) -> Option<Vec<Pending<Request, Answer>>> {
+        self.figures.rest();
         while self.waiting.is_empty() {
             tokio::select! {
                 biased;
@@ -160,6 +192,8 @@ impl<Request, Answer> Batches<Request, Answer> {
         if !is_single {
             self.next_at += self.limits.interval;
         }
+        let last_us = self.waiting.last().map_or(0, |last| last.since_us);
+        self.figures.take(self.waiting.len(), last_us);
         Some(std::mem::take(&mut self.waiting))
     }
 }
@@ -171,6 +205,7 @@ mod tests {
     use super::*;
 
     const LIMITS: BatchLimits = BatchLimits {
+        name: "test",
         queue: 4,
         batch: 3,
         interval: Duration::from_millis(10),
@@ -192,7 +227,7 @@ mod tests {
     }
 
     fn batcher(limits: BatchLimits) -> (Batcher<u32, usize>, Batches<u32, usize>) {
-        Batcher::new(limits, CancellationToken::new())
+        Batcher::new(limits, &Queues::default(), CancellationToken::new())
     }
 
     #[tokio::test]
@@ -273,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_in_the_queue_is_served_after_the_stop_and_no_more() {
         let stop = CancellationToken::new();
-        let (asking, batches) = Batcher::new(LIMITS, stop.clone());
+        let (asking, batches) = Batcher::new(LIMITS, &Queues::default(), stop.clone());
         let waiting: Vec<_> = (0..4).map(|n| asking.send(n).unwrap()).collect();
         stop.cancel();
         assert_eq!(serve(batches).await, 4);

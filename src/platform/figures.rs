@@ -131,11 +131,16 @@ impl FigureTotals {
     }
 }
 
-type FiguresByBrokerage = FxHashMap<BrokerId, Arc<BrokerageFigures>>;
+#[derive(Debug, Default)]
+struct AllFigures {
+    brokerages: FxHashMap<BrokerId, Arc<BrokerageFigures>>,
+    /// The delays of brokerages that were forgotten: the delays of all never become less.
+    forgotten: Delays,
+}
 
 /// The figures of all brokerages. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Figures(Arc<RwLock<FiguresByBrokerage>>);
+pub struct Figures(Arc<RwLock<AllFigures>>);
 
 impl Figures {
     /// The figures of a brokerage, which begin now if they are new.
@@ -145,24 +150,49 @@ impl Figures {
             return known;
         }
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
-            all.retain(|_, figures| Arc::strong_count(figures) > 1);
+        if all.brokerages.len() >= MOST {
+            all.forget_unused();
         }
-        Arc::clone(all.entry(broker.clone()).or_default())
+        Arc::clone(all.brokerages.entry(broker.clone()).or_default())
     }
 
     #[must_use]
     pub fn find(&self, broker: &BrokerId) -> Option<Arc<BrokerageFigures>> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.get(broker).cloned()
+        all.brokerages.get(broker).cloned()
     }
 
     #[must_use]
     pub fn all(&self) -> Vec<(BrokerId, Arc<BrokerageFigures>)> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let all = all.iter();
+        let all = all.brokerages.iter();
         all.map(|(broker, figures)| (broker.clone(), Arc::clone(figures)))
             .collect()
+    }
+
+    /// How long the events of all brokerages took, since the start.
+    #[must_use]
+    pub fn delays(&self) -> Delays {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut delays = all.forgotten;
+        for figures in all.brokerages.values() {
+            delays.add(&figures.delays.get());
+        }
+        delays
+    }
+}
+
+impl AllFigures {
+    /// Forgets brokerages of which nobody has the figures.
+    fn forget_unused(&mut self) {
+        let forgotten = &mut self.forgotten;
+        self.brokerages.retain(|_, figures| {
+            let is_used = Arc::strong_count(figures) > 1;
+            if !is_used {
+                forgotten.add(&figures.delays.get());
+            }
+            is_used
+        });
     }
 }
 
@@ -195,5 +225,18 @@ mod tests {
         both.add(&new);
         assert_eq!(both.delivered(), 14);
         assert!(figures.find(&"c".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn the_delays_of_forgotten_brokerages_still_count() {
+        let figures = Figures::default();
+        let of = |name: &str| figures.of(&name.parse().unwrap());
+        let used = of("used");
+        used.delays.add(Duration::from_millis(1), 2);
+        of("unused").delays.add(Duration::from_millis(1), 3);
+        figures.0.write().unwrap().forget_unused();
+        assert_eq!((figures.all().len(), figures.delays().sum()), (1, 5));
+        of("unused").delays.add(Duration::from_millis(1), 1);
+        assert_eq!(figures.delays().sum(), 6);
     }
 }

@@ -1,20 +1,54 @@
 //! The metrics of an instance, for Prometheus.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+mod durations;
+mod loops;
+mod permits;
+mod queues;
+mod writer;
+
+pub use durations::{DurationCounts, Durations};
+pub use loops::{LoopMeter, Loops};
+pub use permits::Permits;
+pub(super) use queues::BatcherFigures;
+pub use queues::{ChannelSender, Queues};
+use writer::SourceCollector;
+pub use writer::{MetricSource, MetricWriter, number};
+
+/// A family whose name is shown also while it has no samples.
+#[derive(Debug)]
+struct Named<F>(F);
+
+impl<F: EncodeMetric> EncodeMetric for Named<F> {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.0.metric_type()
+    }
+}
+
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    registry: Mutex<Registry>,
+    pub queues: Queues,
+    pub loops: Loops,
+    pub permits: Permits,
     pub streams_open: Gauge,
     pub claims_waiting: Gauge,
     pub streams_opened: Counter,
@@ -31,6 +65,8 @@ pub struct Metrics {
     pub signals: Counter,
     pub signals_dropped: Counter,
     pub replay_queries: Counter,
+    pub replay_queries_running: Gauge,
+    pub replay_logs_waiting: Gauge,
     pub follower_queries: Counter,
     pub output_reads: Counter,
     pub output_checks: Counter,
@@ -60,8 +96,11 @@ pub struct Metrics {
 impl Metrics {
     #[must_use]
     pub fn new() -> Arc<Self> {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("porchlight"),
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("porchlight")),
+            queues: Queues::default(),
+            loops: Loops::default(),
+            permits: Permits::default(),
             streams_open: Gauge::default(),
             claims_waiting: Gauge::default(),
             streams_opened: Counter::default(),
@@ -74,6 +113,8 @@ impl Metrics {
             signals: Counter::default(),
             signals_dropped: Counter::default(),
             replay_queries: Counter::default(),
+            replay_queries_running: Gauge::default(),
+            replay_logs_waiting: Gauge::default(),
             follower_queries: Counter::default(),
             output_reads: Counter::default(),
             output_checks: Counter::default(),
@@ -96,12 +137,25 @@ impl Metrics {
             refusals: Family::default(),
             alerts_firing: Family::default(),
         };
-        metrics.register();
-        Arc::new(metrics)
+        let metrics = Arc::new(metrics);
+        metrics.register(&mut metrics.registry());
+        metrics.read(metrics.queues.clone());
+        metrics.read(metrics.loops.clone());
+        metrics.read(metrics.permits.clone());
+        metrics
     }
 
-    fn register(&mut self) {
-        let r = &mut self.registry;
+    /// Reads metrics from this source, too, whenever they are asked for.
+    pub fn read(&self, source: impl MetricSource) {
+        let collector = Box::new(SourceCollector(source));
+        self.registry().register_collector(collector);
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn register(&self, r: &mut Registry) {
         r.register("streams_open", "Open streams", self.streams_open.clone());
         let help = "Claims that are waiting for a task";
         r.register("claims_waiting", help, self.claims_waiting.clone());
@@ -111,11 +165,11 @@ impl Metrics {
             self.streams_opened.clone(),
         );
         let help = "Streams that the service ended, by reason";
-        r.register("streams_closed", help, self.streams_closed.clone());
+        r.register("streams_closed", help, Named(self.streams_closed.clone()));
         r.register(
             "resets",
             "Resets of streams because a cursor could not be served, by reason",
-            self.resets.clone(),
+            Named(self.resets.clone()),
         );
         r.register(
             "events_delivered",
@@ -132,8 +186,7 @@ impl Metrics {
         r.register("signals", help, self.signals.clone());
         let help = "Signals that were dropped because too many were active";
         r.register("signals_dropped", help, self.signals_dropped.clone());
-        self.register_queries();
-        let r = &mut self.registry;
+        self.register_queries(r);
         let help = "Events that this instance moved from the outbox to the log";
         r.register("events_relayed", help, self.relayed.clone());
         let help = "Rows of the outbox that could not become events and were set aside";
@@ -147,11 +200,10 @@ impl Metrics {
         r.register("heartbeats", help, self.heartbeats.clone());
         let help = "Changes of who is online and what they have open";
         r.register("presence_changes", help, self.presence_changes.clone());
-        self.register_memory();
+        self.register_memory(r);
     }
 
-    fn register_memory(&mut self) {
-        let r = &mut self.registry;
+    fn register_memory(&self, r: &mut Registry) {
         r.register(
             "memory_bytes",
             "Bytes of frames in memory",
@@ -168,13 +220,18 @@ impl Metrics {
             "Brokerages whose recent events are in memory",
             self.brokers_active.clone(),
         );
-        self.register_answers();
+        self.register_answers(r);
     }
 
-    fn register_queries(&mut self) {
-        let r = &mut self.registry;
+    fn register_queries(&self, r: &mut Registry) {
         let help = "Queries for events that are no longer in memory";
         r.register("replay_queries", help, self.replay_queries.clone());
+        let help = "Queries for events that are no longer in memory, now";
+        let running = self.replay_queries_running.clone();
+        r.register("replay_queries_running", help, running);
+        let help = "Logs that wait for a query for events that are no longer in memory";
+        let waiting = self.replay_logs_waiting.clone();
+        r.register("replay_logs_waiting", help, waiting);
         let help = "Queries of the follower for new events";
         r.register("follower_queries", help, self.follower_queries.clone());
         let help = "Queries for the output of tasks that streams wait for";
@@ -184,12 +241,11 @@ impl Metrics {
         let help = "Failures of the follower to reach the database";
         r.register("follower_failures", help, self.follower_failures.clone());
         let help = "Queries for the brokerage of a user, by outcome";
-        r.register("broker_lookups", help, self.broker_lookups.clone());
-        self.register_backplane();
+        r.register("broker_lookups", help, Named(self.broker_lookups.clone()));
+        self.register_backplane(r);
     }
 
-    fn register_backplane(&mut self) {
-        let r = &mut self.registry;
+    fn register_backplane(&self, r: &mut Registry) {
         let help = "1 while notices of other instances are received and own ones are sent";
         r.register(
             "backplane_connected",
@@ -206,14 +262,13 @@ impl Metrics {
         r.register("follower_gaps", help, self.follower_gaps.clone());
     }
 
-    fn register_answers(&mut self) {
-        let r = &mut self.registry;
+    fn register_answers(&self, r: &mut Registry) {
         let help = "Responses by class of status";
-        r.register("responses", help, self.responses.clone());
+        r.register("responses", help, Named(self.responses.clone()));
         let help = "Refused requests by class of status and code";
-        r.register("refusals", help, self.refusals.clone());
+        r.register("refusals", help, Named(self.refusals.clone()));
         let help = "Alerts that are firing at this instance, by name";
-        r.register("alerts_firing", help, self.alerts_firing.clone());
+        r.register("alerts_firing", help, Named(self.alerts_firing.clone()));
     }
 
     /// The text that Prometheus reads.
@@ -221,7 +276,7 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode(&mut text, &self.registry());
         text
     }
 }

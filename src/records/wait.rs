@@ -3,6 +3,7 @@
 //! moment. If the row is still locked, the request waits for a permit here, without a connection, and
 //! then tries again with the usual timeout.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -10,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::RecordsError;
 use super::row;
+use crate::platform::Permits;
 use crate::platform::Pool;
 use crate::platform::UserId;
 
@@ -27,17 +29,23 @@ pub(super) enum RowWait {
 
 #[derive(Debug)]
 pub(super) struct WaitLimiter {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    most: usize,
 }
 
 impl WaitLimiter {
     /// Leaves half of a brokerage's connections to requests that do not wait.
     pub(super) fn new(pool: &Pool) -> Self {
         let connections = pool.connections_of_a_brokerage();
-        let permits = usize::try_from(connections / 2).unwrap_or(1).max(1);
+        let most = usize::try_from(connections / 2).unwrap_or(1).max(1);
         Self {
-            permits: Semaphore::new(permits),
+            permits: Arc::new(Semaphore::new(most)),
+            most,
         }
+    }
+
+    pub(super) fn watched_by(&self, permits: &Permits) {
+        permits.watch("row_waits", self.most, &self.permits);
     }
 
     pub(super) async fn permit(&self) -> Result<SemaphorePermit<'_>, RecordsError> {

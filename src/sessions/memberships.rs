@@ -81,7 +81,8 @@ impl Sessions {
     /// The task that compares tokens of the same user.
     #[must_use]
     pub fn watch_memberships(&self, parts: MembershipParts) -> BackgroundTask {
-        let (sender, tokens) = mpsc::channel(WAITING);
+        let queues = &self.0.parts.queues;
+        let (sender, tokens) = queues.channel("memberships", WAITING);
         // Only the first channel gets tokens.
         let _ = self.0.seen_teams.set(sender);
         let watch = MembershipWatch {

@@ -94,7 +94,8 @@ impl Sessions {
     /// The questions of other instances, from now on.
     #[must_use]
     pub fn questions(&self) -> PeerQuestions {
-        let (sender, questions) = mpsc::channel(WAITING);
+        let queues = &self.0.parts.queues;
+        let (sender, questions) = queues.channel("questions", WAITING);
         // Only the first channel gets questions.
         let _ = self.0.questions.set(sender);
         questions

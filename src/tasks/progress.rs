@@ -15,7 +15,7 @@ use super::{LeaseClaim, Message, Percent, Steps, TaskError, Tasks};
 use crate::log::{EventCommitter, TaskKey};
 use crate::platform::BackgroundTask;
 use crate::platform::{BatchError, BatchLimits, Batcher, Batches, DedicatedConnection};
-use crate::platform::{BrokerId, TaskId};
+use crate::platform::{BrokerId, Queues, TaskId};
 
 mod round;
 mod schedule;
@@ -27,6 +27,7 @@ use schedule::Schedule;
 const ROUND_INTERVAL: Duration = Duration::from_millis(50);
 
 const LIMITS: BatchLimits = BatchLimits {
+    name: "progress",
     queue: 8_192,
     batch: 1_000,
     // The writer limits its rounds itself, because its schedule starts rounds as well.
@@ -82,7 +83,7 @@ impl Reports {
     /// The sending side, and the writer's background task.
     #[must_use]
     pub fn start(parts: ProgressWriterParts) -> (Self, BackgroundTask) {
-        let (reports, batches) = Batcher::new(LIMITS, parts.stop);
+        let (reports, batches) = Batcher::new(LIMITS, &parts.queues, parts.stop);
         let writer = ProgressWriter {
             database: parts.database,
             committer: parts.committer,
@@ -129,6 +130,7 @@ impl Tasks {
 pub struct ProgressWriterParts {
     pub database: DedicatedConnection,
     pub committer: EventCommitter,
+    pub queues: Queues,
     /// Stops the writer after it has written what is in its queue.
     pub stop: CancellationToken,
 }

@@ -14,6 +14,7 @@ use super::{TaskError, TaskFault, TaskState, Tasks, events, transitions};
 use crate::log::{NewEvent, TaskKey};
 use crate::platform::Dice;
 use crate::platform::Limit;
+use crate::platform::LoopMeter;
 use crate::platform::database::limited;
 
 /// The longest pause between two rounds.
@@ -31,6 +32,7 @@ pub struct TaskSweeper {
     pub tasks: Tasks,
     /// Spreads the rounds of the instances.
     pub dice: Dice,
+    pub meter: LoopMeter,
     pub stop: CancellationToken,
 }
 
@@ -38,7 +40,8 @@ impl TaskSweeper {
     /// Sweeps until it is stopped.
     pub async fn run(self) {
         loop {
-            let pause = match limited(Limit::PATIENT, self.round()).await {
+            let round = limited(Limit::PATIENT, self.round());
+            let pause = match self.meter.count(round).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "overdue tasks could not be read");

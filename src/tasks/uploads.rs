@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::identity::Caller;
 use crate::log::{Answered, IdempotencyKey, KeyError, claim_key, store_answer};
 use crate::platform::Dice;
+use crate::platform::Permits;
 use crate::platform::Pool;
 use crate::platform::{BrokerId, QuotaExceeded, UploadId};
 
@@ -112,6 +113,19 @@ impl Uploads {
             memory: Shares::new(rules.memory()),
             slots: Shares::new(SLOTS),
         }
+    }
+
+    /// The same uploads. Metrics show how many are being stored.
+    #[must_use]
+    pub fn watched_by(self, permits: &Permits) -> Self {
+        self.slots.watched_by("upload_slots", permits);
+        self
+    }
+
+    /// What [`Self::memory_bytes`] can be at most.
+    #[must_use]
+    pub fn most_memory_bytes(&self) -> usize {
+        self.memory.most().saturating_mul(receive::UNIT_BYTES)
     }
 
     /// The memory of files that are being received.

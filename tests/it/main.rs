@@ -37,6 +37,7 @@ mod lists;
 mod locks;
 mod logs;
 mod migrating;
+mod monitoring;
 mod notifications;
 mod openapi;
 mod operations;

@@ -88,9 +88,10 @@ impl Wiring<'_> {
         tasks: &TaskNotices,
         brokerages: Option<&Brokerages>,
     ) -> Peers {
-        let (signals, received_signals) = mpsc::channel(WAITING_SIGNALS);
-        let (signs, received_signs) = mpsc::channel(WAITING_SIGNS);
-        let (batches, received_batches) = mpsc::channel(WAITING_BATCHES);
+        let queues = &self.metrics.queues;
+        let (signals, received_signals) = queues.channel("peer_signals", WAITING_SIGNALS);
+        let (signs, received_signs) = queues.channel("peer_signs", WAITING_SIGNS);
+        let (batches, received_batches) = queues.channel("peer_batches", WAITING_BATCHES);
         let membership =
             |known: &Brokerages| Arc::new(known.clone()) as Arc<dyn MembershipListener>;
         let is_external = redis(&self.config.backplane).is_some();
@@ -139,7 +140,8 @@ impl Wiring<'_> {
         let (pool, instance) = (self.database.core.clone(), self.tasks.instance());
         match redis(&self.config.backplane) {
             None => {
-                let backplane = PostgresBackplane::new(pool, Arc::clone(instance));
+                let sender = self.connection("peer_notifier");
+                let backplane = PostgresBackplane::new(pool, sender, Arc::clone(instance));
                 self.start_peers(tasks, backplane);
             }
             Some(target) => {

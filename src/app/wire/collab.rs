@@ -30,7 +30,7 @@ impl Wiring<'_> {
 
     pub(super) fn record_audiences(&self) -> RecordAudiences {
         let pool = self.database.pool.clone();
-        let (audiences, task) = RecordAudiences::start(pool, self.stop());
+        let (audiences, task) = RecordAudiences::start(pool, &self.metrics.queues, self.stop());
         self.tasks.spawn(task);
         audiences
     }
@@ -56,7 +56,7 @@ impl Wiring<'_> {
             metrics: Arc::clone(&self.metrics),
         };
         let sync = PresenceSyncParts {
-            database: self.connection(),
+            database: self.connection("presence_sync"),
             instance: self.tasks.instance().to_string(),
             peer_changes: peers.changes,
             peer_signs: peers.signs,
@@ -89,7 +89,7 @@ impl Wiring<'_> {
 
     pub(super) fn locks(&self, committer: EventCommitter) -> Locks {
         let sweeper = LockSweeper {
-            database: self.connection(),
+            database: self.connection("lock_expiry"),
             modules: self.modules(),
             committer,
             dice: self.dice(),

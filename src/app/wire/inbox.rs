@@ -1,7 +1,5 @@
 //! Notifications, activity, and the names of people.
 
-use tokio::sync::mpsc;
-
 use super::Wiring;
 use crate::directory::{PeopleWriter, people};
 use crate::identity::Verifier;
@@ -17,7 +15,7 @@ impl Wiring<'_> {
         hints: ChangeHints,
     ) -> Notifications {
         let notifier = Notifier {
-            database: self.connection(),
+            database: self.connection("notifier"),
             modules: self.modules(),
             committer,
             hints,
@@ -36,10 +34,11 @@ impl Wiring<'_> {
 
     /// Stores the names in tokens.
     pub(super) fn names(&self, verifier: &Verifier) {
-        let (sender, profiles) = mpsc::channel(people::WAITING);
+        let queues = &self.metrics.queues;
+        let (sender, profiles) = queues.channel("people", people::WAITING);
         verifier.send_profiles_to(sender);
         let writer = PeopleWriter {
-            database: self.connection(),
+            database: self.connection("people"),
             profiles,
             stop: self.stop(),
         };

@@ -40,7 +40,11 @@ impl FollowerBatches {
 impl Wiring<'_> {
     /// Commits go to the follower, the other instances, the notifier and the observer.
     pub(super) fn commits(&self, notices: &Notices, observer: &Arc<dyn LogObserver>) -> Commits {
-        let (commits, batches) = CommitNotifier::new(notices.logs.clone(), notices.peers.clone());
+        let (commits, batches) = CommitNotifier::new(
+            notices.logs.clone(),
+            notices.peers.clone(),
+            &self.metrics.queues,
+        );
         let notifiable = CommitObserver {
             hints: notices.notifiable.clone(),
             matters: notifier::may_notify,
@@ -54,7 +58,8 @@ impl Wiring<'_> {
 
     pub(super) fn writer(&self, committer: EventCommitter) -> Writer {
         let (writer, task) = Writer::start(WriterParts {
-            database: self.connection(),
+            database: self.connection("writer"),
+            queues: self.metrics.queues.clone(),
             committer,
             stop: self.stop(),
         });
@@ -66,7 +71,7 @@ impl Wiring<'_> {
     pub(super) fn relay(&self, committer: EventCommitter) -> RelayWaker {
         let waker = RelayWaker::default();
         let relay = Relay {
-            database: self.connection(),
+            database: self.connection("relay"),
             committer,
             waker: waker.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -79,7 +84,7 @@ impl Wiring<'_> {
         };
         self.tasks.spawn(relay.start());
         let watch = OutboxWatch {
-            database: self.connection(),
+            database: self.connection("outbox_watch"),
             waker: waker.clone(),
             poll: self.config.database.relay_poll(),
             dice: self.dice(),
@@ -100,7 +105,7 @@ impl Wiring<'_> {
         // A follower with a long poll interval may miss one poll.
         let unavailable_after = self.config.streams.unavailable_after().max(3 * poll);
         let (log_handle, task) = Follower::start(FollowerParts {
-            database: self.connection(),
+            database: self.connection("follower"),
             fanout: Arc::clone(fanout),
             committed: batches.committed,
             received: batches.received,

@@ -42,9 +42,9 @@ impl Wiring<'_> {
             settings: self.config.alerts.clone(),
         };
         let tasks = OperationTasks {
-            looks: self.connection(),
-            answers: self.connection(),
-            alerts: self.connection(),
+            looks: self.connection("overview"),
+            answers: self.connection("answers"),
+            alerts: self.connection("alerts"),
             stop: self.stop(),
         };
         let (operations, tasks) = Operations::start(parts, tasks);

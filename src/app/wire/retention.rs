@@ -12,6 +12,7 @@ use crate::inbox::notifications;
 use crate::log::RetentionSettings;
 use crate::log::retention;
 use crate::platform::BackgroundTask;
+use crate::platform::LoopMeter;
 use crate::platform::Metrics;
 use crate::platform::database::limited;
 use crate::platform::{Limit, Pool};
@@ -26,6 +27,7 @@ impl Wiring<'_> {
             task_age: self.config.tasks.retention(),
             notification_age: self.config.notifications.age(),
             metrics: Arc::clone(&self.metrics),
+            meter: self.metrics.loops.meter("retention"),
             stop: self.stop(),
         };
         self.tasks
@@ -39,6 +41,7 @@ struct RetentionParts {
     task_age: Duration,
     notification_age: Duration,
     metrics: Arc<Metrics>,
+    meter: LoopMeter,
     stop: CancellationToken,
 }
 
@@ -50,17 +53,22 @@ async fn run(parts: RetentionParts) {
             () = parts.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let events = retention::run(&parts.pool, &parts.settings).await;
+        let meter = &parts.meter;
+        let events = retention::run(&parts.pool, &parts.settings);
+        let events = meter.count(events).await;
         parts.metrics.removed.inc_by(log_removed("events", events));
         let limit = Limit::HOUSEKEEPING;
         let tasks = tasks::retention::run(&parts.pool, parts.task_age);
-        log_removed("tasks", limited(limit, tasks).await);
+        log_removed("tasks", meter.count(limited(limit, tasks)).await);
         let notifications = notifications::retention::run(&parts.pool, parts.notification_age);
-        log_removed("notifications", limited(limit, notifications).await);
+        log_removed(
+            "notifications",
+            meter.count(limited(limit, notifications)).await,
+        );
         let locks = lock_retention::run(&parts.pool);
-        log_removed("rows of locks", limited(limit, locks).await);
+        log_removed("rows of locks", meter.count(limited(limit, locks)).await);
         let uploads = uploads::remove_old(&parts.pool);
-        log_removed("uploads", limited(limit, uploads).await);
+        log_removed("uploads", meter.count(limited(limit, uploads)).await);
     }
 }
 

@@ -20,10 +20,11 @@ impl Wiring<'_> {
         let (settings, quotas) = (&self.config.streams, &self.config.quotas);
         Sessions::new(SessionParts {
             pool: self.database.pool.clone(),
-            asks: Mutex::new(self.connection()),
+            asks: Mutex::new(self.connection("questions")),
             verifier: verifier.clone(),
             clock: self.clock(),
             instance: Arc::clone(self.tasks.instance()),
+            queues: self.metrics.queues.clone(),
             peers: notices.peers.clone(),
             limits: OpenSessionLimits {
                 streams_per_user: size(settings.streams_per_user),
@@ -38,14 +39,14 @@ impl Wiring<'_> {
     /// Reads what other instances revoke and renew.
     pub(super) fn session_sync(&self, sessions: &Sessions, peers: &Peers, head: SessionHead) {
         self.tasks.spawn(SessionSync::task(SessionSyncParts {
-            database: self.connection(),
+            database: self.connection("session_sync"),
             sessions: sessions.clone(),
             peer_changes: Arc::clone(&peers.sessions),
             head,
             stop: self.stop(),
         }));
         let watch = sessions.watch_memberships(MembershipParts {
-            database: self.connection(),
+            database: self.connection("memberships"),
             sessions: sessions.clone(),
             stop: self.stop(),
         });

@@ -46,7 +46,11 @@ impl Wiring<'_> {
     }
 
     fn lock_snapshot_loader(&self) -> LockSnapshotLoader {
-        let (loader, task) = LockSnapshotLoader::start(self.connection(), self.stop());
+        let (loader, task) = LockSnapshotLoader::start(
+            self.connection("lock_snapshots"),
+            &self.metrics.queues,
+            self.stop(),
+        );
         self.tasks.spawn(task);
         loader
     }

@@ -17,12 +17,14 @@ impl Wiring<'_> {
     pub(super) fn records(&self, waker: RelayWaker) -> Records {
         let pool = self.database.pool.clone();
         let records = Records::new(pool, self.modules(), self.dice(), waker);
+        let records = records.watched_by(&self.metrics.permits);
         records.with_ids(self.config.records.record_ids)
     }
 
     pub(super) fn uploads(&self) -> Uploads {
         let limits = self.config.worker.uploads(&self.config.quotas);
-        Uploads::new(self.database.pool.clone(), self.dice(), limits)
+        let uploads = Uploads::new(self.database.pool.clone(), self.dice(), limits);
+        uploads.watched_by(&self.metrics.permits)
     }
 
     /// Tasks whose parameters are checked when they are created.
@@ -44,7 +46,8 @@ impl Wiring<'_> {
     /// The progress writer, the output loader and the sweeper, and the handle of requests.
     fn background_of_tasks(&self, committer: EventCommitter, notices: TaskNotices) -> Tasks {
         let (reports, task) = Reports::start(ProgressWriterParts {
-            database: self.connection(),
+            database: self.connection("progress"),
+            queues: self.metrics.queues.clone(),
             committer: committer.clone(),
             stop: self.stop(),
         });
@@ -63,6 +66,7 @@ impl Wiring<'_> {
                 ..parts.clone()
             }),
             dice: self.dice(),
+            meter: self.metrics.loops.meter("task_sweeper"),
             stop: self.stop(),
         };
         self.tasks
@@ -72,7 +76,7 @@ impl Wiring<'_> {
 
     fn output_reads(&self, notices: &TaskNotices) -> OutputReads {
         let (reads, task) = OutputReads::start(OutputLoaderParts {
-            database: self.connection(),
+            database: self.connection("output"),
             hints: notices.here.clone(),
             poll: self.config.database.poll(),
             metrics: Arc::clone(&self.metrics),
@@ -105,7 +109,11 @@ impl Wiring<'_> {
     /// relays the changes of its records.
     pub(in crate::app) fn worker_alone(&self) {
         let notices = Notices::of(&self.config.backplane);
-        let (commits, _) = CommitNotifier::new(ChangeHints::default(), notices.peers.clone());
+        let (commits, _) = CommitNotifier::new(
+            ChangeHints::default(),
+            notices.peers.clone(),
+            &self.metrics.queues,
+        );
         let committer = EventCommitter::new(self.dice(), commits);
         let tasks = self.background_of_tasks(
             committer,

@@ -16,7 +16,7 @@ use super::list::{
 use crate::log::{Audience, Cursor};
 use crate::platform::BackgroundTask;
 use crate::platform::DedicatedConnection;
-use crate::platform::{BatchLimits, Batcher, Batches, Pending};
+use crate::platform::{BatchLimits, Batcher, Batches, Pending, Queues};
 use crate::platform::{BrokerId, RecordPath, UserId};
 
 /// The type of the snapshot's event.
@@ -24,6 +24,7 @@ pub const LOCK_SNAPSHOT_TYPE: &str = "locks:snapshot";
 /// A stream that has no snapshot by then ends, and its client comes back.
 pub const LOCK_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 const LIMITS: BatchLimits = BatchLimits {
+    name: "lock_snapshots",
     queue: 65_536,
     batch: 65_536,
     interval: Duration::from_millis(20),
@@ -177,8 +178,12 @@ pub struct LockSnapshotLoader {
 impl LockSnapshotLoader {
     /// The loader, and the task that reads.
     #[must_use]
-    pub fn start(database: DedicatedConnection, stop: CancellationToken) -> (Self, BackgroundTask) {
-        let (requests, batches) = Batcher::new(LIMITS, stop);
+    pub fn start(
+        database: DedicatedConnection,
+        queues: &Queues,
+        stop: CancellationToken,
+    ) -> (Self, BackgroundTask) {
+        let (requests, batches) = Batcher::new(LIMITS, queues, stop);
         let recent = RecentSnapshots::default();
         let run = run(database, batches, recent.clone());
         let task = BackgroundTask::new("the loader of lock snapshots", run);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::BackplaneState;
 use crate::log::CommittedBatch;
 use crate::log::hints::{ChangeHints, PeerText, TaskHints};
-use crate::platform::BrokerId;
+use crate::platform::{BrokerId, ChannelSender};
 
 /// The receivers of notices.
 #[derive(Clone, Debug)]
@@ -15,16 +15,16 @@ pub struct PeerListener {
     pub state: Arc<BackplaneState>,
     pub logs: ChangeHints,
     /// Committed events, for the follower. A batch that does not fit becomes a hint.
-    pub batches: mpsc::Sender<CommittedBatch>,
+    pub batches: ChannelSender<CommittedBatch>,
     /// Woken when presence has changed on another instance.
     pub presence: Arc<Notify>,
     /// Woken when another instance has revoked or renewed something.
     pub sessions: Arc<Notify>,
     pub tasks: TaskHints,
     /// A signal that does not fit is dropped.
-    pub signals: mpsc::Sender<String>,
+    pub signals: ChannelSender<String>,
     /// Changes of presence. Instead of one that does not fit, the table is read.
-    pub signs: mpsc::Sender<PeerText>,
+    pub signs: ChannelSender<PeerText>,
     pub memberships: Option<Arc<dyn MembershipListener>>,
 }
 

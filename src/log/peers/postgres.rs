@@ -40,11 +40,10 @@ pub struct PostgresBackplane {
 
 impl PostgresBackplane {
     #[must_use]
-    pub fn new(pool: Pool, instance: Arc<str>) -> Self {
-        let sender = Mutex::new(DedicatedConnection::new(pool.clone()));
+    pub fn new(pool: Pool, sender: DedicatedConnection, instance: Arc<str>) -> Self {
         Self {
             pool,
-            sender,
+            sender: Mutex::new(sender),
             instance,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::{PushInfo, PushKind, Value};
-use tokio::sync::{Mutex, OnceCell, mpsc};
+use tokio::sync::{Mutex, OnceCell};
 
 use super::subscriptions::BrokerSubscriptions;
 use super::{Backplane, BackplaneError, PeerListener};
@@ -96,7 +96,8 @@ impl RedisBackplane {
         peer_listener: &PeerListener,
     ) -> Result<Infallible, BackplaneError> {
         let prefix = self.prefix().await?;
-        let (queue, mut pushes) = mpsc::channel(WAITING_MESSAGES);
+        let queues = &self.parts.metrics.queues;
+        let (queue, mut pushes) = queues.channel("redis", WAITING_MESSAGES);
         let has_lost = Arc::new(AtomicBool::new(false));
         let lost = Arc::clone(&has_lost);
         let sink = move |push: PushInfo| {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::limit::Limit;
 use super::pool::{PING_LIMIT, Pool, ping};
+use crate::platform::LoopMeter;
 
 /// A connection that was idle longer is tested before use.
 const MOST_IDLE: Duration = Duration::from_secs(1);
@@ -21,6 +22,7 @@ pub struct DedicatedConnection {
     pool: Pool,
     connection: Option<PoolConnection<Postgres>>,
     used_at: Instant,
+    meter: Option<LoopMeter>,
 }
 
 impl DedicatedConnection {
@@ -31,6 +33,16 @@ impl DedicatedConnection {
             pool,
             connection: None,
             used_at: Instant::now(),
+            meter: None,
+        }
+    }
+
+    /// Counts the work as that of a loop.
+    #[must_use]
+    pub fn counted_by(self, meter: LoopMeter) -> Self {
+        Self {
+            meter: Some(meter),
+            ..self
         }
     }
 
@@ -44,6 +56,19 @@ impl DedicatedConnection {
     /// Runs `operation`. After any error but a refusal by the database, the connection is replaced. After
     /// a timeout, and if the caller stops waiting, the operation may have happened or not.
     pub async fn run_within<T>(
+        &mut self,
+        limit: Limit,
+        operation: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        let meter = self.meter.clone();
+        let outcome = self.run_uncounted(limit, operation);
+        match meter {
+            Some(meter) => meter.count(outcome).await,
+            None => outcome.await,
+        }
+    }
+
+    async fn run_uncounted<T>(
         &mut self,
         limit: Limit,
         operation: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,

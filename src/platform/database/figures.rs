@@ -1,5 +1,7 @@
 //! How the database and the pools are doing.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 
 use super::pool::Pool;
@@ -22,6 +24,10 @@ pub struct PoolFigures {
     pub most: usize,
     /// Requests that wait for their turn.
     pub waiting: usize,
+    /// How long the oldest of them has waited.
+    pub oldest_wait: Duration,
+    /// Requests and tasks that got no connection, since the start.
+    pub failures: u64,
 }
 
 impl DatabaseFigures {
@@ -48,6 +54,8 @@ impl Pool {
             idle: pool.num_idle(),
             most: usize::try_from(self.max_connections()).unwrap_or(usize::MAX),
             waiting: self.waiting(),
+            oldest_wait: self.oldest_wait(),
+            failures: self.failures(),
         }
     }
 }

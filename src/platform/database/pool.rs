@@ -14,6 +14,7 @@ use super::limit;
 use super::silence::Silence;
 use super::transaction::Transaction;
 use super::turns::{Turn, Turns};
+use crate::platform::figures::Count;
 
 /// A request waits at most this long for its turn, and then for a connection.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ struct PoolState {
     /// Divides the connections between brokerages.
     turns: Option<Arc<Turns>>,
     current: RwLock<OpenPool>,
+    /// Requests and tasks that got no connection.
+    failures: Count,
 }
 
 /// A connection of a pool.
@@ -106,6 +109,7 @@ impl Pool {
             silence,
             turns,
             current: RwLock::new(OpenPool { pool, opened_at }),
+            failures: Count::default(),
         }))
     }
 
@@ -113,7 +117,7 @@ impl Pool {
     pub async fn acquire(&self) -> sqlx::Result<PooledConnection> {
         limit::note_wait();
         let turn = match &self.0.turns {
-            Some(turns) => turns.take().await?,
+            Some(turns) => self.counting_failures(turns.take().await)?,
             None => None,
         };
         let connection = self.acquire_plain().await?;
@@ -125,7 +129,20 @@ impl Pool {
         limit::note_wait();
         let connection = self.wait().await;
         limit::note_use(&self.0.silence);
-        connection
+        self.counting_failures(connection)
+    }
+
+    fn counting_failures<T>(&self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
+        outcome.inspect_err(|_| self.0.failures.add(1))
+    }
+
+    pub(super) fn failures(&self) -> u64 {
+        self.0.failures.get()
+    }
+
+    pub(super) fn oldest_wait(&self) -> Duration {
+        let turns = self.0.turns.as_ref();
+        turns.map_or(Duration::ZERO, |turns| turns.oldest_wait(Instant::now()))
     }
 
     /// Waits at most twice the limit in the options of the pool.

@@ -4,9 +4,11 @@
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::pool::ACQUIRE_TIMEOUT;
 use crate::platform::BrokerId;
@@ -49,7 +51,13 @@ struct TurnState {
 #[derive(Debug, Default)]
 struct BrokerageTurns {
     in_use: u32,
-    waiting: VecDeque<oneshot::Sender<()>>,
+    waiting: VecDeque<WaitingRequest>,
+}
+
+#[derive(Debug)]
+struct WaitingRequest {
+    grant: oneshot::Sender<()>,
+    since: Instant,
 }
 
 /// The right to use one connection. Dropping it lets the next request in.
@@ -124,7 +132,8 @@ impl Turns {
         if own.waiting.is_empty() {
             order.push_back(broker.clone());
         }
-        own.waiting.push_back(grant);
+        let since = Instant::now();
+        own.waiting.push_back(WaitingRequest { grant, since });
         // The requests before this one may all have given up.
         state.serve(self.most_each);
         Some(granted)
@@ -145,6 +154,17 @@ impl Turns {
     pub fn waiting(&self) -> usize {
         let state = self.state();
         state.brokerages.values().map(|own| own.waiting.len()).sum()
+    }
+
+    /// How long the oldest of them has waited.
+    #[must_use]
+    pub fn oldest_wait(&self, now: Instant) -> Duration {
+        let state = self.state();
+        let waiting = state.brokerages.values().flat_map(|own| &own.waiting);
+        // Those that have given up are removed when it is their turn.
+        let waiting = waiting.filter(|request| !request.grant.is_closed());
+        let oldest = waiting.map(|request| request.since).min();
+        oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     fn state(&self) -> MutexGuard<'_, TurnState> {
@@ -190,7 +210,7 @@ impl BrokerageTurns {
     /// Whether a request was still waiting.
     fn grant_next(&mut self) -> bool {
         while let Some(next) = self.waiting.pop_front() {
-            if next.send(()).is_ok() {
+            if next.grant.send(()).is_ok() {
                 return true;
             }
         }
@@ -241,7 +261,12 @@ mod tests {
     async fn a_brokerage_gets_no_more_than_its_share() {
         let turns = Turns::new(4, 2);
         let _held = [take(&turns, "a"), take(&turns, "a")];
-        assert!(turns.take_for(broker("a")).now_or_never().is_none());
+        let mut third = Box::pin(turns.take_for(broker("a")));
+        assert!(third.as_mut().now_or_never().is_none());
+        let later = Instant::now() + Duration::from_secs(9);
+        assert!(turns.oldest_wait(later).as_secs() >= 8);
+        drop(third);
+        assert_eq!(turns.oldest_wait(later), Duration::ZERO);
         let _other = [take(&turns, "b"), take(&turns, "b")];
         assert!(turns.take_for(broker("c")).now_or_never().is_none());
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Count;
+use crate::platform::metrics::{DurationCounts, number};
 
 /// The last bucket has no end.
 pub const DELAY_BUCKETS: usize = 20;
@@ -40,6 +41,31 @@ impl Delays {
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self(from_fn(|at| self.0[at].saturating_sub(before.0[at])))
+    }
+
+    /// The counts as a histogram in seconds. The sum takes each delay for the middle of its bucket: to add up exact
+    /// delays would cost every write to a stream.
+    #[must_use]
+    pub fn histogram(&self) -> DurationCounts {
+        let end = |at| bound_ms(at).map_or(f64::INFINITY, |ms| ms / 1_000.0);
+        let buckets = self.0.iter().enumerate();
+        let buckets: Vec<_> = buckets.map(|(at, count)| (end(at), *count)).collect();
+        let mut begin = 0.0;
+        let mut sum_seconds = 0.0;
+        for (end, count) in &buckets {
+            // The last bucket has no middle.
+            let middle = if end.is_finite() {
+                (begin + end) / 2.0
+            } else {
+                begin
+            };
+            sum_seconds += middle * number(*count);
+            begin = *end;
+        }
+        DurationCounts {
+            sum_seconds,
+            buckets,
+        }
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -100,6 +126,23 @@ mod tests {
         }
         assert_eq!(bucket(Duration::MAX), DELAY_BUCKETS - 1);
         assert_eq!(bound_ms(DELAY_BUCKETS - 1), None);
+    }
+
+    #[test]
+    fn a_histogram_has_every_bucket_and_about_the_sum() {
+        let counts = DelayCounts::default();
+        let delays = [Duration::from_micros(100), Duration::from_millis(3)];
+        for delay in delays {
+            counts.add(delay, 10);
+        }
+        counts.add(Duration::from_mins(10), 1);
+        let histogram = counts.get().histogram();
+        assert_eq!(histogram.buckets.len(), DELAY_BUCKETS);
+        assert_eq!(histogram.buckets[0], (0.000_25, 10));
+        assert_eq!(histogram.buckets[4], (0.004, 10));
+        assert_eq!(histogram.buckets[DELAY_BUCKETS - 1], (f64::INFINITY, 1));
+        let sum = 10.0 * (0.000_125 + 0.003) + 65.536;
+        assert!((histogram.sum_seconds - sum).abs() < 1e-9);
     }
 
     #[test]

@@ -34,6 +34,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
 const LIMITS: BatchLimits = BatchLimits {
+    name: "output",
     queue: 1_024,
     batch: 1_024,
     // The loader limits its rounds itself, because hints start rounds as well.
@@ -73,7 +74,7 @@ impl OutputReads {
     /// The sending side, and the loader's background task.
     #[must_use]
     pub fn start(parts: OutputLoaderParts) -> (Self, BackgroundTask) {
-        let (reads, batches) = Batcher::new(LIMITS, parts.stop.clone());
+        let (reads, batches) = Batcher::new(LIMITS, &parts.metrics.queues, parts.stop.clone());
         let now = Instant::now();
         let loader = OutputLoader {
             parts,

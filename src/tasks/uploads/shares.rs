@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::identity::Caller;
-use crate::platform::{BrokerId, UserId};
+use crate::platform::{BrokerId, Permits, UserId};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShareLimits {
@@ -88,8 +88,16 @@ impl Shares {
         share
     }
 
+    pub(super) fn watched_by(&self, name: &'static str, all: &Permits) {
+        all.watch(name, self.most(), &self.total);
+    }
+
+    pub(super) fn most(&self) -> usize {
+        permits(self.limits.total)
+    }
+
     pub(super) fn taken(&self) -> usize {
-        permits(self.limits.total).saturating_sub(self.total.available_permits())
+        self.most().saturating_sub(self.total.available_permits())
     }
 
     fn empty_share(self: &Arc<Self>, caller: &Caller) -> Share {

@@ -7,7 +7,7 @@ use porchlight::directory::Modules;
 use porchlight::identity::{Caller, Role};
 use porchlight::log::EventCommitter;
 use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier};
-use porchlight::platform::{Clock, DedicatedConnection, Dice, Pool};
+use porchlight::platform::{Clock, DedicatedConnection, Dice, Pool, Queues};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -154,7 +154,11 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
     let [a, b] = &two(&[]).await;
     lock(a, &agent("ann"), RECORD, "tab").await;
     let pool = PgPool::connect_lazy_with(a.database.options());
-    let (committed, _told) = CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
+    let (committed, _told) = CommitNotifier::new(
+        ChangeHints::default(),
+        PeerNotifier::default(),
+        &Queues::default(),
+    );
     let modules = Modules::default();
     let pool = Pool::from(pool);
     let sweeper = LockSweeper {

@@ -8,6 +8,7 @@ use porchlight::log::EventCommitter;
 use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier};
 use porchlight::platform::DedicatedConnection;
 use porchlight::platform::Dice;
+use porchlight::platform::Queues;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -171,8 +172,11 @@ async fn any_number_of_sweepers_at_the_same_moment_publish_each_expiry_once() {
         connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
         let stop = CancellationToken::new();
         let sweeping = (0..SWEEPERS).map(|_| {
-            let (committed, _) =
-                CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
+            let (committed, _) = CommitNotifier::new(
+                ChangeHints::default(),
+                PeerNotifier::default(),
+                &Queues::default(),
+            );
             let sweeper = LockSweeper {
                 database: DedicatedConnection::new(pool.clone().into()),
                 modules: Modules::default(),

@@ -8,7 +8,7 @@ use porchlight::log::EventCommitter;
 use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier, TaskNotices};
 use porchlight::platform::Dice;
 use porchlight::platform::Metrics;
-use porchlight::platform::{DedicatedConnection, Pool};
+use porchlight::platform::{DedicatedConnection, Pool, Queues};
 use porchlight::tasks::{ClaimRequest, ProgressWriterParts, Reports, TaskParts, TaskRules, Tasks};
 use porchlight::tasks::{OutputLoaderParts, OutputReads};
 use sqlx::postgres::PgPoolOptions;
@@ -30,11 +30,16 @@ impl TaskStore {
     pub(super) fn of(database: &TestDatabase) -> Self {
         let pool = PgPoolOptions::new().max_connections(4);
         let pool = Pool::from(pool.connect_lazy_with(database.options()));
-        let (notifier, _) = CommitNotifier::new(ChangeHints::default(), PeerNotifier::default());
+        let (notifier, _) = CommitNotifier::new(
+            ChangeHints::default(),
+            PeerNotifier::default(),
+            &Queues::default(),
+        );
         let committer = EventCommitter::new(Dice::system(), notifier);
         let (reports, keeping) = Reports::start(ProgressWriterParts {
             database: DedicatedConnection::new(pool.clone()),
             committer: committer.clone(),
+            queues: Queues::default(),
             stop: tokio_util::sync::CancellationToken::new(),
         });
         tokio::spawn(keeping.into_future());

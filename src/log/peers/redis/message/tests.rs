@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::log::hints::{PeerNotifier, PeerText};
+use crate::platform::Queues;
 
 struct Receiver {
     peer_listener: PeerListener,
@@ -13,9 +14,10 @@ struct Receiver {
 }
 
 fn receiver() -> Receiver {
-    let (batches, received) = mpsc::channel(4);
-    let (signals, received_signals) = mpsc::channel(4);
-    let (signs, received_signs) = mpsc::channel(4);
+    let queues = Queues::default();
+    let (batches, received) = queues.channel("batches", 4);
+    let (signals, received_signals) = queues.channel("signals", 4);
+    let (signs, received_signs) = queues.channel("signs", 4);
     let peer_listener = PeerListener {
         state: Arc::default(),
         logs: crate::log::ChangeHints::default(),
