@@ -120,6 +120,13 @@ impl Fanout {
         mailbox
     }
 
+    /// Changed topics and streams that wait for worker threads.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let mailboxes = self.mailboxes();
+        mailboxes.iter().map(|mailbox| mailbox.waiting()).sum()
+    }
+
     /// The brokerage, if it is in memory.
     pub fn get(&self, broker: &BrokerId) -> Option<BrokerageHandle> {
         let brokerages = self.brokerages.read();

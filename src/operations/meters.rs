@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::breaches::Troubles;
-use super::memory::resident_bytes;
+use super::memory::{processor_time, resident_bytes};
 use super::{Operations, OperationsShared};
 use crate::platform::database::PoolFigures;
 use crate::platform::metrics::{MetricSource, MetricWriter, number};
@@ -29,7 +29,7 @@ impl MetricSource for InstanceMeters {
         let Some(shared) = self.0.upgrade() else {
             return Ok(());
         };
-        shared.write_limits(to)?;
+        shared.write_process(to)?;
         shared.write_pools(to)?;
         shared.write_log(to)?;
         let troubles = shared.troubles();
@@ -38,22 +38,29 @@ impl MetricSource for InstanceMeters {
 }
 
 impl OperationsShared {
-    fn write_limits(&self, to: &mut MetricWriter<'_>) -> fmt::Result {
+    fn write_process(&self, to: &mut MetricWriter<'_>) -> fmt::Result {
         let parts = &self.parts;
-        let bytes = |n: usize| number(n as u64);
+        let count = |n: usize| number(n as u64);
         let help = "Streams that this instance accepts";
-        to.gauge("streams_limit", help, bytes(parts.most_streams))?;
+        to.gauge("streams_limit", help, count(parts.most_streams))?;
         let help = "Bytes of frames that this instance keeps in memory at most";
-        to.gauge("memory_limit_bytes", help, bytes(parts.fanout.most_bytes()))?;
+        to.gauge("memory_limit_bytes", help, count(parts.fanout.most_bytes()))?;
         let help = "Bytes of memory for files that are being uploaded, at most";
         let most = parts.uploads.most_memory_bytes();
-        to.gauge("upload_memory_limit_bytes", help, bytes(most))?;
+        to.gauge("upload_memory_limit_bytes", help, count(most))?;
         let help = "Bytes of main memory that the process uses";
         let mut resident = to.gauges("resident_bytes", help)?;
-        match resident_bytes() {
-            Some(bytes) => resident.only(number(bytes)),
-            None => Ok(()),
+        if let Some(bytes) = resident_bytes() {
+            resident.only(number(bytes))?;
         }
+        let help = "Seconds that the process has used processors";
+        let mut processor = to.counters("cpu_seconds", help)?;
+        if let Some(time) = processor_time() {
+            processor.only_seconds(time.as_secs_f64())?;
+        }
+        let help = "Changed topics and streams that wait for worker threads";
+        let waiting = parts.fanout.waiting();
+        to.gauge("dispatcher_waiting", help, count(waiting))
     }
 
     fn write_pools(&self, to: &mut MetricWriter<'_>) -> fmt::Result {

@@ -97,23 +97,21 @@ impl<Request, Answer> Batcher<Request, Answer> {
             figures: Arc::clone(&figures),
             stop,
         };
-        let batcher = Self {
+        let callers = Self {
             queue,
             answer_timeout: limits.answer_timeout,
             figures,
         };
-        (batcher, batches)
+        (callers, batches)
     }
 
     /// Sends a request. The channel has the answer; it closes without one if there is none.
     pub fn send(&self, request: Request) -> Result<oneshot::Receiver<Answer>, BatchError> {
-        match self.queue.try_reserve() {
-            Ok(place) => Ok(self.put(place, request)),
-            Err(_) => {
-                self.figures.refuse();
-                Err(BatchError::Busy)
-            }
-        }
+        let Ok(place) = self.queue.try_reserve() else {
+            self.figures.refuse();
+            return Err(BatchError::Busy);
+        };
+        Ok(self.put(place, request))
     }
 
     /// Like [`Self::send`], but waits while the queue is full. Fails when the task has ended.
@@ -146,13 +144,12 @@ impl<Request, Answer> Batcher<Request, Answer> {
     /// Sends a request and waits for its answer.
     pub async fn ask(&self, request: Request) -> Result<Answer, BatchError> {
         let answered = self.send(request)?;
-        match timeout(self.answer_timeout, answered).await {
-            Ok(Ok(answer)) => Ok(answer),
-            _ => {
-                self.figures.give_up();
-                Err(BatchError::Unanswered)
-            }
-        }
+        let answer = timeout(self.answer_timeout, answered).await;
+        let Ok(Ok(answer)) = answer else {
+            self.figures.give_up();
+            return Err(BatchError::Unanswered);
+        };
+        Ok(answer)
     }
 }
 

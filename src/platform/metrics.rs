@@ -20,7 +20,7 @@ mod queues;
 mod writer;
 
 pub use durations::{DurationCounts, Durations};
-pub use loops::{LoopMeter, Loops};
+pub use loops::{LoopMeter, LoopRound, Loops};
 pub use permits::Permits;
 pub(super) use queues::BatcherFigures;
 pub use queues::{ChannelSender, Queues};

@@ -40,8 +40,10 @@ impl TaskSweeper {
     /// Sweeps until it is stopped.
     pub async fn run(self) {
         loop {
-            let round = limited(Limit::PATIENT, self.round());
-            let pause = match self.meter.count(round).await {
+            let round = self.meter.begin();
+            let outcome = limited(Limit::PATIENT, self.round()).await;
+            round.end(&outcome);
+            let pause = match outcome {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "overdue tasks could not be read");

@@ -12,9 +12,9 @@ use crate::inbox::notifications;
 use crate::log::RetentionSettings;
 use crate::log::retention;
 use crate::platform::BackgroundTask;
-use crate::platform::LoopMeter;
 use crate::platform::Metrics;
 use crate::platform::database::limited;
+use crate::platform::metrics::{LoopMeter, LoopRound};
 use crate::platform::{Limit, Pool};
 use crate::tasks;
 use crate::tasks::uploads;
@@ -53,26 +53,25 @@ async fn run(parts: RetentionParts) {
             () = parts.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let meter = &parts.meter;
-        let events = retention::run(&parts.pool, &parts.settings);
-        let events = meter.count(events).await;
-        parts.metrics.removed.inc_by(log_removed("events", events));
+        let begin = || parts.meter.begin();
+        let (round, events) = (begin(), retention::run(&parts.pool, &parts.settings));
+        let removed = log_removed("events", round, events.await);
+        parts.metrics.removed.inc_by(removed);
         let limit = Limit::HOUSEKEEPING;
         let tasks = tasks::retention::run(&parts.pool, parts.task_age);
-        log_removed("tasks", meter.count(limited(limit, tasks)).await);
+        log_removed("tasks", begin(), limited(limit, tasks).await);
         let notifications = notifications::retention::run(&parts.pool, parts.notification_age);
-        log_removed(
-            "notifications",
-            meter.count(limited(limit, notifications)).await,
-        );
+        let (round, removed) = (begin(), limited(limit, notifications).await);
+        log_removed("notifications", round, removed);
         let locks = lock_retention::run(&parts.pool);
-        log_removed("rows of locks", meter.count(limited(limit, locks)).await);
+        log_removed("rows of locks", begin(), limited(limit, locks).await);
         let uploads = uploads::remove_old(&parts.pool);
-        log_removed("uploads", meter.count(limited(limit, uploads)).await);
+        log_removed("uploads", begin(), limited(limit, uploads).await);
     }
 }
 
-fn log_removed(what: &str, removed: sqlx::Result<u64>) -> u64 {
+fn log_removed(what: &str, round: LoopRound, removed: sqlx::Result<u64>) -> u64 {
+    round.end(&removed);
     match removed {
         Ok(removed) => {
             if removed > 0 {

@@ -122,6 +122,13 @@ impl Mailbox {
         }
     }
 
+    /// Topics and streams that wait for the worker thread.
+    pub(in crate::fanout) fn waiting(&self) -> usize {
+        let mail = self.mail();
+        let topics: usize = mail.topics.values().map(FxHashSet::len).sum();
+        topics + mail.woken.len() + mail.closings.len() + mail.renewals.len()
+    }
+
     fn mail(&self) -> MutexGuard<'_, Mail> {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }

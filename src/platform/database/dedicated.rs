@@ -60,12 +60,12 @@ impl DedicatedConnection {
         limit: Limit,
         operation: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
-        let meter = self.meter.clone();
-        let outcome = self.run_uncounted(limit, operation);
-        match meter {
-            Some(meter) => meter.count(outcome).await,
-            None => outcome.await,
+        let round = self.meter.as_ref().map(LoopMeter::begin);
+        let outcome = self.run_uncounted(limit, operation).await;
+        if let Some(round) = round {
+            round.end(&outcome);
         }
+        outcome
     }
 
     async fn run_uncounted<T>(

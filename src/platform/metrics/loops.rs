@@ -22,15 +22,16 @@ pub struct LoopMeter(Arc<LoopFigures>);
 struct LoopFigures {
     name: &'static str,
     created_at: Instant,
-    runs: Count,
+    rounds: Count,
     failures: Count,
     busy_us: Count,
     /// Since when the current work runs. 0: there is none.
     since_us: AtomicU64,
 }
 
-/// Work that runs. It ends when this is dropped.
-struct Running<'a>(&'a LoopFigures);
+/// A round of work that runs. It is over when this is dropped.
+#[derive(Debug)]
+pub struct LoopRound(Arc<LoopFigures>);
 
 impl Loops {
     #[must_use]
@@ -38,7 +39,7 @@ impl Loops {
         let meter = LoopMeter(Arc::new(LoopFigures {
             name,
             created_at: Instant::now(),
-            runs: Count::default(),
+            rounds: Count::default(),
             failures: Count::default(),
             busy_us: Count::default(),
             since_us: AtomicU64::new(0),
@@ -53,27 +54,26 @@ impl Loops {
 }
 
 impl LoopMeter {
-    /// Counts some work, and whether it failed. A loop does one thing at a time.
-    pub async fn count<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        let running = Running::begin(&self.0);
-        let outcome = work.await;
-        drop(running);
+    /// A round begins. A loop has one at a time.
+    #[must_use]
+    pub fn begin(&self) -> LoopRound {
+        let figures = &self.0;
+        figures.since_us.store(figures.now_us(), Ordering::Relaxed);
+        figures.rounds.add(1);
+        LoopRound(Arc::clone(figures))
+    }
+}
+
+impl LoopRound {
+    /// Notes whether the round has failed.
+    pub fn end<T, E>(self, outcome: &Result<T, E>) {
         if outcome.is_err() {
             self.0.failures.add(1);
         }
-        outcome
     }
 }
 
-impl<'a> Running<'a> {
-    fn begin(figures: &'a LoopFigures) -> Self {
-        figures.since_us.store(figures.now_us(), Ordering::Relaxed);
-        figures.runs.add(1);
-        Self(figures)
-    }
-}
-
-impl Drop for Running<'_> {
+impl Drop for LoopRound {
     fn drop(&mut self) {
         self.0.busy_us.add(self.0.running_us());
         self.0.since_us.store(0, Ordering::Relaxed);
@@ -103,9 +103,9 @@ impl MetricSource for Loops {
                 .map(|meter| (&*meter.0, [("loop", meter.0.name)]))
         };
         let help = "Rounds of a background loop in which it worked in the database";
-        let mut runs = to.counters("loop_rounds", help)?;
+        let mut rounds = to.counters("loop_rounds", help)?;
         for (figures, labels) in all() {
-            runs.add(&labels, figures.runs.get())?;
+            rounds.add(&labels, figures.rounds.get())?;
         }
         let help = "Rounds of a background loop that failed";
         let mut failures = to.counters("loop_failures", help)?;
@@ -130,31 +130,22 @@ impl MetricSource for Loops {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
-
-    use futures_util::FutureExt;
-
     use super::*;
 
-    #[tokio::test]
-    async fn work_is_counted_also_when_it_fails_or_is_given_up() {
+    #[test]
+    fn rounds_are_counted_also_when_they_fail_or_are_given_up() {
         let loops = Loops::default();
         let meter = loops.meter("l");
         let is_running = || meter.0.since_us.load(Ordering::Relaxed) > 0;
-        let work = async |outcome: Result<(), ()>| {
+        for outcome in [Ok(()), Err(())] {
+            let round = meter.begin();
             assert!(is_running());
-            outcome
-        };
-        assert_eq!(meter.count(work(Ok(()))).await, Ok(()));
-        assert_eq!(meter.count(work(Err(()))).await, Err(()));
-        {
-            let mut given_up = std::pin::pin!(meter.count(pending::<Result<(), ()>>()));
-            assert!(given_up.as_mut().now_or_never().is_none());
-            assert!(is_running());
+            round.end(&outcome);
+            assert!(!is_running());
         }
+        drop(meter.begin());
         assert!(!is_running());
         let figures = &meter.0;
-        assert_eq!((figures.runs.get(), figures.failures.get()), (3, 1));
-        assert!(figures.busy_us.get() > 0);
+        assert_eq!((figures.rounds.get(), figures.failures.get()), (3, 1));
     }
 }

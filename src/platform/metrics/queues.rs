@@ -367,11 +367,11 @@ mod tests {
         };
         assert_eq!(of(&queues), (2, 2, 1));
         drop(sender);
-        let mut received = 0;
+        let mut count = 0;
         while receiver.recv().await.is_some() {
-            received += 1;
+            count += 1;
         }
-        assert_eq!((received, of(&queues).1), (2, 0));
+        assert_eq!((count, of(&queues).1), (2, 0));
         let (_successor, _) = queues.channel::<()>("c", 5);
         assert_eq!((of(&queues), queues.all().len()), ((5, 0, 1), 1));
     }

@@ -90,6 +90,12 @@ impl Counters<'_> {
         encoder.encode_counter::<LabelSet<'_>, _, f64>(&value, None)
     }
 
+    /// The only sample of a family.
+    pub fn only_seconds(&mut self, seconds: f64) -> fmt::Result {
+        self.0
+            .encode_counter::<LabelSet<'_>, _, f64>(&seconds, None)
+    }
+
     pub fn add_seconds(&mut self, labels: LabelSet<'_>, seconds: f64) -> fmt::Result {
         let mut encoder = self.0.encode_family(&labels)?;
         encoder.encode_counter::<LabelSet<'_>, _, f64>(&seconds, None)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::read;
 use super::scrape::Scrape;
-use crate::support::Service;
+use crate::support::{Answer, Service};
 
 const PAGE: &str = "docs/reference/metrics.md";
 /// Only shown with Redis.
@@ -39,7 +39,8 @@ fn names_after(page: &str, begin: &str) -> BTreeSet<String> {
 async fn the_page_of_metrics_lists_what_the_service_shows() {
     let service = Service::start().await;
     // A refusal, so that these families have samples too.
-    let _ = service.client.get(service.url("/nowhere")).send().await;
+    let refused = Answer::to(service.client.get(service.url("/nowhere"))).await;
+    assert_eq!(refused.status, 404);
     let scrape = Scrape::of(&service).await;
     let page = read(PAGE);
     let documented = documented(&page);

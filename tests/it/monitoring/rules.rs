@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use porchlight::operations::RULES;
+use clap::Parser;
+use porchlight::operations::{AlertSettings, RULES};
 use serde_json::Value;
 
 use super::promtool::{metrics_in, promtool, test_rules};
@@ -76,6 +77,42 @@ fn every_rule_of_the_service_is_an_alert_of_prometheus() {
     }
     let own: BTreeSet<_> = RULES.iter().map(|rule| rule.text_name).collect();
     assert_eq!(found.into_keys().collect::<BTreeSet<_>>(), own);
+}
+
+#[derive(Parser)]
+struct Thresholds {
+    #[command(flatten)]
+    settings: AlertSettings,
+}
+
+#[test]
+fn alerts_begin_at_the_thresholds_of_the_service() {
+    let thresholds = Thresholds::parse_from(["alerts"]).settings;
+    let rules = yaml(RULES_FILE);
+    let mut compared = 0;
+    for alert in all_rules(&rules) {
+        let rule = RULES
+            .iter()
+            .find(|rule| alert["labels"]["rule"] == rule.text_name);
+        let Some(rule) = rule else { continue };
+        // The others take over what the service has decided.
+        let Some((_, least)) = text(alert, "expr").split_once(" >= ") else {
+            continue;
+        };
+        let per_unit = match rule.unit {
+            "ms" => 1_000.0,
+            "%" => 100.0,
+            _ => 1.0,
+        };
+        let least: f64 = least.trim().parse().expect("a number");
+        assert_eq!(
+            least * per_unit,
+            thresholds.threshold(rule.name),
+            "{rule:?}"
+        );
+        compared += 1;
+    }
+    assert_eq!(compared, 10);
 }
 
 #[tokio::test]
