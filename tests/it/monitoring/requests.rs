@@ -80,12 +80,12 @@ async fn queues_loops_and_the_latency_of_events_are_counted() {
     );
     let sum = scrape.sum(&format!("{writes}_sum"), &[]);
     assert!(sum > 0.0 && sum < 60.0, "{sum}");
-    let writer = [("queue", "writer")];
-    let taken = scrape.sum("porchlight_queue_requests_total", &writer);
-    let busy = scrape.sum("porchlight_queue_busy_seconds_total", &writer);
-    assert!(taken == 3.0 && busy > 0.0, "{taken} {busy}");
-    assert_eq!(scrape.sum("porchlight_queue_waiting", &writer), 0.0);
-    assert_eq!(scrape.sum("porchlight_queue_limit", &writer), 4_096.0);
+    let queue = [("queue", "writer")];
+    let served = scrape.sum("porchlight_queue_requests_total", &queue);
+    let busy = scrape.sum("porchlight_queue_busy_seconds_total", &queue);
+    assert!(served == 3.0 && busy > 0.0, "{served} {busy}");
+    assert_eq!(scrape.sum("porchlight_queue_waiting", &queue), 0.0);
+    assert_eq!(scrape.sum("porchlight_queue_limit", &queue), 4_096.0);
     for (metric, of) in [
         ("porchlight_loop_rounds_total", ("loop", "writer")),
         ("porchlight_loop_busy_seconds_total", ("loop", "follower")),
