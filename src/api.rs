@@ -42,6 +42,7 @@ mod record_fields;
 mod record_problem;
 mod records;
 mod request_figures;
+mod request_trace;
 pub mod routes;
 mod services;
 mod session_quotas;

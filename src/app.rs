@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{Secret, Verifier};
 use crate::log::InvalidTarget;
-use crate::platform::{BackgroundTasks, Figures, Metrics};
+use crate::platform::traces::BadTarget;
+use crate::platform::{BackgroundTasks, Figures, Metrics, Tracer};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Database, database};
 use crate::records::{Brokerage, SeedError};
@@ -36,6 +37,8 @@ pub enum AppError {
     Identity(#[from] crate::identity::IdentityError),
     #[error("PORCHLIGHT_BACKPLANE {0}")]
     Backplane(#[from] InvalidTarget),
+    #[error("traces cannot be sent to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
+    Traces(#[from] BadTarget),
     #[error(transparent)]
     BrokerQuery(#[from] QueryError),
     #[error(
@@ -105,6 +108,7 @@ impl Application {
         let development_secret = serve::development_secret(&config, &identity)?;
         serve::require_token_checks(&config)?;
         config.backplane.redis()?;
+        let traces = config.traces.target()?;
         if let Some(secret) = &development_secret {
             identity.secret = Some(secret.clone());
         }
@@ -132,7 +136,9 @@ impl Application {
             tasks: &tasks,
             metrics: Metrics::new(),
             figures: Figures::default(),
+            tracer: Tracer::default(),
         };
+        let wiring = wiring.with_traces(traces);
         let mut services = wiring.services(verifier, revoked, broker_query);
         if config.demo.demo {
             let brokerage = Brokerage::example().map_err(SeedError::from)?;

@@ -20,6 +20,7 @@ use clap::Args;
 
 use crate::log::RetentionSettings;
 use crate::operations::AlertSettings;
+use crate::platform::traces::TraceSettings;
 use crate::platform::{DatabaseSettings, QuotaSettings};
 use crate::stream::StreamSettings;
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub worker: worker::WorkerSettings,
     #[command(flatten)]
     pub alerts: AlertSettings,
+    #[command(flatten)]
+    pub traces: TraceSettings,
     #[command(flatten)]
     pub demo: demo::DemoSettings,
 }

@@ -40,7 +40,7 @@ pub use log_health::LogHealth;
 pub use memory::LateBytes;
 pub use replay::{MissingEvents, ReplayLoader, ReplayPage, ReplayResult};
 pub use ring::{RecordOwners, Ring, RingRead};
-pub use shared_writes::{SharedWrite, WritePlace};
+pub use shared_writes::{Deliveries, SharedWrite, WritePlace};
 pub use subscription::{CloseReason, ParkingPlace, Subscription, SubscriptionId};
 
 /// A brokerage in memory.

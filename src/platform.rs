@@ -12,6 +12,7 @@ pub mod metrics;
 mod paging;
 mod quotas;
 pub mod telemetry;
+pub mod traces;
 
 pub use background::{BackgroundTask, BackgroundTasks};
 pub use batcher::{BatchError, BatchLimits, Batcher, Batches, Pending};
@@ -29,3 +30,4 @@ pub use metrics::{ChannelSender, LoopMeter, Metrics, Permits, Queues};
 pub use paging::{PageItems, PageLimit};
 pub use quotas::{QuotaExceeded, QuotaKind, QuotaScope, QuotaSettings, QuotaUse};
 pub use telemetry::{LineLimit, LogFormat};
+pub use traces::{DeliveryTrace, SpanContext, Tracer};

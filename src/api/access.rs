@@ -9,6 +9,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use futures_util::future::Either;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
@@ -18,9 +19,10 @@ use super::cors::Origins;
 use super::framing::FramingError;
 use super::rate_limits::RateState;
 use super::request_figures::class;
-use super::{Context, Problem, routes};
+use super::{Context, Problem, request_trace, routes};
 use crate::identity::Caller;
-use crate::platform::{Metrics, RecordId, RequestId, database};
+use crate::platform::traces::OpenSpan;
+use crate::platform::{Metrics, RecordId, RequestId, database, traces};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Browsers take no answer for a script or a page that does not say so.
@@ -60,12 +62,17 @@ pub async fn around(
     let id = new_id(request.request());
     request.extensions_mut().insert(id.clone());
     let refused = origins.refuse(request.head());
+    let trace = request_trace::begin(&request);
     let mut response = if let Some(problem) = refused {
         request.into_response(HttpResponse::from_error(problem))
     } else {
-        let span = span(&request, &id);
-        let response = database::counted(next.call(request).instrument(span)).await?;
-        response.map_into_boxed_body()
+        let span = span(&request, &id, trace.as_ref());
+        let answer = database::counted(next.call(request).instrument(span));
+        let answer = match &trace {
+            Some(trace) => Either::Left(traces::within(trace.context(), answer)),
+            None => Either::Right(answer),
+        };
+        answer.await?.map_into_boxed_body()
     };
     let id = id.to_string();
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -83,6 +90,9 @@ pub async fn around(
         head.set_connection_type(ConnectionType::Close);
     }
     log(&response, &id, began);
+    if let Some(trace) = trace {
+        request_trace::end(trace, &response);
+    }
     Ok(response)
 }
 
@@ -100,13 +110,14 @@ fn refuse_framing(request: ServiceRequest, error: FramingError) -> ServiceRespon
 
 /// What every log line about a request contains. The span ends with the head of the response, so a
 /// stream keeps nothing of it.
-fn span(request: &ServiceRequest, id: &RequestId) -> Span {
+fn span(request: &ServiceRequest, id: &RequestId, trace: Option<&OpenSpan>) -> Span {
     let context = request.app_data::<Context>();
     let instance = context.map(|context| &*context.services.instance);
     let method = request.method().as_str();
     // A route with variables is recorded when it is found.
     let route = routes::without_variables(request.path());
-    tracing::info_span!("request", %id, method, route, instance)
+    let trace = trace.map(|trace| tracing::field::display(trace.context().trace));
+    tracing::info_span!("request", %id, method, route, instance, trace)
 }
 
 /// The id in the header if it is valid, or a random one.

@@ -21,6 +21,7 @@ use crate::operations::Operations;
 use crate::platform::Figures;
 use crate::platform::LineLimit;
 use crate::platform::Metrics;
+use crate::platform::Tracer;
 use crate::platform::{Pool, QuotaSettings};
 use crate::records::Records;
 use crate::sessions::Sessions;
@@ -68,6 +69,8 @@ pub struct Services {
     pub operations: Operations,
     pub streams: Arc<StreamServices>,
     pub metrics: Arc<Metrics>,
+    /// Makes the spans of sampled requests.
+    pub tracer: Tracer,
     pub figures: Figures,
     pub request_figures: RequestFigures,
     pub metrics_access: MetricsAccess,

@@ -19,9 +19,10 @@ use crate::directory::{BrokerageQuery, Modules};
 use crate::fanout::Fanout;
 use crate::identity::Verifier;
 use crate::log::TaskNotices;
+use crate::platform::traces::{ExportTarget, TracerParts};
 use crate::platform::{
     BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, Figures,
-    LineLimit, Metrics,
+    LineLimit, Metrics, Tracer,
 };
 use crate::sessions::SessionHead;
 
@@ -53,9 +54,28 @@ pub(super) struct Wiring<'a> {
     pub(super) tasks: &'a BackgroundTasks,
     pub(super) metrics: Arc<Metrics>,
     pub(super) figures: Figures,
+    pub(super) tracer: Tracer,
 }
 
 impl Wiring<'_> {
+    /// Sends traces there, if anywhere.
+    pub(super) fn with_traces(self, target: Option<ExportTarget>) -> Self {
+        let Some(target) = target else {
+            return self;
+        };
+        let (tracer, task) = Tracer::start(TracerParts {
+            settings: &self.config.traces,
+            target,
+            instance: Arc::clone(self.tasks.instance()),
+            clock: self.clock(),
+            dice: self.dice(),
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop(),
+        });
+        self.tasks.spawn(task);
+        Self { tracer, ..self }
+    }
+
     /// Builds the parts of a service and starts their background tasks.
     pub(super) fn services(
         &self,
@@ -121,6 +141,7 @@ impl Wiring<'_> {
             activity: self.activity(),
             operations,
             metrics: Arc::clone(&self.metrics),
+            tracer: self.tracer.clone(),
             figures: self.figures.clone(),
             request_figures: self.request_figures(),
             metrics_access: self.metrics_access(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ColorChoice;
-use sse_client::{CursorFile, StreamAddress, TlsAuthorities};
+use sse_client::{CursorFile, HttpAddress, TlsAuthorities};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
@@ -173,7 +173,7 @@ impl TailCommand {
             .iter()
             .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
         let parameters: Vec<_> = given.collect();
-        let address = StreamAddress::parse(&self.url, self.scope.path(), &parameters);
+        let address = HttpAddress::parse(&self.url, self.scope.path(), &parameters);
         let mut authorities = TlsAuthorities::usual();
         if let Some(file) = &self.ca_file {
             authorities = authorities

@@ -20,10 +20,11 @@ use crate::log::{ChangeHints, Changes, CommittedBatch, LogObserver};
 use crate::log::{Head, heads, origin, read};
 use crate::platform::BackgroundTask;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
-use crate::platform::{BrokerId, Clock, DedicatedConnection, Dice, Limit, Metrics, Pool};
+use crate::platform::{BrokerId, Clock, DedicatedConnection, Dice, Limit, Metrics, Pool, Tracer};
 
 mod batches;
 mod held;
+mod traces;
 
 use held::HeldBatches;
 
@@ -98,6 +99,7 @@ pub struct FollowerParts {
     /// Tells how old the events of other instances are.
     pub clock: Clock,
     pub health: Arc<LogHealth>,
+    pub tracer: Tracer,
     pub stop: CancellationToken,
 }
 
@@ -334,11 +336,16 @@ impl Follower {
             let ring = log.ring();
             (ring.epoch().clone(), ring.late_bytes().clone())
         };
+        let trace = self.fan_out_trace(events);
         let frames = events.iter().map(|event| {
             let frame = Frame::of(event, &epoch).counted_by(&late);
-            Arc::new(frame.committed_at(committed_at(event)))
+            let delivery = trace.as_ref().and_then(|trace| trace.delivery(event));
+            Arc::new(frame.committed_at(committed_at(event)).counting(delivery))
         });
         self.parts.fanout.publish(log, frames.collect());
+        if let Some(trace) = trace {
+            trace.end();
+        }
     }
 
     fn report(&self, outcome: sqlx::Result<()>) {

@@ -1,11 +1,13 @@
 //! An event as the bytes of an SSE block: encoded once, shared by all streams.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::framing;
 use super::memory::{LateBytes, SLOTS_BYTES, allocated, shared};
 use crate::log::{Audience, Epoch, Event};
-use crate::platform::UserId;
+use crate::platform::{DeliveryTrace, UserId};
 
 mod encoded_event;
 mod event_bytes;
@@ -40,6 +42,8 @@ pub struct Frame {
     pub new_owner: Option<Box<Option<UserId>>>,
     /// When the event was committed, if it came to memory at once.
     pub committed_at: Option<Instant>,
+    /// Counts the streams that get it, if it belongs to a sampled request.
+    pub delivery: Option<Arc<DeliveryTrace>>,
 }
 
 impl Frame {
@@ -52,6 +56,7 @@ impl Frame {
             encoded: EncodedEvent::of(event, Some(&epoch.at(event.position))),
             new_owner: new_owner.map(Box::new),
             committed_at: None,
+            delivery: None,
         }
     }
 
@@ -59,6 +64,13 @@ impl Frame {
     #[must_use]
     pub fn committed_at(mut self, at: Instant) -> Self {
         self.committed_at = Some(at);
+        self
+    }
+
+    /// The streams that get it are counted here.
+    #[must_use]
+    pub fn counting(mut self, delivery: Option<Arc<DeliveryTrace>>) -> Self {
+        self.delivery = delivery;
         self
     }
 
@@ -78,7 +90,9 @@ impl Frame {
             let name = owner.as_ref().map_or(0, |user| shared(user.as_str().len()));
             name + allocated(size_of::<Option<UserId>>())
         });
-        shared(size_of::<Self>()) + SLOTS_BYTES + owner + self.encoded.size()
+        let delivery = self.delivery.as_ref();
+        let delivery = delivery.map_or(0, |_| shared(size_of::<DeliveryTrace>()));
+        shared(size_of::<Self>()) + SLOTS_BYTES + owner + delivery + self.encoded.size()
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::StreamEncoding;
 use crate::log::{Audience, Epoch};
+use crate::platform::DeliveryTrace;
 
 /// Where a stream is, besides its topics.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +33,12 @@ pub struct SharedWrite {
     pub upto: i64,
     /// Whether nothing is left to write after it.
     pub is_complete: bool,
+    /// Count the streams that get it. Most often there are none.
+    pub deliveries: Deliveries,
 }
+
+/// The deliveries of sampled requests in one write.
+pub type Deliveries = Option<Arc<Vec<Arc<DeliveryTrace>>>>;
 
 #[derive(Debug)]
 struct PlacedWrite {

@@ -92,16 +92,17 @@ async fn insert(
            ), told as (
                insert into porchlight.events (broker_id, position, audience, type, module,
                    record_id, user_id, version, data, changes, private, owner_id, new_owner,
-                   previous, truncated, created_at)
+                   previous, truncated, created_at, traceparent)
                select e.broker_id, h.head - w.n + e.ord, e.audience, e.type, e.module,
                    e.record_id, e.user_id, e.version, e.data::json, e.changes::json,
                    e.private::json, e.owner_id, e.is_new_owner, e.previous::json, e.is_truncated,
-                   h.told_at
+                   h.told_at, e.traceparent
                from unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
                        $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[],
-                       $14::text[], $15::text[], $16::boolean[], $17::text[], $18::boolean[])
+                       $14::text[], $15::text[], $16::boolean[], $17::text[], $18::boolean[], $19::text[])
                    as e(broker_id, ord, audience, type, module, record_id, user_id, version,
-                       data, changes, private, owner_id, is_new_owner, previous, is_truncated)
+                       data, changes, private, owner_id, is_new_owner, previous, is_truncated,
+                       traceparent)
                join heads h using (broker_id) join wanted w using (broker_id)
            )
            select h.broker_id as "broker_id!", h.epoch as "epoch!", h.head - w.n + 1 as "first!",
@@ -125,6 +126,7 @@ async fn insert(
         &rows.is_new_owner,
         &rows.previous as &[Option<&str>],
         &rows.is_truncated,
+        &rows.traceparent as &[Option<String>],
     )
     .fetch_all(connection)
     .await?;
@@ -167,6 +169,8 @@ struct EventColumns<'a> {
     is_new_owner: Vec<bool>,
     previous: Vec<Option<&'a str>>,
     is_truncated: Vec<bool>,
+    /// Ends with the last event of a sampled request: `unnest` adds nulls. Most often it is empty.
+    traceparent: Vec<Option<String>>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -201,5 +205,9 @@ impl<'a> EventColumns<'a> {
         self.previous
             .push(previous.map(sqlx::types::JsonRawValue::get));
         self.is_truncated.push(event.is_truncated);
+        if let Some(trace) = &event.trace {
+            self.traceparent.resize(self.ord.len() - 1, None);
+            self.traceparent.push(Some(trace.to_string()));
+        }
     }
 }

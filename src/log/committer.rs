@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::append::{Appended, EventBatch, append};
 use super::event::{Epoch, Event, NewEvent};
 use super::hints::{ChangeHints, PeerNotifier};
+use crate::platform::traces::{Attribute, OpenSpan, SpanKind, Tracer};
 use crate::platform::{BrokerId, ChannelSender, Dice, Figures, Queues, Transaction};
 
 /// Committed batches that may wait for the follower. When this many wait, a further commit becomes
@@ -24,12 +25,15 @@ const WAITING_BATCHES: usize = 1_024;
 pub struct EventCommitter {
     dice: Dice,
     notifier: CommitNotifier,
+    tracer: Tracer,
 }
 
 /// Events that a transaction has appended and not yet committed.
 #[derive(Debug, Default)]
 pub struct PendingEvents {
     logs: Vec<PendingLog>,
+    /// If an event belongs to a sampled request. It ends with the commit.
+    span: Option<OpenSpan>,
 }
 
 #[derive(Debug)]
@@ -53,7 +57,16 @@ impl PendingEvents {
 impl EventCommitter {
     #[must_use]
     pub fn new(dice: Dice, notifier: CommitNotifier) -> Self {
-        Self { dice, notifier }
+        Self {
+            dice,
+            notifier,
+            tracer: Tracer::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_tracer(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// The source of epochs for new logs.
@@ -140,17 +153,26 @@ impl EventCommitter {
         let batches = events.iter();
         let batches = batches.map(|(broker, events)| EventBatch { broker, events });
         let batches: Vec<_> = batches.collect();
+        let requests = events.values().flatten();
+        let requests = requests.filter_map(|event| event.trace.as_ref());
+        let span = self.tracer.about("commit", SpanKind::Internal, requests);
         let appended = append(connection, &self.dice, &batches).await?;
         let logs = appended.into_iter().map(|appended| PendingLog {
             events: events.remove(&appended.broker).unwrap_or_default(),
             appended,
         });
         let logs = logs.collect();
-        Ok(PendingEvents { logs })
+        Ok(PendingEvents { logs, span })
     }
 
     fn notify(&self, pending: PendingEvents) {
         let committed_at = Instant::now();
+        if let Some(mut span) = pending.span {
+            let events = pending.logs.iter().map(|log| log.events.len()).sum();
+            span.add(Attribute::count("porchlight.events", events));
+            span.add(Attribute::count("porchlight.logs", pending.logs.len()));
+            span.end();
+        }
         for PendingLog { appended, events } in pending.logs {
             self.notifier.notify(CommittedBatch {
                 head: appended.head(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
+use crate::platform::traces::{self, SpanContext};
 use crate::platform::{EventType, ModuleName, RecordId, RecordPath, TeamId, UserId};
 
 mod cursor;
@@ -85,9 +86,12 @@ pub struct NewEvent {
     pub previous: Option<Arc<RawValue>>,
     /// It was too large, so that its data was removed.
     pub is_truncated: bool,
+    /// The span of the request that it belongs to, if that is sampled.
+    pub trace: Option<Arc<SpanContext>>,
 }
 
 impl NewEvent {
+    /// An event of the current request, if there is one.
     #[must_use]
     pub fn new(audience: Audience, event_type: EventType) -> Self {
         Self {
@@ -103,6 +107,7 @@ impl NewEvent {
             is_new_owner: false,
             previous: None,
             is_truncated: false,
+            trace: traces::current(),
         }
     }
 

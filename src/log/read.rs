@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::Head;
 use crate::log::event::{Audience, Epoch, Event, NewEvent, Private};
-use crate::platform::{BrokerId, EventType, ModuleName, RecordId, UserId};
+use crate::platform::{BrokerId, EventType, ModuleName, RecordId, UserId, traces};
 
 /// Events of a page for few audiences.
 const PAGE_EVENTS: i64 = 256;
@@ -36,6 +36,7 @@ pub(super) struct EventRow {
     pub(super) new_owner: Option<bool>,
     pub(super) truncated: Option<bool>,
     pub(super) created_at: Option<OffsetDateTime>,
+    pub(super) traceparent: Option<String>,
 }
 
 impl EventRow {
@@ -60,6 +61,7 @@ impl EventRow {
             is_new_owner: self.new_owner.unwrap_or(false),
             previous: None,
             is_truncated: self.truncated.unwrap_or(false),
+            trace: traces::stored(self.traceparent.as_deref()),
         };
         Some(Event {
             position: self.position?,
@@ -79,7 +81,8 @@ pub async fn after(
     let rows = sqlx::query_as!(
         EventRow,
         r#"select position, audience, type, module, record_id, user_id, version,
-               data::text, changes::text, private::text, owner_id, new_owner, truncated, created_at
+               data::text, changes::text, private::text, owner_id, new_owner, truncated, created_at,
+               traceparent
            from porchlight.events_between($1, null, $2, $3, $4, $5)
            where position is not null order by position"#,
         broker.as_str(),
@@ -151,6 +154,8 @@ macro_rules! event_row {
             new_owner: $r.new_owner,
             truncated: $r.truncated,
             created_at: $r.created_at,
+            // Only the follower asks for it.
+            traceparent: None,
         }
     };
 }

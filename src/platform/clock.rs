@@ -79,6 +79,17 @@ impl Dice {
         self.with(|rng| rng.random_range(least..=most.max(least)))
     }
 
+    /// Whether something happens that happens in this share of all cases. A share of 0 draws nothing.
+    #[must_use]
+    pub fn chance(&self, share: f64) -> bool {
+        share > 0.0 && self.with(RngExt::random::<f64>) < share
+    }
+
+    #[must_use]
+    pub fn bytes<const LEN: usize>(&self) -> [u8; LEN] {
+        self.with(RngExt::random)
+    }
+
     fn with<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
         draw(
             &mut self

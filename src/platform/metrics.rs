@@ -91,6 +91,9 @@ pub struct Metrics {
     pub refusals: Family<Labels<2>, Counter>,
     /// By name.
     pub alerts_firing: Family<Labels<1>, Gauge>,
+    pub spans_exported: Counter,
+    /// By reason.
+    pub spans_dropped: Family<Labels<1>, Counter>,
 }
 
 impl Metrics {
@@ -136,6 +139,8 @@ impl Metrics {
             responses: Family::default(),
             refusals: Family::default(),
             alerts_firing: Family::default(),
+            spans_exported: Counter::default(),
+            spans_dropped: Family::default(),
         };
         let metrics = Arc::new(metrics);
         metrics.register(&mut metrics.registry());
@@ -269,6 +274,18 @@ impl Metrics {
         r.register("refusals", help, Named(self.refusals.clone()));
         let help = "Alerts that are firing at this instance, by name";
         r.register("alerts_firing", help, Named(self.alerts_firing.clone()));
+        let help = "Spans that the receiver of traces has taken";
+        r.register("spans_exported", help, self.spans_exported.clone());
+        let help = "Spans that were dropped, by reason";
+        r.register("spans_dropped", help, Named(self.spans_dropped.clone()));
+    }
+
+    /// Counts spans that were dropped for this reason.
+    pub fn spans_dropped(&self, reason: &'static str, spans: u64) {
+        if spans > 0 {
+            let dropped = self.spans_dropped.get_or_create(&[("reason", reason)]);
+            dropped.inc_by(spans);
+        }
     }
 
     /// The text that Prometheus reads.

@@ -7,7 +7,7 @@ use super::parse::RecordFields;
 use crate::log::Cursor;
 use crate::log::Epoch;
 use crate::platform::PageLimit;
-use crate::platform::{BrokerId, RecordId, RecordPath, TeamId, UserId};
+use crate::platform::{BrokerId, RecordId, RecordPath, TeamId, UserId, traces};
 
 #[derive(Clone)]
 pub(super) struct RecordRow {
@@ -143,30 +143,41 @@ pub(super) async fn delete(connection: &mut PgConnection, key: RecordKey<'_>) ->
     .map(drop)
 }
 
-/// Sets the user of a transaction. The events of its changes name this user.
+/// Sets the user of a transaction, and the current request if it is sampled. The events of its changes name
+/// both.
 pub(super) async fn set_user(connection: &mut PgConnection, user: &UserId) -> sqlx::Result<()> {
     sqlx::query!(
-        "select set_config('porchlight.user_id', $1, true) as signed",
-        user.as_str()
+        "select set_config('porchlight.user_id', $1, true) as signed,
+             set_config('porchlight.traceparent', $2, true) as traced",
+        user.as_str(),
+        traceparent(),
     )
     .fetch_one(connection)
     .await
     .map(drop)
 }
 
-/// Sets the user, and a short timeout for locked rows.
+/// Sets the same, and a short timeout for locked rows.
 pub(super) async fn set_user_and_short_timeout(
     connection: &mut PgConnection,
     user: &UserId,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "select set_config('porchlight.user_id', $1, true) as signed,
+             set_config('porchlight.traceparent', $2, true) as traced,
              set_config('lock_timeout', '50ms', true) as hurried",
-        user.as_str()
+        user.as_str(),
+        traceparent(),
     )
     .fetch_one(connection)
     .await
     .map(drop)
+}
+
+/// Empty if the current request is not sampled.
+fn traceparent() -> String {
+    let current = traces::current();
+    current.map_or_else(String::new, |span| span.to_string())
 }
 
 /// Whether a brokerage has no records. Other transactions that call this wait for the end of this one.

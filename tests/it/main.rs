@@ -68,6 +68,7 @@ mod stopping;
 mod tail;
 mod tasks;
 mod tokens;
+mod traces;
 mod upgrades;
 mod user_ids;
 mod wire;

@@ -13,6 +13,7 @@ pub mod instances;
 pub mod ledger;
 pub mod length;
 pub mod openapi;
+pub mod otlp;
 #[allow(dead_code, reason = "tests/faults uses the rest")]
 pub mod own;
 pub mod people;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sse_client::{Connection, ConnectionError, Request, StreamAddress, TlsAuthorities};
+use sse_client::{Answer, Connection, ConnectionError, HttpAddress, StreamRequest, TlsAuthorities};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -52,15 +52,15 @@ async fn serve() -> String {
 }
 
 async fn open(service: &str, authorities: &TlsAuthorities) -> Result<Connection, ConnectionError> {
-    let address = StreamAddress::parse(service, "/stream", &[]).unwrap();
-    let request = Request {
+    let address = HttpAddress::parse(service, "/stream", &[]).unwrap();
+    let request = StreamRequest {
         address: &address,
         authorities,
         token: "t",
         cursor: "",
         user_agent: "test",
     };
-    Connection::open(request).await
+    request.open().await
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_stream_comes_over_tls_from_a_server_that_is_trusted() {
     assert!(refused.to_string().contains("certificate"), "{refused}");
     let ours = usual.with_file(&key("ca.pem")).unwrap();
     let mut connection = open(&service, &ours).await.unwrap();
-    assert_eq!(connection.answer().status, 200);
+    assert_eq!(Answer::of(&connection).status, 200);
     let mut content = Vec::new();
     while connection.read(&mut content).await.unwrap() {}
     assert_eq!(content, b"data: x\n\n");

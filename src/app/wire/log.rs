@@ -53,6 +53,7 @@ impl Wiring<'_> {
         let commits = commits.with_log_observer(Arc::clone(observer));
         let commits = commits.with_figures(self.figures.clone());
         let committer = EventCommitter::new(self.dice(), commits);
+        let committer = committer.with_tracer(self.tracer.clone());
         Commits { committer, batches }
     }
 
@@ -79,6 +80,7 @@ impl Wiring<'_> {
                 event_bytes: self.limits().event_bytes,
                 private_fields: Arc::new(self.modules()),
                 signal_types: Arc::new(self.config.signals.signals.clone()),
+                tracer: self.tracer.clone(),
             },
             stop: self.stop(),
         };
@@ -117,6 +119,7 @@ impl Wiring<'_> {
             dice: self.dice(),
             clock: self.clock(),
             health: Arc::new(LogHealth::new(unavailable_after)),
+            tracer: self.tracer.clone(),
             stop: self.stop(),
         });
         self.tasks.spawn(task);

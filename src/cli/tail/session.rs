@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use sse_client::{Connection, Request, Step, StreamAddress, StreamState, TlsAuthorities};
+use sse_client::{
+    Answer, Connection, HttpAddress, Step, StreamRequest, StreamState, TlsAuthorities,
+};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::output::{Printed, TailOutput};
@@ -17,7 +19,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(5);
 
 /// Where the events come from.
 pub(super) struct TailSource {
-    pub(super) address: StreamAddress,
+    pub(super) address: HttpAddress,
     pub(super) authorities: TlsAuthorities,
     pub(super) token: String,
 }
@@ -83,7 +85,7 @@ impl TailSession {
     async fn connect(&mut self) {
         let now = self.now();
         self.state.connect(now);
-        let request = Request {
+        let request = StreamRequest {
             address: &self.source.address,
             authorities: &self.source.authorities,
             token: &self.source.token,
@@ -93,9 +95,12 @@ impl TailSession {
         let Step::Read { until } = self.state.step() else {
             return;
         };
-        match timeout_at(self.started + until, Connection::open(request)).await {
+        match timeout_at(self.started + until, request.open()).await {
             Ok(Ok(connection)) => {
-                if self.state.head(connection.answer(), self.started.elapsed()) {
+                if self
+                    .state
+                    .head(Answer::of(&connection), self.started.elapsed())
+                {
                     say(&format!("following {}", self.source.address));
                 }
                 self.connection = Some(connection);

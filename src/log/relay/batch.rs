@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use super::outbox::OutboxRow;
 use crate::log::event::json::{DEEPEST, depth, on_one_line};
 use crate::log::event::{Audience, NewEvent, Private, set_aside};
-use crate::platform::{BrokerId, EventType, InvalidId, ModuleName, RecordId, ReservedFor, UserId};
+use crate::platform::{
+    BrokerId, EventType, InvalidId, ModuleName, RecordId, ReservedFor, Tracer, UserId,
+};
 
 /// The fields that the configuration of modules makes private.
 pub trait PrivateFields: std::fmt::Debug + Send + Sync {
@@ -28,6 +30,8 @@ pub struct RelayRules {
     /// Private fields besides those that the watch of a table names.
     pub private_fields: Arc<dyn PrivateFields>,
     pub signal_types: Arc<dyn SignalTypes>,
+    /// Without traces, events do not keep the request that they come from.
+    pub tracer: Tracer,
 }
 
 /// A row that cannot become an event, and why.
@@ -116,6 +120,7 @@ fn event(row: &OutboxRow, rules: &RelayRules) -> Result<(BrokerId, NewEvent), St
         is_new_owner: row.is_new_owner,
         previous: json("previous values", row.previous.as_deref())?,
         is_truncated: row.is_truncated,
+        trace: rules.tracer.stored(row.traceparent.as_deref()),
         ..NewEvent::new(audience, event_type)
     };
     if let Some(names) = rules.private_fields.of(event.module(), &event.event_type) {
@@ -207,6 +212,7 @@ mod tests {
             event_bytes,
             private_fields: Arc::new(NoneIsPrivate),
             signal_types: Arc::new(OnCall),
+            tracer: Tracer::default(),
         }
     }
 

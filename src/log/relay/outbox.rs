@@ -33,6 +33,9 @@ pub(super) struct OutboxRow {
     pub(super) is_new_owner: bool,
     pub(super) is_truncated: bool,
     pub(super) failure: Option<String>,
+    /// Poison is kept without it.
+    #[serde(skip)]
+    pub(super) traceparent: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +173,8 @@ pub(super) async fn take(
                    and id < coalesce((select porchlight.first_bulk_change()), 9223372036854775807)
                order by id, line limit $3 for update skip locked))
            returning id, line, broker_id, audience, type, module, record_id, user_id, version, data,
-               changes, private, owner_id, previous, is_new_owner, is_truncated, failure",
+               changes, private, owner_id, previous, is_new_owner, is_truncated, failure,
+               traceparent",
         selection.of_all,
         selection.broker,
         selection.limit,

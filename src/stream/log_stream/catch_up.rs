@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::LogStream;
 use super::merged_updates::MergedUpdates;
 use crate::fanout::{
-    EncodedEvent, Frame, MissingEvents, ReplayPage, RingRead, SharedWrite, StreamEncoding,
-    Visibility, WritePlace,
+    Deliveries, EncodedEvent, Frame, MissingEvents, ReplayPage, RingRead, SharedWrite,
+    StreamEncoding, Visibility, WritePlace,
 };
 use crate::stream::{Filter, ResetReason};
 
@@ -139,11 +139,17 @@ impl LogStream {
             self.read_version = version;
         }
         self.count_timed(shared.events, committed_at);
+        self.count_deliveries(&shared.deliveries);
         Some(shared.bytes)
     }
 
     /// The bytes of a write that began at `cursor`. Streams at the same place can repeat it.
-    fn finish_and_share(&mut self, write: EventWrite, cursor: i64, version: u64) -> Option<Bytes> {
+    fn finish_and_share(
+        &mut self,
+        mut write: EventWrite,
+        cursor: i64,
+        version: u64,
+    ) -> Option<Bytes> {
         let (events, is_complete) = (write.events, !write.is_full);
         let committed_at = write.committed_at;
         let timed_from = committed_at.filter(|_| self.is_timed());
@@ -151,8 +157,10 @@ impl LogStream {
         if is_complete {
             self.read_version = version;
         }
+        let deliveries = write.deliveries.take();
         let bytes = write.into_bytes()?;
         self.count_timed(events, timed_from);
+        self.count_deliveries(&deliveries);
         if is_shared {
             let write = SharedWrite {
                 bytes: bytes.clone(),
@@ -160,6 +168,7 @@ impl LogStream {
                 committed_at,
                 upto: self.cursor,
                 is_complete,
+                deliveries,
             };
             self.reader.share_write(self.place(cursor, version), write);
         }
@@ -239,6 +248,17 @@ impl LogStream {
         self.count(events);
     }
 
+    /// Counts this stream for the traces of sampled requests.
+    fn count_deliveries(&self, deliveries: &Deliveries) {
+        let Some(deliveries) = deliveries else {
+            return;
+        };
+        let now = self.reader.subscription().dispatcher().slice_at();
+        for delivery in deliveries.iter() {
+            delivery.written(now);
+        }
+    }
+
     fn count(&mut self, events: u64) {
         self.summary.events += events;
         self.services.metrics.delivered.inc_by(events);
@@ -262,6 +282,7 @@ pub(super) struct EventWrite {
     is_for_all: bool,
     /// Holds the events instead, if updates are merged.
     merged: Option<MergedUpdates>,
+    deliveries: Deliveries,
 }
 
 impl EventWrite {
@@ -277,6 +298,7 @@ impl EventWrite {
             is_full: false,
             is_for_all: true,
             merged: None,
+            deliveries: None,
         }
     }
 
@@ -288,6 +310,23 @@ impl EventWrite {
         visibility: Visibility,
     ) -> bool {
         self.is_for_all &= !frame.encoded.has_private_fields();
+        let has_space = self.add_content(filter, frame, visibility);
+        if let Some(delivery) = &frame.delivery
+            && has_space
+            && filter.is_none_or(|filter| filter.passes(&frame.encoded))
+        {
+            let deliveries = self.deliveries.get_or_insert_default();
+            Arc::make_mut(deliveries).push(Arc::clone(delivery));
+        }
+        has_space
+    }
+
+    fn add_content(
+        &mut self,
+        filter: Option<&Filter>,
+        frame: &Frame,
+        visibility: Visibility,
+    ) -> bool {
         let Some(merged) = &mut self.merged else {
             let has_space = self.add(filter, &frame.encoded, visibility);
             if self.events == 1 {

@@ -15,7 +15,7 @@ use crate::log::CommittedBatch;
 use crate::log::event::{Audience, Epoch, Event, NewEvent, Private};
 use crate::log::hints::{PendingNotices, TaskKey};
 use crate::log::peers::PeerListener;
-use crate::platform::{BrokerId, EventType, ModuleName, RecordId, UserId};
+use crate::platform::{BrokerId, EventType, ModuleName, RecordId, UserId, traces};
 
 /// A message of another version says only that something has changed.
 const VERSION: &str = "1";
@@ -73,6 +73,8 @@ struct PeerEvent<'a> {
     is_new_owner: bool,
     #[serde(rename = "z", default, skip_serializing_if = "std::ops::Not::not")]
     is_truncated: bool,
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    trace: Option<Cow<'a, str>>,
 }
 
 impl<'a> PeerEvent<'a> {
@@ -95,6 +97,7 @@ impl<'a> PeerEvent<'a> {
             owner: body.owner.as_ref().map(|owner| borrowed(owner.as_str())),
             is_new_owner: body.is_new_owner,
             is_truncated: body.is_truncated,
+            trace: body.trace.as_ref().map(|trace| trace.to_string().into()),
         }
     }
 
@@ -121,6 +124,7 @@ impl<'a> PeerEvent<'a> {
             is_new_owner: self.is_new_owner,
             previous: None,
             is_truncated: self.is_truncated,
+            trace: traces::stored(self.trace.as_deref()),
         };
         let nanos = i128::from(self.created_at) * 1_000;
         Some(Event {

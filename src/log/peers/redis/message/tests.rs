@@ -41,6 +41,8 @@ fn broker() -> BrokerId {
     "b".parse().unwrap()
 }
 
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 fn raw(json: &str) -> Option<Arc<RawValue>> {
     RawValue::from_string(json.to_owned()).ok().map(Arc::from)
 }
@@ -57,6 +59,8 @@ fn event(position: i64, data: &str) -> Event {
     body.owner = "ann".parse().ok();
     body.is_new_owner = true;
     body.is_truncated = true;
+    body.trace = traces::stored(Some(TRACEPARENT));
+    assert!(body.trace.is_some());
     Event {
         position,
         created_at: time::macros::datetime!(2026-01-02 03:04:05.678901 UTC),

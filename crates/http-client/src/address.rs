@@ -1,10 +1,10 @@
-//! Where a stream is.
+//! Where a request goes.
 
 use url::Url;
 
-/// The address of a stream, in parts.
+/// An address of HTTP, in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamAddress {
+pub struct HttpAddress {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) is_tls: bool,
@@ -18,12 +18,12 @@ pub struct StreamAddress {
 pub enum BadAddress {
     #[error("{0} is not an address like https://live.example.com")]
     Syntax(String),
-    #[error("the address has a user or password; pass a token instead")]
+    #[error("the address has a user or password; pass them beside it")]
     Credentials,
 }
 
-impl StreamAddress {
-    /// The stream at `path` below the service's address, with these parameters.
+impl HttpAddress {
+    /// The address of `path` below the service's address, with these parameters.
     ///
     /// # Errors
     /// The service's address is none of HTTP.
@@ -59,7 +59,7 @@ impl StreamAddress {
     }
 }
 
-impl std::fmt::Display for StreamAddress {
+impl std::fmt::Display for HttpAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };
         write!(f, "{scheme}://{}{}", self.authority, self.target)
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn an_address_has_a_host_a_port_and_a_target() {
-        let of = |service| StreamAddress::parse(service, "/stream/user", &[("types", "a:*,b")]);
+        let of = |service| HttpAddress::parse(service, "/stream/user", &[("types", "a:*,b")]);
         let local = of("http://127.0.0.1:8080").unwrap();
         assert_eq!(
             (&local.host[..], local.port, local.is_tls),

@@ -1,4 +1,4 @@
-//! One request for a stream, over TCP or TLS.
+//! One request and its answer, over TCP or TLS.
 
 use std::io;
 
@@ -8,23 +8,20 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::address::StreamAddress;
-use crate::cursor_file::readable;
-use crate::state::Answer;
+use crate::address::HttpAddress;
 use crate::tls::TlsAuthorities;
 
 const READ_BYTES: usize = 16 * 1024;
 
-/// What a client sends to open a stream.
+/// What is sent to a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    pub address: &'a StreamAddress,
+    pub address: &'a HttpAddress,
     pub authorities: &'a TlsAuthorities,
-    /// It must have no control characters.
-    pub token: &'a str,
-    /// Where to continue; empty for a beginning.
-    pub cursor: &'a str,
-    pub user_agent: &'a str,
+    pub method: &'a str,
+    /// Further lines of the head, each with its end.
+    pub headers: &'a str,
+    pub body: &'a [u8],
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +42,8 @@ pub enum ConnectionError {
     CutOff,
 }
 
-trait Transport: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {}
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 /// An answer whose head has come.
 pub struct Connection {
@@ -64,19 +61,19 @@ impl Connection {
     /// Sends the request and reads the head of the answer.
     ///
     /// # Errors
-    /// The service cannot be reached, or does not speak HTTP/1.
+    /// The server cannot be reached, or does not speak HTTP/1.
     pub async fn open(request: Request<'_>) -> Result<Self, ConnectionError> {
         let mut transport = connect(request).await?;
-        transport.write_all(text(request).as_bytes()).await?;
+        transport.write_all(&bytes(request)).await?;
         transport.flush().await?;
-        let mut bytes = Vec::with_capacity(1024);
-        let head = read_head(&mut transport, &mut bytes).await?;
-        let mut buffer = bytes.split_off(head.len);
+        let mut received = Vec::with_capacity(1024);
+        let head = read_head(&mut transport, &mut received).await?;
+        let mut buffer = received.split_off(head.len);
         let early = buffer.len();
         buffer.resize(early.max(READ_BYTES), 0);
         Ok(Self {
             transport,
-            head: bytes,
+            head: received,
             status: head.status,
             body: head.body,
             buffer,
@@ -84,14 +81,15 @@ impl Connection {
         })
     }
 
-    /// The head, for the state of the client.
     #[must_use]
-    pub fn answer(&self) -> Answer<'_> {
-        Answer {
-            status: self.status,
-            content_type: http1::header(&self.head, "content-type"),
-            retry_after: http1::header(&self.head, "retry-after"),
-        }
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The first value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        http1::header(&self.head, name)
     }
 
     /// Appends the next part of the body. Returns `false` at its end.
@@ -121,7 +119,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// The whole body up to a limit, as far as it comes: for the reason of a refusal.
+    /// The whole body up to a limit, as far as it comes.
     pub async fn rest(&mut self, most_bytes: usize) -> Vec<u8> {
         let mut content = Vec::new();
         while content.len() < most_bytes && matches!(self.read(&mut content).await, Ok(true)) {}
@@ -144,21 +142,25 @@ async fn connect(request: Request<'_>) -> Result<Box<dyn Transport>, ConnectionE
     Ok(Box::new(connector.connect(name, socket).await?))
 }
 
-fn text(request: Request<'_>) -> String {
-    let StreamAddress {
+/// The request, which is one write.
+fn bytes(request: Request<'_>) -> Vec<u8> {
+    let HttpAddress {
         target, authority, ..
     } = request.address;
     let Request {
-        token, user_agent, ..
+        method,
+        headers,
+        body,
+        ..
     } = request;
-    let cursor = match request.cursor {
-        "" => String::new(),
-        cursor => format!("last-event-id: {}\r\n", readable(cursor)),
+    let length = match body.len() {
+        0 => String::new(),
+        length => format!("content-length: {length}\r\n"),
     };
-    format!(
-        "GET {target} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: {user_agent}\r\naccept: text/event-stream\r\n\
-         cache-control: no-store\r\nauthorization: Bearer {token}\r\n{cursor}connection: close\r\n\r\n"
-    )
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nhost: {authority}\r\n{headers}{length}connection: close\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// Reads until the head is complete. What came of the body stays behind it in `bytes`.
