@@ -125,3 +125,85 @@ impl SharedTracer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        traces: TraceSettings,
+    }
+
+    /// A tracer whose spans nobody sends, and its metrics.
+    fn tracer(ratio: &str) -> (Tracer, BackgroundTask, Arc<Metrics>) {
+        let ratio = format!("--trace-ratio={ratio}");
+        let endpoint = "--otlp-endpoint=http://127.0.0.1:9";
+        let settings = Flags::parse_from(["porchlight", endpoint, &ratio]).traces;
+        let metrics = Metrics::new();
+        let (tracer, task) = Tracer::start(TracerParts {
+            target: settings.target().unwrap().unwrap(),
+            settings: &settings,
+            instance: "i".into(),
+            clock: Clock::system(),
+            dice: Dice::seeded(1),
+            metrics: Arc::clone(&metrics),
+            stop: CancellationToken::new(),
+        });
+        (tracer, task, metrics)
+    }
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_request_is_sampled_as_its_header_says_and_otherwise_by_chance() {
+        let unsampled = format!("{}00", &PARENT[..53]);
+        for (ratio, by_chance) in [("0", 0), ("1", 100)] {
+            let (tracer, _task, _) = tracer(ratio);
+            let sampled = |header| {
+                let requests = (0..100).filter_map(|_| tracer.request(header));
+                requests.count()
+            };
+            assert_eq!(sampled(Some(PARENT)), 100);
+            assert_eq!(sampled(Some(&unsampled)), 0);
+            assert_eq!(sampled(None), by_chance);
+            assert_eq!(sampled(Some("no header")), by_chance);
+        }
+        let (some, _task, _) = tracer("0.5");
+        let sampled = (0..200).filter(|_| some.request(None).is_some()).count();
+        assert!((60..140).contains(&sampled), "{sampled}");
+        assert!(Tracer::default().request(Some(PARENT)).is_none());
+    }
+
+    #[test]
+    fn spans_of_a_request_are_below_the_callers_and_others_link_to_it() {
+        let (tracer, _task, _) = tracer("0");
+        let request = tracer.request(Some(PARENT)).unwrap().context();
+        let caller = stored(Some(PARENT)).unwrap();
+        assert_eq!(request.trace, caller.trace);
+        assert_ne!(request.span, caller.span);
+        let about = |requests: &[Arc<SpanContext>]| {
+            let span = tracer.about("commit", SpanKind::Internal, requests);
+            span.map(|span| span.context())
+        };
+        let commit = about(&[Arc::new(request)]).unwrap();
+        assert_ne!(commit.trace, request.trace);
+        assert_eq!(about(&[]), None);
+        assert!(tracer.stored(Some(PARENT)).is_some());
+        assert!(Tracer::default().stored(Some(PARENT)).is_none());
+    }
+
+    #[test]
+    fn spans_that_do_not_fit_into_the_queue_are_dropped_and_counted() {
+        let (tracer, _task, metrics) = tracer("0");
+        for _ in 0..WAITING_SPANS + 5 {
+            tracer.request(Some(PARENT)).unwrap().end();
+        }
+        let text = metrics.text();
+        let dropped = "porchlight_spans_dropped_total{reason=\"queue_full\"} 5\n";
+        assert!(text.contains(dropped), "{text}");
+    }
+}
