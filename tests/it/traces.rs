@@ -100,7 +100,7 @@ async fn a_sampled_request_leaves_spans_of_each_step_at_each_instance_and_others
     assert_eq!(Answer::to(stranger).await.status, 401);
 
     // A record goes through the outbox.
-    let escrow = json!({"title": "e", "team_id": "a"});
+    let escrow = json!({"address": "1"});
     let parents = [&sampled(RECORD_TRACE)[..]];
     let status = send(&a, &ann(), "/records/escrows", &escrow, &parents).await;
     assert_eq!(status, 201);
