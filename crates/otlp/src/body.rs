@@ -161,10 +161,6 @@ fn attributes(attributes: &[Attribute]) -> Vec<AttributeJson<'_>> {
     attributes.iter().map(AttributeJson::of).collect()
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
