@@ -134,11 +134,9 @@ async fn insert(
     Ok(appended
         .into_iter()
         .filter_map(|row| {
-            let broker = batch(&row.broker_id)?.broker.clone();
-            let epoch = Epoch::stored(&row.epoch);
             Some(Appended {
-                broker,
-                epoch,
+                broker: batch(&row.broker_id)?.broker.clone(),
+                epoch: Epoch::stored(&row.epoch),
                 first: row.first,
                 at: row.at,
                 count: row.n,
