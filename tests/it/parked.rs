@@ -7,4 +7,3 @@ mod frames;
 mod heads;
 mod input;
 mod many;
-mod proxies;

@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 
+/** What signs the tokens of tests. */
+export const SECRET = 'a secret that is for tests alone, and long enough';
 const BINARY = process.env.PORCHLIGHT_BIN ?? fileURLToPath(new URL('../../target/debug/porchlight', import.meta.url));
 const START_MS = 60_000;
 const BROWSER_FLAGS = [
@@ -65,6 +67,11 @@ export class Server {
     return `http://${this.#address}`;
   }
 
+  /** The settings of another instance around the same database. */
+  get shared() {
+    return { DATABASE_URL: `postgres://postgres@localhost/porchlight?host=${this.database.host}` };
+  }
+
   /** How a script of the CRM connects to the database, which listens only on a socket. */
   get database() {
     return { host: join(this.#dataDirectory, 'socket'), user: 'postgres', database: 'porchlight' };
@@ -76,7 +83,7 @@ export class Server {
       ...inherited,
       PORCHLIGHT_ADDR: this.#address,
       PORCHLIGHT_DATA_DIR: this.#dataDirectory,
-      JWT_SECRET: 'a secret that is for tests alone, and long enough',
+      JWT_SECRET: SECRET,
       ...this.#settings,
     };
   }
@@ -115,6 +122,12 @@ export class Server {
 
   kill() {
     return this.#end('SIGKILL');
+  }
+
+  /** As a deployment does: stops it in order, and starts it again at the same address. */
+  async restart() {
+    await this.#end('SIGTERM');
+    await this.run();
   }
 
   async stop() {
