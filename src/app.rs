@@ -12,7 +12,7 @@ use crate::log::InvalidTarget;
 use crate::platform::traces::BadTarget;
 use crate::platform::{BackgroundTasks, Figures, Metrics, Tracer};
 use crate::platform::{Clock, Dice};
-use crate::platform::{Database, database};
+use crate::platform::{Database, ServiceManager, database};
 use crate::records::{Brokerage, SeedError};
 use crate::sessions;
 
@@ -20,6 +20,7 @@ mod open_files;
 mod prepare;
 mod seeding;
 mod serve;
+mod watchdog;
 mod wire;
 mod work;
 
@@ -81,6 +82,7 @@ pub struct Application {
     tasks: BackgroundTasks,
     development_secret: Option<Secret>,
     demo: Option<Brokerage>,
+    manager: Arc<ServiceManager>,
 }
 
 /// The clock and the source of randomness. Tests pass their own.
@@ -160,7 +162,15 @@ impl Application {
             tasks,
             development_secret,
             demo,
+            manager: Arc::default(),
         })
+    }
+
+    /// The same, which tells a service manager how it is.
+    #[must_use]
+    pub fn with_manager(self, manager: ServiceManager) -> Self {
+        let manager = Arc::new(manager);
+        Self { manager, ..self }
     }
 
     /// The secret that was generated because there is no key.

@@ -14,6 +14,7 @@ mod psql;
 mod restore;
 mod run;
 mod seed;
+mod service_manager;
 mod shell;
 mod tail;
 mod token;

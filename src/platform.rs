@@ -11,6 +11,7 @@ pub mod ids;
 pub mod metrics;
 mod paging;
 mod quotas;
+mod service_manager;
 pub mod telemetry;
 pub mod traces;
 
@@ -29,5 +30,6 @@ pub use ids::{
 pub use metrics::{ChannelSender, LoopMeter, Metrics, Permits, Queues};
 pub use paging::{PageItems, PageLimit};
 pub use quotas::{QuotaExceeded, QuotaKind, QuotaScope, QuotaSettings, QuotaUse};
+pub use service_manager::ServiceManager;
 pub use telemetry::{LineLimit, LogFormat};
 pub use traces::{DeliveryTrace, SpanContext, Tracer};

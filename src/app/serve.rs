@@ -21,6 +21,7 @@ use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
 use super::open_files::OpenFiles;
+use super::watchdog::Watchdog;
 use super::{AppError, Application, DRAIN_TIMEOUT};
 use crate::api::Connection;
 use crate::api::Origins;
@@ -30,7 +31,7 @@ use crate::config::Config;
 use crate::fanout::Dispatcher;
 use crate::identity;
 use crate::identity::{IdentitySettings, Secret};
-use crate::platform::DatabaseError;
+use crate::platform::{BackgroundTask, DatabaseError};
 
 const BACKLOG: i32 = 8_192;
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -117,7 +118,9 @@ impl Application {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let (services, tasks) = (Arc::clone(&self.services), self.tasks.clone());
         let spread = self.config.streams.drain_spread();
-        let mut server = std::pin::pin!(self.server()?);
+        let manager = Arc::clone(&self.manager);
+        let mut server = std::pin::pin!(self.server(self.watchdog())?);
+        manager.tell_ready(self.addr()?);
         // The server has its own copy. This one would accept connections that nobody serves while the
         // streams drain.
         drop(self.listener);
@@ -129,6 +132,7 @@ impl Application {
             () = stop => Ok(()),
         };
         tracing::info!("stopping");
+        manager.tell_stopping();
         services.fanout.drain(spread);
         let stopping = handle.stop(true);
         let _ =
@@ -139,8 +143,17 @@ impl Application {
         outcome
     }
 
+    /// Only for a service manager that waits for signs of life.
+    fn watchdog(&self) -> Option<Arc<Watchdog>> {
+        let watchdog = Arc::new(Watchdog::new(self.manager.watchdog()?));
+        let (manager, stop) = (Arc::clone(&self.manager), self.tasks.stop_last());
+        let watch = Arc::clone(&watchdog).watch(manager, stop);
+        self.tasks.spawn(BackgroundTask::new("the watchdog", watch));
+        Some(watchdog)
+    }
+
     /// Like `HttpServer` of actix-web, but with our own type of connection.
-    fn server(&self) -> Result<Server, AppError> {
+    fn server(&self, watchdog: Option<Arc<Watchdog>>) -> Result<Server, AppError> {
         let settings = &self.config.server;
         let workers = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -165,6 +178,9 @@ impl Application {
             let health = Arc::clone(services.streams.log_handle.health());
             let dispatcher = Dispatcher::new(services.fanout.add_worker(), health);
             actix_web::rt::spawn(dispatcher.clone().run(tasks.stop_last()));
+            if let Some(watchdog) = &watchdog {
+                actix_web::rt::spawn(Arc::clone(watchdog).beat());
+            }
             let context = Context {
                 services: Arc::clone(&services),
                 dispatcher: Rc::clone(&dispatcher),

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{TokenCommand, welcome};
+use super::{TokenCommand, service_manager, welcome};
 use crate::app;
 use crate::app::{AppError, Application, Environment, WorkerApplication};
 use crate::config::Config;
@@ -82,6 +82,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
             () = &mut stop => return Ok(()),
         };
         let application = built.map_err(|error| error.to_string())?;
+        let application = application.with_manager(service_manager::from_environment());
         let addr = application.addr().map_err(|error| error.to_string())?;
         telemetry::log_address(addr);
         if let Some(secret) = application.development_secret()

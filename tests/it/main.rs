@@ -58,6 +58,7 @@ mod restores;
 mod retention;
 mod rights;
 mod seeding;
+mod service_manager;
 mod sessions;
 mod sharding;
 mod signals;
