@@ -36,7 +36,7 @@ pub struct StreamSettings {
 
     /// Seconds over which clients come back after this instance stops
     #[arg(long, env = "PORCHLIGHT_DRAIN_SPREAD_SECONDS", value_name = "SECONDS",
-        default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+        default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub drain_spread_seconds: u64,
 
     /// Seconds without the database after which streams are ended, so that their clients reach

@@ -1,6 +1,7 @@
 //! The structure, held against the source: which module may use which, where certain words
 //! belong, and how long a file may be.
 
+mod deployments;
 mod documents;
 mod events;
 mod revisions;

@@ -52,7 +52,7 @@ async fn a_stop_is_announced_on_every_stream_and_loses_no_acknowledged_event() {
     let log = process.log.lock().expect("a log").clone();
     assert!(log.contains("stopped") && !log.contains(&secret), "{log}");
     // Spread over the window, so that they do not all come back at once.
-    assert!(retries.iter().all(|ms| (500..=5_000).contains(ms)));
+    assert!(retries.iter().all(|ms| (500..=4_000).contains(ms)));
     let (least, most) = (retries.iter().min(), retries.iter().max());
     assert!(
         most.zip(least)

@@ -1,0 +1,61 @@
+// One rolling restart behind each of the given balancers. `run.sh` says how, and with which settings.
+import { Balancer } from '../../web/test/balancer.mjs';
+import { Crowd } from '../../web/test/crowd.mjs';
+import { TransactionCounter } from '../../web/test/database.mjs';
+import { Server, until } from '../../web/test/support.mjs';
+
+const number = (name) => Number(process.env[name]);
+const sleep = (seconds) => new Promise((wake) => setTimeout(wake, seconds * 1_000));
+const INSTANCES = number('INSTANCES');
+const SETTINGS = { PORCHLIGHT_TRUSTED_PROXIES: '1', PORCHLIGHT_USER_RATE: '0', PORCHLIGHT_SERVICE_RATE: '0', PORCHLIGHT_LOG: 'warn,porchlight=info' };
+
+/** The instances are restarted one after the other, while events are published. */
+async function measure(balancer, instances, counter) {
+  const [clients, teams, eventsPerSecond] = ['CLIENTS', 'TEAMS', 'EVENTS_PER_SECOND'].map(number);
+  const crowd = new Crowd({ name: balancer.name, url: balancer.url, clients, teams, eventsPerSecond });
+  try {
+    await crowd.open();
+    crowd.startPublishing();
+    await sleep(3);
+    const quiet = await counter.during(() => sleep(number('SECONDS_QUIET')));
+    const before = crowd.mark();
+    const restart = await counter.during(async () => {
+      for (const instance of instances) {
+        await instance.restart();
+        await sleep(number('SECONDS_BETWEEN'));
+      }
+    });
+    await crowd.stopPublishing();
+    await until('all have all events', async () => crowd.isComplete).catch((error) => console.error(error.message));
+    return { ...crowd.summary(), quietMs: before, quiet, restart };
+  } finally {
+    crowd.close();
+  }
+}
+
+const text = (counts) => Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(', ') || 'none';
+
+function print(name, result) {
+  console.log(`== ${name}
+lost ${result.lost}, repeated ${result.repeated}, out of order ${result.outOfOrder}, resets ${result.resets} (${result.published} events, ${result.received} receipts)
+longest wait of a client: ${result.longestWaitMs} ms; ends of streams: ${text(result.ends)}
+publish to receipt: median ${result.medianDelayMs} ms, p99 ${result.p99DelayMs} ms, longest ${result.longestDelayMs} ms; before the restart: p99 ${result.quietMs} ms
+longest publish ${result.longestPublishMs} ms; POSTs that were repeated: ${text(result.publishedAgain)}
+transactions/s: quiet ${result.quiet.mean}, during the restart ${result.restart.mean}, at most ${result.restart.most} in 5 s
+`);
+}
+
+const keeper = await Server.start();
+const counter = await TransactionCounter.connect(keeper);
+const starting = Array.from({ length: INSTANCES }, () => Server.start({ ...keeper.shared, ...SETTINGS }));
+const instances = await Promise.all(starting);
+try {
+  for (const name of process.env.BALANCERS.split(' ')) {
+    const balancer = await Balancer.start(name, instances.map(({ url }) => new URL(url).host));
+    print(name, await measure(balancer, instances, counter));
+    await balancer.stop();
+  }
+} finally {
+  await counter.close();
+  for (const server of [...instances, keeper]) await server.stop();
+}

@@ -1,0 +1,136 @@
+//! The files of `deploy` and `fly.toml`: what no schema and no program of theirs would notice.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A process has ended by then: half of it for its streams, the rest for its background tasks and the database.
+const LONGEST_STOP_SECONDS: u64 = 12;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).expect("a file of the repository")
+}
+
+fn manifest(name: &str) -> Value {
+    let text = read(&format!("deploy/kubernetes/{name}.yaml"));
+    serde_norway::from_str(&text).expect("YAML")
+}
+
+/// The value at a path of names and numbers.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    let found = value.pointer(pointer);
+    found.unwrap_or_else(|| panic!("{pointer} is missing in {value}"))
+}
+
+fn seconds(value: &Value, pointer: &str) -> u64 {
+    at(value, pointer).as_u64().expect("seconds")
+}
+
+const POD: &str = "/spec/template/spec";
+const CONTAINER: &str = "/spec/template/spec/containers/0";
+
+#[test]
+fn the_manifests_for_kubernetes_belong_together() {
+    let deployment = manifest("deployment");
+    let labels = at(&deployment, "/spec/template/metadata/labels");
+    assert_eq!(at(&deployment, "/spec/selector/matchLabels"), labels);
+    assert_eq!(at(&manifest("service"), "/spec/selector"), labels);
+    let budget = manifest("disruption-budget");
+    assert_eq!(at(&budget, "/spec/selector/matchLabels"), labels);
+    let autoscaler = manifest("autoscaler");
+    let target = at(&autoscaler, "/spec/scaleTargetRef/name");
+    assert_eq!(target, at(&deployment, "/metadata/name"));
+    let port = at(&deployment, &format!("{CONTAINER}/ports/0/name"));
+    let service = manifest("service");
+    assert_eq!(at(&service, "/spec/ports/0/targetPort"), port);
+    let migration = manifest("migrate");
+    for pointer in ["image", "envFrom"] {
+        let pointer = format!("{CONTAINER}/{pointer}");
+        assert_eq!(at(&migration, &pointer), at(&deployment, &pointer));
+    }
+    let image = at(&deployment, &format!("{CONTAINER}/image"));
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        image
+            .as_str()
+            .is_some_and(|image| image.ends_with(&format!(":{version}")))
+    );
+}
+
+#[test]
+fn a_pod_has_the_time_that_it_needs_to_stop() {
+    let deployment = manifest("deployment");
+    let grace = seconds(&deployment, &format!("{POD}/terminationGracePeriodSeconds"));
+    let before = at(
+        &deployment,
+        &format!("{CONTAINER}/lifecycle/preStop/exec/command/1"),
+    );
+    let before: u64 = before
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .expect("seconds");
+    assert!(grace > before + LONGEST_STOP_SECONDS);
+}
+
+#[test]
+fn probes_ask_what_they_are_for() {
+    let deployment = manifest("deployment");
+    for (probe, path) in [
+        ("startupProbe", "/health/live"),
+        ("livenessProbe", "/health/live"),
+        ("readinessProbe", "/health/ready"),
+    ] {
+        let pointer = format!("{CONTAINER}/{probe}/httpGet/path");
+        assert_eq!(at(&deployment, &pointer), path);
+    }
+    for file in ["fly.toml", "deploy/haproxy.cfg", "deploy/Caddyfile"] {
+        assert!(read(file).contains("/health/ready"), "{file}");
+    }
+}
+
+#[test]
+fn machines_at_fly_have_the_time_that_they_need_to_stop() {
+    let fly: toml::Table = read("fly.toml").parse().expect("TOML");
+    let fly = serde_json::to_value(fly).expect("JSON");
+    assert!(seconds(&fly, "/kill_timeout") > LONGEST_STOP_SECONDS);
+    assert_eq!(at(&fly, "/kill_signal"), "SIGTERM");
+    assert_eq!(at(&fly, "/deploy/release_command"), "migrate");
+    assert_eq!(at(&fly, "/http_service/concurrency/type"), "requests");
+}
+
+#[test]
+fn systemd_understands_the_unit() {
+    let unit = read("deploy/systemd/porchlight.service");
+    let setting = |name: &str| {
+        unit.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    };
+    let stop: u64 = setting("TimeoutStopSec")
+        .and_then(|text| text.parse().ok())
+        .expect("seconds");
+    assert!(stop > LONGEST_STOP_SECONDS);
+    assert_eq!(setting("Type"), Some("notify"));
+    // The program that it starts is not installed here.
+    let unit = unit.replace("/usr/local/bin/porchlight serve", "/bin/true");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file: PathBuf = dir.path().join("porchlight.service");
+    std::fs::write(&file, unit).expect("a file");
+    let verify = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&file)
+        .output();
+    // Where there is no systemd, nothing more can be checked.
+    if let Ok(verified) = verify {
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        let about_it: Vec<_> = said
+            .lines()
+            .filter(|line| line.contains("porchlight"))
+            .collect();
+        assert_eq!(about_it, [""; 0]);
+    }
+}
