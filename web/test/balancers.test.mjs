@@ -104,6 +104,17 @@ describe('behind a balancer', { skip }, () => {
 
   const haveAll = (page, type) => until(`all streams have ${type}`, () => page.evaluate((type) => globalThis.streams.every(({ types }) => types.includes(type)), type));
 
+  /** Without an instance, a stream is empty, and other requests fail. */
+  async function isAway(balancer, token) {
+    const headers = { Authorization: `Bearer ${token}` };
+    const stream = await request(balancer, '/stream/team', { headers });
+    assert.deepEqual([stream.statusCode, stream.headers['content-type']], [200, 'text/event-stream'], balancer.name);
+    stream.resume();
+    const other = await request(balancer, '/session', { headers });
+    assert.match(String(other.statusCode), /^50[234]$/, balancer.name);
+    other.resume();
+  }
+
   test('a browser uses HTTP/2, has more than six streams, posts, uploads, and goes on when an instance is killed', async () => {
     const names = Array.from({ length: STREAMS }, (_, number) => `u-${number}`);
     const tokens = await Promise.all(names.map((name) => demo.server.token('agent', name)));
@@ -130,13 +141,18 @@ describe('behind a balancer', { skip }, () => {
     await instances[0].kill();
     await publish('test:second');
     for (const page of pages) await haveAll(page, 'test:second');
+    // Without any instance, an EventSource that got an error would have no more attempts.
+    await instances[1].kill();
+    for (const balancer of balancers) await isAway(balancer, tokens[0]);
+    await Promise.all(instances.map((instance) => instance.run()));
+    await publish('test:third');
+    for (const page of pages) await haveAll(page, 'test:third');
     const cuts = await Promise.all(pages.map((page) => page.evaluate(() => globalThis.streams.reduce((sum, { cuts }) => sum + cuts, 0))));
     assert.ok(cuts.every((count) => count > 0), `some streams were at the instance: ${cuts}`);
     for (const person of people) {
       await person.isLive();
       await person.context.close();
     }
-    await instances[0].run();
   });
 
   test('a rolling restart loses nothing, and nobody waits long', async () => {
