@@ -7,7 +7,8 @@ import { Server, until } from '../../web/test/support.mjs';
 const number = (name) => Number(process.env[name]);
 const sleep = (seconds) => new Promise((wake) => setTimeout(wake, seconds * 1_000));
 const INSTANCES = number('INSTANCES');
-const SETTINGS = { PORCHLIGHT_TRUSTED_PROXIES: '1', PORCHLIGHT_USER_RATE: '0', PORCHLIGHT_SERVICE_RATE: '0', PORCHLIGHT_LOG: 'warn,porchlight=info' };
+const DATABASE = { host: process.env.DATABASE_DIRECTORY, user: 'postgres', database: 'porchlight' };
+const SETTINGS = { DATABASE_URL: `postgres://postgres@localhost/porchlight?host=${DATABASE.host}`, PORCHLIGHT_TRUSTED_PROXIES: '1', PORCHLIGHT_USER_RATE: '0', PORCHLIGHT_SERVICE_RATE: '0', PORCHLIGHT_LOG: 'warn,porchlight=info' };
 
 /** The instances are restarted one after the other, while events are published. */
 async function measure(balancer, instances, counter) {
@@ -26,7 +27,7 @@ async function measure(balancer, instances, counter) {
       }
     });
     await crowd.stopPublishing();
-    await until('all have all events', async () => crowd.isComplete).catch((error) => console.error(error.message));
+    await until('all have all events', async () => crowd.isComplete).catch((error) => console.error(error.message, JSON.stringify(crowd.missing().slice(0, 3), null, 1)));
     return { ...crowd.summary(), quietMs: before, quiet, restart };
   } finally {
     crowd.close();
@@ -45,10 +46,8 @@ transactions/s: quiet ${result.quiet.mean}, during the restart ${result.restart.
 `);
 }
 
-const keeper = await Server.start();
-const counter = await TransactionCounter.connect(keeper);
-const starting = Array.from({ length: INSTANCES }, () => Server.start({ ...keeper.shared, ...SETTINGS }));
-const instances = await Promise.all(starting);
+const counter = await TransactionCounter.connect(DATABASE);
+const instances = await Promise.all(Array.from({ length: INSTANCES }, () => Server.start(SETTINGS)));
 try {
   for (const name of process.env.BALANCERS.split(' ')) {
     const balancer = await Balancer.start(name, instances.map(({ url }) => new URL(url).host));
@@ -57,5 +56,5 @@ try {
   }
 } finally {
   await counter.close();
-  for (const server of [...instances, keeper]) await server.stop();
+  for (const server of instances) await server.stop();
 }

@@ -27,6 +27,9 @@ function count(counts, name) {
 class Client {
   constructor(crowd, number) {
     this.crowd = crowd;
+    this.number = number;
+    /** When its streams began and ended. */
+    this.history = [];
     this.team = `team-${number % crowd.teams}`;
     this.token = token({ broker_id: crowd.name, sub: `user-${number}`, team_id: this.team, role: 'agent' });
     this.positions = [];
@@ -79,6 +82,7 @@ class Client {
       if (at > 0) event[line.slice(0, at)] = line.slice(at + 2);
     }
     if (event.id) this.cursor = event.id;
+    if (event.event?.startsWith('stream:')) this.#note(`${event.event} ${event.data.slice(0, 120)}`);
     if (event.event === 'stream:ready') this.#opened();
     if (event.event === 'stream:closing') this.closing = JSON.parse(event.data);
     if (event.event === 'stream:reset') this.crowd.report.resets += 1;
@@ -86,6 +90,10 @@ class Client {
     const { data } = JSON.parse(event.data);
     this.positions.push(parseInt(event.id, 10));
     this.crowd.delays.push(Date.now() - data.at);
+  }
+
+  #note(what) {
+    this.history.push(`${new Date().toISOString().slice(11, 23)} ${what}`);
   }
 
   #opened() {
@@ -100,6 +108,7 @@ class Client {
   #ended(why) {
     const { report, isOver } = this.crowd;
     if (isOver) return;
+    this.#note(why);
     this.endedAt ??= Date.now();
     count(report.ends, why === 'end' ? (this.closing?.reason ?? why) : why);
     if (!this.closing) this.failures += 1;
@@ -193,6 +202,16 @@ export class Crowd {
   mark() {
     const delays = this.delays.splice(0).sort((a, b) => a - b);
     return delays[Math.floor(delays.length * 0.99)];
+  }
+
+  /** The clients that miss events, and what happened to their streams, for whoever looks for the reason. */
+  missing() {
+    const all = this.clients.map(({ team, number, cursor, history, positions }) => {
+      const seen = new Set(positions);
+      const lost = this.expected[Number(team.slice(5))].filter((position) => !seen.has(position));
+      return { number, team, cursor, lost: lost.length, history };
+    });
+    return all.filter(({ lost }) => lost > 0);
   }
 
   summary() {

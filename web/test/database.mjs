@@ -1,11 +1,12 @@
-// What the database of a server counts.
+// What a database counts.
 import pg from 'pg';
 
-/** Counts the transactions of a server's database. */
+/** Counts the transactions of a database. */
 export class TransactionCounter {
-  static async connect(server) {
+  /** With options of `pg`. */
+  static async connect(database) {
     const counter = new TransactionCounter();
-    counter.client = new pg.Client(server.database);
+    counter.client = new pg.Client(database);
     await counter.client.connect();
     return counter;
   }
