@@ -33,6 +33,7 @@ class Client {
     this.team = `team-${number % crowd.teams}`;
     this.token = token({ broker_id: crowd.name, sub: `user-${number}`, team_id: this.team, role: 'agent' });
     this.positions = [];
+    this.numbers = [];
     this.cursor = '';
     this.failures = 0;
     this.endedAt = null;
@@ -89,6 +90,7 @@ class Client {
     if (event.event !== 'test:tick') return;
     const { data } = JSON.parse(event.data);
     this.positions.push(parseInt(event.id, 10));
+    this.numbers.push(data.number);
     this.crowd.delays.push(Date.now() - data.at);
   }
 
@@ -162,12 +164,12 @@ export class Crowd {
   /** Publishes one event, with as many attempts as it takes. */
   async #publish(number) {
     const team = number % this.teams;
-    const event = { type: 'test:tick', audience: { team: `team-${team}` }, data: { at: Date.now(), padding: 'x'.repeat(300) } };
+    const event = { type: 'test:tick', audience: { team: `team-${team}` }, data: { number, at: Date.now(), padding: 'x'.repeat(300) } };
     const key = randomUUID();
     for (;;) {
       try {
-        const [position] = await this.#post(JSON.stringify(event), key);
-        this.expected[team].push(parseInt(position, 10));
+        await this.#post(JSON.stringify(event), key);
+        this.expected[team].push(number);
         this.report.longestPublishMs = Math.max(this.report.longestPublishMs, Date.now() - event.data.at);
         return;
       } catch (error) {
@@ -185,7 +187,7 @@ export class Crowd {
         let text = '';
         response.setEncoding('utf8').on('data', (part) => { text += part; });
         response.on('error', reject).on('end', () => {
-          if (response.statusCode === 201) resolve(JSON.parse(text).positions);
+          if (response.statusCode === 201) resolve(text);
           else reject(new Error(`status ${response.statusCode}`));
         });
       });
@@ -195,7 +197,12 @@ export class Crowd {
 
   /** Whether every client has as many events as there are for its team. */
   get isComplete() {
-    return this.clients.every(({ team, positions }) => positions.length >= this.expected[Number(team.slice(5))].length);
+    return this.clients.every((client) => this.#lost(client).length === 0);
+  }
+
+  #lost({ team, numbers }) {
+    const seen = new Set(numbers);
+    return this.expected[Number(team.slice(5))].filter((number) => !seen.has(number));
   }
 
   /** The p99 of the delays so far. Those that follow are counted apart. */
@@ -206,21 +213,20 @@ export class Crowd {
 
   /** The clients that miss events, and what happened to their streams, for whoever looks for the reason. */
   missing() {
-    const all = this.clients.map(({ team, number, cursor, history, positions }) => {
-      const seen = new Set(positions);
-      const lost = this.expected[Number(team.slice(5))].filter((position) => !seen.has(position));
-      return { number, team, cursor, lost: lost.length, history };
+    const all = this.clients.map((client) => {
+      const { number, team, cursor, history } = client;
+      return { number, team, cursor, lost: this.#lost(client).length, history };
     });
     return all.filter(({ lost }) => lost > 0);
   }
 
   summary() {
     const found = { lost: 0, repeated: 0, outOfOrder: 0 };
-    for (const { team, positions } of this.clients) {
-      const seen = new Set(positions);
-      found.lost += this.expected[Number(team.slice(5))].filter((position) => !seen.has(position)).length;
-      found.repeated += positions.length - seen.size;
-      found.outOfOrder += positions.filter((position, at) => at > 0 && position < positions[at - 1]).length;
+    for (const client of this.clients) {
+      const { numbers, positions } = client;
+      found.lost += this.#lost(client).length;
+      found.repeated += numbers.length - new Set(numbers).size;
+      found.outOfOrder += positions.filter((position, at) => at > 0 && position <= positions[at - 1]).length;
     }
     const delays = this.delays.toSorted((a, b) => a - b);
     const at = (share) => delays[Math.min(delays.length - 1, Math.floor(delays.length * share))];
