@@ -39,7 +39,7 @@ mod tasks;
 
 use audience_changes::AudienceChanges;
 use backplane::Notices;
-use log::FollowerBatches;
+use log::{Commits, FollowerBatches};
 use operations::Watched;
 use sessions::TeamChanges;
 
@@ -96,8 +96,7 @@ impl Wiring<'_> {
         sessions.observe(Arc::new(TeamChanges(presence.clone())));
         let signals = self.signals(&fanout, &notices, peers.signals);
         let observer = AudienceChanges::observer(&audiences, &presence, &signals);
-        let commits = self.commits(&notices, &observer);
-        let committer = commits.committer;
+        let Commits { committer, batches } = self.commits(&notices, &observer);
         let waker = self.relay(committer.clone());
         let records = Arc::new(self.records(waker.clone()));
         let uploads = self.uploads();
@@ -105,7 +104,7 @@ impl Wiring<'_> {
         if config.has_worker() {
             self.worker(&tasks, &records, &uploads);
         }
-        let batches = FollowerBatches::of(commits.batches, peers.batches);
+        let batches = FollowerBatches::of(batches, peers.batches);
         let log_handle = self.follower(&fanout, batches, notices.logs, observer);
         self.names(&verifier);
         self.retention();

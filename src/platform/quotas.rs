@@ -126,7 +126,7 @@ impl QuotaSettings {
         self.of_session().into_iter().map(set).collect()
     }
 
-    fn of_session(&self) -> [(&'static str, u32); 9] {
+    fn of_session(&self) -> [(&'static str, u32); 10] {
         [
             ("tasks_per_user", self.tasks_per_user),
             ("tasks_per_brokerage", self.tasks_per_brokerage),
