@@ -9,22 +9,25 @@ const BEFORE_A_TABLE: [&str; 4] = [
     "update porchlight.",
     "into porchlight.",
 ];
-/// These have no brokerage: they describe tables.
-const OF_ALL: [&str; 7] = [
+/// These have no brokerage: they describe tables and the database.
+const OF_ALL: [&str; 8] = [
     "watches",
     "watched_columns",
     "record_tables",
     "record_rules",
     "bulk_staging",
     "functions",
+    "origin",
     "poison",
 ];
 /// How the statements of functions choose one brokerage: by the parameter, or by the row that a trigger has.
-const CHOOSES: [&str; 6] = [
+const CHOOSES: [&str; 8] = [
     "broker_id = broker",
     "broker_id = $1",
     "broker_id = check_fence.broker",
+    "broker_id = renew_epochs_of_shorter_log.broker",
     "values (broker,",
+    "values (new.broker_id,",
     "broker_id = new.broker_id",
     "broker_id = old.broker_id",
 ];
@@ -36,6 +39,10 @@ const SEVERAL: &[(&str, &str)] = &[
     ),
     ("count_keys", "counts again after an upgrade, by brokerage"),
     ("count_locks", "counts again after an upgrade, by brokerage"),
+    (
+        "count_own_unread",
+        "counts the rows of a statement by brokerage; again after an upgrade",
+    ),
     ("count_tasks", "counts again after an upgrade, by brokerage"),
     (
         "count_uploads",
@@ -56,6 +63,14 @@ const SEVERAL: &[(&str, &str)] = &[
     (
         "is_anything_waiting",
         "looks at the outbox, a queue of this server",
+    ),
+    (
+        "renew_epochs",
+        "renews all logs of a database that was restored",
+    ),
+    (
+        "renew_epochs_of_copy",
+        "looks whether a database that was restored has logs",
     ),
     (
         "unpack_bulk_change",

@@ -79,6 +79,14 @@ pub const SEVERAL: &[Known] = &[
     ),
     known(
         READERS,
+        "select broker_id, epoch, head, horizon, (select porchlight.is_copy())",
+    ),
+    known(
+        SERVER,
+        "select broker_id, row_number() over (order by broker_id) as place from porchlight.brokers",
+    ),
+    known(
+        READERS,
         "join porchlight.presence p on p.instance = seen.instance",
     ),
     known(
@@ -137,7 +145,6 @@ pub const SEVERAL: &[Known] = &[
         SERVER,
         "as \"oldest_waiting_seconds!\",\n             sum(failed)",
     ),
-    known(SERVER, "update porchlight.brokers set epoch = substr(md5"),
     known(SERVER, "delete from porchlight.revocations r using"),
     known(SERVER, "select extract(epoch from least("),
     known(SERVER, "select distinct broker_id from porchlight.locks"),

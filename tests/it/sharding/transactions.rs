@@ -30,10 +30,11 @@ const NOTE: &str = "
     end $$";
 /// What commits of several requests together may change: the log, keys of requests and their number, and the outbox that
 /// becomes events. Beside them, what an instance knows of people: their names, teams and signs of life.
-const TOGETHER: [&str; 8] = [
+const TOGETHER: [&str; 9] = [
     "brokers",
     "events",
     "idempotency_keys",
+    "memberships",
     "notification_marks",
     "outbox",
     "people",
