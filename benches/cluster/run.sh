@@ -23,6 +23,7 @@ cd "$(dirname "$0")/../.."
 readonly WARMUP=5 SLICE_MS=100
 work=$(mktemp -d) && chmod 755 "$work" # Postgres runs as another user
 . benches/service.sh
+. benches/postgres.sh
 postgres_pid= nginx_pid= redis_pid= proxy_pid= watch_pid=
 instance_pids=() instance_ports=() generator_pids=() taken=' '
 instances=3 backplane=redis with_faults=
@@ -66,14 +67,7 @@ new_port() {
 # ---- the servers ----------------------------------------------------------------------------
 
 start_postgres() {
-    local bin as=()
-    bin=${PG_BIN_DIR:-$(dirname "$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | tail -n 1)")}
-    mkdir "$work/postgres"
-    if [ "$(id -u)" = 0 ]; then
-        chown postgres "$work/postgres"
-        as=(setpriv --reuid=postgres --regid=postgres --init-groups)
-    fi
-    (cd "$work/postgres" && "${as[@]}" "$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-instructions >/dev/null)
+    make_cluster
     (cd "$work/postgres" && exec "${as[@]}" "$bin/postgres" -D data -k "$work/postgres" -c listen_addresses= -c jit=off \
         -c max_connections=400 -c shared_buffers=256MB -c max_wal_size=4GB -c shared_preload_libraries="$(statements_library "$bin")") \
         >"$work/postgres.log" 2>&1 &

@@ -18,17 +18,13 @@ work=$(mktemp -d) && chmod 755 "$work" # Postgres runs as another user
 postgres_pid=
 trap '[ -z "$postgres_pid" ] || { kill -INT "$postgres_pid"; wait "$postgres_pid"; } 2>/dev/null || true; rm -rf "$work"' EXIT
 
+. benches/postgres.sh
+
 fail() { echo "$*" >&2; exit 1; }
 
 start_postgres() {
-    local bin as=() tries
-    bin=${PG_BIN_DIR:-$(dirname "$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | tail -n 1)")}
-    mkdir "$work/postgres"
-    if [ "$(id -u)" = 0 ]; then
-        chown postgres "$work/postgres"
-        as=(setpriv --reuid=postgres --regid=postgres --init-groups)
-    fi
-    (cd "$work/postgres" && "${as[@]}" "$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-instructions >/dev/null)
+    local tries
+    make_cluster
     (cd "$work/postgres" && exec "${as[@]}" "$bin/postgres" -D data -k "$work/postgres" -c listen_addresses= -c jit=off \
         -c max_connections=400 -c shared_buffers=256MB -c max_wal_size=4GB) >"$work/postgres.log" 2>&1 &
     postgres_pid=$!
