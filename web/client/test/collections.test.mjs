@@ -89,6 +89,19 @@ describe('a live list', () => {
     assert.equal(new Set(ids(list)).size, 24);
   });
 
+  test('loads as many pages again as it had, with what changes meanwhile', async () => {
+    const { list, service, clock } = await listed(25, { limit: 10 });
+    await list.loadMore();
+    const requests = service.count('/records/escrows');
+    service.faults.add({ kind: 'delay', path: '/records/escrows', ms: 300 });
+    list.reload();
+    await clock.advance(100);
+    await patch(service, '/records/escrows/e-20', { purchasePrice: 9 });
+    await clock.advance(400);
+    assert.deepEqual([ids(list).length, list.getSnapshot().hasMore, list.get('e-20').purchasePrice], [20, true, 9]);
+    assert.equal(service.count('/records/escrows'), requests + 2);
+  });
+
   test('events that arrive before the first page are not lost', async () => {
     const made = world();
     await fill(made, 3);

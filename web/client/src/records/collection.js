@@ -93,10 +93,16 @@ export class Collection extends Live {
     const { module, filter } = this.query;
     if (filter.q) this.#hasWords = await (await import('./catalogue.js')).searcher(this.context.request, module, filter.q);
     const { body, headers } = await this.#request(null);
+    const pages = [body];
+    // As many records as before, so that a list somebody has scrolled keeps its length.
+    for (let missing = this.#base.size - body.records.length; missing > 0 && pages.at(-1).next !== null; missing -= pages.at(-1).records.length) {
+      if (generation !== this.generation) return;
+      pages.push((await this.#request(pages.at(-1).next)).body);
+    }
     if (generation !== this.generation) return;
     for (const id of [...this.#base.keys(), ...this.#view.keys()]) this.#changed.add(id);
     this.#base = new Map();
-    this.#keep(body);
+    for (const page of pages) this.#keep(page);
     this.loaded(headers.get('Stream-Position'));
     for (const write of this.context.pending.store.getSnapshot()) if (write.module === module) this.#changed.add(write.recordId);
     this.show({ status: 'ready', error: null, isLoadingMore: false });
