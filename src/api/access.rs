@@ -102,8 +102,10 @@ fn refuse_framing(request: ServiceRequest, error: FramingError) -> ServiceRespon
     let context = request.app_data::<Context>();
     let id = context.map(|context| refuse_unreadable(&context.services, &problem));
     let mut response = problem.error_response();
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     if let Some(value) = id.and_then(|id| HeaderValue::from_str(&id.to_string()).ok()) {
-        response.headers_mut().insert(REQUEST_ID, value);
+        headers.insert(REQUEST_ID, value);
     }
     request.into_response(response)
 }

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture, Map};
 
 use super::problem::{Code, Problem};
+use super::query::single_header;
 use super::routes;
 use super::{Context, Services};
 use crate::directory::{Brokerages, LookupError, Member};
@@ -259,7 +260,10 @@ fn limit_refusals(request: &HttpRequest, problem: Problem) -> Problem {
     match context.filter(|_| is_refused) {
         Some(context) => match context.services.rate_limits.take_refused(request) {
             Ok(_) => problem,
-            Err(state) => state.problem(),
+            Err(state) => {
+                request.extensions_mut().insert(state);
+                state.problem()
+            }
         },
         None => problem,
     }
@@ -347,27 +351,38 @@ impl From<LookupError> for Problem {
     }
 }
 
+/// The token in the header `Authorization`, if that is there once.
+pub(super) fn bearer_token(request: &HttpRequest) -> Option<&str> {
+    let value = single_header(request.headers(), header::AUTHORIZATION)?;
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 /// The token of a request: from the header, or else the parameter, or else the cookie.
 fn token(request: &HttpRequest, services: &Services) -> Result<Option<String>, Problem> {
-    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let is_bearer = |(scheme, _): &(&str, &str)| scheme.eq_ignore_ascii_case("bearer");
-        return if let Some((_, token)) = bearer.filter(is_bearer) {
-            Ok(Some(token.trim().to_owned()))
+    let refused =
+        |code, detail, field| Err(Problem::new(StatusCode::UNAUTHORIZED, code, detail).at(field));
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return if let Some(token) = bearer_token(request) {
+            Ok(Some(token.to_owned()))
         } else {
-            let detail = "The Authorization header must be: Bearer, a space, and the token.";
-            let status = StatusCode::UNAUTHORIZED;
-            Err(Problem::new(status, Code::TokenMalformed, detail).at("Authorization"))
+            let detail =
+                "The Authorization header must be there once: Bearer, a space, and the token.";
+            refused(Code::TokenMalformed, detail, "Authorization")
         };
     }
-    let parameter = super::query::pairs(request.query_string())
-        .find(|(name, _)| name == TOKEN_PARAMETER)
+    let mut parameters = super::query::pairs(request.query_string())
+        .filter(|(name, _)| name == TOKEN_PARAMETER)
         .map(|(_, token)| token.into_owned());
+    let parameter = parameters.next();
+    if parameters.next().is_some() {
+        let detail = "access_token is given twice.";
+        return refused(Code::TokenMalformed, detail, TOKEN_PARAMETER);
+    }
     if parameter.is_some() && !services.token_in_query {
         let detail = "The parameter access_token is switched off here: send the token as Authorization: \
                       Bearer …, or open streams with a ticket from POST /sessions/ticket.";
-        let status = StatusCode::UNAUTHORIZED;
-        return Err(Problem::new(status, Code::TokenMissing, detail).at(TOKEN_PARAMETER));
+        return refused(Code::TokenMissing, detail, TOKEN_PARAMETER);
     }
     let cookie = || request.cookie(&services.token_cookie);
     Ok(parameter.or_else(|| Some(cookie()?.value().to_owned())))

@@ -127,7 +127,7 @@ impl From<&TokenError> for Code {
         match error {
             TokenError::TooLong | TokenError::Malformed(_) => Self::TokenMalformed,
             TokenError::Expired => Self::TokenExpired,
-            TokenError::NotYetValid => Self::TokenNotYetValid,
+            TokenError::NotYetValid(_) => Self::TokenNotYetValid,
             TokenError::SignatureInvalid => Self::TokenSignatureInvalid,
             TokenError::AlgorithmRefused(_) => Self::TokenAlgorithmRefused,
             TokenError::Revoked => Self::TokenRevoked,

@@ -188,7 +188,7 @@ impl<'a> ActixRefusal<'a> {
         let answer = format!(
             "{status_line}\r\ncontent-length: {}\r\nconnection: close\r\n\
              content-type: application/problem+json\r\ncache-control: no-store\r\n\
-             x-request-id: {id}\r\n{}\r\n{json}",
+             x-content-type-options: nosniff\r\nx-request-id: {id}\r\n{}\r\n{json}",
             json.len(),
             date.unwrap_or_default()
         );

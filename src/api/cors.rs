@@ -16,6 +16,7 @@ use super::problem::{Code, Problem};
 const MAX_AGE_SECONDS: usize = 3_600;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -32,12 +33,18 @@ fn is_same_scheme(scheme: Option<&str>, head: &RequestHead) -> bool {
     text(head, FORWARDED_PROTO) != Some("https") || scheme == Some("https")
 }
 
-/// Whether a page of another origin embeds this address, as an image or a script. Such requests have no
-/// `Origin`, and send cookies. Links from other pages are allowed.
+/// Whether a page of another origin embeds this address, as an image, a script or a frame, or sends it a
+/// form. Such requests may have no `Origin`, and send cookies. Links from other pages are allowed.
 fn is_embedded_elsewhere(head: &RequestHead) -> bool {
     let site = text(head, SEC_FETCH_SITE);
     let is_elsewhere = matches!(site, Some("cross-site" | "same-site"));
-    is_elsewhere && text(head, SEC_FETCH_MODE) != Some("navigate")
+    is_elsewhere && !is_link(head)
+}
+
+/// Whether the answer is what a window shows next.
+fn is_link(head: &RequestHead) -> bool {
+    let is_document = matches!(text(head, SEC_FETCH_DEST), None | Some("document"));
+    head.method.is_safe() && text(head, SEC_FETCH_MODE) == Some("navigate") && is_document
 }
 
 /// The configured origins.
@@ -73,11 +80,12 @@ impl Origins {
     /// The reason to refuse the request of a page, if there is one.
     #[must_use]
     pub fn refuse(&self, head: &RequestHead) -> Option<Problem> {
-        let is_allowed = match head.headers().get(header::ORIGIN) {
-            Some(origin) => origin
-                .to_str()
-                .is_ok_and(|origin| self.allows(origin, head)),
-            None => !is_embedded_elsewhere(head),
+        let mut origins = head.headers().get_all(header::ORIGIN).peekable();
+        let is_allowed = if origins.peek().is_some() {
+            let mut origins = origins.map(|origin| origin.to_str());
+            origins.all(|origin| origin.is_ok_and(|origin| self.allows(origin, head)))
+        } else {
+            !is_embedded_elsewhere(head)
         };
         if is_allowed {
             return None;
@@ -120,5 +128,50 @@ impl Origins {
             ])
             .supports_credentials()
             .max_age(MAX_AGE_SECONDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::Method;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_page_elsewhere_may_link_and_nothing_else() {
+        let origins = Origins::new(&[]);
+        let get = Method::GET;
+        for (method, mode, dest, is_allowed) in [
+            (&get, "navigate", Some("document"), true),
+            (&get, "navigate", None, true),
+            (&get, "navigate", Some("iframe"), false),
+            (&get, "navigate", Some("embed"), false),
+            (&get, "no-cors", Some("image"), false),
+            (&Method::POST, "navigate", Some("document"), false),
+        ] {
+            for site in ["cross-site", "same-site"] {
+                let request = TestRequest::with_uri("/stream").method(method.clone());
+                let request = request.insert_header((SEC_FETCH_SITE, site));
+                let mut request = request.insert_header((SEC_FETCH_MODE, mode));
+                if let Some(dest) = dest {
+                    request = request.insert_header((SEC_FETCH_DEST, dest));
+                }
+                let refused = origins.refuse(request.to_http_request().head());
+                assert_eq!(refused.is_none(), is_allowed, "{method} {mode} {dest:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_origin_of_a_request_must_be_allowed() {
+        let origins = Origins::new(&["https://a.example".to_owned()]);
+        for (second, is_allowed) in [("https://a.example", true), ("https://b.example", false)] {
+            let request = TestRequest::default()
+                .append_header((header::ORIGIN, "https://a.example"))
+                .append_header((header::ORIGIN, second));
+            let refused = origins.refuse(request.to_http_request().head());
+            assert_eq!(refused.is_none(), is_allowed, "{second}");
+        }
     }
 }

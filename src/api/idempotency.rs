@@ -4,12 +4,15 @@ use std::fmt::Display;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
+use actix_web::http::header::HeaderName;
 use actix_web::{FromRequest, HttpRequest, HttpResponseBuilder};
 
 use super::problem::Problem;
+use super::query::single_header;
 use crate::identity::Caller;
 use crate::log::{IdempotencyKey, IdempotencyKeyId, Operation};
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key.
 pub(super) const KEY_CHARS: usize = 255;
 
@@ -26,15 +29,16 @@ impl FromRequest for KeyHeader {
 }
 
 fn name(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("Idempotency-Key") else {
+    if !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return Ok(None);
-    };
+    }
+    let value = single_header(request.headers(), IDEMPOTENCY_KEY);
     let key = value
-        .to_str()
-        .ok()
+        .and_then(|value| value.to_str().ok())
         .filter(|key| (1..=KEY_CHARS).contains(&key.len()) && !key.contains('\t'));
     let key = key.ok_or_else(|| {
-        let reason = format!("must be 1 to {KEY_CHARS} characters of visible ASCII");
+        let reason =
+            format!("must be there once, with 1 to {KEY_CHARS} characters of visible ASCII");
         Problem::bad_parameter("Idempotency-Key", reason)
     })?;
     Ok(Some(key.to_owned()))
@@ -80,5 +84,35 @@ impl KeyHeader {
 pub(super) fn mark(response: &mut HttpResponseBuilder, is_repeat: bool) {
     if is_repeat {
         response.insert_header(("Idempotency-Replayed", "true"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_text() {
+        let name_of = |values: &[&str]| {
+            let mut request = TestRequest::default();
+            for value in values {
+                request = request.append_header((IDEMPOTENCY_KEY, *value));
+            }
+            name(&request.to_http_request())
+        };
+        assert_eq!(name_of(&[]).unwrap(), None);
+        assert_eq!(name_of(&["a, b"]).unwrap().as_deref(), Some("a, b"));
+        let longest = "x".repeat(KEY_CHARS);
+        assert!(name_of(&[&longest]).is_ok());
+        for wrong in [
+            &["a", "b"][..],
+            &["a", "a"],
+            &[""],
+            &[&format!("{longest}x")],
+        ] {
+            assert!(name_of(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

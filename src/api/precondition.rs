@@ -2,9 +2,12 @@
 //! (`Lock-Fence`).
 
 use actix_web::HttpRequest;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderName};
 
 use super::problem::Problem;
+use super::query::single_header;
+
+const LOCK_FENCE: HeaderName = HeaderName::from_static("lock-fence");
 
 /// Versions that one `If-Match` may name.
 const MOST_VERSIONS: usize = 20;
@@ -56,11 +59,13 @@ fn version(tag: &str) -> Option<i64> {
 }
 
 fn fence(request: &HttpRequest) -> Result<Option<i64>, Problem> {
-    let Some(value) = request.headers().get("lock-fence") else {
+    if !request.headers().contains_key(LOCK_FENCE) {
         return Ok(None);
-    };
-    let fence = value.to_str().ok().and_then(|text| whole(text.trim()));
-    let reason = "must be the fence of a lock, a whole number";
+    }
+    let value = single_header(request.headers(), LOCK_FENCE);
+    let text = value.and_then(|value| value.to_str().ok());
+    let fence = text.and_then(|text| whole(text.trim()));
+    let reason = "must be there once: the fence of a lock, a whole number";
     Ok(Some(fence.ok_or_else(|| {
         Problem::bad_parameter("Lock-Fence", reason)
     })?))

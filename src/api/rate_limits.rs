@@ -4,7 +4,7 @@
 //! takes points according to its work: see [`super::routes`].
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -173,12 +173,21 @@ impl ExhaustedAddresses {
 pub(super) fn client_address(request: &HttpRequest, trusted_proxies: usize) -> IpAddr {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let forwarded = request.headers().get_all(FORWARDED_FOR);
-    let forwarded = forwarded.filter_map(|value| value.to_str().ok());
-    let mut addresses: Vec<_> = forwarded.flat_map(|value| value.split(',')).collect();
+    // As bytes: what a client sent before may be anything, and must not hide what a proxy added.
+    let forwarded = forwarded.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let addresses: Vec<_> = forwarded.collect();
     let at = addresses.len().checked_sub(trusted_proxies);
     let client = at.filter(|_| trusted_proxies > 0);
-    let client = client.and_then(|at| addresses.drain(at..).next()?.trim().parse().ok());
+    let client = client.and_then(|at| forwarded_address(addresses[at]));
     client.or(peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// An address as proxies write it: some add the port of the client.
+fn forwarded_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
 /// One customer of a provider has many addresses of IPv6, which share their first 64 bits.
@@ -239,7 +248,12 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         };
         match limiter.check_key_n(key, points) {
             Ok(Ok(taken)) => Ok(state(taken.remaining_burst_capacity(), Duration::ZERO)),
-            Ok(Err(later)) => Err(state(0, later.wait_time_from(MonotonicClock.now()))),
+            Ok(Err(later)) => {
+                let wait = later.wait_time_from(MonotonicClock.now());
+                let missing = wait.as_nanos().saturating_mul(self.rate.into());
+                let missing = u32::try_from(missing.div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
+                Err(state(points.get().saturating_sub(missing), wait))
+            }
             // More points than the bucket holds: a rate below a tenth of the cost.
             Err(_) => Err(state(0, Duration::from_secs(LONGEST_WAIT_SECONDS))),
         }
@@ -300,5 +314,53 @@ impl RateState {
         );
         Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, detail)
             .retry_after(self.wait_seconds())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_what_is_left() {
+        let buckets = Buckets::new("user", 1);
+        assert!(buckets.take(&7, 7).is_ok());
+        let refused = buckets.take(&7, 10).unwrap_err();
+        assert_eq!(refused.remaining, 3);
+        assert_eq!(refused.wait_seconds(), 7);
+        assert!(buckets.take(&7, 3).is_ok());
+        assert_eq!(buckets.take(&7, 1).unwrap_err().remaining, 0);
+    }
+
+    #[test]
+    fn the_address_is_the_one_that_the_trusted_proxy_has_seen() {
+        let peer = "10.0.0.1:5";
+        // Each line is a header.
+        for (forwarded, proxies, client) in [
+            ("", 1, "10.0.0.1"),
+            ("8.8.8.8", 0, "10.0.0.1"),
+            ("8.8.8.8", 1, "8.8.8.8"),
+            ("1.1.1.1, 8.8.8.8", 1, "8.8.8.8"),
+            ("1.1.1.1, 8.8.8.8", 2, "1.1.1.1"),
+            ("8.8.8.8", 2, "10.0.0.1"),
+            ("1.1.1.1\n8.8.8.8", 1, "8.8.8.8"),
+            ("unknown", 1, "10.0.0.1"),
+            // As some proxies write them.
+            ("8.8.8.8:4711", 1, "8.8.8.8"),
+            ("[2001:db8::1]:4711", 1, "2001:db8::1"),
+            ("[2001:db8::1]", 1, "2001:db8::1"),
+            // What a client sends itself does not hide the rest.
+            ("\u{fc}, 8.8.8.8", 1, "8.8.8.8"),
+        ] {
+            let mut request = TestRequest::default().peer_addr(peer.parse().unwrap());
+            for value in forwarded.lines() {
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                request = request.append_header((FORWARDED_FOR, value));
+            }
+            let address = client_address(&request.to_http_request(), proxies);
+            assert_eq!(address.to_string(), client, "{forwarded:?} {proxies}");
+        }
     }
 }

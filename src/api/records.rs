@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Context;
-use super::body::{self, JsonBytes, MergePatchBytes};
+use super::body::{self, JsonBytes, MergePatchBytes, OptionalJson};
 use super::idempotency::{self, KeyHeader};
 use super::page::Page;
 use super::precondition::Preconditions;
 use super::problem::Problem;
-use super::query::{NoQuery, Query, number, parsed};
+use super::query::{NoFields, NoQuery, Query, number, parsed};
 use super::record_fields::FieldsBody;
 use crate::identity::Caller;
 use crate::log::{Answered, Operation};
@@ -172,6 +172,7 @@ pub(super) async fn archive(
     mut change: RecordChange,
     _: NoQuery,
     key: KeyHeader,
+    _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
     change.key = key.key_for(&caller, Operation::ArchiveRecord, &change.record, &[]);
     set_archived(&caller, &context, &change, true).await
@@ -183,6 +184,7 @@ pub(super) async fn restore(
     mut change: RecordChange,
     _: NoQuery,
     key: KeyHeader,
+    _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
     change.key = key.key_for(&caller, Operation::RestoreRecord, &change.record, &[]);
     set_archived(&caller, &context, &change, false).await

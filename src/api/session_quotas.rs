@@ -25,19 +25,23 @@ struct QuotaLevel {
 }
 
 /// What is known of a caller's use.
+#[derive(Default)]
 struct CallerUse {
     /// What the database counts.
     stored: Option<QuotaUse>,
     unread: Option<i64>,
+    /// Streams at all instances.
+    streams: Option<i64>,
 }
 
-/// All quotas, by name. Two small queries; without the database the limits alone.
+/// All quotas, by name. Two small queries, and a third one where the presence of the brokerage is not in memory;
+/// without the database the limits alone.
 pub(super) async fn of(caller: &Caller, services: &Services) -> BTreeMap<&'static str, QuotaJson> {
     let known = CallerUse::read(caller, services).await;
     let named = QuotaKind::ALL.into_iter();
     let named = named.map(|kind| (kind.as_str(), quota(kind, caller, services, &known)));
     named
-        .chain([("streams", streams(caller, services))])
+        .chain([("streams", streams(caller, services, &known))])
         .collect()
 }
 
@@ -49,11 +53,16 @@ impl CallerUse {
         };
         let stored = read.await.ok();
         // It is not asked again for nothing.
-        let unread = match &stored {
-            Some(_) => services.notifications.unread(caller).await.ok(),
-            None => None,
-        };
-        Self { stored, unread }
+        if stored.is_none() {
+            return Self::default();
+        }
+        let presence = &services.presence;
+        let streams = presence.streams_of(&caller.broker, &caller.user).await;
+        Self {
+            stored,
+            unread: services.notifications.unread(caller).await.ok(),
+            streams: streams.ok().and_then(count),
+        }
     }
 }
 
@@ -81,15 +90,15 @@ fn quota(kind: QuotaKind, caller: &Caller, services: &Services, known: &CallerUs
     }
 }
 
-/// Streams at this instance.
-fn streams(caller: &Caller, services: &Services) -> QuotaJson {
+/// Those of the user at all instances, as far as that is known; those of the brokerage at this one.
+fn streams(caller: &Caller, services: &Services, known: &CallerUse) -> QuotaJson {
     let sessions = &services.sessions;
     let own = sessions.open_of_user(&SessionUser::of(caller)).streams;
     let all = sessions.open_of_brokerage(&caller.broker).streams;
     let most = services.quotas.streams_per_brokerage;
     QuotaJson {
         user: Some(QuotaLevel {
-            used: count(own),
+            used: known.streams.max(count(own)),
             most: Some(services.streams.settings.streams_per_user),
         }),
         brokerage: QuotaLevel {

@@ -18,8 +18,8 @@ pub enum TokenError {
     Malformed(&'static str),
     #[error("the token has expired; get a fresh one")]
     Expired,
-    #[error("the token is not valid yet (nbf); check the clock of the machine that issued it")]
-    NotYetValid,
+    #[error("the token is not valid yet ({0}); check the clock of the machine that issued it")]
+    NotYetValid(&'static str),
     #[error("the token's signature does not match; it was signed with another key or changed")]
     SignatureInvalid,
     #[error("tokens signed with algorithm {0} are not accepted here")]

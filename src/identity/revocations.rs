@@ -67,6 +67,21 @@ impl Cutoff {
     fn is_kept_at(&self, now: OffsetDateTime) -> bool {
         self.kept_until.is_none_or(|until| now < until)
     }
+
+    /// A revocation only grows: two that come at the same time may be applied in any order.
+    fn grow(&mut self, new: Self) {
+        self.issued_before = self.issued_before.max(new.issued_before);
+        self.kept_until = later(self.kept_until, new.kept_until);
+    }
+}
+
+fn grow(known: &mut Option<Cutoff>, new: Cutoff) {
+    known.get_or_insert(new).grow(new);
+}
+
+/// The later end; `None` is no end.
+fn later(one: Option<OffsetDateTime>, other: Option<OffsetDateTime>) -> Option<OffsetDateTime> {
+    one.zip(other).map(|(one, other)| one.max(other))
 }
 
 #[derive(Debug, Default)]
@@ -137,20 +152,24 @@ impl BrokerageRevocations {
             kept_until,
         };
         match what {
-            Revoked::Token(id) => drop(self.tokens.insert(Arc::clone(id), kept_until)),
+            Revoked::Token(id) => {
+                let until = self.tokens.entry(Arc::clone(id)).or_insert(kept_until);
+                *until = later(*until, kept_until);
+            }
             Revoked::User {
                 user,
                 issued_before,
-            } => self.user(user).all = Some(cutoff(issued_before)),
+            } => grow(&mut self.user(user).all, cutoff(issued_before)),
             Revoked::Member {
                 user,
                 team,
                 issued_before,
             } => {
                 let teams = &mut self.user(user).teams;
-                teams.insert(team.clone(), cutoff(issued_before));
+                let new = cutoff(issued_before);
+                teams.entry(team.clone()).or_insert(new).grow(new);
             }
-            Revoked::Brokerage { issued_before } => self.all = Some(cutoff(issued_before)),
+            Revoked::Brokerage { issued_before } => grow(&mut self.all, cutoff(issued_before)),
         }
     }
 

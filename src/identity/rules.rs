@@ -9,9 +9,9 @@ use super::credential::KeyId;
 use super::error::TokenError;
 use super::settings::{ClaimNames, IdentitySettings};
 
-/// How far the issuer's clock may be ahead. It is for `nbf` alone: a token is never valid after its
-/// `exp`.
-const NBF_LEEWAY: Duration = Duration::seconds(30);
+/// How far the issuer's clock may be ahead. It is for `nbf` and `iat` alone: a token is never valid after
+/// its `exp`.
+pub const CLOCK_LEEWAY: Duration = Duration::seconds(30);
 
 pub(super) struct TokenRules {
     issuers: Vec<String>,
@@ -45,12 +45,17 @@ impl TokenRules {
         if now >= expires_at {
             return Err(TokenError::Expired);
         }
-        if date(claims, "nbf")?.is_some_and(|nbf| nbf.saturating_sub(NBF_LEEWAY) > now) {
-            return Err(TokenError::NotYetValid);
+        let is_ahead = |at: OffsetDateTime| at.saturating_sub(CLOCK_LEEWAY) > now;
+        if date(claims, "nbf")?.is_some_and(is_ahead) {
+            return Err(TokenError::NotYetValid("nbf"));
         }
         expect(claims, "iss", &self.issuers)?;
         expect(claims, "aud", &self.audiences)?;
+        // The longest lifetime and revocations count from `iat`: one far ahead would escape both.
         let issued_at = date(claims, "iat")?;
+        if issued_at.is_some_and(is_ahead) {
+            return Err(TokenError::NotYetValid("iat"));
+        }
         self.expect_lifetime(issued_at, expires_at)?;
         Claims::new(claims, &self.names).bearer(TokenLifetime {
             issued_at,
@@ -108,7 +113,8 @@ fn expect(
     let is_accepted = |value: &Value| accepted.iter().any(|one| value.as_str() == Some(one));
     match claims.get(name) {
         None | Some(Value::Null) => Err(TokenError::ClaimMissing(name)),
-        Some(Value::Array(values)) if values.iter().any(is_accepted) => Ok(()),
+        // Only an audience may be a list.
+        Some(Value::Array(values)) if name == "aud" && values.iter().any(is_accepted) => Ok(()),
         Some(value) if is_accepted(value) => Ok(()),
         Some(_) => Err(TokenError::invalid(
             name,

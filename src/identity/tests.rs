@@ -132,7 +132,7 @@ impl TokenError {
         match self {
             Self::TooLong | Self::Malformed(_) => "token_malformed",
             Self::Expired => "token_expired",
-            Self::NotYetValid => "token_not_yet_valid",
+            Self::NotYetValid(_) => "token_not_yet_valid",
             Self::SignatureInvalid => "token_signature_invalid",
             Self::AlgorithmRefused(_) => "token_algorithm_refused",
             Self::Revoked => "token_revoked",

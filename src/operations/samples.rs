@@ -22,6 +22,16 @@ struct Sample {
     totals: FigureTotals,
 }
 
+impl Sample {
+    fn of_nothing(at: Instant) -> Self {
+        Self {
+            from: at,
+            to: at,
+            totals: FigureTotals::default(),
+        }
+    }
+}
+
 /// What was counted in a time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
@@ -32,6 +42,8 @@ pub(super) struct Counted {
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     brokerages: FxHashMap<BrokerId, VecDeque<Sample>>,
+    /// When figures were added before.
+    added: Option<Instant>,
     lags: VecDeque<(Instant, Duration)>,
 }
 
@@ -39,11 +51,15 @@ impl Samples {
     /// Adds the figures of all brokerages. Those that are not among them are forgotten.
     pub(super) fn add(&mut self, now: Instant, all: Vec<(BrokerId, FigureTotals)>) {
         let mut before = std::mem::take(&mut self.brokerages);
+        // A brokerage that was not there before had nothing: what it has now, it got since.
+        let nothing = || Sample::of_nothing(self.added.unwrap_or(now));
         for (broker, totals) in all {
-            let mut samples = before.remove(&broker).unwrap_or_default();
+            let samples = before.remove(&broker);
+            let mut samples = samples.unwrap_or_else(|| VecDeque::from([nothing()]));
             add_sample(&mut samples, now, totals);
             self.brokerages.insert(broker, samples);
         }
+        self.added = Some(now);
     }
 
     /// What was counted in about the last `age`, up to `totals` now. A brokerage that is new had nothing before.
@@ -147,6 +163,23 @@ mod tests {
         assert_eq!(samples.brokerages[&broker].len(), 1);
         samples.add(at(421), Vec::new());
         assert!(samples.brokerages.is_empty());
+    }
+
+    #[test]
+    fn what_a_new_brokerage_has_in_its_first_sample_counts() {
+        let [old, new] = ["old", "new"].map(|id| id.parse::<BrokerId>().unwrap());
+        let (mut samples, begin) = (Samples::default(), Instant::now());
+        samples.add(begin, vec![(old.clone(), totals(3))]);
+        let at = begin + SPACING;
+        samples.add(at, vec![(old.clone(), totals(3)), (new.clone(), totals(7))]);
+        for (broker, now, of_minute) in [(&old, 3, 3), (&new, 7, 7), (&new, 8, 8)] {
+            let counted = samples.counted(broker, at, &totals(now), MINUTE);
+            assert_eq!(counted.figures.published, of_minute, "{broker}");
+        }
+        let later = at + MINUTE;
+        samples.add(later, vec![(new.clone(), totals(7))]);
+        let quiet = samples.counted(&new, later, &totals(7), MINUTE);
+        assert_eq!(quiet.figures.published, 0);
     }
 
     #[test]

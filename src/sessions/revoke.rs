@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::Sessions;
 use super::store;
-use crate::identity::{Caller, Revocation, Revoked};
+use crate::identity::{CLOCK_LEEWAY, Caller, Revocation, Revoked};
 use crate::platform::{BrokerId, TeamId, UserId};
 
 /// How far in the future tokens can be revoked in advance.
@@ -92,7 +92,8 @@ impl Sessions {
         let until = longest.map(|longest| issued_before + longest);
         let (what, kept_until) = match new.target.clone() {
             RevocationTarget::Token { id, expires_at } => {
-                let until = longest.map(|longest| now + longest);
+                // It may be from a clock that is ahead.
+                let until = longest.map(|longest| now + longest + CLOCK_LEEWAY);
                 (Revoked::Token(id), expires_at.or(until))
             }
             RevocationTarget::User(user) => (

@@ -203,6 +203,15 @@ impl PresenceGroup {
         entry.person.own_streams_beyond(most, now, lifetimes)
     }
 
+    /// How many streams a user has, at all instances.
+    #[must_use]
+    pub fn streams_of(&self, user: &UserId, now: Moment, peers: &PeerLiveness) -> usize {
+        let rules = &self.rules;
+        let lifetimes = SignLifetimes { rules, peers };
+        let entry = self.people.get(user);
+        entry.map_or(0, |entry| entry.person.streams(now, lifetimes))
+    }
+
     /// Whether a user has a stream at any instance.
     #[must_use]
     pub fn has_streams(&self, user: &UserId, now: Moment, peers: &PeerLiveness) -> bool {

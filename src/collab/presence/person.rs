@@ -194,6 +194,22 @@ impl Person {
         self.signs.iter().any(is_open)
     }
 
+    /// How many streams are open, at all instances.
+    #[must_use]
+    pub fn streams(&self, now: Moment, lifetimes: SignLifetimes<'_>) -> usize {
+        let open = self.open_signs(now, lifetimes);
+        open.map(|known| known.sign.streams.len()).sum()
+    }
+
+    fn open_signs<'a>(
+        &'a self,
+        now: Moment,
+        lifetimes: SignLifetimes<'a>,
+    ) -> impl Iterator<Item = &'a KnownSign> {
+        let signs = self.signs.iter();
+        signs.filter(move |known| known.sign.ends_at.is_none() && lifetimes.end(known) > now)
+    }
+
     /// How many streams of this instance are too many, when the newest `most` of all instances may
     /// stay.
     #[must_use]
@@ -203,16 +219,12 @@ impl Person {
         now: Moment,
         lifetimes: SignLifetimes<'_>,
     ) -> usize {
-        let is_open =
-            |known: &&KnownSign| known.sign.ends_at.is_none() && lifetimes.end(known) > now;
-        let signs = || self.signs.iter().filter(is_open);
-        let count: usize = signs().map(|known| known.sign.streams.len()).sum();
-        let beyond = count.saturating_sub(most);
+        let beyond = self.streams(now, lifetimes).saturating_sub(most);
         if beyond == 0 {
             return 0;
         }
         let mut streams = Vec::new();
-        for KnownSign { source, sign } in signs() {
+        for KnownSign { source, sign } in self.open_signs(now, lifetimes) {
             streams.extend(sign.streams.iter().map(|at| (*at, &source.origin)));
         }
         streams.sort_unstable();

@@ -64,6 +64,17 @@ pub async fn renew_lease(
     Ok(lives.was_gone)
 }
 
+/// Ends the lease of this instance, so that nobody waits for its answers.
+pub async fn end_lease(connection: &mut PgConnection, instance: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update porchlight.instances set live_until = clock_timestamp() where instance = $1",
+        instance,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 pub async fn peer_leases(
     connection: &mut PgConnection,
     instance: &str,

@@ -44,6 +44,17 @@ impl Presence {
         Ok(brokerage.lock().group.has_streams(user, now, &peers))
     }
 
+    /// How many streams a user has, at all instances.
+    pub async fn streams_of(
+        &self,
+        broker: &BrokerId,
+        user: &UserId,
+    ) -> Result<usize, PresenceError> {
+        let brokerage = self.brokerage(broker).await?;
+        let (now, peers) = (self.now().moment, self.peers());
+        Ok(brokerage.lock().group.streams_of(user, now, &peers))
+    }
+
     async fn opened(
         &self,
         caller: &Caller,

@@ -171,11 +171,15 @@ impl PresenceSync {
         Ok(())
     }
 
-    /// Writes that the streams of this instance have ended: their clients reconnect elsewhere.
+    /// Writes that the streams of this instance have ended, because their clients reconnect elsewhere,
+    /// and then that the instance has.
     async fn shut_down(&mut self) {
         self.end_own_streams();
-        let written = self.write_all().await;
-        log_failure(written);
+        let ended = match self.write_all().await {
+            Ok(()) => self.end_lease().await,
+            failed @ Err(_) => failed,
+        };
+        log_failure(ended);
     }
 }
 

@@ -81,6 +81,23 @@ fn a_token_from_a_clock_slightly_ahead_is_valid_already() {
 }
 
 #[test]
+fn a_token_that_was_issued_in_the_future_escapes_neither_limit_nor_revocation() {
+    for (iat, valid) in [
+        (0.0, true),
+        (30.0, true),
+        (30.5, false),
+        (31_536_000.0, false),
+    ] {
+        let result = verify_claims(&json!({ "iat": at(iat), "exp": at(iat + 60.0) }));
+        assert_eq!(result.is_ok(), valid, "{iat}");
+        if let Err(error) = result {
+            assert_eq!(error.code(), "token_not_yet_valid");
+            assert!(error.to_string().contains("iat"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn issuer_and_audience_are_checked_when_configured() {
     let settings = IdentitySettings {
         issuers: vec!["https://a".into(), "https://b".into()],
@@ -94,6 +111,12 @@ fn issuer_and_audience_are_checked_when_configured() {
         (json!({ "aud": "porchlight" }), "iss", "token_claim_missing"),
         (
             json!({ "iss": "https://c", "aud": "porchlight" }),
+            "iss",
+            "token_claim_invalid",
+        ),
+        // An issuer is one text.
+        (
+            json!({ "iss": ["https://a"], "aud": "porchlight" }),
             "iss",
             "token_claim_invalid",
         ),

@@ -40,6 +40,24 @@ fn a_known_token_is_refused_as_soon_as_it_is_revoked() {
 }
 
 #[test]
+fn a_revocation_that_is_applied_late_takes_nothing_back() {
+    let verifier = verifier(&with_secret());
+    let token = issued(-10, &json!({"jti": "t-1"}));
+    let (soon, late) = (NOW - time::Duration::SECOND, NOW + time::Duration::HOUR);
+    revoke(&verifier, user(NOW), Some(late));
+    revoke(&verifier, user(NOW - time::Duration::MINUTE), Some(soon));
+    assert_eq!(code(verifier.verify(&token)), "token_revoked");
+    verifier.revocations().forget_expired(NOW);
+    assert_eq!(code(verifier.verify(&token)), "token_revoked");
+    verifier.revocations().forget_expired(late);
+    assert!(verifier.verify(&token).is_ok());
+    revoke(&verifier, Revoked::Token("t-1".into()), None);
+    revoke(&verifier, Revoked::Token("t-1".into()), Some(soon));
+    verifier.revocations().forget_expired(NOW);
+    assert_eq!(code(verifier.verify(&token)), "token_revoked");
+}
+
+#[test]
 fn revocations_are_by_token_and_by_brokerage_too() {
     let verifier = verifier(&with_secret());
     let with_id = |id: &str| issued(-10, &json!({"jti": id}));

@@ -77,6 +77,13 @@ async fn the_figures_are_those_of_the_brokerage_over_all_instances() {
     assert_eq!(other["events"]["in"]["total"], 0);
     assert_eq!(other["events"]["head"], Value::Null);
     assert_eq!(other["refusals"]["byCode"], json!({}));
+    // Nobody waits for an instance that has stopped.
+    drop(streams);
+    let [first, second] = instances;
+    second.stop().await;
+    let overview = seen(&first, "/admin/overview").await;
+    let left = overview["instances"].as_array().expect("a list");
+    assert_eq!(left.len(), 1, "{left:?}");
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ async fn what_is_no_request_is_refused_with_a_code_and_an_id() {
             ("content-length", &*body.len().to_string()),
             ("connection", "close"),
             ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
         ] {
             assert_eq!(header(head, name), value, "{first}: {head}");
         }

@@ -325,6 +325,13 @@ async fn rubbish_parameters_and_headers_are_named() {
         let answer = Call::by(&a, &ann).send(method.clone(), path, &fields).await;
         answer.refused(status, code, &format!("{method} {path}"));
     }
+    for action in ["archive", "restore"] {
+        let path = format!("/records/escrows/e-1/{action}");
+        for body in [json!({"city": "x"}), json!([])] {
+            let answer = Call::by(&a, &ann).send(Method::POST, &path, &body).await;
+            answer.refused(400, "invalid_body", &path);
+        }
+    }
     for (method, path) in [
         (Method::GET, "/records"),
         (Method::GET, "/records/escrows"),

@@ -7,7 +7,7 @@ use super::{ann, get, open};
 use crate::support::ends::last_words;
 use crate::support::instances::two;
 use crate::support::requests::posted;
-use crate::support::{Stream, Token, for_team, number};
+use crate::support::{Stream, Token, eventually, for_team, number};
 
 /// The `retry:` of a stream that gave way, in milliseconds.
 const RETRY: std::ops::RangeInclusive<u64> = 120_000..=240_000;
@@ -85,6 +85,15 @@ async fn streams_of_programs_and_of_output_count_over_all_instances_too() {
                 let closing = last_words(&mut streams.remove(0)).await;
                 assert_eq!(closing["reason"], "evicted", "{path} {n}");
             }
+        }
+        // Every instance tells all of them.
+        for instance in &instances {
+            eventually("both streams are counted", async || {
+                let session = instance.list("/session", &who).await;
+                let streams = &session["quotas"]["streams"]["user"];
+                (*streams == json!({"used": 2, "most": 2})).then_some(())
+            })
+            .await;
         }
     }
     // Nobody of them is present.

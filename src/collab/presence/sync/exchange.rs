@@ -43,6 +43,12 @@ impl PresenceSync {
         Ok(())
     }
 
+    pub(super) async fn end_lease(&mut self) -> sqlx::Result<()> {
+        let instance = &self.parts.instance;
+        let end = async |c: &mut PgConnection| store::end_lease(c, instance).await;
+        self.parts.database.run(end).await
+    }
+
     /// The other instances may have removed the streams of this one.
     fn write_own_streams_again(&self) {
         let signs = self.own_streams();
