@@ -6,6 +6,9 @@ use super::{ann, origin, post_to, publish_at_both, two, until_backplane};
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::{Service, Stream, Token, eventually, numbers};
 
+/// Brokerages with streams besides the one that the test is about: some of their channels share a node.
+const OTHERS: usize = 12;
+
 /// Both instances have subscribed to a channel.
 async fn until_subscribed(cluster: &RedisCluster, node: usize, channel: &str) {
     eventually("both have subscribed", async || {
@@ -14,6 +17,18 @@ async fn until_subscribed(cluster: &RedisCluster, node: usize, channel: &str) {
         answer.ends_with(":2\r\n").then_some(())
     })
     .await;
+}
+
+/// Streams of other brokerages, at both instances.
+async fn others(instances: [&Service; 2]) -> Vec<Stream> {
+    let mut streams = Vec::new();
+    for n in 0..OTHERS {
+        let user = ann().of(&format!("other-{n}"));
+        for instance in instances {
+            streams.push(instance.stream("/stream", &user).await);
+        }
+    }
+    streams
 }
 
 /// A signal of this user crosses. Nothing but Redis carries signals.
@@ -39,9 +54,11 @@ async fn a_cluster_carries_what_a_single_server_does_and_its_nodes_may_die() {
     for stream in &mut streams {
         assert_eq!(numbers(&stream.logged(1).await), [0]);
     }
-    let channel = format!("{}:b", origin(b).await);
+    let origin = origin(b).await;
+    let channel = format!("{origin}:b");
     let home = cluster.node_of(&channel).await;
     until_subscribed(&cluster, home, &channel).await;
+    let _others = others([a, b]).await;
     let before = b.metric("porchlight_backplane_received_total").await;
     signal_crosses(a, &mut streams[1], "bob").await;
     let heartbeat = json!({"session": "tab", "status": "online"});
@@ -62,6 +79,12 @@ async fn a_cluster_carries_what_a_single_server_does_and_its_nodes_may_die() {
         until_backplane(instance, "connected").await;
     }
     until_subscribed(&cluster, home, &channel).await;
+    // A node that the client meets while it subscribes gets one connection for all of its channels.
+    let others = (0..OTHERS).map(|n| format!("{origin}:other-{n}"));
+    for channel in others.chain([origin.clone()]) {
+        let node = cluster.node_of(&channel).await;
+        until_subscribed(&cluster, node, &channel).await;
+    }
     signal_crosses(a, &mut streams[1], "dan").await;
     publish(a, b, &mut streams, 61).await;
 }

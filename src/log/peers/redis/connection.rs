@@ -82,6 +82,16 @@ impl RedisConnection {
 
     /// When this has returned, messages on the channels arrive.
     pub(super) async fn subscribe(&mut self, channels: &[String]) -> RedisResult<()> {
+        self.subscribe_once(channels).await?;
+        // The client opens a connection to a node that was away for each of the requests that wait for it, keeps the
+        // last one, and drops the others with their subscriptions. After this round it has one connection for each node.
+        if matches!(self, Self::Cluster(_)) {
+            self.subscribe_once(channels).await?;
+        }
+        Ok(())
+    }
+
+    async fn subscribe_once(&mut self, channels: &[String]) -> RedisResult<()> {
         for some in channels.chunks(MOST_CHANNELS) {
             match self {
                 Self::Single(connection) => connection.subscribe(some).await?,
