@@ -17,8 +17,8 @@ use super::query::{NoFields, NoQuery, Query, number};
 use super::{Context, path};
 use crate::identity::Caller;
 use crate::inbox::notifications::{
-    InvalidText, Level, NewNotification, NotificationError, NotificationKind,
-    NotificationListQuery, NotificationText, Preferences, RecordLink, SystemNotice, UnreadCount,
+    InvalidText, Level, MarkedRead, NewNotification, NotificationError, NotificationKind,
+    NotificationListQuery, NotificationText, Preferences, RecordLink, SystemNotice,
 };
 use crate::log::{Answered, Audience, Operation};
 use crate::platform::{ModuleName, RecordId};
@@ -109,7 +109,7 @@ pub(super) async fn read(
 ) -> Result<HttpResponse, Problem> {
     let key = key.key_for(&caller, Operation::ReadNotification, id, &[]);
     let notifications = &context.services.notifications;
-    Ok(unread_count(
+    Ok(marked_read(
         notifications.read(&caller, id, key.as_ref()).await?,
     ))
 }
@@ -130,13 +130,16 @@ pub(super) async fn read_all(
     let key = key.key_for(&caller, Operation::ReadAllNotifications, up_to, &[]);
     let notifications = &context.services.notifications;
     let read = notifications.read_all(&caller, body.up_to, key.as_ref());
-    Ok(unread_count(read.await?))
+    Ok(marked_read(read.await?))
 }
 
-fn unread_count(Answered { answer, is_repeat }: Answered<UnreadCount>) -> HttpResponse {
+fn marked_read(Answered { answer, is_repeat }: Answered<MarkedRead>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     idempotency::mark(&mut response, is_repeat);
-    response.json(json!({"unread": answer.0}))
+    if let Some(position) = answer.position {
+        response.insert_header(("Stream-Position", position));
+    }
+    response.json(json!({"unread": answer.unread}))
 }
 
 /// The kinds of notifications that the caller wants.

@@ -123,6 +123,7 @@ pub(super) async fn progress(
     Ok(HttpResponse::Ok().json(json!({
         "cancel": lease.cancel,
         "leaseUntil": timestamp(lease.lease_until),
+        "version": lease.version,
     })))
 }
 

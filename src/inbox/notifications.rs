@@ -27,7 +27,7 @@ pub use list::{NotificationListQuery, NotificationPage};
 pub use notification::{Level, Notification, NotificationKind, RecordLink, SystemNotice};
 pub use post::{InvalidText, NewNotification, NotificationText};
 pub use preferences::Preferences;
-pub use read::UnreadCount;
+pub use read::MarkedRead;
 pub use unread_room::UnreadLimits;
 
 #[derive(Clone, Debug)]

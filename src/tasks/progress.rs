@@ -53,6 +53,8 @@ pub struct ReportAck {
     pub cancel: bool,
     /// When the lease ends unless the worker renews it.
     pub lease_until: time::OffsetDateTime,
+    /// The version of the task after the report. A report that is published later raises it then.
+    pub version: i64,
 }
 
 /// Why a report was not stored.

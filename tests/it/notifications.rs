@@ -105,13 +105,17 @@ async fn a_notification_reaches_every_device_and_one_of_them_reads_it() {
         json!({"notifications": [received], "unread": 1, "next": null})
     );
     let read = format!("/{}/read", received["id"]);
+    let mut made = Vec::new();
     for _ in 0..2 {
         let answer = post_notifications(b, &ann, &read, Value::Null).await;
         assert_eq!((answer.status, answer.json()), (200, json!({"unread": 0})));
+        made.push(answer.header("stream-position").to_owned());
     }
     for device in &mut devices {
         let event = device.next_logged().await;
         assert_eq!(event.name, "notification:read");
+        // The first one made this event, and the second one made none.
+        assert_eq!(made, [&event.id[..], ""]);
         assert_eq!(
             event.json()["data"],
             json!({"ids": [received["id"]], "unread": 0})

@@ -12,10 +12,14 @@ use crate::log::{Answered, Audience, IdempotencyKey, NewEvent};
 use crate::log::{claim_key, store_answer};
 use crate::platform::{EventType, Transaction};
 
-/// The number of unread notifications after the change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UnreadCount(pub i64);
+/// What is true after the change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkedRead {
+    /// The number of unread notifications.
+    pub unread: i64,
+    /// Where the event is that tells of it; `None` if nothing has changed.
+    pub position: Option<String>,
+}
 
 impl Notifications {
     /// Marks one as read, once per key.
@@ -24,7 +28,7 @@ impl Notifications {
         caller: &Caller,
         id: i64,
         key: Option<&IdempotencyKey>,
-    ) -> Result<Answered<UnreadCount>, NotificationError> {
+    ) -> Result<Answered<MarkedRead>, NotificationError> {
         let mut transaction = self.pool.begin().await?;
         if let Some(answered) = claim_key(&mut transaction, key).await? {
             return Ok(answered);
@@ -34,16 +38,17 @@ impl Notifications {
         let is_read = is_read.ok_or(NotificationError::Unknown(id))?;
         let before = unread::store(&mut transaction, caller, last).await?;
         if is_read {
-            let answered = store_answer(&mut transaction, key, UnreadCount(before)).await?;
-            transaction.commit().await?;
-            return Ok(answered);
+            return unchanged(transaction, key, before).await;
         }
         unread::read_one(&mut transaction, caller, id).await?;
         let unread = before - 1;
-        let answered = store_answer(&mut transaction, key, UnreadCount(unread)).await?;
         let data = json!({"ids": [id], "unread": unread});
-        self.publish(transaction, caller, &data).await?;
-        Ok(answered)
+        let change = ReadChange {
+            caller,
+            key,
+            unread,
+        };
+        self.publish(transaction, change, &data).await
     }
 
     /// Marks all ids up to `up_to` as read, or all that exist, once per key.
@@ -52,7 +57,7 @@ impl Notifications {
         caller: &Caller,
         up_to: Option<i64>,
         key: Option<&IdempotencyKey>,
-    ) -> Result<Answered<UnreadCount>, NotificationError> {
+    ) -> Result<Answered<MarkedRead>, NotificationError> {
         let mut transaction = self.pool.begin().await?;
         if let Some(answered) = claim_key(&mut transaction, key).await? {
             return Ok(answered);
@@ -62,32 +67,66 @@ impl Notifications {
         let before = unread::store(&mut transaction, caller, last).await?;
         unread::read_up_to(&mut transaction, caller, up_to).await?;
         let unread = unread::count(&mut transaction, caller).await?;
-        let answered = store_answer(&mut transaction, key, UnreadCount(unread)).await?;
         if unread == before {
-            transaction.commit().await?;
-        } else {
-            let data = json!({"upTo": up_to, "unread": unread});
-            self.publish(transaction, caller, &data).await?;
+            return unchanged(transaction, key, unread).await;
         }
-        Ok(answered)
+        let data = json!({"upTo": up_to, "unread": unread});
+        let change = ReadChange {
+            caller,
+            key,
+            unread,
+        };
+        self.publish(transaction, change, &data).await
     }
 
+    /// Appends the event, commits, and answers with its position.
     async fn publish(
         &self,
-        transaction: Transaction<'_>,
-        caller: &Caller,
+        mut transaction: Transaction<'_>,
+        change: ReadChange<'_>,
         data: &Value,
-    ) -> Result<(), NotificationError> {
+    ) -> Result<Answered<MarkedRead>, NotificationError> {
+        let ReadChange {
+            caller,
+            key,
+            unread,
+        } = change;
         let event_type = EventType::parse("notification:read").expect("a short name");
         let audience = Audience::User(caller.user.clone());
         let event = NewEvent::new(audience, event_type)
             .by(&caller.user)
             .with(data);
-        let read = self
+        let pending = self
             .committer
-            .conclude(transaction, &caller.broker, vec![event]);
-        Ok(read.await?)
+            .append(&mut transaction, &caller.broker, vec![event])
+            .await?;
+        let position = pending
+            .log()
+            .map(|log| log.epoch.at(log.head()).to_string());
+        let answer = MarkedRead { unread, position };
+        // The position is not known earlier, so a key costs one statement while the log is locked.
+        let answered = store_answer(&mut transaction, key, answer).await?;
+        self.committer.commit(transaction, pending).await?;
+        Ok(answered)
     }
+}
+
+/// Who has marked something as read, and how much is left.
+struct ReadChange<'a> {
+    caller: &'a Caller,
+    key: Option<&'a IdempotencyKey>,
+    unread: i64,
+}
+
+async fn unchanged(
+    mut transaction: Transaction<'_>,
+    key: Option<&IdempotencyKey>,
+    unread: i64,
+) -> Result<Answered<MarkedRead>, NotificationError> {
+    let position = None;
+    let answered = store_answer(&mut transaction, key, MarkedRead { unread, position }).await?;
+    transaction.commit().await?;
+    Ok(answered)
 }
 
 /// Returns the last id. Until the transaction ends, nobody creates notifications of the brokerage, and

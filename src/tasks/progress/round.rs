@@ -209,6 +209,7 @@ fn confirm(schedule: &mut Schedule, reports: &mut ReportsByLease, task: UpdatedT
     let ack = ReportAck {
         cancel: task.state == TaskState::Cancelling,
         lease_until: task.lease_until,
+        version: task.version,
     };
     match task.publish_in {
         Some(wait) => schedule.publish_in(task.key.clone(), wait),

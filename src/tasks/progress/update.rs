@@ -28,6 +28,7 @@ pub(super) struct UpdatedTask {
     pub(super) lease: Option<LeaseClaim>,
     pub(super) state: TaskState,
     pub(super) lease_until: OffsetDateTime,
+    pub(super) version: i64,
     pub(super) parent: Option<TaskId>,
     /// What is published now.
     pub(super) events: Vec<NewEvent>,
@@ -169,6 +170,7 @@ impl UpdatedTaskRow {
             key,
             state: self.state.parse().ok()?,
             lease_until: self.lease_until,
+            version: self.version,
             parent: self.parent_id.as_deref().and_then(|id| id.parse().ok()),
             events: Vec::new(),
             publish_in: wait_ms.map(Duration::from_millis),
@@ -205,7 +207,7 @@ impl UpdatedTaskRow {
             team: team.as_ref(),
             state: updated.state,
             attempt: self.attempt,
-            version: self.version,
+            version: updated.version,
             progress: &progress,
         };
         Some(event.new_events().collect())

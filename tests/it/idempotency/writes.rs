@@ -62,7 +62,7 @@ impl<'a> Write<'a> {
         let again = self.send(service, key).await;
         assert!(is_repeat(&again), "{what}: {}", again.text);
         assert_eq!(first.text, again.text, "{what}");
-        for name in ["etag", "location"] {
+        for name in ["etag", "location", "stream-position"] {
             assert_eq!(first.headers.get(name), again.headers.get(name), "{what}");
         }
         // A repeated request for a task was always answered with 200.
@@ -204,6 +204,7 @@ async fn each_task_upload_and_reading_is_done_once() {
         [&*path, "/notifications/99/read"].map(|path| Write::post(&ann, path, Value::Null));
     let read = read.twice(&service, "k", &other).await;
     assert_eq!(read.json(), json!({"unread": 1}));
+    assert!(!read.header("stream-position").is_empty());
     let read_all = |up_to: Value| {
         let body = json!({"upTo": up_to});
         Write::post(&ann, "/notifications/read-all", body)

@@ -37,6 +37,7 @@ async fn of_many_reports_few_are_published_but_the_first_and_the_last_always() {
     let (_, fence) = claim(a, &wes).await;
     let began = tokio::time::Instant::now();
     let mut reports = 0;
+    let mut answered = Vec::new();
     while began.elapsed() < Duration::from_secs(3) {
         reports += 1;
         // At either instance, in turn.
@@ -46,7 +47,9 @@ async fn of_many_reports_few_are_published_but_the_first_and_the_last_always() {
             b
         };
         let report = json!({"fence": fence, "message": reports.to_string()});
-        assert_eq!(say(at, &wes, &id, "progress", report).await.status, 200);
+        let answer = say(at, &wes, &id, "progress", report).await;
+        assert_eq!(answer.status, 200);
+        answered.push(answer.json()["version"].as_i64().expect("a version"));
     }
     say(b, &wes, &id, "complete", json!({"fence": fence})).await;
     let events = task_events(a, &id).await;
@@ -67,9 +70,15 @@ async fn of_many_reports_few_are_published_but_the_first_and_the_last_always() {
         .collect();
     assert!(
         versions
-            .into_iter()
+            .iter()
+            .copied()
             .eq(1..=i64::try_from(events.len()).unwrap())
     );
+    // Each answer has the version up to which reports were published then; the first report was published at once.
+    let first = events.iter().find(|e| e["type"] == "ai:task:progress");
+    assert_eq!(first.unwrap()["version"], answered[0]);
+    assert!(answered.is_sorted(), "{answered:?}");
+    assert!(answered.iter().all(|version| versions.contains(version)));
 }
 
 #[tokio::test]

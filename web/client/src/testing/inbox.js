@@ -16,10 +16,12 @@ const unreadOf = (service, caller) => ownOf(service, caller).filter(({ readers }
 
 /** @param {FakeService} service @param {Caller} caller @param {(row: Row) => boolean} isRead @param {{ids: number[]} | {upTo: number}} told */
 function read(service, caller, isRead, told) {
+  const before = unreadOf(service, caller);
   for (const row of ownOf(service, caller)) if (isRead(row)) row.readers.add(caller.userId);
   const unread = unreadOf(service, caller);
+  if (unread === before) return { status: 200, body: { unread } };
   service.publish({ user: caller.userId }, { type: 'notification:read', userId: caller.userId, data: { ...told, unread } });
-  return { status: 200, body: { unread } };
+  return { status: 200, headers: { 'Stream-Position': service.log.position }, body: { unread } };
 }
 
 /** @param {FakeService} service @param {string} userId who sends it @param {any} given */

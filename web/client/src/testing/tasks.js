@@ -142,7 +142,7 @@ export const taskRoutes = [
     const change = report(service, row, body);
     const state = ENDS[what];
     advance(service, row, state ?? 'progress', { ...change, ...(state && { state, endedAt: now(service) }) }, actorOf(what, caller));
-    return ok(state ? { taskId: id, state, version: row.task.version } : lease(service, row));
+    return ok(state ? { taskId: id, state, version: row.task.version } : { ...lease(service, row), version: row.task.version });
   }],
   ['GET', /^\/tasks\/([^/]+)\/output$/, (service, { parts: [id], headers, query }) => {
     const row = find(service, id);
