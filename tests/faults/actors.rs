@@ -1,6 +1,7 @@
 //! Those who use the service in a run.
 
 mod access;
+mod editors;
 mod imports;
 mod kinds;
 mod lockers;
@@ -40,6 +41,7 @@ impl Actors {
         access::start(world, &mut chance, revocable, &mut running);
         publishers::start(world, &mut chance, &mut running);
         writers::start(world, &mut chance, &mut running);
+        editors::start(world, &mut chance, &mut running);
         lockers::start(world, &mut chance, &mut running);
         workers::start(world, &mut chance, &mut running);
         presence::start(world, &mut chance, &mut running);

@@ -2,6 +2,7 @@
 
 mod locks;
 mod memory;
+mod occurred;
 mod presence;
 mod publishing;
 mod readers;
@@ -88,6 +89,8 @@ pub enum Rule {
     Slow,
     /// An instance uses more and more memory.
     MemoryGrown,
+    /// Something did not occur in a long run.
+    Idle,
 }
 
 #[derive(Clone, Debug)]
@@ -181,6 +184,7 @@ pub fn check(lines: &[Line]) -> Findings {
     presence::check(lines, &mut findings);
     recovery::check(lines, &log, &mut findings);
     memory::check(lines, &mut findings);
+    occurred::check(lines, &mut findings);
     findings
 }
 

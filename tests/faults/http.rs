@@ -44,6 +44,8 @@ pub struct Call<'a> {
     pub path: &'a str,
     pub body: Value,
     pub key: Option<&'a str>,
+    /// The version that a record must have.
+    pub version: Option<i64>,
 }
 
 impl<'a> Call<'a> {
@@ -53,6 +55,14 @@ impl<'a> Call<'a> {
             path,
             body,
             key: None,
+            version: None,
+        }
+    }
+
+    pub fn patch(path: &'a str, body: Value) -> Self {
+        Self {
+            method: Method::PATCH,
+            ..Self::post(path, body)
         }
     }
 
@@ -62,6 +72,7 @@ impl<'a> Call<'a> {
             path,
             body: Value::Null,
             key: None,
+            version: None,
         }
     }
 
@@ -108,6 +119,10 @@ impl Person {
         let request = request.bearer_auth(&self.token).timeout(LIMIT);
         let request = match call.key {
             Some(key) => request.header("Idempotency-Key", key),
+            None => request,
+        };
+        let request = match call.version {
+            Some(version) => request.header("If-Match", format!("\"{version}\"")),
             None => request,
         };
         let request = match &call.body {

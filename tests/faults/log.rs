@@ -108,7 +108,7 @@ async fn rows(
     after: i64,
 ) -> sqlx::Result<Vec<EventRow>> {
     let sql = "select position, audience, type, module || '/' || record_id as record, version,
-            coalesce(data ->> 'n', changes ->> 'n') as number,
+            coalesce(data ->> 'n', changes ->> 'n', data ->> 'purchasePrice', changes ->> 'purchasePrice') as number,
             coalesce(data ->> 'taskId', data ->> 'fence') as subject
         from porchlight.events where broker_id = $1 and position > $2 order by position limit 500";
     let query = sqlx::query_as(sql).bind(brokerage).bind(after);
@@ -143,12 +143,17 @@ pub fn facts(event: &Value) -> EventFacts {
         (Value::String(module), Value::String(id)) => Some(format!("{module}/{id}")),
         _ => None,
     };
-    let number = event["data"]["n"].as_i64();
+    let numbers = [
+        &event["data"]["n"],
+        &event["changes"]["n"],
+        &event["data"]["purchasePrice"],
+        &event["changes"]["purchasePrice"],
+    ];
     EventFacts {
         event_type: text(&event["type"]).unwrap_or_default(),
         record,
         version: event["version"].as_i64(),
-        number: number.or_else(|| event["changes"]["n"].as_i64()),
+        number: numbers.into_iter().find_map(Value::as_i64),
         subject: text(&event["data"]["taskId"]).or_else(|| text(&event["data"]["fence"])),
     }
 }

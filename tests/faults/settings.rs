@@ -8,6 +8,7 @@ const SECONDS: &str = "PORCHLIGHT_FAULTS_SECONDS";
 const INSTANCES: &str = "PORCHLIGHT_FAULTS_INSTANCES";
 const HISTORY: &str = "PORCHLIGHT_FAULTS_HISTORY";
 const ONLY: &str = "PORCHLIGHT_FAULTS_ONLY";
+const PROGRAM: &str = "PORCHLIGHT_BIN";
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -17,6 +18,8 @@ pub struct Settings {
     pub history: PathBuf,
     /// Only faults whose names contain this.
     pub only: Option<String>,
+    /// The service, if it is not the one that was built with this.
+    pub program: String,
 }
 
 impl Settings {
@@ -35,6 +38,8 @@ impl Settings {
             instances: usize::try_from(instances).expect("a small number"),
             history: history_file(),
             only: std::env::var(ONLY).ok(),
+            program: std::env::var(PROGRAM)
+                .unwrap_or_else(|_| env!("CARGO_BIN_EXE_porchlight").to_owned()),
         }
     }
 }

@@ -52,19 +52,21 @@ pub struct Instance {
     /// Between the instance and Postgres.
     pub back: Proxy,
     addr: SocketAddr,
+    program: String,
     process: Mutex<Option<Process>>,
 }
 
 impl Instance {
-    async fn start(number: usize, socket: &Path) -> Self {
+    async fn start(number: usize, socket: &Path, program: &str) -> Self {
         let back = Proxy::to(Backend::Unix(socket.to_owned())).await;
-        let process = start_process("127.0.0.1:0", &back).await;
+        let process = start_process(program, "127.0.0.1:0", &back).await;
         let addr = process.addr;
         Self {
             number,
             front: Proxy::to(Backend::Tcp(addr)).await,
             back,
             addr,
+            program: program.to_owned(),
             process: Mutex::new(Some(process)),
         }
     }
@@ -84,7 +86,7 @@ impl Instance {
 
     /// Starts a new process in the place of one that has ended.
     pub async fn restart(&self) {
-        let process = start_process(&self.addr.to_string(), &self.back).await;
+        let process = start_process(&self.program, &self.addr.to_string(), &self.back).await;
         *self.process.lock().await = Some(process);
     }
 
@@ -119,11 +121,13 @@ impl Instance {
 
     /// Notes how much memory it uses.
     pub async fn measure(&self, history: &History) {
-        if let Some(process) = &*self.process.lock().await {
+        if let Some(process) = &*self.process.lock().await
+            && let Some(kib) = process.resident_kib_if_running()
+        {
             history.note(Entry::Memory {
                 instance: self.number,
                 process: process.id(),
-                kib: process.resident_kib(),
+                kib,
             });
         }
     }
@@ -139,11 +143,11 @@ impl Instance {
     }
 }
 
-async fn start_process(addr: &str, back: &Proxy) -> Process {
+async fn start_process(program: &str, addr: &str, back: &Proxy) -> Process {
     let url = back.database_url("porchlight");
     let mut variables = VARIABLES.to_vec();
     variables.push(("DATABASE_URL", &url));
-    Process::start(addr, &variables).await
+    Process::start_program(program, addr, &variables).await
 }
 
 /// The disk of Postgres, which can be full where it is a file system of its own.
@@ -226,7 +230,7 @@ impl World {
         let socket = postgres.socket();
         let mut instances = Vec::new();
         for number in 0..settings.instances {
-            instances.push(Instance::start(number, &socket).await);
+            instances.push(Instance::start(number, &socket, &settings.program).await);
         }
         Self {
             settings,

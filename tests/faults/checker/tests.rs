@@ -6,7 +6,7 @@ mod sample;
 use breaks::{BREAKS, place, put};
 use sample::Sample;
 
-use super::check;
+use super::{Rule, check};
 use crate::history::{Entry, Line};
 
 #[test]
@@ -50,6 +50,31 @@ fn a_reset_behind_the_horizon_is_right_and_what_was_removed_is_not_missed() {
     );
     let found = check(&lines).violations;
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_long_run_without_something_says_what() {
+    let mut lines = Sample::whole();
+    let last = lines.len() - 1;
+    for fault in 1..60 {
+        let kind = "kill".to_owned();
+        put(&mut lines, last, Entry::FaultEnded { fault });
+        put(&mut lines, last, Entry::FaultBegan { fault, kind });
+    }
+    let findings = check(&lines).violations;
+    let idle = |what: &str| {
+        findings
+            .iter()
+            .any(|v| v.rule == Rule::Idle && v.text.ends_with(what))
+    };
+    assert!(
+        idle("retention") && idle("a drain") && idle("a long poll"),
+        "{findings:#?}"
+    );
+    assert!(
+        !idle("presence") && !idle("a lock that was granted"),
+        "{findings:#?}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Writes on watched tables: a committed one has its event, one that was undone has none.
+//! Writes on watched tables, and of records of the service: a committed one has its event, one that was undone or
+//! refused has none.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,6 +17,7 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
     let records: std::collections::HashSet<_> = writes.values().map(|w| w.record).collect();
     let mut told: HashMap<(&str, i64), usize> = HashMap::new();
     let mut newest: HashMap<(&str, &str), i64> = HashMap::new();
+    let mut done: HashMap<i64, i64> = HashMap::new();
     for row in log.all() {
         let (Some(record), Some(version)) = (&row.event.record, row.event.version) else {
             continue;
@@ -31,6 +33,15 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
         // A record that moves is deleted for those who lose it.
         if !row.event.event_type.ends_with(":deleted") {
             *told.entry((record, version)).or_default() += 1;
+            // One that was sent twice with a key is carried out once.
+            if let Some(number) = row.event.number
+                && let Some(before) = done.insert(number, version).filter(|v| *v != version)
+            {
+                findings.add(
+                    Rule::Repeated,
+                    format!("{row:?}, as version {before} before"),
+                );
+            }
         }
         match row.event.number.map(|write| (write, writes.get(&write))) {
             Some((_, Some(write))) if write.outcome == Outcome::Refused => {
@@ -42,7 +53,16 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
             _ => {}
         }
     }
+    let mut made: HashMap<(&str, i64), i64> = HashMap::new();
     for (number, write) in &writes {
+        if write.outcome == Outcome::Done
+            && let Some(other) = made.insert((write.record, write.version), *number)
+        {
+            let (record, version) = (write.record, write.version);
+            let text =
+                format!("writes {other} and {number} both made version {version} of {record}");
+            findings.add(Rule::WriteNotToldOnce, text);
+        }
         if write.outcome == Outcome::Refused {
             continue;
         }

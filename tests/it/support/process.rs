@@ -70,11 +70,14 @@ impl Process {
 
     /// The memory that it uses.
     pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            .expect("a size")
+        self.resident_kib_if_running().expect("a size")
+    }
+
+    /// The same, unless it has just ended.
+    pub fn resident_kib_if_running(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -277,6 +277,29 @@ pub(super) const BREAKS: &[(&str, Rule, Break)] = &[
             }
         },
     ),
+    ("a write is carried out twice", Rule::Repeated, |lines| {
+        for line in lines {
+            let (Entry::Logged(LogRow { event, .. }) | Entry::Received { event, .. }) =
+                &mut line.entry
+            else {
+                continue;
+            };
+            if event.number == Some(102) {
+                event.number = Some(100);
+            }
+        }
+    }),
+    (
+        "two writes make the same version",
+        Rule::WriteNotToldOnce,
+        |lines| {
+            let at = place(lines, |e| matches!(e, Entry::Written { write: 102, .. }));
+            let Entry::Written { version, .. } = &mut lines[at].entry else {
+                panic!("a write");
+            };
+            *version = 1;
+        },
+    ),
     (
         "a write that was undone is told",
         Rule::UndoneWriteTold,
