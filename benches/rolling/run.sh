@@ -23,17 +23,19 @@ trap '[ -z "$postgres_pid" ] || { kill -INT "$postgres_pid"; wait "$postgres_pid
 fail() { echo "$*" >&2; exit 1; }
 
 start_postgres() {
-    local tries
+    local tries statements=
     make_cluster
+    if [ -e "$("$bin/pg_config" --pkglibdir 2>/dev/null)/pg_stat_statements.so" ]; then statements=pg_stat_statements; fi
     (cd "$work/postgres" && exec "${as[@]}" "$bin/postgres" -D data -k "$work/postgres" -c listen_addresses= -c jit=off \
-        -c max_connections=400 -c shared_buffers=256MB -c max_wal_size=4GB) >"$work/postgres.log" 2>&1 &
+        -c max_connections=400 -c shared_buffers=256MB -c max_wal_size=4GB \
+        -c shared_preload_libraries="$statements") >"$work/postgres.log" 2>&1 &
     postgres_pid=$!
     for tries in $(seq 100); do
-        if "$bin/psql" -h "$work/postgres" -U postgres -Atqc 'create database porchlight' >"$work/answer" 2>&1; then return; fi
+        if "$bin/psql" -h "$work/postgres" -U postgres -Atqc 'create database porchlight' >"$work/answer" 2>&1; then break; fi
         sleep 0.1
     done
-    tail "$work/postgres.log" >&2
-    fail "Postgres did not start after $tries checks"
+    "$bin/psql" -h "$work/postgres" -U postgres -Atqc 'select' porchlight || { tail "$work/postgres.log" >&2; fail "Postgres did not start after $tries checks"; }
+    [ -z "$statements" ] || "$bin/psql" -h "$work/postgres" -U postgres -Atqc 'create extension pg_stat_statements' porchlight
 }
 
 [ -x "$PORCHLIGHT_BIN" ] || fail "$PORCHLIGHT_BIN is missing: cargo build --release"

@@ -36,6 +36,7 @@ class Client {
     this.numbers = [];
     this.cursor = '';
     this.failures = 0;
+    this.ends = 0;
     this.endedAt = null;
     this.ready = new Promise((resolve) => { this.isReady = resolve; });
   }
@@ -111,6 +112,7 @@ class Client {
     const { report, isOver } = this.crowd;
     if (isOver) return;
     this.#note(why);
+    this.ends += 1;
     this.endedAt ??= Date.now();
     count(report.ends, why === 'end' ? (this.closing?.reason ?? why) : why);
     if (!this.closing) this.failures += 1;
@@ -220,17 +222,21 @@ export class Crowd {
     return all.filter(({ lost }) => lost > 0);
   }
 
+  /** What was found. `owed` is what all clients together must have received, and `unmoved` those whose stream never ended. */
   summary() {
-    const found = { lost: 0, repeated: 0, outOfOrder: 0 };
+    const found = { lost: 0, repeated: 0, outOfOrder: 0, owed: 0, received: 0, unmoved: 0 };
     for (const client of this.clients) {
       const { numbers, positions } = client;
+      found.owed += this.expected[Number(client.team.slice(5))].length;
+      found.received += numbers.length;
+      found.unmoved += client.ends === 0 ? 1 : 0;
       found.lost += this.#lost(client).length;
       found.repeated += numbers.length - new Set(numbers).size;
       found.outOfOrder += positions.filter((position, at) => at > 0 && position <= positions[at - 1]).length;
     }
     const delays = this.delays.toSorted((a, b) => a - b);
     const at = (share) => delays[Math.min(delays.length - 1, Math.floor(delays.length * share))];
-    return { ...found, ...this.report, received: delays.length, medianDelayMs: at(0.5), p99DelayMs: at(0.99), longestDelayMs: at(1) };
+    return { ...found, ...this.report, acknowledged: this.expected.flat().length, medianDelayMs: at(0.5), p99DelayMs: at(0.99), longestDelayMs: at(1) };
   }
 
   close() {
