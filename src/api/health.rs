@@ -17,8 +17,8 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "live"}))
 }
 
-/// The service is ready when it is not stopping, its database answers and is migrated, and its
-/// follower reads the log.
+/// The service is ready when it is not stopping, its database answers and is migrated, its background
+/// tasks get their connections, and its follower reads the log.
 pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
     let not_ready = |detail: &'static str| Problem::unavailable(Code::NotReady, detail);
     if context.dispatcher.draining().is_some() {
@@ -38,13 +38,14 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
             ));
         }
     }
-    if context
-        .services
-        .streams
-        .log_handle
-        .health()
-        .is_unavailable()
-    {
+    let streams = &context.services.streams;
+    if streams.are_unavailable() {
+        return Err(not_ready(
+            "Background tasks get no connections to the database, or revocations cannot be read. \
+             Look at max_connections of Postgres.",
+        ));
+    }
+    if streams.log_handle.health().is_unavailable() {
         return Err(not_ready("The follower does not reach the database."));
     }
     // Without its backplane an instance polls, so it is still ready.

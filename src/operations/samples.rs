@@ -62,7 +62,8 @@ impl Samples {
         self.added = Some(now);
     }
 
-    /// What was counted in about the last `age`, up to `totals` now. A brokerage that is new had nothing before.
+    /// What was counted in about the last `age`, up to `totals` now. A brokerage whose first sample is newer had nothing before:
+    /// what that sample has was counted since the round before it.
     pub(super) fn counted(
         &self,
         broker: &BrokerId,
@@ -72,7 +73,7 @@ impl Samples {
     ) -> Counted {
         let samples = self.brokerages.get(broker);
         let is_old = |sample: &&Sample| now.saturating_duration_since(sample.from) >= age;
-        let before = samples.and_then(|all| all.iter().rev().find(is_old).or(all.front()));
+        let before = samples.and_then(|all| all.iter().rev().find(is_old));
         let time = before.map_or(age, |before| {
             // Within the time of the sample, its totals are exact.
             let since_from = now.saturating_duration_since(before.from);
@@ -142,6 +143,16 @@ mod tests {
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
         let new = samples.counted(&broker, at(0), &totals(7), SPACING);
         assert_eq!((new.figures.published, new.time), (7, SPACING));
+        // The first sample of a brokerage has what it did in its first round.
+        let newcomer: BrokerId = "n".parse().unwrap();
+        samples.add(at(0), vec![(newcomer.clone(), totals(7))]);
+        samples.add(at(30), vec![(newcomer.clone(), totals(9))]);
+        let first = |second, n| {
+            let counted = samples.counted(&newcomer, at(second), &totals(n), MINUTE);
+            counted.figures.published
+        };
+        assert_eq!((first(0, 7), first(30, 9), first(59, 9)), (7, 9, 9));
+        assert_eq!(first(60, 9), 2);
         // One event a second, sampled every second, for five minutes.
         for second in 0..=300 {
             samples.add(at(second), vec![(broker.clone(), totals(second))]);

@@ -16,8 +16,10 @@ mod limit;
 mod listener;
 mod pool;
 mod pooler;
+mod room;
 mod schema;
 mod settings;
+mod shortage;
 mod silence;
 mod transaction;
 mod turns;
@@ -139,6 +141,9 @@ impl Database {
         let pool = pool(options, pooled, quotas.session(), &silence, Some(turns)).await?;
         refuse_old(&pool).await?;
         let is_pooled = embedded.is_none() && is_pooled(&core).await?;
+        if !is_pooled {
+            warn_if_small(&core, &pool).await?;
+        }
         Ok(Self {
             pool,
             core,
@@ -231,6 +236,15 @@ async fn is_pooled(core: &Pool) -> Result<bool, DatabaseError> {
         pooler::warn(&mut first).await;
     }
     Ok(is_pooled)
+}
+
+/// Behind a pooler, the connections of the server are those of the pooler.
+async fn warn_if_small(core: &Pool, pool: &Pool) -> Result<(), DatabaseError> {
+    let mut connection = core.acquire().await.map_err(DatabaseError::Connect)?;
+    let open = core.plain().size() + pool.plain().size();
+    let most = core.max_connections() + pool.max_connections();
+    room::warn_if_small(&mut connection, most.saturating_sub(open)).await;
+    Ok(())
 }
 
 async fn refuse_old(pool: &Pool) -> Result<(), DatabaseError> {

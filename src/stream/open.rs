@@ -45,6 +45,8 @@ pub struct StreamServices {
     pub locks: LockSnapshotLoader,
     /// For cursors that are not in memory.
     pub pool: Pool,
+    /// The connections of the background tasks, which streams depend on.
+    pub core: Pool,
     pub connection_limits: Arc<ConnectionLimits>,
     pub metrics: Arc<Metrics>,
     pub figures: Figures,
@@ -57,6 +59,13 @@ pub struct StreamServices {
 }
 
 impl StreamServices {
+    /// Whether new streams could not be served: revocations cannot be read, or the background tasks get no connections to
+    /// the database.
+    #[must_use]
+    pub fn are_unavailable(&self) -> bool {
+        self.sessions.is_unavailable() || self.core.is_short()
+    }
+
     /// Ends the stream when the user's brokerage changes, if it was looked up.
     #[must_use]
     pub fn watch(
@@ -128,7 +137,7 @@ pub enum StreamRefusal {
     Later(CloseReason),
 }
 
-/// Refuses all streams while the service stops, or does not know which tokens were revoked.
+/// Refuses all streams while the service stops, or could not serve them.
 fn refuse_if_closed(
     services: &StreamServices,
     dispatcher: &Dispatcher,
@@ -136,7 +145,7 @@ fn refuse_if_closed(
     if dispatcher.draining().is_some() {
         return Err(StreamRefusal::Later(CloseReason::Drain));
     }
-    if services.sessions.is_unavailable() {
+    if services.are_unavailable() {
         return Err(StreamRefusal::Later(CloseReason::Unavailable));
     }
     Ok(())

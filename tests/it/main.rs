@@ -61,6 +61,7 @@ mod seeding;
 mod service_manager;
 mod sessions;
 mod sharding;
+mod shortage;
 mod signals;
 mod silent;
 mod slow;

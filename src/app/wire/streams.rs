@@ -27,6 +27,7 @@ impl Wiring<'_> {
             replay_loader: self.replay_loader(),
             locks: self.lock_snapshot_loader(),
             pool: self.database.pool.clone(),
+            core: self.database.core.clone(),
             connection_limits: ConnectionLimits::new(most),
             metrics: Arc::clone(&self.metrics),
             figures: self.figures.clone(),

@@ -11,6 +11,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, SqlSafeStr};
 use tokio::time::Instant;
 
 use super::limit;
+use super::shortage::Shortage;
 use super::silence::Silence;
 use super::transaction::Transaction;
 use super::turns::{Turn, Turns};
@@ -36,6 +37,7 @@ struct PoolState {
     current: RwLock<OpenPool>,
     /// Requests and tasks that got no connection.
     failures: Count,
+    shortage: Shortage,
 }
 
 /// A connection of a pool.
@@ -110,6 +112,7 @@ impl Pool {
             turns,
             current: RwLock::new(OpenPool { pool, opened_at }),
             failures: Count::default(),
+            shortage: Shortage::default(),
         }))
     }
 
@@ -129,11 +132,18 @@ impl Pool {
         limit::note_wait();
         let connection = self.wait().await;
         limit::note_use(&self.0.silence);
+        self.0.shortage.note(connection.is_err());
         self.counting_failures(connection)
     }
 
     fn counting_failures<T>(&self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
         outcome.inspect_err(|_| self.0.failures.add(1))
+    }
+
+    /// Whether who last wanted a connection waited for one in vain.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.0.shortage.is_now()
     }
 
     pub(super) fn failures(&self) -> u64 {

@@ -152,6 +152,11 @@ impl Trouble {
             "--backplane=redis://127.0.0.1:1",
         ];
         let service = Service::through(Arc::clone(&database), proxy.url(), &flags).await;
+        // These are the first of the brokerage: they count although no sample is before them.
+        let refused = Answer::to(service.get("/tasks/none", &ann())).await;
+        assert_eq!(refused.status, 404);
+        let mut stream = service.resume("/stream", &ann(), "1-zzzzzz").await;
+        stream.next().await;
         let task = service.client.post(service.url("/tasks"));
         let task = task.bearer_auth(ann().signed());
         let task = Answer::to(task.json(&json!({"type": "sum"}))).await;
@@ -160,11 +165,6 @@ impl Trouble {
         let poison = "insert into porchlight.outbox (broker_id) values ('b')";
         run(&mut sql, poison).await;
         until(&service, "porchlight_poison_rows", &[]).await;
-        // The figures of the brokerage are sampled by now, so that these count as new.
-        let refused = Answer::to(service.get("/tasks/none", &ann())).await;
-        assert_eq!(refused.status, 404);
-        let mut stream = service.resume("/stream", &ann(), "1-zzzzzz").await;
-        stream.next().await;
         let mut locker = database.connect().await;
         let lock = "begin; select from porchlight.brokers where broker_id = 'b' for update";
         run(&mut locker, lock).await;

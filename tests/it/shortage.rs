@@ -1,0 +1,47 @@
+//! An instance that does not get its connections to Postgres.
+
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, Executor};
+
+use crate::support::cluster::TestDatabase;
+use crate::support::{Answer, Service, Token, eventually};
+
+/// Enough to start. The background tasks want more.
+const CONNECTIONS: u32 = 8;
+
+async fn ready(service: &Service) -> Answer {
+    Answer::to(service.client.get(service.url("/health/ready"))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_without_its_connections_is_not_ready_and_refuses_streams() {
+    let database = Arc::new(TestDatabase::empty().await);
+    let mut sql = database.connect().await;
+    let (role, name) = (format!("few_{}", database.name()), database.name());
+    for statement in [
+        format!("create role {role} login connection limit {CONNECTIONS}"),
+        format!("alter database {name} owner to {role}"),
+    ] {
+        sql.execute(AssertSqlSafe(statement)).await.expect("a role");
+    }
+    let mut url = database.url();
+    url = url.replacen("postgres@", &format!("{role}@"), 1);
+    let service = Service::through(Arc::clone(&database), &url, &[]).await;
+    let refusal = eventually("it is not ready", async || {
+        let answer = ready(&service).await;
+        (answer.status == 503).then_some(answer)
+    });
+    let detail = refusal.await.json()["detail"].to_string();
+    assert!(detail.contains("max_connections"), "{detail}");
+    let mut refused = service.stream("/stream", &Token::user("ann", &["a"])).await;
+    let words = refused.rest().await.pop().expect("a message");
+    assert_eq!(words.json()["reason"], "unavailable", "{words:?}");
+
+    let more = format!("alter role {role} connection limit -1");
+    sql.execute(AssertSqlSafe(more)).await.expect("a limit");
+    eventually("it is ready", async || {
+        (ready(&service).await.status == 200).then_some(())
+    })
+    .await;
+}
