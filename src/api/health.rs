@@ -34,7 +34,7 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
         Ok(Ok(_)) => {}
         _ => {
             return Err(not_ready(
-                "The database does not answer, or is not migrated.",
+                "The database does not answer, has no free connection (max_connections), or is not migrated.",
             ));
         }
     }

@@ -28,12 +28,14 @@ async fn an_instance_without_its_connections_is_not_ready_and_refuses_streams() 
     let mut url = database.url();
     url = url.replacen("postgres@", &format!("{role}@"), 1);
     let service = Service::through(Arc::clone(&database), &url, &[]).await;
-    let refusal = eventually("it is not ready", async || {
-        let answer = ready(&service).await;
-        (answer.status == 503).then_some(answer)
-    });
-    let detail = refusal.await.json()["detail"].to_string();
-    assert!(detail.contains("max_connections"), "{detail}");
+    let failures = "porchlight_pool_failures_total{pool=\"background\"}";
+    eventually("background tasks wait in vain", async || {
+        (service.metric(failures).await > 0.0).then_some(())
+    })
+    .await;
+    let answer = ready(&service).await;
+    answer.refused(503, "not_ready", "without connections");
+    assert!(answer.text.contains("max_connections"), "{}", answer.text);
     let mut refused = service.stream("/stream", &Token::user("ann", &["a"])).await;
     let words = refused.rest().await.pop().expect("a message");
     assert_eq!(words.json()["reason"], "unavailable", "{words:?}");
