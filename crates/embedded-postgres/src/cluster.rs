@@ -12,6 +12,7 @@ use crate::command;
 use crate::config::EmbeddedConfig;
 use crate::error::Problem;
 use crate::layout::{CLUSTER_DIR, Layout};
+use crate::wal_segments;
 
 /// A complete cluster has this file.
 const VERSION_FILE: &str = "PG_VERSION";
@@ -78,7 +79,11 @@ pub(crate) fn create(
     }
     remove_unfinished(&layout.root)?;
     let unfinished = create_unfinished(&layout.root, account)?;
-    if let Err(error) = run_initdb(config, &unfinished, binaries, account) {
+    let mut made = run_initdb(config, &unfinished, binaries, account);
+    if config.durable {
+        made = made.and_then(|()| wal_segments::make(&unfinished, account));
+    }
+    if let Err(error) = made {
         remove_unfinished(&layout.root)?;
         return Err(error);
     }
@@ -118,9 +123,7 @@ fn run_initdb(
         .args(["--username", &config.superuser, "--no-instructions"])
         .args(["--encoding", "UTF8", "--locale", "C"])
         .args(["--auth-local", "trust", "--auth-host", "reject"])
-        // Commits wait while a new WAL segment is filled with zeros. With 16 MB, the default,
-        // that is half a second.
-        .args(["--wal-segsize", "1"])
+        .args(["--wal-segsize", wal_segments::SEGMENT_MEGABYTES])
         .arg(if config.durable {
             "--data-checksums"
         } else {

@@ -12,9 +12,9 @@
 //! The modules, from the outside in: `config` is the input and `error` the output; `layout`
 //! has the paths, `owner_lock` the lock of the data directory, `account` the user that
 //! Postgres runs as, `binaries` the search for Postgres; `cluster` creates the files,
-//! `leftovers` cleans up after a killed owner, `socket` and `endpoint` are the way to connect;
-//! `server` is the command, `supervisor` the thread that keeps it running, and `ready` waits
-//! for its first answer. `replacement` puts a restored cluster in the place of another one.
+//! `wal_segments` those of the log of Postgres, `leftovers` cleans up after a killed owner,
+//! `socket` and `endpoint` are the way to connect; `server` is the command, `supervisor` the
+//! thread that keeps it running, and `ready` waits for its first answer. `replacement` puts a restored cluster in the place of another one.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -40,6 +40,7 @@ mod server;
 mod server_log;
 mod socket;
 mod supervisor;
+mod wal_segments;
 
 pub use config::{EmbeddedConfig, Names};
 pub use error::{EmbeddedError, Problem};

@@ -10,15 +10,17 @@ use crate::account::Account;
 use crate::binaries::Binaries;
 use crate::config::EmbeddedConfig;
 use crate::layout::{Layout, PORT};
-use crate::{command, server_log};
+use crate::{command, server_log, wal_segments};
 
 /// The settings of every server. Statements that fail are reported to the client and not
 /// logged: otherwise clients could fill the disk.
-const SETTINGS: [(&str, &str); 13] = [
+const SETTINGS: [(&str, &str); 15] = [
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
     ("max_connections", "100"),
     ("shared_buffers", "128MB"),
+    ("min_wal_size", wal_segments::MIN_WAL_SIZE),
+    ("max_wal_size", wal_segments::MAX_WAL_SIZE),
     ("jit", "off"), // costs more than it gains on short queries
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),

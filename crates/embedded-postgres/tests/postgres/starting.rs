@@ -24,6 +24,30 @@ async fn what_was_written_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_durable_cluster_uses_the_segments_that_were_made_for_it() {
+    let dir = TestDir::new();
+    let segments = || {
+        let names = fs::read_dir(dir.cluster().join("pg_wal")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name.starts_with('0')).collect();
+        names.sort();
+        names
+    };
+    let first = dir.start_durable().await;
+    let made = segments();
+    assert!(made.len() > 64, "{made:?}");
+    let words: String = (0..500_000).map(|n| n.to_string()).collect();
+    write(&first, &words).await;
+    // It needed some, and made none.
+    assert_eq!(segments(), made);
+    first.stop().await;
+
+    let second = dir.start_durable().await;
+    assert_eq!(read(&second).await, [words]);
+    second.stop().await;
+}
+
+#[tokio::test]
 async fn stopping_leaves_no_server_and_no_lock() {
     let dir = TestDir::new();
     let postgres = dir.start().await;
