@@ -6,13 +6,16 @@ use std::sync::Arc;
 use porchlight::platform::BrokerId;
 use serde_json::json;
 use sqlx::Executor;
+use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::appending::{append_events, numbered};
 use crate::support::cluster::TestDatabase;
 use crate::support::instances::{cut_connections, two};
+use crate::support::sql::run;
 use crate::support::{
-    Chance, Message, Publisher, Service, Token, for_team, number, numbers, short_or_long,
+    Chance, Message, Publisher, Service, Token, eventually, for_team, number, numbers,
+    short_or_long,
 };
 
 fn broker() -> BrokerId {
@@ -43,6 +46,29 @@ async fn what_is_published_at_one_arrives_at_the_other_without_a_poll() {
             assert_eq!(number(&stream.next().await), n);
         }
     }
+}
+
+#[tokio::test]
+async fn an_instance_that_is_alone_sends_no_notices() {
+    let database = Arc::new(TestDatabase::create().await);
+    database.log_statements().await;
+    let service = Service::on(Arc::clone(&database), &[]).await;
+    let mut listener = PgListener::connect(&database.url())
+        .await
+        .expect("connects");
+    listener.listen("porchlight").await.expect("listens");
+    service.publish(&for_team("a", 0)).await;
+    eventually("it looks for other instances", async || {
+        let statements = database.statements();
+        let mut sent = statements.iter().filter(|s| s.contains("pg_notify"));
+        sent.next().map(drop)
+    })
+    .await;
+    let other = "insert into porchlight.instances values ('other', now() + interval '1 minute')";
+    run(&mut database.connect().await, other).await;
+    service.publish(&for_team("a", 1)).await;
+    let notice = listener.recv().await.expect("a notice");
+    assert!(notice.payload().ends_with(" 2"), "{notice:?}");
 }
 
 #[tokio::test]

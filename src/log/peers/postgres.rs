@@ -27,6 +27,8 @@ const BROKERS: &str = "porchlight_brokers";
 
 /// Notices of this long share a statement.
 const COLLECT: Duration = Duration::from_millis(10);
+/// Without another instance, the time until it looks for one again.
+const PAUSE_ALONE: Duration = Duration::from_millis(100);
 /// The limit of Postgres is 8,000 bytes.
 const PAYLOAD_BYTES: usize = 7_900;
 
@@ -56,9 +58,11 @@ impl Backplane for PostgresBackplane {
     async fn send(&self, pending: PendingNotices) -> Result<(), BackplaneError> {
         let notices = notices(&self.instance, &pending);
         let mut database = self.sender.lock().await;
-        let sent = send(&mut database, &notices).await;
-        tokio::time::sleep(COLLECT).await;
-        Ok(sent?)
+        let sent = send(&mut database, &self.instance, &notices).await;
+        let is_alone = matches!(sent, Ok(0));
+        tokio::time::sleep(if is_alone { PAUSE_ALONE } else { COLLECT }).await;
+        sent?;
+        Ok(())
     }
 
     async fn receive(&self, peer_listener: &PeerListener) -> Result<Infallible, BackplaneError> {
@@ -108,16 +112,25 @@ struct Notice {
     payload: String,
 }
 
-async fn send(database: &mut DedicatedConnection, notices: &[Notice]) -> sqlx::Result<()> {
+/// Sends them if another instance is alive, and returns how many. NOTIFY is a commit of its own, and would come
+/// back to this instance.
+async fn send(
+    database: &mut DedicatedConnection,
+    instance: &str,
+    notices: &[Notice],
+) -> sqlx::Result<u64> {
     let channels: Vec<_> = notices.iter().map(|notice| notice.channel).collect();
     let payloads: Vec<_> = notices.iter().map(|n| n.payload.as_str()).collect();
     let statement = sqlx::query!(
-        "select pg_notify(c, p) from unnest($1::text[], $2::text[]) as n(c, p)",
+        "select pg_notify(c, p) from unnest($1::text[], $2::text[]) as n(c, p)
+         where exists (select from porchlight.instances
+             where instance <> $3 and live_until > clock_timestamp())",
         &channels as &[&str],
         &payloads as &[&str],
+        instance,
     );
     let sent = database.run(async |connection| statement.execute(connection).await);
-    sent.await.map(drop)
+    sent.await.map(|sent| sent.rows_affected())
 }
 
 fn notices(instance: &str, pending: &PendingNotices) -> Vec<Notice> {
