@@ -105,6 +105,12 @@ impl<Request, Answer> Batcher<Request, Answer> {
         (callers, batches)
     }
 
+    /// Whether a batch is being served, or a request waits.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.figures.is_busy()
+    }
+
     /// Sends a request. The channel has the answer; it closes without one if there is none.
     pub fn send(&self, request: Request) -> Result<oneshot::Receiver<Answer>, BatchError> {
         let Ok(place) = self.queue.try_reserve() else {
@@ -167,6 +173,14 @@ impl<Request, Answer> Batches<Request, Answer> {
     /// The next batch, or none after the stop. Cancelling this future loses no request.
     pub async fn next(&mut self) -> Option<Vec<Pending<Request, Answer>>> {
         self.figures.rest();
+        // Nobody is woken for what comes meanwhile. A timer is only as exact as a millisecond, so
+        // that a moment that has passed needs none.
+        if Instant::now() < self.next_at && !self.requests.is_closed() {
+            tokio::select! {
+                () = sleep_until(self.next_at) => {}
+                () = self.stop.cancelled() => self.requests.close(),
+            }
+        }
         while self.waiting.is_empty() {
             tokio::select! {
                 biased;
@@ -175,11 +189,6 @@ impl<Request, Answer> Batches<Request, Answer> {
                 }
                 () = self.stop.cancelled(), if !self.requests.is_closed() => self.requests.close(),
             }
-        }
-        // Nobody is woken for what comes meanwhile. A timer is only as exact as a millisecond, so
-        // that a moment that has passed needs none.
-        if Instant::now() < self.next_at {
-            sleep_until(self.next_at).await;
         }
         let room = self.limits.batch.saturating_sub(self.waiting.len());
         let more = std::iter::from_fn(|| self.requests.try_recv().ok());
@@ -246,6 +255,19 @@ mod tests {
         assert!(batches.next_at > Instant::now() + interval / 2);
         let soon = timeout(Duration::from_millis(5), batches.next());
         assert!(soon.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_interval() {
+        let (interval, stop) = (Duration::from_hours(1), CancellationToken::new());
+        let limits = BatchLimits { interval, ..LIMITS };
+        let (asking, mut batches) = Batcher::new(limits, &Queues::default(), stop.clone());
+        let _first = asking.send(1).unwrap();
+        assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
+        let _second = asking.send(2).unwrap();
+        stop.cancel();
+        assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
+        assert!(batches.next().await.is_none());
     }
 
     #[tokio::test]

@@ -86,6 +86,11 @@ impl BatcherFigures {
         self.busy_since_us.store(0, Ordering::Relaxed);
     }
 
+    /// Whether a batch is being served, or a request waits.
+    pub(in crate::platform) fn is_busy(&self) -> bool {
+        self.busy_since_us.load(Ordering::Relaxed) != 0 || self.waiting() > 0
+    }
+
     pub(super) fn waiting(&self) -> u64 {
         self.entered.get().saturating_sub(self.taken.get())
     }
@@ -129,6 +134,7 @@ mod tests {
     fn the_oldest_request_ages_until_it_is_taken() {
         let figures = BatcherFigures::new("q", 4);
         assert_eq!((figures.waiting(), figures.oldest_us(5)), (0, 0));
+        assert!(!figures.is_busy());
         for at in [10, 20, 30] {
             figures.enter_at(at);
         }
@@ -142,6 +148,7 @@ mod tests {
         figures.take_at(90, 1, 30);
         assert_eq!((figures.waiting(), figures.oldest_us(95)), (0, 0));
         assert_eq!(figures.busy_us(95), 25);
+        assert!(figures.is_busy());
         // A refused one does not wait, and one that comes now is new.
         figures.refuse();
         figures.enter_at(99);
