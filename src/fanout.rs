@@ -31,7 +31,7 @@ mod shared_writes;
 mod subscription;
 
 pub use connection_limits::{ConnectionLimits, LimitReached, Permit};
-pub use dispatcher::{Dispatcher, Mailbox, ParkedStream, StreamProgress, TICK};
+pub use dispatcher::{CommitPriority, Dispatcher, Mailbox, ParkedStream, StreamProgress, TICK};
 pub use ephemeral_ring::{EphemeralEvent, EphemeralRead, EphemeralReader, EphemeralRing};
 pub use follower::{Follower, FollowerParts, LogHandle, LogUnavailable, head_in_table};
 pub use frame::{EncodedEvent, Frame, StreamEncoding, Visibility};

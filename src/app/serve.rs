@@ -28,7 +28,7 @@ use crate::api::Origins;
 use crate::api::Problem;
 use crate::api::{Context, access, routes};
 use crate::config::Config;
-use crate::fanout::Dispatcher;
+use crate::fanout::{CommitPriority, Dispatcher};
 use crate::identity;
 use crate::identity::{IdentitySettings, MIN_STRONG_SECRET_BYTES, Secret};
 use crate::platform::{BackgroundTask, DatabaseError};
@@ -189,7 +189,10 @@ impl Application {
         let builder = builder.listen("http", self.listener.try_clone()?, move || {
             let (services, stopping) = (Arc::clone(&services), stopping.clone());
             let health = Arc::clone(services.streams.log_handle.health());
-            let dispatcher = Dispatcher::new(services.fanout.add_worker(), health);
+            let writer = services.writer.clone();
+            let mailbox = services.fanout.add_worker();
+            let commits = CommitPriority::new(move || writer.is_busy());
+            let dispatcher = Dispatcher::new(mailbox, health, commits);
             actix_web::rt::spawn(dispatcher.clone().run(tasks.stop_last()));
             if let Some(watchdog) = &watchdog {
                 actix_web::rt::spawn(Arc::clone(watchdog).beat());

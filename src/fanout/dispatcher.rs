@@ -23,11 +23,13 @@ use super::subscription::{CloseReason, Subscription, SubscriptionId};
 use crate::log::Audience;
 use crate::platform::BrokerId;
 
+mod commit_priority;
 mod mailbox;
 mod parked;
 mod rounds;
 mod topics;
 
+pub use commit_priority::CommitPriority;
 pub use mailbox::Mailbox;
 use mailbox::{Closing, Inspection, Mail, Renewal};
 use parked::Parked;
@@ -62,6 +64,7 @@ enum SlotTask {
 #[derive(Debug)]
 pub struct Dispatcher {
     mailbox: Arc<Mailbox>,
+    commits: CommitPriority,
     slots: RefCell<Slab<Slot>>,
     topics: Topics,
     rounds: Rounds,
@@ -92,9 +95,10 @@ impl Drop for ParkedGuard {
 
 impl Dispatcher {
     #[must_use]
-    pub fn new(mailbox: Arc<Mailbox>, health: Arc<LogHealth>) -> Rc<Self> {
+    pub fn new(mailbox: Arc<Mailbox>, health: Arc<LogHealth>, commits: CommitPriority) -> Rc<Self> {
         Rc::new(Self {
             mailbox,
+            commits,
             slots: RefCell::default(),
             topics: Topics::default(),
             rounds: Rounds::default(),
@@ -130,6 +134,9 @@ impl Dispatcher {
                 dispatcher.slice_at.set(Instant::now());
             }
             dispatcher.rounds.serve(|slot| dispatcher.serve(slot));
+            if !dispatcher.rounds.is_empty() {
+                dispatcher.commits.go_first();
+            }
             // Lets requests, and the streams that were woken, run first.
             tokio::task::yield_now().await;
         }
@@ -361,7 +368,7 @@ mod tests {
     fn closing_an_ended_stream_does_not_close_the_next_one_in_its_slot() {
         let mailbox = Arc::<Mailbox>::default();
         let health = Arc::new(LogHealth::new(Duration::from_mins(1)));
-        let dispatcher = Dispatcher::new(mailbox, health);
+        let dispatcher = Dispatcher::new(mailbox, health, CommitPriority::new(|| false));
         let broker: BrokerId = "b".parse().unwrap();
         let subscribe = || dispatcher.subscribe(broker.clone(), [Audience::Broker].into());
         let close = |id| {

@@ -89,6 +89,12 @@ impl Writer {
         (Self { queue }, task)
     }
 
+    /// Whether a group is being committed, or waits for it.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.queue.is_busy()
+    }
+
     /// Publishes, and returns when the events are durable.
     pub async fn publish(&self, publication: Publication) -> PublishResult {
         match self.queue.ask(publication).await {
