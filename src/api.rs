@@ -9,6 +9,7 @@ mod admin;
 mod admin_overview;
 mod body;
 mod caller;
+mod chunked_body;
 mod code;
 mod connection;
 mod console;

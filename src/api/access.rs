@@ -15,6 +15,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::Services;
+use super::chunked_body::ChunkedBody;
 use super::cors::Origins;
 use super::framing::FramingError;
 use super::rate_limits::RateState;
@@ -52,7 +53,7 @@ impl RefusalKind {
 
 pub async fn around(
     origins: web::Data<Origins>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     if let Some(error) = FramingError::of(request.head()) {
@@ -62,6 +63,7 @@ pub async fn around(
     let id = new_id(request.request());
     request.extensions_mut().insert(id.clone());
     let refused = origins.refuse(request.head());
+    let chunked_body = ChunkedBody::of(&mut request);
     let trace = request_trace::begin(&request);
     let mut response = if let Some(problem) = refused {
         request.into_response(HttpResponse::from_error(problem))
@@ -88,6 +90,9 @@ pub async fn around(
         // The service never switches protocols, and what follows such a request is not read.
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
+    }
+    if let Some(body) = chunked_body {
+        response = response.map_body(|_, answer| body.kept_by(answer));
     }
     log(&response, &id, began);
     if let Some(trace) = trace {

@@ -128,6 +128,9 @@ fn read(
     let (mut payload, request) = (payload.take(), request.clone());
     async move {
         let limits = limits?;
+        if is_longer(&request, limits.body_bytes) {
+            return Err(too_large(limits.body_bytes));
+        }
         let timeout = limits.body_timeout;
         let whole = collect(&mut payload, limits.body_bytes, &request);
         let whole = tokio::time::timeout(timeout, whole).await;
@@ -137,6 +140,13 @@ fn read(
             Err(Problem::new(status, Code::BodyTimeout, detail))
         })
     }
+}
+
+/// Whether a body says that it is longer than this. Nobody waits for such a body.
+fn is_longer(request: &HttpRequest, limit: usize) -> bool {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.is_some_and(|length: usize| length > limit)
 }
 
 fn expect(request: &HttpRequest, kind: &BodyKind) -> Result<(), Problem> {
