@@ -35,9 +35,10 @@ macro_rules! errors {
 
 errors! {
     RequestLine = "The request line must be a method, a path and HTTP/1.1, with one space between them.",
-    Target = "The request target must be a path, or an address that begins with http:// or https://.",
+    Target = "The request target must be a path, or an address that begins with http:// or https://. It has no fragment.",
     OtherHost = "The address in the request line and the Host header name different hosts.",
     Host = "A request needs exactly one Host header, with the name of one host.",
+    Connection = "A Connection header must consist of ASCII characters.",
     LineEnd = "Each line of a request must end with CR and LF, and neither may stand elsewhere.",
     FoldedLine = "A line of the head must not begin with white space.",
     HeaderName = "A header must begin with a name and a colon, without white space between them.",

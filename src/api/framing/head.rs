@@ -181,6 +181,10 @@ impl HeadScan {
                 Ok(())
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
+                // actix does not read one that is not ASCII.
+                if !value.is_ascii() {
+                    return Err(FramingError::Connection);
+                }
                 self.connection(value);
                 Ok(())
             }

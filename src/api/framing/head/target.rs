@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use actix_web::http::Uri;
+use memchr::memrchr;
 
 use crate::api::framing::FramingError;
 
@@ -23,6 +24,10 @@ pub(super) enum Target {
 impl Target {
     /// A target that actix can read.
     pub(super) fn parse(method: &[u8], target: &[u8]) -> Result<Self, FramingError> {
+        // actix would cut a fragment off. A proxy may take it for a part of the path.
+        if target.contains(&b'#') {
+            return Err(FramingError::Target);
+        }
         let parsed = match target {
             [b'/', ..] => Self::Path,
             b"*" if method == b"OPTIONS" => return Ok(Self::Server),
@@ -43,7 +48,7 @@ impl Target {
         })?;
         let start = scheme.len();
         let rest = &target[start..];
-        let length = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#'));
+        let length = rest.iter().position(|b| matches!(b, b'/' | b'?'));
         let length = length.unwrap_or(rest.len());
         (length > 0 && is_host(&rest[..length])).then_some(Self::Absolute {
             host: start..start + length,
@@ -74,12 +79,24 @@ fn is_plain(byte: u8) -> bool {
 
 /// One host, with or without a port. It may be empty.
 pub(super) fn is_host(value: &[u8]) -> bool {
-    value.iter().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'
-                    ..=b'+' | b';' | b'=' | b':' | b'[' | b']'
-            )
-    })
+    let colon = memrchr(b':', value);
+    // The colons of an IPv6 address are within brackets.
+    let port = colon.filter(|at| !value[*at..].contains(&b']'));
+    let (host, port) = value.split_at(port.unwrap_or(value.len()));
+    let is_port = port.iter().skip(1).all(u8::is_ascii_digit);
+    is_port
+        && match host {
+            [b'[', address @ .., b']'] => address
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".:%-_~".contains(byte)),
+            name => name.iter().all(|byte| is_name_byte(*byte)),
+        }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'..=b'+' | b';' | b'='
+        )
 }
