@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::Version;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -206,19 +206,17 @@ pub(super) fn heartbeat(
 
 /// Where the stream starts. The header wins: it is newer than the parameter, which a browser repeats
 /// with each reconnect. A header that cannot be read leads to a reset and not to an error: an error
-/// would end a browser's stream for good.
+/// would end a browser's stream for good. So do two headers: either of them may be the wrong one.
 pub(super) fn since(headers: &HeaderMap, parameter: Option<&str>) -> Result<Since, Problem> {
     let parameter: Option<Since> = parsed("since", parameter)?;
-    let header = headers
-        .get("Last-Event-ID")
-        .filter(|value| !value.is_empty());
-    Ok(
-        match header.map(|value| value.to_str().ok().and_then(|id| id.parse::<Cursor>().ok())) {
-            Some(Some(cursor)) => Since::After(cursor),
-            Some(None) => Since::Unreadable,
-            None => parameter.unwrap_or(Since::Now),
-        },
-    )
+    let headers = headers.get_all("Last-Event-ID");
+    let mut headers = headers.filter(|value| !value.is_empty());
+    let cursor = |value: &HeaderValue| value.to_str().ok()?.parse::<Cursor>().ok();
+    Ok(match (headers.next(), headers.next()) {
+        (Some(value), None) => cursor(value).map_or(Since::Unreadable, Since::After),
+        (Some(_), Some(_)) => Since::Unreadable,
+        (None, _) => parameter.unwrap_or(Since::Now),
+    })
 }
 
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
@@ -230,7 +228,12 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
         let is_gzip = parts
             .next()
             .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
+        let weight = parts.find_map(|part| {
+            part.strip_prefix(['q', 'Q'])?
+                .strip_prefix('=')?
+                .parse()
+                .ok()
+        });
         is_gzip && weight.unwrap_or(1.0) > 0.0
     })
 }
@@ -269,7 +272,10 @@ pub(super) fn later(
         gzip: false,
         ..encoding
     };
-    head(encoding).body(wire::encoded(encoding, &text))
+    // Its client may not come back to this instance, and a connection costs a descriptor.
+    head(encoding)
+        .force_close()
+        .body(wire::encoded(encoding, &text))
 }
 
 #[cfg(test)]
@@ -284,6 +290,7 @@ mod tests {
             ("gzip", true),
             ("br, GZIP;q=0.5", true),
             ("gzip;q=0", false),
+            ("gzip;Q=0", false),
             ("deflate, br", false),
             ("", false),
         ] {
@@ -309,5 +316,19 @@ mod tests {
         assert_eq!(since("", Some("0")), Since::Everything);
         assert_eq!(since("", None), Since::Now);
         assert_eq!(since("urn:uuid:1", Some("3")), Since::Unreadable);
+    }
+
+    #[test]
+    fn two_headers_are_no_cursor_and_empty_ones_do_not_count() {
+        let since = |ids: [&str; 2]| {
+            let request = TestRequest::default();
+            let request = ids.into_iter().fold(request, |request, id| {
+                request.append_header(("Last-Event-ID", id))
+            });
+            since(request.to_http_request().headers(), None).unwrap()
+        };
+        assert_eq!(since(["7-a", "8-a"]), Since::Unreadable);
+        assert_eq!(since(["", "7-a"]), Since::After("7-a".parse().unwrap()));
+        assert_eq!(since(["", ""]), Since::Now);
     }
 }

@@ -75,6 +75,7 @@ impl MergedUpdates {
         let record = event.record.as_ref().filter(|_| is_update(event));
         let newest = record.and_then(|record| self.newest.get(record));
         if let Some(newest) = newest.and_then(|at| self.events.get_mut(*at))
+            && *newest.event_type == *event.event_type()
             && newest.merge(frame.position, json)
         {
             self.taken_bytes += json.len();

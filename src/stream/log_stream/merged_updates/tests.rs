@@ -178,3 +178,19 @@ fn a_write_ends_where_its_limit_is() {
         "but many that are merged do"
     );
 }
+
+/// The line `event:` and the data would name different types.
+#[test]
+fn updates_of_different_types_stay_apart() {
+    let frames = [
+        frame(1, UPDATED, "1", &json!({"a": 1})),
+        frame(2, "note:updated", "1", &json!({"b": 2})),
+        frame(3, UPDATED, "1", &json!({"c": 3})),
+    ];
+    let expected = [
+        event(UPDATED, "1", json!({"a": 1}), 1, "1-e"),
+        event("note:updated", "1", json!({"b": 2}), 2, "2-e"),
+        event(UPDATED, "1", json!({"c": 3}), 3, "3-e"),
+    ];
+    assert_eq!(written(&frames), expected);
+}
