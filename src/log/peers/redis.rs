@@ -47,6 +47,8 @@ pub struct RedisBackplane {
     sender: Mutex<Option<RedisConnection>>,
     /// Whether the log says that Redis cannot be reached.
     is_lost: AtomicBool,
+    /// Whether the log says that Redis takes no notices. A user without the right to publish still receives.
+    is_refused: AtomicBool,
 }
 
 impl RedisBackplane {
@@ -57,6 +59,7 @@ impl RedisBackplane {
             prefix: OnceCell::new(),
             sender: Mutex::default(),
             is_lost: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
         }
     }
 
@@ -205,8 +208,20 @@ impl Backplane for RedisBackplane {
 
     async fn send(&self, notices: PendingNotices) -> Result<(), BackplaneError> {
         let sent = self.try_send(&notices).await;
-        if sent.is_err() {
-            self.parts.metrics.backplane_failures.inc();
+        match &sent {
+            Ok(()) if self.is_refused.swap(false, Ordering::Relaxed) => {
+                tracing::info!("the backplane takes notices again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.parts.metrics.backplane_failures.inc();
+                if !self.is_refused.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        %error,
+                        "the backplane takes no notices: the other instances find the events of this one by polling"
+                    );
+                }
+            }
         }
         sent
     }

@@ -77,6 +77,13 @@ struct PeerEvent<'a> {
     trace: Option<Cow<'a, str>>,
 }
 
+/// The part of a signal that says where it belongs.
+#[derive(Deserialize)]
+struct SignalBroker {
+    #[serde(rename = "b")]
+    broker: BrokerId,
+}
+
 impl<'a> PeerEvent<'a> {
     fn of(event: &'a Event) -> Self {
         let body = &event.body;
@@ -253,7 +260,7 @@ fn pass_on_lines<'a>(
             },
             PRESENCE => peer_listener.presence.notify_one(),
             SIGNS => peer_listener.signs(broker, rest),
-            SIGNAL => peer_listener.signal(rest),
+            SIGNAL if is_signal_of(rest, broker) => peer_listener.signal(rest),
             TASK => hint_task(rest, broker, peer_listener),
             _ => {}
         }
@@ -285,8 +292,9 @@ fn joined(
     peer_listener: &PeerListener,
 ) -> CommittedBatch {
     let ReceivedEvent { epoch, event } = received;
-    let continues =
-        |batch: &CommittedBatch| batch.epoch == epoch && batch.head + 1 == event.position;
+    let continues = |batch: &CommittedBatch| {
+        batch.epoch == epoch && batch.head.checked_add(1) == Some(event.position)
+    };
     match batch {
         Some(mut batch) if continues(&batch) => {
             batch.head = event.position;
@@ -317,6 +325,13 @@ fn pass_on_batch(
         peer_listener.logs.grown(&batch.broker, batch.head);
     }
     None
+}
+
+/// Whether a signal is of the channel's brokerage. Who may write to one channel must not reach other
+/// brokerages.
+fn is_signal_of(text: &str, broker: &BrokerId) -> bool {
+    let signal: Option<SignalBroker> = serde_json::from_str(text).ok();
+    signal.is_some_and(|signal| signal.broker == *broker)
 }
 
 fn hint_task(id: &str, broker: &BrokerId, peer_listener: &PeerListener) {

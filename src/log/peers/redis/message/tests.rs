@@ -186,7 +186,7 @@ async fn other_notices_reach_those_whom_they_concern() {
     peers.task(task.clone());
     assert!(peers.signal(PeerText {
         broker: broker(),
-        text: "{\"b\":1}".to_owned(),
+        text: r#"{"b":"b","u":"ann"}"#.to_owned(),
     }));
     peers.signs(PeerText {
         broker: broker(),
@@ -208,7 +208,29 @@ async fn other_notices_reach_those_whom_they_concern() {
     assert!(peer_listener.tasks.take().tasks.contains(&task));
     peer_listener.presence.notified().await;
     peer_listener.sessions.notified().await;
-    assert_eq!(other.signals.try_recv().unwrap(), "{\"b\":1}");
+    assert_eq!(other.signals.try_recv().unwrap(), r#"{"b":"b","u":"ann"}"#);
     assert_eq!(other.signs.try_recv().unwrap().text, "{}");
     assert!(other.batches.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_channel_reaches_its_own_brokerage_only() {
+    let mut other = receiver();
+    for signal in [r#"{"b":"c","u":"ann"}"#, r#"{"u":"ann"}"#, "{", ""] {
+        let payload = format!("1 you\ns{signal}");
+        pass_on(&payload, "me", Some(&broker()), &other.peer_listener);
+        assert!(other.signals.try_recv().is_err(), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn positions_that_no_log_has_are_no_batch() {
+    let mut other = receiver();
+    let epoch = Epoch::stored("k7q2");
+    let events = [i64::MAX, i64::MIN, 0].map(|position| event_line(&epoch, &event(position, "1")));
+    let payload = format!("1 you{}", events.concat());
+    pass_on(&payload, "me", Some(&broker()), &other.peer_listener);
+    for head in [i64::MAX, i64::MIN, 0] {
+        assert_eq!(other.batches.try_recv().unwrap().head, head);
+    }
 }
