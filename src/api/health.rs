@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::Context;
@@ -58,7 +58,11 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(body))
 }
 
-pub(super) async fn metrics(_: MetricsReader, context: Context) -> HttpResponse {
+pub(super) async fn metrics(
+    _: MetricsReader,
+    request: HttpRequest,
+    context: Context,
+) -> HttpResponse {
     let metrics = &context.services.metrics;
     let fanout = &context.services.fanout;
     metrics
@@ -74,7 +78,22 @@ pub(super) async fn metrics(_: MetricsReader, context: Context) -> HttpResponse 
     metrics
         .brokers_active
         .set(i64::try_from(fanout.active().len()).unwrap_or(i64::MAX));
+    let (media_type, text) = if takes_open_metrics(&request) {
+        let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        (media_type, metrics.text())
+    } else {
+        let media_type = "text/plain; version=0.0.4; charset=utf-8";
+        (media_type, metrics.classic_text())
+    };
     HttpResponse::build(StatusCode::OK)
-        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(metrics.text())
+        .content_type(media_type)
+        .insert_header((header::VARY, "Accept"))
+        .body(text)
+}
+
+/// Prometheus asks for it by name. `promtool` and other collectors read the older format only.
+fn takes_open_metrics(request: &HttpRequest) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT);
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("application/openmetrics-text"))
 }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+mod classic;
 mod durations;
 mod loops;
 mod permits;
@@ -288,12 +289,18 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads.
+    /// What Prometheus reads: OpenMetrics.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry());
         text
+    }
+
+    /// The same in the older text format.
+    #[must_use]
+    pub fn classic_text(&self) -> String {
+        classic::classic(&self.text())
     }
 }

@@ -11,6 +11,13 @@ async fn ask(service: &Service, path: &str) -> Answer {
     Answer::to(service.client.get(service.url(path))).await
 }
 
+/// As Prometheus asks.
+async fn ask_metrics(service: &Service) -> Answer {
+    let accepted = "application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.2";
+    let request = service.client.get(service.url("/metrics"));
+    Answer::to(request.header("Accept", accepted)).await
+}
+
 #[tokio::test]
 async fn a_service_that_runs_is_live_and_ready() {
     let service = Service::start().await;
@@ -122,7 +129,7 @@ async fn no_answer_is_taken_for_what_it_is_not() {
 #[tokio::test]
 async fn metrics_are_open_metrics_and_move() {
     let service = Service::start().await;
-    let before = ask(&service, "/metrics").await;
+    let before = ask_metrics(&service).await;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(before.header("content-type"), media_type);
     let before = metrics(&before.text);
@@ -135,7 +142,7 @@ async fn metrics_are_open_metrics_and_move() {
     ask(&service, "/events").await;
     let mut reset = service.resume("/stream", &token, "1-zzzzzz").await;
     reset.next().await;
-    let after = metrics(&ask(&service, "/metrics").await.text);
+    let after = metrics(&ask_metrics(&service).await.text);
     let moved = |name: &str| after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
     for (name, by) in [
         ("porchlight_streams_open", 2.0),

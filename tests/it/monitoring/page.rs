@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::promtool::check_metrics;
 use super::read;
 use super::scrape::Scrape;
 use crate::support::{Answer, Service};
@@ -42,6 +43,13 @@ async fn the_page_of_metrics_lists_what_the_service_shows() {
     let refused = Answer::to(service.client.get(service.url("/nowhere"))).await;
     assert_eq!(refused.status, 404);
     let scrape = Scrape::of(&service).await;
+    let classic = Answer::to(service.client.get(service.url("/metrics"))).await;
+    assert!(
+        classic
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4")
+    );
+    check_metrics(&classic.text);
     let page = read(PAGE);
     let documented = documented(&page);
     let metrics = documented

@@ -1,6 +1,7 @@
 //! promtool, which comes with Prometheus.
 
 use std::ffi::OsStr;
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::Command;
 
@@ -16,6 +17,24 @@ pub(super) fn promtool(args: &[&OsStr]) {
         String::from_utf8_lossy(complained),
     );
     assert!(output.status.success(), "{args:?}: {said}{complained}");
+}
+
+/// Checks what a service shows to those who do not ask for `OpenMetrics`.
+pub(super) fn check_metrics(text: &str) {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(text.as_bytes()).expect("a write");
+    file.rewind().expect("the beginning");
+    let output = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(file)
+        .output()
+        .expect("promtool");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 pub(super) fn check_rules(rules: &Path) {

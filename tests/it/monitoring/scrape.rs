@@ -20,7 +20,9 @@ pub(super) struct Sample {
 
 impl Scrape {
     pub(super) async fn of(service: &Service) -> Self {
-        let answer = Answer::to(service.client.get(service.url("/metrics"))).await;
+        let request = service.client.get(service.url("/metrics"));
+        let request = request.header("Accept", "application/openmetrics-text;version=1.0.0");
+        let answer = Answer::to(request).await;
         assert_eq!(answer.status, 200);
         Self::read(&answer.text)
     }
