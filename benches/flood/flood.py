@@ -38,7 +38,7 @@ VICTIM_USERS = 10
 RECORD = "00000000-0000-4000-8000-000000000001"
 # Records of each brokerage, for the loads that need some.
 RECORDS = 20
-WITH_RECORDS = ("records", "record")
+WITH_RECORDS = ("records", "record", "record_read", "record_service", "record_key", "record_stale")
 # The victim may take so many times as long as without the load, or so many milliseconds, whichever is more.
 MOST_TIMES, MOST_MS = 2, 20
 GOOD_CSV = "Address,Purchase Price\n1 Oak St,395000\n"
@@ -59,10 +59,10 @@ def token(user, broker, **claims):
     return text + "." + part(hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).digest())
 
 
-def request(method, path, bearer, body=None, media_type="application/json", length=None):
+def request(method, path, bearer, body=None, media_type="application/json", length=None, headers=()):
     """The bytes of a request; `length` where the body is sent later."""
     content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: bench", f"Authorization: Bearer {bearer}"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: bench", f"Authorization: Bearer {bearer}", *headers]
     if body is not None or length is not None:
         lines += [f"Content-Type: {media_type}", f"Content-Length: {length or len(content)}"]
     return "\r\n".join([*lines, "", ""]).encode() + content
@@ -188,23 +188,32 @@ def post_of(path, body):
     return lambda bearer: request("POST", path, bearer, body)
 
 
-# Requests that load and victim both send, each in a brokerage of their own.
+def patch(bearer, *headers):
+    body = {"city": str(time.monotonic())}
+    return request("PATCH", f"/records/escrows/{RECORD}", bearer, body, headers=headers)
+
+
+# The requests of loads of one request, and those that their victims send in a brokerage of their own.
 SAME = {
     "tasks": get_of("/tasks"),
     "locks": lambda bearer: request(
         "POST", "/locks", bearer,
         {"module": "escrows", "recordId": f"r-{zlib.crc32(bearer.encode())}", "session": "s"}),
     "records": get_of("/records/escrows"),
-    "record": lambda bearer: request(
-        "PATCH", f"/records/escrows/{RECORD}", bearer, {"city": str(time.monotonic())}),
+    "record": patch,
+    "record_service": patch,
+    "record_key": lambda bearer: patch(bearer, "Idempotency-Key: same"),
+    "record_stale": lambda bearer: patch(bearer, 'If-Match: "1"'),
+    "claims": post_of("/tasks/claim", {"types": ["none"]}),
     "heartbeats": post_of("/presence/heartbeat", {"session": "s"}),
     "signals": post_of("/signals", {"name": "typing", "team": "a"}),
     "events": post_of("/events", {"type": "system:news", "audience": {"team": "a"}, "data": {"text": "x" * 300}}),
 }
 
 
-def role_of(kind):
-    return "service" if kind == "events" else "agent"
+# The roles of loads that are not agents. Services and workers may send much more.
+ROLES = {"events": "service", "claims": "worker",
+         **dict.fromkeys(("record_service", "record_key", "record_stale"), "service")}
 
 
 async def create_records(client, broker):
@@ -216,7 +225,7 @@ async def create_records(client, broker):
 
 async def same(args, report, ready):
     """The request of this kind, again and again, with one token."""
-    bearer = token("u", ATTACKER, role=role_of(args.kind))
+    bearer = token("u", ATTACKER, role=ROLES.get(args.kind, "agent"))
     if args.kind in WITH_RECORDS:
         await create_records(Client(args.address), ATTACKER)
     ready()
@@ -269,34 +278,16 @@ async def uploads(args, report, ready):
 
 
 async def output(args, report, ready):
-    """Streams of output, one for each of `--count` tasks."""
-    bearer, open_streams = token("u", ATTACKER), []
-
-    async def one(n):
-        reader, writer = await asyncio.open_connection(*args.address)
-        writer.write(request("GET", f"/tasks/flood-{n}/output", bearer))
-        status = int((await reader.readline())[9:12] or 0)
-        while status == 200 and (line := await reader.readline()) and b":ok" not in line:
-            pass
-        report.count(status)
-        open_streams.append((reader, writer))
-        while status == 200 and await reader.read(4_096):
-            pass
-        report.count("ended")
-
-    held, slots = [], asyncio.Semaphore(100)
-    for n in range(args.count):
-        held.append(asyncio.ensure_future(one(n)))
-        while n + 1 - len(open_streams) > 100:
-            await asyncio.sleep(0.01)
-    while len(open_streams) < args.count:
-        await asyncio.sleep(0.01)
-    ready()
-    await asyncio.gather(*held)
+    """`--connections` that open a stream of output and close it after its first event, again and again."""
+    await streams_of_output(args, report, ready, lambda line: line.startswith(b"data:"))
 
 
-async def output_loop(args, report, ready):
-    """`--connections` that open a stream of output, and another one as soon as it ends."""
+async def output_held(args, report, ready):
+    """The same with streams that stay open until the service ends them."""
+    await streams_of_output(args, report, ready, lambda line: False)
+
+
+async def streams_of_output(args, report, ready, is_last):
     bearer = token("u", ATTACKER)
 
     async def one(n):
@@ -305,8 +296,9 @@ async def output_loop(args, report, ready):
                 reader, writer = await asyncio.open_connection(*args.address)
                 writer.write(request("GET", f"/tasks/flood-{n}/output", bearer))
                 report.count(int((await reader.readline())[9:12] or 0))
-                while await reader.read(4_096):
-                    pass
+                while (line := await reader.readline()) and not is_last(line):
+                    if line.startswith(b"event: stream:closing"):
+                        report.count("closing")
                 writer.close()
             except (OSError, ValueError):
                 report.count(0)
@@ -316,7 +308,7 @@ async def output_loop(args, report, ready):
     await asyncio.gather(*(one(n) for n in range(args.connections)))
 
 
-LOADS = {"output_loop": output_loop, "notifications": notifications, "imports": imports, "uploads": uploads, "output": output,
+LOADS = {"notifications": notifications, "imports": imports, "uploads": uploads, "output": output, "output_held": output_held,
          **dict.fromkeys(SAME, same)}
 
 
@@ -354,8 +346,9 @@ async def lock(client, n):
 
 
 async def upload(client, n):
-    """POST /uploads until it is taken. A user has 20 at the most, those of an earlier run included."""
-    bearer, began = token(f"v-{os.getpid()}-{n // 20}", VICTIM), time.monotonic()
+    """POST /uploads until it is taken. A user has 20 at the most, a brokerage 500, those of an earlier run included."""
+    bearer = token(f"v-{n // 20}", f"{VICTIM}-{os.getpid()}-{n // 400}")
+    began = time.monotonic()
     while True:
         status, _ = await client.ask(
             request("POST", "/uploads", bearer, GOOD_CSV.encode(), media_type="text/csv"))
@@ -381,16 +374,26 @@ async def imported(client, n):
     return status, time.monotonic() - began
 
 
+async def record_read(client, n):
+    """GET of the record that the load changes, by users of the same brokerage."""
+    if n == 0:
+        await create_records(client, ATTACKER)
+    bearer = token(f"v-{n % VICTIM_USERS}", ATTACKER)
+    began = time.monotonic()
+    status, _ = await client.ask(request("GET", f"/records/escrows/{RECORD}", bearer))
+    return status, time.monotonic() - began
+
+
 async def same_quietly(kind, client, n):
     if kind in WITH_RECORDS and n == 0:
         await create_records(client, VICTIM)
-    bearer = token(f"v-{n % VICTIM_USERS}", VICTIM, role=role_of(kind))
+    bearer = token(f"v-{n % VICTIM_USERS}", VICTIM, role="service" if kind == "events" else "agent")
     began = time.monotonic()
     status, _ = await client.ask(SAME[kind](bearer))
     return status, time.monotonic() - began
 
 
-VICTIMS = {"lock": lock, "upload": upload, "import": imported,
+VICTIMS = {"lock": lock, "upload": upload, "import": imported, "record_read": record_read,
            **{kind: functools.partial(same_quietly, kind) for kind in SAME}}
 
 
@@ -464,7 +467,7 @@ def main():
     parser.add_argument("kind", help="which load or victim, or the directory of reports")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--connections", type=int, default=50, help="connections of a load")
-    parser.add_argument("--count", type=int, default=6_165, help="streams or tasks of a load")
+    parser.add_argument("--count", type=int, default=6_165, help="tasks of a load")
     parser.add_argument("--valid", action="store_true", help="imports without errors")
     parser.add_argument("--drip", type=int, default=0, help="bytes a second of each upload")
     parser.add_argument("--ready", default="/dev/null", help="a file that is created when the load runs")

@@ -10,8 +10,8 @@
 #   uploads8        8 connections that begin an upload and send no body; victim: an upload
 #   uploads50       the same with 50
 #   uploads_slow    50 uploads of 100 bytes a second; victim: an upload
-#   output_loop     50 connections that open streams of output in a loop; victim: POST /locks
-#   output          STREAMS open, quiet streams of output; victim: POST /locks
+#   output          50 connections in a loop: open a stream of output, read its first event, close it; victim: POST /locks
+#   output_held     the same with streams that stay open until the service ends them
 #   imports_bad     6,165 imports with bad parameters, by 50 connections; victim: an import, from
 #                   POST /tasks to completed
 #   imports_valid   6,165 imports of one good row; the same victim
@@ -19,16 +19,22 @@
 #   record          the same with PATCH of one record
 #   locks, heartbeats, signals, events   the same with POST /locks, /presence/heartbeat, /signals, /events
 #
+# Services and workers may send much more than users. Only when they are named:
+#   record_service  PATCH of one record by a service; victim: PATCH of a record
+#   record_read     the same; victim: GET of this record, by users of the same brokerage
+#   record_key      the same with one Idempotency-Key; victim: PATCH of a record
+#   record_stale    the same with an If-Match that is old; victim: PATCH of a record
+#   claims          POST /tasks/claim by a worker; victim: GET /tasks
+#
 # The table says whether the victim's p99 is at most twice its quiet one or 20 ms, whichever is more; the script fails
 # if one is not. A load has one token. The server and its Postgres run on one core; load and victim on another.
-# All loads take about twenty minutes for each binary. SECONDS_EACH and SECONDS_QUIET shorten it.
+# The settings are the defaults. All loads take about twenty minutes for each binary. SECONDS_EACH and SECONDS_QUIET shorten it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 : "${SECONDS_EACH:=60}" "${SECONDS_QUIET:=20}"
 : "${CONNECTIONS:=50}" "${UNREAD:=5000}" "${IMPORTS:=6165}"
-: "${STREAMS:=5000}" # half of them fit where 10,000 descriptors are allowed
-readonly LOADS="notifications uploads8 uploads50 uploads_slow output output_loop imports_bad imports_valid tasks records record locks heartbeats signals events"
+readonly LOADS="notifications uploads8 uploads50 uploads_slow output output_held imports_bad imports_valid tasks records record locks heartbeats signals events"
 readonly FLOOD=(python3 benches/flood/flood.py)
 out=${OUT:-$(mktemp -d)} && mkdir -p "$out"
 work=$(mktemp -d) && chmod 755 "$work" # the embedded Postgres runs as another user
@@ -75,7 +81,7 @@ prepare() {
 measure() {
     local load=$1 server=$2 report="$out/$1@$2" quiet under
     kind_of "$load" # sets kind, victim and options
-    start "$3" "$load"
+    start "$3"
     fill "$load"
     echo "$load: $server" >&2
     sleep 3 # the start is not meant
@@ -106,10 +112,12 @@ kind_of() {
     uploads8) kind=uploads victim=upload options="--connections 8" ;;
     uploads50) kind=uploads victim=upload ;;
     uploads_slow) kind=uploads victim=upload options+=" --drip 100" ;;
-    output) kind=output victim=lock options="--count $STREAMS" ;;
-    output_loop) kind=output_loop victim=lock ;;
+    output | output_held) kind=$1 victim=lock ;;
     imports_bad) kind=imports victim=import options+=" --count $IMPORTS" ;;
     imports_valid) kind=imports victim=import options+=" --count $IMPORTS --valid" ;;
+    record_read) kind=record_service victim=record_read ;;
+    record_service | record_key | record_stale) kind=$1 victim=record ;;
+    claims) kind=claims victim=tasks ;;
     tasks | records | record | locks | heartbeats | signals | events) kind=$1 victim=$1 ;;
     *) fail "no load $1; there are $LOADS" ;;
     esac
@@ -123,13 +131,13 @@ fill() {
              insert into porchlight.notifications (broker_id, id, audience, level, title)
              select 'flood', n, 'user:u', 'info', 'Notification ' || n from generate_series(1, $UNREAD) n;
              analyze porchlight.notifications" ;;
-    output | output_loop)
+    output | output_held)
         sql "insert into porchlight.tasks (broker_id, id, user_id, type, params, max_attempts, created_at)
-             select 'flood', 'flood-' || n, 'u', 'write', '{}', 3, now() from generate_series(0, $STREAMS - 1) n;
+             select 'flood', 'flood-' || n, 'u', 'write', '{}', 3, now() from generate_series(0, $CONNECTIONS - 1) n;
              update porchlight.tasks set state = 'running', attempt = 1, worker_id = 'w', lease_seconds = 36000,
                  lease_until = now() + interval '10 hours', started_at = now();
              analyze porchlight.tasks" ;;
-    tasks)
+    tasks | claims)
         sql "insert into porchlight.tasks (broker_id, id, user_id, type, params, max_attempts, created_at)
              select b, b || '-' || u || '-' || n, u, 'write', '{}', 3, now() from generate_series(1, 100) n,
                  (values ('flood', 'u'), ('quiet', 'v-0'), ('quiet', 'v-1'), ('quiet', 'v-2')) as of(b, u);
@@ -153,11 +161,8 @@ transactions_per_second() {
 }
 
 start() {
-    local settings=()
     rm -rf "$work/data"
-    # All of the load's streams belong to one user, and stay open.
-    [ "$2" != output ] || settings=(PORCHLIGHT_STREAMS_PER_USER=1000000)
-    start_service "$1" "$out/server.log" ${settings[@]+"${settings[@]}"}
+    start_service "$1" "$out/server.log"
 }
 
 stop_load() {
