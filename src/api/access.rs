@@ -98,6 +98,10 @@ pub async fn around(
     if let Some(trace) = trace {
         request_trace::end(trace, &response);
     }
+    // After the time was taken: the figures are those of the work.
+    if let Some(delay) = limit.and_then(RateState::delay) {
+        tokio::time::sleep(delay).await;
+    }
     Ok(response)
 }
 

@@ -105,7 +105,7 @@ async fn ticket_caller(request: &HttpRequest, ticket: &str) -> Result<Caller, Pr
 
 /// A caller whose request is not one too many.
 fn admit(request: &HttpRequest, services: &Services, caller: Caller) -> Result<Caller, Problem> {
-    database::count_for(&caller.broker);
+    database::count_for(&caller.broker, &caller.user);
     let taken = services.rate_limits.take(&caller, routes::cost(request));
     let mut extensions = request.extensions_mut();
     // The head of the answer tells how much is left.

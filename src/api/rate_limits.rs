@@ -2,6 +2,9 @@
 //!
 //! Each has a bucket of points, which fills at a steady rate and holds those of ten seconds. A request
 //! takes points according to its work: see [`super::routes`].
+//!
+//! A refusal costs more than its caller, who may send the next request at once. So many refusals in a row
+//! are delayed.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,6 +38,11 @@ const EXHAUSTED_FOR: Duration = Duration::from_secs(1);
 const MOST_EXHAUSTED: usize = 65_536;
 /// No answer asks to wait longer than this.
 const LONGEST_WAIT_SECONDS: u64 = 60;
+/// So many refusals per second, and those of ten seconds at once, a caller or an address gets without a delay.
+const PROMPT_REFUSALS: u32 = 10;
+/// How long the head of any further refusal waits. A client that sends its next request after each answer, on
+/// however many connections, then costs little.
+const REFUSAL_DELAY: Duration = Duration::from_millis(500);
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -66,6 +74,8 @@ pub struct RateLimits {
     workers: Buckets<CallerKey>,
     addresses: Buckets<IpAddr>,
     exhausted: ExhaustedAddresses,
+    refused_callers: Buckets<CallerKey>,
+    refused_addresses: Buckets<IpAddr>,
     trusted_proxies: usize,
 }
 
@@ -79,6 +89,8 @@ impl RateLimits {
             workers: Buckets::new("worker", rates.worker),
             addresses: Buckets::new("address", rates.address),
             exhausted: ExhaustedAddresses::default(),
+            refused_callers: Buckets::new("refusals", PROMPT_REFUSALS),
+            refused_addresses: Buckets::new("refusals", PROMPT_REFUSALS),
             trusted_proxies: rates.trusted_proxies,
         }
     }
@@ -90,13 +102,23 @@ impl RateLimits {
             broker: caller.broker.clone(),
             user: caller.user.clone(),
         };
-        let own = match caller.role.principal() {
+        let taken = self.take_points(&key, caller.role.principal(), cost);
+        taken.map_err(|state| state.slowed_by(self.refused_callers.take(&key, 1)))
+    }
+
+    fn take_points(
+        &self,
+        key: &CallerKey,
+        principal: Principal,
+        cost: RequestCost,
+    ) -> Result<RateState, RateState> {
+        let own = match principal {
             Principal::Person => &self.users,
             Principal::Service => &self.services,
             Principal::Worker => &self.workers,
         };
-        let state = own.take(&key, cost.points)?;
-        if cost.counts_for_brokerage && caller.role.principal() == Principal::Person {
+        let state = own.take(key, cost.points)?;
+        if cost.counts_for_brokerage && principal == Principal::Person {
             self.brokerages.take(&key.broker, cost.points)?;
         }
         Ok(state)
@@ -105,11 +127,10 @@ impl RateLimits {
     /// Takes a point of the address of a request without a valid token.
     pub(super) fn take_refused(&self, request: &HttpRequest) -> Result<RateState, RateState> {
         let network = network(client_address(request, self.trusted_proxies));
-        let taken = self.addresses.take(&network, 1);
-        if taken.is_err() {
+        self.addresses.take(&network, 1).map_err(|state| {
             self.exhausted.add(network);
-        }
-        taken
+            state.slowed_by(self.refused_addresses.take(&network, 1))
+        })
     }
 
     /// Whether the address of a request has sent so much without a valid token that nothing is looked up for
@@ -140,6 +161,8 @@ impl RateLimits {
             self.workers.forget_full();
             self.addresses.forget_full();
             self.exhausted.forget_old();
+            self.refused_callers.forget_full();
+            self.refused_addresses.forget_full();
         }
     }
 }
@@ -242,6 +265,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
             rate: self.rate,
             remaining,
             wait,
+            delay: None,
         };
         let (Some(limiter), Some(points)) = (&self.limiter, NonZeroU32::new(points)) else {
             return Ok(state(u32::MAX, Duration::ZERO));
@@ -275,9 +299,21 @@ pub(super) struct RateState {
     remaining: u32,
     /// Until the request would be accepted.
     wait: Duration,
+    /// How long the answer is delayed. It is the refusal of a caller who has got many.
+    delay: Option<Duration>,
 }
 
 impl RateState {
+    /// The same refusal. It is delayed if `taken` is not a point of those without a delay.
+    fn slowed_by(self, taken: Result<Self, Self>) -> Self {
+        let delay = taken.is_err().then_some(REFUSAL_DELAY);
+        Self { delay, ..self }
+    }
+
+    pub(super) fn delay(self) -> Option<Duration> {
+        self.delay
+    }
+
     /// Writes the fields of the IETF's draft: the policy, and what is left of it.
     pub(super) fn write(self, headers: &mut HeaderMap) {
         if self.rate == 0 {
