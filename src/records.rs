@@ -29,6 +29,7 @@ mod fill;
 mod id;
 mod list;
 mod parse;
+mod queue;
 mod record;
 mod row;
 pub mod seed;
@@ -43,6 +44,7 @@ pub use fill::RecordDraft;
 pub use id::{IdRule, UnknownIdRule};
 pub use list::{LIMIT_DEFAULT, LIMIT_MOST, RecordListQuery, RecordPage};
 pub use parse::{FieldError, FieldFault, InputValue, Parsed, Purpose, RecordFields};
+use queue::RecordQueues;
 pub use record::Record;
 pub use seed::{Brokerage, SeedError, SeedOutcome, SeedPerson};
 use wait::WaitLimiter;
@@ -52,6 +54,7 @@ pub use write::{DeletedRecord, RecordChange};
 pub struct Records {
     pool: Pool,
     waits: WaitLimiter,
+    queues: RecordQueues,
     modules: Modules,
     dice: Dice,
     waker: RelayWaker,
@@ -65,6 +68,7 @@ impl Records {
     pub fn new(pool: Pool, modules: Modules, dice: Dice, waker: RelayWaker) -> Self {
         Self {
             waits: WaitLimiter::new(&pool),
+            queues: RecordQueues::default(),
             pool,
             modules,
             dice,

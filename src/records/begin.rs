@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::RecordsError;
 use super::fields::RecordKind;
+use super::queue::RecordTurn;
 use super::record::may_see;
 use super::row::{self, RecordKey, RecordRow};
 use super::stale::refuse_stale;
@@ -19,6 +20,8 @@ use crate::platform::Transaction;
 pub(super) struct LockedRecord<'a> {
     pub(super) transaction: Transaction<'a>,
     pub(super) row: RecordRow,
+    /// The turn of a write to a known record, until the transaction has ended.
+    pub(super) turn: Option<RecordTurn>,
 }
 
 /// The first step of a write: the record is locked, or an earlier request with the key has the answer.
@@ -69,7 +72,11 @@ impl Records {
         }
         let row = row::insert(&mut transaction, &caller.broker, kind, fields).await;
         let row = row.map_err(|error| RecordsError::of_write(error, kind))?;
-        Ok(Begun::Locked(Box::new(LockedRecord { transaction, row })))
+        Ok(Begun::Locked(Box::new(LockedRecord {
+            transaction,
+            row,
+            turn: None,
+        })))
     }
 
     /// Locks a record. It may have to wait for another transaction.
@@ -78,12 +85,18 @@ impl Records {
         caller: &Caller,
         change: &RecordChange,
     ) -> Result<Begun<'static, T>, RecordsError> {
-        match self.try_lock(caller, change, RowWait::Short).await {
-            Err(RecordsError::Busy) => {}
-            outcome => return outcome,
+        let turn = self.queues.turn(&caller.broker, &change.record).await?;
+        let mut begun = match self.try_lock(caller, change, RowWait::Short).await {
+            Err(RecordsError::Busy) => {
+                let _permit = self.waits.permit().await?;
+                self.try_lock(caller, change, RowWait::Full).await
+            }
+            outcome => outcome,
+        }?;
+        if let Begun::Locked(locked) = &mut begun {
+            locked.turn = Some(turn);
         }
-        let _permit = self.waits.permit().await?;
-        self.try_lock(caller, change, RowWait::Full).await
+        Ok(begun)
     }
 
     /// Locks the lock's row first, and then the record's. A caller who may not see the record learns
@@ -106,7 +119,11 @@ impl Records {
         let row = row.ok_or_else(|| RecordsError::Unknown(change.record.clone()))?;
         match conflict {
             Some(conflict) => Err(conflict.into()),
-            None => Ok(Begun::Locked(Box::new(LockedRecord { transaction, row }))),
+            None => Ok(Begun::Locked(Box::new(LockedRecord {
+                transaction,
+                row,
+                turn: None,
+            }))),
         }
     }
 

@@ -74,7 +74,9 @@ impl Records {
         match self.insert(insertion).await? {
             Begun::Answered(answered) => Ok(answered),
             Begun::Locked(locked) => {
-                let LockedRecord { transaction, row } = *locked;
+                let LockedRecord {
+                    transaction, row, ..
+                } = *locked;
                 let record = Record::of(&row, kind, &rights::of(caller))?;
                 self.answer(transaction, key, record).await
             }
@@ -161,6 +163,7 @@ impl Records {
         let LockedRecord {
             mut transaction,
             mut row,
+            turn: _turn,
         } = match self.lock(caller, change).await? {
             Begun::Answered(answered) => return Ok(answered),
             Begun::Locked(locked) => *locked,

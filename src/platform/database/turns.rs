@@ -1,5 +1,5 @@
-//! A fair share of the connections for each brokerage. Requests take turns by brokerage, so that those
-//! of one brokerage, however many, do not keep others waiting.
+//! A fair share of the connections for each brokerage. Requests take turns by brokerage, and those of a
+//! brokerage by user, so that one of them, however many requests it sends, does not keep others waiting.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -11,25 +11,35 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::pool::ACQUIRE_TIMEOUT;
-use crate::platform::BrokerId;
+use crate::platform::{BrokerId, UserId};
 
 tokio::task_local! {
-    /// The brokerage of the current request, once it is known.
-    static BROKER: OnceCell<BrokerId>;
+    /// Who sent the current request, once it is known.
+    static SENDER: OnceCell<RequestSender>;
+}
+
+#[derive(Clone, Debug)]
+struct RequestSender {
+    broker: BrokerId,
+    user: UserId,
 }
 
 /// Runs a request. The connections that it takes are counted for its brokerage.
 pub async fn counted<T>(request: impl Future<Output = T>) -> T {
-    BROKER.scope(OnceCell::new(), request).await
+    SENDER.scope(OnceCell::new(), request).await
 }
 
-/// The current request is one of this brokerage.
-pub fn count_for(broker: &BrokerId) {
-    let _ = BROKER.try_with(|current| current.set(broker.clone()));
+/// The current request is one of this user's.
+pub fn count_for(broker: &BrokerId, user: &UserId) {
+    let sender = || RequestSender {
+        broker: broker.clone(),
+        user: user.clone(),
+    };
+    let _ = SENDER.try_with(|current| current.set(sender()));
 }
 
-fn current_broker() -> Option<BrokerId> {
-    BROKER.try_with(|broker| broker.get().cloned()).ok()?
+fn current_sender() -> Option<RequestSender> {
+    SENDER.try_with(|sender| sender.get().cloned()).ok()?
 }
 
 /// The connections of a pool, divided between brokerages.
@@ -51,7 +61,9 @@ struct TurnState {
 #[derive(Debug, Default)]
 struct BrokerageTurns {
     in_use: u32,
-    waiting: VecDeque<WaitingRequest>,
+    waiting: FxHashMap<UserId, VecDeque<WaitingRequest>>,
+    /// Users with waiting requests. The first is served next.
+    order: VecDeque<UserId>,
 }
 
 #[derive(Debug)]
@@ -87,14 +99,15 @@ impl Turns {
 
     /// Waits for a turn. Work that is not a request of a brokerage needs none.
     pub async fn take(self: &Arc<Self>) -> sqlx::Result<Option<Turn>> {
-        match current_broker() {
+        match current_sender() {
             None => Ok(None),
-            Some(broker) => self.take_for(broker).await.map(Some),
+            Some(sender) => self.take_for(sender).await.map(Some),
         }
     }
 
-    async fn take_for(self: &Arc<Self>, broker: BrokerId) -> sqlx::Result<Turn> {
-        let waiting = self.enter(&broker);
+    async fn take_for(self: &Arc<Self>, sender: RequestSender) -> sqlx::Result<Turn> {
+        let waiting = self.enter(&sender);
+        let broker = sender.broker;
         if let Some(granted) = waiting {
             // A request that gives up returns the turn that it may have got.
             let mut place = QueuePlace {
@@ -114,8 +127,9 @@ impl Turns {
         })
     }
 
-    /// Takes a turn at once, or waits in the queue of this brokerage.
-    fn enter(&self, broker: &BrokerId) -> Option<oneshot::Receiver<()>> {
+    /// Takes a turn at once, or waits in the queue of this user.
+    fn enter(&self, sender: &RequestSender) -> Option<oneshot::Receiver<()>> {
+        let broker = &sender.broker;
         let mut state = self.state();
         let TurnState {
             free,
@@ -133,7 +147,7 @@ impl Turns {
             order.push_back(broker.clone());
         }
         let since = Instant::now();
-        own.waiting.push_back(WaitingRequest { grant, since });
+        own.push(&sender.user, WaitingRequest { grant, since });
         // The requests before this one may all have given up.
         state.serve(self.most_each);
         Some(granted)
@@ -153,16 +167,15 @@ impl Turns {
     #[must_use]
     pub fn waiting(&self) -> usize {
         let state = self.state();
-        state.brokerages.values().map(|own| own.waiting.len()).sum()
+        state.waiting().count()
     }
 
     /// How long the oldest of them has waited.
     #[must_use]
     pub fn oldest_wait(&self, now: Instant) -> Duration {
         let state = self.state();
-        let waiting = state.brokerages.values().flat_map(|own| &own.waiting);
         // Those that have given up are removed when it is their turn.
-        let waiting = waiting.filter(|request| !request.grant.is_closed());
+        let waiting = state.waiting().filter(|request| !request.grant.is_closed());
         let oldest = waiting.map(|request| request.since).min();
         oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
@@ -173,6 +186,14 @@ impl Turns {
 }
 
 impl TurnState {
+    fn waiting(&self) -> impl Iterator<Item = &WaitingRequest> {
+        let queues = self
+            .brokerages
+            .values()
+            .flat_map(|own| own.waiting.values());
+        queues.flatten()
+    }
+
     /// Gives free connections to waiting requests, one brokerage after the other.
     fn serve(&mut self, most_each: u32) {
         // Each brokerage is looked at once: those at their limit keep their place.
@@ -207,15 +228,41 @@ impl TurnState {
 }
 
 impl BrokerageTurns {
-    /// Whether a request was still waiting.
+    fn push(&mut self, user: &UserId, request: WaitingRequest) {
+        let queue = self.waiting.entry(user.clone()).or_default();
+        if queue.is_empty() {
+            self.order.push_back(user.clone());
+        }
+        queue.push_back(request);
+    }
+
+    /// Serves the next user. Returns whether a request was still waiting.
     fn grant_next(&mut self) -> bool {
-        while let Some(next) = self.waiting.pop_front() {
-            if next.grant.send(()).is_ok() {
+        while let Some(user) = self.order.pop_front() {
+            let Some(queue) = self.waiting.get_mut(&user) else {
+                continue;
+            };
+            let is_granted = grant_first(queue);
+            if queue.is_empty() {
+                self.waiting.remove(&user);
+            } else {
+                self.order.push_back(user);
+            }
+            if is_granted {
                 return true;
             }
         }
         false
     }
+}
+
+fn grant_first(queue: &mut VecDeque<WaitingRequest>) -> bool {
+    while let Some(next) = queue.pop_front() {
+        if next.grant.send(()).is_ok() {
+            return true;
+        }
+    }
+    false
 }
 
 impl Drop for Turn {
@@ -247,13 +294,18 @@ mod tests {
 
     use super::*;
 
-    fn broker(name: &str) -> BrokerId {
-        name.parse().unwrap()
+    /// A user of a brokerage: `b/ann`, or only `b`.
+    fn sender(name: &str) -> RequestSender {
+        let (broker, user) = name.split_once('/').unwrap_or((name, "u"));
+        RequestSender {
+            broker: broker.parse().unwrap(),
+            user: user.parse().unwrap(),
+        }
     }
 
     /// A turn that is free at once.
     fn take(turns: &Arc<Turns>, name: &str) -> Turn {
-        let turn = turns.take_for(broker(name)).now_or_never();
+        let turn = turns.take_for(sender(name)).now_or_never();
         turn.expect("a free turn").unwrap()
     }
 
@@ -261,44 +313,56 @@ mod tests {
     async fn a_brokerage_gets_no_more_than_its_share() {
         let turns = Turns::new(4, 2);
         let _held = [take(&turns, "a"), take(&turns, "a")];
-        let mut third = Box::pin(turns.take_for(broker("a")));
+        let mut third = Box::pin(turns.take_for(sender("a")));
         assert!(third.as_mut().now_or_never().is_none());
         let later = Instant::now() + Duration::from_secs(9);
         assert!(turns.oldest_wait(later).as_secs() >= 8);
         drop(third);
         assert_eq!(turns.oldest_wait(later), Duration::ZERO);
         let _other = [take(&turns, "b"), take(&turns, "b")];
-        assert!(turns.take_for(broker("c")).now_or_never().is_none());
+        assert!(turns.take_for(sender("c")).now_or_never().is_none());
     }
 
-    #[tokio::test]
-    async fn waiting_brokerages_take_turns() {
+    /// The order in which requests are served that all wait for one connection.
+    async fn served<const N: usize>(names: [&'static str; N]) -> Vec<&'static str> {
         let turns = Turns::new(1, 1);
         let held = take(&turns, "z");
-        let mut served = Vec::new();
-        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-        for name in ["a", "a", "a", "b", "c"] {
-            let (turns, sender) = (Arc::clone(&turns), sender.clone());
+        let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for name in names {
+            let (turns, done) = (Arc::clone(&turns), done.clone());
             tokio::spawn(async move {
-                let turn = turns.take_for(broker(name)).await.unwrap();
-                sender.send(name).unwrap();
+                let turn = turns.take_for(sender(name)).await.unwrap();
+                done.send(name).unwrap();
                 drop(turn);
             });
             tokio::task::yield_now().await;
         }
         drop(held);
-        for _ in 0..5 {
-            served.push(receiver.recv().await.unwrap());
+        let mut served = Vec::new();
+        for _ in names {
+            served.push(order.recv().await.unwrap());
         }
-        assert_eq!(served, ["a", "b", "c", "a", "a"]);
         assert!(turns.state().brokerages.is_empty());
+        served
+    }
+
+    #[tokio::test]
+    async fn waiting_brokerages_take_turns() {
+        let order = served(["a", "a", "a", "b", "c"]).await;
+        assert_eq!(order, ["a", "b", "c", "a", "a"]);
+    }
+
+    #[tokio::test]
+    async fn waiting_users_of_a_brokerage_take_turns() {
+        let order = served(["a/x", "a/x", "a/x", "a/y", "b/x", "a/z"]).await;
+        assert_eq!(order, ["a/x", "b/x", "a/y", "a/z", "a/x", "a/x"]);
     }
 
     #[tokio::test]
     async fn a_request_that_gives_up_loses_no_turn() {
         let turns = Turns::new(1, 1);
         let held = take(&turns, "a");
-        let mut gone = Box::pin(turns.take_for(broker("b")));
+        let mut gone = Box::pin(turns.take_for(sender("b")));
         assert!(gone.as_mut().now_or_never().is_none());
         // Its turn is granted, and it is dropped before it is polled again.
         drop(held);
@@ -314,7 +378,8 @@ mod tests {
         assert!(turns.take().await.unwrap().is_none());
         let request = async {
             assert!(turns.take().await.unwrap().is_none());
-            count_for(&broker("a"));
+            let RequestSender { broker, user } = sender("a");
+            count_for(&broker, &user);
             turns.take().await.unwrap().is_some()
         };
         assert!(counted(request).await);

@@ -1,5 +1,6 @@
 //! A record that somebody has locked cannot be written by others.
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
@@ -178,4 +179,44 @@ async fn a_lock_is_granted_after_the_writes_that_began_before_it() {
         (body(&written, 200)["city"].clone(), granted),
         (json!("x"), 1)
     );
+}
+
+#[tokio::test]
+async fn writes_of_one_record_wait_for_its_row_with_one_connection() {
+    let service = Service::start().await;
+    let mut sql = service.database.connect().await;
+    escrow(&service).await;
+    let bob = agent("bob");
+    let mut transaction = sql.begin().await.expect("a transaction");
+    transaction
+        .execute("select from porchlight.escrows for update")
+        .await
+        .expect("a row");
+    let mut other = service.database.connect().await;
+    let patches = (0..8).map(|n| {
+        let call = Call::by(&service, &bob);
+        async move {
+            call.patch("escrows/e-1", &json!({"city": n.to_string()}))
+                .await
+        }
+    });
+    let (written, most) = tokio::join!(join_all(patches), async {
+        let waiting = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        super::until_counted(&mut other, waiting, 1).await;
+        let mut most = 0;
+        for _ in 0..20 {
+            let count: i64 = sqlx::query_scalar(waiting)
+                .fetch_one(&mut other)
+                .await
+                .expect("a count");
+            most = most.max(count);
+        }
+        transaction.rollback().await.expect("an end");
+        most
+    });
+    assert_eq!(most, 1);
+    for answer in written {
+        body(&answer, 200);
+    }
 }
