@@ -10,7 +10,7 @@ use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{Secret, Verifier};
 use crate::log::InvalidTarget;
 use crate::platform::traces::BadTarget;
-use crate::platform::{BackgroundTasks, Figures, Metrics, Tracer};
+use crate::platform::{BackgroundTasks, Figures, InstanceCount, Metrics, Tracer};
 use crate::platform::{Clock, Dice};
 use crate::platform::{Database, ServiceManager, database};
 use crate::records::{Brokerage, SeedError};
@@ -145,6 +145,7 @@ impl Application {
             metrics: Metrics::new(),
             figures: Figures::default(),
             tracer: Tracer::default(),
+            instances: InstanceCount::default(),
         };
         let wiring = wiring.with_traces(traces);
         let mut services = wiring.services(verifier, revoked, broker_query);

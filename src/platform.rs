@@ -8,6 +8,7 @@ pub mod database;
 pub mod entry_point;
 pub mod figures;
 pub mod ids;
+mod instances;
 pub mod metrics;
 mod paging;
 mod quotas;
@@ -27,6 +28,7 @@ pub use ids::{
     RecordPath, RequestId, ReservedFor, SessionName, TaskId, TaskType, TeamId, USER_CHARS,
     USER_FORM, UploadId, UserId,
 };
+pub use instances::InstanceCount;
 pub use metrics::{ChannelSender, LoopMeter, Metrics, Permits, Queues};
 pub use paging::{PageItems, PageLimit};
 pub use quotas::{QuotaExceeded, QuotaKind, QuotaScope, QuotaSettings, QuotaUse};

@@ -8,6 +8,11 @@
 # the others, so that every event is received at another instance than it was posted at. Streams and requests go through
 # nginx. It prints a row of a table; percentiles are those of the worst generator.
 #
+# The run fails unless every event that was acknowledged arrived at each stream of its team, once and in order, warm-up
+# included, and unless something arrived while it was measured.
+#
+# With STATEMENTS=yes it also prints what Postgres was asked, by statement.
+#
 # With --faults, Redis is killed, stopped, flushed, cut off from half of the instances, and delayed by 200 ms meanwhile.
 # For each fault it prints how slow events became, and how long after its end they were not within LIMIT_MS again.
 #
@@ -16,7 +21,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-: "${STREAMS:=10000}" "${TEAMS:=500}" "${RATE:=2000}" "${PAYLOAD:=400}" "${SECONDS_OF_LOAD:=60}"
+: "${STREAMS:=10000}" "${TEAMS:=$((STREAMS < 20 ? 1 : STREAMS / 20))}" "${RATE:=2000}" "${PAYLOAD:=400}" "${SECONDS_OF_LOAD:=60}"
 : "${FAULT_SECONDS:=20}" "${REST_SECONDS:=20}" "${LIMIT_MS:=100}"
 : "${SERVER_CORE:=$(cut -d ' ' -f 2 < <(taskset -pc $$ | sed 's/.*: / /'))}" "${CLIENT_CORE:=$SERVER_CORE}"
 : "${FAULTY_PROXY:=target/release/examples/faulty_proxy}"
@@ -39,6 +44,9 @@ main() {
         esac
     done
     [ -z "$with_faults" ] || [ "$backplane" = redis ] || fail 'the faults are those of Redis'
+    streams_each=$((STREAMS / instances)) teams_each=$((TEAMS / instances))
+    [ "$teams_each" -gt 0 ] && [ "$streams_each" -ge "$teams_each" ] ||
+        fail "$STREAMS streams and $TEAMS teams at $instances instances leave teams without streams, or instances without teams"
     [ -z "$with_faults" ] || SECONDS_OF_LOAD=$((5 * (FAULT_SECONDS + REST_SECONDS) + 10))
     [ -x "$PORCHLIGHT_BIN" ] || fail "$PORCHLIGHT_BIN is missing: cargo build --release"
     trap stop_all EXIT
@@ -55,7 +63,9 @@ main() {
     sample "$work/after"
     wait_for_generators
     report
+    [ -z "${STATEMENTS:-}" ] || report_statements
     [ -z "$with_faults" ] || report_faults
+    check
 }
 
 # A port that no earlier call has returned.
@@ -167,7 +177,6 @@ start_nginx() {
 
 start_generators() {
     local n
-    streams_each=$((STREAMS / instances)) teams_each=$((TEAMS / instances))
     for ((n = 0; n < instances; n++)); do
         "$PORCHLIGHT_BIN" bench --json --secret "$SECRET" --names "g$n" --url "http://127.0.0.1:${stream_ports[n]}" \
             --publish-url "http://127.0.0.1:${post_ports[n]}" -n "$streams_each" -t "$teams_each" \
@@ -258,6 +267,8 @@ sample() {
         --argjson postgres "$(cpu "$postgres_pid" $(pgrep -P "$postgres_pid"))" --argjson redis "$(cpu ${redis_pid:-})" \
         --argjson nginx "$(cpu $(pgrep -P "$nginx_pid"))" --argjson load "$(cpu "${generator_pids[@]}")" \
         '$ARGS.named' >"$1"
+    [ -z "${STATEMENTS:-}" ] || sql "select coalesce(json_object_agg(query, calls), '{}') from (select query, sum(calls) as calls
+        from pg_stat_statements where toplevel group by 1) as s" >"$1.statements"
 }
 
 # The CPU of these processes so far, in ticks of 10 ms.
@@ -278,10 +289,10 @@ report() {
         ($after[0] | with_entries(.value = ((.value // 0) - ($before[0][.key] // 0)))) as $d | ($d.at) as $s
         | def rate(n): n / $s | round; def cores(n): n / $s | round / 100;
         [$reports[].deliveries] as $got | [$reports[].publishes] as $sent
-        | "| instances | between them | streams | events/s | deliveries/s | lost | repeated | out of order | POST to receipt: p50 / p99 / max ms | POST to answer: p50 / p99 ms | transactions/s, queries/s in Postgres | queries/s of followers, gaps/s | Redis: messages/s in, out; MB/s out | cores: service, Postgres, Redis, nginx, generators | service PSS, MB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        | "| instances | between them | streams | events/s | deliveries/s | received of due | lost | repeated | out of order | POST to receipt: p50 / p99 / max ms | POST to answer: p50 / p99 ms | transactions/s, queries/s in Postgres | queries/s of followers, gaps/s | Redis: messages/s in, out; MB/s out | cores: service, Postgres, Redis, nginx, generators | service PSS, MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ("| " + ([$instances, $backplane, ([$reports[].connects.connected] | add), ([$sent[].acceptedPerSecond] | add | round),
-            ([$got[].perSecond] | add | round), ([$got[].missing] | add), ([$got[].repeated] | add), ([$got[].outOfOrder] | add),
+            ([$got[].perSecond] | add | round), "\([$got[].delivered] | add) of \([$got[].due] | add)", ([$got[].missing] | add), ([$got[].repeated] | add), ([$got[].outOfOrder] | add),
             "\([$got[].latency.p50Ms] | max | tenths) / \([$got[].latency.p99Ms] | max | tenths) / \([$got[].latency.maxMs] | max | tenths)",
             "\([$sent[].answer.p50Ms] | max | tenths) / \([$sent[].answer.p99Ms] | max | tenths)",
             "\(rate($d.transactions)), \(if $after[0].statements then rate($d.statements) else "not counted" end)",
@@ -292,6 +303,27 @@ report() {
         ($reports[] | select(.lostStreams > 0) | "STREAMS LOST: \(.lostStreams)"),
         ($sent[] | select(.refused + .unanswered + .unsent > 0) | "NOT PUBLISHED: refused \(.refused), unanswered \(.unanswered), unsent \(.unsent): \(.firstProblem)"),
         ($reports[].warnings[] | "WARNING: \(.)")'
+}
+
+# Fails unless what was acknowledged is what each stream received.
+check() {
+    jq -en --slurpfile reports <(cat "$work"/generator-*.json) '[$reports[]
+        | .deliveries as $got | .publishes as $sent
+        | $got.perSecond > 0 and $got.due > 0 and .connects.failed == 0 and .lostStreams == 0
+            and $got.missing + $got.repeated + $got.outOfOrder + $got.misrouted == 0
+            and $sent.refused + $sent.unanswered == 0 and $got.delivered == $got.due] | all' >"$work/answer" ||
+        fail 'NOT EXACT: acknowledged events were lost, repeated, out of order or misrouted, or nothing was received'
+}
+
+# Statements a second.
+report_statements() {
+    echo
+    echo '| statements/s | statement |'
+    echo '|---|---|'
+    jq -rn --slurpfile before "$work/before.statements" --slurpfile after "$work/after.statements" \
+        --argjson seconds "$(jq -n --slurpfile b "$work/before" --slurpfile a "$work/after" '$a[0].at - $b[0].at')" '
+        [$after[0] | to_entries[] | .value = (.value - ($before[0][.key] // 0)) / $seconds | select(.value >= 0.1)]
+        | sort_by(-.value)[] | "| \(.value * 10 | round / 10) | `\(.key | gsub("\\s+"; " ") | .[:110] | gsub("[|]"; "\\|"))` |"'
 }
 
 # For each fault, the slices from its beginning to the next fault.

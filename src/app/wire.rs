@@ -22,7 +22,7 @@ use crate::log::TaskNotices;
 use crate::platform::traces::{ExportTarget, TracerParts};
 use crate::platform::{
     BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, Figures,
-    LineLimit, Metrics, Tracer,
+    InstanceCount, LineLimit, Metrics, Tracer,
 };
 use crate::sessions::SessionHead;
 
@@ -55,6 +55,7 @@ pub(super) struct Wiring<'a> {
     pub(super) metrics: Arc<Metrics>,
     pub(super) figures: Figures,
     pub(super) tracer: Tracer,
+    pub(super) instances: InstanceCount,
 }
 
 impl Wiring<'_> {

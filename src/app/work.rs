@@ -4,7 +4,7 @@ use super::prepare::prepare;
 use super::wire::{INSTANCE_LEN, Wiring};
 use super::{AppError, Environment};
 use crate::config::Config;
-use crate::platform::{BackgroundTasks, Database, Figures, Metrics, Tracer};
+use crate::platform::{BackgroundTasks, Database, Figures, InstanceCount, Metrics, Tracer};
 
 /// A worker without a service, ready to run.
 pub struct WorkerApplication {
@@ -27,6 +27,7 @@ impl WorkerApplication {
             metrics: Metrics::new(),
             figures: Figures::default(),
             tracer: Tracer::default(),
+            instances: InstanceCount::default(),
         };
         wiring.worker_alone();
         tracing::info!("the worker has started");

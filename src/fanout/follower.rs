@@ -20,7 +20,8 @@ use crate::log::{ChangeHints, Changes, CommittedBatch, LogObserver};
 use crate::log::{Head, heads, origin, read};
 use crate::platform::BackgroundTask;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
-use crate::platform::{BrokerId, Clock, DedicatedConnection, Dice, Limit, Metrics, Pool, Tracer};
+use crate::platform::{BrokerId, Clock, DedicatedConnection, Dice, InstanceCount, Limit, Metrics};
+use crate::platform::{Pool, Tracer};
 
 mod batches;
 mod held;
@@ -39,6 +40,8 @@ const JOINS: BatchLimits = BatchLimits {
     spaces_single_requests: true,
     answer_timeout: Duration::from_secs(5),
 };
+/// The time between two reads after hints, of all instances together.
+const READ_TOGETHER: Duration = Duration::from_millis(5);
 /// Events that one query reads.
 const READ_EVENTS: i64 = 500;
 /// When the ring is further behind the table, the follower skips the events, and streams read them
@@ -91,6 +94,7 @@ pub struct FollowerParts {
     /// Commits of other instances, and of this one when `committed` was full.
     pub hints: ChangeHints,
     pub observer: Arc<dyn LogObserver>,
+    pub instances: InstanceCount,
     /// How often it compares all heads with the table.
     pub poll: Duration,
     pub metrics: Arc<Metrics>,
@@ -108,6 +112,8 @@ pub struct Follower {
     parts: FollowerParts,
     joins: Batches<BrokerId, BrokerageHandle>,
     held: HeldBatches,
+    /// When it reads after the next hint.
+    read_at: Instant,
 }
 
 impl Follower {
@@ -120,8 +126,12 @@ impl Follower {
             joins: handle,
             health: Arc::clone(&parts.health),
         };
-        let held = HeldBatches::default();
-        let follower = Self { parts, joins, held };
+        let follower = Self {
+            parts,
+            joins,
+            held: HeldBatches::default(),
+            read_at: Instant::now(),
+        };
         (
             log_handle,
             BackgroundTask::new("the follower", follower.run()),
@@ -146,10 +156,11 @@ impl Follower {
                 }
                 () = until(self.held.due_at()), if !self.held.is_empty() => self.read_missing().await,
                 Some(joins) = self.joins.next() => self.admit(joins).await,
-                changes = self.parts.hints.take() => {
+                changes = hints_from(&self.parts.hints, self.read_at) => {
                     if changes.everywhere {
                         self.parts.observer.missed_any();
                     }
+                    self.read_at = Instant::now() + self.parts.instances.spread(READ_TOGETHER);
                     self.read_changes(changes).await;
                 }
                 _ = polls.tick() => {
@@ -364,6 +375,14 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
+}
+
+/// The hints at this moment, or the next ones after it.
+async fn hints_from(hints: &ChangeHints, moment: Instant) -> Changes {
+    if Instant::now() < moment {
+        tokio::time::sleep_until(moment).await;
+    }
+    hints.take().await
 }
 
 /// A log's head in the table, which may be newer than the ring's.

@@ -17,7 +17,7 @@ use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
 use crate::platform::BackgroundTask;
 use crate::platform::database::is_refusal;
 use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending, Transaction};
-use crate::platform::{BrokerId, DedicatedConnection, Queues};
+use crate::platform::{BrokerId, DedicatedConnection, InstanceCount, Queues};
 
 const LIMITS: BatchLimits = BatchLimits {
     name: "writer",
@@ -75,6 +75,8 @@ pub struct Writer {
 pub struct WriterParts {
     pub database: DedicatedConnection,
     pub committer: EventCommitter,
+    /// All of them together commit no more groups than one would.
+    pub instances: InstanceCount,
     pub queues: Queues,
     /// Ends the task once it has served the requests in the queue.
     pub stop: CancellationToken,
@@ -107,6 +109,7 @@ impl Writer {
 
 async fn run(mut parts: WriterParts, mut batches: Batches<Publication, PublishResult>) {
     while let Some(mut waiting) = batches.next().await {
+        batches.set_interval(parts.instances.spread(LIMITS.interval));
         while !waiting.is_empty() {
             let group = next_group(&mut waiting);
             serve(&mut parts, group).await;

@@ -13,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::{BatcherFigures, Queues};
 
+mod spacing;
+
+use spacing::Spacing;
+
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLimits {
     /// The name of the queue in metrics.
@@ -91,9 +95,9 @@ impl<Request, Answer> Batcher<Request, Answer> {
         let figures = queues.batcher(limits.name, limits.queue);
         let batches = Batches {
             requests,
-            limits,
+            most: limits.batch,
+            spacing: Spacing::new(limits, Instant::now()),
             waiting: Vec::new(),
-            next_at: Instant::now(),
             figures: Arc::clone(&figures),
             stop,
         };
@@ -162,44 +166,49 @@ impl<Request, Answer> Batcher<Request, Answer> {
 #[derive(Debug)]
 pub struct Batches<Request, Answer> {
     requests: mpsc::Receiver<Pending<Request, Answer>>,
-    limits: BatchLimits,
+    /// Requests of one batch.
+    most: usize,
+    spacing: Spacing,
     waiting: Vec<Pending<Request, Answer>>,
-    next_at: Instant,
     figures: Arc<BatcherFigures>,
     stop: CancellationToken,
 }
 
 impl<Request, Answer> Batches<Request, Answer> {
+    /// The least time from the start of one batch to the start of the next, from now on. If it is longer than that
+    /// of the limits, it also holds after a batch of one request, as long as requests come together now and then.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.spacing.set_interval(interval);
+    }
+
     /// The next batch, or none after the stop. Cancelling this future loses no request.
     pub async fn next(&mut self) -> Option<Vec<Pending<Request, Answer>>> {
         self.figures.rest();
+        let has_waited = !self.requests.is_empty();
         // Nobody is woken for what comes meanwhile. A timer is only as exact as a millisecond, so
         // that a moment that has passed needs none.
-        if Instant::now() < self.next_at && !self.requests.is_closed() {
+        if Instant::now() < self.spacing.next_at && !self.requests.is_closed() {
             tokio::select! {
-                () = sleep_until(self.next_at) => {}
+                () = sleep_until(self.spacing.next_at) => {}
                 () = self.stop.cancelled() => self.requests.close(),
             }
         }
         while self.waiting.is_empty() {
             tokio::select! {
                 biased;
-                n = self.requests.recv_many(&mut self.waiting, self.limits.batch) => {
+                n = self.requests.recv_many(&mut self.waiting, self.most) => {
                     if n == 0 { return None }
                 }
                 () = self.stop.cancelled(), if !self.requests.is_closed() => self.requests.close(),
             }
         }
-        let room = self.limits.batch.saturating_sub(self.waiting.len());
+        let room = self.most.saturating_sub(self.waiting.len());
         let more = std::iter::from_fn(|| self.requests.try_recv().ok());
         self.waiting.extend(more.take(room));
-        let is_single = self.waiting.len() == 1 && !self.limits.spaces_single_requests;
-        self.next_at = Instant::now();
-        if !is_single {
-            self.next_at += self.limits.interval;
-        }
+        let size = self.waiting.len();
+        self.spacing.start(size, has_waited, Instant::now());
         let last_us = self.waiting.last().map_or(0, |last| last.since_us);
-        self.figures.take(self.waiting.len(), last_us);
+        self.figures.take(size, last_us);
         Some(std::mem::take(&mut self.waiting))
     }
 }
@@ -252,7 +261,7 @@ mod tests {
         let _first = asking.send(1).unwrap();
         assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
         let _second = asking.send(2).unwrap();
-        assert!(batches.next_at > Instant::now() + interval / 2);
+        assert!(batches.spacing.next_at > Instant::now() + interval / 2);
         let soon = timeout(Duration::from_millis(5), batches.next());
         assert!(soon.await.is_err());
     }
@@ -284,6 +293,23 @@ mod tests {
         }
         // Others come together with it.
         let _next = asking.send(1).unwrap();
+        let soon = timeout(Duration::from_millis(5), batches.next());
+        assert!(soon.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_longer_interval_holds_for_single_requests_that_come_while_others_are_served() {
+        let (asking, mut batches) = batcher(BatchLimits {
+            spaces_single_requests: false,
+            ..LIMITS
+        });
+        batches.set_interval(Duration::from_hours(1));
+        let _first = asking.send(1).unwrap();
+        assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
+        // It comes before the first is answered, so it has company.
+        let _second = asking.send(2).unwrap();
+        assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
+        let _third = asking.send(3).unwrap();
         let soon = timeout(Duration::from_millis(5), batches.next());
         assert!(soon.await.is_err());
     }

@@ -12,12 +12,12 @@ use super::worker::may_retry;
 use super::workflow::{LockedTask, lock_with_workflow};
 use super::{TaskError, TaskFault, TaskState, Tasks, events, transitions};
 use crate::log::{NewEvent, TaskKey};
-use crate::platform::Dice;
 use crate::platform::Limit;
 use crate::platform::LoopMeter;
 use crate::platform::database::limited;
+use crate::platform::{Dice, InstanceCount};
 
-/// The longest pause between two rounds.
+/// The longest pause between two rounds of all instances together.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest pause between two rounds.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
@@ -30,6 +30,7 @@ const WORKER_LOST: &str = "worker_lost";
 #[derive(Debug)]
 pub struct TaskSweeper {
     pub tasks: Tasks,
+    pub instances: InstanceCount,
     /// Spreads the rounds of the instances.
     pub dice: Dice,
     pub meter: LoopMeter,
@@ -50,7 +51,7 @@ impl TaskSweeper {
                     MAX_PAUSE
                 }
             };
-            let latest = pause.min(MAX_PAUSE);
+            let latest = pause.min(self.instances.spread(MAX_PAUSE));
             let pause = self.dice.between(latest, latest + latest / 4);
             let pause = pause.max(MIN_PAUSE);
             tokio::select! {
@@ -208,7 +209,7 @@ async fn next(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<D
     .fetch_one(connection)
     .await?;
     let clamped = seconds.map(|seconds| seconds.clamp(0.0, 60.0));
-    Ok(clamped.map_or(MAX_PAUSE, Duration::from_secs_f64))
+    Ok(clamped.map_or(Duration::MAX, Duration::from_secs_f64))
 }
 
 /// A task that an instance which died should have published.

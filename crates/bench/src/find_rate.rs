@@ -71,6 +71,10 @@ fn judge(report: &Report, limit_ms: f64) -> Step {
         (publishes.refused > 0, "publishes refused"),
         (publishes.unanswered > 0, "publishes unanswered"),
         (deliveries.missing > 0, "events missing"),
+        (
+            !is_alone && deliveries.per_second == 0.0,
+            "nothing received",
+        ),
         (deliveries.repeated > 0, "events repeated"),
         (behind || publishes.accepted == 0, "publishing fell behind"),
         (latency.p99_ms >= limit_ms, "too late"),

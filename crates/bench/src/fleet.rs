@@ -37,6 +37,16 @@ struct Subscriber {
     request: RefCell<Vec<u8>>,
 }
 
+/// What all subscribers received, and what they should have received.
+#[derive(Debug, Default)]
+pub(crate) struct AllReceipts {
+    pub counts: Counts,
+    /// Accepted events, for each subscriber.
+    pub due: u64,
+    /// Those that did not arrive.
+    pub missing: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Away,
@@ -151,16 +161,17 @@ impl Fleet {
             .all(|missing| missing == 0)
     }
 
-    /// The receipts of all subscribers, and the number of accepted events that are missing.
-    pub(crate) fn counts(&self) -> (Counts, u64) {
+    /// The receipts of all subscribers. A stream that was never opened misses everything.
+    pub(crate) fn receipts(&self) -> AllReceipts {
         let ledger = self.run.ledger.borrow();
-        let mut sum = (Counts::default(), 0);
-        for subscriber in self.opened() {
+        let mut all = AllReceipts::default();
+        for subscriber in &self.subscribers {
             let tracker = subscriber.receipts.tracker.borrow();
-            sum.0 += tracker.counts;
-            sum.1 += tracker.missing(&ledger);
+            all.counts += tracker.counts;
+            all.due += tracker.due(&ledger);
+            all.missing += tracker.missing(&ledger);
         }
-        sum
+        all
     }
 
     /// The time of each stream's last event, in order.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{sleep, sleep_until};
 
 use crate::error::BenchError;
-use crate::fleet::Fleet;
+use crate::fleet::{AllReceipts, Fleet};
 use crate::gauge::{Gauge, Memory, Span};
 use crate::getter::Getter;
 use crate::plan::Plan;
@@ -97,8 +97,13 @@ async fn measured(run: &Run, window: Window) -> Span {
 
 /// The receipts of the whole run.
 pub(crate) fn deliveries(run: &Run, fleet: &Fleet, span: Option<&Span>) -> Deliveries {
-    let (counts, missing) = fleet.counts();
+    let AllReceipts {
+        counts,
+        due,
+        missing,
+    } = fleet.receipts();
     Deliveries {
+        due,
         delivered: counts.received,
         per_second: span.map_or(0.0, |span| per(span.received, span.took.as_secs_f64())),
         latency: Latency::of(&run.latency.borrow()),

@@ -99,13 +99,15 @@ pub struct Publishes {
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deliveries {
-    /// Different events received, including the warm-up.
+    /// Accepted events, each counted for every stream of its topic, including the warm-up.
+    pub due: u64,
+    /// Different events received, including the warm-up: those that were due, and those without an answer.
     pub delivered: u64,
     /// Receipts per second of the measurement.
     pub per_second: f64,
     /// The time from when an event was due to its receipt.
     pub latency: Latency,
-    /// Accepted events that a subscriber did not receive.
+    /// Those that were due and did not arrive.
     pub missing: u64,
     /// Events that a subscriber received again.
     pub repeated: u64,
@@ -246,11 +248,15 @@ impl Report {
         }
     }
 
-    /// Whether all subscribers connected and received every event once and in order.
+    /// Whether all subscribers connected and received every event once and in order. If they received nothing,
+    /// this says nothing about the server, so it is `false`.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let published = |p: &Publishes| p.refused + p.unanswered == 0;
-        let delivered = |d: &Deliveries| d.missing + d.repeated + d.out_of_order + d.misrouted == 0;
+        let delivered = |d: &Deliveries| {
+            let faults = d.missing + d.repeated + d.out_of_order + d.misrouted;
+            faults == 0 && (d.delivered > 0 || self.load.subscribers == 0)
+        };
         self.connects.failed == 0
             && self.lost_streams == 0
             && self.publishes.as_ref().is_none_or(published)

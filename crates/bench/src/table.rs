@@ -111,6 +111,7 @@ fn publishes(publishes: &Publishes) -> Vec<Line<'_>> {
 
 fn deliveries(deliveries: &Deliveries) -> Vec<Line<'_>> {
     let Deliveries {
+        due,
         delivered,
         per_second,
         missing,
@@ -124,7 +125,10 @@ fn deliveries(deliveries: &Deliveries) -> Vec<Line<'_>> {
         ..
     } = deliveries;
     vec![
-        ("delivered", format!("{delivered} ({per_second:.0}/s)")),
+        (
+            "delivered",
+            format!("{delivered} of {due} due ({per_second:.0}/s)"),
+        ),
         ("POST to receipt, ms", percentiles(&deliveries.latency)),
         (
             "faults",

@@ -83,6 +83,11 @@ impl Tracker {
         }
     }
 
+    /// The number of accepted events.
+    pub(crate) fn due(&self, ledger: &Ledger) -> u64 {
+        ledger.due(self.topic, 0..ledger.len(self.topic))
+    }
+
     /// The number of accepted events that have not arrived.
     pub(crate) fn missing(&self, ledger: &Ledger) -> u64 {
         let tail = self.next..ledger.len(self.topic);

@@ -1,7 +1,7 @@
 //! What makes a report say less about the server than it seems to.
 
 use crate::args::BenchArgs;
-use crate::report::{Publishes, Report};
+use crate::report::{Load, Publishes, Report};
 use crate::units::float;
 
 /// The share of events that may be sent late before the publisher counts as the limit.
@@ -39,7 +39,27 @@ pub(crate) fn of(report: &Report, args: &BenchArgs) -> Vec<String> {
         };
         format!("of {all} events {late} were sent late and {unsent} were not sent: {reason}")
     });
-    generator.chain(publisher).collect()
+    let streams = nothing_received(report).into_iter();
+    generator.chain(publisher).chain(streams).collect()
+}
+
+/// Why it says nothing that no event is missing.
+fn nothing_received(report: &Report) -> Option<String> {
+    let deliveries = report.deliveries.as_ref()?;
+    let Load {
+        subscribers,
+        topics,
+        ..
+    } = report.load;
+    if subscribers == 0 || deliveries.per_second > 0.0 {
+        return None;
+    }
+    let without = topics.saturating_sub(subscribers);
+    Some(format!(
+        "no event was received while it was measured, and {} before: {without} of {topics} topics have no \
+         stream, and topics get their events in turn",
+        deliveries.delivered
+    ))
 }
 
 fn is_behind(publishes: &Publishes) -> bool {

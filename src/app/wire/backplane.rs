@@ -141,7 +141,12 @@ impl Wiring<'_> {
         match redis(&self.config.backplane) {
             None => {
                 let sender = self.connection("peer_notifier");
-                let backplane = PostgresBackplane::new(pool, sender, Arc::clone(instance));
+                let backplane = PostgresBackplane::new(
+                    pool,
+                    sender,
+                    Arc::clone(instance),
+                    self.instances.clone(),
+                );
                 self.start_peers(tasks, backplane);
             }
             Some(target) => {

@@ -58,6 +58,7 @@ impl Wiring<'_> {
         let sync = PresenceSyncParts {
             database: self.connection("presence_sync"),
             instance: self.tasks.instance().to_string(),
+            instances: self.instances.clone(),
             peer_changes: peers.changes,
             peer_signs: peers.signs,
             peer_notifier: notices.peers.clone(),
@@ -92,6 +93,7 @@ impl Wiring<'_> {
             database: self.connection("lock_expiry"),
             modules: self.modules(),
             committer,
+            instances: self.instances.clone(),
             dice: self.dice(),
             stop: self.stop(),
         };

@@ -20,6 +20,7 @@ impl Wiring<'_> {
             committer,
             hints,
             unread_limits: UnreadLimits::of(&self.config.quotas),
+            instances: self.instances.clone(),
             dice: self.dice(),
             stop: self.stop(),
         };

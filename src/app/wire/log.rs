@@ -61,6 +61,7 @@ impl Wiring<'_> {
         let (writer, task) = Writer::start(WriterParts {
             database: self.connection("writer"),
             queues: self.metrics.queues.clone(),
+            instances: self.instances.clone(),
             committer,
             stop: self.stop(),
         });
@@ -89,6 +90,7 @@ impl Wiring<'_> {
             database: self.connection("outbox_watch"),
             waker: waker.clone(),
             poll: self.config.database.relay_poll(),
+            instances: self.instances.clone(),
             dice: self.dice(),
             stop: self.stop(),
         };
@@ -114,6 +116,7 @@ impl Wiring<'_> {
             waits_for_peers: self.config.backplane.carries_contents(),
             hints,
             observer,
+            instances: self.instances.clone(),
             poll,
             metrics: Arc::clone(&self.metrics),
             dice: self.dice(),

@@ -65,6 +65,7 @@ impl Wiring<'_> {
                 pool: self.database.core.clone(),
                 ..parts.clone()
             }),
+            instances: self.instances.clone(),
             dice: self.dice(),
             meter: self.metrics.loops.meter("task_sweeper"),
             stop: self.stop(),

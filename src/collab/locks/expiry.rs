@@ -12,10 +12,10 @@ use super::row::{LockRow, StoredLock};
 use crate::directory::Modules;
 use crate::log::EventCommitter;
 use crate::platform::DedicatedConnection;
-use crate::platform::Dice;
 use crate::platform::{BrokerId, Transaction};
+use crate::platform::{Dice, InstanceCount};
 
-/// The longest time between two sweeps: another instance may grant a shorter lease at any time.
+/// The longest time between two sweeps of all instances together: another instance may grant a shorter lease at any time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const MOST_BROKERS: i64 = 64;
@@ -27,6 +27,7 @@ pub struct LockSweeper {
     pub database: DedicatedConnection,
     pub modules: Modules,
     pub committer: EventCommitter,
+    pub instances: InstanceCount,
     /// Spreads the sweeps of several instances.
     pub dice: Dice,
     pub stop: CancellationToken,
@@ -42,7 +43,7 @@ impl LockSweeper {
                     LONGEST_PAUSE
                 }
             };
-            let next = next.min(LONGEST_PAUSE);
+            let next = next.min(self.instances.spread(LONGEST_PAUSE));
             let pause = self.dice.between(next, next + next / 4);
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -82,7 +83,7 @@ impl LockSweeper {
 struct Due {
     /// Brokerages with leases that have expired.
     brokers: Vec<BrokerId>,
-    /// How long until the next lease expires.
+    /// How long until the next lease expires, at most.
     next: Duration,
 }
 
@@ -105,7 +106,7 @@ async fn due(connection: &mut PgConnection) -> sqlx::Result<Due> {
     let next = row.next.map(|seconds| seconds.clamp(0.0, 60.0));
     Ok(Due {
         brokers: row.brokers.iter().filter_map(parsed).collect(),
-        next: next.map_or(LONGEST_PAUSE, Duration::from_secs_f64),
+        next: next.map_or(Duration::MAX, Duration::from_secs_f64),
     })
 }
 

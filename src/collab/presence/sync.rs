@@ -14,7 +14,7 @@ use super::timers::PresenceTimers;
 use super::{PendingLoads, Presence, PresenceParts, store};
 use crate::log::{PeerNotifier, PeerText};
 use crate::platform::BackgroundTask;
-use crate::platform::DedicatedConnection;
+use crate::platform::{DedicatedConnection, InstanceCount};
 
 mod exchange;
 mod heard;
@@ -40,6 +40,8 @@ const DELETE_OLD: Duration = Duration::from_secs(30);
 pub struct PresenceSyncParts {
     pub database: DedicatedConnection,
     pub instance: String,
+    /// It learns from the leases how many there are.
+    pub instances: InstanceCount,
     /// Notified when another instance has written.
     pub peer_changes: Arc<Notify>,
     /// Signs that other instances have sent.

@@ -69,7 +69,11 @@ impl Follower {
     /// Events in front of this batch are missing.
     async fn hold_or_read(&mut self, log: &BrokerageFanout, batch: CommittedBatch) {
         let head = batch.head;
-        if self.parts.waits_for_peers && self.held.hold(batch, Instant::now()) {
+        if !self.parts.waits_for_peers {
+            // It is read together with those in front of it.
+            return self.parts.hints.grown(&log.id, head);
+        }
+        if self.held.hold(batch, Instant::now()) {
             return;
         }
         let waiting = self.held.take(&log.id);

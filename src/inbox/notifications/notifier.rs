@@ -18,9 +18,9 @@ use crate::log::Event;
 use crate::log::{ChangeHints, Changes};
 use crate::log::{EventCommitter, acts};
 use crate::platform::BrokerId;
-use crate::platform::Dice;
 use crate::platform::database::{is_refusal, is_transient};
 use crate::platform::{DedicatedConnection, Limit, Transaction};
+use crate::platform::{Dice, InstanceCount};
 
 mod cause;
 mod draft;
@@ -38,6 +38,7 @@ const MOST_STEPS: usize = 8;
 const MOST_BROKERS: i64 = 256;
 /// The pause between rounds, so that a busy log is read in larger pieces.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause between two polls of all instances together.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub struct Notifier {
     pub hints: ChangeHints,
     /// Who has so many unread notifications gets no further ones.
     pub unread_limits: UnreadLimits,
+    pub instances: InstanceCount,
     /// Instances do not all poll at the same time.
     pub dice: Dice,
     pub stop: CancellationToken,
@@ -79,7 +81,8 @@ impl Notifier {
                 changes = self.hints.take() => changes,
             };
             if changes.everywhere {
-                let pause = self.dice.between(POLL_INTERVAL / 2, POLL_INTERVAL);
+                let longest = self.instances.spread(POLL_INTERVAL);
+                let pause = self.dice.between(longest / 2, longest);
                 poll_at = Instant::now() + pause;
             }
             if let Err(error) = self.round(changes).await {

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::listen::PeerListener;
 use super::{Backplane, BackplaneError};
 use crate::log::hints::{PendingNotices, TaskHints, TaskKey};
-use crate::platform::{BrokerId, DedicatedConnection, Pool};
+use crate::platform::{BrokerId, DedicatedConnection, InstanceCount, Pool};
 
 const LOGS: &str = "porchlight";
 const PRESENCE: &str = "porchlight_presence";
@@ -29,6 +29,8 @@ const BROKERS: &str = "porchlight_brokers";
 const COLLECT: Duration = Duration::from_millis(10);
 /// Without another instance, the time until it looks for one again.
 const PAUSE_ALONE: Duration = Duration::from_millis(100);
+/// With several instances: the time between two statements of all of them together.
+const COLLECT_TOGETHER: Duration = Duration::from_millis(5);
 /// The limit of Postgres is 8,000 bytes.
 const PAYLOAD_BYTES: usize = 7_900;
 
@@ -38,15 +40,22 @@ pub struct PostgresBackplane {
     sender: Mutex<DedicatedConnection>,
     /// This instance's name. It ignores the instance's own notices.
     instance: Arc<str>,
+    instances: InstanceCount,
 }
 
 impl PostgresBackplane {
     #[must_use]
-    pub fn new(pool: Pool, sender: DedicatedConnection, instance: Arc<str>) -> Self {
+    pub fn new(
+        pool: Pool,
+        sender: DedicatedConnection,
+        instance: Arc<str>,
+        instances: InstanceCount,
+    ) -> Self {
         Self {
             pool,
             sender: Mutex::new(sender),
             instance,
+            instances,
         }
     }
 }
@@ -59,8 +68,11 @@ impl Backplane for PostgresBackplane {
         let notices = notices(&self.instance, &pending);
         let mut database = self.sender.lock().await;
         let sent = send(&mut database, &self.instance, &notices).await;
-        let is_alone = matches!(sent, Ok(0));
-        tokio::time::sleep(if is_alone { PAUSE_ALONE } else { COLLECT }).await;
+        let pause = match sent {
+            Ok(0) => PAUSE_ALONE,
+            _ => COLLECT.max(self.instances.spread(COLLECT_TOGETHER)),
+        };
+        tokio::time::sleep(pause).await;
         sent?;
         Ok(())
     }

@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::RelayWaker;
 use super::outbox::{self, Sighting};
-use crate::platform::{BackgroundTask, DedicatedConnection, Dice};
+use crate::platform::{BackgroundTask, DedicatedConnection, Dice, InstanceCount};
 
 /// How long one transaction looks.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
-/// Pause of an instance while another one looks. If that one ends, this is how long nobody looks.
+/// Pause of all other instances together while one looks. If that one ends, this is about how long nobody looks.
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 /// After rows have come, more are expected for this long.
 const ALERT: Duration = Duration::from_mins(1);
@@ -25,6 +25,7 @@ pub struct OutboxWatch {
     pub waker: RelayWaker,
     /// How often it looks at an empty outbox.
     pub poll: Duration,
+    pub instances: InstanceCount,
     /// Spreads the looks of the instances.
     pub dice: Dice,
     pub stop: CancellationToken,
@@ -56,7 +57,7 @@ impl OutboxWatch {
                 }
                 Ok(Sighting::Empty) if self.poll < LONGEST_LOOK => continue,
                 Ok(Sighting::Empty) => self.poll,
-                Ok(Sighting::OtherInstance) => STANDBY_PAUSE.max(self.poll),
+                Ok(Sighting::OtherInstance) => self.instances.spread(STANDBY_PAUSE).max(self.poll),
                 Err(error) => {
                     tracing::warn!(%error, "nobody could look whether the outbox has rows");
                     FAILED_PAUSE

@@ -7,7 +7,7 @@ use porchlight::directory::Modules;
 use porchlight::identity::{Caller, Role};
 use porchlight::log::EventCommitter;
 use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier};
-use porchlight::platform::{Clock, DedicatedConnection, Dice, Pool, Queues};
+use porchlight::platform::{Clock, DedicatedConnection, Dice, InstanceCount, Pool, Queues};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -162,6 +162,7 @@ async fn whoever_is_gone_and_silent_for_long_enough_can_be_followed_by_anyone() 
     let modules = Modules::default();
     let pool = Pool::from(pool);
     let sweeper = LockSweeper {
+        instances: InstanceCount::default(),
         database: DedicatedConnection::new(pool.clone()),
         modules,
         committer: EventCommitter::new(Dice::system(), committed),

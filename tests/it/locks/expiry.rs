@@ -7,8 +7,8 @@ use porchlight::directory::Modules;
 use porchlight::log::EventCommitter;
 use porchlight::log::{ChangeHints, CommitNotifier, PeerNotifier};
 use porchlight::platform::DedicatedConnection;
-use porchlight::platform::Dice;
 use porchlight::platform::Queues;
+use porchlight::platform::{Dice, InstanceCount};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -178,6 +178,7 @@ async fn any_number_of_sweepers_at_the_same_moment_publish_each_expiry_once() {
                 &Queues::default(),
             );
             let sweeper = LockSweeper {
+                instances: InstanceCount::default(),
                 database: DedicatedConnection::new(pool.clone().into()),
                 modules: Modules::default(),
                 committer: EventCommitter::new(Dice::system(), committed),

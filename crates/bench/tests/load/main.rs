@@ -55,8 +55,10 @@ fn surroundings(tokens: impl Tokens + 'static) -> Surroundings {
 }
 
 async fn load(fake: &Fake, options: &str) -> Result<Report, BenchError> {
-    let url = ["bench", "--url", &fake.url, "--warmup", "0"];
-    let args = url.into_iter().chain(options.split_whitespace());
+    let warmup = (!options.contains("--warmup")).then_some(["--warmup", "0"]);
+    let url = ["bench", "--url", &fake.url].into_iter();
+    let args = url.chain(warmup.into_iter().flatten());
+    let args = args.chain(options.split_whitespace());
     let run = bench::run(Cli::parse_from(args).args, surroundings(NamedTokens));
     tokio::time::timeout(RUN_LIMIT, run)
         .await
@@ -90,7 +92,30 @@ async fn a_sound_server_gets_a_clean_report() {
     let (published, delivered) = (report.publishes.unwrap(), report.deliveries.unwrap());
     assert_eq!((published.accepted, published.unsent), (20, 0));
     assert_eq!((delivered.delivered, delivered.interleaved), (40, 0));
+    assert_eq!(delivered.due, 40);
     assert!(delivered.latency.p50_ms > 0.0 && published.answer.p50_ms > 0.0);
+}
+
+#[tokio::test]
+async fn a_run_in_which_nobody_received_anything_is_not_clean() {
+    let without_streams = "--subscribers 1 --topics 50 --rate 20 --seconds 1 --warmup 0.2";
+    let report = run(Faults::default(), without_streams).await.1.unwrap();
+    let deliveries = report.deliveries.as_ref().unwrap();
+    assert_eq!((deliveries.missing, deliveries.per_second), (0, 0.0));
+    assert_eq!((deliveries.due, deliveries.delivered), (1, 1));
+    assert!(
+        report.warnings.len() == 1 && report.warnings[0].contains("49 of 50"),
+        "{report}"
+    );
+    let faults = Faults {
+        drop: Some(0),
+        ..Faults::default()
+    };
+    let one = "--subscribers 1 --topics 1 --rate 1 --seconds 1";
+    let report = run(faults, one).await.1.unwrap();
+    assert!(!report.is_clean(), "{report}");
+    let deliveries = report.deliveries.unwrap();
+    assert_eq!((deliveries.due, deliveries.missing), (1, 1));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::collab::presence::person::PeerLiveness;
 use crate::collab::presence::sign_of_life::{Session, SignOfLife, SignOrigin, SignSource};
 use crate::collab::presence::store::{self, LastRead, PeerLease, PresenceKey, StoredSign};
 use crate::collab::presence::{BrokeragePresence, PendingLoad, locked};
-use crate::platform::{BrokerId, Transaction};
+use crate::platform::BrokerId;
 
 /// Signs that one statement writes.
 const MOST_WRITTEN: usize = 2_000;
@@ -25,7 +25,7 @@ const PAUSE_PER_SIGN: Duration = Duration::from_micros(200);
 /// How long an instance that died is remembered.
 const REMEMBERED_MS: i64 = 24 * 3_600_000;
 
-/// What a read finds, in one transaction.
+/// What a read finds. The leases are read before the signs.
 struct PeerNews {
     leases: Vec<PeerLease>,
     signs: Vec<StoredSign>,
@@ -123,8 +123,7 @@ impl PresenceSync {
         let flushes = &self.read_flushes;
         let brokers: Vec<_> = presence.brokerages().keys().cloned().collect();
         let read = async |connection: &mut PgConnection| {
-            let mut transaction = Transaction::begin(connection).await?;
-            let leases = store::peer_leases(&mut transaction, instance).await?;
+            let leases = store::peer_leases(connection, instance).await?;
             let last_read = leases.iter().map(|lease| LastRead {
                 flush: flushes.get(&lease.instance).copied().unwrap_or(0),
                 instance: Arc::clone(&lease.instance),
@@ -134,9 +133,8 @@ impl PresenceSync {
                 Vec::new()
             } else {
                 let now = presence.now().moment;
-                store::read_new(&mut transaction, &last_read, &brokers, now).await?
+                store::read_new(connection, &last_read, &brokers, now).await?
             };
-            transaction.commit().await?;
             Ok(PeerNews { leases, signs })
         };
         self.parts.database.run(read).await
@@ -148,6 +146,8 @@ impl PresenceSync {
         let now = self.presence.now().moment;
         let before = self.presence.peers();
         let known = |instance: &Arc<str>| before.gone.get(instance).copied();
+        let alive = leases.iter().filter(|lease| lease.ms_left > 0);
+        self.parts.instances.set_others(alive.count());
         let expired = leases.iter().filter(|lease| lease.ms_left <= 0);
         let expired = expired.map(|lease| {
             let gone_at = known(&lease.instance).unwrap_or(now.plus_ms(lease.ms_left));
@@ -224,11 +224,9 @@ impl PresenceSync {
     ) -> sqlx::Result<FxHashMap<BrokerId, Arc<BrokeragePresence>>> {
         let (presence, instance) = (&self.presence, &self.parts.instance);
         let read = async |connection: &mut PgConnection| {
-            let mut transaction = Transaction::begin(connection).await?;
-            let leases = store::peer_leases(&mut transaction, instance).await?;
+            let leases = store::peer_leases(connection, instance).await?;
             let now = presence.now().moment;
-            let signs = store::read_all(&mut transaction, instance, &brokers, now).await?;
-            transaction.commit().await?;
+            let signs = store::read_all(connection, instance, &brokers, now).await?;
             Ok(PeerNews { leases, signs })
         };
         let PeerNews { leases, signs } = self.parts.database.run(read).await?;

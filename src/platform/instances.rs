@@ -1,0 +1,47 @@
+//! How many instances share the database. What each of them repeats, each does less often when there are more,
+//! so that all together ask the database as often as one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// With more instances than this, the load of the database grows with them: a longer pause would delay events.
+const MOST_SPREAD: u32 = 10;
+
+/// The number of live instances, as far as this one knows. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceCount(Arc<AtomicU32>);
+
+impl InstanceCount {
+    /// Takes the number of the other instances that are alive.
+    pub fn set_others(&self, others: usize) {
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        self.0.store(others, Ordering::Relaxed);
+    }
+
+    /// The pause of this instance, where all instances together pause for `pause`.
+    #[must_use]
+    pub fn spread(&self, pause: Duration) -> Duration {
+        pause
+            * self
+                .0
+                .load(Ordering::Relaxed)
+                .saturating_add(1)
+                .min(MOST_SPREAD)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_with_the_instances_up_to_a_limit() {
+        let (count, pause) = (InstanceCount::default(), Duration::from_millis(3));
+        assert_eq!(count.spread(pause), pause);
+        count.clone().set_others(4);
+        assert_eq!(count.spread(pause), 5 * pause);
+        count.set_others(usize::MAX);
+        assert_eq!(count.spread(pause), MOST_SPREAD * pause);
+    }
+}
