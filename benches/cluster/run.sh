@@ -59,7 +59,8 @@ main() {
     until_open
     sleep $((WARMUP + 2))
     sample "$work/before"
-    if [ -n "$with_faults" ]; then faults; else sleep $((SECONDS_OF_LOAD > 9 ? SECONDS_OF_LOAD - 6 : 3)); fi
+    # The generators must not have ended when they are sampled.
+    if [ -n "$with_faults" ]; then faults; else sleep $((SECONDS_OF_LOAD > 9 ? SECONDS_OF_LOAD * 3 / 4 - 3 : 3)); fi
     sample "$work/after"
     wait_for_generators
     report

@@ -391,3 +391,21 @@ pub async fn head_in_table(pool: &Pool, broker: &BrokerId) -> sqlx::Result<Optio
     let heads = heads::read(&mut connection, std::slice::from_ref(broker)).await?;
     Ok(heads.into_iter().next().map(|(_, head)| head))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn hints_that_come_during_the_pause_lead_to_one_read() {
+        let (hints, broker) = (ChangeHints::default(), BrokerId::parse("b").unwrap());
+        let moment = Instant::now() + Duration::from_millis(20);
+        hints.grown(&broker, 1);
+        let (changes, ()) = tokio::join!(hints_from(&hints, moment), async {
+            tokio::task::yield_now().await;
+            hints.grown(&broker, 2);
+        });
+        assert!(Instant::now() >= moment);
+        assert_eq!(changes.heads[&broker], 2);
+    }
+}
