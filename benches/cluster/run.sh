@@ -182,7 +182,7 @@ start_generators() {
         "$PORCHLIGHT_BIN" bench --json --secret "$SECRET" --names "g$n" --url "http://127.0.0.1:${stream_ports[n]}" \
             --publish-url "http://127.0.0.1:${post_ports[n]}" -n "$streams_each" -t "$teams_each" \
             -r "$(awk -v rate="$RATE" -v n="$instances" 'BEGIN { print rate / n }')" -p "$PAYLOAD" -s "$SECONDS_OF_LOAD" \
-            --warmup "$WARMUP" ${with_faults:+--timeline "$SLICE_MS"} >"$work/generator-$n.json" 2>"$work/generator-$n.log" &
+            --warmup "$WARMUP" --timeline "$SLICE_MS" >"$work/generator-$n.json" 2>"$work/generator-$n.log" &
         generator_pids+=($!)
     done
 }
@@ -285,6 +285,7 @@ report() {
     local n bytes=0
     for n in "${instance_pids[@]}"; do bytes=$((bytes + $(awk '$1 == "Pss:" { print $2 * 1024 }' "/proc/$n/smaps_rollup"))); done
     jq -rn --arg instances "$instances" --arg backplane "$backplane" --argjson bytes "$bytes" \
+        --argjson limit "$LIMIT_MS" --argjson slice "$SLICE_MS" \
         --slurpfile before "$work/before" --slurpfile after "$work/after" --slurpfile reports <(cat "$work"/generator-*.json) '
         def tenths: . * 10 | round / 10;
         ($after[0] | with_entries(.value = ((.value // 0) - ($before[0][.key] // 0)))) as $d | ($d.at) as $s
@@ -303,6 +304,8 @@ report() {
             ($bytes / 1e6 | round)] | map(tostring) | join(" | ")) + " |"),
         ($reports[] | select(.lostStreams > 0) | "STREAMS LOST: \(.lostStreams)"),
         ($sent[] | select(.refused + .unanswered + .unsent > 0) | "NOT PUBLISHED: refused \(.refused), unanswered \(.unanswered), unsent \(.unsent): \(.firstProblem)"),
+        ([$reports[].timeline[] | select(.p99Ms > $limit) | .seconds * 10 | floor / 10] | unique
+            | select(length > 0) | "SLOW: \(length) slices of \($slice) ms with a p99 over \($limit) ms, the first and last \(first) and \(last) s after the start"),
         ($reports[].warnings[] | "WARNING: \(.)")'
 }
 
@@ -343,9 +346,11 @@ report_faults() {
         | [$slices[] | select(.at >= $f.from and .at < $next)] as $mine
         | [$mine[] | select(.at < $f.to)] as $during | [$mine[] | select(.at >= $f.to)] as $later
         | [$health[] | select(.at >= $f.from and .at < $next)] as $looks
+        | [$later[] | select(.p99Ms > $limit) | .at + $slice / 1000 - $f.to] as $slow
         | "| \($f.name) | \($during | worst) | \($later | worst) | \(
             [$looks[] | select(.at < $f.to) | .connected] | min) of \($instances) | \(
-            [0, ($later[] | select(.p99Ms > $limit) | .at + $slice / 1000 - $f.to)] | max | tenths) | \(
+            # Then there is no slow one for a second.
+            [0, $slow[]] | map(select(. as $end | all($slow[]; . <= $end or . > $end + 1))) | first | tenths) | \(
             [0, ($looks[] | select(.at >= $f.to and .connected < ($instances | tonumber)) | .at - $f.to)] | max | tenths) |")'
 }
 
