@@ -25,12 +25,8 @@ impl InstanceCount {
     /// The pause of this instance, where all instances together pause for `pause`.
     #[must_use]
     pub fn spread(&self, pause: Duration) -> Duration {
-        pause
-            * self
-                .0
-                .load(Ordering::Relaxed)
-                .saturating_add(1)
-                .min(MOST_SPREAD)
+        let others = self.0.load(Ordering::Relaxed).min(MOST_SPREAD - 1);
+        pause + (pause + TIMER) * others
     }
 }
 
