@@ -3,7 +3,7 @@
 #
 #   benches/cluster/run.sh [INSTANCES] [postgres|redis] [--faults]      default: 3 redis
 #
-# STREAMS streams are spread over TEAMS teams, and RATE events a second of PAYLOAD bytes go to one team each, for
+# STREAMS streams are spread over TEAMS teams (20 streams each by default), and RATE events a second of PAYLOAD bytes go to one team each, for
 # SECONDS_OF_LOAD seconds. There is a generator for each instance: it opens its streams at that instance and publishes at
 # the others, so that every event is received at another instance than it was posted at. Streams and requests go through
 # nginx. It prints a row of a table; percentiles are those of the worst generator.
@@ -21,7 +21,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-: "${STREAMS:=10000}" "${TEAMS:=$((STREAMS < 20 ? 1 : STREAMS / 20))}" "${RATE:=2000}" "${PAYLOAD:=400}" "${SECONDS_OF_LOAD:=60}"
+: "${STREAMS:=10000}" "${RATE:=2000}" "${PAYLOAD:=400}" "${SECONDS_OF_LOAD:=60}"
 : "${FAULT_SECONDS:=20}" "${REST_SECONDS:=20}" "${LIMIT_MS:=100}"
 : "${SERVER_CORE:=$(cut -d ' ' -f 2 < <(taskset -pc $$ | sed 's/.*: / /'))}" "${CLIENT_CORE:=$SERVER_CORE}"
 : "${FAULTY_PROXY:=target/release/examples/faulty_proxy}"
@@ -44,6 +44,7 @@ main() {
         esac
     done
     [ -z "$with_faults" ] || [ "$backplane" = redis ] || fail 'the faults are those of Redis'
+    : "${TEAMS:=$((STREAMS / 20 > instances ? STREAMS / 20 : instances))}"
     streams_each=$((STREAMS / instances)) teams_each=$((TEAMS / instances))
     [ "$teams_each" -gt 0 ] && [ "$streams_each" -ge "$teams_each" ] ||
         fail "$STREAMS streams and $TEAMS teams at $instances instances leave teams without streams, or instances without teams"
