@@ -3,8 +3,8 @@
 #
 #   benches/cluster/run.sh [INSTANCES] [postgres|redis] [--faults]      default: 3 redis
 #
-# STREAMS streams are spread over TEAMS teams (20 streams each by default), and RATE events a second of PAYLOAD bytes go to one team each, for
-# SECONDS_OF_LOAD seconds. There is a generator for each instance: it opens its streams at that instance and publishes at
+# STREAMS streams are spread over TEAMS teams (20 streams each by default), and RATE events a second of PAYLOAD bytes go
+# to one team each, for SECONDS_OF_LOAD seconds. There is a generator for each instance: it opens its streams at that instance and publishes at
 # the others, so that every event is received at another instance than it was posted at. Streams and requests go through
 # nginx. It prints a row of a table; percentiles are those of the worst generator.
 #
@@ -351,7 +351,7 @@ report_faults() {
         | "| \($f.name) | \($during | worst) | \($later | worst) | \(
             [$looks[] | select(.at < $f.to) | .connected] | min) of \($instances) | \(
             # Then there is no slow one for a second.
-            [0, $slow[]] | map(select(. as $end | all($slow[]; . <= $end or . > $end + 1))) | first | tenths) | \(
+            [0, $slow[]] | map(select(. as $over | all($slow[]; . <= $over or . > $over + 1))) | first | tenths) | \(
             [0, ($looks[] | select(.at >= $f.to and .connected < ($instances | tonumber)) | .at - $f.to)] | max | tenths) |")'
 }
 
