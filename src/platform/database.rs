@@ -38,6 +38,7 @@ pub use turns::{count_for, counted};
 
 use super::quotas::QuotaSettings;
 use pool::ACQUIRE_TIMEOUT;
+use shortage::Shortage;
 use silence::Silence;
 use turns::Turns;
 
@@ -217,13 +218,19 @@ async fn pool(
     turns: Option<Arc<Turns>>,
 ) -> Result<Pool, DatabaseError> {
     let session: Arc<str> = (quotas + SESSION).into();
+    let shortage = Shortage::default();
+    let ended = shortage.clone();
     let options = options
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(move |connection, _| {
             let session = AssertSqlSafe(session.to_string());
-            Box::pin(async move { connection.execute(session).await.map(drop) })
+            let ended = ended.clone();
+            Box::pin(async move {
+                let set = connection.execute(session).await;
+                set.map(|_| ended.note(false))
+            })
         });
-    let pool = Pool::connect(options, target, silence.clone(), turns).await;
+    let pool = Pool::connect(options, target, silence.clone(), turns, shortage).await;
     pool.map_err(DatabaseError::Connect)
 }
 

@@ -82,6 +82,7 @@ impl Pool {
         target: PgConnectOptions,
         silence: Silence,
         turns: Option<Arc<Turns>>,
+        shortage: Shortage,
     ) -> sqlx::Result<Self> {
         let tested_by = silence.clone();
         let options = options
@@ -94,18 +95,20 @@ impl Pool {
                 })
             });
         let pool = options.clone().connect_with(target.clone()).await?;
-        Ok(Self::of(pool, options, target, silence, turns))
+        let mut state = Self::state(pool, options, target, silence, turns);
+        state.shortage = shortage;
+        Ok(Self(Arc::new(state)))
     }
 
-    fn of(
+    fn state(
         pool: PgPool,
         options: PgPoolOptions,
         target: PgConnectOptions,
         silence: Silence,
         turns: Option<Arc<Turns>>,
-    ) -> Self {
+    ) -> PoolState {
         let opened_at = Instant::now();
-        Self(Arc::new(PoolState {
+        PoolState {
             options,
             target,
             silence,
@@ -113,7 +116,7 @@ impl Pool {
             current: RwLock::new(OpenPool { pool, opened_at }),
             failures: Count::default(),
             shortage: Shortage::default(),
-        }))
+        }
     }
 
     /// A connection that was just tested. Requests take turns by brokerage.
@@ -132,7 +135,9 @@ impl Pool {
         limit::note_wait();
         let connection = self.wait().await;
         limit::note_use(&self.0.silence);
-        self.0.shortage.note(connection.is_err());
+        if connection.is_err() {
+            self.0.shortage.note(true);
+        }
         self.counting_failures(connection)
     }
 
@@ -140,7 +145,7 @@ impl Pool {
         outcome.inspect_err(|_| self.0.failures.add(1))
     }
 
-    /// Whether who last wanted a connection waited for one in vain.
+    /// Whether somebody lately waited for a connection in vain, and none was opened since.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.0.shortage.is_now()
@@ -247,7 +252,8 @@ impl From<PgPool> for Pool {
     fn from(pool: PgPool) -> Self {
         let options = pool.options().clone();
         let target = PgConnectOptions::clone(&pool.connect_options());
-        Self::of(pool, options, target, Silence::default(), None)
+        let state = Self::state(pool, options, target, Silence::default(), None);
+        Self(Arc::new(state))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Notes when the database has no connection for a pool.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,9 +8,10 @@ use tokio::time::Instant;
 /// Who got no connection tries again sooner than this, if it still needs one.
 const RECENT: Duration = Duration::from_secs(30);
 
-/// When somebody last waited for a connection in vain, unless somebody got one since.
-#[derive(Debug, Default)]
-pub(super) struct Shortage(Mutex<Option<Instant>>);
+/// When somebody last waited for a connection in vain, unless a new one was opened since. That somebody gets one which
+/// another has returned does not end a shortage.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shortage(Arc<Mutex<Option<Instant>>>);
 
 impl Shortage {
     pub(super) fn note(&self, has_failed: bool) {
