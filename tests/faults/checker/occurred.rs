@@ -6,8 +6,10 @@ use crate::history::{Entry, Line, Outcome};
 /// A run with fewer faults is too short to say.
 const LEAST_FAULTS: usize = 50;
 
+type IsSign = fn(&Entry) -> bool;
+
 /// What must occur, and an entry that shows it.
-const SIGNS: &[(&str, fn(&Entry) -> bool)] = &[
+const SIGNS: &[(&str, IsSign)] = &[
     ("an acknowledged publication", |e| {
         matches!(e, Entry::Acknowledged { .. })
     }),
