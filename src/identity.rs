@@ -34,7 +34,7 @@ pub use profile::UserProfile;
 pub use revocations::{Revocation, Revocations, Revoked};
 pub use rules::CLOCK_LEEWAY;
 pub use settings::{ClaimNames, IdentitySettings, Secret};
-pub use verifier::{MAX_TOKEN_BYTES, MIN_STRONG_SECRET_BYTES, Verifier};
+pub use verifier::{MAX_TOKEN_BYTES, Verifier};
 
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ use crate::api::{Context, access, routes};
 use crate::config::Config;
 use crate::fanout::{CommitPriority, Dispatcher};
 use crate::identity;
-use crate::identity::{IdentitySettings, MIN_STRONG_SECRET_BYTES, Secret};
+use crate::identity::{IdentitySettings, Secret};
 use crate::platform::{BackgroundTask, DatabaseError};
 
 const BACKLOG: i32 = 8_192;
@@ -56,19 +56,6 @@ pub(super) fn require_token_checks(config: &Config) -> Result<(), AppError> {
             Ok(())
         }
         Some(setting) => Err(AppError::NoTokenCheck { setting, addr }),
-    }
-}
-
-/// Refuses to serve others than this machine with a secret that can be guessed.
-pub(super) fn require_strong_secret(config: &Config) -> Result<(), AppError> {
-    let addr = config.server.addr();
-    let secret = config.identity.jwt_secret.as_ref();
-    match secret.map(|secret| secret.reveal().len()) {
-        // That one is empty is refused where it is read.
-        Some(bytes @ 1..MIN_STRONG_SECRET_BYTES) if !addr.ip().is_loopback() => {
-            Err(AppError::ShortSecret { bytes, addr })
-        }
-        _ => Ok(()),
     }
 }
 

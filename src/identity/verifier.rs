@@ -31,7 +31,7 @@ use crate::platform::Clock;
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// A secret that is shorter than the hash can be guessed from one token.
-pub const MIN_STRONG_SECRET_BYTES: usize = 32;
+const MIN_STRONG_SECRET_BYTES: usize = 32;
 
 const NOT_THREE_PARTS: TokenError = TokenError::Malformed("it has not three parts");
 

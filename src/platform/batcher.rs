@@ -270,7 +270,8 @@ mod tests {
     async fn a_stop_ends_the_interval() {
         let (interval, stop) = (Duration::from_hours(1), CancellationToken::new());
         let limits = BatchLimits { interval, ..LIMITS };
-        let (asking, mut batches) = Batcher::new(limits, &Queues::default(), stop.clone());
+        let (asking, mut batches) =
+            Batcher::<u32, usize>::new(limits, &Queues::default(), stop.clone());
         let _first = asking.send(1).unwrap();
         assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
         let _second = asking.send(2).unwrap();

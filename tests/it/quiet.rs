@@ -14,9 +14,11 @@ const STREAMS: usize = 200;
 /// Of three instances, which also look for revocations.
 const MOST_IN_A_SECOND: f64 = 30.0;
 const LOOKS: usize = 5;
+/// They may have 34 each, and had 28 while each background task kept its own.
+const MOST_CONNECTIONS: i64 = 1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_instances_at_rest_use_few_transactions() {
+async fn three_instances_at_rest_use_few_transactions_and_connections() {
     let database = Arc::new(TestDatabase::create().await);
     let starting = (0..3).map(|_| Service::on(Arc::clone(&database), &[]));
     let instances = join_all(starting).await;
@@ -49,5 +51,10 @@ async fn three_instances_at_rest_use_few_transactions() {
         let used = u32::try_from(used).expect("a count");
         rates.push(f64::from(used) / began.elapsed().as_secs_f64());
     }
+    let connections = "select count(*) from pg_stat_activity
+                       where datname = current_database() and application_name = 'porchlight'";
+    let connections = sqlx::query_scalar::<_, i64>(connections);
+    let connections = connections.fetch_one(&mut sql).await.expect("a count");
+    assert!(connections <= MOST_CONNECTIONS, "connections: {connections}");
     drop(streams);
 }

@@ -147,16 +147,6 @@ async fn settings_that_cannot_work_are_refused_at_start_with_an_explanation() {
         ),
         (vec![("JWT_SECRET", ""), nowhere], &["JWT_SECRET", "empty"]),
         (
-            vec![
-                anywhere,
-                nowhere,
-                ("JWT_SECRET", "a secret of only thirty-1 bytes"),
-                ("JWT_ISSUER", "any"),
-                ("JWT_AUDIENCE", "any"),
-            ],
-            &["JWT_SECRET", "31 bytes", "0.0.0.0:0"],
-        ),
-        (
             vec![("JWT_SECRET", "-----BEGIN PUBLIC KEY-----"), nowhere],
             &["JWT_SECRET", "JWT_PUBLIC_KEY_FILE"],
         ),

@@ -1,5 +1,5 @@
-//! A connection that a background task keeps. Returning one to the pool costs a round trip, which is too
-//! much for each event.
+//! A connection that a background task keeps while it uses it often. Returning one to the pool costs a round trip, which is
+//! too much for each event, and nothing for a task that works once a second.
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use crate::platform::LoopMeter;
 
 /// A connection that was idle longer is tested before use.
 const MOST_IDLE: Duration = Duration::from_secs(1);
+/// After a longer pause, the connection goes back to the pool as soon as the work is done.
+const MOST_PAUSE: Duration = Duration::from_millis(250);
 /// The limit of the test when other connections have become silent since the last use.
 const SUSPECT_PING_LIMIT: Duration = Duration::from_millis(500);
 
@@ -21,7 +23,7 @@ const SUSPECT_PING_LIMIT: Duration = Duration::from_millis(500);
 pub struct DedicatedConnection {
     pool: Pool,
     connection: Option<PoolConnection<Postgres>>,
-    used_at: Instant,
+    used_at: Option<Instant>,
     meter: Option<LoopMeter>,
 }
 
@@ -32,7 +34,7 @@ impl DedicatedConnection {
         Self {
             pool,
             connection: None,
-            used_at: Instant::now(),
+            used_at: None,
             meter: None,
         }
     }
@@ -73,24 +75,25 @@ impl DedicatedConnection {
         limit: Limit,
         operation: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
+        let is_often = self.used_at.is_some_and(|at| at.elapsed() <= MOST_PAUSE);
         let mut in_use = InUse(Some(self.take().await?));
         let operation = operation(in_use.connection());
         let outcome = limit.keep(self.pool.silence(), operation).await.flatten();
         if outcome.as_ref().err().is_none_or(is_refusal) {
-            self.connection = in_use.0.take();
-            self.used_at = Instant::now();
+            self.connection = in_use.0.take().filter(|_| is_often);
+            self.used_at = Some(Instant::now());
         }
         outcome
     }
 
     /// The connection if it is alive, or else a new one.
     async fn take(&mut self) -> sqlx::Result<PoolConnection<Postgres>> {
-        let Some(mut connection) = self.connection.take() else {
+        let (Some(mut connection), Some(used_at)) = (self.connection.take(), self.used_at) else {
             return self.pool.acquire_plain().await;
         };
         let silence = self.pool.silence();
-        let is_suspect = silence.is_noticed_since(self.used_at);
-        if !is_suspect && self.used_at.elapsed() <= MOST_IDLE {
+        let is_suspect = silence.is_noticed_since(used_at);
+        if !is_suspect && used_at.elapsed() <= MOST_IDLE {
             return Ok(connection);
         }
         let limit = if is_suspect {

@@ -20,6 +20,9 @@ use crate::platform::figures::Count;
 /// A request waits at most this long for its turn, and then for a connection.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A background task waits at most this long for a connection that another one may return, before it opens one more.
+const OPENING_WAIT: Duration = Duration::from_millis(250);
+
 /// The limit of the test whether a connection is alive.
 pub(super) const PING_LIMIT: Duration = Duration::from_secs(2);
 
@@ -35,6 +38,9 @@ struct PoolState {
     /// Divides the connections between brokerages.
     turns: Option<Arc<Turns>>,
     current: RwLock<OpenPool>,
+    /// Background tasks take connections one after the other. They all begin at once, and most of them work for
+    /// a few milliseconds.
+    opening: tokio::sync::Mutex<()>,
     /// Requests and tasks that got no connection.
     failures: Count,
     shortage: Shortage,
@@ -114,6 +120,7 @@ impl Pool {
             silence,
             turns,
             current: RwLock::new(OpenPool { pool, opened_at }),
+            opening: tokio::sync::Mutex::new(()),
             failures: Count::default(),
             shortage: Shortage::default(),
         }
@@ -126,13 +133,20 @@ impl Pool {
             Some(turns) => self.counting_failures(turns.take().await)?,
             None => None,
         };
-        let connection = self.acquire_plain().await?;
+        let connection = self.next().await?;
         Ok(PooledConnection { connection, turn })
     }
 
     /// A connection for a background task, which needs no turn.
     pub(super) async fn acquire_plain(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         limit::note_wait();
+        let opening = tokio::time::timeout(OPENING_WAIT, self.0.opening.lock()).await;
+        let connection = self.next().await;
+        drop(opening);
+        connection
+    }
+
+    async fn next(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         let connection = self.wait().await;
         limit::note_use(&self.0.silence);
         if connection.is_err() {
