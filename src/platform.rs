@@ -12,13 +12,14 @@ mod instances;
 pub mod metrics;
 mod paging;
 mod quotas;
+mod returned_memory;
 mod service_manager;
 pub mod telemetry;
 pub mod traces;
 
 pub use background::{BackgroundTask, BackgroundTasks};
 pub use batcher::{BatchError, BatchLimits, Batcher, Batches, Pending};
-pub use clock::{Clock, Dice};
+pub use clock::{Clock, Dice, SmallInstant};
 pub use database::{
     Database, DatabaseError, DatabaseSettings, DedicatedConnection, Limit, Pool, Transaction,
 };
@@ -32,6 +33,7 @@ pub use instances::InstanceCount;
 pub use metrics::{ChannelSender, LoopMeter, Metrics, Permits, Queues};
 pub use paging::{PageItems, PageLimit};
 pub use quotas::{QuotaExceeded, QuotaKind, QuotaScope, QuotaSettings, QuotaUse};
+pub use returned_memory::return_memory;
 pub use service_manager::ServiceManager;
 pub use telemetry::{LineLimit, LogFormat};
 pub use traces::{DeliveryTrace, SpanContext, Tracer};

@@ -96,7 +96,7 @@ pub(super) async fn record(
     record: RecordPath,
     query: Result<Query<StreamQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let scope = |team: Option<TeamId>| only(team.as_ref(), Scope::Record(record));
+    let scope = |team: Option<TeamId>| only(team.as_ref(), Scope::Record(Box::new(record)));
     open(&request, caller, &context, query, scope).await
 }
 

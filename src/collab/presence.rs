@@ -29,7 +29,6 @@ pub mod group;
 pub mod heartbeat;
 mod left_teams;
 pub mod moment;
-mod own_streams;
 pub mod person;
 pub mod record_moves;
 pub mod sign_of_life;

@@ -1,12 +1,19 @@
 //! Which parts of an event a caller may see.
 
-use crate::identity::Caller;
+use crate::identity::{Caller, Role};
 use crate::log::Rights;
+use crate::platform::UserId;
 
 #[must_use]
 pub fn of(caller: &Caller) -> Rights {
+    of_role(&caller.user, caller.role)
+}
+
+/// The rights of a user whose token has this role.
+#[must_use]
+pub fn of_role(user: &UserId, role: Role) -> Rights {
     Rights {
-        user: caller.user.clone(),
-        sees_private: caller.may_administer(),
+        user: user.clone(),
+        sees_private: role.may_administer(),
     }
 }

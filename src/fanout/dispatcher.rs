@@ -21,7 +21,7 @@ use super::log_health::LogHealth;
 use super::shared_writes::SharedWrites;
 use super::subscription::{CloseReason, Subscription, SubscriptionId};
 use crate::log::Audience;
-use crate::platform::BrokerId;
+use crate::platform::{BrokerId, SmallInstant};
 
 mod commit_priority;
 mod mailbox;
@@ -45,7 +45,7 @@ pub const TICK: Duration = Duration::from_millis(250);
 struct Slot {
     number: u64,
     task: SlotTask,
-    due: Instant,
+    due: SmallInstant,
     closing: Option<CloseReason>,
     /// Whether it is among the single streams that are to be served.
     is_queued: bool,
@@ -176,7 +176,7 @@ impl Dispatcher {
         let slot = self.slots.borrow_mut().insert(Slot {
             number,
             task: SlotTask::Running,
-            due: self.now() + TICK,
+            due: (self.now() + TICK).into(),
             closing: None,
             is_queued: false,
         });
@@ -213,7 +213,7 @@ impl Dispatcher {
 
     pub(super) fn wait(&self, id: SubscriptionId, context: &Context<'_>, due: Instant) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(id.slot) {
-            slot.due = due;
+            slot.due = due.into();
             match &mut slot.task {
                 SlotTask::Waiting(waker) => waker.clone_from(context.waker()),
                 task @ SlotTask::Running => *task = SlotTask::Waiting(context.waker().clone()),
@@ -250,6 +250,7 @@ impl Dispatcher {
         self.now.set(now);
         let is_log_unavailable = self.health.is_unavailable();
         self.is_log_unavailable.set(is_log_unavailable);
+        let now = SmallInstant::from(now);
         for (at, slot) in self.slots.borrow_mut().iter_mut() {
             if slot.due <= now || is_log_unavailable {
                 self.queue_slot(at, slot);

@@ -48,7 +48,7 @@ impl Caller {
     /// Whether the caller may take over locks and see private fields.
     #[must_use]
     pub fn may_administer(&self) -> bool {
-        self.role == Role::Admin
+        self.role.may_administer()
     }
 }
 
@@ -74,6 +74,12 @@ impl Role {
             Self::Service => Principal::Service,
             Self::Worker => Principal::Worker,
         }
+    }
+
+    /// Whether it may take over locks and see private fields.
+    #[must_use]
+    pub fn may_administer(self) -> bool {
+        self == Self::Admin
     }
 
     /// The role as tokens have it.

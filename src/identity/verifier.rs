@@ -162,7 +162,7 @@ impl Verifier {
             return Ok(Identified { bearer, is_new });
         }
         let bearer = self.verify_fully(token)?;
-        known.insert(fingerprint, keys, now, &bearer);
+        let bearer = known.insert(fingerprint, keys, now, bearer);
         let is_new = true;
         Ok(Identified { bearer, is_new })
     }

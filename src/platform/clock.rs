@@ -1,11 +1,40 @@
 //! Time and randomness. They are passed in, so that tests can set them.
 
-use std::sync::{Arc, Mutex};
+use std::num::NonZeroU64;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use time::OffsetDateTime;
+use tokio::time::Instant;
+
+/// The zero of [`SmallInstant`].
+static ZERO: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// An instant in half of its size, for what exists per stream. Instants before the first one of the process count
+/// as that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SmallInstant {
+    /// Nanoseconds, from one on, so that an `Option` is no larger.
+    nanos: NonZeroU64,
+}
+
+impl SmallInstant {
+    #[must_use]
+    pub fn get(self) -> Instant {
+        *ZERO + Duration::from_nanos(self.nanos.get() - 1)
+    }
+}
+
+impl From<Instant> for SmallInstant {
+    fn from(instant: Instant) -> Self {
+        let since = instant.saturating_duration_since(*ZERO).as_nanos();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        let nanos = NonZeroU64::MIN.saturating_add(since);
+        Self { nanos }
+    }
+}
 
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
@@ -97,5 +126,22 @@ impl Dice {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_instant_is_the_instant_that_it_was_made_of() {
+        let zero = *ZERO;
+        for since in [0, 1, 999_999_999, 3_600_000_000_000] {
+            let instant = zero + Duration::from_nanos(since);
+            assert_eq!(SmallInstant::from(instant).get(), instant);
+        }
+        let far = zero + Duration::from_hours(24 * 365 * 8_000);
+        assert!(SmallInstant::from(far).get() > zero + Duration::from_hours(24 * 365 * 500));
+        assert_eq!(size_of::<Option<SmallInstant>>(), 8);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,10 +62,11 @@ pub struct NewSession<'a> {
 pub(super) enum SessionId {
     Stream(Uuid),
     Output(Uuid),
-    LongPoll(u64),
+    /// A number that comes again after four thousand million others.
+    LongPoll(u32),
 }
 
-/// Something that is open: 136 bytes.
+/// Something that is open: 128 bytes.
 #[derive(Debug)]
 pub(super) struct OpenSession {
     pub(super) address: StreamAddress,
@@ -119,7 +120,7 @@ struct OpenSessionsShared {
     limits: OpenSessionLimits,
     table: Mutex<OpenTable>,
     /// The number of the next long poll.
-    next_number: AtomicU64,
+    next_number: AtomicU32,
     lost: LostClients,
 }
 
@@ -133,7 +134,7 @@ impl OpenSessions {
             clock,
             limits,
             table: Mutex::default(),
-            next_number: AtomicU64::new(1),
+            next_number: AtomicU32::new(1),
             lost: LostClients::default(),
         }))
     }
@@ -154,12 +155,12 @@ impl OpenSessions {
             mailbox: Arc::clone(subscription.dispatcher().mailbox()),
             subscription: subscription.id(),
         };
-        let user = SessionUser::of(caller);
+        let user = Arc::new(SessionUser::of(caller));
         self.0.lost.is_back(&user);
         let now = self.0.clock.now();
         let mut table = self.table();
         table.count(caller, kind, &self.0.limits)?;
-        let sessions = table.users.entry(user.clone()).or_default();
+        let sessions = table.users.entry(Arc::clone(&user)).or_default();
         if sessions.is_empty() {
             // Most users have one.
             sessions.reserve_exact(1);
@@ -187,6 +188,7 @@ impl OpenSessions {
             sessions: self.clone(),
             user,
             address,
+            role: caller.role,
             is_poll: kind == SessionKind::LongPoll,
             is_broken: false,
         })
@@ -332,14 +334,27 @@ fn is_same_set(one: &[TeamId], other: &[TeamId]) -> bool {
 /// Removes a session when it is dropped.
 pub struct SessionGuard {
     sessions: OpenSessions,
-    pub(super) user: SessionUser,
+    /// The key of the user's sessions.
+    pub(super) user: Arc<SessionUser>,
     pub(super) address: StreamAddress,
+    /// The role of the token. A fresh token has the same.
+    role: Role,
     // Not the whole kind: a stream has this in memory while it is open.
     pub(super) is_poll: bool,
     is_broken: bool,
 }
 
 impl SessionGuard {
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.user.user
+    }
+
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// The connection is broken: its client did not end it.
     pub fn broken(&mut self) {
         self.is_broken = true;
@@ -366,6 +381,6 @@ mod tests {
     /// There is one for each stream.
     #[test]
     fn what_is_known_of_a_session_is_small() {
-        assert!(size_of::<OpenSession>() <= 136);
+        assert!(size_of::<OpenSession>() <= 128);
     }
 }

@@ -1,12 +1,15 @@
 //! What is open at this instance, and how much may be.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::open::{OpenSession, SessionGuard, SessionKind, SessionUser};
 use crate::identity::Caller;
 use crate::platform::{BrokerId, Principal, QuotaExceeded, QuotaKind, QuotaScope};
 
-pub(super) type SessionsByUser = FxHashMap<SessionUser, Vec<OpenSession>>;
+/// The keys are shared with the guards of the sessions.
+pub(super) type SessionsByUser = FxHashMap<Arc<SessionUser>, Vec<OpenSession>>;
 
 /// How many sessions may be open at this instance.
 #[derive(Clone, Copy, Debug)]

@@ -26,6 +26,7 @@ use crate::fanout::{
 };
 use crate::identity::Caller;
 use crate::log::{Epoch, Rights};
+use crate::platform::SmallInstant;
 use crate::sessions::SessionGuard;
 
 mod catch_up;
@@ -74,10 +75,8 @@ pub struct LogStream {
     session: SessionGuard,
     attendance: PresenceGuard,
     _watch: Option<Box<StreamWatch>>,
-    scope: Box<Scope>,
+    scope: Scope,
     filter: Option<Box<Filter>>,
-    /// The rights of the token that opened the stream.
-    rights: Rights,
     encoding: StreamEncoding,
     epoch: Epoch,
     cursor: i64,
@@ -86,24 +85,23 @@ pub struct LogStream {
     next_ephemeral: u64,
     /// Whether the stream is parked, and its socket takes what it gets.
     is_fast: bool,
-    /// Text that is written before any event.
-    unsent: Bytes,
+    /// Text that is written before any event. Nearly always there is none.
+    unsent: Option<Box<Bytes>>,
     /// The snapshot of locks, which is written before any event.
     locks: Option<oneshot::Receiver<Arc<LockSnapshot>>>,
-    locks_until: Instant,
     /// A page that was requested and has not come yet.
     replay: Option<oneshot::Receiver<ReplayResult>>,
     /// The page that is being written, as long as the cache has it.
     page: Weak<ReplayPage>,
     /// After a failure to read the table, it is not read before this.
-    not_before: Option<Instant>,
+    not_before: Option<SmallInstant>,
     /// When events are written, unless each is written at once.
     pacer: Option<Box<Pacer>>,
     heartbeat: HeartbeatInterval,
-    next_heartbeat: Instant,
+    next_heartbeat: SmallInstant,
     heartbeats: u8,
-    expiring_at: Option<Instant>,
-    expires_at: Instant,
+    expiring_at: Option<SmallInstant>,
+    expires_at: SmallInstant,
     ended: Option<CloseReason>,
     summary: StreamSummary,
 }
@@ -154,27 +152,25 @@ impl LogStream {
             session,
             attendance,
             _watch: watch.map(Box::new),
-            scope: Box::new(scope),
+            scope,
             filter: (!filter.is_open()).then(|| Box::new(filter)),
-            rights: rights::of(&caller),
             encoding,
             epoch: start.epoch,
             cursor: start.position,
             read_version: 0,
             next_ephemeral,
             is_fast: false,
-            unsent,
+            unsent: Some(Box::new(unsent)),
             locks,
-            locks_until: now + LOCK_SNAPSHOT_TIMEOUT,
             replay: None,
             page: Weak::new(),
             not_before: None,
             pacer: Pacer::new(pace),
             heartbeat,
-            next_heartbeat,
+            next_heartbeat: next_heartbeat.into(),
             heartbeats: 0,
-            expiring_at,
-            expires_at,
+            expiring_at: expiring_at.map(SmallInstant::from),
+            expires_at: expires_at.into(),
             ended: None,
             summary,
         };
@@ -186,9 +182,19 @@ impl LogStream {
     fn identity(&self) -> StreamIdentity<'_> {
         StreamIdentity {
             broker: self.reader.broker(),
-            user: &self.rights.user,
+            user: self.session.user(),
             scope: &self.scope,
         }
+    }
+
+    /// The rights of the token that opened the stream.
+    fn rights(&self) -> Rights {
+        rights::of_role(self.session.user(), self.session.role())
+    }
+
+    /// Until when the stream waits for the snapshot of locks.
+    fn locks_until(&self) -> Instant {
+        self.summary.opened_at() + LOCK_SNAPSHOT_TIMEOUT
     }
 
     /// A random number that the stream keeps.
@@ -273,7 +279,8 @@ impl LogStream {
             return locks.map(Some);
         }
         if let Some(bytes) = self.poll_events(context, now) {
-            self.next_heartbeat = now + self.heartbeat.after_events(self.phase());
+            let next = now + self.heartbeat.after_events(self.phase());
+            self.next_heartbeat = next.into();
             return Poll::Ready(Some(bytes));
         }
         if let Some(text) = self.due_text(now) {
@@ -304,28 +311,29 @@ impl LogStream {
 
     /// As much of the unsent text as fits one write.
     fn next_unsent(&mut self) -> Option<Bytes> {
-        let len = self.unsent.len().min(catch_up::WRITE_BYTES);
-        let text = self.unsent.split_to(len);
-        if self.unsent.is_empty() {
-            // The empty rest would keep the whole buffer in memory.
-            self.unsent = Bytes::new();
+        let mut unsent = self.unsent.take()?;
+        if unsent.len() <= catch_up::WRITE_BYTES {
+            return Some(*unsent).filter(|text| !text.is_empty());
         }
-        (len > 0).then_some(text)
+        let text = unsent.split_to(catch_up::WRITE_BYTES);
+        self.unsent = Some(unsent);
+        Some(text)
     }
 
     fn must_close(&self, now: Instant) -> Option<CloseReason> {
         // The next tick would be too late.
-        let is_expired = now + TICK >= self.expires_at;
+        let is_expired = now + TICK >= self.expires_at.get();
         let expired = is_expired.then_some(CloseReason::Expired);
         self.reader.subscription().closing().or(expired)
     }
 
     fn next_due(&self) -> Instant {
-        let end = self.expires_at.checked_sub(TICK).unwrap_or(self.expires_at);
-        let locks_until = self.locks.is_some().then_some(self.locks_until);
-        let others = [self.expiring_at, self.not_before, locks_until];
-        let others = others.into_iter().flatten();
-        others.fold(self.next_heartbeat.min(end), Instant::min)
+        let expires_at = self.expires_at.get();
+        let end = expires_at.checked_sub(TICK).unwrap_or(expires_at);
+        let others = [self.expiring_at, self.not_before].into_iter().flatten();
+        let others = others.map(SmallInstant::get);
+        let others = others.chain(self.locks.as_ref().map(|_| self.locks_until()));
+        others.fold(self.next_heartbeat.get().min(end), Instant::min)
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
@@ -15,7 +15,7 @@ use crate::fanout::{ParkedStream, StreamProgress, framing};
 
 /// Bytes that a client may send after its request. They are dropped. A client that sends more is
 /// disconnected.
-const MOST_DROPPED_BYTES: usize = 64 * 1_024;
+const MOST_DROPPED_BYTES: u32 = 64 * 1_024;
 const READ_BYTES: usize = 512;
 /// Writes of one stream at a time. Then others have their turn.
 const MOST_WRITES: usize = 4;
@@ -51,7 +51,7 @@ impl Parking {
         let first = stream.first_bytes();
         let parked = SocketStream {
             socket,
-            unwritten: [head, &first].concat().into(),
+            unwritten: Some(Box::new([head, &first].concat().into())),
             stream: *stream,
             dropped_bytes: 0,
             is_over: false,
@@ -64,9 +64,10 @@ impl Parking {
 pub(super) struct SocketStream {
     socket: TcpStream,
     stream: LogStream,
-    /// What the socket has not taken yet: a shared frame, or the events of one write.
-    unwritten: Bytes,
-    dropped_bytes: usize,
+    /// What the socket has not taken yet: a shared frame, or the events of one write. Nearly always there is
+    /// nothing.
+    unwritten: Option<Box<Bytes>>,
+    dropped_bytes: u32,
     /// Only `unwritten` is left to write.
     is_over: bool,
 }
@@ -77,26 +78,13 @@ impl ParkedStream for SocketStream {
             return Poll::Ready(());
         }
         for _ in 0..MOST_WRITES {
-            match self.poll_write(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_)) => {
-                    self.stream.broken();
-                    return Poll::Ready(());
-                }
-                Poll::Ready(Ok(())) => {}
-            }
-            if self.is_over {
+            let Some(bytes) = ready!(self.poll_next(context)) else {
                 self.shut_down(context);
                 return Poll::Ready(());
-            }
-            match self.stream.poll_bytes(context) {
-                Poll::Pending => {
-                    // It has caught up.
-                    self.stream.set_fast(true);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(bytes)) => self.unwritten = bytes,
-                Poll::Ready(None) => self.end(),
+            };
+            if ready!(self.poll_write(context, bytes)).is_err() {
+                self.stream.broken();
+                return Poll::Ready(());
             }
         }
         context.waker().wake_by_ref();
@@ -105,23 +93,51 @@ impl ParkedStream for SocketStream {
 
     fn progress(&self) -> StreamProgress {
         StreamProgress {
-            is_blocked: !self.unwritten.is_empty(),
+            is_blocked: self.unwritten.is_some(),
             ..self.stream.progress()
         }
     }
 }
 
 impl SocketStream {
-    /// Writes what is unwritten, as far as the socket takes it.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.unwritten.is_empty() {
-            match self.socket.try_write(&self.unwritten) {
+    /// What the socket has not taken, or else what the stream has next. `None`: everything is written.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(rest) = self.unwritten.take() {
+            return Poll::Ready(Some(*rest));
+        }
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        match self.stream.poll_bytes(context) {
+            Poll::Pending => {
+                // It has caught up.
+                self.stream.set_fast(true);
+                Poll::Pending
+            }
+            Poll::Ready(Some(bytes)) => Poll::Ready(Some(bytes)),
+            Poll::Ready(None) => {
+                self.is_over = true;
+                let is_chunked = self.stream.encoding().chunked;
+                Poll::Ready(is_chunked.then(|| Bytes::from_static(framing::LAST_CHUNK)))
+            }
+        }
+    }
+
+    /// Writes these bytes, and keeps those that the socket does not take.
+    fn poll_write(&mut self, context: &mut Context<'_>, mut bytes: Bytes) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            match self.socket.try_write(&bytes) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(n) if n == self.unwritten.len() => self.unwritten = Bytes::new(),
-                Ok(n) => self.unwritten.advance(n),
+                Ok(n) => bytes.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.stream.set_fast(false);
-                    std::task::ready!(self.socket.poll_write_ready(context))?;
+                    match self.socket.poll_write_ready(context) {
+                        Poll::Ready(is_ready) => is_ready?,
+                        Poll::Pending => {
+                            self.unwritten = Some(Box::new(bytes));
+                            return Poll::Pending;
+                        }
+                    }
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -144,7 +160,7 @@ impl SocketStream {
             }
             match self.socket.try_read(&mut buffer) {
                 Ok(0) => return true,
-                Ok(n) => self.dropped_bytes += n,
+                Ok(n) => self.dropped_bytes += u32::try_from(n).unwrap_or(u32::MAX),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
                     self.stream.broken();
@@ -154,13 +170,6 @@ impl SocketStream {
             if self.dropped_bytes > MOST_DROPPED_BYTES {
                 return true;
             }
-        }
-    }
-
-    fn end(&mut self) {
-        self.is_over = true;
-        if self.stream.encoding().chunked {
-            self.unwritten = Bytes::from_static(framing::LAST_CHUNK);
         }
     }
 
@@ -185,6 +194,6 @@ mod tests {
     fn what_exists_per_parked_stream_is_small() {
         let size = std::mem::size_of::<SocketStream>();
         println!("{size} bytes per parked stream");
-        assert!(size <= 640, "{size} bytes");
+        assert!(size <= 512, "{size} bytes");
     }
 }

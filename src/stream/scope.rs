@@ -17,8 +17,8 @@ pub enum Scope {
     Team(Option<TeamId>),
     /// Events for the whole brokerage.
     Broker,
-    /// Events of one record that the caller may see.
-    Record(RecordPath),
+    /// Events of one record that the caller may see. Boxed, because each stream has a scope, and few have a record.
+    Record(Box<RecordPath>),
     /// Events for workers: tasks that wait, and the end of their own tasks.
     Worker,
 }

@@ -27,7 +27,7 @@ struct RecordUse {
     verb: &'static str,
     /// The field that has the number of people who do the same.
     counted: &'static str,
-    records: fn(&PresentUser) -> &Vec<RecordInUse>,
+    records: fn(&PresentUser) -> &[RecordInUse],
 }
 
 const VIEWING: RecordUse = RecordUse {
@@ -145,9 +145,8 @@ impl ChangeEvents<'_> {
 
     /// An event for each record that the person opened or closed.
     fn record_use(&self, modules: &Modules, what: RecordUse) -> Vec<EphemeralEvent> {
-        let none = Vec::new();
-        let before = self.change.before.as_ref().map_or(&none, what.records);
-        let after = self.change.after.as_ref().map_or(&none, what.records);
+        let before = self.change.before.as_ref().map_or(&[][..], what.records);
+        let after = self.change.after.as_ref().map_or(&[][..], what.records);
         let closed = before.iter().filter(|in_use| !after.contains(in_use));
         let opened = after.iter().filter(|in_use| !before.contains(in_use));
         let closed = closed.filter_map(|in_use| self.use_event(modules, what, in_use, false));

@@ -2,16 +2,16 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use time::OffsetDateTime;
 
 use super::crowds::Crowds;
 use super::moment::Moment;
-use super::own_streams::OwnStreams;
 use super::person::{PeerLiveness, Person, PresenceRules, PresenceState, SignLifetimes};
 use super::record_moves::RecordMoves;
-use super::sign_of_life::{RecordInUse, Session, SignOfLife, SignSource, Status};
+use super::sign_of_life::{OpenedAt, RecordInUse, Session, SignOfLife, SignSource, Status};
 use crate::log::{Audience, RecordAudience};
 use crate::platform::{RecordPath, TeamId, UserId};
 
@@ -70,7 +70,6 @@ pub struct PresenceGroup {
     crowds: Crowds,
     /// The people who have a record open.
     record_users: FxHashMap<RecordPath, FxHashSet<UserId>>,
-    pub(super) streams: OwnStreams,
     moves: RecordMoves,
 }
 
@@ -84,7 +83,6 @@ impl PresenceGroup {
             due: BTreeSet::new(),
             crowds: Crowds::new(crowd_limit),
             record_users: FxHashMap::default(),
-            streams: OwnStreams::default(),
             moves: RecordMoves::default(),
         }
     }
@@ -235,6 +233,15 @@ impl PresenceGroup {
     ) -> impl Iterator<Item = (&'a UserId, &'a SignOfLife)> {
         let people = self.people.iter();
         people.filter_map(|(user, entry)| Some((user, entry.person.open_streams_of(session)?)))
+    }
+
+    /// When each stream of a user's session at this instance was opened, the oldest first.
+    #[must_use]
+    pub fn own_streams_of(&self, user: &UserId, session: &Session) -> Arc<[OpenedAt]> {
+        let person = self.person(user);
+        let sign = person.and_then(|person| person.open_streams_of(session));
+        sign.map(|sign| Arc::clone(&sign.streams))
+            .unwrap_or_default()
     }
 
     /// A user of whom signs are known, present or not.

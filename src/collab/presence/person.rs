@@ -77,12 +77,12 @@ impl SignLifetimes<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceState {
     pub status: Status,
-    /// Sorted.
-    pub teams: Vec<TeamId>,
+    /// Sorted. Those of the only sign, if there is only one.
+    pub teams: Arc<[TeamId]>,
     /// Sorted by record.
-    pub viewing: Vec<RecordInUse>,
+    pub viewing: Box<[RecordInUse]>,
     /// Sorted by record.
-    pub editing: Vec<RecordInUse>,
+    pub editing: Box<[RecordInUse]>,
 }
 
 #[derive(Clone, Debug)]
@@ -334,8 +334,6 @@ fn state(
 ) -> Option<PresenceState> {
     let newest = signs.iter().max_by_key(|s| s.sign.noticed_at)?;
     let live: Vec<_> = signs.iter().filter(|s| s.end > now).collect();
-    let teams = signs.iter().flat_map(|s| s.sign.teams.iter().cloned());
-    let teams: BTreeSet<_> = teams.collect();
     let status = if live.is_empty() {
         before.unwrap_or(newest.sign.status)
     } else {
@@ -343,10 +341,21 @@ fn state(
     };
     Some(PresenceState {
         status,
-        teams: teams.into_iter().collect(),
+        teams: teams(signs),
         viewing: by_record(live.iter().filter_map(|s| s.sign.viewing.as_deref())),
         editing: by_record(live.iter().filter_map(|s| s.sign.editing.as_deref())),
     })
+}
+
+/// The teams of all signs.
+fn teams(signs: &[EffectiveSign<'_>]) -> Arc<[TeamId]> {
+    if let [only] = signs
+        && only.sign.teams.is_sorted_by(|one, next| one < next)
+    {
+        return Arc::clone(&only.sign.teams);
+    }
+    let teams: BTreeSet<_> = signs.iter().flat_map(|s| &*s.sign.teams).collect();
+    teams.into_iter().cloned().collect()
 }
 
 /// Heartbeats decide the status. Without heartbeats, only the last activity is known.
@@ -360,9 +369,9 @@ fn status(live: &[&EffectiveSign<'_>], is_active: bool) -> Status {
     }
 }
 
-fn by_record<'a>(all: impl Iterator<Item = &'a RecordInUse>) -> Vec<RecordInUse> {
+fn by_record<'a>(all: impl Iterator<Item = &'a RecordInUse>) -> Box<[RecordInUse]> {
     let mut records: Vec<_> = all.cloned().collect();
     records.sort_unstable_by(|a, b| a.record.cmp(&b.record));
     records.dedup_by(|a, b| a.record == b.record);
-    records
+    records.into()
 }

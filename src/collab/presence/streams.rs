@@ -64,8 +64,8 @@ impl Presence {
         let Now { moment, time } = self.now();
         let opened_at = opened_at(time);
         let mut locked = brokerage.lock();
-        let streams = &mut locked.group.streams;
-        let streams = streams.add(&session, &caller.user, opened_at);
+        let open = locked.group.own_streams_of(&caller.user, &session);
+        let streams = open.iter().copied().chain([opened_at]).collect();
         let sign = SignOfLife {
             streams,
             ..SignOfLife::of_stream(Arc::clone(&caller.teams), moment)
@@ -86,7 +86,7 @@ impl Presence {
             user: caller.user.clone(),
             opened_at,
             is_unseen,
-            back_within: Duration::ZERO,
+            back_within_ms: 0,
         })
     }
 
@@ -94,16 +94,15 @@ impl Presence {
         let (now, user) = (self.now().moment, &guard.user);
         let mut locked = guard.brokerage.lock();
         let session = guard.session();
-        let streams = &mut locked.group.streams;
-        let streams = streams.remove(&session, user, guard.opened_at);
         let person = locked.group.person(user);
         let sign = person.and_then(|person| person.open_streams_of(&session));
         let Some(sign) = sign.cloned() else {
             return;
         };
+        let streams = without(&sign.streams, guard.opened_at);
         let sign = if streams.is_empty() {
             SignOfLife {
-                ends_at: Some(now.plus(guard.back_within)),
+                ends_at: Some(now.plus_ms(guard.back_within_ms.into())),
                 streams,
                 ..sign.ended(now)
             }
@@ -125,6 +124,13 @@ impl Presence {
     }
 }
 
+/// The other streams.
+fn without(streams: &[OpenedAt], ended: OpenedAt) -> Arc<[OpenedAt]> {
+    let ended = streams.iter().position(|at| *at == ended);
+    let others = (0..streams.len()).filter(|place| Some(*place) != ended);
+    others.map(|place| streams[place]).collect()
+}
+
 fn opened_at(time: OffsetDateTime) -> OpenedAt {
     i64::try_from(time.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }
@@ -136,7 +142,7 @@ pub struct PresenceGuard {
     user: UserId,
     opened_at: OpenedAt,
     is_unseen: bool,
-    back_within: Duration,
+    back_within_ms: u32,
 }
 
 impl PresenceGuard {
@@ -150,7 +156,7 @@ impl PresenceGuard {
 
     /// The server asked the client to come back within this time. The user stays present so long.
     pub fn back_within(&mut self, duration: Duration) {
-        self.back_within = duration;
+        self.back_within_ms = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
     }
 }
 

@@ -46,3 +46,20 @@ fn a_token_that_was_refused_is_not_known() {
         assert_eq!(code(verifier.verify(&forged)), "token_signature_invalid");
     }
 }
+
+#[test]
+fn tokens_of_colleagues_share_their_brokerage_and_teams() {
+    let verifier = verifier_at(&ManualClock::new());
+    let of = |user: &str, team: &str| {
+        let claims = claims(&json!({"sub": user, "teams": [team]}));
+        verifier
+            .verify(&sign(Algorithm::HS256, None, &claims))
+            .unwrap()
+    };
+    let (ann, bob, cid) = (of("ann", "a"), of("bob", "a"), of("cid", "c"));
+    assert!(Arc::ptr_eq(&ann.teams, &bob.teams));
+    assert_ne!(ann.teams, cid.teams);
+    let address = |caller: &Caller| caller.broker.as_str().as_ptr();
+    assert_eq!(address(&ann), address(&bob));
+    assert_eq!(address(&ann), address(&cid));
+}

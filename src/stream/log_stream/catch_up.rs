@@ -58,7 +58,7 @@ impl LogStream {
                 Poll::Ready(result) => {
                     let page = result.ok().and_then(Result::ok);
                     if page.is_none() {
-                        self.not_before = Some(now + REPLAY_PAUSE);
+                        self.not_before = Some((now + REPLAY_PAUSE).into());
                     }
                     page
                 }
@@ -73,7 +73,7 @@ impl LogStream {
 
     /// Writes from memory. `Continue` means that the events must be read from the table.
     fn read_memory(&mut self, now: Instant) -> CatchUpStep {
-        if self.not_before.is_some_and(|at| now < at) {
+        if self.not_before.is_some_and(|at| now < at.get()) {
             return ControlFlow::Break(None);
         }
         self.not_before = None;
@@ -85,9 +85,9 @@ impl LogStream {
             return ControlFlow::Break(Some(shared));
         }
         let mut write = self.log_write();
-        let filter = self.filter.as_deref();
+        let (filter, rights) = (self.filter.as_deref(), self.rights());
         let read = self.reader.read(&self.epoch, self.cursor, |frame, owners| {
-            let visibility = owners.visibility(frame, &self.rights);
+            let visibility = owners.visibility(frame, &rights);
             write.add_frame(filter, frame, visibility)
         });
         match read {
@@ -193,17 +193,17 @@ impl LogStream {
         }
         if page.upto <= self.cursor {
             // Memory is ahead of the table or behind it. Wait until they agree.
-            self.not_before = Some(now + REPLAY_PAUSE);
+            self.not_before = Some((now + REPLAY_PAUSE).into());
             return None;
         }
         let mut write = self.log_write();
-        let filter = self.filter.as_deref();
+        let (filter, rights) = (self.filter.as_deref(), self.rights());
         let frames = &page.frames;
         let from = frames.partition_point(|frame| frame.position <= self.cursor);
         for frame in &frames[from..] {
             if self.reader.audiences().contains(&frame.audience) {
                 let as_of = page.head.head;
-                let Some(visibility) = self.reader.visibility(frame, as_of, &self.rights) else {
+                let Some(visibility) = self.reader.visibility(frame, as_of, &rights) else {
                     return self.finish_page(write);
                 };
                 if !write.add_frame(filter, frame, visibility) {

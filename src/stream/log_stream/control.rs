@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::LogStream;
 use crate::fanout::CloseReason;
 use crate::log::Cursor;
+use crate::platform::SmallInstant;
 use crate::stream::resume::{ResetReason, reset_data};
 use crate::stream::wire;
 
@@ -32,14 +33,14 @@ impl LogStream {
     /// A warning before the token ends, or a heartbeat, if one is due.
     pub(super) fn due_text(&mut self, now: Instant) -> Option<Bytes> {
         let named = self.encoding.named;
-        if self.expiring_at.is_some_and(|at| at <= now) {
+        if self.expiring_at.is_some_and(|at| at.get() <= now) {
             self.expiring_at = None;
-            return Some(self.encoded(&wire::expiring(named, self.expires_at - now)));
+            return Some(self.encoded(&wire::expiring(named, self.expires_at.get() - now)));
         }
-        if self.next_heartbeat > now {
+        if self.next_heartbeat.get() > now {
             return None;
         }
-        self.next_heartbeat = now + self.heartbeat.duration();
+        self.next_heartbeat = (now + self.heartbeat.duration()).into();
         self.heartbeats = (self.heartbeats + 1) % HEARTBEATS_PER_EVENT;
         Some(if self.heartbeats == 0 {
             self.encoded(&wire::heartbeat(named, &self.epoch.at(self.cursor)))
@@ -51,8 +52,9 @@ impl LogStream {
     /// The stream has got a fresh token, which ends then.
     pub(super) fn renew(&mut self, expires_at: Instant) -> Bytes {
         let now = Instant::now();
-        self.expires_at = expires_at;
-        self.expiring_at = self.services.expiring_at(now, expires_at);
+        self.expires_at = expires_at.into();
+        let expiring_at = self.services.expiring_at(now, expires_at);
+        self.expiring_at = expiring_at.map(SmallInstant::from);
         let left = expires_at.saturating_duration_since(now);
         self.encoded(&wire::renewed(self.encoding.named, left))
     }

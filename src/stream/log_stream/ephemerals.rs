@@ -45,7 +45,7 @@ impl LogStream {
         self.next_ephemeral = current.next;
         if let Some(json) = presence::snapshot(&current.people, filter) {
             let text = wire::event(self.encoding.named, presence::SNAPSHOT, &json);
-            self.unsent = wire::encoded(self.encoding, &text);
+            self.unsent = Some(Box::new(wire::encoded(self.encoding, &text)));
         }
     }
 }

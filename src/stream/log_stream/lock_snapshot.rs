@@ -22,7 +22,7 @@ impl LogStream {
     ) -> Option<Poll<Bytes>> {
         let answer = match Pin::new(self.locks.as_mut()?).poll(context) {
             Poll::Ready(answer) => answer.ok(),
-            Poll::Pending if now < self.locks_until => {
+            Poll::Pending if now < self.locks_until() => {
                 self.reader.subscription().wait(context, self.next_due());
                 return Some(Poll::Pending);
             }
@@ -35,7 +35,7 @@ impl LogStream {
         let records = self.filter.as_ref().and_then(|filter| filter.records());
         let json = locks.json(self.reader.audiences(), records);
         let text = wire::event(self.encoding.named, LOCK_SNAPSHOT_TYPE, &json);
-        self.unsent = wire::encoded(self.encoding, &text);
+        self.unsent = Some(Box::new(wire::encoded(self.encoding, &text)));
         self.next_unsent().map(Poll::Ready)
     }
 }
