@@ -305,8 +305,8 @@ mod tests {
             ..LIMITS
         });
         batches.set_interval(Duration::from_hours(1));
-        let _first = asking.send(1).unwrap();
-        assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
+        let (first, _sent) = tokio::join!(batches.next(), async { asking.send(1).unwrap() });
+        assert_eq!(first.map(|batch| batch.len()), Some(1));
         // It comes before the first is answered, so it has company.
         let _second = asking.send(2).unwrap();
         assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
