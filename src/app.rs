@@ -11,7 +11,7 @@ use crate::identity::{Secret, Verifier};
 use crate::log::InvalidTarget;
 use crate::platform::traces::BadTarget;
 use crate::platform::{BackgroundTasks, Figures, InstanceCount, Metrics, Tracer};
-use crate::platform::{Clock, Dice};
+use crate::platform::{Clock, Dice, return_memory};
 use crate::platform::{Database, ServiceManager, database};
 use crate::records::{Brokerage, SeedError};
 use crate::sessions;
@@ -142,6 +142,7 @@ impl Application {
             instances: InstanceCount::default(),
         };
         let wiring = wiring.with_traces(traces);
+        tasks.spawn(return_memory(tasks.stop_last()));
         let mut services = wiring.services(verifier, revoked, broker_query);
         if config.demo.demo {
             let brokerage = Brokerage::example().map_err(SeedError::from)?;

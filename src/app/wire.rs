@@ -22,7 +22,7 @@ use crate::log::TaskNotices;
 use crate::platform::traces::{ExportTarget, TracerParts};
 use crate::platform::{
     BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, Figures,
-    InstanceCount, LineLimit, Metrics, Tracer, return_memory,
+    InstanceCount, LineLimit, Metrics, Tracer,
 };
 use crate::sessions::SessionHead;
 
@@ -109,7 +109,6 @@ impl Wiring<'_> {
         let log_handle = self.follower(&fanout, batches, notices.logs, observer);
         self.names(&verifier);
         self.retention();
-        self.tasks.spawn(return_memory(self.stop()));
         let streams = self.streams(log_handle, &presence, brokerages.clone(), &sessions);
         let operations = self.operations(Watched {
             sessions: &sessions,

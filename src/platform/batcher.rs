@@ -215,6 +215,7 @@ impl<Request, Answer> Batches<Request, Answer> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use futures_util::future::join_all;
 
     use super::*;
@@ -305,8 +306,10 @@ mod tests {
             ..LIMITS
         });
         batches.set_interval(Duration::from_hours(1));
-        let (first, _sent) = tokio::join!(batches.next(), async { asking.send(1).unwrap() });
-        assert_eq!(first.map(|batch| batch.len()), Some(1));
+        let mut first = Box::pin(batches.next());
+        assert!(first.as_mut().now_or_never().is_none());
+        let _first = asking.send(1).unwrap();
+        assert_eq!(first.await.map(|batch| batch.len()), Some(1));
         // It comes before the first is answered, so it has company.
         let _second = asking.send(2).unwrap();
         assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));

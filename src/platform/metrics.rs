@@ -289,7 +289,7 @@ impl Metrics {
         }
     }
 
-    /// What Prometheus reads: OpenMetrics.
+    /// What Prometheus reads: `OpenMetrics`.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -55,6 +55,9 @@ async fn three_instances_at_rest_use_few_transactions_and_connections() {
                        where datname = current_database() and application_name = 'porchlight'";
     let connections = sqlx::query_scalar::<_, i64>(connections);
     let connections = connections.fetch_one(&mut sql).await.expect("a count");
-    assert!(connections <= MOST_CONNECTIONS, "connections: {connections}");
+    assert!(
+        connections <= MOST_CONNECTIONS,
+        "connections: {connections}"
+    );
     drop(streams);
 }

@@ -1,4 +1,4 @@
-//! The older text format of Prometheus, for those who do not ask for OpenMetrics.
+//! The older text format of Prometheus, for those who do not ask for `OpenMetrics`.
 
 const HELP: &str = "# HELP ";
 const TYPE: &str = "# TYPE ";
