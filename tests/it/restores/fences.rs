@@ -113,10 +113,12 @@ async fn an_instance_that_runs_hears_of_later_revocations() {
     let set_back = "update porchlight.session_head set head = 0";
     sql.execute(set_back).await.expect("it is set back");
     renew(&service).await;
-    let token = agent("u");
+    // Signed once: one that is signed later is good.
+    let token = agent("u").signed();
     revoke("u").await;
     eventually("the other instance refuses the token", async || {
-        let answer = Answer::to(other.get("/session", &token)).await;
+        let session = other.client.get(other.url("/session"));
+        let answer = Answer::to(session.bearer_auth(&token)).await;
         (answer.status == 401).then_some(())
     })
     .await;

@@ -33,9 +33,12 @@ async function isAdmin(shell) {
 
 /** Somebody without the role is told so, and what to do. */
 function refuse(shell) {
-  const name = shell.nameOf(shell.userId ?? '');
+  const who = h('span');
+  const say = () => setText(who, `You are signed in as ${shell.nameOf(shell.userId ?? '')}, with the role “${shell.session.role}”. Ask an administrator for the role, or sign in as somebody who has it.`);
+  shell.people.store.subscribe(say); // the name may come later
+  say();
   shell.main.replaceChildren(h('h1.hidden', {}, 'Operations'), h('div.operations', {},
-    empty('This view is for administrators', `You are signed in as ${name}, with the role “${shell.session.role}”. Ask an administrator for the role, or sign in as somebody who has it.`,
+    empty('This view is for administrators', who,
       h('div.acts', {}, button('Sign in as somebody else', () => shell.signOut(), { kind: 'primary' }), h('a.button', { href: '/' }, 'Go to the CRM')))));
 }
 
