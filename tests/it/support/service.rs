@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use clap::Parser;
 use porchlight::app::{Application, Environment};
@@ -30,6 +31,8 @@ pub struct Token {
     pub teams: Vec<String>,
     pub role: Role,
     pub seconds: u64,
+    /// How long ago it was issued.
+    pub age: Duration,
     pub name: Option<String>,
 }
 
@@ -44,6 +47,7 @@ impl Token {
             teams,
             role: Role::Agent,
             seconds: 3_600,
+            age: Duration::ZERO,
             name: None,
         }
     }
@@ -80,6 +84,11 @@ impl Token {
         Self { seconds, ..self }
     }
 
+    /// The same, issued so long ago.
+    pub fn issued_before(self, age: Duration) -> Self {
+        Self { age, ..self }
+    }
+
     pub fn signed(&self) -> String {
         let request = MintRequest {
             user: self.user.parse().expect("an id"),
@@ -90,8 +99,8 @@ impl Token {
                 .map(|team| team.parse().expect("an id"))
                 .collect(),
             role: self.role,
-            ttl: std::time::Duration::from_secs(self.seconds),
-            now: Clock::system().now(),
+            ttl: self.age + Duration::from_secs(self.seconds),
+            now: Clock::system().now() - self.age,
             name: self.name.clone(),
             token_id: None,
             issuer: None,
