@@ -105,14 +105,15 @@ async fn expect(url: &str, who: &Token, path: &str, body: Value) -> Option<Value
     let request = client(false)
         .post(format!("{url}{path}"))
         .bearer_auth(who.signed());
-    let answer = Answer::try_to(request.json(&body)).await.ok()?;
+    // Not compared with openapi.yaml, which describes the newer version.
+    let answer = request.json(&body).send().await.ok()?;
+    let status = answer.status().as_u16();
+    let text = answer.text().await.ok()?;
     assert!(
-        matches!(answer.status, 200..300 | 503),
-        "{url}{path} {body}: {} {}",
-        answer.status,
-        answer.text
+        matches!(status, 200..300 | 503),
+        "{url}{path} {body}: {status} {text}"
     );
-    serde_json::from_str(&answer.text).ok()
+    serde_json::from_str(&text).ok()
 }
 
 /// Uses locks, tasks, presence and records at alternating instances. Returns how many rounds it did.
