@@ -30,6 +30,11 @@ impl Answer {
         Ok(answer)
     }
 
+    /// An answer that an older version may give, which openapi.yaml does not describe.
+    pub async fn of_any_version(request: RequestBuilder) -> reqwest::Result<Self> {
+        Ok(Self::exchange(request).await?.0)
+    }
+
     /// An answer, and where it and the document differ.
     pub async fn compared(request: RequestBuilder) -> (Self, Vec<String>) {
         let (answer, sent) = Self::exchange(request).await.expect("an answer");
