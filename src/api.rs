@@ -10,6 +10,7 @@ mod admin_overview;
 mod body;
 mod caller;
 mod chunked_body;
+mod client_address;
 mod code;
 mod connection;
 mod console;

@@ -12,10 +12,10 @@ use super::framing::entry_point::FRAMING;
 use super::idempotency::KeyHeader;
 use super::post_events::entry_point::PUBLICATION;
 use super::precondition::Preconditions;
-use super::{get_events, locks, notifications, post_signals, presence};
 use super::{
-    query, rate_limits, record_fields, sessions, streams, task_output, tasks, tasks_worker,
+    client_address, query, record_fields, sessions, streams, task_output, tasks, tasks_worker,
 };
+use super::{get_events, locks, notifications, post_signals, presence};
 use crate::platform::entry_point::{EntryPoint, pieces, with_text};
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ fn headers(bytes: &[u8]) {
         assert!((1..=255).contains(&key.len()) && !key.contains(char::is_control));
     }
     let _ = streams::accepts_gzip(request.headers());
-    let _ = rate_limits::client_address(&request, 1);
+    let _ = client_address::client_address(&request, 1);
     let origins = super::Origins::new(&["https://crm.example.com".to_owned()]);
     let _ = origins.refuse(request.head());
 }

@@ -25,9 +25,11 @@ use crate::platform::{Pool, Tracer};
 
 mod batches;
 mod held;
+mod hints;
 mod traces;
 
 use held::HeldBatches;
+use hints::hints_from;
 
 /// Committed batches that the follower takes at once.
 const MOST_BATCHES: usize = 1_024;
@@ -377,35 +379,9 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// The hints at this moment, or the next ones after it.
-async fn hints_from(hints: &ChangeHints, moment: Instant) -> Changes {
-    if Instant::now() < moment {
-        tokio::time::sleep_until(moment).await;
-    }
-    hints.take().await
-}
-
 /// A log's head in the table, which may be newer than the ring's.
 pub async fn head_in_table(pool: &Pool, broker: &BrokerId) -> sqlx::Result<Option<Head>> {
     let mut connection = pool.acquire().await?;
     let heads = heads::read(&mut connection, std::slice::from_ref(broker)).await?;
     Ok(heads.into_iter().next().map(|(_, head)| head))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn hints_that_come_during_the_pause_lead_to_one_read() {
-        let (hints, broker) = (ChangeHints::default(), BrokerId::parse("b").unwrap());
-        let moment = Instant::now() + Duration::from_millis(20);
-        hints.grown(&broker, 1);
-        let (changes, ()) = tokio::join!(hints_from(&hints, moment), async {
-            tokio::task::yield_now().await;
-            hints.grown(&broker, 2);
-        });
-        assert!(Instant::now() >= moment);
-        assert_eq!(changes.heads[&broker], 2);
-    }
 }
