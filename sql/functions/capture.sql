@@ -1,4 +1,4 @@
--- revision: 1
+-- revision: 2
 -- The trigger on watched tables: writes to the outbox what a statement did. An error does not fail the
 -- statement; it is recorded in the outbox. A statement on more than 1,000 rows copies them to the staging table
 -- of the watch instead, and the relay describes them later.
@@ -69,8 +69,9 @@ begin
                     execute format('insert into %s select $1, true, %s from new_rows',
                         staging.staging_table, staging.columns) using bulk;
                 end if;
-            exception when undefined_table then
-                -- The table was watched anew and the staging table dropped in the meantime.
+            exception when undefined_table or syntax_error then
+                -- The table was watched anew and the staging table dropped in the meantime. The name of a table
+                -- that is gone is a number.
                 staging := null;
             end;
         end if;

@@ -16,11 +16,13 @@ mod values;
 use std::sync::Arc;
 
 use serde_json::Value;
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
 use crate::support::cluster::TestDatabase;
 use crate::support::people::agent;
 use crate::support::sql::{run, until_counted};
+use crate::support::wait::soon;
 use crate::support::{Message, Service, Stream, eventually};
 
 /// Two instances, and a connection that is not theirs.
@@ -67,6 +69,17 @@ impl Crm {
     /// Runs statements, which must succeed.
     async fn run(&mut self, sql: &str) {
         run(&mut self.sql, sql).await;
+    }
+
+    /// Runs a statement on tables that instances use, until no deadlock with them ends it.
+    async fn run_despite_deadlocks(&mut self, sql: &'static str) {
+        let ended = async {
+            while let Err(error) = (&mut self.sql).execute(sql).await {
+                let code = error.as_database_error().and_then(DatabaseError::code);
+                assert_eq!(code.as_deref(), Some("40P01"), "{sql}: {error}");
+            }
+        };
+        soon(sql, ended).await;
     }
 
     /// What a statement is refused with: the message and the hint.

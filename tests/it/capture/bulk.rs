@@ -2,6 +2,9 @@
 
 use super::{Crm, LISTINGS, WATCH, run, until_counted};
 
+/// Rows that the relay has not moved to the log yet.
+const WAITING: &str = "select count(*) from porchlight.outbox";
+
 /// As many as make a bulk change, half of them of each broker.
 const ROWS: &str =
     "insert into public.listings (id, broker_id, team_id, agent_id, list_price, commission)
@@ -52,7 +55,7 @@ async fn many_rows_of_one_statement_are_published_as_few_at_a_time_are() {
             .await;
         }
     }
-    until_counted(&mut crm.sql, "select count(*) from porchlight.outbox", 0).await;
+    until_counted(&mut crm.sql, WAITING, 0).await;
     let (many, few) = (log_of(&mut crm, "b").await, log_of(&mut crm, "c").await);
     // Of a twelfth each nothing is published, nor of the next; two move, and one becomes another.
     assert_eq!(many.len(), 1_500 + (1_500 - 2 * 125 + 3 * 125) + 1_500);
@@ -87,7 +90,7 @@ async fn a_bundle_keeps_its_place_among_other_changes() {
         ))
         .await;
     }
-    until_counted(&mut crm.sql, "select count(*) from porchlight.outbox", 0).await;
+    until_counted(&mut crm.sql, WAITING, 0).await;
     let sql = "select (changes ->> 'listPrice')::bigint from porchlight.events
          where record_id = 'l-7' and changes is not null order by position";
     let prices: Vec<i64> = sqlx::query_scalar(sql)
@@ -114,7 +117,7 @@ async fn waiting_changes_are_published_as_the_table_was_watched_when_they_were_w
          commit"
     ))
     .await;
-    until_counted(&mut crm.sql, "select count(*) from porchlight.outbox", 0).await;
+    until_counted(&mut crm.sql, WAITING, 0).await;
     let sql = "select string_agg(distinct type || ' ' || coalesce(data ->> 'commission', '-') || ' '
             || coalesce(changes ->> 'commission', '-'), ', ') from porchlight.events where type ~ 'ed$'";
     let received: String = sqlx::query_scalar(sql)
@@ -146,7 +149,7 @@ async fn rows_that_wait_keep_nobody_from_dropping_a_type() {
          drop type public.state; drop domain public.price; drop type public.size",
     )
     .await;
-    until_counted(&mut crm.sql, "select count(*) from porchlight.outbox", 0).await;
+    until_counted(&mut crm.sql, WAITING, 0).await;
     let sql = "select string_agg(coalesce(data, changes)::text, ' ' order by position)
          from porchlight.events where trim(record_id) in ('f-3', '3')";
     let received: String = sqlx::query_scalar(sql)
@@ -195,6 +198,8 @@ async fn a_staging_table_that_is_gone_and_a_table_that_has_changed_lose_no_event
         "insert into public.listings (id, team_id) select n, 'a' from generate_series(1, 1500) n",
     )
     .await;
+    // A staging table that is in use is not dropped.
+    until_counted(&mut crm.sql, WAITING, 0).await;
     let mut old = crm.a.database.connect().await;
     run(
         &mut old,
@@ -216,7 +221,7 @@ async fn a_staging_table_that_is_gone_and_a_table_that_has_changed_lose_no_event
          update public.listings set rent = 3",
     )
     .await;
-    until_counted(&mut crm.sql, "select count(*) from porchlight.outbox", 0).await;
+    until_counted(&mut crm.sql, WAITING, 0).await;
     let sql = "select string_agg(said, ', ') from (
          select changes || ' ' || count(*) as said from (
              select changes::text, position from porchlight.events where changes is not null) c

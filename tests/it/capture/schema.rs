@@ -171,7 +171,7 @@ async fn no_write_fails_because_of_porchlight() {
         "alter table porchlight.outbox rename to nowhere",
         "drop schema porchlight cascade",
     ] {
-        crm.run(broken).await;
+        crm.run_despite_deadlocks(broken).await;
         crm.run(
             "insert into public.listings (id, team_id) values ('l-1', 'a');
              update public.listings set list_price = 1; delete from public.listings",

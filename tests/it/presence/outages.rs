@@ -39,6 +39,13 @@ impl Client {
         stream_at(&process.url("/stream"), token, true).await
     }
 
+    async fn is_stale(&self, process: &Process, token: &Token) -> bool {
+        let request = self.0.get(process.url("/presence"));
+        let list = Answer::to(request.bearer_auth(token.signed())).await.json();
+        assert_eq!(list["staleSince"].is_string(), list["stale"] == true);
+        list["stale"] == true
+    }
+
     async fn post(&self, process: &Process, path: &str, token: &Token, body: &Value) -> u16 {
         let request = self.0.request(Method::POST, process.url(path));
         let request = request.bearer_auth(token.signed()).json(body);
@@ -100,6 +107,7 @@ async fn nobody_flickers_while_the_database_is_away_and_changes_are_sent_after_i
             assert_eq!(beaten.await, 200);
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        assert!(client.is_stale(&a, &cat).await);
         postgres.come_back().await;
         let mut received = Vec::new();
         while received.len() < 2 {
@@ -113,6 +121,7 @@ async fn nobody_flickers_while_the_database_is_away_and_changes_are_sent_after_i
         received.sort_unstable();
         assert_eq!(received, named(&[("cat", "online"), ("dan", "offline")]));
         assert_eq!(next_change(&mut seen_at_a).await.0, "dan");
+        assert!(!client.is_stale(&a, &cat).await);
         // Cat sends no more heartbeats, and goes.
         let settled = tokio::time::sleep(SETTLED);
         tokio::pin!(settled);
