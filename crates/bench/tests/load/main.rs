@@ -103,10 +103,9 @@ async fn a_run_in_which_nobody_received_anything_is_not_clean() {
     let deliveries = report.deliveries.as_ref().unwrap();
     assert_eq!((deliveries.missing, deliveries.per_second), (0, 0.0));
     assert_eq!((deliveries.due, deliveries.delivered), (1, 1));
-    assert!(
-        report.warnings.len() == 1 && report.warnings[0].contains("49 of 50"),
-        "{report}"
-    );
+    // On a busy machine another one says that events were sent late.
+    let is_told = |warning: &String| warning.contains("49 of 50");
+    assert!(report.warnings.iter().any(is_told), "{report}");
     let faults = Faults {
         drop: Some(0),
         ..Faults::default()
