@@ -14,7 +14,8 @@
 //! Postgres runs as, `binaries` the search for Postgres; `cluster` creates the files,
 //! `wal_segments` those of the log of Postgres, `leftovers` cleans up after a killed owner,
 //! `socket` and `endpoint` are the way to connect; `server` is the command, `supervisor` the
-//! thread that keeps it running, and `ready` waits for its first answer. `replacement` puts a restored cluster in the place of another one.
+//! thread that keeps it running, and `ready` waits for its first answer. `replacement` puts a
+//! restored cluster in the place of another one.
 
 use std::ffi::OsString;
 use std::future::Future;

@@ -210,7 +210,7 @@ impl PresenceGroup {
         entry.map_or(0, |entry| entry.person.streams(now, lifetimes))
     }
 
-    /// Whether a user has a stream at any instance.
+    /// Whether a user has a stream at any instance, or had one a moment ago.
     #[must_use]
     pub fn has_streams(&self, user: &UserId, now: Moment, peers: &PeerLiveness) -> bool {
         let rules = &self.rules;

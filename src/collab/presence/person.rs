@@ -186,7 +186,7 @@ impl Person {
         sign.ends_at.is_none().then_some(sign)
     }
 
-    /// Whether a stream is open at any instance.
+    /// Whether a stream is open at any instance, or has ended within the grace period.
     #[must_use]
     pub fn has_streams(&self, now: Moment, lifetimes: SignLifetimes<'_>) -> bool {
         let is_open =

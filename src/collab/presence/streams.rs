@@ -33,7 +33,7 @@ impl Presence {
         self.opened(caller, Session::Unseen).await
     }
 
-    /// Whether a user has a stream at any instance.
+    /// Whether a user has a stream at any instance, or had one a moment ago (the grace period).
     pub async fn has_streams(
         &self,
         broker: &BrokerId,
