@@ -97,7 +97,6 @@ impl<Request, Answer> Batcher<Request, Answer> {
             requests,
             most: limits.batch,
             spacing: Spacing::new(limits, Instant::now()),
-            waiting: Vec::new(),
             figures: Arc::clone(&figures),
             stop,
         };
@@ -169,7 +168,6 @@ pub struct Batches<Request, Answer> {
     /// Requests of one batch.
     most: usize,
     spacing: Spacing,
-    waiting: Vec<Pending<Request, Answer>>,
     figures: Arc<BatcherFigures>,
     stop: CancellationToken,
 }
@@ -193,23 +191,20 @@ impl<Request, Answer> Batches<Request, Answer> {
                 () = self.stop.cancelled() => self.requests.close(),
             }
         }
-        while self.waiting.is_empty() {
+        let mut batch = Vec::new();
+        while batch.is_empty() {
             tokio::select! {
                 biased;
-                n = self.requests.recv_many(&mut self.waiting, self.most) => {
+                n = self.requests.recv_many(&mut batch, self.most) => {
                     if n == 0 { return None }
                 }
                 () = self.stop.cancelled(), if !self.requests.is_closed() => self.requests.close(),
             }
         }
-        let room = self.most.saturating_sub(self.waiting.len());
-        let more = std::iter::from_fn(|| self.requests.try_recv().ok());
-        self.waiting.extend(more.take(room));
-        let size = self.waiting.len();
-        self.spacing.start(size, has_waited, Instant::now());
-        let last_us = self.waiting.last().map_or(0, |last| last.since_us);
-        self.figures.take(size, last_us);
-        Some(std::mem::take(&mut self.waiting))
+        self.spacing.start(batch.len(), has_waited, Instant::now());
+        let last_us = batch.last().map_or(0, |last| last.since_us);
+        self.figures.take(batch.len(), last_us);
+        Some(batch)
     }
 }
 

@@ -227,7 +227,7 @@ async fn pool(
             let ended = ended.clone();
             Box::pin(async move {
                 let set = connection.execute(session).await;
-                set.map(|_| ended.note(false))
+                set.map(|_| ended.opened())
             })
         });
     let pool = Pool::connect(options, target, silence.clone(), turns, shortage).await;

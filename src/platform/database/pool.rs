@@ -150,7 +150,7 @@ impl Pool {
         let connection = self.wait().await;
         limit::note_use(&self.0.silence);
         if connection.is_err() {
-            self.0.shortage.note(true);
+            self.0.shortage.failed();
         }
         self.counting_failures(connection)
     }

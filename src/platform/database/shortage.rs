@@ -1,35 +1,64 @@
 //! Notes when the database has no connection for a pool.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// Who got no connection tries again sooner than this, if it still needs one.
 const RECENT: Duration = Duration::from_secs(30);
+/// The longest pause between two tries to open a connection: a fifth of the limit of the wait, by sqlx.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
-/// When somebody last waited for a connection in vain, unless a new one was opened since. That somebody gets one which
+/// Whether somebody lately waited for a connection in vain, and none was opened since. That somebody gets one which
 /// another has returned does not end a shortage.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shortage(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Shortage(Arc<Mutex<LastOutcomes>>);
+
+#[derive(Debug, Default)]
+struct LastOutcomes {
+    opened_at: Option<Instant>,
+    /// Not if a connection was opened since, or just before.
+    failed_at: Option<Instant>,
+}
 
 impl Shortage {
-    pub(super) fn note(&self, has_failed: bool) {
-        self.note_at(has_failed, Instant::now());
+    pub(super) fn opened(&self) {
+        self.opened_at(Instant::now());
+    }
+
+    /// Somebody has waited in vain.
+    pub(super) fn failed(&self) {
+        self.failed_at(Instant::now());
     }
 
     pub(super) fn is_now(&self) -> bool {
         self.is_at(Instant::now())
     }
 
-    fn note_at(&self, has_failed: bool, now: Instant) {
-        let mut failed_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *failed_at = has_failed.then_some(now);
+    fn opened_at(&self, now: Instant) {
+        *self.last() = LastOutcomes {
+            opened_at: Some(now),
+            failed_at: None,
+        };
+    }
+
+    /// When a database is back, some get their connections a moment before others give up.
+    fn failed_at(&self, now: Instant) {
+        let mut last = self.last();
+        let is_back = |opened| now.saturating_duration_since(opened) < BETWEEN_TRIES;
+        if !last.opened_at.is_some_and(is_back) {
+            last.failed_at = Some(now);
+        }
     }
 
     fn is_at(&self, now: Instant) -> bool {
-        let failed_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed_at = self.last().failed_at;
         failed_at.is_some_and(|at| now.saturating_duration_since(at) < RECENT)
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastOutcomes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -41,12 +70,22 @@ mod tests {
     fn a_shortage_ends_with_a_connection_or_when_nobody_tries_any_more() {
         let (shortage, began) = (Shortage::default(), Instant::now());
         assert!(!shortage.is_at(began));
-        shortage.note_at(true, began);
+        shortage.failed_at(began);
         assert!(shortage.is_at(began + RECENT / 2));
         assert!(!shortage.is_at(began + RECENT));
-        shortage.note_at(true, began + RECENT);
+        shortage.failed_at(began + RECENT);
         assert!(shortage.is_at(began + RECENT));
-        shortage.note_at(false, began + RECENT);
+        shortage.opened_at(began + RECENT);
         assert!(!shortage.is_at(began + RECENT));
+    }
+
+    #[test]
+    fn a_wait_that_ends_when_others_have_just_got_a_connection_is_no_shortage() {
+        let (shortage, opened) = (Shortage::default(), Instant::now());
+        shortage.opened_at(opened);
+        shortage.failed_at(opened + BETWEEN_TRIES / 2);
+        assert!(!shortage.is_at(opened + BETWEEN_TRIES / 2));
+        shortage.failed_at(opened + BETWEEN_TRIES);
+        assert!(shortage.is_at(opened + BETWEEN_TRIES));
     }
 }
