@@ -22,16 +22,6 @@ struct Sample {
     totals: FigureTotals,
 }
 
-impl Sample {
-    fn of_nothing(at: Instant) -> Self {
-        Self {
-            from: at,
-            to: at,
-            totals: FigureTotals::default(),
-        }
-    }
-}
-
 /// What was counted in a time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
@@ -42,8 +32,6 @@ pub(super) struct Counted {
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     brokerages: FxHashMap<BrokerId, VecDeque<Sample>>,
-    /// When figures were added before.
-    added: Option<Instant>,
     lags: VecDeque<(Instant, Duration)>,
 }
 
@@ -51,19 +39,15 @@ impl Samples {
     /// Adds the figures of all brokerages. Those that are not among them are forgotten.
     pub(super) fn add(&mut self, now: Instant, all: Vec<(BrokerId, FigureTotals)>) {
         let mut before = std::mem::take(&mut self.brokerages);
-        // A brokerage that was not there before had nothing: what it has now, it got since.
-        let nothing = || Sample::of_nothing(self.added.unwrap_or(now));
         for (broker, totals) in all {
-            let samples = before.remove(&broker);
-            let mut samples = samples.unwrap_or_else(|| VecDeque::from([nothing()]));
+            let mut samples = before.remove(&broker).unwrap_or_default();
             add_sample(&mut samples, now, totals);
             self.brokerages.insert(broker, samples);
         }
-        self.added = Some(now);
     }
 
-    /// What was counted in about the last `age`, up to `totals` now. A brokerage whose first sample is newer had nothing before:
-    /// what that sample has was counted since the round before it.
+    /// What was counted in about the last `age`, up to `totals` now. A brokerage whose first sample is newer had
+    /// nothing before.
     pub(super) fn counted(
         &self,
         broker: &BrokerId,
@@ -143,16 +127,6 @@ mod tests {
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
         let new = samples.counted(&broker, at(0), &totals(7), SPACING);
         assert_eq!((new.figures.published, new.time), (7, SPACING));
-        // The first sample of a brokerage has what it did in its first round.
-        let newcomer: BrokerId = "n".parse().unwrap();
-        samples.add(at(0), vec![(newcomer.clone(), totals(7))]);
-        samples.add(at(30), vec![(newcomer.clone(), totals(9))]);
-        let first = |second, n| {
-            let counted = samples.counted(&newcomer, at(second), &totals(n), MINUTE);
-            counted.figures.published
-        };
-        assert_eq!((first(0, 7), first(30, 9), first(59, 9)), (7, 9, 9));
-        assert_eq!(first(60, 9), 2);
         // One event a second, sampled every second, for five minutes.
         for second in 0..=300 {
             samples.add(at(second), vec![(broker.clone(), totals(second))]);
