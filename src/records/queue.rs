@@ -60,8 +60,8 @@ impl RecordQueues {
         let mut queues = self.queues();
         let queue = queues.entry(record.clone());
         let queue = queue.or_insert_with(|| Arc::new(Semaphore::new(1)));
-        // The map and each write have a reference.
-        (Arc::strong_count(queue) <= MOST_WAITING).then(|| Arc::clone(queue))
+        // The map, the write under way, and each that waits have a reference.
+        (Arc::strong_count(queue) < 2 + MOST_WAITING).then(|| Arc::clone(queue))
     }
 
     fn queues(&self) -> MutexGuard<'_, FxHashMap<QueuedRecord, Arc<Semaphore>>> {
@@ -128,7 +128,7 @@ mod tests {
     async fn a_full_queue_refuses_at_once() {
         let writes = Writes::new();
         let held = writes.turn("e-1").await.unwrap();
-        let mut waiting: Vec<_> = (1..MOST_WAITING)
+        let mut waiting: Vec<_> = (0..MOST_WAITING)
             .map(|_| Box::pin(writes.turn("e-1")))
             .collect();
         for one in &mut waiting {

@@ -160,10 +160,11 @@ impl Records {
         if parsed.has_public_error() {
             return Err(RecordsError::Invalid(parsed.errors));
         }
+        // The turn is dropped last, also where a `?` ends this.
         let LockedRecord {
+            turn: _turn,
             mut transaction,
             mut row,
-            turn: _turn,
         } = match self.lock(caller, change).await? {
             Begun::Answered(answered) => return Ok(answered),
             Begun::Locked(locked) => *locked,
