@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 use super::row::{self, TaskRow};
 use super::workflow::lock_with_workflow;
 use super::{LeaseClaim, Lost, Message, TaskError, TaskFault, TaskState, Tasks, transitions};
+use crate::log::NewEvent;
+use crate::platform::UserId;
 
 /// What a completed task leaves behind.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,8 @@ impl EndedAttempt {
 pub enum TaskOutcome {
     Completed(Completion),
     Failed(TaskFault),
+    /// The worker stops before the end. Another one goes on at once if an attempt is left.
+    Released(TaskFault),
     /// The worker has stopped because the task is cancelled.
     Cancelled,
 }
@@ -52,45 +56,40 @@ impl Tasks {
         let locked = lock_with_workflow(&mut transaction, lease.at()).await?;
         let mut locked = locked.ok_or_else(|| TaskError::Unknown(lease.task.clone()))?;
         lease.check(&locked.row)?;
-        let (row, by) = (&mut locked.row, Some(&lease.worker));
-        let events = match outcome {
-            TaskOutcome::Completed(with) => transitions::complete(row, with, by)?,
-            TaskOutcome::Failed(why) if why.retryable && may_retry(row) => {
-                let delay = self.rules.retry_delay(row.attempts());
-                transitions::requeue(row, why, delay)?
-            }
-            TaskOutcome::Failed(why) => transitions::fail(row, why, by)?,
-            TaskOutcome::Cancelled if row.state == TaskState::Running => {
-                return Err(TaskError::WrongState(row.state));
-            }
-            TaskOutcome::Cancelled => transitions::cancel(row, by)?,
-        };
+        let events = self.end(&mut locked.row, outcome, &lease.worker)?;
         let row = self
             .conclude(transaction, &lease.broker, locked, events)
             .await?;
         Ok(EndedAttempt::of(&row))
     }
 
-    /// Releases a task at once, so that another worker can go on with it if an attempt is left.
-    pub async fn release(
+    fn end(
         &self,
-        lease: &LeaseClaim,
-        why: TaskFault,
-    ) -> Result<EndedAttempt, TaskError> {
-        let mut transaction = self.pool.begin().await?;
-        let locked = lock_with_workflow(&mut transaction, lease.at()).await?;
-        let mut locked = locked.ok_or_else(|| TaskError::Unknown(lease.task.clone()))?;
-        lease.check(&locked.row)?;
-        let (row, by) = (&mut locked.row, Some(&lease.worker));
-        let events = match row.state {
-            TaskState::Cancelling => transitions::cancel(row, by)?,
-            _ if may_retry(row) => transitions::requeue(row, why, Duration::ZERO)?,
-            _ => transitions::fail(row, why, by)?,
-        };
-        let row = self
-            .conclude(transaction, &lease.broker, locked, events)
-            .await?;
-        Ok(EndedAttempt::of(&row))
+        row: &mut TaskRow,
+        outcome: TaskOutcome,
+        by: &UserId,
+    ) -> Result<Vec<NewEvent>, TaskError> {
+        let (by, state) = (Some(by), row.state);
+        match outcome {
+            TaskOutcome::Completed(with) => transitions::complete(row, with, by),
+            TaskOutcome::Failed(why) if why.retryable && may_retry(row) => {
+                let delay = self.rules.retry_delay(row.attempts());
+                transitions::requeue(row, why, delay)
+            }
+            TaskOutcome::Released(_) if state == TaskState::Cancelling => {
+                transitions::cancel(row, by)
+            }
+            TaskOutcome::Released(why) if may_retry(row) => {
+                transitions::requeue(row, why, Duration::ZERO)
+            }
+            TaskOutcome::Failed(why) | TaskOutcome::Released(why) => {
+                transitions::fail(row, why, by)
+            }
+            TaskOutcome::Cancelled if state == TaskState::Running => {
+                Err(TaskError::WrongState(state))
+            }
+            TaskOutcome::Cancelled => transitions::cancel(row, by),
+        }
     }
 
     /// Why a report was refused.

@@ -18,23 +18,20 @@ pub(super) fn panicked() -> JobEnd {
 
 pub(super) async fn settle(tasks: &Tasks, lease: &LeaseClaim, end: JobEnd) {
     let (broker, task) = (&lease.broker, &lease.task);
+    let outcome = match end {
+        JobEnd::With(outcome) => outcome,
+        JobEnd::Interrupted => {
+            let sentence = "The worker was stopped. Another one goes on.";
+            TaskOutcome::Released(fault("worker_stopped", sentence, true))
+        }
+        JobEnd::Lost => {
+            tracing::info!(%broker, %task, "the lease of a task was lost");
+            return;
+        }
+    };
     for _ in 0..TRIES {
-        let settled = match &end {
-            JobEnd::Lost => {
-                tracing::info!(%broker, %task, "the lease of a task was lost");
-                return;
-            }
-            JobEnd::With(outcome) => {
-                let finish = tasks.finish(lease, outcome.clone());
-                limited(Limit::REQUEST, finish).await
-            }
-            JobEnd::Interrupted => {
-                let sentence = "The worker was stopped. Another one goes on.";
-                let why = fault("worker_stopped", sentence, true);
-                limited(Limit::REQUEST, tasks.release(lease, why)).await
-            }
-        };
-        match settled {
+        let finish = tasks.finish(lease, outcome.clone());
+        match limited(Limit::REQUEST, finish).await {
             Ok(ended) => {
                 tracing::info!(%broker, %task, state = %ended.state, "a task was ended");
                 return;
