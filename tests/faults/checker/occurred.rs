@@ -8,67 +8,36 @@ const LEAST_FAULTS: usize = 50;
 
 type IsSign = fn(&Entry) -> bool;
 
+/// Whether an entry is of this form.
+macro_rules! entry {
+    ($form:pat $(if $condition:expr)?) => {
+        |entry| matches!(entry, $form $(if $condition)?)
+    };
+}
+
 /// What must occur, and an entry that shows it.
+#[rustfmt::skip]
 const SIGNS: &[(&str, IsSign)] = &[
-    ("an acknowledged publication", |e| {
-        matches!(e, Entry::Acknowledged { .. })
-    }),
-    ("a publication without an answer", |e| {
-        matches!(
-            e,
-            Entry::Failed {
-                outcome: Outcome::Unknown,
-                ..
-            }
-        )
-    }),
-    ("a committed write", |e| ended(e, Outcome::Done)),
-    ("a write that was undone or refused", |e| {
-        ended(e, Outcome::Refused)
-    }),
-    (
-        "a record that moved away",
-        |e| matches!(e, Entry::Logged(row) if row.event.event_type == "appointment:deleted"),
-    ),
-    ("a lock that was granted", |e| {
-        matches!(e, Entry::LockGranted { .. })
-    }),
-    ("a lock that was refused", |e| {
-        matches!(e, Entry::LockRefused { .. })
-    }),
-    ("a task that completed", |e| is_task(e, "completed")),
-    ("a task that failed", |e| is_task(e, "failed")),
-    ("a task that was cancelled", |e| is_task(e, "cancelled")),
-    ("output of a task", |e| {
-        matches!(e, Entry::OutputRead { .. })
-    }),
-    (
-        "an import that completed",
-        |e| matches!(e, Entry::Imported { state, .. } if state == "completed"),
-    ),
-    ("a token that was revoked", |e| {
-        matches!(e, Entry::Revoked { .. })
-    }),
-    (
-        "a token that ended",
-        |e| matches!(e, Entry::Closed { reason, .. } if reason == "expired"),
-    ),
-    ("a stream that was renewed", |e| {
-        matches!(e, Entry::Renewed { .. })
-    }),
-    (
-        "a drain",
-        |e| matches!(e, Entry::Closed { reason, .. } if reason == "drain"),
-    ),
-    ("a reader that was away", |e| {
-        matches!(e, Entry::Away { .. })
-    }),
-    (
-        "a long poll",
-        |e| matches!(e, Entry::Received { reader, .. } if reader.starts_with("long polls")),
-    ),
-    ("retention", |e| matches!(e, Entry::Trimmed { .. })),
-    ("presence", |e| matches!(e, Entry::PresenceSeen { .. })),
+    ("an acknowledged publication", entry!(Entry::Acknowledged { .. })),
+    ("a publication without an answer", entry!(Entry::Failed { outcome: Outcome::Unknown, .. })),
+    ("a committed write", entry!(Entry::WriteEnded { outcome: Outcome::Done, .. })),
+    ("a write that was undone or refused", entry!(Entry::WriteEnded { outcome: Outcome::Refused, .. })),
+    ("a record that moved away", entry!(Entry::Logged(row) if row.event.event_type == "appointment:deleted")),
+    ("a lock that was granted", entry!(Entry::LockGranted { .. })),
+    ("a lock that was refused", entry!(Entry::LockRefused { .. })),
+    ("a task that completed", entry!(Entry::TaskState { state, .. } if state == "completed")),
+    ("a task that failed", entry!(Entry::TaskState { state, .. } if state == "failed")),
+    ("a task that was cancelled", entry!(Entry::TaskState { state, .. } if state == "cancelled")),
+    ("output of a task", entry!(Entry::OutputRead { .. })),
+    ("an import that completed", entry!(Entry::Imported { state, .. } if state == "completed")),
+    ("a token that was revoked", entry!(Entry::Revoked { .. })),
+    ("a token that ended", entry!(Entry::Closed { reason, .. } if reason == "expired")),
+    ("a stream that was renewed", entry!(Entry::Renewed { .. })),
+    ("a drain", entry!(Entry::Closed { reason, .. } if reason == "drain")),
+    ("a reader that was away", entry!(Entry::Away { .. })),
+    ("a long poll", entry!(Entry::Received { reader, .. } if reader.starts_with("long polls"))),
+    ("retention", entry!(Entry::Trimmed { .. })),
+    ("presence", entry!(Entry::PresenceSeen { .. })),
 ];
 
 pub(super) fn check(lines: &[Line], findings: &mut Findings) {
@@ -81,12 +50,4 @@ pub(super) fn check(lines: &[Line], findings: &mut Findings) {
             findings.add(Rule::Idle, format!("there was never {what}"));
         }
     }
-}
-
-fn ended(entry: &Entry, as_this: Outcome) -> bool {
-    matches!(entry, Entry::WriteEnded { outcome, .. } if *outcome == as_this)
-}
-
-fn is_task(entry: &Entry, in_state: &str) -> bool {
-    matches!(entry, Entry::TaskState { state, .. } if state == in_state)
 }
