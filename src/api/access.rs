@@ -77,20 +77,8 @@ pub async fn around(
         answer.await?.map_into_boxed_body()
     };
     let id = id.to_string();
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     let limit = response.request().extensions().get::<RateState>().copied();
-    if let Some(limit) = limit {
-        limit.write(response.headers_mut());
-    }
-    if response.request().head().connection_type() == ConnectionType::Upgrade {
-        // The service never switches protocols, and what follows such a request is not read.
-        let head = response.response_mut().head_mut();
-        head.set_connection_type(ConnectionType::Close);
-    }
+    complete_head(&mut response, &id, limit);
     if let Some(body) = chunked_body {
         response = response.map_body(|_, answer| body.kept_by(answer));
     }
@@ -103,6 +91,23 @@ pub async fn around(
         tokio::time::sleep(delay).await;
     }
     Ok(response)
+}
+
+/// What the heads of all answers have.
+fn complete_head(response: &mut ServiceResponse<BoxBody>, id: &str, limit: Option<RateState>) {
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    if let Some(limit) = limit {
+        limit.write(headers);
+    }
+    if response.request().head().connection_type() == ConnectionType::Upgrade {
+        // The service never switches protocols, and what follows such a request is not read.
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
 }
 
 /// Answers the request that stands in the place of a malformed one.
