@@ -24,6 +24,7 @@ mod settings;
 mod writer;
 
 pub use acts::ActsQuery;
+pub use append::shared::{CommitSharing, FollowedLogs};
 pub use append::{Appended, EventBatch, append};
 pub use committer::{
     CommitNotifier, CommitObserver, CommittedBatch, EventCommitter, LogObserver, PendingEvents,

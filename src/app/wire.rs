@@ -97,7 +97,7 @@ impl Wiring<'_> {
         sessions.observe(Arc::new(TeamChanges(presence.clone())));
         let signals = self.signals(&fanout, &notices, peers.signals);
         let observer = AudienceChanges::observer(&audiences, &presence, &signals);
-        let Commits { committer, batches } = self.commits(&notices, &observer);
+        let Commits { committer, batches } = self.commits(&notices, &observer, &fanout);
         let waker = self.relay(committer.clone());
         let records = Arc::new(self.records(waker.clone()));
         let uploads = self.uploads();

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fanout::{BrokerageFanout, BrokerageHandle, Fanout, Frame, LogHealth};
 use crate::log::Event;
-use crate::log::{ChangeHints, Changes, CommittedBatch, LogObserver};
+use crate::log::{ChangeHints, CommittedBatch, LogObserver};
 use crate::log::{Head, heads, origin, read};
 use crate::platform::BackgroundTask;
 use crate::platform::{BatchLimits, Batcher, Batches, Pending};
@@ -26,10 +26,12 @@ use crate::platform::{Pool, Tracer};
 mod batches;
 mod held;
 mod hints;
+mod own_commits;
 mod traces;
 
 use held::HeldBatches;
 use hints::hints_from;
+use own_commits::OwnCommits;
 
 /// Committed batches that the follower takes at once.
 const MOST_BATCHES: usize = 1_024;
@@ -44,6 +46,9 @@ const JOINS: BatchLimits = BatchLimits {
 };
 /// The time between two reads after hints, of all instances together.
 const READ_TOGETHER: Duration = Duration::from_millis(5);
+/// A hint waits for the next commit of this instance until then after the last one: as long as reads are apart, and this
+/// long for a commit that is late.
+const LATE_COMMIT: Duration = Duration::from_millis(10);
 /// Events that one query reads.
 const READ_EVENTS: i64 = 500;
 /// When the ring is further behind the table, the follower skips the events, and streams read them
@@ -114,6 +119,7 @@ pub struct Follower {
     parts: FollowerParts,
     joins: Batches<BrokerId, BrokerageHandle>,
     held: HeldBatches,
+    own_commits: OwnCommits,
     /// When it reads after the next hint.
     read_at: Instant,
 }
@@ -132,6 +138,7 @@ impl Follower {
             parts,
             joins,
             held: HeldBatches::default(),
+            own_commits: OwnCommits::default(),
             read_at: Instant::now(),
         };
         (
@@ -148,6 +155,7 @@ impl Follower {
         let (mut idle, mut swept) = (FxHashSet::default(), Instant::now());
         let stop = self.parts.stop.clone();
         loop {
+            let late_at = self.late_at();
             tokio::select! {
                 () = stop.cancelled() => return,
                 1.. = self.parts.committed.recv_many(&mut batches, MOST_BATCHES) => {
@@ -159,15 +167,13 @@ impl Follower {
                 () = until(self.held.due_at()), if !self.held.is_empty() => self.read_missing().await,
                 Some(joins) = self.joins.next() => self.admit(joins).await,
                 changes = hints_from(&self.parts.hints, self.read_at) => {
-                    if changes.everywhere {
-                        self.parts.observer.missed_any();
-                    }
-                    self.read_at = Instant::now() + self.parts.instances.spread(READ_TOGETHER);
                     self.read_changes(changes).await;
                 }
+                () = until(late_at) => self.read_late_hints().await,
                 _ = polls.tick() => {
                     let outcome = self.compare_all_heads().await;
                     self.report(outcome);
+                    self.read_late_hints().await;
                     if swept.elapsed() >= IDLE_SWEEP {
                         swept = Instant::now();
                         self.parts.fanout.forget_idle(&mut idle);
@@ -207,29 +213,6 @@ impl Follower {
         database
             .run(async |connection| heads::ensure(connection, dice, brokers).await)
             .await
-    }
-
-    async fn read_changes(&mut self, changes: Changes) {
-        if changes.everywhere {
-            let outcome = self.compare_all_heads().await;
-            return self.report(outcome);
-        }
-        if !changes.unverified.is_empty() {
-            let brokers: Vec<_> = changes.unverified.into_iter().collect();
-            let outcome = self.compare_heads(&brokers).await;
-            self.report(outcome);
-        }
-        for (broker, head) in changes.heads {
-            let Some(log) = self.parts.fanout.get(&broker) else {
-                self.parts.observer.missed(&broker);
-                continue;
-            };
-            let known = log.ring().head();
-            if head > known {
-                let outcome = self.catch_up(&log, head).await;
-                self.report(outcome);
-            }
-        }
     }
 
     async fn compare_all_heads(&mut self) -> sqlx::Result<()> {

@@ -7,6 +7,8 @@ use super::owners;
 use crate::log::event::{Epoch, Event, NewEvent};
 use crate::platform::{BrokerId, Dice, ModuleName, RecordId, UserId};
 
+pub mod shared;
+
 /// Events for one log.
 #[derive(Debug)]
 pub struct EventBatch<'a> {
@@ -71,17 +73,11 @@ pub async fn append(
     Ok(appended)
 }
 
-async fn insert(
-    connection: &mut PgConnection,
-    dice: &Dice,
-    batches: &[EventBatch<'_>],
-) -> sqlx::Result<Vec<Appended>> {
-    let rows = EventColumns::of(batches);
-    let brokers: Vec<_> = batches.iter().map(|b| b.broker.as_str()).collect();
-    let epochs: Vec<_> = batches.iter().map(|_| dice.tag(Epoch::LEN)).collect();
-    let counts: Vec<_> = batches.iter().map(|b| len(b.events)).collect();
-    let appended = sqlx::query!(
-        r#"with wanted as (
+/// Statements that append differ in what else they select. `h` is the log, `w` what it gets.
+macro_rules! append_query {
+    ($rows:expr, $columns:literal, $from:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query!(
+            r#"with wanted as (
                select * from unnest($1::text[], $2::text[], $3::bigint[]) as w(broker_id, epoch, n)
            ), heads as (
                insert into porchlight.brokers as b (broker_id, epoch, head)
@@ -106,30 +102,40 @@ async fn insert(
                join heads h using (broker_id) join wanted w using (broker_id)
            )
            select h.broker_id as "broker_id!", h.epoch as "epoch!", h.head - w.n + 1 as "first!",
-               w.n as "n!", h.told_at as "at!"
-           from heads h join wanted w using (broker_id)"#,
-        &brokers as &[&str],
-        &epochs,
-        &counts,
-        &rows.broker as &[&str],
-        &rows.ord,
-        &rows.audience,
-        &rows.event_type as &[&str],
-        &rows.module as &[Option<&str>],
-        &rows.record as &[Option<&str>],
-        &rows.user as &[Option<&str>],
-        &rows.version as &[Option<i64>],
-        &rows.data as &[Option<&str>],
-        &rows.changes as &[Option<&str>],
-        &rows.private as &[Option<&str>],
-        &rows.owner as &[Option<&str>],
-        &rows.is_new_owner,
-        &rows.previous as &[Option<&str>],
-        &rows.is_truncated,
-        &rows.traceparent as &[Option<String>],
-    )
-    .fetch_all(connection)
-    .await?;
+               w.n as "n!", h.told_at as "at!""# + $columns + r#"
+           from heads h join wanted w using (broker_id)"# + $from,
+            &$rows.brokers as &[&str],
+            &$rows.epochs,
+            &$rows.counts,
+            &$rows.broker as &[&str],
+            &$rows.ord,
+            &$rows.audience,
+            &$rows.event_type as &[&str],
+            &$rows.module as &[Option<&str>],
+            &$rows.record as &[Option<&str>],
+            &$rows.user as &[Option<&str>],
+            &$rows.version as &[Option<i64>],
+            &$rows.data as &[Option<&str>],
+            &$rows.changes as &[Option<&str>],
+            &$rows.private as &[Option<&str>],
+            &$rows.owner as &[Option<&str>],
+            &$rows.is_new_owner,
+            &$rows.previous as &[Option<&str>],
+            &$rows.is_truncated,
+            &$rows.traceparent as &[Option<String>],
+            $($argument),*
+        )
+    };
+}
+pub(super) use append_query;
+
+async fn insert(
+    connection: &mut PgConnection,
+    dice: &Dice,
+    batches: &[EventBatch<'_>],
+) -> sqlx::Result<Vec<Appended>> {
+    let rows = AppendColumns::of(dice, batches);
+    let appended = append_query!(rows, "", "").fetch_all(connection).await?;
     let batch = |id: &str| batches.iter().find(|b| b.broker.as_str() == id);
     Ok(appended
         .into_iter()
@@ -149,9 +155,12 @@ fn len<T>(items: &[T]) -> i64 {
     i64::try_from(items.len()).unwrap_or(i64::MAX)
 }
 
-/// The events of all batches as columns, which `unnest` takes.
+/// All batches and their events as columns, which `unnest` takes.
 #[derive(Default)]
-struct EventColumns<'a> {
+struct AppendColumns<'a> {
+    brokers: Vec<&'a str>,
+    epochs: Vec<String>,
+    counts: Vec<i64>,
     broker: Vec<&'a str>,
     ord: Vec<i64>,
     audience: Vec<String>,
@@ -171,10 +180,13 @@ struct EventColumns<'a> {
     traceparent: Vec<Option<String>>,
 }
 
-impl<'a> EventColumns<'a> {
-    fn of(batches: &'a [EventBatch<'a>]) -> Self {
+impl<'a> AppendColumns<'a> {
+    fn of(dice: &Dice, batches: &'a [EventBatch<'a>]) -> Self {
         let mut columns = Self::default();
         for batch in batches {
+            columns.brokers.push(batch.broker.as_str());
+            columns.epochs.push(dice.tag(Epoch::LEN));
+            columns.counts.push(len(batch.events));
             for (ord, event) in (1..).zip(batch.events) {
                 columns.push(batch.broker, ord, event);
             }

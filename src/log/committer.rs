@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::append::shared::{CommitSharing, SharedAppend};
 use super::append::{Appended, EventBatch, append};
 use super::event::{Epoch, Event, NewEvent};
 use super::hints::{ChangeHints, PeerNotifier};
@@ -25,6 +26,8 @@ const WAITING_BATCHES: usize = 1_024;
 pub struct EventCommitter {
     dice: Dice,
     notifier: CommitNotifier,
+    /// If other instances share the logs and learn of commits from the database.
+    sharing: Option<CommitSharing>,
     tracer: Tracer,
 }
 
@@ -32,6 +35,8 @@ pub struct EventCommitter {
 #[derive(Debug, Default)]
 pub struct PendingEvents {
     logs: Vec<PendingLog>,
+    /// Whether the commit notifies the other instances by itself.
+    is_announced: bool,
     /// If an event belongs to a sampled request. It ends with the commit.
     span: Option<OpenSpan>,
 }
@@ -40,6 +45,7 @@ pub struct PendingEvents {
 struct PendingLog {
     appended: Appended,
     events: Vec<NewEvent>,
+    others: Option<Vec<Event>>,
 }
 
 impl PendingEvents {
@@ -60,6 +66,7 @@ impl EventCommitter {
         Self {
             dice,
             notifier,
+            sharing: None,
             tracer: Tracer::default(),
         }
     }
@@ -67,6 +74,11 @@ impl EventCommitter {
     #[must_use]
     pub fn with_tracer(self, tracer: Tracer) -> Self {
         Self { tracer, ..self }
+    }
+
+    #[must_use]
+    pub fn with_sharing(self, sharing: Option<CommitSharing>) -> Self {
+        Self { sharing, ..self }
     }
 
     /// The source of epochs for new logs.
@@ -93,7 +105,18 @@ impl EventCommitter {
         transaction: &mut Transaction<'_>,
         events: BTreeMap<BrokerId, Vec<NewEvent>>,
     ) -> sqlx::Result<PendingEvents> {
-        self.append_on(transaction, events).await
+        self.append_on(transaction, events, None).await
+    }
+
+    /// Like [`Self::append_all`], for what users post: this is most of what instances commit. The commit is shared
+    /// with the other instances.
+    pub(super) async fn append_posted(
+        &self,
+        connection: &mut PgConnection,
+        events: BTreeMap<BrokerId, Vec<NewEvent>>,
+    ) -> sqlx::Result<PendingEvents> {
+        let sharing = self.sharing.as_ref();
+        self.append_on(connection, events, sharing).await
     }
 
     /// Commits the change with its events, then notifies.
@@ -135,7 +158,7 @@ impl EventCommitter {
             self.commit(transaction, pending).await?;
             return Ok(logs);
         }
-        let pending = self.append_on(connection, events).await?;
+        let pending = self.append_posted(connection, events).await?;
         let logs = pending.logs();
         self.notify(pending);
         Ok(logs)
@@ -145,6 +168,7 @@ impl EventCommitter {
         &self,
         connection: &mut PgConnection,
         mut events: BTreeMap<BrokerId, Vec<NewEvent>>,
+        sharing: Option<&CommitSharing>,
     ) -> sqlx::Result<PendingEvents> {
         events.retain(|_, events| !events.is_empty());
         if events.is_empty() {
@@ -156,13 +180,32 @@ impl EventCommitter {
         let requests = events.values().flatten();
         let requests = requests.filter_map(|event| event.trace.as_ref());
         let span = self.tracer.about("commit", SpanKind::Internal, requests);
-        let appended = append(connection, &self.dice, &batches).await?;
-        let logs = appended.into_iter().map(|appended| PendingLog {
-            events: events.remove(&appended.broker).unwrap_or_default(),
-            appended,
+        let sharing = sharing.filter(|sharing| sharing.suits(&batches));
+        let appended = self.append_with(connection, sharing, &batches).await?;
+        let is_announced = sharing.is_some();
+        let logs = appended.into_iter().map(|log| PendingLog {
+            events: events.remove(&log.appended.broker).unwrap_or_default(),
+            appended: log.appended,
+            others: log.others,
         });
-        let logs = logs.collect();
-        Ok(PendingEvents { logs, span })
+        Ok(PendingEvents {
+            logs: logs.collect(),
+            is_announced,
+            span,
+        })
+    }
+
+    async fn append_with(
+        &self,
+        connection: &mut PgConnection,
+        sharing: Option<&CommitSharing>,
+        batches: &[EventBatch<'_>],
+    ) -> sqlx::Result<Vec<SharedAppend>> {
+        if let Some(sharing) = sharing {
+            return sharing.append(connection, &self.dice, batches).await;
+        }
+        let appended = append(connection, &self.dice, batches).await?;
+        Ok(appended.into_iter().map(SharedAppend::alone).collect())
     }
 
     fn notify(&self, pending: PendingEvents) {
@@ -173,15 +216,21 @@ impl EventCommitter {
             span.add(Attribute::count("porchlight.logs", pending.logs.len()));
             span.end();
         }
-        for PendingLog { appended, events } in pending.logs {
-            self.notifier.notify(CommittedBatch {
+        for log in pending.logs {
+            let appended = log.appended;
+            let batch = CommittedBatch {
                 head: appended.head(),
                 epoch: appended.epoch.clone(),
-                events: Arc::new(appended.events(events).collect()),
+                others: log.others.map(Arc::new),
+                events: Arc::new(appended.events(log.events).collect()),
                 broker: appended.broker,
                 committed_at,
                 is_own: true,
-            });
+            };
+            if !pending.is_announced {
+                self.notifier.peers.committed(&batch);
+            }
+            self.notifier.notify(batch);
         }
     }
 }
@@ -193,6 +242,8 @@ pub struct CommittedBatch {
     pub epoch: Epoch,
     /// The newest position after these events.
     pub head: i64,
+    /// Events in front that other instances have committed, if the commit has read them.
+    pub others: Option<Arc<Vec<Event>>>,
     /// Contiguous; the last event is at `head`.
     pub events: Arc<Vec<Event>>,
     /// When it was committed, or received from another instance.
@@ -276,7 +327,7 @@ impl CommitNotifier {
         Self { figures, ..self }
     }
 
-    /// Never waits: a batch that does not fit into the follower's queue becomes a hint.
+    /// Notifies this instance. Never waits: a batch that does not fit into the follower's queue becomes a hint.
     fn notify(&self, batch: CommittedBatch) {
         if let Some(observer) = &self.log_observer {
             observer.saw(&batch.broker, &batch.events);
@@ -285,7 +336,6 @@ impl CommitNotifier {
             let events = batch.events.len() as u64;
             figures.of(&batch.broker).published.add(events);
         }
-        self.peers.committed(&batch);
         if let Some(CommitObserver { hints, matters }) = &self.commit_observer
             && batch.events.iter().any(matters)
         {
@@ -313,6 +363,7 @@ mod tests {
             broker: broker(),
             epoch: Epoch::stored("e"),
             head,
+            others: None,
             events: Arc::default(),
             committed_at: Instant::now(),
             is_own: true,

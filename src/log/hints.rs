@@ -117,6 +117,7 @@ mod tests {
             body: NewEvent::new(Audience::Broker, event_type),
         };
         CommittedBatch {
+            others: None,
             broker: "b".parse().unwrap(),
             epoch: Epoch::stored("e"),
             head,

@@ -175,7 +175,7 @@ async fn commit(
         let mut transaction = Transaction::begin(connection).await?;
         find_repeats(&mut transaction, group, &mut results).await?;
         let events = events_to_append(group, &results);
-        let pending = committer.append_all(&mut transaction, events).await?;
+        let pending = committer.append_posted(&mut transaction, events).await?;
         assign_positions(&mut results, group, &pending.logs());
         idempotency::keep(&mut transaction, &key_answers(group, &results)).await?;
         committer.commit(transaction, pending).await?;

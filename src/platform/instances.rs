@@ -22,6 +22,12 @@ impl InstanceCount {
         self.0.store(others, Ordering::Relaxed);
     }
 
+    /// Whether another instance is alive.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
     /// The pause of this instance, where all instances together pause for `pause`.
     #[must_use]
     pub fn spread(&self, pause: Duration) -> Duration {

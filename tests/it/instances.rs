@@ -2,6 +2,7 @@
 //! where, and whether the instances receive each other's notices.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use porchlight::platform::BrokerId;
 use serde_json::json;
@@ -69,6 +70,60 @@ async fn an_instance_that_is_alone_sends_no_notices() {
     service.publish(&for_team("a", 1)).await;
     let notice = listener.recv().await.expect("a notice");
     assert!(notice.payload().ends_with(" 2"), "{notice:?}");
+}
+
+#[tokio::test]
+async fn a_commit_is_announced_and_brings_what_others_have_committed_without_another_statement() {
+    let database = Arc::new(TestDatabase::create().await);
+    database.log_statements().await;
+    let mut sql = database.connect().await;
+    let service = Service::on(Arc::clone(&database), &["--poll-ms=60000"]).await;
+    let mut stream = service
+        .stream("/stream/team", &Token::user("u", &["a"]))
+        .await;
+    stream.next().await;
+    let mut listener = PgListener::connect(&database.url())
+        .await
+        .expect("connects");
+    listener.listen("porchlight").await.expect("listens");
+    let other = "insert into porchlight.instances values ('other', now() + interval '1 minute')";
+    run(&mut sql, other).await;
+    let published = AtomicU64::new(0);
+    eventually("it knows of the other instance", async || {
+        let n = published.fetch_add(1, Ordering::Relaxed);
+        service.publish(&for_team("a", n)).await;
+        let statements = database.statements();
+        let shared = |s: &&String| s.contains("lateral porchlight.events_before");
+        statements.iter().find(shared).map(drop)
+    })
+    .await;
+    let n = published.into_inner();
+    let count = usize::try_from(n).expect("a count");
+    assert!(numbers(&stream.logged(count).await).into_iter().eq(0..n));
+    // Nobody tells the service of these.
+    let unheard = vec![numbered("a", 1_001), numbered("a", 1_002)];
+    let unheard = append_events(&mut sql, &[(broker(), unheard)]).await;
+    let unheard = unheard.expect("appended");
+    service.publish(&for_team("a", n)).await;
+    assert_eq!(numbers(&stream.logged(3).await), [1_001, 1_002, n]);
+    let head = unheard[0].head() + 1;
+    let announced = format!("\nb {head}");
+    while !listener
+        .recv()
+        .await
+        .expect("a notice")
+        .payload()
+        .ends_with(&announced)
+    {}
+    let statements = database.statements();
+    let reads = statements
+        .iter()
+        .filter(|s| s.contains("from porchlight.events_between("));
+    assert_eq!(reads.count(), 0);
+    let appends = statements
+        .iter()
+        .filter(|s| s.contains("lateral porchlight.events_before") && s.contains("pg_notify"));
+    assert!(appends.count() >= 2);
 }
 
 #[tokio::test]

@@ -7,12 +7,13 @@ use tokio::sync::{Notify, mpsc};
 use super::Wiring;
 use crate::config::BackplaneSettings;
 use crate::directory::Brokerages;
+use crate::fanout::Fanout;
 use crate::log::peers::postgres::PostgresBackplane;
 use crate::log::peers::redis::{RedisBackplane, RedisParts};
 use crate::log::peers::{Backplane, BackplaneParts};
 use crate::log::{
-    BackplaneState, BrokerSubscriptions, ChangeHints, CommittedBatch, MembershipListener,
-    PeerListener, PeerNotifier, PeerText, RedisTarget, TaskNotices,
+    BackplaneState, BrokerSubscriptions, ChangeHints, CommitSharing, CommittedBatch,
+    MembershipListener, PeerListener, PeerNotifier, PeerText, RedisTarget, TaskNotices,
 };
 
 /// Signals of other instances that may wait.
@@ -124,6 +125,18 @@ impl Wiring<'_> {
         };
         self.start_backplane(tasks, &notices.subscriptions);
         peers
+    }
+
+    /// Without Redis, the instances share their commits through the database.
+    pub(super) fn sharing(&self, fanout: &Arc<Fanout>) -> Option<CommitSharing> {
+        if redis(&self.config.backplane).is_some() {
+            return None;
+        }
+        Some(CommitSharing {
+            instance: Arc::clone(self.tasks.instance()),
+            instances: self.instances.clone(),
+            logs: Arc::clone(fanout) as _,
+        })
     }
 
     /// Only sends notices.

@@ -39,7 +39,12 @@ impl FollowerBatches {
 
 impl Wiring<'_> {
     /// Commits go to the follower, the other instances, the notifier and the observer.
-    pub(super) fn commits(&self, notices: &Notices, observer: &Arc<dyn LogObserver>) -> Commits {
+    pub(super) fn commits(
+        &self,
+        notices: &Notices,
+        observer: &Arc<dyn LogObserver>,
+        fanout: &Arc<Fanout>,
+    ) -> Commits {
         let (commits, batches) = CommitNotifier::new(
             notices.logs.clone(),
             notices.peers.clone(),
@@ -54,6 +59,7 @@ impl Wiring<'_> {
         let commits = commits.with_figures(self.figures.clone());
         let committer = EventCommitter::new(self.dice(), commits);
         let committer = committer.with_tracer(self.tracer.clone());
+        let committer = committer.with_sharing(self.sharing(fanout));
         Commits { committer, batches }
     }
 

@@ -40,6 +40,8 @@ pub struct StoredSign {
 pub struct PeerLease {
     pub instance: Arc<str>,
     pub ms_left: i64,
+    /// Whether it has written signs since the last read, about whatever brokerage.
+    pub has_signs: bool,
 }
 
 /// Renews the lease of this instance. Returns whether it had expired: the others may have counted
@@ -75,21 +77,32 @@ pub async fn end_lease(connection: &mut PgConnection, instance: &str) -> sqlx::R
     Ok(())
 }
 
+/// The leases of the others. An instance that is not in `last_read` was never read.
 pub async fn peer_leases(
     connection: &mut PgConnection,
     instance: &str,
+    last_read: &[LastRead],
 ) -> sqlx::Result<Vec<PeerLease>> {
+    let instances: Vec<_> = last_read.iter().map(|last| &*last.instance).collect();
+    let flushes: Vec<_> = last_read.iter().map(|last| last.flush).collect();
     let rows = sqlx::query!(
-        r#"select instance,
-               (extract(epoch from live_until - clock_timestamp()) * 1000)::bigint as "ms_left!"
-           from porchlight.instances where instance <> $1"#,
+        r#"select i.instance,
+               (extract(epoch from live_until - clock_timestamp()) * 1000)::bigint as "ms_left!",
+               exists (select from porchlight.presence p
+                   where p.instance = i.instance and p.flush > coalesce(seen.flush, 0)) as "has_signs!"
+           from porchlight.instances i
+           left join unnest($2::text[], $3::bigint[]) as seen(instance, flush) on seen.instance = i.instance
+           where i.instance <> $1"#,
         instance,
+        &instances as &[&str],
+        &flushes,
     )
     .fetch_all(connection)
     .await?;
     let leases = rows.into_iter().map(|row| PeerLease {
         instance: row.instance.into(),
         ms_left: row.ms_left,
+        has_signs: row.has_signs,
     });
     Ok(leases.collect())
 }

@@ -17,6 +17,7 @@ impl Follower {
                 }
                 continue;
             };
+            self.publish_others(&log, &batch);
             let (known, is_same) = {
                 let ring = log.ring();
                 (ring.head(), *ring.epoch() == batch.epoch)
@@ -28,9 +29,30 @@ impl Follower {
             } else if first <= known + 1 {
                 self.publish_batch(&log, &batch);
                 self.publish_held(&log);
+                if batch.others.is_some() {
+                    self.own_commits.add(&log.id, batch.head, Instant::now());
+                }
             } else if batch.head > known {
                 self.hold_or_read(&log, batch).await;
             }
+        }
+    }
+
+    /// Publishes the events that an own commit has read, if they continue the log.
+    fn publish_others(&self, log: &BrokerageFanout, batch: &CommittedBatch) {
+        let Some(others) = &batch.others else {
+            return;
+        };
+        let (known, is_same) = {
+            let ring = log.ring();
+            (ring.head(), *ring.epoch() == batch.epoch)
+        };
+        let new = others.partition_point(|event| event.position <= known);
+        let events = &others[new..];
+        let continues = events.first().is_some_and(|e| e.position == known + 1);
+        if is_same && continues {
+            self.publish_read(log, events);
+            self.parts.observer.saw(&log.id, events);
         }
     }
 
@@ -71,6 +93,7 @@ impl Follower {
         let head = batch.head;
         if !self.parts.waits_for_peers {
             // It is read together with those in front of it.
+            self.own_commits.remove(&log.id);
             return self.parts.hints.grown(&log.id, head);
         }
         if self.held.hold(batch, Instant::now()) {

@@ -134,6 +134,7 @@ mod tests {
             broker: broker(),
             epoch: Epoch::stored("e"),
             head,
+            others: None,
             events: Arc::new((first..=head).map(event).collect()),
             committed_at: Instant::now(),
             is_own: false,

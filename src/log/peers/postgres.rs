@@ -1,7 +1,8 @@
 //! Notices by LISTEN and NOTIFY: one statement for all that were collected.
 //!
-//! A publishing transaction never uses NOTIFY, because NOTIFY serialises the commits of the
-//! database. The CRM sends a notice when a user changes the brokerage.
+//! Commits of posted events are announced by their own statement (`append/shared.rs`). No other publishing transaction
+//! uses NOTIFY, because NOTIFY serialises the commits of the database. The CRM sends a notice when a user changes the
+//! brokerage.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::{Backplane, BackplaneError};
 use crate::log::hints::{PendingNotices, TaskHints, TaskKey};
 use crate::platform::{BrokerId, DedicatedConnection, InstanceCount, Pool};
 
-const LOGS: &str = "porchlight";
+pub(in crate::log) const LOGS: &str = "porchlight";
 const PRESENCE: &str = "porchlight_presence";
 /// A payload without a task means all tasks.
 const TASKS: &str = "porchlight_tasks";
@@ -33,6 +34,8 @@ const PAUSE_ALONE: Duration = Duration::from_millis(100);
 const COLLECT_TOGETHER: Duration = Duration::from_millis(5);
 /// The limit of Postgres is 8,000 bytes.
 const PAYLOAD_BYTES: usize = 7_900;
+/// The rest of the line of a log: the ends of line and name, and the longest head.
+const HEAD_BYTES: usize = 21;
 
 #[derive(Debug)]
 pub struct PostgresBackplane {
@@ -167,6 +170,15 @@ fn notices(instance: &str, pending: &PendingNotices) -> Vec<Notice> {
     notices
 }
 
+/// Whether one payload has space for the lines of these logs, whatever their heads are.
+pub(in crate::log) fn fits_in_notice<'a>(
+    instance: &str,
+    logs: impl Iterator<Item = &'a BrokerId>,
+) -> bool {
+    let bytes = logs.map(|broker| broker.as_str().len() + HEAD_BYTES);
+    instance.len() + bytes.sum::<usize>() <= PAYLOAD_BYTES
+}
+
 /// The lines after the instance's name, in as few payloads as they fit.
 fn packed(
     instance: &str,
@@ -260,6 +272,18 @@ mod tests {
         let of_presence = notices.iter().filter(|n| n.channel == PRESENCE);
         assert_eq!(of_presence.count(), 1);
         assert!(notices.iter().all(|n| lines("me", &n.payload).is_none()));
+    }
+
+    #[test]
+    fn logs_that_fit_into_one_notice_do_so_whatever_their_heads_are() {
+        let ids = |count| (0..count).map(|n| BrokerId::parse(&format!("{n:0>64}")).unwrap());
+        let fits = |count| fits_in_notice("me", ids(count).collect::<Vec<_>>().iter());
+        let most = (1..).take_while(|count| fits(*count)).last().unwrap();
+        let mut pending = PendingNotices::default();
+        pending.heads.extend(ids(most).map(|id| (id, i64::MAX)));
+        assert_eq!(notices("me", &pending).len(), 1);
+        pending.heads.extend(ids(most + 2).map(|id| (id, i64::MAX)));
+        assert_eq!(notices("me", &pending).len(), 2);
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub const SEVERAL: &[Known] = &[
         READERS,
         "join porchlight.presence p on p.instance = seen.instance",
     ),
+    known(READERS, "where p.instance = i.instance and p.flush >"),
     known(
         READERS,
         "from porchlight.presence p where p.broker_id = any",

@@ -123,8 +123,14 @@ impl PresenceSync {
         let flushes = &self.read_flushes;
         let brokers: Vec<_> = presence.brokerages().keys().cloned().collect();
         let read = async |connection: &mut PgConnection| {
-            let leases = store::peer_leases(connection, instance).await?;
-            let last_read = leases.iter().map(|lease| LastRead {
+            let last_read = flushes.iter().map(|(instance, flush)| LastRead {
+                instance: Arc::clone(instance),
+                flush: *flush,
+            });
+            let last_read: Vec<_> = last_read.collect();
+            let leases = store::peer_leases(connection, instance, &last_read).await?;
+            let with_signs = leases.iter().filter(|lease| lease.has_signs);
+            let last_read = with_signs.map(|lease| LastRead {
                 flush: flushes.get(&lease.instance).copied().unwrap_or(0),
                 instance: Arc::clone(&lease.instance),
             });
@@ -224,7 +230,7 @@ impl PresenceSync {
     ) -> sqlx::Result<FxHashMap<BrokerId, Arc<BrokeragePresence>>> {
         let (presence, instance) = (&self.presence, &self.parts.instance);
         let read = async |connection: &mut PgConnection| {
-            let leases = store::peer_leases(connection, instance).await?;
+            let leases = store::peer_leases(connection, instance, &[]).await?;
             let now = presence.now().moment;
             let signs = store::read_all(connection, instance, &brokers, now).await?;
             Ok(PeerNews { leases, signs })

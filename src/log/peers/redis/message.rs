@@ -307,6 +307,7 @@ fn joined(
                 broker: broker.clone(),
                 epoch,
                 head: event.position,
+                others: None,
                 events: Arc::new(vec![event]),
                 committed_at: Instant::now(),
                 is_own: false,

@@ -139,6 +139,7 @@ pub const FUNCTIONS: &[SqlFunction] = files! {
     "drop_bulk_staging"
     "emit"
     "event_bytes"
+    "events_before"
     "events_between"
     "events_page"
     "events_query"

@@ -73,6 +73,7 @@ fn batch(events: Vec<Event>) -> CommittedBatch {
         broker: broker(),
         epoch: Epoch::stored("k7q2mw"),
         head: events.last().map_or(0, |event| event.position),
+        others: None,
         events: Arc::new(events),
         committed_at: Instant::now(),
         is_own: true,
