@@ -36,7 +36,7 @@ impl Follower {
             let log = self.parts.fanout.get(&broker);
             let is_new = log.is_none_or(|log| head > log.ring().head());
             let hint = LateHint { broker, head };
-            if is_new && !self.own_commits.hold(hint.clone(), self.late_since()) {
+            if is_new && !self.own_commits.hold(&hint, self.late_since()) {
                 self.read_hint(hint).await;
             }
         }

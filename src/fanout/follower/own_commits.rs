@@ -20,7 +20,7 @@ struct OwnCommit {
 }
 
 /// A hint that no commit has answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct LateHint {
     pub(super) broker: BrokerId,
     pub(super) head: i64,
@@ -29,19 +29,16 @@ pub(super) struct LateHint {
 impl OwnCommits {
     /// A commit has returned what was in front of it. The log is known up to `head`.
     pub(super) fn add(&mut self, broker: &BrokerId, head: i64, now: Instant) {
-        match self.0.get_mut(broker) {
-            Some(commit) => {
-                commit.at = now;
-                commit.hinted = commit.hinted.filter(|hinted| *hinted > head);
-            }
-            None => {
-                let commit = OwnCommit {
-                    at: now,
-                    hinted: None,
-                };
-                self.0.insert(broker.clone(), commit);
-            }
+        if let Some(commit) = self.0.get_mut(broker) {
+            commit.at = now;
+            commit.hinted = commit.hinted.filter(|hinted| *hinted > head);
+            return;
         }
+        let commit = OwnCommit {
+            at: now,
+            hinted: None,
+        };
+        self.0.insert(broker.clone(), commit);
     }
 
     /// A commit has not returned what was in front of it.
@@ -50,7 +47,7 @@ impl OwnCommits {
     }
 
     /// Whether this instance has committed to the log since `since`. Then the hint waits.
-    pub(super) fn hold(&mut self, hint: LateHint, since: Instant) -> bool {
+    pub(super) fn hold(&mut self, hint: &LateHint, since: Instant) -> bool {
         let Some(commit) = self.0.get_mut(&hint.broker) else {
             return false;
         };
@@ -98,10 +95,10 @@ mod tests {
         let (mut commits, broker) = (OwnCommits::default(), hint(0).broker);
         let start = Instant::now();
         let now = start + LONGEST;
-        assert!(!commits.hold(hint(7), start));
+        assert!(!commits.hold(&hint(7), start));
         commits.add(&broker, 5, now);
-        assert!(commits.hold(hint(8), start));
-        assert!(commits.hold(hint(7), start));
+        assert!(commits.hold(&hint(8), start));
+        assert!(commits.hold(&hint(7), start));
         assert_eq!(commits.due_at(LONGEST), Some(now + LONGEST));
         assert!(commits.take_late(start).is_empty());
         // It came while the commit was on its way.
@@ -117,11 +114,11 @@ mod tests {
         let now = Instant::now();
         let before = now.checked_sub(LONGEST).unwrap();
         commits.add(&broker, 5, now);
-        assert!(commits.hold(hint(8), before));
+        assert!(commits.hold(&hint(8), before));
         assert_eq!(commits.take_late(now), [hint(8)]);
         assert!(commits.0.is_empty());
         commits.add(&broker, 5, now);
         commits.remove(&broker);
-        assert!(!commits.hold(hint(9), before));
+        assert!(!commits.hold(&hint(9), before));
     }
 }
