@@ -120,7 +120,8 @@ pub(super) async fn publish(
         events: events.into(),
         key,
     };
-    let published = context.services.writer.publish(publication).await?;
+    let published = context.services.writer.publish(publication);
+    let published = context.dispatcher.mailbox().wait_for(published).await?;
     let metrics = &context.services.metrics;
     metrics
         .publish_seconds

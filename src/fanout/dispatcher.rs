@@ -28,11 +28,12 @@ mod mailbox;
 mod parked;
 mod rounds;
 mod topics;
+mod woken_tasks;
 
 pub use commit_priority::CommitPriority;
 pub use mailbox::Mailbox;
 use mailbox::{Closing, Inspection, Mail, Renewal};
-use parked::Parked;
+use parked::{Parked, ParkedGuard};
 pub use parked::{ParkedStream, StreamProgress};
 use rounds::Rounds;
 use topics::Topics;
@@ -84,15 +85,6 @@ pub struct Dispatcher {
     is_held: Cell<bool>,
 }
 
-/// Ends the parked streams together with the dispatcher.
-struct ParkedGuard(Rc<Dispatcher>);
-
-impl Drop for ParkedGuard {
-    fn drop(&mut self) {
-        self.0.end_parked();
-    }
-}
-
 impl Dispatcher {
     #[must_use]
     pub fn new(mailbox: Arc<Mailbox>, health: Arc<LogHealth>, commits: CommitPriority) -> Rc<Self> {
@@ -124,21 +116,29 @@ impl Dispatcher {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_busy = !dispatcher.rounds.is_empty();
+            let mut has_answers = false;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => dispatcher.tick(),
-                mail = dispatcher.mailbox.take(is_busy) => dispatcher.sort(mail),
+                mail = dispatcher.mailbox.take(is_busy) => has_answers = dispatcher.sort(mail),
+            }
+            if has_answers {
+                // A client may wait for its answer before it publishes the next event.
+                tokio::task::yield_now().await;
             }
             if !dispatcher.rounds.is_empty() {
                 dispatcher.slice_at.set(Instant::now());
             }
             dispatcher.rounds.serve(|slot| dispatcher.serve(slot));
-            if !dispatcher.rounds.is_empty() {
+            let is_done = dispatcher.rounds.is_empty();
+            if !is_done {
                 dispatcher.commits.go_first();
             }
             // Lets requests, and the streams that were woken, run first.
-            tokio::task::yield_now().await;
+            if !is_done || !has_answers {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -200,8 +200,10 @@ impl Dispatcher {
 
     pub(super) fn closing(&self, id: SubscriptionId) -> Option<CloseReason> {
         let drain = self.drain.get().map(|_| CloseReason::Drain);
-        let unavailable = self.is_log_unavailable.get();
-        let unavailable = unavailable.then_some(CloseReason::Unavailable);
+        let unavailable = self
+            .is_log_unavailable
+            .get()
+            .then_some(CloseReason::Unavailable);
         let slots = self.slots.borrow();
         let closing = slots.get(id.slot).and_then(|slot| slot.closing);
         closing.or(drain).or(unavailable)
@@ -258,9 +260,11 @@ impl Dispatcher {
         }
     }
 
-    fn sort(&self, mail: Mail) {
+    /// Returns whether it woke tasks.
+    fn sort(&self, mail: Mail) -> bool {
         self.topics
             .changed(&mail.topics, |topic| self.rounds.start(topic));
+        let woken = mail.tasks.into_iter().map(Waker::wake).count();
         let mut slots = self.slots.borrow_mut();
         for Closing { id, reason } in mail.closings {
             if let Some(slot) = found(&mut slots, id) {
@@ -280,21 +284,21 @@ impl Dispatcher {
             }
         }
         for Inspection { ids, answer } in mail.inspections {
-            let known = ids
-                .into_iter()
-                .filter_map(|id| match &found(&mut slots, id)?.task {
-                    SlotTask::Parked(parked) => Some((id, parked.progress())),
-                    SlotTask::Running | SlotTask::Waiting(_) | SlotTask::Polled => None,
-                });
+            let known = ids.into_iter();
+            let known = known.filter_map(|id| match &found(&mut slots, id)?.task {
+                SlotTask::Parked(parked) => Some((id, parked.progress())),
+                SlotTask::Running | SlotTask::Waiting(_) | SlotTask::Polled => None,
+            });
             // Whoever asked may have given up.
             let _ = answer.send(known.collect());
         }
         if mail.drain.is_some() {
             self.drain.set(mail.drain);
-            for (at, slot) in slots.iter_mut() {
-                self.queue_slot(at, slot);
-            }
+            slots
+                .iter_mut()
+                .for_each(|(at, slot)| self.queue_slot(at, slot));
         }
+        woken > 0
     }
 
     fn queue(&self, at: usize) {

@@ -1,6 +1,7 @@
 //! Where a worker thread is notified of changes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -19,6 +20,8 @@ pub(super) struct Mail {
     pub(super) renewals: Vec<Renewal>,
     /// Parked streams whose waker was used.
     pub(super) woken: Vec<SubscriptionId>,
+    /// Tasks of the worker thread that can go on, most of them with an answer to a request.
+    pub(super) tasks: Vec<Waker>,
     pub(super) inspections: Vec<Inspection>,
     /// All streams must end. Their clients come back spread over this window.
     pub(super) drain: Option<Duration>,
@@ -48,7 +51,7 @@ impl Mail {
     fn is_empty(&self) -> bool {
         let has_streams = !self.closings.is_empty() || !self.woken.is_empty();
         let is_quiet = self.topics.is_empty() && self.renewals.is_empty();
-        let is_quiet = is_quiet && self.inspections.is_empty();
+        let is_quiet = is_quiet && self.inspections.is_empty() && self.tasks.is_empty();
         is_quiet && !has_streams && self.drain.is_none()
     }
 }
@@ -103,6 +106,11 @@ impl Mailbox {
 
     pub(super) fn wake(&self, id: SubscriptionId) {
         self.mail().woken.push(id);
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn wake_task(&self, task: &Waker) {
+        self.mail().tasks.push(task.clone());
         self.arrived.notify_one();
     }
 

@@ -1,11 +1,12 @@
 //! Streams that the dispatcher polls itself, because no task of their own does.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::Mailbox;
+use super::{Dispatcher, Mailbox};
 use crate::fanout::SubscriptionId;
 
 /// A stream that belongs to its subscription's slot, and ends with it.
@@ -71,6 +72,15 @@ impl Parked {
         let is_woken = self.waker.is_woken.swap(false, Ordering::AcqRel);
         let waker = Waker::from(Arc::clone(&self.waker));
         self.stream.poll(&mut Context::from_waker(&waker), is_woken)
+    }
+}
+
+/// Ends the parked streams together with the dispatcher.
+pub(super) struct ParkedGuard(pub(super) Rc<Dispatcher>);
+
+impl Drop for ParkedGuard {
+    fn drop(&mut self) {
+        self.0.end_parked();
     }
 }
 
