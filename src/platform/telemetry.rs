@@ -6,6 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 mod limit;
 pub mod progress;
+mod span_fields;
+
+use span_fields::SpanFields;
 
 pub use limit::LineLimit;
 
@@ -47,6 +50,7 @@ pub fn start(filter: &str, format: Option<LogFormat>) -> Result<(), String> {
             .json()
             .flatten_event(true)
             .with_span_list(false)
+            .fmt_fields(SpanFields)
             .try_init(),
     };
     drop(started);
