@@ -35,14 +35,15 @@ impl Spacing {
 
     /// A batch of `size` starts. `has_waited`: a request came before the last batch was done.
     ///
-    /// A longer interval than that of the limits also holds after a single request, unless requests have come
-    /// one by one for a while. A caller who sends one request after the other does not wait for others.
+    /// The interval also holds after a single request, unless requests have come one by one for a while. A caller
+    /// who sends one request after the other does not wait for others. Two such callers take turns: only a longer
+    /// interval than that of the limits puts them together.
     pub(super) fn start(&mut self, size: usize, has_waited: bool, now: Instant) {
         let is_longer = self.interval > self.limits.interval;
-        if size > 1 || has_waited {
+        if size > 1 || (is_longer && has_waited) {
             self.crowded_until = now + self.interval * CROWDED;
         }
-        let is_crowded = size > 1 || (is_longer && now < self.crowded_until);
+        let is_crowded = now < self.crowded_until;
         self.next_at = now;
         if is_crowded || self.limits.spaces_single_requests {
             self.next_at += self.interval;
