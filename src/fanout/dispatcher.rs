@@ -234,19 +234,6 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until no stream is parked, unless another caller already waits. The server stops after
-    /// its connections have ended. One of them waits here for the parked streams, which it does not
-    /// know.
-    pub async fn hold_for_parked(&self) {
-        if self.is_held.replace(true) {
-            return;
-        }
-        while self.parked.get() > 0 {
-            self.none_parked.notified().await;
-        }
-        self.is_held.set(false);
-    }
-
     fn tick(&self) {
         let now = Instant::now();
         self.now.set(now);
@@ -336,25 +323,6 @@ impl Dispatcher {
                     }
                     Poll::Ready(()) => self.end(parked),
                 }
-            }
-        }
-    }
-
-    fn end(&self, parked: Parked) {
-        drop(parked);
-        self.parked.set(self.parked.get() - 1);
-        if self.parked.get() == 0 {
-            self.none_parked.notify_one();
-        }
-    }
-
-    fn end_parked(&self) {
-        let slots: Vec<_> = self.slots.borrow().iter().map(|(at, _)| at).collect();
-        for at in slots {
-            let take = |slot: &mut Slot| std::mem::replace(&mut slot.task, SlotTask::Running);
-            let task = self.slots.borrow_mut().get_mut(at).map(take);
-            if let Some(SlotTask::Parked(parked)) = task {
-                self.end(parked);
             }
         }
     }

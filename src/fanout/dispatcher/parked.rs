@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::{Dispatcher, Mailbox};
+use super::{Dispatcher, Mailbox, Slot, SlotTask};
 use crate::fanout::SubscriptionId;
 
 /// A stream that belongs to its subscription's slot, and ends with it.
@@ -72,6 +72,40 @@ impl Parked {
         let is_woken = self.waker.is_woken.swap(false, Ordering::AcqRel);
         let waker = Waker::from(Arc::clone(&self.waker));
         self.stream.poll(&mut Context::from_waker(&waker), is_woken)
+    }
+}
+
+impl Dispatcher {
+    /// Waits until no stream is parked, unless another caller already waits. The server stops after
+    /// its connections have ended. One of them waits here for the parked streams, which it does not
+    /// know.
+    pub async fn hold_for_parked(&self) {
+        if self.is_held.replace(true) {
+            return;
+        }
+        while self.parked.get() > 0 {
+            self.none_parked.notified().await;
+        }
+        self.is_held.set(false);
+    }
+
+    pub(super) fn end(&self, parked: Parked) {
+        drop(parked);
+        self.parked.set(self.parked.get() - 1);
+        if self.parked.get() == 0 {
+            self.none_parked.notify_one();
+        }
+    }
+
+    fn end_parked(&self) {
+        let slots: Vec<_> = self.slots.borrow().iter().map(|(at, _)| at).collect();
+        for at in slots {
+            let take = |slot: &mut Slot| std::mem::replace(&mut slot.task, SlotTask::Running);
+            let task = self.slots.borrow_mut().get_mut(at).map(take);
+            if let Some(SlotTask::Parked(parked)) = task {
+                self.end(parked);
+            }
+        }
     }
 }
 
