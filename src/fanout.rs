@@ -258,6 +258,7 @@ impl Fanout {
 pub struct Reader {
     handle: BrokerageHandle,
     subscription: Subscription,
+    audiences: Arc<[Audience]>,
 }
 
 impl Reader {
@@ -268,10 +269,12 @@ impl Reader {
         audiences: Arc<[Audience]>,
     ) -> Self {
         handle.ring().subscribe(&audiences);
-        let subscription = dispatcher.subscribe(handle.id.clone(), audiences);
+        let subscription = dispatcher.subscribe();
+        let audiences = dispatcher.add_topics(subscription.id(), &handle.id, audiences);
         Self {
             handle,
             subscription,
+            audiences,
         }
     }
 
@@ -287,7 +290,7 @@ impl Reader {
 
     #[must_use]
     pub fn audiences(&self) -> &Arc<[Audience]> {
-        self.subscription.audiences()
+        &self.audiences
     }
 
     /// The version of the log's ring. While it is the same, there is nothing new to read.
@@ -379,6 +382,9 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.handle.ring().unsubscribe(self.audiences());
+        let (id, broker) = (self.subscription.id(), &self.handle.id);
+        let dispatcher = self.subscription.dispatcher();
+        dispatcher.remove_topics(id, broker, &self.audiences);
+        self.handle.ring().unsubscribe(&self.audiences);
     }
 }

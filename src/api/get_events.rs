@@ -83,7 +83,7 @@ fn history(query: &EventsQuery, limit: PageLimit) -> Result<HistoryQuery, Proble
 fn scope(query: &EventsQuery) -> Result<Scope, Problem> {
     let team: Option<TeamId> = parsed("team", query.team.as_deref())?;
     Ok(match (query.scope.as_deref(), team) {
-        (Some("team"), team) => Scope::Team(team),
+        (Some("team"), team) => Scope::Team(team.map(Box::new)),
         (_, Some(_)) => return Err(Problem::bad_parameter("team", "needs scope=team")),
         (None | Some("all"), None) => Scope::All,
         (Some("user"), None) => Scope::User,

@@ -139,7 +139,7 @@ pub(super) async fn list(
 
 fn audiences(caller: &Caller, team: Option<&str>) -> Result<std::sync::Arc<[Audience]>, Problem> {
     let team: Option<TeamId> = parsed("team", team)?;
-    let scope = team.map_or(Scope::All, |team| Scope::Team(Some(team)));
+    let scope = team.map_or(Scope::All, |team| Scope::Team(Some(Box::new(team))));
     Ok(scope.audiences(caller)?)
 }
 

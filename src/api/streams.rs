@@ -65,7 +65,7 @@ pub(super) async fn team(
     context: Context,
     query: Result<Query<StreamQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let scope = |team| Ok(Scope::Team(team));
+    let scope = |team: Option<TeamId>| Ok(Scope::Team(team.map(Box::new)));
     open(&request, caller, &context, query, scope).await
 }
 

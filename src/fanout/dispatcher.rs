@@ -166,12 +166,8 @@ impl Dispatcher {
         self.drain.get()
     }
 
-    /// The subscription wakes its stream when the topic of any of `audiences` changes.
-    pub fn subscribe(
-        self: &Rc<Self>,
-        broker: BrokerId,
-        audiences: Arc<[Audience]>,
-    ) -> Subscription {
+    /// A subscription without topics.
+    pub fn subscribe(self: &Rc<Self>) -> Subscription {
         let number = self.next_number.replace(self.next_number.get() + 1);
         let slot = self.slots.borrow_mut().insert(Slot {
             number,
@@ -180,22 +176,36 @@ impl Dispatcher {
             closing: None,
             is_queued: false,
         });
-        let audiences = self.topics.add(slot, &broker, audiences);
         Subscription {
             dispatcher: Rc::clone(self),
             id: SubscriptionId { slot, number },
-            broker,
-            audiences,
         }
     }
 
-    pub(super) fn unsubscribe(&self, subscription: &Subscription) {
-        let slot = subscription.id.slot;
-        self.slots.borrow_mut().remove(slot);
-        self.take_renewal(subscription.id);
-        let (broker, audiences) = (&subscription.broker, &subscription.audiences);
+    pub(super) fn unsubscribe(&self, id: SubscriptionId) {
+        self.slots.borrow_mut().remove(id.slot);
+        self.take_renewal(id);
+    }
+
+    /// From now on, the subscription wakes its stream when the topic of any of `audiences` changes. Returns the list
+    /// of the topic if there is only one: its streams share it.
+    pub(super) fn add_topics(
+        &self,
+        id: SubscriptionId,
+        broker: &BrokerId,
+        audiences: Arc<[Audience]>,
+    ) -> Arc<[Audience]> {
+        self.topics.add(id.slot, broker, audiences)
+    }
+
+    pub(super) fn remove_topics(
+        &self,
+        id: SubscriptionId,
+        broker: &BrokerId,
+        audiences: &[Audience],
+    ) {
         self.topics
-            .remove(slot, broker, audiences, |moved| self.queue(moved));
+            .remove(id.slot, broker, audiences, |moved| self.queue(moved));
     }
 
     pub(super) fn closing(&self, id: SubscriptionId) -> Option<CloseReason> {
@@ -342,8 +352,6 @@ mod tests {
         let mailbox = Arc::<Mailbox>::default();
         let health = Arc::new(LogHealth::new(Duration::from_mins(1)));
         let dispatcher = Dispatcher::new(mailbox, health, CommitPriority::new(|| false));
-        let broker: BrokerId = "b".parse().unwrap();
-        let subscribe = || dispatcher.subscribe(broker.clone(), [Audience::Broker].into());
         let close = |id| {
             let reason = CloseReason::Evicted;
             dispatcher.sort(Mail {
@@ -351,8 +359,8 @@ mod tests {
                 ..Mail::default()
             });
         };
-        let former = subscribe().id();
-        let next = subscribe();
+        let former = dispatcher.subscribe().id();
+        let next = dispatcher.subscribe();
         assert_eq!(next.id().slot, former.slot);
         close(former);
         assert_eq!(next.closing(), None);

@@ -1,14 +1,11 @@
 //! A stream's subscription to topics.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Context;
 
 use tokio::time::Instant;
 
 use super::dispatcher::{Dispatcher, ParkedStream};
-use crate::log::Audience;
-use crate::platform::BrokerId;
 
 /// Why the service ends a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,13 +54,12 @@ pub struct SubscriptionId {
     pub number: u64,
 }
 
-/// Wakes a stream when one of its topics changes. Dropping it ends the subscription.
+/// Wakes a stream when it is due, and when one of the topics changes to which its [`Reader`](super::Reader) adds it.
+/// Dropping it ends the subscription.
 #[derive(Debug)]
 pub struct Subscription {
     pub(super) dispatcher: Rc<Dispatcher>,
     pub(super) id: SubscriptionId,
-    pub(super) broker: BrokerId,
-    pub(super) audiences: Arc<[Audience]>,
 }
 
 impl Subscription {
@@ -75,11 +71,6 @@ impl Subscription {
     #[must_use]
     pub fn dispatcher(&self) -> &Dispatcher {
         &self.dispatcher
-    }
-
-    #[must_use]
-    pub fn audiences(&self) -> &Arc<[Audience]> {
-        &self.audiences
     }
 
     /// Why this stream must end, if it must.
@@ -125,6 +116,6 @@ impl ParkingPlace {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.dispatcher.clone().unsubscribe(self);
+        self.dispatcher.unsubscribe(self.id);
     }
 }

@@ -62,7 +62,7 @@ pub async fn open(
         heartbeat,
     } = opening;
     // It has no topics: time, its limits and the end of the service wake it.
-    let subscription = dispatcher.subscribe(caller.broker.clone(), [].into());
+    let subscription = dispatcher.subscribe();
     let permit = services.connection_limits.admit();
     let permit = permit.map_err(|_| CloseReason::Overloaded)?;
     let id = Uuid::new_v4();
