@@ -4,9 +4,9 @@
 //! all of them are counted, but only some of each kind are logged.
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::{ConnectionType, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use futures_util::future::Either;
@@ -28,6 +28,7 @@ use crate::platform::{Metrics, RecordId, RequestId, database, traces};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Browsers take no answer for a script or a page that does not say so.
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const EVENT_STREAM: &str = "text/event-stream";
 /// The code of a refusal that has no [`Problem`].
 const NO_CODE: &str = "other";
 /// The route of a request whose path matches none.
@@ -90,6 +91,9 @@ pub async fn around(
     if let Some(delay) = limit.and_then(RateState::delay) {
         tokio::time::sleep(delay).await;
     }
+    if is_event_stream(&response) {
+        response = without_request_text(response);
+    }
     Ok(response)
 }
 
@@ -108,6 +112,25 @@ fn complete_head(response: &mut ServiceResponse<BoxBody>, id: &str, limit: Optio
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
+}
+
+fn is_event_stream(response: &ServiceResponse<BoxBody>) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value == EVENT_STREAM)
+}
+
+/// actix keeps used requests in a pool, and the text of each keeps the buffer of 8 KiB that its connection read into.
+/// Streams that arrive together use hundreds of such buffers. A few that stay keep most of their memory, and the
+/// token of a stream would stay there too.
+fn without_request_text(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let (request, response) = response.into_parts();
+    let mut request = ServiceRequest::from_request(request);
+    let head = request.head_mut();
+    head.headers.clear();
+    head.uri = Uri::default();
+    request.match_info_mut().set(Url::default());
+    let (request, _) = request.into_parts();
+    ServiceResponse::new(request, response)
 }
 
 /// Answers the request that stands in the place of a malformed one.

@@ -23,8 +23,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// After each user that was written, the next write waits so long: when thousands arrive at once, Postgres must
 /// not take the CPU that they need.
 const PAUSE_PER_USER: Duration = Duration::from_micros(200);
-/// Users that are remembered as written. When there are more, all of them are forgotten.
-const MOST_WRITTEN: usize = 50_000;
+/// Users that are remembered as written: with those that come at once, as many as fit a map of 2,048 places. When there
+/// are more, all of them are forgotten, and one whose token is verified again is written again, together with others.
+const MOST_WRITTEN: usize = 1_792 - MOST_AT_ONCE;
 
 /// Writes the profiles that the verifier sends.
 #[derive(Debug)]

@@ -25,8 +25,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// After each token that was compared, the next comparison waits so long: Postgres must not take the CPU that
 /// arriving clients need.
 const PAUSE_PER_TOKEN: Duration = Duration::from_micros(200);
-/// Users whose teams are known. When there are more, all of them are forgotten.
-const MOST_KNOWN: usize = 50_000;
+/// Users whose teams are known: as many as fit a map of 2,048 places. When there are more, all of them are forgotten,
+/// and a token of theirs that is verified again is compared with the table, together with others.
+const MOST_KNOWN: usize = 1_792;
 
 /// The teams in a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,12 +122,12 @@ impl MembershipWatch {
         &mut self,
         seen: impl Iterator<Item = SeenTeams>,
     ) -> FxHashMap<SessionUser, TeamsOfToken> {
-        if self.known.len() >= MOST_KNOWN {
-            self.known.clear();
-        }
         let mut news = FxHashMap::default();
         for SeenTeams { user, seen } in seen {
-            let known = self.known.get(&user);
+            if self.known.len() >= MOST_KNOWN {
+                self.known.clear();
+            }
+            let known = self.known.get(&user).or_else(|| news.get(&user));
             if known.is_some_and(|known| known.as_of >= seen.as_of) {
                 continue;
             }
