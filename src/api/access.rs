@@ -5,7 +5,7 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
@@ -119,14 +119,13 @@ fn is_event_stream(response: &ServiceResponse<BoxBody>) -> bool {
     content_type.is_some_and(|value| value == EVENT_STREAM)
 }
 
-/// actix keeps used requests in a pool, and the text of each keeps the buffer of 8 KiB that its connection read into.
-/// Streams that arrive together use hundreds of such buffers. A few that stay keep most of their memory, and the
-/// token of a stream would stay there too.
+/// actix keeps 256 used heads of requests a thread, and each keeps a table of 6.7 KB and the buffer of 8 KiB that its
+/// connection read into: 3.8 MB after many streams have arrived. The token of a stream would stay there, too.
 fn without_request_text(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let (request, response) = response.into_parts();
     let mut request = ServiceRequest::from_request(request);
     let head = request.head_mut();
-    head.headers.clear();
+    head.headers = HeaderMap::new();
     head.uri = Uri::default();
     request.match_info_mut().set(Url::default());
     let (request, _) = request.into_parts();

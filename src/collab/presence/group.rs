@@ -43,14 +43,27 @@ pub struct Now {
     pub time: OffsetDateTime,
 }
 
-#[derive(Debug, Default)]
+/// 128 bytes. There is one for each user of a stream.
+#[derive(Debug)]
 struct PersonEntry {
     person: Person,
     present: Option<PresentUser>,
     /// What lists show of the person, made when the first list shows it. Empty of people with records, of
     /// whom each reader sees other ones.
     listed: OnceCell<Box<str>>,
-    due_at: Option<Moment>,
+    /// When it is in the list of those who are due, unless it is never.
+    due_at: Moment,
+}
+
+impl Default for PersonEntry {
+    fn default() -> Self {
+        Self {
+            person: Person::default(),
+            present: None,
+            listed: OnceCell::new(),
+            due_at: Moment::NEVER,
+        }
+    }
 }
 
 /// Signs of a user that a new audience of a record has changed.
@@ -307,8 +320,9 @@ impl PresenceGroup {
             entry.present.clone_from(&after);
             entry.listed = OnceCell::new();
         }
-        if let Some(at) = entry.due_at.replace(evaluation.next_at) {
-            self.due.remove(&(at, user.clone()));
+        let due_at = std::mem::replace(&mut entry.due_at, evaluation.next_at);
+        if due_at < Moment::NEVER {
+            self.due.remove(&(due_at, user.clone()));
         }
         if entry.person.is_empty() && after.is_none() {
             self.people.remove(user);
@@ -375,5 +389,15 @@ impl PresentUser {
 
     pub fn records_in_use(&self) -> impl Iterator<Item = &RecordInUse> {
         self.state.viewing.iter().chain(&self.state.editing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_present_user_is_small() {
+        assert!(size_of::<PersonEntry>() <= 128);
     }
 }
