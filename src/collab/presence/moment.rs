@@ -11,6 +11,7 @@ pub struct Moment(i64);
 
 impl Moment {
     pub const NEVER: Self = Self(i64::MAX);
+    pub const BEFORE_ALL: Self = Self(i64::MIN);
 
     #[must_use]
     pub fn at_ms(ms: i64) -> Self {

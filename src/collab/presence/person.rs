@@ -34,7 +34,7 @@ pub struct PeerLiveness {
 
 impl Default for PeerLiveness {
     fn default() -> Self {
-        let (gone, trusted_from) = (FxHashMap::default(), Moment::at_ms(i64::MIN));
+        let (gone, trusted_from) = (FxHashMap::default(), Moment::BEFORE_ALL);
         Self { gone, trusted_from }
     }
 }
@@ -98,11 +98,19 @@ impl KnownSign {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Person {
     /// Mostly one or two: a list is smaller than a map.
     signs: Vec<KnownSign>,
-    active_at: Option<Moment>,
+    /// `Moment::BEFORE_ALL`: it is not known. An option would be twice as large.
+    active_at: Moment,
+}
+
+impl Default for Person {
+    fn default() -> Self {
+        let (signs, active_at) = (Vec::new(), Moment::BEFORE_ALL);
+        Self { signs, active_at }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +125,7 @@ impl Person {
     /// Adds or replaces a sign, and returns whether that can change the state now.
     pub fn put(&mut self, source: SignSource, sign: SignOfLife) -> bool {
         if source.session != Session::Unseen {
-            self.active_at = self.active_at.max(Some(sign.active_at));
+            self.active_at = self.active_at.max(sign.active_at);
         }
         let is_same_session_elsewhere = |known: &KnownSign| {
             known.source.session == source.session && known.source.origin != source.origin
@@ -272,7 +280,11 @@ impl Person {
         before: Option<Status>,
     ) -> Evaluation {
         let grace = lifetimes.rules.grace;
-        let idle_at = self.active_at.unwrap_or(now).plus(lifetimes.rules.away);
+        let active_at = match self.active_at {
+            Moment::BEFORE_ALL => now,
+            known => known,
+        };
+        let idle_at = active_at.plus(lifetimes.rules.away);
         let mut signs = self.effective(lifetimes);
         let changes = signs.iter().flat_map(|s| [s.end, s.end.plus(grace)]);
         let removals = self.signs.iter().map(|known| lifetimes.removed_at(known));
