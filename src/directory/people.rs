@@ -22,7 +22,7 @@ const MOST_AT_ONCE: usize = 256;
 const PAUSE: Duration = Duration::from_millis(20);
 /// After each user that was written, the next write waits so long: when thousands arrive at once, Postgres must
 /// not take the CPU that they need.
-const PAUSE_PER_USER: Duration = Duration::from_micros(200);
+const PAUSE_PER_USER: Duration = Duration::from_micros(500);
 /// Users that are remembered as written: with those that come at once, as many as fit a map of 2,048 places. When there
 /// are more, all of them are forgotten, and one whose token is verified again is written again, together with others.
 const MOST_WRITTEN: usize = 1_792 - MOST_AT_ONCE;

@@ -44,7 +44,9 @@ mod tests {
     fn pauses_grow_with_the_instances_up_to_a_limit() {
         let (count, pause) = (InstanceCount::default(), Duration::from_millis(3));
         assert_eq!(count.spread(pause), pause);
+        assert!(!count.has_others());
         count.clone().set_others(4);
+        assert!(count.has_others());
         assert_eq!(count.spread(pause) + TIMER, 5 * (pause + TIMER));
         count.set_others(usize::MAX);
         let longest = MOST_SPREAD * (pause + TIMER);

@@ -32,8 +32,9 @@ const LIMITS: BatchLimits = BatchLimits {
     answer_timeout: LOCK_SNAPSHOT_TIMEOUT,
 };
 /// A snapshot serves streams that open so soon after it was read, unless the log has gone on. What no event
-/// reports, the extension of a lock, can be so old in it.
-const REUSED_FOR: Duration = Duration::from_millis(50);
+/// reports, the extension of a lock, can be so old in it. A stream that has to wait for a snapshot needs one
+/// more write.
+const REUSED_FOR: Duration = Duration::from_millis(500);
 /// Brokerages that one query reads.
 const MOST_BROKERS: usize = 256;
 /// Locks of one brokerage that a query reads. Each stream gets those that it may see.

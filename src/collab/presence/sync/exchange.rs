@@ -19,9 +19,16 @@ use crate::platform::BrokerId;
 
 /// Signs that one statement writes.
 const MOST_WRITTEN: usize = 2_000;
+/// Signs that one statement writes while no other instance waits for them, unless very many wait.
+const FEW_WRITTEN: usize = 256;
+/// Of very many signs, one statement writes such a part.
+const PART_WRITTEN: usize = 8;
 /// After each sign that was written, the next write waits so long: when thousands arrive at once, Postgres must
 /// not take the CPU that they need.
 const PAUSE_PER_SIGN: Duration = Duration::from_micros(200);
+/// The same while no other instance waits for them. Only one that starts later reads them.
+const PAUSE_PER_SIGN_ALONE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE_ALONE: Duration = Duration::from_millis(500);
 /// How long an instance that died is remembered.
 const REMEMBERED_MS: i64 = 24 * 3_600_000;
 
@@ -64,10 +71,10 @@ impl PresenceSync {
     pub(super) async fn write(&mut self) -> sqlx::Result<()> {
         let outbox = std::mem::take(&mut *self.presence.outbox());
         let mut signs: Vec<_> = outbox.signs.into_iter().collect();
-        let later = signs.split_off(signs.len().min(MOST_WRITTEN));
-        let written = u32::try_from(signs.len()).unwrap_or(u32::MAX);
+        let is_alone = !self.parts.instances.has_others();
+        let later = signs.split_off(at_once(signs.len(), is_alone));
         self.last.write = Instant::now();
-        self.pause = PAUSE_PER_SIGN * written;
+        self.pause = pause_after(signs.len(), is_alone);
         self.keep_for_later(later, outbox.is_urgent);
         self.flush += 1;
         let (instance, flush, presence) = (&*self.parts.instance, self.flush, &self.presence);
@@ -291,5 +298,44 @@ impl PresenceSync {
             }
         }
         signs
+    }
+}
+
+/// How many of the signs that wait are written by one statement.
+fn at_once(waiting: usize, is_alone: bool) -> usize {
+    let most = if is_alone {
+        FEW_WRITTEN.max(waiting / PART_WRITTEN).min(MOST_WRITTEN)
+    } else {
+        MOST_WRITTEN
+    };
+    most.min(waiting)
+}
+
+/// The least time between a write of so many signs and the next.
+fn pause_after(written: usize, is_alone: bool) -> Duration {
+    let written = u32::try_from(written).unwrap_or(u32::MAX);
+    if is_alone {
+        PAUSE_PER_SIGN_ALONE
+            .saturating_mul(written)
+            .min(LONGEST_PAUSE_ALONE)
+    } else {
+        PAUSE_PER_SIGN.saturating_mul(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_is_alone_writes_the_signs_of_a_burst_in_smaller_parts() {
+        assert_eq!(at_once(10_000, false), MOST_WRITTEN);
+        assert_eq!(at_once(10_000, true), 1_250);
+        assert_eq!(at_once(300, true), FEW_WRITTEN);
+        assert_eq!(at_once(1_000_000, true), MOST_WRITTEN);
+        assert_eq!((at_once(7, true), at_once(7, false)), (7, 7));
+        assert_eq!(pause_after(7, true), Duration::from_millis(7));
+        assert_eq!(pause_after(1_250, true), LONGEST_PAUSE_ALONE);
+        assert_eq!(pause_after(2_000, false), Duration::from_millis(400));
     }
 }
