@@ -66,9 +66,9 @@ mod tests {
     #[test]
     fn a_task_is_woken_when_the_worker_thread_takes_its_mail() {
         let mailbox = Arc::<Mailbox>::default();
-        let wakes = Arc::<Wakes>::default();
-        let woken = || wakes.0.load(Ordering::Relaxed);
-        let waker = Waker::from(Arc::clone(&wakes));
+        let counted = Arc::<Wakes>::default();
+        let woken = || counted.0.load(Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&counted));
         let mut context = Context::from_waker(&waker);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..3).map(|_| oneshot::channel()).unzip();
         let waits = receivers.into_iter().map(|answer| mailbox.wait_for(answer));
