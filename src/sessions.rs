@@ -113,10 +113,10 @@ impl Sessions {
         self.0.open.lost().is_back(user);
     }
 
-    /// Ends so many streams of a person at this instance, the oldest first: the person has too many over
-    /// all instances.
-    pub fn evict_oldest(&self, user: &SessionUser, count: usize) {
-        self.0.open.evict_oldest(user, count);
+    /// Ends the streams of a person at this instance but for the newest: the person has too many over all
+    /// instances.
+    pub fn keep_newest(&self, user: &SessionUser, most: usize) {
+        self.0.open.keep_newest(user, most);
     }
 
     /// What a user has open at this instance.

@@ -241,11 +241,9 @@ impl OpenSessions {
         });
     }
 
-    pub(super) fn evict_oldest(&self, user: &SessionUser, count: usize) {
-        let mut table = self.table();
-        let sessions = table.users.get_mut(user).into_iter().flatten();
-        for session in sessions.filter(|session| session.is_stream()).take(count) {
-            session.close(CloseReason::Evicted);
+    pub(super) fn keep_newest(&self, user: &SessionUser, most: usize) {
+        if let Some(sessions) = self.table().users.get_mut(user) {
+            evict(sessions, most);
         }
     }
 

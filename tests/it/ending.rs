@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use porchlight::platform::Clock;
 use tokio::time::Instant;
 
@@ -80,6 +81,27 @@ async fn a_users_sixth_stream_takes_the_place_of_the_oldest() {
         (open - 6.0).abs() < 0.1,
         "five of the user and the other's, not {open}"
     );
+}
+
+#[tokio::test]
+async fn streams_that_end_while_others_open_end_no_further_ones() {
+    const OPENED: u32 = 60;
+    let service = Service::with(&["--streams-per-user=2"]).await;
+    let user = user(0);
+    let opened = (0..OPENED).map(|_| service.stream("/stream/team", &user));
+    let _streams = join_all(opened).await;
+    let evicted = "porchlight_streams_closed_total{reason=\"evicted\"}";
+    let counts = [
+        (evicted, f64::from(OPENED - 2)),
+        ("porchlight_streams_open", 2.0),
+    ];
+    for (name, expected) in counts {
+        let counted = async || {
+            let value = service.metric(name).await;
+            ((value - expected).abs() < 0.1).then_some(())
+        };
+        eventually(name, counted).await;
+    }
 }
 
 #[tokio::test]

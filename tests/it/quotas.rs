@@ -142,6 +142,8 @@ async fn posted_and_unread_notifications_have_limits() {
         post(&service, who, "/notifications", &body).await
     };
     let to_ann = || json!({"user": "ann"});
+    // Limits apply to those whose teams are known.
+    service.list("/notifications", &ann).await;
     for _ in 0..2 {
         assert_eq!(note(&ann, to_ann()).await.status, 201);
     }

@@ -67,11 +67,11 @@ impl SessionObserver for TeamChanges {
 pub(super) struct OldestStreams(pub(super) Sessions);
 
 impl StreamEvictor for OldestStreams {
-    fn evict_oldest(&self, broker: &BrokerId, user: &UserId, count: usize) {
+    fn keep_newest(&self, broker: &BrokerId, user: &UserId, most: usize) {
         let user = SessionUser {
             broker: broker.clone(),
             user: user.clone(),
         };
-        self.0.evict_oldest(&user, count);
+        self.0.keep_newest(&user, most);
     }
 }

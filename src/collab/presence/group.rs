@@ -196,22 +196,20 @@ impl PresenceGroup {
         self.crowds.large().clone()
     }
 
-    /// How many of a user's streams at this instance are too many, when the newest `most` of all
-    /// instances may stay.
+    /// How many of a user's streams at this instance may stay, when only the newest `most` of all
+    /// instances may. `None`: all of them.
     #[must_use]
-    pub fn streams_beyond(
+    pub fn own_streams_within(
         &self,
         user: &UserId,
         most: usize,
         now: Moment,
         peers: &PeerLiveness,
-    ) -> usize {
-        let Some(entry) = self.people.get(user) else {
-            return 0;
-        };
+    ) -> Option<usize> {
+        let entry = self.people.get(user)?;
         let rules = &self.rules;
         let lifetimes = SignLifetimes { rules, peers };
-        entry.person.own_streams_beyond(most, now, lifetimes)
+        entry.person.own_streams_within(most, now, lifetimes)
     }
 
     /// How many streams a user has, at all instances.

@@ -218,28 +218,27 @@ impl Person {
         signs.filter(move |known| known.sign.ends_at.is_none() && lifetimes.end(known) > now)
     }
 
-    /// How many streams of this instance are too many, when the newest `most` of all instances may
-    /// stay.
+    /// How many streams of this instance may stay, when only the newest `most` of all instances may. `None`: all of
+    /// them.
     #[must_use]
-    pub fn own_streams_beyond(
+    pub fn own_streams_within(
         &self,
         most: usize,
         now: Moment,
         lifetimes: SignLifetimes<'_>,
-    ) -> usize {
+    ) -> Option<usize> {
         let beyond = self.streams(now, lifetimes).saturating_sub(most);
         if beyond == 0 {
-            return 0;
+            return None;
         }
         let mut streams = Vec::new();
         for KnownSign { source, sign } in self.open_signs(now, lifetimes) {
             streams.extend(sign.streams.iter().map(|at| (*at, &source.origin)));
         }
         streams.sort_unstable();
-        let oldest = streams.iter().take(beyond);
-        oldest
-            .filter(|(_, origin)| **origin == SignOrigin::Here)
-            .count()
+        let newest = streams.iter().skip(beyond);
+        let own = newest.filter(|(_, origin)| **origin == SignOrigin::Here);
+        Some(own.count())
     }
 
     #[must_use]

@@ -14,8 +14,9 @@ use crate::platform::{BrokerId, Principal, UserId};
 
 /// Ends streams.
 pub trait StreamEvictor: Send + Sync {
-    /// Ends so many of the user's streams at this instance, the oldest first.
-    fn evict_oldest(&self, broker: &BrokerId, user: &UserId, count: usize);
+    /// Ends the user's streams at this instance but for the newest. Those that are ending anyway may not count here any
+    /// more.
+    fn keep_newest(&self, broker: &BrokerId, user: &UserId, most: usize);
 }
 
 impl Presence {
@@ -116,10 +117,10 @@ impl Presence {
     pub(super) fn limit_streams(&self, locked: &LockedGroup<'_>, user: &UserId) {
         let (parts, now, peers) = (&self.0.parts, self.now().moment, self.peers());
         let most = parts.most_streams_per_user;
-        let beyond = locked.group.streams_beyond(user, most, now, &peers);
-        if beyond > 0 {
+        let within = locked.group.own_streams_within(user, most, now, &peers);
+        if let Some(within) = within {
             let broker = &locked.brokerage.broker;
-            parts.evictor.evict_oldest(broker, user, beyond);
+            parts.evictor.keep_newest(broker, user, within);
         }
     }
 }
