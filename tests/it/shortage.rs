@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Executor};
 use crate::support::cluster::TestDatabase;
 use crate::support::{Answer, Service, Token, eventually};
 
-/// Enough to start. The background tasks want more.
-const CONNECTIONS: u32 = 8;
+/// Too few for the background tasks, some of which keep theirs.
+const CONNECTIONS: u32 = 3;
 
 async fn ready(service: &Service) -> Answer {
     Answer::to(service.client.get(service.url("/health/ready"))).await
@@ -20,7 +20,7 @@ async fn an_instance_without_its_connections_is_not_ready_and_refuses_streams() 
     let mut sql = database.connect().await;
     let (role, name) = (format!("few_{}", database.name()), database.name());
     for statement in [
-        format!("create role {role} login connection limit {CONNECTIONS}"),
+        format!("create role {role} login"),
         format!("alter database {name} owner to {role}"),
     ] {
         sql.execute(AssertSqlSafe(statement)).await.expect("a role");
@@ -28,6 +28,11 @@ async fn an_instance_without_its_connections_is_not_ready_and_refuses_streams() 
     let mut url = database.url();
     url = url.replacen("postgres@", &format!("{role}@"), 1);
     let service = Service::through(Arc::clone(&database), &url, &[]).await;
+    let fewer = format!(
+        "alter role {role} connection limit {CONNECTIONS};
+         select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'"
+    );
+    sql.execute(AssertSqlSafe(fewer)).await.expect("a limit");
     let failures = "porchlight_pool_failures_total{pool=\"background\"}";
     eventually("background tasks wait in vain", async || {
         (service.metric(failures).await > 0.0).then_some(())
