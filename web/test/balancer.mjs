@@ -62,11 +62,12 @@ function configuration(text, places, instances) {
     if (!result.includes(from)) throw new Error(`the configuration has no ${from}`);
     result = result.replaceAll(from, to);
   }
-  const lines = result.split('\n');
-  const first = lines.findIndex((line) => line.match(INSTANCE));
-  const others = lines.filter((line) => !line.match(INSTANCE));
-  others.splice(first, 0, ...instances.map((instance) => lines[first].replaceAll(INSTANCE, instance)));
-  return others.join('\n');
+  // Lines that name instances follow each other: each group gets a line for each instance.
+  const names = (line) => Boolean(line?.match(INSTANCE));
+  return result.split('\n').flatMap((line, at, lines) => {
+    if (!names(line)) return [line];
+    return names(lines[at - 1]) ? [] : instances.map((instance) => line.replaceAll(INSTANCE, instance));
+  }).join('\n');
 }
 
 async function freePort() {

@@ -6,10 +6,16 @@ use std::collections::{BTreeMap, HashMap};
 use super::{Findings, Log, Rule};
 use crate::history::{Entry, Line, Outcome};
 
+/// The fault in which Postgres cannot write.
+const DISK_FULL: &str = "disk full";
+
 struct Write<'a> {
     record: &'a str,
     version: i64,
     outcome: Outcome,
+    /// While the disk is full, a trigger that cannot describe a write does not fail it: it notes the change as set aside, or
+    /// only warns if it cannot do that either.
+    may_be_set_aside: bool,
 }
 
 pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
@@ -68,7 +74,7 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
         }
         let times = told.get(&(write.record, write.version)).copied();
         let times = times.unwrap_or(0);
-        let is_sure = write.outcome == Outcome::Done;
+        let is_sure = write.outcome == Outcome::Done && !write.may_be_set_aside;
         if times > 1 || (is_sure && times == 0) {
             let (record, version) = (write.record, write.version);
             let text = format!("write {number} of {record}, version {version}: {times} events");
@@ -79,8 +85,13 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
 
 fn writes(lines: &[Line]) -> BTreeMap<i64, Write<'_>> {
     let mut writes = BTreeMap::new();
+    let mut full_since = None;
     for line in lines {
         match &line.entry {
+            Entry::FaultBegan { fault, kind } if kind.contains(DISK_FULL) => {
+                full_since = Some(*fault);
+            }
+            Entry::FaultEnded { fault } if full_since == Some(*fault) => full_since = None,
             Entry::Written {
                 write,
                 record,
@@ -90,12 +101,14 @@ fn writes(lines: &[Line]) -> BTreeMap<i64, Write<'_>> {
                     record,
                     version: *version,
                     outcome: Outcome::Unknown,
+                    may_be_set_aside: full_since.is_some(),
                 };
                 writes.insert(*write, new);
             }
             Entry::WriteEnded { write, outcome } => {
                 if let Some(write) = writes.get_mut(write) {
                     write.outcome = *outcome;
+                    write.may_be_set_aside |= full_since.is_some();
                 }
             }
             _ => {}
