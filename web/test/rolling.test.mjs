@@ -23,6 +23,9 @@ test('each fault is found', () => {
   assert.match(found({ resets: 4 }), /4 streams were reset/);
   assert.match(found({ longestWaitMs: 5_001 }), /a client waited 5001 ms/);
   assert.match(found({ restart: { ...RESTART, transactions: { mean: 200, most: 301 } } }), /301 transactions\/s/);
+  const counted = (most) => ({ quiet: { ...RATES, statements: { mean: 50, most: 60 } }, restart: { transactions: { mean: 200, most: 301 }, statements: { mean: 60, most } } });
+  assert.match(found(counted(151)), /151 statements\/s/);
+  assert.equal(found(counted(150)), '');
 });
 
 test('a run that shows nothing is a fault', () => {
