@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use time::OffsetDateTime;
@@ -11,9 +10,11 @@ use super::crowds::Crowds;
 use super::moment::Moment;
 use super::person::{PeerLiveness, Person, PresenceRules, PresenceState, SignLifetimes};
 use super::record_moves::RecordMoves;
-use super::sign_of_life::{OpenedAt, RecordInUse, Session, SignOfLife, SignSource, Status};
+use super::sign_of_life::{RecordInUse, SignOfLife, SignSource, Status};
 use crate::log::{Audience, RecordAudience};
 use crate::platform::{RecordPath, TeamId, UserId};
+
+mod streams;
 
 /// A person who is present, as others see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,63 +197,11 @@ impl PresenceGroup {
         self.crowds.large().clone()
     }
 
-    /// How many of a user's streams at this instance may stay, when only the newest `most` of all
-    /// instances may. `None`: all of them.
-    #[must_use]
-    pub fn own_streams_within(
-        &self,
-        user: &UserId,
-        most: usize,
-        now: Moment,
-        peers: &PeerLiveness,
-    ) -> Option<usize> {
-        let entry = self.people.get(user)?;
-        let rules = &self.rules;
-        let lifetimes = SignLifetimes { rules, peers };
-        entry.person.own_streams_within(most, now, lifetimes)
-    }
-
-    /// How many streams a user has, at all instances.
-    #[must_use]
-    pub fn streams_of(&self, user: &UserId, now: Moment, peers: &PeerLiveness) -> usize {
-        let rules = &self.rules;
-        let lifetimes = SignLifetimes { rules, peers };
-        let entry = self.people.get(user);
-        entry.map_or(0, |entry| entry.person.streams(now, lifetimes))
-    }
-
-    /// Whether a user has a stream at any instance, or had one a moment ago.
-    #[must_use]
-    pub fn has_streams(&self, user: &UserId, now: Moment, peers: &PeerLiveness) -> bool {
-        let rules = &self.rules;
-        let lifetimes = SignLifetimes { rules, peers };
-        let entry = self.people.get(user);
-        entry.is_some_and(|entry| entry.person.has_streams(now, lifetimes))
-    }
-
     /// Whether this instance noticed a sign of anybody.
     #[must_use]
     pub fn has_own_signs(&self) -> bool {
         let mut people = self.people.values();
         people.any(|entry| entry.person.has_own_signs())
-    }
-
-    /// The users with open streams of this session at this instance, and the signs of these.
-    pub fn own_streams<'a>(
-        &'a self,
-        session: &'a Session,
-    ) -> impl Iterator<Item = (&'a UserId, &'a SignOfLife)> {
-        let people = self.people.iter();
-        people.filter_map(|(user, entry)| Some((user, entry.person.open_streams_of(session)?)))
-    }
-
-    /// When each stream of a user's session at this instance was opened, the oldest first.
-    #[must_use]
-    pub fn own_streams_of(&self, user: &UserId, session: &Session) -> Arc<[OpenedAt]> {
-        let person = self.person(user);
-        let sign = person.and_then(|person| person.open_streams_of(session));
-        sign.map(|sign| Arc::clone(&sign.streams))
-            .unwrap_or_default()
     }
 
     /// A user of whom signs are known, present or not.
