@@ -39,12 +39,16 @@ const ROWS: &str = "
             created_at)
         select 'b', 'step-' || i, 'u', 't-1', 'x', '{}', 3, now() - interval '1 year'
         from generate_series(1, 100) i;
+    -- For each lock, triggers would make a new version of two rows in `quota_use`, and pass all versions
+    -- that this transaction has made: minutes for so many.
+    set session_replication_role = replica;
+    insert into porchlight.quota_use (broker_id, kind, user_id, used)
+        values ('b', 'locks', '', 100000), ('b', 'locks', 'u', 100000);
     insert into porchlight.locks (broker_id, module, record_id, fence, user_id, session, sessions,
             audience, locked_at, renewed_at, locked_until)
         select 'b', 'listings', 'l-' || i, 1, 'u', 's', '{\"s\":{}}', 'team:a',
             now() - i * interval '1 second', now(), now() + interval '1 hour'
         from generate_series(1, 100000) i;
-    set session_replication_role = replica;
     insert into porchlight.leads (broker_id, id, name, team_id, owner_id, created_at)
         select 'b', 'r-' || i, 'Ann', 'a', 'u', now() - i * interval '1 second'
         from generate_series(1, 100000) i;
