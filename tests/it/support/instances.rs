@@ -28,7 +28,7 @@ pub async fn cut_connections(
         "select pg_terminate_backend(pid) from pg_stat_activity
          where datname = current_database() and application_name = 'porchlight' and {condition}"
     );
-    let mut rhythm = tokio::time::interval(Duration::from_millis(50));
+    let mut rhythm = tokio::time::interval(Duration::from_millis(100));
     // On a slow machine, there must be time for some work between two cuts.
     rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut cuts = 0;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::openapi::{Head, Received, Response, Sent, assert_described, assert_event_described};
 use super::wait::soon;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Message {
     pub name: String,
     pub data: String,
@@ -37,9 +37,12 @@ impl Message {
     }
 
     fn is_of_stream(&self) -> bool {
+        let is = |name: &str| name.starts_with("stream:") || name == "hb";
+        if !self.name.is_empty() {
+            return is(&self.name);
+        }
         let data: Value = serde_json::from_str(&self.data).unwrap_or_default();
-        let name = data["type"].as_str().unwrap_or(&self.name);
-        name.starts_with("stream:") || name == "hb"
+        data["type"].as_str().is_some_and(is)
     }
 
     pub fn position(&self) -> i64 {
@@ -139,11 +142,12 @@ impl Stream {
             let text: Vec<u8> = self.partial.drain(..whole).collect();
             let text = String::from_utf8(text).expect("checked");
             self.text.push_str(&text);
-            self.unread.push_str(&text);
-            while let Some(end) = self.unread.find('\n') {
-                let line: String = self.unread.drain(..=end).collect();
-                self.line(line.trim_end_matches('\n'));
+            let unread = std::mem::take(&mut self.unread) + &text;
+            let whole = unread.rfind('\n').map_or(0, |end| end + 1);
+            for line in unread[..whole].split_terminator('\n') {
+                self.line(line);
             }
+            unread[whole..].clone_into(&mut self.unread);
         }
     }
 

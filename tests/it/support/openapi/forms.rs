@@ -9,7 +9,8 @@ use super::schemas::{Gathered, Schema};
 #[derive(Clone)]
 pub struct EventForm {
     pub schema: Schema,
-    name: Schema,
+    /// What names look like that `names` does not list.
+    name: Option<Schema>,
     /// All names of such events, or an example of them.
     names: Vec<String>,
     /// The name of the schema of the stream.
@@ -19,7 +20,10 @@ pub struct EventForm {
 impl EventForm {
     /// Whether it describes events of this name.
     pub fn has_name(&self, name: &str) -> bool {
-        DESCRIBED.schemas.check(self.name, &name.into()).is_ok()
+        match self.name {
+            Some(schema) => DESCRIBED.schemas.allows(schema, &name.into()),
+            None => self.names.iter().any(|known| known == name),
+        }
     }
 
     /// How [`super::seen`] names an event of this form.
@@ -46,6 +50,10 @@ impl EventForm {
             .filter_map(Value::as_str)
             .map(ToOwned::to_owned)
             .collect();
+        let name = names.is_empty().then(|| match event {
+            Value::Null => true.into(),
+            event => event.clone(),
+        });
         let names = if names.is_empty() {
             vec![form["title"].as_str().expect("a title").to_owned()]
         } else {
@@ -53,11 +61,7 @@ impl EventForm {
         };
         Self {
             schema: gathered.add(json!({"allOf": [common, form]})),
-            name: gathered.add(if event.is_null() {
-                true.into()
-            } else {
-                event.clone()
-            }),
+            name: name.map(|name| gathered.add(name)),
             names,
             stream: stream.to_owned(),
         }
