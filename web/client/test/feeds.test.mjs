@@ -107,6 +107,25 @@ describe('tasks', () => {
   });
 });
 
+describe('tasks of several pages', () => {
+  test('keep their length when they load again', async () => {
+    const { client, clock, service } = await opened();
+    for (let n = 1; n <= 5; n += 1) await post(service, '/tasks', { type: `${n}` }, { user: 'ann' });
+    const list = tasks(client, { limit: 2 });
+    list.subscribe(() => {});
+    await clock.advance(200);
+    await list.loadMore();
+    const types = () => list.getSnapshot().tasks.map(({ type }) => type).join('');
+    assert.equal(types(), '5432');
+    service.log.epoch = 'fake02';
+    service.streams.cut();
+    await clock.advance(5_000);
+    assert.deepEqual([types(), list.getSnapshot().hasMore], ['5432', true]);
+    await list.loadMore();
+    assert.deepEqual([types(), list.getSnapshot().hasMore], ['54321', false]);
+  });
+});
+
 describe('notifications', () => {
   test('are counted, come by the stream, and are read on all devices', async () => {
     const { client, open, clock, service } = await opened();
@@ -145,7 +164,10 @@ describe('notifications', () => {
     service.log.epoch = 'fake02';
     service.streams.cut();
     await clock.advance(5_000);
-    assert.equal(titles(), '54');
+    assert.deepEqual([titles(), list.getSnapshot().hasMore, list.getSnapshot().unread], ['54321', false, 5], 'it keeps its length');
+    await post(service, '/notifications', { audience: { user: 'ann' }, title: '6' });
+    await clock.advance(200);
+    assert.equal(titles(), '654321');
   });
 });
 
@@ -163,12 +185,29 @@ describe('activity', () => {
     assert.equal(texts().length, 3);
     for (const city of ['Bend', 'Reno', 'Napa']) await patch(service, '/records/escrows/e-1', { city });
     await clock.advance(3_000);
-    assert.equal(service.count('/activity'), 3, 'two pages, and once for all changes');
+    assert.equal(service.count('/activity'), 4, 'two pages, and both again once for all changes');
     assert.equal(texts()[0], 'u-2 updated e-1');
     off();
     await clock.advance(5_000);
     await fill(made, 1, 9);
     await clock.advance(5_000);
-    assert.equal(service.count('/activity'), 3, 'nobody looks any more');
+    assert.equal(service.count('/activity'), 4, 'nobody looks any more');
+  });
+
+  test('keeps its length when more has happened than a page has', async () => {
+    const made = await opened();
+    const { client, clock, service } = made;
+    await fill(made, 4);
+    const feed = activity(client, { limit: 2 });
+    feed.subscribe(() => {});
+    await clock.advance(200);
+    await feed.loadMore();
+    await fill(made, 3, 5);
+    await clock.advance(3_000);
+    const texts = () => feed.getSnapshot().activity.map(({ text }) => text.split(' ').at(-1));
+    assert.deepEqual(texts(), ['e-7', 'e-6', 'e-5', 'e-4']);
+    await feed.loadMore();
+    assert.deepEqual(texts(), ['e-7', 'e-6', 'e-5', 'e-4', 'e-3', 'e-2']);
+    assert.equal(service.count('/activity'), 5);
   });
 });

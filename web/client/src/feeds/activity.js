@@ -39,16 +39,20 @@ export class Activity extends Feed {
     return ACTION.test(type) && (!wanted || module === wanted) && (!record || recordId === record);
   }
 
-  /** @override @param {{activity: Act[]}} body @param {boolean} isFirst */
-  keep({ activity }, isFirst) {
-    const positions = new Set(activity.map(({ position }) => position));
-    const older = isFirst ? this.#olderThan(positions) : [];
-    this.#known = isFirst ? [...activity, ...older] : [...this.#known, ...activity];
-    return older.length > 0;
+  /** @override @param {{activity: Act[]}} body */
+  continues(body) {
+    return this.#olderThan(body).length > 0;
   }
 
-  /** Pages that were loaded before stay, unless something between may be missing. @param {Set<string>} positions */
-  #olderThan(positions) {
+  /** @override @param {{activity: Act[]}} body @param {boolean} isFirst */
+  keep(body, isFirst) {
+    const { activity } = body;
+    this.#known = isFirst ? [...activity, ...this.#olderThan(body)] : [...this.#known, ...activity];
+  }
+
+  /** Pages that were loaded before stay, unless something between may be missing. @param {{activity: Act[]}} first */
+  #olderThan({ activity }) {
+    const positions = new Set(activity.map(({ position }) => position));
     const last = this.#known.findLastIndex(({ position }) => positions.has(position));
     return last < 0 ? [] : this.#known.slice(last + 1);
   }

@@ -28,7 +28,7 @@ export class Feed extends Live {
 
   /**
    * @param {import('../client.js').Client} client
-   * @param {string} path
+   * @param {string} path the list has the same name in answers and snapshots
    * @param {Record<string, string | number | undefined>} query
    * @param {Snapshot} initial
    */
@@ -72,8 +72,11 @@ export class Feed extends Live {
   /** @override @param {number} generation */
   async load(generation) {
     const { body, headers } = await this.#request();
+    const continues = this.continues(body);
+    const pages = continues ? [body] : await this.#asManyFrom(body, generation);
     if (generation !== this.generation) return;
-    if (!this.keep(body, true)) this.#page(body);
+    pages.forEach((page, n) => this.keep(page, n === 0));
+    if (!continues) this.#page(pages.at(-1));
     this.loaded(headers.get('Stream-Position'));
     this.change({ status: 'ready', error: null });
     this.show();
@@ -88,6 +91,23 @@ export class Feed extends Live {
   /** @param {Record<string, unknown>} change */
   change(change) {
     this.store.set({ ...this.getSnapshot(), ...change });
+  }
+
+  /**
+   * Pages with as many entries as before, so that a list somebody has scrolled keeps its length.
+   * @param {any} first
+   * @param {number} generation
+   */
+  async #asManyFrom(first, generation) {
+    const name = this.#path.slice(1);
+    const pages = [first];
+    let missing = /** @type {any} */ (this.getSnapshot())[name].length - first[name].length;
+    while (missing > 0 && pages.at(-1).next !== null && generation === this.generation) {
+      const { body } = await this.#request(pages.at(-1).next);
+      pages.push(body);
+      missing -= body[name].length;
+    }
+    return pages;
   }
 
   /** @param {string | number} [cursor] */
@@ -124,13 +144,18 @@ export class Feed extends Live {
   }
 
   /**
+   * Whether the pages that were loaded before stay behind this first one.
+   * @param {any} _body
+   */
+  continues(_body) {
+    return false;
+  }
+
+  /**
    * Keeps a page.
    * @abstract
    * @param {any} _body
    * @param {boolean} _isFirst
-   * @returns {boolean} whether pages after the first one have stayed
    */
-  keep(_body, _isFirst) {
-    return false;
-  }
+  keep(_body, _isFirst) {}
 }

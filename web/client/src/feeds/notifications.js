@@ -43,7 +43,6 @@ export class Notifications extends Feed {
     this.#known = [...before, ...notifications.filter(({ id }) => !before.some((one) => one.id === id))];
     // Later pages change nothing about how many are unread, and events have counted on meanwhile.
     if (isFirst) this.#unread = unread;
-    return false;
   }
 
   /** @override @param {import('../received.js').Delivery} delivery */

@@ -81,7 +81,6 @@ export class Tasks extends Feed {
   keep({ tasks }, isFirst) {
     if (isFirst) this.#known.clear();
     for (const task of tasks) this.#known.set(task.id, task);
-    return false;
   }
 
   /** @override @param {import('../received.js').Delivery} delivery */
