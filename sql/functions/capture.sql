@@ -1,6 +1,8 @@
--- revision: 2
+-- revision: 3
 -- The trigger on watched tables: writes to the outbox what a statement did. An error does not fail the
--- statement; it is recorded in the outbox. A statement on more than 1,000 rows copies them to the staging table
+-- statement; it is recorded in the outbox. Changes that are lost because the database lacks space or memory are counted, and
+-- clients get a reset later (`reset_after_loss`). `SET LOCAL porchlight.must_capture = on`, as in writes of our own, makes a
+-- statement fail that would be lost. A statement on more than 1,000 rows copies them to the staging table
 -- of the watch instead, and the relay describes them later.
 create or replace function porchlight.capture()
     returns trigger
@@ -23,6 +25,9 @@ declare
     staging   porchlight.bulk_staging;
     bulk      bigint;
     failure   text;
+    -- Postgres lacked space or memory: there is no event, and the change cannot be described later.
+    is_lost   boolean;
+    is_needed constant boolean := current_setting('porchlight.must_capture', true) = 'on';
     -- Tables that triggers wrote to in this transaction, with the depths of these triggers.
     nested    text[];
 begin
@@ -85,14 +90,31 @@ begin
                 select unnest(nested) union select format('%s:%s', tg_relid, pg_trigger_depth())), ' '), true);
         end if;
     exception when others then
+        is_lost := sqlstate like '53%';
+        if is_lost and is_needed then
+            raise;
+        end if;
         failure := format('%s of %s could not be captured: %s (%s)', tg_op, tg_relid::regclass,
             sqlerrm, sqlstate);
         begin
             insert into porchlight.outbox (module, failure) values (watch.module, failure);
         exception when others then
+            if is_needed then
+                raise;
+            end if;
+            is_lost := is_lost or sqlstate like '53%';
             -- The error text may contain values, and clients and logs see the warning.
             raise warning 'porchlight: % of % could not be captured (%)', tg_op, tg_relid::regclass, sqlstate;
         end;
+        if is_lost then
+            begin
+                -- Neither needs space. The lock tells when the transaction has ended.
+                perform pg_advisory_xact_lock_shared(123623962798084);
+                perform nextval('porchlight.lost_changes');
+            exception when others then
+                raise warning 'porchlight: a lost change could not be counted (%)', sqlstate;
+            end;
+        end if;
     end;
     return null;
 end

@@ -14,6 +14,7 @@ pub(super) use super::code::Code;
 use crate::fanout::CloseReason;
 use crate::identity::TokenError;
 use crate::log::PublishError;
+use crate::platform::database::lacks_resources;
 use crate::stream::UnknownScope;
 
 #[derive(Debug, Clone)]
@@ -86,14 +87,16 @@ impl Problem {
         }
     }
 
-    /// The database did not answer.
+    /// The database did not answer, or refused a statement.
     #[must_use]
     pub fn database(error: &sqlx::Error) -> Self {
         tracing::warn!(%error, "the database did not serve a request");
-        Self::unavailable(
-            Code::DatabaseUnavailable,
-            "The database did not answer. Try again.",
-        )
+        let detail = if lacks_resources(error) {
+            "The database lacks space, memory or connections. Nothing was changed. Try again later."
+        } else {
+            "The database did not answer. Try again."
+        };
+        Self::unavailable(Code::DatabaseUnavailable, detail)
     }
 
     #[must_use]

@@ -247,17 +247,20 @@ impl Follower {
 
     /// Reads a log up to `head`.
     async fn catch_up(&mut self, log: &BrokerageFanout, head: i64) -> sqlx::Result<()> {
-        let mut known = log.ring().head();
+        let (epoch, mut known) = {
+            let ring = log.ring();
+            (ring.epoch().clone(), ring.head())
+        };
         if head - known > MOST_BEHIND {
             return self.jump_to_head(log).await;
         }
         while known < head {
             self.parts.metrics.follower_queries.inc();
             let next = async |connection: &mut PgConnection| {
-                read::after(connection, &log.id, known, READ_EVENTS).await
+                read::after(connection, &log.id, &epoch, known, READ_EVENTS).await
             };
             let events = self.parts.database.run(next).await?;
-            // There is a gap: retention has removed events, or this is another log.
+            // There is a gap: retention has removed events, or the log has another epoch.
             if events.first().is_none_or(|e| e.position != known + 1) {
                 return self.jump_to_head(log).await;
             }

@@ -71,10 +71,12 @@ impl EventRow {
     }
 }
 
-/// The events after `position`, at most `limit`, or fewer when they are large.
+/// The events after `position`, at most `limit`, or fewer when they are large. None if the log has another epoch by
+/// now: then its positions mean other events.
 pub async fn after(
     connection: &mut PgConnection,
     broker: &BrokerId,
+    epoch: &Epoch,
     position: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<Event>> {
@@ -84,12 +86,15 @@ pub async fn after(
                data::text, changes::text, private::text, owner_id, new_owner, truncated, created_at,
                traceparent
            from porchlight.events_between($1, null, $2, $3, $4, $5)
-           where position is not null order by position"#,
+           where position is not null
+               and $6 = (select epoch from porchlight.brokers where broker_id = $1)
+           order by position"#,
         broker.as_str(),
         position,
         i64::MAX,
         limit,
         PAGE_BYTES,
+        epoch.as_str(),
     )
     .fetch_all(connection)
     .await?;

@@ -43,6 +43,8 @@ const IDLE_PAUSE: Duration = Duration::from_secs(10);
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How often the relay checks whether the columns of watched tables have changed.
 const RENEWAL_INTERVAL: Duration = Duration::from_mins(1);
+/// The time between two resets of all clients, while changes are lost again and again.
+const RESET_INTERVAL: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 pub struct Relay {
@@ -61,7 +63,7 @@ impl Relay {
     }
 
     async fn run(mut self) {
-        let mut renewal_at = Instant::now();
+        let (mut renewal_at, mut reset_at) = (Instant::now(), Instant::now());
         loop {
             let began = Instant::now();
             if renewal_at <= began {
@@ -70,7 +72,7 @@ impl Relay {
                     tracing::warn!(%error, "the triggers of watched tables could not be renewed");
                 }
             }
-            let outcome = self.round().await;
+            let outcome = self.round(&mut reset_at).await;
             let is_quiet = outcome.as_ref().is_ok_and(|moved| *moved == 0);
             let pause = match outcome {
                 Ok(BATCH..) => Duration::ZERO,
@@ -98,10 +100,13 @@ impl Relay {
         self.database.run_within(Limit::PATIENT, renew).await
     }
 
-    /// Moves up to one batch.
-    async fn round(&mut self) -> sqlx::Result<i64> {
+    /// Moves up to one batch. If changes were lost, all clients get a reset, not before `reset_at`.
+    async fn round(&mut self, reset_at: &mut Instant) -> sqlx::Result<i64> {
         let state = async |c: &mut PgConnection| outbox::state(c).await;
         let state = self.database.run(state).await?;
+        if state.is_lost && *reset_at <= Instant::now() && self.reset_after_loss().await? {
+            *reset_at = Instant::now() + RESET_INTERVAL;
+        }
         if state.is_bundled {
             let unpack = async |c: &mut PgConnection| unpack(c).await;
             self.database.run_within(Limit::PATIENT, unpack).await?;
@@ -111,6 +116,21 @@ impl Relay {
         } else {
             Ok(0)
         }
+    }
+
+    /// Returns whether clients get a reset: not while a transaction with a lost change is open.
+    async fn reset_after_loss(&mut self) -> sqlx::Result<bool> {
+        let reset = async |c: &mut PgConnection| reset_after_loss(c).await;
+        let lost = self.database.run_within(Limit::REQUEST, reset).await?;
+        if lost > 0 {
+            self.metrics.lost_changes.inc_by(lost);
+            tracing::warn!(
+                lost,
+                "changes of watched tables have no event, because Postgres lacked space or memory: all clients get a \
+                 reset, and load again what they show"
+            );
+        }
+        Ok(lost > 0)
     }
 
     async fn move_batch(&mut self) -> sqlx::Result<i64> {
@@ -188,6 +208,16 @@ async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
         outbox::unpack(&mut transaction).await?;
     }
     transaction.commit().await
+}
+
+async fn reset_after_loss(connection: &mut PgConnection) -> sqlx::Result<u64> {
+    let mut transaction = Transaction::begin(connection).await?;
+    let mut lost = 0;
+    if outbox::is_mine(&mut transaction).await? {
+        lost = outbox::reset_after_loss(&mut transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(lost.unsigned_abs())
 }
 
 async fn move_rows(

@@ -26,7 +26,7 @@ mod turns;
 
 pub use backup::{Backup, BackupError, BackupSummary, Restore, back_up};
 pub use client::{ClientError, run_psql};
-pub use dedicated::{DedicatedConnection, is_refusal, is_transient};
+pub use dedicated::{DedicatedConnection, is_refusal, is_transient, lacks_resources};
 pub use figures::{DatabaseFigures, PoolFigures};
 pub use limit::{Limit, limited};
 pub use listener::Listener;

@@ -79,6 +79,7 @@ pub struct Metrics {
     pub backplane_failures: Counter,
     pub relayed: Counter,
     pub relay_poisoned: Counter,
+    pub lost_changes: Counter,
     pub removed: Counter,
     pub heartbeats: Counter,
     pub presence_changes: Counter,
@@ -130,6 +131,7 @@ impl Metrics {
             backplane_failures: Counter::default(),
             relayed: Counter::default(),
             relay_poisoned: Counter::default(),
+            lost_changes: Counter::default(),
             removed: Counter::default(),
             heartbeats: Counter::default(),
             presence_changes: Counter::default(),
@@ -197,6 +199,8 @@ impl Metrics {
         r.register("events_relayed", help, self.relayed.clone());
         let help = "Rows of the outbox that could not become events and were set aside";
         r.register("relay_poisoned", help, self.relay_poisoned.clone());
+        let help = "Changes of watched tables that are without an event, because Postgres lacked space or memory";
+        r.register("lost_changes", help, self.lost_changes.clone());
         r.register(
             "events_removed",
             "Events that retention removed",

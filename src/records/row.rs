@@ -144,11 +144,12 @@ pub(super) async fn delete(connection: &mut PgConnection, key: RecordKey<'_>) ->
 }
 
 /// Sets the user of a transaction, and the current request if it is sampled. The events of its changes name
-/// both.
+/// both. A change without an event fails the transaction from here on.
 pub(super) async fn set_user(connection: &mut PgConnection, user: &UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "select set_config('porchlight.user_id', $1, true) as signed,
-             set_config('porchlight.traceparent', $2, true) as traced",
+             set_config('porchlight.traceparent', $2, true) as traced,
+             set_config('porchlight.must_capture', 'on', true) as told",
         user.as_str(),
         traceparent(),
     )
@@ -165,6 +166,7 @@ pub(super) async fn set_user_and_short_timeout(
     sqlx::query!(
         "select set_config('porchlight.user_id', $1, true) as signed,
              set_config('porchlight.traceparent', $2, true) as traced,
+             set_config('porchlight.must_capture', 'on', true) as told,
              set_config('lock_timeout', '50ms', true) as hurried",
         user.as_str(),
         traceparent(),

@@ -66,10 +66,11 @@ pub struct StreamSummary {
 }
 
 impl StreamSummary {
+    /// The summary of a stream that is opened now.
     #[must_use]
-    pub fn open(request: RequestId) -> Self {
+    pub fn open(stream: Uuid, request: RequestId) -> Self {
         Self {
-            stream: Uuid::new_v4(),
+            stream,
             request,
             opened_at: Instant::now().into(),
             events: 0,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::log::{StreamLine, StreamSummary};
 use super::log_stream::StreamParts;
@@ -179,10 +180,10 @@ pub async fn open(
     let watch = services.watch(member, &caller.broker, reader.subscription());
     let permit = services.connection_limits.admit().map_err(drop);
     let permit = permit.map_err(later(CloseReason::Overloaded))?;
-    let summary = StreamSummary::open(request);
+    let stream = Uuid::new_v4();
     let new = NewSession {
         caller: &caller,
-        kind: SessionKind::Stream(summary.stream),
+        kind: SessionKind::Stream(stream),
         client,
         scope: scope.name(),
     };
@@ -208,6 +209,8 @@ pub async fn open(
     let at = start.epoch.at(start.position);
     let locks = asks_for_locks.then(|| services.locks.load(reader.broker(), &at));
     let services = Arc::clone(services);
+    // From here on the stream waits for the locks, however long the request has taken.
+    let summary = StreamSummary::open(stream, request);
     Ok(LogStream::new(StreamParts {
         services,
         reader,

@@ -5,6 +5,7 @@ mod bulk;
 mod canary;
 mod changes;
 mod emit;
+mod lost;
 mod masking;
 mod owners;
 mod previous;

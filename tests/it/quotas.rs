@@ -142,7 +142,12 @@ async fn posted_and_unread_notifications_have_limits() {
         post(&service, who, "/notifications", &body).await
     };
     let to_ann = || json!({"user": "ann"});
-    // Limits apply to those whose teams are known.
+    // Those whose teams are not known yet have the same limit.
+    let to_new = || json!({"user": "zoe"});
+    for _ in 0..2 {
+        assert_eq!(note(&backend, to_new()).await.status, 201);
+    }
+    refused(&note(&backend, to_new()).await, "unread", "user", 2);
     service.list("/notifications", &ann).await;
     for _ in 0..2 {
         assert_eq!(note(&ann, to_ann()).await.status, 201);

@@ -137,6 +137,25 @@ async fn a_log_that_has_lost_events_under_a_running_service_resets_its_clients()
     assert_eq!(next_reset(&mut late).await.json()["reason"], "unknown");
 }
 
+/// A hint of another instance says only how far a log has grown.
+#[tokio::test]
+async fn events_of_a_new_epoch_are_not_read_on_as_events_of_the_old_one() {
+    let service = Service::with(&["--poll-ms=60000"]).await;
+    publish(&service, 0).await;
+    let mut streams = streams_at_head(&service).await;
+    let mut sql = service.database.connect().await;
+    let renewed = "update porchlight.events set position = position + 3;
+        update porchlight.brokers set epoch = 'renewed', head = 6;
+        select pg_notify('porchlight', 'another' || chr(10) || broker_id || ' 6')
+        from porchlight.brokers";
+    sql.execute(renewed).await.expect("another epoch");
+    for stream in &mut streams {
+        let reset = next_reset(stream).await;
+        assert_eq!(reset.json()["reason"], "unknown");
+        assert_eq!(reset.id, "6-renewed");
+    }
+}
+
 /// Before the backup, the log of a brokerage may be empty, and its clients have cursors of later events.
 #[tokio::test]
 async fn a_log_that_was_empty_in_the_backup_gets_a_new_epoch_too() {

@@ -18,6 +18,7 @@ use crate::platform::{Dice, InstanceCount};
 /// The longest time between two sweeps of all instances together: another instance may grant a shorter lease at any time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+/// Brokerages that one query reads. Those after them come at once.
 const MOST_BROKERS: i64 = 64;
 /// Locks that one transaction ends.
 const MOST_IN_TRANSACTION: i64 = 200;
@@ -54,15 +55,25 @@ impl LockSweeper {
 
     /// Ends the leases that have expired, and returns when to sweep again.
     async fn sweep(&mut self) -> sqlx::Result<Duration> {
-        let due = self.database.run(async |connection| due(connection).await);
-        let due = due.await?;
-        let mut next = due.next;
-        for broker in due.brokers {
-            match self.sweep_brokerage(&broker).await {
-                Ok(ended) if ended == MOST_IN_TRANSACTION => next = SHORTEST_PAUSE,
-                Ok(_) => {}
-                // A failure at one brokerage must not keep the others' locks.
-                Err(error) => tracing::warn!(%error, %broker, "expired locks could not be ended"),
+        let (mut next, mut after) = (Duration::MAX, None);
+        while !self.stop.is_cancelled() {
+            let due = async |connection: &mut PgConnection| due(connection, after.as_ref()).await;
+            let due = self.database.run(due).await?;
+            next = next.min(due.next);
+            for broker in &due.brokers {
+                match self.sweep_brokerage(broker).await {
+                    Ok(ended) if ended == MOST_IN_TRANSACTION => next = SHORTEST_PAUSE,
+                    Ok(_) => {}
+                    // A failure at one brokerage must not keep the others' locks.
+                    Err(error) => {
+                        tracing::warn!(%error, %broker, "expired locks could not be ended");
+                    }
+                }
+            }
+            // Those that could not be ended do not come again before the others.
+            match due.brokers.into_iter().last() {
+                Some(last) if due.is_full => after = Some(last),
+                _ => break,
             }
         }
         Ok(next)
@@ -83,28 +94,33 @@ impl LockSweeper {
 struct Due {
     /// Brokerages with leases that have expired.
     brokers: Vec<BrokerId>,
+    /// There may be further ones after the last.
+    is_full: bool,
     /// How long until the next lease expires, at most.
     next: Duration,
 }
 
 // With `statement_timestamp()`, which is constant within a statement, Postgres can use the index.
-async fn due(connection: &mut PgConnection) -> sqlx::Result<Due> {
+async fn due(connection: &mut PgConnection, after: Option<&BrokerId>) -> sqlx::Result<Due> {
     let row = sqlx::query!(
         r#"select array(
                    select distinct broker_id from porchlight.locks
-                   where locked_until <= statement_timestamp() order by broker_id limit $1
+                   where locked_until <= statement_timestamp() and broker_id > $2
+                   order by broker_id limit $1
                ) as "brokers!",
                extract(epoch from (
                    select min(locked_until) - statement_timestamp() from porchlight.locks
                    where locked_until > statement_timestamp()
                ))::float8 as next"#,
         MOST_BROKERS,
+        after.map_or("", BrokerId::as_str),
     )
     .fetch_one(connection)
     .await?;
     let parsed = |id: &String| BrokerId::parse(id).ok();
     let next = row.next.map(|seconds| seconds.clamp(0.0, 60.0));
     Ok(Due {
+        is_full: i64::try_from(row.brokers.len()).is_ok_and(|count| count >= MOST_BROKERS),
         brokers: row.brokers.iter().filter_map(parsed).collect(),
         next: next.map_or(Duration::MAX, Duration::from_secs_f64),
     })

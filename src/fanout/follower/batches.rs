@@ -80,8 +80,12 @@ impl Follower {
     fn publish_held(&mut self, log: &BrokerageFanout) {
         while !self.held.is_empty() {
             // The ring is not locked while the batch is published.
-            let known = log.ring().head();
-            let Some(batch) = self.held.next(&log.id, known, Instant::now()) else {
+            let (known, epoch) = {
+                let ring = log.ring();
+                (ring.head(), ring.epoch().clone())
+            };
+            let next = self.held.next(&log.id, &epoch, known, Instant::now());
+            let Some(batch) = next else {
                 return;
             };
             self.publish_batch(log, &batch);

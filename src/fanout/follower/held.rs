@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
-use crate::log::CommittedBatch;
+use crate::log::{CommittedBatch, Epoch};
 use crate::platform::BrokerId;
 
 /// How long a batch waits for those in front of it. Then the follower reads the table.
@@ -19,8 +19,10 @@ const MOST_HELD: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct HeldBatches(FxHashMap<BrokerId, HeldLog>);
 
+/// The batches of one log: all have the same epoch.
 #[derive(Debug)]
 struct HeldLog {
+    epoch: Epoch,
     until: Instant,
     /// By the position of the first event.
     batches: BTreeMap<i64, CommittedBatch>,
@@ -39,16 +41,21 @@ impl HeldBatches {
         self.0.is_empty()
     }
 
-    /// Keeps a batch until those in front of it have arrived. Returns whether there was space.
+    /// Keeps a batch until those in front of it have arrived. Returns whether there was space. Batches of another epoch
+    /// are dropped: their positions say nothing about this log.
     pub(super) fn hold(&mut self, batch: CommittedBatch, now: Instant) -> bool {
         let Some(first) = batch.events.first().map(|event| event.position) else {
             return true;
         };
-        let log = self.0.entry(batch.broker.clone());
-        let log = log.or_insert_with(|| HeldLog {
+        let empty = || HeldLog {
+            epoch: batch.epoch.clone(),
             until: now + LONGEST_WAIT,
             batches: BTreeMap::new(),
-        });
+        };
+        let log = self.0.entry(batch.broker.clone()).or_insert_with(empty);
+        if log.epoch != batch.epoch {
+            *log = empty();
+        }
         let has_space = log.batches.len() < MOST_HELD;
         if has_space {
             log.batches.insert(first, batch);
@@ -56,14 +63,20 @@ impl HeldBatches {
         has_space
     }
 
-    /// The next batch of a log that is known up to `known`, if it is here. Older ones are dropped.
+    /// The next batch of a log that is known up to `known`, if it is here. Older ones are dropped, and those of another
+    /// epoch.
     pub(super) fn next(
         &mut self,
         broker: &BrokerId,
+        epoch: &Epoch,
         known: i64,
         now: Instant,
     ) -> Option<CommittedBatch> {
         let log = self.0.get_mut(broker)?;
+        if log.epoch != *epoch {
+            self.0.remove(broker);
+            return None;
+        }
         log.batches.retain(|_, batch| batch.head > known);
         let first = log.batches.first_entry();
         let next = first.filter(|first| *first.key() <= known + 1);
@@ -117,11 +130,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::log::{Audience, Epoch, Event, NewEvent};
+    use crate::log::{Audience, Event, NewEvent};
     use crate::platform::EventType;
 
     fn broker() -> BrokerId {
         "b".parse().unwrap()
+    }
+
+    fn epoch() -> Epoch {
+        Epoch::stored("e")
     }
 
     fn batch(first: i64, head: i64) -> CommittedBatch {
@@ -132,7 +149,7 @@ mod tests {
         };
         CommittedBatch {
             broker: broker(),
-            epoch: Epoch::stored("e"),
+            epoch: epoch(),
             head,
             others: None,
             events: Arc::new((first..=head).map(event).collect()),
@@ -147,9 +164,9 @@ mod tests {
         for (first, head) in [(7, 9), (3, 4), (5, 6)] {
             assert!(held.hold(batch(first, head), now));
         }
-        assert!(held.next(&broker(), 1, now).is_none());
+        assert!(held.next(&broker(), &epoch(), 1, now).is_none());
         let mut known = 2;
-        while let Some(next) = held.next(&broker(), known, now) {
+        while let Some(next) = held.next(&broker(), &epoch(), known, now) {
             assert_eq!(next.events[0].position, known + 1);
             known = next.head;
         }
@@ -161,10 +178,32 @@ mod tests {
     fn a_batch_that_was_read_meanwhile_is_dropped() {
         let (mut held, now) = (HeldBatches::default(), Instant::now());
         held.hold(batch(3, 4), now);
-        assert!(held.next(&broker(), 8, now).is_none());
+        assert!(held.next(&broker(), &epoch(), 8, now).is_none());
         assert!(held.is_empty());
         held.hold(batch(3, 6), now);
-        assert_eq!(held.next(&broker(), 4, now).unwrap().head, 6);
+        assert_eq!(held.next(&broker(), &epoch(), 4, now).unwrap().head, 6);
+    }
+
+    #[test]
+    fn batches_of_another_epoch_are_never_published_with_those_of_this_one() {
+        let (mut held, now) = (HeldBatches::default(), Instant::now());
+        let renewed = Epoch::stored("renewed");
+        // The log has got a new epoch and goes on at 3, where the batch of the old one would fit.
+        held.hold(batch(4, 5), now);
+        assert!(held.next(&broker(), &renewed, 3, now).is_none());
+        assert!(held.is_empty());
+        // It has got one while further batches arrive.
+        held.hold(batch(4, 5), now);
+        held.hold(batch(8, 9), now);
+        let new = CommittedBatch {
+            epoch: renewed.clone(),
+            ..batch(6, 7)
+        };
+        held.hold(new, now);
+        assert!(held.next(&broker(), &renewed, 3, now).is_none());
+        let next = held.next(&broker(), &renewed, 5, now).unwrap();
+        assert_eq!((next.epoch, next.head), (renewed, 7));
+        assert!(held.is_empty());
     }
 
     #[test]

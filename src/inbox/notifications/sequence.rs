@@ -33,7 +33,7 @@ pub(super) struct NotificationDraft {
 pub(super) struct SentNotification {
     pub(super) notification: Notification,
     pub(super) event: NewEvent,
-    /// The number of unread ones after it, if the audience is one user.
+    /// The number of unread ones after it, if the audience is one user. For some, it is at least that.
     pub(super) unread: Option<i64>,
 }
 
@@ -178,7 +178,8 @@ pub(super) async fn send(
         let count = notification.count;
         draft.repetition.apply(&mut notification.content, count);
         let unread = room.unread(&notification.content.audience);
-        let event = notification.event(unread);
+        let whole = unread.filter(|unread| unread.is_whole);
+        let event = notification.event(whole.map(|unread| unread.count));
         if older.is_some() {
             repeated.push(notification.clone());
         } else {
@@ -191,7 +192,7 @@ pub(super) async fn send(
         sent.push(SentNotification {
             notification,
             event,
-            unread,
+            unread: unread.map(|unread| unread.count),
         });
     }
     insert(connection, broker, &new).await?;

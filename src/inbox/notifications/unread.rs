@@ -60,18 +60,27 @@ pub(super) async fn catch_up(connection: &mut PgConnection, caller: &Caller) -> 
     transaction.commit().await
 }
 
-/// The same for many users. It leaves out users who have never listed their notifications: their teams are
-/// not known.
+/// How many notifications of a user are unread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownUnread {
+    pub(super) count: i64,
+    /// Not for a user who has never listed their notifications: those to their teams are not among them, because the
+    /// teams are not known.
+    pub(super) is_whole: bool,
+}
+
+/// The same for many users.
 pub(super) async fn store_all(
     connection: &mut PgConnection,
     broker: &BrokerId,
     users: &[&str],
     last: i64,
-) -> sqlx::Result<BTreeMap<UserId, i64>> {
+) -> sqlx::Result<BTreeMap<UserId, KnownUnread>> {
     let rows = sqlx::query!(
-        r#"select user_id, porchlight.keep_unread(broker_id, user_id, teams, $3) as "unread!"
+        r#"select user_id, teams is not null as "is_whole!",
+               porchlight.keep_unread(broker_id, user_id, coalesce(teams, '{}'), $3) as "unread!"
            from porchlight.notification_marks
-           where broker_id = $1 and user_id = any($2) and teams is not null"#,
+           where broker_id = $1 and user_id = any($2)"#,
         broker.as_str(),
         users as &[&str],
         last,
@@ -81,7 +90,13 @@ pub(super) async fn store_all(
     let parsed = |id: &str| UserId::parse(id).ok();
     Ok(rows
         .into_iter()
-        .filter_map(|row| Some((parsed(&row.user_id)?, row.unread)))
+        .filter_map(|row| {
+            let unread = KnownUnread {
+                count: row.unread,
+                is_whole: row.is_whole,
+            };
+            Some((parsed(&row.user_id)?, unread))
+        })
         .collect())
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
+use super::unread::KnownUnread;
 use crate::log::Audience;
 use crate::platform::{BrokerId, QuotaKind, QuotaScope, QuotaSettings, UserId};
 
@@ -35,8 +36,7 @@ impl UnreadLimits {
 /// What there is, and how much more there may be.
 #[derive(Debug, Default)]
 pub(super) struct UnreadRoom {
-    /// Users who have listed their notifications before.
-    of_users: BTreeMap<UserId, i64>,
+    of_users: BTreeMap<UserId, KnownUnread>,
     per_user: Option<i64>,
     left_for_brokerage: Option<i64>,
 }
@@ -46,7 +46,7 @@ impl UnreadRoom {
     pub(super) async fn read(
         connection: &mut PgConnection,
         broker: &BrokerId,
-        of_users: BTreeMap<UserId, i64>,
+        of_users: BTreeMap<UserId, KnownUnread>,
         limits: UnreadLimits,
     ) -> sqlx::Result<Self> {
         let left_for_brokerage = match limits.per_brokerage {
@@ -66,12 +66,12 @@ impl UnreadRoom {
             return true;
         };
         let unread = self.of_users.get_mut(user);
-        let is_full = |most: i64| unread.as_ref().is_some_and(|unread| **unread >= most);
+        let is_full = |most: i64| unread.as_ref().is_some_and(|unread| unread.count >= most);
         if self.per_user.is_some_and(is_full) || self.left_for_brokerage.is_some_and(|n| n <= 0) {
             return false;
         }
         if let Some(unread) = unread {
-            *unread += 1;
+            unread.count += 1;
         }
         if let Some(left) = &mut self.left_for_brokerage {
             *left -= 1;
@@ -79,8 +79,8 @@ impl UnreadRoom {
         true
     }
 
-    /// The number of unread ones, if the audience is one user who is known.
-    pub(super) fn unread(&self, audience: &Audience) -> Option<i64> {
+    /// The number of unread ones, if the audience is one user.
+    pub(super) fn unread(&self, audience: &Audience) -> Option<KnownUnread> {
         match audience {
             Audience::User(user) => self.of_users.get(user).copied(),
             _ => None,

@@ -69,13 +69,17 @@ pub(super) struct OutboxState {
     pub(super) is_waiting: bool,
     /// One of the rows is a bulk change: it stands for a statement that changed many rows.
     pub(super) is_bundled: bool,
+    /// Changes were lost, and clients do not know it yet.
+    pub(super) is_lost: bool,
 }
 
 pub(super) async fn state(connection: &mut PgConnection) -> sqlx::Result<OutboxState> {
     sqlx::query_as!(
         OutboxState,
         r#"select porchlight.is_anything_waiting() as "is_waiting!",
-               porchlight.first_bulk_change() is not null as "is_bundled!""#
+               porchlight.first_bulk_change() is not null as "is_bundled!",
+               (select s.is_called and s.last_value > t.up_to
+                from porchlight.lost_changes s, porchlight.told_losses t) as "is_lost!""#
     )
     .fetch_one(connection)
     .await
@@ -158,6 +162,13 @@ pub(super) async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
         .fetch_one(connection)
         .await
         .map(drop)
+}
+
+/// Gives all logs new epochs if changes were lost, and returns how many.
+pub(super) async fn reset_after_loss(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select porchlight.reset_after_loss() as "lost!""#)
+        .fetch_one(connection)
+        .await
 }
 
 /// Deletes and returns rows in order, up to the first bulk change.

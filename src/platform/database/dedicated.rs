@@ -145,14 +145,26 @@ pub fn is_refusal(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| !GOING_AWAY.iter().any(|class| code.starts_with(class)))
 }
 
+/// The SQLSTATE class of a server without space, memory or connections.
+const NO_RESOURCES: &str = "53";
 /// SQLSTATE classes of a lock timeout, of a deadlock, and of a server without resources.
-const TRANSIENT: [&str; 3] = ["55", "40", "53"];
+const TRANSIENT: [&str; 3] = ["55", "40", NO_RESOURCES];
 
 /// Whether a refusal has a cause that passes: the same statement may succeed later.
 #[must_use]
 pub fn is_transient(error: &sqlx::Error) -> bool {
+    is_of_class(error, &TRANSIENT)
+}
+
+/// Whether the server lacks space, memory or connections.
+#[must_use]
+pub fn lacks_resources(error: &sqlx::Error) -> bool {
+    is_of_class(error, &[NO_RESOURCES])
+}
+
+fn is_of_class(error: &sqlx::Error, classes: &[&str]) -> bool {
     let code = error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| TRANSIENT.iter().any(|class| code.starts_with(class)))
+    code.is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }

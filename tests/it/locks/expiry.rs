@@ -18,6 +18,7 @@ use super::{
     until_counted,
 };
 use crate::support::cluster::TestDatabase;
+use crate::support::sql::run;
 use crate::support::{Answer, Process, Service, eventually};
 
 /// Waits until nothing is locked at broker `b`.
@@ -228,6 +229,31 @@ async fn a_log_that_somebody_holds_does_not_keep_the_locks_of_others() {
         (events == 1).then_some(())
     };
     eventually("the locked log is published", ended).await;
+}
+
+#[tokio::test]
+async fn locks_of_many_brokerages_that_cannot_be_ended_do_not_keep_those_of_others() {
+    // As many brokerages as one query reads, all before `b`.
+    const HELD: i64 = 64;
+    let service = Service::with(&[]).await;
+    lock(&service, &agent("ann"), RECORD, "tab").await;
+    let database = &service.database;
+    let (mut beside, mut connection) = (database.connect().await, database.connect().await);
+    let others = format!(
+        "insert into porchlight.locks select 'a-' || n, module, record_id, 1, user_id, session, sessions,
+             audience, locked_at, renewed_at, clock_timestamp() + interval '500 ms', '[]'
+         from porchlight.locks, generate_series(1, {HELD}) n"
+    );
+    run(&mut connection, &others).await;
+    let mut transaction = beside.begin().await.unwrap();
+    let hold = "select from porchlight.locks where broker_id <> 'b' for update";
+    transaction.execute(hold).await.unwrap();
+    let over = "select count(*) from porchlight.locks where locked_until <= clock_timestamp()";
+    until_counted(&mut connection, over, HELD).await;
+    let end = "update porchlight.locks set locked_until = clock_timestamp() where broker_id = 'b'";
+    run(&mut connection, end).await;
+    until_swept(database).await;
+    transaction.rollback().await.unwrap();
 }
 
 #[tokio::test]

@@ -173,6 +173,7 @@ pub const FUNCTIONS: &[SqlFunction] = files! {
     "renew_epochs_of_copy"
     "renew_epochs_of_shorter_log"
     "renew_watches"
+    "reset_after_loss"
     "set_up_record_tables"
     "take_bare_broker"
     "take_record"

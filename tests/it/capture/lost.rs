@@ -1,0 +1,73 @@
+//! Changes that Postgres has no space to describe.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{Crm, MARKER, run, until_marker};
+use crate::support::people::agent;
+use crate::support::requests::{posted, send};
+
+/// Nothing fits the outbox any more.
+const FILL: &str = "create function public.refuse() returns trigger language plpgsql as $$
+        begin raise 'could not extend file' using errcode = 'disk_full'; end $$;
+    create trigger full_disk before insert on porchlight.outbox
+        for each row execute function public.refuse()";
+const FREE: &str = "drop trigger full_disk on porchlight.outbox";
+
+#[tokio::test]
+async fn a_write_over_http_fails_without_its_event_and_one_of_the_crm_leads_to_a_reset() {
+    let mut crm = Crm::with_listings().await;
+    let ann = agent("ann");
+    let record = posted(
+        &crm.a,
+        &ann,
+        "/records/escrows",
+        &json!({"address": "1 Oak St"}),
+    )
+    .await;
+    let path = format!("/records/escrows/{}", record["id"].as_str().expect("an id"));
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
+        .await;
+    let mut streams = [
+        crm.a.stream("/stream", &ann).await,
+        crm.b.stream("/stream", &ann).await,
+    ];
+    crm.received(&mut streams).await;
+
+    crm.run_despite_deadlocks(FILL).await;
+    let city = json!({"city": "Bend"});
+    let refused = send(&crm.a, &ann, Method::PATCH, &path, &city).await;
+    refused.refused(503, "database_unavailable", "a change that has no event");
+    let mut long = crm.a.database.connect().await;
+    let write = "begin; update public.listings set list_price = 7 where id = 'l-1'";
+    run(&mut long, write).await;
+    crm.run_despite_deadlocks(FREE).await;
+
+    // While the change is not committed, a client would load the state before it.
+    crm.run(MARKER).await;
+    for stream in &mut streams {
+        until_marker(stream).await;
+    }
+    run(&mut long, "commit").await;
+    let patched = send(&crm.a, &ann, Method::PATCH, &path, &city).await;
+    assert_eq!(
+        (patched.status, &patched.json()["version"]),
+        (200, &json!(2))
+    );
+    for stream in &mut streams {
+        let reset = loop {
+            let message = stream.next().await;
+            if message.name == "stream:reset" {
+                break message.json();
+            }
+        };
+        assert_eq!(reset["reason"], "unknown");
+    }
+    let lost = "porchlight_lost_changes_total";
+    assert_eq!(crm.a.metric(lost).await + crm.b.metric(lost).await, 1.0);
+    crm.run("update public.listings set list_price = 8").await;
+    for received in crm.received(&mut streams).await {
+        let last = received.last().expect("an event");
+        assert_eq!(last["changes"], json!({"listPrice": 8}));
+    }
+}
