@@ -10,7 +10,7 @@ const BEFORE_A_TABLE: [&str; 4] = [
     "into porchlight.",
 ];
 /// These have no brokerage: they describe tables and the database.
-const OF_ALL: [&str; 8] = [
+const OF_ALL: [&str; 10] = [
     "watches",
     "watched_columns",
     "record_tables",
@@ -19,6 +19,8 @@ const OF_ALL: [&str; 8] = [
     "functions",
     "origin",
     "poison",
+    "lost_changes",
+    "told_losses",
 ];
 /// How the statements of functions choose one brokerage: by the parameter, or by the row that a trigger has.
 const CHOOSES: [&str; 8] = [
@@ -71,6 +73,10 @@ const SEVERAL: &[(&str, &str)] = &[
     (
         "renew_epochs_of_copy",
         "looks whether a database that was restored has logs",
+    ),
+    (
+        "reset_after_loss",
+        "renews all logs: nobody knows which brokerage lost a change",
     ),
     (
         "unpack_bulk_change",
