@@ -66,15 +66,24 @@ pub struct StreamSummary {
 }
 
 impl StreamSummary {
-    /// The summary of a stream that is opened now.
+    /// The summary of a stream that is being opened.
     #[must_use]
-    pub fn open(stream: Uuid, request: RequestId) -> Self {
+    pub fn open(request: RequestId) -> Self {
         Self {
-            stream,
+            stream: Uuid::new_v4(),
             request,
             opened_at: Instant::now().into(),
             events: 0,
             bytes: 0,
+        }
+    }
+
+    /// The stream is open from now on, however long that has taken.
+    #[must_use]
+    pub fn opened(self) -> Self {
+        Self {
+            opened_at: Instant::now().into(),
+            ..self
         }
     }
 
@@ -136,10 +145,26 @@ pub fn log_refusal(limit: &LineLimit<StreamLine>, id: &RequestId, reason: CloseR
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_summary_is_small() {
         assert_eq!(std::mem::size_of::<StreamSummary>(), 64);
+    }
+
+    #[test]
+    fn a_stream_is_open_from_where_it_was_opened() {
+        let now = Instant::now();
+        let before = now.checked_sub(Duration::from_secs(7)).unwrap();
+        let asked = StreamSummary {
+            opened_at: before.into(),
+            ..StreamSummary::open(RequestId::Given("r-1".into()))
+        };
+        let stream = asked.stream;
+        let summary = asked.opened();
+        assert!(summary.opened_at() > before + Duration::from_secs(5));
+        assert_eq!(summary.stream, stream);
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::log::{StreamLine, StreamSummary};
 use super::log_stream::StreamParts;
@@ -180,10 +179,10 @@ pub async fn open(
     let watch = services.watch(member, &caller.broker, reader.subscription());
     let permit = services.connection_limits.admit().map_err(drop);
     let permit = permit.map_err(later(CloseReason::Overloaded))?;
-    let stream = Uuid::new_v4();
+    let summary = StreamSummary::open(request);
     let new = NewSession {
         caller: &caller,
-        kind: SessionKind::Stream(stream),
+        kind: SessionKind::Stream(summary.stream),
         client,
         scope: scope.name(),
     };
@@ -209,8 +208,6 @@ pub async fn open(
     let at = start.epoch.at(start.position);
     let locks = asks_for_locks.then(|| services.locks.load(reader.broker(), &at));
     let services = Arc::clone(services);
-    // From here on the stream waits for the locks, however long the request has taken.
-    let summary = StreamSummary::open(stream, request);
     Ok(LogStream::new(StreamParts {
         services,
         reader,
@@ -228,6 +225,7 @@ pub async fn open(
         attendance,
         filter,
         watch,
-        summary,
+        // It waits for the locks from here on.
+        summary: summary.opened(),
     }))
 }

@@ -125,6 +125,8 @@ struct Log<'a> {
     rows: BTreeMap<&'a str, BTreeMap<i64, LoggedRow<'a>>>,
     /// Up to where retention has removed rows in the end.
     horizons: BTreeMap<&'a str, i64>,
+    /// When each log got another epoch, in microseconds of the history.
+    new_epochs: BTreeMap<&'a str, Vec<u64>>,
 }
 
 struct LoggedRow<'a> {
@@ -137,6 +139,7 @@ impl<'a> Log<'a> {
         let mut log = Self {
             rows: BTreeMap::new(),
             horizons: BTreeMap::new(),
+            new_epochs: BTreeMap::new(),
         };
         for Line { at, entry } in lines {
             match entry {
@@ -151,6 +154,9 @@ impl<'a> Log<'a> {
                 }
                 Entry::Trimmed { brokerage, horizon } => {
                     log.horizons.insert(brokerage, *horizon);
+                }
+                Entry::NewEpoch { brokerage } => {
+                    log.new_epochs.entry(brokerage).or_default().push(*at);
                 }
                 _ => {}
             }

@@ -136,6 +136,10 @@ pub enum Entry {
         brokerage: String,
         horizon: i64,
     },
+    /// The log got another epoch: its readers get a reset.
+    NewEpoch {
+        brokerage: String,
+    },
     /// The log was read up to the end after everything had stopped.
     LogRead,
     /// A reader begins behind a position.

@@ -47,6 +47,8 @@ struct EventRow {
 struct Reading {
     position: i64,
     horizon: i64,
+    /// None before the first look.
+    epoch: Option<String>,
 }
 
 /// Reads the log until everything ends, and then to its end.
@@ -78,9 +80,9 @@ async fn look(
     connection: &mut PgConnection,
     readings: &mut BTreeMap<String, Reading>,
 ) -> sqlx::Result<()> {
-    let sql = "select broker_id, horizon from porchlight.brokers order by broker_id";
-    let logs: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
-    for (brokerage, horizon) in logs {
+    let sql = "select broker_id, horizon, epoch from porchlight.brokers order by broker_id";
+    let logs = sqlx::query_as::<_, (String, i64, String)>(sql);
+    for (brokerage, horizon, epoch) in logs.fetch_all(&mut *connection).await? {
         let reading = readings.entry(brokerage.clone()).or_default();
         loop {
             let rows = rows(connection, &brokerage, reading.position).await?;
@@ -96,7 +98,12 @@ async fn look(
         }
         if horizon > reading.horizon {
             reading.horizon = horizon;
+            let brokerage = brokerage.clone();
             world.note(Entry::Trimmed { brokerage, horizon });
+        }
+        let before = reading.epoch.replace(epoch);
+        if before.is_some_and(|before| reading.epoch.as_ref() != Some(&before)) {
+            world.note(Entry::NewEpoch { brokerage });
         }
     }
     Ok(())

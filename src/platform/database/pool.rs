@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, SqlSafeStr};
 use tokio::time::Instant;
 
 use super::limit;
-use super::shortage::Shortage;
+use super::shortage::{Shortage, Waiting};
 use super::silence::Silence;
 use super::transaction::Transaction;
 use super::turns::{Turn, Turns};
@@ -133,24 +133,26 @@ impl Pool {
             Some(turns) => self.counting_failures(turns.take().await)?,
             None => None,
         };
-        let connection = self.next().await?;
+        let connection = self.next(self.0.shortage.wait()).await?;
         Ok(PooledConnection { connection, turn })
     }
 
     /// A connection for a background task, which needs no turn.
     pub(super) async fn acquire_plain(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         limit::note_wait();
+        let waiting = self.0.shortage.wait();
         let opening = tokio::time::timeout(OPENING_WAIT, self.0.opening.lock()).await;
-        let connection = self.next().await;
+        let connection = self.next(waiting).await;
         drop(opening);
         connection
     }
 
-    async fn next(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+    async fn next(&self, waiting: Waiting) -> sqlx::Result<PoolConnection<Postgres>> {
         let connection = self.wait().await;
         limit::note_use(&self.0.silence);
-        if connection.is_err() {
-            self.0.shortage.failed();
+        match connection {
+            Ok(_) => waiting.has_got_one(),
+            Err(_) => waiting.has_failed(),
         }
         self.counting_failures(connection)
     }
@@ -159,7 +161,7 @@ impl Pool {
         outcome.inspect_err(|_| self.0.failures.add(1))
     }
 
-    /// Whether somebody lately waited for a connection in vain, and none was opened since.
+    /// Whether somebody lately waited for a connection in vain, and others may still do.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.0.shortage.is_now()

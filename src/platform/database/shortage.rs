@@ -10,16 +10,49 @@ const RECENT: Duration = Duration::from_secs(30);
 /// The longest pause between two tries to open a connection: a fifth of the limit of the wait, by sqlx.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
-/// Whether somebody lately waited for a connection in vain, and none was opened since. That somebody gets one which
-/// another has returned does not end a shortage.
+/// Whether somebody lately waited for a connection in vain, and not all others have got one since, of which at least one
+/// was opened. That somebody gets one which another has returned does not end a shortage, and neither does a new one
+/// while others wait: it may be the last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shortage(Arc<Mutex<LastOutcomes>>);
 
 #[derive(Debug, Default)]
 struct LastOutcomes {
     opened_at: Option<Instant>,
-    /// Not if a connection was opened since, or just before.
+    /// Not if the shortage is over.
     failed_at: Option<Instant>,
+    /// Those who wait for a connection now.
+    waiting: usize,
+}
+
+/// Somebody who waits for a connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting(Shortage);
+
+impl Waiting {
+    pub(super) fn has_got_one(self) {
+        self.0.last().got_one();
+    }
+
+    pub(super) fn has_failed(self) {
+        self.0.failed_at(Instant::now());
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut last = self.0.last();
+        last.waiting = last.waiting.saturating_sub(1);
+    }
+}
+
+impl LastOutcomes {
+    /// The last one who has waited ends the shortage, if a connection was opened since.
+    fn got_one(&mut self) {
+        if self.waiting <= 1 && self.opened_at >= self.failed_at {
+            self.failed_at = None;
+        }
+    }
 }
 
 impl Shortage {
@@ -27,9 +60,9 @@ impl Shortage {
         self.opened_at(Instant::now());
     }
 
-    /// Somebody has waited in vain.
-    pub(super) fn failed(&self) {
-        self.failed_at(Instant::now());
+    pub(super) fn wait(&self) -> Waiting {
+        self.last().waiting += 1;
+        Waiting(self.clone())
     }
 
     pub(super) fn is_now(&self) -> bool {
@@ -37,10 +70,9 @@ impl Shortage {
     }
 
     fn opened_at(&self, now: Instant) {
-        *self.last() = LastOutcomes {
-            opened_at: Some(now),
-            failed_at: None,
-        };
+        let mut last = self.last();
+        last.opened_at = Some(now);
+        last.got_one();
     }
 
     /// When a database is back, some get their connections a moment before others give up.
@@ -77,6 +109,26 @@ mod tests {
         assert!(shortage.is_at(began + RECENT));
         shortage.opened_at(began + RECENT);
         assert!(!shortage.is_at(began + RECENT));
+    }
+
+    #[test]
+    fn a_new_connection_does_not_end_a_shortage_while_others_wait() {
+        let (shortage, began) = (Shortage::default(), Instant::now());
+        let now = began + BETWEEN_TRIES;
+        shortage.failed_at(began);
+        let (one, other) = (shortage.wait(), shortage.wait());
+        shortage.opened_at(now);
+        one.has_got_one();
+        assert!(shortage.is_at(now));
+        // The other one fails, and tries again.
+        shortage.failed_at(now + BETWEEN_TRIES);
+        drop(other);
+        let (one, other) = (shortage.wait(), shortage.wait());
+        shortage.opened_at(now + 2 * BETWEEN_TRIES);
+        one.has_got_one();
+        assert!(shortage.is_at(now + 2 * BETWEEN_TRIES));
+        other.has_got_one();
+        assert!(!shortage.is_at(now + 2 * BETWEEN_TRIES));
     }
 
     #[test]

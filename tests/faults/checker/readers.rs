@@ -20,6 +20,8 @@ struct Reading<'a> {
     /// The next position to check for what is missing.
     checked: i64,
     expires: u64,
+    /// Resets because the log had another epoch.
+    renewals: usize,
 }
 
 /// Faults hold data back that was sent in time.
@@ -58,6 +60,7 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
                     cursor: *after,
                     checked: *after,
                     expires: u64::MAX,
+                    renewals: 0,
                 };
                 readers.insert(reader, reading);
             }
@@ -195,7 +198,10 @@ impl Reading<'_> {
     ) {
         let horizon = log.horizons.get(&self.interest.brokerage[..]);
         let horizon = horizon.copied().unwrap_or(0);
-        if reason != "expired" || horizon <= self.cursor {
+        let new_epochs = log.new_epochs.get(&self.interest.brokerage[..]);
+        let is_renewed = reason == "unknown" && self.renewals < new_epochs.map_or(0, Vec::len);
+        self.renewals += usize::from(is_renewed);
+        if !is_renewed && (reason != "expired" || horizon <= self.cursor) {
             let (cursor, after) = (self.cursor, self.after);
             let text =
                 format!("{reader} ({reason}) from {cursor}, begun at {after}, horizon {horizon}");

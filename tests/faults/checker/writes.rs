@@ -8,14 +8,35 @@ use crate::history::{Entry, Line, Outcome};
 
 /// The fault in which Postgres cannot write.
 const DISK_FULL: &str = "disk full";
+/// The brokerage of all records.
+const BROKERAGE: &str = "b";
+/// Records that only the service writes: their changes have events, or fail.
+const OF_SERVICE: &str = "escrows/";
+/// The time between two resets because of lost changes, in microseconds.
+const BETWEEN_RESETS: u64 = 60_000_000;
 
 struct Write<'a> {
     record: &'a str,
     version: i64,
     outcome: Outcome,
-    /// While the disk is full, a trigger that cannot describe a write does not fail it: it notes the change as set aside, or
-    /// only warns if it cannot do that either.
-    may_be_set_aside: bool,
+    /// When it ended, if the disk was full: a trigger that cannot describe a write of the CRM does not fail it. Then all
+    /// readers get a reset.
+    lost_at: Option<u64>,
+}
+
+impl Write<'_> {
+    /// Whether readers got a reset after it, or will get one.
+    fn is_made_good(&self, log: &Log<'_>) -> bool {
+        let resets = log.new_epochs.get(BROKERAGE).into_iter().flatten();
+        let lost_at = self
+            .lost_at
+            .filter(|_| !self.record.starts_with(OF_SERVICE));
+        lost_at.is_some_and(|lost| {
+            resets
+                .max()
+                .is_some_and(|last| *last + BETWEEN_RESETS >= lost)
+        })
+    }
 }
 
 pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
@@ -74,7 +95,7 @@ pub(super) fn check(lines: &[Line], log: &Log<'_>, findings: &mut Findings) {
         }
         let times = told.get(&(write.record, write.version)).copied();
         let times = times.unwrap_or(0);
-        let is_sure = write.outcome == Outcome::Done && !write.may_be_set_aside;
+        let is_sure = write.outcome == Outcome::Done && !write.is_made_good(log);
         if times > 1 || (is_sure && times == 0) {
             let (record, version) = (write.record, write.version);
             let text = format!("write {number} of {record}, version {version}: {times} events");
@@ -101,14 +122,15 @@ fn writes(lines: &[Line]) -> BTreeMap<i64, Write<'_>> {
                     record,
                     version: *version,
                     outcome: Outcome::Unknown,
-                    may_be_set_aside: full_since.is_some(),
+                    lost_at: full_since.map(|_| line.at),
                 };
                 writes.insert(*write, new);
             }
             Entry::WriteEnded { write, outcome } => {
                 if let Some(write) = writes.get_mut(write) {
                     write.outcome = *outcome;
-                    write.may_be_set_aside |= full_since.is_some();
+                    let is_full = full_since.is_some() || write.lost_at.is_some();
+                    write.lost_at = is_full.then_some(line.at);
                 }
             }
             _ => {}
