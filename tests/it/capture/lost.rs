@@ -63,8 +63,8 @@ async fn a_write_over_http_fails_without_its_event_and_one_of_the_crm_leads_to_a
         };
         assert_eq!(reset["reason"], "unknown");
     }
-    let lost = "porchlight_lost_changes_total";
-    assert_eq!(crm.a.metric(lost).await + crm.b.metric(lost).await, 1.0);
+    let metric = "porchlight_lost_changes_total";
+    assert_eq!(crm.a.metric(metric).await + crm.b.metric(metric).await, 1.0);
     crm.run("update public.listings set list_price = 8").await;
     for received in crm.received(&mut streams).await {
         let last = received.last().expect("an event");
