@@ -10,7 +10,7 @@ use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{Secret, Verifier};
 use crate::log::InvalidTarget;
 use crate::platform::traces::BadTarget;
-use crate::platform::{BackgroundTasks, Figures, InstanceCount, Metrics, Tracer};
+use crate::platform::{ArrivalRush, BackgroundTasks, Figures, InstanceCount, Metrics, Tracer};
 use crate::platform::{Clock, Dice, return_memory};
 use crate::platform::{Database, ServiceManager, database};
 use crate::records::{Brokerage, SeedError};
@@ -140,6 +140,7 @@ impl Application {
             figures: Figures::default(),
             tracer: Tracer::default(),
             instances: InstanceCount::default(),
+            rush: ArrivalRush::default(),
         };
         let wiring = wiring.with_traces(traces);
         tasks.spawn(return_memory(tasks.stop_last()));

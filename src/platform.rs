@@ -1,5 +1,6 @@
 //! The parts that all modules use: the database, background tasks, telemetry, metrics, the clock, ids.
 
+mod arrival_rush;
 mod background;
 mod batcher;
 mod clock;
@@ -17,6 +18,7 @@ mod service_manager;
 pub mod telemetry;
 pub mod traces;
 
+pub use arrival_rush::{ArrivalRush, LONGEST_RUSH_WAIT, RUSH_END};
 pub use background::{BackgroundTask, BackgroundTasks};
 pub use batcher::{BatchError, BatchLimits, Batcher, Batches, Pending};
 pub use clock::{Clock, Dice, SmallInstant};

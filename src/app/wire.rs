@@ -21,8 +21,8 @@ use crate::identity::Verifier;
 use crate::log::TaskNotices;
 use crate::platform::traces::{ExportTarget, TracerParts};
 use crate::platform::{
-    BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, Figures,
-    InstanceCount, LineLimit, Metrics, Tracer,
+    ArrivalRush, BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice,
+    Figures, InstanceCount, LineLimit, Metrics, Tracer,
 };
 use crate::sessions::SessionHead;
 
@@ -56,6 +56,7 @@ pub(super) struct Wiring<'a> {
     pub(super) figures: Figures,
     pub(super) tracer: Tracer,
     pub(super) instances: InstanceCount,
+    pub(super) rush: ArrivalRush,
 }
 
 impl Wiring<'_> {

@@ -11,8 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::identity::UserProfile;
-use crate::platform::DedicatedConnection;
-use crate::platform::{BrokerId, UserId};
+use crate::platform::{ArrivalRush, BrokerId, DedicatedConnection, UserId};
 
 /// Profiles that can wait. Further ones are dropped, and come again when their token is verified
 /// again.
@@ -32,6 +31,7 @@ const MOST_WRITTEN: usize = 1_792 - MOST_AT_ONCE;
 pub struct PeopleWriter {
     pub database: DedicatedConnection,
     pub profiles: mpsc::Receiver<UserProfile>,
+    pub rush: ArrivalRush,
     pub stop: CancellationToken,
 }
 
@@ -48,6 +48,10 @@ impl PeopleWriter {
                     // No verifier is left. A background task must not end before the service.
                     return self.stop.cancelled().await;
                 },
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.rush.end() => {}
             }
             let new = unwritten(&mut written, waiting.drain(..));
             let pause = PAUSE_PER_USER * u32::try_from(new.len()).unwrap_or(u32::MAX);

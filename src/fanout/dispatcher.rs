@@ -23,6 +23,7 @@ use super::subscription::{CloseReason, Subscription, SubscriptionId};
 use crate::log::Audience;
 use crate::platform::{BrokerId, SmallInstant};
 
+mod arrivals;
 mod commit_priority;
 mod mailbox;
 mod parked;
@@ -30,6 +31,7 @@ mod rounds;
 mod topics;
 mod woken_tasks;
 
+use arrivals::Arrivals;
 pub use commit_priority::CommitPriority;
 pub use mailbox::Mailbox;
 use mailbox::{Closing, Inspection, Mail, Renewal};
@@ -73,6 +75,7 @@ pub struct Dispatcher {
     /// New ends of streams that have not taken theirs. It is empty nearly always.
     renewals: RefCell<FxHashMap<SubscriptionId, Instant>>,
     next_number: Cell<u64>,
+    arrivals: Arrivals,
     now: Cell<Instant>,
     /// When the last slice of streams began.
     slice_at: Cell<Instant>,
@@ -97,6 +100,7 @@ impl Dispatcher {
             shared_writes: SharedWrites::default(),
             renewals: RefCell::default(),
             next_number: Cell::new(0),
+            arrivals: Arrivals::default(),
             now: Cell::new(Instant::now()),
             slice_at: Cell::new(Instant::now()),
             drain: Cell::new(None),
@@ -121,6 +125,7 @@ impl Dispatcher {
                 biased;
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => dispatcher.tick(),
+                () = dispatcher.arrivals.are_due() => dispatcher.admit_arrivals(),
                 mail = dispatcher.mailbox.take(is_busy) => has_answers = dispatcher.sort(mail),
             }
             if has_answers {
@@ -206,6 +211,24 @@ impl Dispatcher {
     ) {
         self.topics
             .remove(id.slot, broker, audiences, |moved| self.queue(moved));
+    }
+
+    /// The stream has arrived with many others.
+    pub(super) fn arrive(&self, id: SubscriptionId) {
+        self.arrivals.add(id, Instant::now());
+    }
+
+    pub(super) fn is_admitted(&self, id: SubscriptionId) -> bool {
+        self.arrivals.is_admitted(id)
+    }
+
+    fn admit_arrivals(&self) {
+        let mut slots = self.slots.borrow_mut();
+        for id in self.arrivals.admit(self.next_number.get()) {
+            if let Some(slot) = found(&mut slots, id) {
+                self.queue_slot(id.slot, slot);
+            }
+        }
     }
 
     pub(super) fn closing(&self, id: SubscriptionId) -> Option<CloseReason> {

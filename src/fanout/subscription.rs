@@ -79,6 +79,17 @@ impl Subscription {
         self.dispatcher.closing(self.id)
     }
 
+    /// The stream has arrived with many others. It is woken when no more arrive, or when it has waited for long.
+    pub fn wait_for_others(&self) {
+        self.dispatcher.arrive(self.id);
+    }
+
+    /// Whether a stream that has arrived with many others waits for them no longer.
+    #[must_use]
+    pub fn is_admitted(&self) -> bool {
+        self.dispatcher.is_admitted(self.id)
+    }
+
     /// The new end of the stream's token, if it has got a fresh one.
     #[must_use]
     pub fn take_renewal(&self) -> Option<Instant> {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::open::SessionUser;
 use super::{Sessions, store};
 use crate::identity::{Caller, Revocation, Revoked, Role};
-use crate::platform::{BackgroundTask, DedicatedConnection, TeamId};
+use crate::platform::{ArrivalRush, BackgroundTask, DedicatedConnection, TeamId};
 
 /// Tokens that may wait. Further ones are dropped, and come again when they are verified again.
 const WAITING: usize = 16_384;
@@ -48,6 +48,7 @@ pub(super) struct SeenTeams {
 pub struct MembershipParts {
     pub database: DedicatedConnection,
     pub sessions: Sessions,
+    pub rush: ArrivalRush,
     pub stop: CancellationToken,
 }
 
@@ -103,6 +104,10 @@ impl MembershipWatch {
                 () = stop.cancelled() => return,
                 // The sender is in the sessions, which this task has.
                 _ = self.tokens.recv_many(&mut waiting, MOST_AT_ONCE) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.parts.rush.end() => {}
             }
             let news = self.news(waiting.drain(..));
             let pause = PAUSE_PER_TOKEN * u32::try_from(news.len()).unwrap_or(u32::MAX);

@@ -353,6 +353,16 @@ impl SessionGuard {
         self.role
     }
 
+    /// The teams of the token that opened it.
+    #[must_use]
+    pub fn teams(&self) -> Arc<[TeamId]> {
+        let table = self.sessions.table();
+        let mut sessions = table.users.get(&self.user).into_iter().flatten();
+        let own = sessions.find(|session| session.address.is(&self.address));
+        own.map(|session| Arc::clone(&session.teams))
+            .unwrap_or_default()
+    }
+
     /// The connection is broken: its client did not end it.
     pub fn broken(&mut self) {
         self.is_broken = true;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::log::{StreamIdentity, StreamSummary};
-use super::open::StreamServices;
+use super::open::{FirstState, StreamServices};
 use super::resume::StreamStart;
 use super::{Filter, HeartbeatInterval, Scope, StreamPace};
 use crate::collab::PresenceGuard;
@@ -29,6 +29,7 @@ use crate::log::{Epoch, Rights};
 use crate::platform::SmallInstant;
 use crate::sessions::SessionGuard;
 
+mod arrival;
 mod catch_up;
 mod control;
 mod ephemerals;
@@ -37,6 +38,7 @@ mod merged_updates;
 mod opening;
 mod pacing;
 
+use arrival::Arrival;
 use pacing::Pacer;
 
 /// Events that a look at a stream counts.
@@ -56,13 +58,7 @@ pub struct StreamParts {
     pub pace: StreamPace,
     pub heartbeat: HeartbeatInterval,
     pub start: StreamStart,
-    /// The data of the snapshot of presence, unless the filter leaves it out.
-    pub presence: Option<String>,
-    /// The first ephemeral event after the snapshot.
-    pub next_ephemeral: u64,
-    /// The snapshot of locks, unless the filter leaves it out.
-    pub locks: Option<LockSnapshotAnswer>,
-    pub attendance: PresenceGuard,
+    pub state: FirstState,
     /// Ends the stream when the user's brokerage changes, if it was looked up.
     pub watch: Option<StreamWatch>,
     pub summary: StreamSummary,
@@ -85,6 +81,7 @@ pub struct LogStream {
     next_ephemeral: u64,
     /// Whether the stream is parked, and its socket takes what it gets.
     is_fast: bool,
+    arrival: Arrival,
     /// Text that is written before any event. Nearly always there is none.
     unsent: Option<Box<Bytes>>,
     /// The snapshot of locks, which is written before any event.
@@ -122,14 +119,11 @@ impl LogStream {
             pace,
             heartbeat,
             start,
-            next_ephemeral,
-            locks,
-            attendance,
+            state,
             watch,
             summary,
-            ..
         } = parts;
-        let locks = match locks {
+        let locks = match state.locks {
             Some(LockSnapshotAnswer::Waiting(locks)) => Some(locks),
             // It is a part of the first text.
             Some(LockSnapshotAnswer::Ready(_)) | None => None,
@@ -150,7 +144,7 @@ impl LogStream {
             reader,
             _permit: permit,
             session,
-            attendance,
+            attendance: state.attendance,
             _watch: watch.map(Box::new),
             scope,
             filter: (!filter.is_open()).then(|| Box::new(filter)),
@@ -158,8 +152,9 @@ impl LogStream {
             epoch: start.epoch,
             cursor: start.position,
             read_version: 0,
-            next_ephemeral,
+            next_ephemeral: state.next_ephemeral,
             is_fast: false,
+            arrival: Arrival::new(state.is_later),
             unsent: Some(Box::new(unsent)),
             locks,
             replay: None,
@@ -274,6 +269,9 @@ impl LogStream {
         }
         if let Some(reason) = self.must_close(now) {
             return Poll::Ready(Some(self.close(reason)));
+        }
+        if let Some(state) = self.poll_arrival(context) {
+            return state.map(Some);
         }
         if let Some(locks) = self.poll_locks(context, now) {
             return locks.map(Some);

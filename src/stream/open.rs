@@ -9,18 +9,19 @@ use tokio::time::Instant;
 
 use super::log::{StreamLine, StreamSummary};
 use super::log_stream::StreamParts;
-use super::resume::start;
+use super::resume::{StreamStart, start};
 use super::scope::UnknownScope;
 use super::wire::{RETRY_FLOOR, RETRY_USUAL};
 use super::{Filter, HeartbeatInterval, LogStream, Scope, Since, StreamPace, presence};
-use crate::collab::Presence;
-use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotLoader};
+use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotAnswer, LockSnapshotLoader};
+use crate::collab::{Presence, PresenceError, PresenceGuard};
 use crate::directory::{Brokerages, Member, StreamAddress, StreamWatch};
 use crate::fanout::{
     CloseReason, ConnectionLimits, Dispatcher, LogHandle, Reader, ReplayLoader, StreamEncoding,
     Subscription,
 };
 use crate::identity::Caller;
+use crate::platform::ArrivalRush;
 use crate::platform::Figures;
 use crate::platform::LineLimit;
 use crate::platform::Metrics;
@@ -51,6 +52,8 @@ pub struct StreamServices {
     pub metrics: Arc<Metrics>,
     pub figures: Figures,
     pub dice: Dice,
+    /// Tells whether many clients arrive at the moment.
+    pub rush: ArrivalRush,
     /// For the expiry of tokens.
     pub clock: Clock,
     /// Limits the log lines about streams.
@@ -197,19 +200,18 @@ pub async fn open(
         tracing::warn!(%error, "the start of a stream could not be read");
         StreamRefusal::Later(CloseReason::Unavailable)
     })?;
-    let unavailable = || StreamRefusal::Later(CloseReason::Unavailable);
-    let attendance = services.presence.stream_opened(&caller).await;
-    let attendance = attendance.map_err(|_| unavailable())?;
-    let view = presence::view(&reader, &filter);
-    let snapshot = services.presence.snapshot(reader.broker(), &view);
-    let snapshot = snapshot.await.map_err(|_| unavailable())?;
-    // The snapshot is requested after the start is known. Changes after the snapshot are events.
-    let asks_for_locks = filter.passes_type(LOCK_SNAPSHOT_TYPE);
-    let at = start.epoch.at(start.position);
-    let locks = asks_for_locks.then(|| services.locks.load(reader.broker(), &at));
-    let services = Arc::clone(services);
+    let view = FirstView {
+        caller: &caller,
+        reader: &reader,
+        filter: &filter,
+        start: &start,
+    };
+    let state = view.state(services).await.map_err(|_| {
+        // Presence could not be read.
+        StreamRefusal::Later(CloseReason::Unavailable)
+    })?;
     Ok(LogStream::new(StreamParts {
-        services,
+        services: Arc::clone(services),
         reader,
         permit,
         session,
@@ -219,13 +221,72 @@ pub async fn open(
         pace,
         heartbeat,
         start,
-        presence: presence::snapshot(&snapshot.people, &filter),
-        locks,
-        next_ephemeral: snapshot.next,
-        attendance,
+        state,
         filter,
         watch,
         // It waits for the locks from here on.
         summary: summary.opened(),
     }))
+}
+
+/// The state of its brokerage that a stream shows first.
+pub struct FirstState {
+    /// Keeps the user present.
+    pub attendance: PresenceGuard,
+    /// The data of the snapshot of presence, unless the filter leaves it out.
+    pub presence: Option<String>,
+    /// The first ephemeral event after the snapshot.
+    pub next_ephemeral: u64,
+    /// The snapshot of locks, unless the filter leaves it out.
+    pub locks: Option<LockSnapshotAnswer>,
+    /// Whether none of this is there yet, because many clients arrive.
+    pub is_later: bool,
+}
+
+/// What decides about the first state.
+struct FirstView<'a> {
+    caller: &'a Caller,
+    reader: &'a Reader,
+    filter: &'a Filter,
+    start: &'a StreamStart,
+}
+
+impl FirstView<'_> {
+    async fn state(&self, services: &StreamServices) -> Result<FirstState, PresenceError> {
+        // A client that missed events gets them at once.
+        if services.rush.arrive() && self.is_at_head() {
+            return self.later(services).await;
+        }
+        let attendance = services.presence.stream_opened(self.caller).await?;
+        let view = presence::view(self.reader, self.filter);
+        let snapshot = services.presence.snapshot(self.reader.broker(), &view);
+        let snapshot = snapshot.await?;
+        // The snapshot is requested after the start is known. Changes after the snapshot are events.
+        let asks_for_locks = self.filter.passes_type(LOCK_SNAPSHOT_TYPE);
+        let at = self.start.epoch.at(self.start.position);
+        let locks = asks_for_locks.then(|| services.locks.load(self.reader.broker(), &at));
+        Ok(FirstState {
+            attendance,
+            presence: presence::snapshot(&snapshot.people, self.filter),
+            next_ephemeral: snapshot.next,
+            locks,
+            is_later: false,
+        })
+    }
+
+    fn is_at_head(&self) -> bool {
+        self.start.reset.is_none() && self.start.position >= self.reader.log_head().1
+    }
+
+    async fn later(&self, services: &StreamServices) -> Result<FirstState, PresenceError> {
+        let attendance = services.presence.stream_arrived(self.caller).await?;
+        self.reader.subscription().wait_for_others();
+        Ok(FirstState {
+            attendance,
+            presence: None,
+            next_ephemeral: 0,
+            locks: None,
+            is_later: true,
+        })
+    }
 }

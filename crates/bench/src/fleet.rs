@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::connect::{Opened, Route, open_stream};
 use crate::cursor::Cursor;
 use crate::error::BenchError;
+use crate::gauge::{Gauge, Span};
 use crate::reader::{Reader, Receipts};
 use crate::report::Connects;
 use crate::shared::{Run, Stage};
@@ -107,6 +108,7 @@ impl Fleet {
     /// Connects all subscribers. They go on reading in the background.
     pub(crate) async fn connect(&mut self) -> Result<Connects, BenchError> {
         self.run.enter(Stage::Connecting);
+        let gauge = Gauge::read(&self.run);
         let started = Instant::now();
         for subscriber in &self.subscribers {
             let (subscriber, run) = (subscriber.clone(), self.run.clone());
@@ -117,7 +119,9 @@ impl Fleet {
         while self.connecting.connected.get() + self.connecting.failed.get() < asked {
             self.connecting.changed.notified().await;
         }
-        self.connecting.report(asked, started.elapsed())
+        let took = started.elapsed();
+        self.connecting
+            .report(asked, took, &gauge.until_now(&self.run))
     }
 
     /// Disconnects all subscribers.
@@ -216,19 +220,22 @@ impl Connecting {
         }
     }
 
-    fn report(&self, asked: u32, took: Duration) -> Result<Connects, BenchError> {
+    fn report(&self, asked: u32, took: Duration, span: &Span) -> Result<Connects, BenchError> {
         let connected = self.connected.get();
         let first_failure = self.first_failure.borrow().clone();
         if connected == 0 && asked > 0 {
             let cause = first_failure.unwrap_or_default();
             return Err(BenchError::NoStreams { asked, cause });
         }
+        let cpu = span.cpu_us_each(connected);
         Ok(Connects {
             connected,
             failed: self.failed.get(),
             first_failure,
             seconds: took.as_secs_f64(),
             per_second: per(u64::from(connected), took.as_secs_f64()),
+            server_cpu_us: cpu.map(|cpu| cpu.own),
+            tree_cpu_us: cpu.and_then(|cpu| cpu.tree),
         })
     }
 

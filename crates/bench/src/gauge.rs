@@ -59,6 +59,16 @@ impl Gauge {
 }
 
 impl Span {
+    /// The server's CPU time in microseconds for each of `count`.
+    pub(crate) fn cpu_us_each(&self, count: u32) -> Option<Use<f64>> {
+        let server = self.server.filter(|_| count > 0)?;
+        let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / f64::from(count);
+        Some(Use {
+            own: each(server.own),
+            tree: server.tree.map(each),
+        })
+    }
+
     pub(crate) fn server(&self, memory: &Memory) -> Option<Server> {
         let server = self.server?;
         let wall = self.took.as_secs_f64();

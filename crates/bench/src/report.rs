@@ -71,6 +71,10 @@ pub struct Connects {
     pub seconds: f64,
     /// Streams opened per second.
     pub per_second: f64,
+    /// The CPU time that a server on this machine used for each, until all were open.
+    pub server_cpu_us: Option<f64>,
+    /// The same, with its child processes.
+    pub tree_cpu_us: Option<f64>,
 }
 
 /// How the events were published, counted in events.

@@ -41,6 +41,7 @@ impl Wiring<'_> {
         let writer = PeopleWriter {
             database: self.connection("people"),
             profiles,
+            rush: self.rush.clone(),
             stop: self.stop(),
         };
         self.tasks

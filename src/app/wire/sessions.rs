@@ -48,6 +48,7 @@ impl Wiring<'_> {
         let watch = sessions.watch_memberships(MembershipParts {
             database: self.connection("memberships"),
             sessions: sessions.clone(),
+            rush: self.rush.clone(),
             stop: self.stop(),
         });
         self.tasks.spawn(watch);

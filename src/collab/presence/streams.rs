@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::group::Now;
 use super::person::Person;
 use super::sign_of_life::{OpenedAt, Session, SignOfLife};
 use super::{BrokeragePresence, LockedGroup, Presence, PresenceError};
 use crate::identity::Caller;
-use crate::platform::{BrokerId, Principal, UserId};
+use crate::platform::{BrokerId, Principal, TeamId, UserId};
 
 /// Ends streams.
 pub trait StreamEvictor: Send + Sync {
@@ -22,16 +21,22 @@ pub trait StreamEvictor: Send + Sync {
 impl Presence {
     /// A stream has opened. It counts until the guard is dropped, and makes a person present.
     pub async fn stream_opened(&self, caller: &Caller) -> Result<PresenceGuard, PresenceError> {
-        let session = match caller.role.principal() {
-            Principal::Person => Session::Streams,
-            Principal::Service | Principal::Worker => Session::Unseen,
-        };
-        self.opened(caller, session).await
+        let mut guard = self.stream_arrived(caller).await?;
+        guard.join(&caller.teams);
+        Ok(guard)
+    }
+
+    /// A stream has opened, and counts from [`PresenceGuard::join`] on.
+    pub async fn stream_arrived(&self, caller: &Caller) -> Result<PresenceGuard, PresenceError> {
+        let is_unseen = caller.role.principal() != Principal::Person;
+        self.arrived(caller, is_unseen).await
     }
 
     /// A stream of output has opened. It counts until the guard is dropped.
     pub async fn output_opened(&self, caller: &Caller) -> Result<PresenceGuard, PresenceError> {
-        self.opened(caller, Session::Unseen).await
+        let mut guard = self.arrived(caller, true).await?;
+        guard.join(&caller.teams);
+        Ok(guard)
     }
 
     /// Whether a user has a stream at any instance, or had one a moment ago (the grace period).
@@ -56,39 +61,39 @@ impl Presence {
         Ok(brokerage.lock().group.streams_of(user, now, &peers))
     }
 
-    async fn opened(
+    async fn arrived(
         &self,
         caller: &Caller,
-        session: Session,
+        is_unseen: bool,
     ) -> Result<PresenceGuard, PresenceError> {
-        let brokerage = self.brokerage(&caller.broker).await?;
-        let Now { moment, time } = self.now();
-        let opened_at = opened_at(time);
-        let mut locked = brokerage.lock();
-        let open = locked.group.own_streams_of(&caller.user, &session);
-        let streams = open.iter().copied().chain([opened_at]).collect();
+        Ok(PresenceGuard {
+            presence: self.clone(),
+            brokerage: self.brokerage(&caller.broker).await?,
+            user: caller.user.clone(),
+            opened_at: opened_at(self.now().time),
+            is_unseen,
+            has_joined: false,
+            back_within_ms: 0,
+        })
+    }
+
+    fn stream_joined(&self, guard: &PresenceGuard, teams: &Arc<[TeamId]>) {
+        let (moment, user, session) = (self.now().moment, &guard.user, guard.session());
+        let mut locked = guard.brokerage.lock();
+        let open = locked.group.own_streams_of(user, &session);
+        let streams = open.iter().copied().chain([guard.opened_at]).collect();
         let sign = SignOfLife {
             streams,
-            ..SignOfLife::of_stream(Arc::clone(&caller.teams), moment)
+            ..SignOfLife::of_stream(Arc::clone(teams), moment)
         };
-        let is_unseen = session == Session::Unseen;
-        self.record(&mut locked, &caller.user, session, sign);
+        self.record(&mut locked, user, session, sign);
         // The client may have just left another instance, which must know this before its grace
         // period ends.
-        let person = locked.group.person(&caller.user);
+        let person = locked.group.person(user);
         if person.is_some_and(Person::has_peer_signs) {
             self.outbox().is_urgent = true;
         }
-        self.limit_streams(&locked, &caller.user);
-        drop(locked);
-        Ok(PresenceGuard {
-            presence: self.clone(),
-            brokerage,
-            user: caller.user.clone(),
-            opened_at,
-            is_unseen,
-            back_within_ms: 0,
-        })
+        self.limit_streams(&locked, user);
     }
 
     fn stream_closed(&self, guard: &PresenceGuard) {
@@ -136,13 +141,14 @@ fn opened_at(time: OffsetDateTime) -> OpenedAt {
     i64::try_from(time.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }
 
-/// Counts an open stream, and keeps its user present if it is a person's, until it is dropped.
+/// Counts an open stream, and keeps its user present if it is a person's, from `join` on until it is dropped.
 pub struct PresenceGuard {
     presence: Presence,
     brokerage: Arc<BrokeragePresence>,
     user: UserId,
     opened_at: OpenedAt,
     is_unseen: bool,
+    has_joined: bool,
     back_within_ms: u32,
 }
 
@@ -155,6 +161,12 @@ impl PresenceGuard {
         }
     }
 
+    /// From now on the stream counts, and a person is present in these teams.
+    pub fn join(&mut self, teams: &Arc<[TeamId]>) {
+        self.has_joined = true;
+        self.presence.stream_joined(self, teams);
+    }
+
     /// The server asked the client to come back within this time. The user stays present so long.
     pub fn back_within(&mut self, duration: Duration) {
         self.back_within_ms = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
@@ -163,6 +175,8 @@ impl PresenceGuard {
 
 impl Drop for PresenceGuard {
     fn drop(&mut self) {
-        self.presence.stream_closed(self);
+        if self.has_joined {
+            self.presence.stream_closed(self);
+        }
     }
 }

@@ -33,6 +33,13 @@ impl LogStream {
     }
 
     fn prepare_snapshot(&mut self) {
+        let text = self.presence_text();
+        let bytes = text.map(|text| wire::encoded(self.encoding, &text));
+        self.unsent = bytes.map(Box::new).or(self.unsent.take());
+    }
+
+    /// The snapshot of presence, unless the filter leaves it out. Changes after it are events.
+    pub(super) fn presence_text(&mut self) -> Option<String> {
         let open = Filter::default();
         let filter = self.filter.as_deref().unwrap_or(&open);
         let view = presence::view(&self.reader, filter);
@@ -40,12 +47,10 @@ impl LogStream {
         let snapshot = presence.snapshot_in_memory(self.reader.broker(), &view);
         let Some(current) = snapshot else {
             self.next_ephemeral = self.reader.next_ephemeral();
-            return;
+            return None;
         };
         self.next_ephemeral = current.next;
-        if let Some(json) = presence::snapshot(&current.people, filter) {
-            let text = wire::event(self.encoding.named, presence::SNAPSHOT, &json);
-            self.unsent = Some(Box::new(wire::encoded(self.encoding, &text)));
-        }
+        let json = presence::snapshot(&current.people, filter)?;
+        Some(wire::event(self.encoding.named, presence::SNAPSHOT, &json))
     }
 }

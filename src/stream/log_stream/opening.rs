@@ -1,6 +1,6 @@
 //! The first text of a stream: `retry`, `stream:ready`, the snapshot of presence, a reset if the cursor
 //! cannot be served, and the snapshot of locks if there is a recent one. Otherwise that comes later, before
-//! the replay.
+//! the replay, and so do both snapshots while many clients arrive.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
     let id = at.to_string();
     let mut text = wire::hello(retry);
     wire::add_event(&mut text, named, READY, &ready(parts, &id), Some(&id));
-    if let Some(json) = &parts.presence {
+    if let Some(json) = &parts.state.presence {
         wire::add_event(&mut text, named, presence::SNAPSHOT, json, None);
     }
     if let Some(reason) = parts.start.reset {
@@ -57,7 +57,7 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
         parts.reader.figures().resets.add(1);
         text += &wire::control(named, &reset_data(reason, &at, &parts.scope), Some(&at));
     }
-    if let Some(LockSnapshotAnswer::Ready(locks)) = &parts.locks {
+    if let Some(LockSnapshotAnswer::Ready(locks)) = &parts.state.locks {
         let json = locks.json(parts.reader.audiences(), parts.filter.records());
         wire::add_event(&mut text, named, LOCK_SNAPSHOT_TYPE, &json, None);
     }
