@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Arrivals are counted in windows of this length.
-const WINDOW_MS: u64 = 20;
+const WINDOW_MS: u64 = 50;
 /// More arrivals than these in a window, or in the one before, are a rush.
-const MOST_CALM: u64 = 32;
+const MOST_CALM: u64 = 20;
 /// A rush is over when nobody has arrived for so long.
 pub const RUSH_END: Duration = Duration::from_millis(50);
 /// What waits for the end of a rush waits at most so long.

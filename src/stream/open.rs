@@ -206,10 +206,8 @@ pub async fn open(
         filter: &filter,
         start: &start,
     };
-    let state = view.state(services).await.map_err(|_| {
-        // Presence could not be read.
-        StreamRefusal::Later(CloseReason::Unavailable)
-    })?;
+    let state = view.state(services).await.map_err(drop);
+    let state = state.map_err(later(CloseReason::Unavailable))?;
     Ok(LogStream::new(StreamParts {
         services: Arc::clone(services),
         reader,

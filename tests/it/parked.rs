@@ -7,3 +7,4 @@ mod frames;
 mod heads;
 mod input;
 mod many;
+mod rush;

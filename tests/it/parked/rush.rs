@@ -1,0 +1,58 @@
+//! Clients that arrive at once: what they see of each other may come later, and in the same order as always.
+
+use futures_util::future::join_all;
+
+use super::client::{RawClient, open_streams, request};
+use crate::support::ends::user;
+use crate::support::{Service, for_team};
+
+const CLIENTS: usize = 100;
+/// So many of them leave at once.
+const LEAVING: usize = 5;
+
+/// Opens streams at the same time, as fast as the service answers.
+async fn rush(service: &Service, from: usize, count: usize) -> Vec<RawClient> {
+    let connected = (0..count).map(|_| RawClient::connect(service.addr));
+    let mut clients = join_all(connected).await;
+    for (i, client) in clients.iter_mut().enumerate() {
+        client.send(request("1.1", &user(from + i), "")).await;
+    }
+    clients
+}
+
+/// Everybody is named in the snapshot of a client, or came later.
+async fn sees_everybody(client: &mut RawClient) {
+    for i in 0..CLIENTS {
+        let name = user(i).user;
+        client.until(&format!(r#""userId":"{name}""#)).await;
+    }
+}
+
+#[tokio::test]
+async fn clients_that_arrive_together_see_each_other_and_miss_no_event() {
+    let service = Service::with(&["--workers=1"]).await;
+    let mut clients = rush(&service, 0, CLIENTS).await;
+    drop(rush(&service, CLIENTS, LEAVING).await);
+    for client in &mut clients {
+        client.until("stream:ready").await;
+    }
+    service.publish(&for_team("a", 7)).await;
+    for client in &mut clients {
+        client.until("test:tick").await;
+        let text = client.text.clone();
+        let parts = [
+            "stream:ready",
+            "presence:snapshot",
+            "locks:snapshot",
+            "test:tick",
+        ];
+        let places = parts.map(|part| text.find(&format!("event: {part}\n")));
+        assert!(
+            places.is_sorted() && places.iter().all(Option::is_some),
+            "{text}"
+        );
+        assert_eq!(text.matches("event: test:tick\n").count(), 1, "{text}");
+        sees_everybody(client).await;
+    }
+    open_streams(&service, u32::try_from(CLIENTS).expect("a number")).await;
+}
