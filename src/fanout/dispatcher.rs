@@ -52,6 +52,8 @@ struct Slot {
     closing: Option<CloseReason>,
     /// Whether it is among the single streams that are to be served.
     is_queued: bool,
+    /// Whether it waits for others that arrive with it.
+    is_waiting: bool,
 }
 
 #[derive(Debug)]
@@ -180,6 +182,7 @@ impl Dispatcher {
             due: (self.now() + TICK).into(),
             closing: None,
             is_queued: false,
+            is_waiting: false,
         });
         Subscription {
             dispatcher: Rc::clone(self),
@@ -213,24 +216,6 @@ impl Dispatcher {
             .remove(id.slot, broker, audiences, |moved| self.queue(moved));
     }
 
-    /// The stream has arrived with many others.
-    pub(super) fn arrive(&self, id: SubscriptionId) {
-        self.arrivals.add(id, Instant::now());
-    }
-
-    pub(super) fn is_admitted(&self, id: SubscriptionId) -> bool {
-        self.arrivals.is_admitted(id)
-    }
-
-    fn admit_arrivals(&self) {
-        let mut slots = self.slots.borrow_mut();
-        for id in self.arrivals.admit(self.next_number.get()) {
-            if let Some(slot) = found(&mut slots, id) {
-                self.queue_slot(id.slot, slot);
-            }
-        }
-    }
-
     pub(super) fn closing(&self, id: SubscriptionId) -> Option<CloseReason> {
         let drain = self.drain.get().map(|_| CloseReason::Drain);
         let unavailable = self
@@ -261,7 +246,9 @@ impl Dispatcher {
     pub(super) fn park(&self, id: SubscriptionId, stream: Box<dyn ParkedStream>) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(id.slot) {
             let parked = Parked::new(stream, id, &self.mailbox);
-            parked.wake();
+            if !slot.is_waiting || parked.progress().is_blocked {
+                parked.wake();
+            }
             slot.task = SlotTask::Parked(parked);
             self.parked.set(self.parked.get() + 1);
         }

@@ -47,11 +47,14 @@ impl Parking {
             return;
         };
         let place = stream.parking_place();
-        // The head and the first text are one write.
-        let first = stream.first_bytes();
+        // The head and the first text are one write. A new socket takes it nearly always.
+        let mut first = Bytes::from([head, &stream.first_bytes()].concat());
+        if let Ok(written) = socket.try_write(&first) {
+            first.advance(written);
+        }
         let parked = SocketStream {
             socket,
-            unwritten: Some(Box::new([head, &first].concat().into())),
+            unwritten: (!first.is_empty()).then(|| Box::new(first)),
             stream: *stream,
             dropped_bytes: 0,
             is_over: false,

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::{Dispatcher, TICK, found};
 use crate::fanout::SubscriptionId;
 use crate::platform::{LONGEST_RUSH_WAIT, RUSH_END};
 
@@ -63,6 +64,32 @@ impl Arrivals {
         self.admitted.set(next_number);
         self.due.set(None);
         self.waiting.take()
+    }
+}
+
+impl Dispatcher {
+    /// The stream has arrived with many others. It need not be polled before they are admitted.
+    pub(in crate::fanout) fn arrive(&self, id: SubscriptionId) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(id.slot) {
+            let now = Instant::now();
+            slot.is_waiting = true;
+            slot.due = (now + LONGEST_RUSH_WAIT + TICK).into();
+            self.arrivals.add(id, now);
+        }
+    }
+
+    pub(in crate::fanout) fn is_admitted(&self, id: SubscriptionId) -> bool {
+        self.arrivals.is_admitted(id)
+    }
+
+    pub(super) fn admit_arrivals(&self) {
+        let mut slots = self.slots.borrow_mut();
+        for id in self.arrivals.admit(self.next_number.get()) {
+            if let Some(slot) = found(&mut slots, id) {
+                slot.is_waiting = false;
+                self.queue_slot(id.slot, slot);
+            }
+        }
     }
 }
 
