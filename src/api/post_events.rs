@@ -114,6 +114,8 @@ pub(super) async fn publish(
         }
     }
     let key = key.key(&caller, Operation::PublishEvents, &body);
+    // The events have what is needed of it, and many requests may wait.
+    drop(body);
     let began = tokio::time::Instant::now();
     let publication = Publication {
         broker: caller.broker,

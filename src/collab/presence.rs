@@ -29,6 +29,7 @@ pub mod group;
 pub mod heartbeat;
 mod left_teams;
 pub mod moment;
+mod outbox;
 pub mod person;
 pub mod record_moves;
 pub mod sign_of_life;
@@ -51,6 +52,7 @@ pub use view::{PresenceList, View};
 
 use group::{Now, PresenceGroup};
 use moment::{Moment, Stopwatch};
+use outbox::Outbox;
 use person::PeerLiveness;
 use sign_of_life::{Session, SignOfLife, SignOrigin, SignSource};
 use store::PresenceKey;
@@ -119,14 +121,6 @@ impl BrokeragePresence {
 struct LockedGroup<'a> {
     brokerage: &'a BrokeragePresence,
     group: MutexGuard<'a, PresenceGroup>,
-}
-
-/// Signs that are not in the table yet.
-#[derive(Debug, Default)]
-struct Outbox {
-    signs: FxHashMap<PresenceKey, SignOfLife>,
-    /// One of them changes what others see.
-    is_urgent: bool,
 }
 
 type PendingLoad = Pending<BrokerId, Arc<BrokeragePresence>>;
@@ -216,7 +210,7 @@ impl Presence {
             session,
         };
         let mut outbox = self.outbox();
-        outbox.signs.insert(key, sign);
+        outbox.put(key, sign);
         outbox.is_urgent |= has_changed;
     }
 

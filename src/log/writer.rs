@@ -29,6 +29,9 @@ const LIMITS: BatchLimits = BatchLimits {
 };
 /// Events that one commit takes, unless a single request has more.
 const GROUP_EVENTS: usize = 2_000;
+/// The content that one commit takes, unless a single request has more. The statement and the buffer of the
+/// connection, which keeps its size, each have a copy of it.
+const GROUP_BYTES: usize = 1_024 * 1_024;
 
 /// One request to publish: all of its events, or none.
 #[derive(Clone, Debug)]
@@ -117,20 +120,29 @@ async fn run(mut parts: WriterParts, mut batches: Batches<Publication, PublishRe
     }
 }
 
-/// Takes the next group, in order. It has a limited number of events, and no key twice.
+/// Takes the next group, in order.
 fn next_group(waiting: &mut Vec<PublishRequest>) -> Vec<PublishRequest> {
+    let size = group_size(waiting.iter().map(|pending| &pending.request));
+    waiting.drain(..size).collect()
+}
+
+/// How many of these requests are the next group. It has a limited number of events and bytes, and no key twice.
+fn group_size<'a>(waiting: impl Iterator<Item = &'a Publication>) -> usize {
     let mut keys: Vec<&IdempotencyKeyId> = Vec::new();
-    let (mut events, mut taken) = (0, 0);
-    for Pending { request, .. } in waiting.iter() {
+    let (mut events, mut bytes, mut size) = (0, 0, 0);
+    for request in waiting {
         events += request.events.len();
+        let contents = request.events.iter().map(NewEvent::content_bytes);
+        bytes += contents.sum::<usize>();
+        let is_full = events > GROUP_EVENTS || bytes > GROUP_BYTES;
         let key = request.key.as_ref().map(|key| &key.id);
-        if taken > 0 && (events > GROUP_EVENTS || key.is_some_and(|key| keys.contains(&key))) {
+        if size > 0 && (is_full || key.is_some_and(|key| keys.contains(&key))) {
             break;
         }
         keys.extend(key);
-        taken += 1;
+        size += 1;
     }
-    waiting.drain(..taken).collect()
+    size
 }
 
 /// Commits a group and answers it. When the database refuses a group of several requests, each
@@ -275,4 +287,31 @@ fn key_answers<'a>(
         })
     };
     group.iter().zip(results).filter_map(answer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Audience;
+
+    fn publication(events: usize, bytes: usize) -> Publication {
+        let event_type = "test:tick".parse().unwrap();
+        let data = serde_json::json!("x".repeat(bytes));
+        let event = NewEvent::new(Audience::Broker, event_type).with(&data);
+        Publication {
+            broker: "b".parse().unwrap(),
+            events: vec![event; events].into(),
+            key: None,
+        }
+    }
+
+    #[test]
+    fn a_group_has_a_limited_number_of_events_and_bytes() {
+        let size = |requests: &[Publication]| group_size(requests.iter());
+        assert_eq!(size(&vec![publication(1, 60_000); 64]), 17);
+        assert_eq!(size(&vec![publication(1, 400); 512]), 512);
+        assert_eq!(size(&vec![publication(600, 400); 8]), 3);
+        assert_eq!(size(&[publication(40, 60_000), publication(1, 1)]), 1);
+        assert_eq!(size(&[]), 0);
+    }
 }

@@ -102,7 +102,7 @@ impl Presence {
             session,
         };
         let mut outbox = self.outbox();
-        outbox.signs.insert(key, sign.clone());
+        outbox.put(key, sign.clone());
         outbox.is_urgent = true;
     }
 

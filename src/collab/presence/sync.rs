@@ -154,7 +154,7 @@ impl PresenceSync {
         }
         let (is_urgent, is_empty) = {
             let outbox = self.presence.outbox();
-            (outbox.is_urgent, outbox.signs.is_empty())
+            (outbox.is_urgent, outbox.is_empty())
         };
         let pause = if is_urgent { URGENT_WRITE } else { WRITE };
         if !is_empty && self.last.write.elapsed() >= pause.max(self.pause) {

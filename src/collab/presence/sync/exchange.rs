@@ -62,20 +62,24 @@ impl PresenceSync {
         let mut outbox = self.presence.outbox();
         outbox.is_urgent |= !signs.is_empty();
         for (key, sign) in signs {
-            outbox.signs.entry(key).or_insert(sign);
+            outbox.put_older(key, sign);
         }
     }
 
     /// Writes the outbox, or as much as one statement may. Signs that could not be written stay there, unless
     /// it has newer ones.
     pub(super) async fn write(&mut self) -> sqlx::Result<()> {
-        let outbox = std::mem::take(&mut *self.presence.outbox());
-        let mut signs: Vec<_> = outbox.signs.into_iter().collect();
         let is_alone = !self.parts.instances.has_others();
-        let later = signs.split_off(at_once(signs.len(), is_alone));
+        let (signs, is_urgent) = {
+            let mut outbox = self.presence.outbox();
+            let most = at_once(outbox.len(), is_alone);
+            let signs = outbox.take(most);
+            let is_urgent = outbox.is_urgent;
+            outbox.is_urgent &= !outbox.is_empty();
+            (signs, is_urgent)
+        };
         self.last.write = Instant::now();
         self.pause = pause_after(signs.len(), is_alone);
-        self.keep_for_later(later, outbox.is_urgent);
         self.flush += 1;
         let (instance, flush, presence) = (&*self.parts.instance, self.flush, &self.presence);
         let write = async |connection: &mut PgConnection| {
@@ -84,10 +88,10 @@ impl PresenceSync {
             store::write(connection, instance, flush, &signs, now).await
         };
         if let Err(error) = self.parts.database.run(write).await {
-            self.keep_for_later(signs, outbox.is_urgent);
+            self.keep_for_later(signs, is_urgent);
             return Err(error);
         }
-        if outbox.is_urgent {
+        if is_urgent {
             self.tell_peers(&signs);
         }
         Ok(())
@@ -95,7 +99,7 @@ impl PresenceSync {
 
     /// Writes everything.
     pub(super) async fn write_all(&mut self) -> sqlx::Result<()> {
-        while !self.presence.outbox().signs.is_empty() {
+        while !self.presence.outbox().is_empty() {
             self.write().await?;
         }
         Ok(())
@@ -105,7 +109,7 @@ impl PresenceSync {
         let mut outbox = self.presence.outbox();
         outbox.is_urgent |= is_urgent && !signs.is_empty();
         for (key, sign) in signs {
-            outbox.signs.entry(key).or_insert(sign);
+            outbox.put_older(key, sign);
         }
     }
 
@@ -273,11 +277,11 @@ impl PresenceSync {
 
     pub(super) fn end_own_streams(&self) {
         let now = self.presence.now().moment;
-        let signs = self.own_streams().into_iter();
+        let signs = self.own_streams();
         let mut outbox = self.presence.outbox();
-        outbox
-            .signs
-            .extend(signs.map(|(key, sign)| (key, sign.ended(now))));
+        for (key, sign) in signs {
+            outbox.put(key, sign.ended(now));
+        }
         // The task that notifies the other instances has stopped by now.
         outbox.is_urgent = false;
     }
