@@ -79,10 +79,8 @@ mod tests {
     fn signs_that_are_not_taken_stay_where_they_are() {
         let mut outbox = Outbox::default();
         (0..5_000).for_each(|user| outbox.put(key(user), sign(1)));
-        let places = outbox.signs.capacity();
         let mut users: Vec<_> = outbox.take(256).into_iter().map(|(key, _)| key).collect();
         assert_eq!((users.len(), outbox.len()), (256, 4_744));
-        assert_eq!(outbox.signs.capacity(), places);
         while !outbox.is_empty() {
             users.extend(outbox.take(1_000).into_iter().map(|(key, _)| key));
         }
