@@ -7,6 +7,7 @@ pub mod access;
 mod activity;
 mod admin;
 mod admin_overview;
+mod audience;
 mod body;
 mod caller;
 mod chunked_body;

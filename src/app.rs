@@ -56,7 +56,11 @@ pub enum AppError {
         setting: &'static str,
         addr: SocketAddr,
     },
-    #[error("the data directory {} cannot be created: {error}", path.display())]
+    #[error(
+        "the data directory {} cannot be created: {error}. Choose another one with PORCHLIGHT_DATA_DIR or \
+         --data-dir",
+        path.display()
+    )]
     DataDir {
         path: std::path::PathBuf,
         error: std::io::Error,

@@ -18,6 +18,7 @@ mod service_manager;
 mod shell;
 mod tail;
 mod token;
+mod unknown_settings;
 mod welcome;
 
 /// The real-time layer of a CRM: Server-Sent Events that survive any disconnect, over a

@@ -232,6 +232,11 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let path = error.path().to_string();
         let detail = error.into_inner().to_string();
         let field = field_at_fault(&path, &detail);
+        let detail = match &field {
+            // A type says what its values must be, and not where it stands.
+            Some(field) if detail.starts_with("must ") => format!("{field} {detail}"),
+            _ => detail,
+        };
         let problem = Problem::bad_request(Code::InvalidBody, detail);
         match field {
             Some(field) => problem.at(field),
@@ -263,5 +268,24 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::ModuleName;
+
+    #[derive(Debug, Deserialize)]
+    struct Lock {
+        #[serde(rename = "module")]
+        _module: ModuleName,
+    }
+
+    #[test]
+    fn a_refusal_says_which_value_is_wrong() {
+        let refused = parse::<Lock>(br#"{"module":"a b"}"#).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains("module must be 1 to 64 characters"), "{said}");
     }
 }

@@ -8,10 +8,10 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::audience::AudienceBody;
 use super::body::{self, Json, JsonBytes, OptionalJson};
 use super::idempotency::{self, KeyHeader};
 use super::page::Page;
-use super::post_events::AudienceBody;
 use super::problem::{Code, Problem};
 use super::query::{NoFields, NoQuery, Query, number};
 use super::{Context, path};

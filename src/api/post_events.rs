@@ -8,10 +8,11 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Context;
+use super::audience::AudienceBody;
 use super::body::{self, JsonBytes, Object};
 use super::caller::Publisher;
 use super::idempotency::{self, KeyHeader};
@@ -23,9 +24,9 @@ use crate::log::Operation;
 use crate::log::PrivateFields;
 use crate::log::Publication;
 use crate::log::SignalTypes;
-use crate::log::{Audience, NewEvent, set_aside};
 use crate::log::{DEEPEST, depth, on_one_line};
-use crate::platform::{EventType, ModuleName, RecordId, ReservedFor, TeamId, UserId};
+use crate::log::{NewEvent, set_aside};
+use crate::platform::{EventType, ModuleName, RecordId, ReservedFor, UserId};
 
 /// The most events of a request.
 const MOST_EVENTS: usize = 1_000;
@@ -41,36 +42,6 @@ struct EventBody {
     version: Option<i64>,
     data: Option<Box<RawValue>>,
     changes: Option<Box<RawValue>>,
-}
-
-/// An audience in a body.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) enum AudienceBody {
-    User(UserId),
-    Team(TeamId),
-    #[serde(deserialize_with = "only_true")]
-    Broker(()),
-}
-
-impl From<AudienceBody> for Audience {
-    fn from(body: AudienceBody) -> Self {
-        match body {
-            AudienceBody::User(user) => Self::User(user),
-            AudienceBody::Team(team) => Self::Team(team),
-            AudienceBody::Broker(()) => Self::Broker,
-        }
-    }
-}
-
-fn only_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-    if bool::deserialize(deserializer)? {
-        Ok(())
-    } else {
-        Err(serde::de::Error::custom(
-            "the audience of the whole broker is {\"broker\":true}",
-        ))
-    }
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{TokenCommand, service_manager, welcome};
+use super::{TokenCommand, service_manager, unknown_settings, welcome};
 use crate::app;
 use crate::app::{AppError, Application, Environment, WorkerApplication};
 use crate::config::Config;
@@ -71,6 +71,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
     if let Err(error) = telemetry::start(&config.server.log, config.server.log_format) {
         return fail(&error);
     }
+    unknown_settings::warn();
     allow_many_files();
     use_small_pages();
     block_on(async {
@@ -102,6 +103,7 @@ pub(super) fn work(config: &Config) -> ExitCode {
     if let Err(error) = telemetry::start(&config.server.log, config.server.log_format) {
         return fail(&error);
     }
+    unknown_settings::warn();
     block_on(async {
         let stop = stop_signal().map_err(|error| error.to_string())?;
         let mut stop = std::pin::pin!(stop);

@@ -65,7 +65,7 @@ pub(super) struct TailCommand {
     #[arg(long, value_name = "FILE")]
     cursor_file: Option<PathBuf>,
 
-    /// End after this many events, not counting those of the stream itself
+    /// End after this many events, not counting those of the stream itself (`stream:*` and snapshots)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 

@@ -11,7 +11,8 @@ use crate::platform::LogFormat;
 #[command(next_help_heading = "Server")]
 pub struct ServerSettings {
     /// Address and port to listen on; port 0 chooses a free one. 127.0.0.1:8080 by default
-    #[arg(long, env = "PORCHLIGHT_ADDR", value_name = "ADDR:PORT")]
+    #[arg(long, env = "PORCHLIGHT_ADDR", value_name = "ADDR:PORT",
+        value_parser = address)]
     addr: Option<SocketAddr>,
 
     /// Port to listen on, at all addresses. Hosting platforms set it. An address takes precedence
@@ -100,6 +101,12 @@ impl ServerSettings {
     }
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let expected =
+        "must be an IP address and a port: 127.0.0.1:8080, or 0.0.0.0:8080 for all addresses";
+    text.parse().map_err(|_| expected.to_owned())
+}
+
 fn origin(text: &str) -> Result<String, String> {
     let host = text
         .strip_prefix("https://")
@@ -139,6 +146,15 @@ mod tests {
             let flags = ["porchlight"].iter().chain(flags);
             let found = Flags::parse_from(flags).server.addr();
             assert_eq!(found.to_string(), addr);
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_refused_with_an_example() {
+        for wrong in ["localhost:8080", "8080", "127.0.0.1:80000"] {
+            let flags = ["porchlight", "--addr", wrong];
+            let error = Flags::try_parse_from(flags).err().unwrap().to_string();
+            assert!(error.contains("127.0.0.1:8080"), "{error}");
         }
     }
 }

@@ -83,7 +83,11 @@ pub enum IdentityError {
         path: PathBuf,
         problem: KeyProblem,
     },
-    #[error("the development secret {}: {source}", path.display())]
+    #[error(
+        "the development secret {} cannot be used: {source}. Run this as the user of the service, or set \
+         JWT_SECRET",
+        path.display()
+    )]
     DevelopmentSecret { path: PathBuf, source: io::Error },
 }
 

@@ -192,7 +192,7 @@ impl Relay {
             self.metrics.relay_poisoned.inc();
             tracing::warn!(
                 id,
-                ?module,
+                module = module.as_deref(),
                 "an event was set aside; porchlight.poison says why"
             );
         }

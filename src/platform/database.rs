@@ -23,6 +23,7 @@ mod shortage;
 mod silence;
 mod transaction;
 mod turns;
+mod unreachable;
 
 pub use backup::{Backup, BackupError, BackupSummary, Restore, back_up};
 pub use client::{ClientError, run_psql};
@@ -72,9 +73,16 @@ const OLDEST_VERSION: i32 = 150_000;
 pub enum DatabaseError {
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    #[error("DATABASE_URL is not a Postgres URL like postgres://user:password@host/name: {0}")]
+    #[error(
+        "DATABASE_URL is not a Postgres URL like postgres://user:password@host/name: {}",
+        unreachable::text(.0)
+    )]
     Url(sqlx::Error),
-    #[error("the database does not answer: {0}")]
+    #[error(
+        "cannot connect to the database: {}. If DATABASE_URL is set, check its host, port, user, password \
+         and name, and that this Postgres runs and accepts connections from here.",
+        unreachable::text(.0)
+    )]
     Connect(sqlx::Error),
     #[error("the database is Postgres {0}; Porchlight needs 15 or newer")]
     TooOld(String),
@@ -114,11 +122,7 @@ impl Database {
         quotas: &QuotaSettings,
     ) -> Result<Self, DatabaseError> {
         let (options, embedded) = if let Some(url) = &settings.database_url {
-            (
-                url.parse::<PgConnectOptions>()
-                    .map_err(DatabaseError::Url)?,
-                None,
-            )
+            (unreachable::target(url).map_err(DatabaseError::Url)?, None)
         } else {
             let embedded = start_embedded(settings).await?;
             tracing::info!(
@@ -230,8 +234,13 @@ async fn pool(
                 set.map(|_| ended.opened())
             })
         });
-    let pool = Pool::connect(options, target, silence.clone(), turns, shortage).await;
-    pool.map_err(DatabaseError::Connect)
+    let pool = Pool::connect(options, target.clone(), silence.clone(), turns, shortage).await;
+    match pool {
+        Ok(pool) => Ok(pool),
+        Err(error) => Err(DatabaseError::Connect(
+            unreachable::cause(&target, error).await,
+        )),
+    }
 }
 
 async fn is_pooled(core: &Pool) -> Result<bool, DatabaseError> {

@@ -47,13 +47,41 @@ impl Document {
     }
 
     /// The targets of links, except those to other sites.
-    fn links(&self) -> impl Iterator<Item = &str> {
+    fn targets(&self) -> impl Iterator<Item = &str> {
         let prose = self.text.split("```").step_by(2);
         let targets = prose.flat_map(|text| text.split("](").skip(1));
         let targets = targets.filter_map(|rest| rest.split_once(')'));
         targets
-            .map(|(target, _)| target.split('#').next().unwrap_or_default())
-            .filter(|target| !target.is_empty() && !target.contains("://"))
+            .map(|(target, _)| target)
+            .filter(|target| !target.contains("://"))
+    }
+
+    /// The files that links lead to.
+    fn links(&self) -> impl Iterator<Item = &str> {
+        self.targets()
+            .map(|target| target.split('#').next().unwrap_or_default())
+            .filter(|link| !link.is_empty())
+    }
+
+    /// Links to a heading that is not there.
+    fn dead_anchors(&self) -> Vec<String> {
+        let targets = self.targets().filter_map(|target| target.split_once('#'));
+        let dead = targets.filter(|(link, anchor)| match *link {
+            "" => !self.has_heading(anchor),
+            link if link.ends_with(".md") => !Self::read(self.target(link)).has_heading(anchor),
+            _ => false,
+        });
+        let file = self.file.display();
+        dead.map(|(link, anchor)| format!("{file} links to {link}#{anchor}"))
+            .collect()
+    }
+
+    fn has_heading(&self, anchor: &str) -> bool {
+        let prose = self.text.split("```").step_by(2);
+        let mut headings = prose
+            .flat_map(str::lines)
+            .filter(|line| line.starts_with('#'));
+        headings.any(|line| anchor_of(line.trim_start_matches('#').trim()) == anchor)
     }
 
     /// Where a link of this document leads to, relative to the root.
@@ -85,6 +113,14 @@ impl Document {
     }
 }
 
+/// The name by which links reach a heading, as code hosts make it.
+fn anchor_of(heading: &str) -> String {
+    let kept = heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
 /// Whether a text names a file or folder of the repository that is not there. Paths may begin
 /// below `src`. A text is a path if it has a slash, and a file extension or a known first folder.
 fn is_missing(text: &str) -> bool {
@@ -110,6 +146,14 @@ fn documents() -> Vec<Document> {
     documents
 }
 
+/// The documents whose links are tested: those of the clients name paths of the service, too.
+fn linked_documents() -> Vec<Document> {
+    let mut documents = documents();
+    let of_clients = ["web/client/README.md", "clients/python/README.md"];
+    documents.extend(of_clients.map(Document::read));
+    documents
+}
+
 #[test]
 fn every_path_that_a_document_names_exists() {
     let missing: Vec<_> = documents()
@@ -121,10 +165,17 @@ fn every_path_that_a_document_names_exists() {
 
 #[test]
 fn every_link_between_documents_leads_somewhere() {
-    let documents = documents();
+    let documents = linked_documents();
     let links = documents.iter().flat_map(Document::links).count();
     assert!(links > 50, "the links were not found");
     let dead: Vec<_> = documents.iter().flat_map(Document::dead_links).collect();
+    assert!(dead.is_empty(), "\n{}\n", dead.join("\n"));
+}
+
+#[test]
+fn every_link_to_a_heading_finds_it() {
+    let documents = linked_documents();
+    let dead: Vec<_> = documents.iter().flat_map(Document::dead_anchors).collect();
     assert!(dead.is_empty(), "\n{}\n", dead.join("\n"));
 }
 

@@ -187,9 +187,14 @@ describe('the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }
   test('a refused change is undone, with the reason, and what was typed is kept', () => both(async (bob) => {
     const { address } = await escrow();
     await bob.openRecord(address);
+    const input = bob.field('purchasePrice').locator('.editor input');
+    await bob.edit('purchasePrice');
+    await input.pressSequentially('abc');
+    await input.press('Enter');
+    await bob.field('purchasePrice').getByText('This is not a number.').waitFor();
+    await input.press('Escape');
     await bob.change('purchasePrice', '-5');
     await bob.toast('Purchase price was not saved').waitFor();
-    const input = bob.field('purchasePrice').locator('.editor input');
     assert.equal(await input.inputValue(), '-5');
     await input.press('Escape');
     await bob.field('purchasePrice', '$500,000').waitFor();

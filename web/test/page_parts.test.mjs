@@ -29,6 +29,10 @@ describe('the parts of the page', () => {
 
   test('what is typed is a value of its field, and nothing is null', () => {
     assert.equal(typed({ type: 'number' }, '12.5'), 12.5);
+    for (const text of ['395000', '395,000', ' $395,000.00 ', '395000.']) assert.equal(typed({ type: 'number' }, text), 395_000, text);
+    assert.equal(typed({ type: 'number' }, '2.5 %'), 2.5);
+    for (const text of ['abc', '4e', '1e5', '39,5000', '-', '$', '1.2.3']) assert.equal(typed({ type: 'integer' }, text), NaN, text);
+    assert.equal(typed({ type: 'integer' }, ' '), null);
     assert.deepEqual(typed({ type: 'texts' }, 'a, b ,'), ['a', 'b']);
     assert.equal(typed({ type: 'text' }, '  '), null);
   });

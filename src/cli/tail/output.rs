@@ -69,7 +69,7 @@ impl TailOutput {
             return (events.len(), false);
         };
         for (at, event) in events.iter().enumerate() {
-            *left -= u64::from(!event.name.starts_with("stream:"));
+            *left -= u64::from(!is_of_stream(&event.name));
             if *left == 0 {
                 return (at + 1, true);
             }
@@ -100,6 +100,11 @@ impl TailOutput {
     }
 }
 
+/// What every stream begins with, or says about itself.
+fn is_of_stream(name: &str) -> bool {
+    name.starts_with("stream:") || matches!(name, "presence:snapshot" | "locks:snapshot")
+}
+
 /// Ends when standard output is a pipe whose reader has gone, also when there is nothing to write.
 pub(super) async fn nobody_reads() {
     while !is_closed() {
@@ -114,4 +119,22 @@ fn is_closed() -> bool {
     let _ = poll(&mut polled, PollTimeout::ZERO);
     let said = polled[0].revents().unwrap_or(PollFlags::empty());
     said.contains(PollFlags::POLLERR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_counts_what_happened_and_not_what_a_stream_begins_with() {
+        for (name, counts) in [
+            ("stream:ready", false),
+            ("presence:snapshot", false),
+            ("locks:snapshot", false),
+            ("listing:sold", true),
+            ("user:typing", true),
+        ] {
+            assert_eq!(!is_of_stream(name), counts, "{name}");
+        }
+    }
 }

@@ -23,7 +23,8 @@ pub struct DatabaseSettings {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
 
-    /// Directory of the embedded Postgres and the development secret
+    /// Directory of the embedded Postgres and the development secret; by default /var/lib/porchlight for root,
+    /// else ~/.local/share/porchlight
     #[arg(long, env = "PORCHLIGHT_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 

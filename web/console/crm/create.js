@@ -3,7 +3,7 @@ import { h } from '../elements/dom.js';
 import { field as labelled } from '../elements/elements.js';
 import { words } from '../elements/format.js';
 import { openDialog } from '../elements/dialog.js';
-import { inputOf, readable, typed } from './fields.js';
+import { inputOf, NOT_A_NUMBER, readable, typed } from './fields.js';
 import { lookOf, oneOf } from './modules.js';
 
 export async function openCreate(crm, module) {
@@ -15,6 +15,7 @@ export async function openCreate(crm, module) {
   const inputs = fields.map((field) => ({ field, input: inputOf(field, null) }));
   const form = h('form.create-form', {}, inputs.map(({ field, input }) => labelled(words(field.name), input)));
   const create = () => {
+    for (const { field, input } of inputs) input.setCustomValidity(Number.isNaN(typed(field, input.value)) ? NOT_A_NUMBER : '');
     if (!form.reportValidity()) return false;
     const values = inputs.map(({ field, input }) => [field.name, typed(field, input.value)]).filter(([, value]) => value !== null);
     const id = crm.actions.create(module, { ownerId: crm.shell.userId, ...Object.fromEntries(values) });

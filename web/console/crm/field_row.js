@@ -2,7 +2,7 @@
 import { h, icon, setText } from '../elements/dom.js';
 import { button } from '../elements/elements.js';
 import { words } from '../elements/format.js';
-import { inputOf, typed } from './fields.js';
+import { inputOf, NOT_A_NUMBER, typed } from './fields.js';
 import { isMasked, shown } from './modules.js';
 
 /** A save that takes longer is said beside the field. */
@@ -121,8 +121,9 @@ export class FieldRow {
   async #save() {
     const { input } = this.#editor;
     const { value: text } = input;
-    if (input.validity?.badInput) return this.#refuse('This is not a number or a date.');
+    if (input.validity?.badInput) return this.#refuse('This is not a date.');
     const value = typed(this.#field, text);
+    if (Number.isNaN(value)) return this.#refuse(NOT_A_NUMBER);
     if (same(value, this.#before)) return this.cancel();
     const saving = this.#edits.save(value);
     this.#close();
