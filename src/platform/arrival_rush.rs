@@ -20,10 +20,10 @@ const MOST_COUNTED: u64 = (1 << COUNT_BITS) - 1;
 
 /// Counts the streams that open at this instance. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ArrivalRush(Arc<Arrivals>);
+pub struct ArrivalRush(Arc<RushState>);
 
 #[derive(Debug)]
-struct Arrivals {
+struct RushState {
     began: Instant,
     windows: AtomicU64,
     /// The time of the last arrival of a rush, in milliseconds after `began`, and one more. 0: there was none.
@@ -48,7 +48,7 @@ impl Windows {
     }
 
     fn packed(self) -> u64 {
-        self.number << (2 * COUNT_BITS) | self.before << COUNT_BITS | self.now
+        (self.number << (2 * COUNT_BITS)) | (self.before << COUNT_BITS) | self.now
     }
 
     /// With one more arrival in the window of this number.
@@ -78,7 +78,7 @@ impl Windows {
 
 impl Default for ArrivalRush {
     fn default() -> Self {
-        Self(Arc::new(Arrivals {
+        Self(Arc::new(RushState {
             began: Instant::now(),
             windows: AtomicU64::new(0),
             last_ms: AtomicU64::new(0),

@@ -38,7 +38,7 @@ mod merged_updates;
 mod opening;
 mod pacing;
 
-use arrival::Arrival;
+use arrival::NOT_SHOWN;
 use pacing::Pacer;
 
 /// Events that a look at a stream counts.
@@ -78,10 +78,10 @@ pub struct LogStream {
     cursor: i64,
     /// The version of the ring when nothing was left to read there.
     read_version: u64,
+    /// [`NOT_SHOWN`]: it has not shown the state of its brokerage yet.
     next_ephemeral: u64,
     /// Whether the stream is parked, and its socket takes what it gets.
     is_fast: bool,
-    arrival: Arrival,
     /// Text that is written before any event. Nearly always there is none.
     unsent: Option<Box<Bytes>>,
     /// The snapshot of locks, which is written before any event.
@@ -152,9 +152,8 @@ impl LogStream {
             epoch: start.epoch,
             cursor: start.position,
             read_version: 0,
-            next_ephemeral: state.next_ephemeral,
+            next_ephemeral: state.next_ephemeral.unwrap_or(NOT_SHOWN),
             is_fast: false,
-            arrival: Arrival::new(state.is_later),
             unsent: Some(Box::new(unsent)),
             locks,
             replay: None,

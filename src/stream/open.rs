@@ -233,12 +233,10 @@ pub struct FirstState {
     pub attendance: PresenceGuard,
     /// The data of the snapshot of presence, unless the filter leaves it out.
     pub presence: Option<String>,
-    /// The first ephemeral event after the snapshot.
-    pub next_ephemeral: u64,
+    /// The first ephemeral event after the snapshot. `None`: there is no state yet, because many clients arrive.
+    pub next_ephemeral: Option<u64>,
     /// The snapshot of locks, unless the filter leaves it out.
     pub locks: Option<LockSnapshotAnswer>,
-    /// Whether none of this is there yet, because many clients arrive.
-    pub is_later: bool,
 }
 
 /// What decides about the first state.
@@ -266,9 +264,8 @@ impl FirstView<'_> {
         Ok(FirstState {
             attendance,
             presence: presence::snapshot(&snapshot.people, self.filter),
-            next_ephemeral: snapshot.next,
+            next_ephemeral: Some(snapshot.next),
             locks,
-            is_later: false,
         })
     }
 
@@ -282,9 +279,8 @@ impl FirstView<'_> {
         Ok(FirstState {
             attendance,
             presence: None,
-            next_ephemeral: 0,
+            next_ephemeral: None,
             locks: None,
-            is_later: true,
         })
     }
 }

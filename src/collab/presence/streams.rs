@@ -161,6 +161,11 @@ impl PresenceGuard {
         }
     }
 
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.has_joined
+    }
+
     /// From now on the stream counts, and a person is present in these teams.
     pub fn join(&mut self, teams: &Arc<[TeamId]>) {
         self.has_joined = true;

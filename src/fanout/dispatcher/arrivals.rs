@@ -14,14 +14,14 @@ use crate::platform::{LONGEST_RUSH_WAIT, RUSH_END};
 pub(super) struct Arrivals {
     waiting: RefCell<Vec<SubscriptionId>>,
     /// When they need not wait any more.
-    due: Cell<Option<Due>>,
+    due: Cell<Option<AdmissionTime>>,
     /// Streams with lower numbers do not wait any more.
     admitted: Cell<u64>,
     came: Notify,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Due {
+struct AdmissionTime {
     /// If nobody else comes.
     quiet: Instant,
     latest: Instant,
@@ -30,7 +30,7 @@ struct Due {
 impl Arrivals {
     pub(super) fn add(&self, id: SubscriptionId, now: Instant) {
         let latest = self.due.get().map(|due| due.latest);
-        self.due.set(Some(Due {
+        self.due.set(Some(AdmissionTime {
             quiet: now + RUSH_END,
             latest: latest.unwrap_or(now + LONGEST_RUSH_WAIT),
         }));

@@ -9,44 +9,23 @@ use super::LogStream;
 use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotAnswer};
 use crate::stream::{Filter, wire};
 
-/// What is still to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
-    /// It waits for others.
-    Waiting,
-    /// Its user has joined. The others join before it looks at the state.
-    Joined,
-    /// Nothing.
-    Complete,
-}
-
-impl Arrival {
-    pub(super) fn new(is_later: bool) -> Self {
-        if is_later {
-            Self::Waiting
-        } else {
-            Self::Complete
-        }
-    }
-}
+/// The place in the ephemeral ring of a stream without a snapshot. A field of its own would make each stream larger.
+pub(super) const NOT_SHOWN: u64 = u64::MAX;
 
 impl LogStream {
     /// What an arrival still needs, if it needs something.
     pub(super) fn poll_arrival(&mut self, context: &mut Context<'_>) -> Option<Poll<Bytes>> {
-        match self.arrival {
-            Arrival::Complete => return None,
-            Arrival::Joined => {
-                self.arrival = Arrival::Complete;
-                self.prepare_state();
-                return self.next_unsent().map(Poll::Ready);
-            }
-            Arrival::Waiting if self.reader.subscription().is_admitted() => {
-                self.attendance.join(&self.session.teams());
-                self.arrival = Arrival::Joined;
-                // Behind all others that wait.
-                context.waker().wake_by_ref();
-            }
-            Arrival::Waiting => {}
+        if self.next_ephemeral != NOT_SHOWN {
+            return None;
+        }
+        if self.attendance.has_joined() {
+            self.prepare_state();
+            return self.next_unsent().map(Poll::Ready);
+        }
+        if self.reader.subscription().is_admitted() {
+            self.attendance.join(&self.session.teams());
+            // It is polled again behind all others that wait, so they join before it looks at the state.
+            context.waker().wake_by_ref();
         }
         self.reader.subscription().wait(context, self.next_due());
         Some(Poll::Pending)
