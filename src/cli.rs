@@ -82,7 +82,10 @@ pub fn main() -> ExitCode {
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
-        return run::fail(&format!("the .env file cannot be read: {error}"));
+        return run::fail(&format!(
+            "the .env file cannot be read: {}",
+            unreadable(&error)
+        ));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -102,6 +105,20 @@ pub fn main() -> ExitCode {
         Some(Command::Openapi) => run::print(&crate::api::DOCUMENT.to_string()),
         Some(Command::Tail(command)) => tail::run(&command),
         Some(Command::Bench(command)) => bench::run(*command),
+    }
+}
+
+/// What is wrong with a `.env` file, without values: they may be secret.
+fn unreadable(error: &dotenvy::Error) -> String {
+    let dotenvy::Error::LineParse(line, _) = error else {
+        return error.to_string();
+    };
+    match line.split_once('=') {
+        Some((name, _)) => format!(
+            "the value of {} is wrong; a value with spaces or # needs quotes around it",
+            name.trim()
+        ),
+        None => "it has a line that is not NAME=value".to_owned(),
     }
 }
 
@@ -126,4 +143,21 @@ fn print_usage_error(error: &clap::Error) -> ExitCode {
         ));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_line_of_an_env_file_is_named_without_its_value() {
+        for (file, said) in [
+            ("JWT_SECRET=hush hush", "JWT_SECRET"),
+            ("hush hush", "NAME=value"),
+        ] {
+            let error = dotenvy::from_read(file.as_bytes()).unwrap_err();
+            let text = unreadable(&error);
+            assert!(text.contains(said) && !text.contains("hush"), "{text}");
+        }
+    }
 }

@@ -26,11 +26,26 @@ impl From<AudienceBody> for Audience {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(field_identifier, rename_all = "camelCase")]
 enum AudienceKind {
     User,
     Team,
     Broker,
+    #[serde(other)]
+    Other,
+}
+
+struct OnlyTrue;
+
+impl<'de> Deserialize<'de> for OnlyTrue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if bool::deserialize(deserializer)? {
+            Ok(Self)
+        } else {
+            let only = r#"the audience of the whole broker is {"broker":true}"#;
+            Err(D::Error::custom(only))
+        }
+    }
 }
 
 /// An enum of serde would do, but its message about a second audience does not say what is wrong.
@@ -50,22 +65,22 @@ impl<'de> Visitor<'de> for AudienceVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AudienceBody, A::Error> {
-        let several = |count: &str| {
+        let wrong = |what: &str| {
             let expected = r#"an audience is one of {"user":id}, {"team":id} and {"broker":true}"#;
-            A::Error::custom(format_args!("{expected}, not {count}"))
+            A::Error::custom(format_args!("{expected}, not {what}"))
         };
-        let audience = match map.next_key()?.ok_or_else(|| several("none"))? {
+        let audience = match map.next_key()?.ok_or_else(|| wrong("none"))? {
             AudienceKind::User => AudienceBody::User(map.next_value()?),
             AudienceKind::Team => AudienceBody::Team(map.next_value()?),
-            AudienceKind::Broker if map.next_value()? => AudienceBody::Broker,
             AudienceKind::Broker => {
-                let only = r#"the audience of the whole broker is {"broker":true}"#;
-                return Err(A::Error::custom(only));
+                let OnlyTrue = map.next_value()?;
+                AudienceBody::Broker
             }
+            AudienceKind::Other => return Err(wrong("something else")),
         };
         match map.next_key::<IgnoredAny>()? {
             None => Ok(audience),
-            Some(_) => Err(several("several")),
+            Some(_) => Err(wrong("several")),
         }
     }
 }
@@ -88,7 +103,7 @@ mod tests {
             (r#"{"team":"a","broker":true}"#, "not several"),
             (r#"{"team":"a","team":"a"}"#, "not several"),
             (r#"{"broker":false}"#, r#"is {"broker":true}"#),
-            (r#"{"office":"a"}"#, "unknown variant `office`"),
+            (r#"{"office":"a"}"#, "not something else"),
             (r#""broker""#, r#"expected one of {"user":id}"#),
         ] {
             let refused = refusal(json).unwrap();

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Context;
 use super::body::Json;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::query::NoQuery;
-use super::routes::no_such_path;
 use crate::identity::{IdentitySettings, MintRequest, Role, Secret, mint};
 use crate::log::timestamp;
 use crate::platform::{Clock, TeamId, UserId};
@@ -130,7 +129,6 @@ impl From<OtherRole> for Role {
 
 /// `POST /demo`: a token of one of these people.
 pub(super) async fn sign_in(
-    request: HttpRequest,
     context: Context,
     _: NoQuery,
     Json(body): Json<SignInBody>,
@@ -140,8 +138,14 @@ pub(super) async fn sign_in(
         let person = demo.person(&body.user)?;
         Some(demo.token(person, body.role.map_or(person.role, Role::from)))
     });
-    let token = token.ok_or_else(|| no_such_path(&request))?;
+    let token = token.ok_or_else(nobody)?;
     Ok(HttpResponse::build(StatusCode::CREATED)
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(token))
+}
+
+fn nobody() -> Problem {
+    let detail = "The example has no such person. GET /demo lists its people: none, unless the service runs \
+                  with --demo and a secret that signs tokens.";
+    Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
 }

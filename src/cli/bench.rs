@@ -64,7 +64,10 @@ impl ServerTokens {
         let secret = self
             .secret
             .as_ref()
-            .ok_or("tokens need the server's secret: give --secret or set JWT_SECRET")?;
+            .ok_or(
+                "tokens need the server's secret: give --secret or set JWT_SECRET. A server without one has a \
+                 secret in the file development.secret of its data directory",
+            )?;
         let request = MintRequest {
             user: user.parse().map_err(|error: InvalidId| error.to_string())?,
             broker: self.broker.clone(),

@@ -96,7 +96,7 @@ fn wrong_types_and_audiences() -> Vec<Refusal> {
         ),
         (INVALID, "audience", event_to("null")),
         (INVALID, "audience", event_to("{}")),
-        (INVALID, "audience.broker", event_to(r#""broker""#)),
+        (INVALID, "audience", event_to(r#""broker""#)),
         (INVALID, "audience", event_to(r#"{"user":"u","team":"a"}"#)),
         (INVALID, "audience", event_to(r#"["user","u"]"#)),
         (INVALID, "audience", event_to(r#"{"everyone":true}"#)),
