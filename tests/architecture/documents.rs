@@ -31,7 +31,7 @@ impl Document {
             let file = folder.join(entry.file_name());
             if entry.path().is_dir() {
                 Self::all(&file)
-            } else if file.extension().is_some_and(|end| end == "md") {
+            } else if is_document(&file) {
                 vec![Self::read(file)]
             } else {
                 Vec::new()
@@ -68,7 +68,9 @@ impl Document {
         let targets = self.targets().filter_map(|target| target.split_once('#'));
         let dead = targets.filter(|(link, anchor)| match *link {
             "" => !self.has_heading(anchor),
-            link if link.ends_with(".md") => !Self::read(self.target(link)).has_heading(anchor),
+            link if is_document(Path::new(link)) => {
+                !Self::read(self.target(link)).has_heading(anchor)
+            }
             _ => false,
         });
         let file = self.file.display();
@@ -111,6 +113,10 @@ impl Document {
         let file = self.file.display();
         missing.map(|span| format!("{file} names {span}")).collect()
     }
+}
+
+fn is_document(file: &Path) -> bool {
+    file.extension().is_some_and(|end| end == "md")
 }
 
 /// The name by which links reach a heading, as code hosts make it.
