@@ -137,7 +137,10 @@ impl Dispatcher {
             if !dispatcher.rounds.is_empty() {
                 dispatcher.slice_at.set(Instant::now());
             }
-            dispatcher.rounds.serve(|slot| dispatcher.serve(slot));
+            let slice = dispatcher.commits.slice();
+            dispatcher
+                .rounds
+                .serve(slice, |slot| dispatcher.serve(slot));
             let is_done = dispatcher.rounds.is_empty();
             if !is_done {
                 dispatcher.commits.go_first();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::rounds::{SLICE, SLICE_BESIDE_COMMITS};
+
 /// Knows whether this instance commits events at the moment.
 pub struct CommitPriority(Box<dyn Fn() -> bool>);
 
@@ -16,6 +18,15 @@ impl CommitPriority {
     #[must_use]
     pub fn new(are_under_way: impl Fn() -> bool + 'static) -> Self {
         Self(Box::new(are_under_way))
+    }
+
+    /// How many streams are served before something else may run.
+    pub(super) fn slice(&self) -> usize {
+        if (self.0)() {
+            SLICE_BESIDE_COMMITS
+        } else {
+            SLICE
+        }
     }
 
     /// Lets other threads and processes on this core run first, if there are commits. A round can last longer than a

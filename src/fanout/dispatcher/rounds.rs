@@ -13,8 +13,10 @@ use crate::log::Audience;
 
 /// The streams that are served before the worker thread does something else.
 pub(super) const SLICE: usize = 64;
-/// Of a slice, what small topics and single streams leave to a large topic that waits.
-const LARGE_SHARE: usize = 16;
+/// The same while events are being committed: a publisher may wait for each step of it.
+pub(super) const SLICE_BESIDE_COMMITS: usize = 16;
+/// Small topics and single streams leave one in this many of a slice to a large topic that waits.
+const LARGE_SHARE: usize = 4;
 
 /// The streams of one topic, and its round.
 #[derive(Debug, Default)]
@@ -103,12 +105,12 @@ impl Rounds {
         }
     }
 
-    /// Serves one slice.
-    pub(super) fn serve(&self, mut serve: impl FnMut(usize)) {
+    /// Serves one slice, of at most this many streams.
+    pub(super) fn serve(&self, slice: usize, mut serve: impl FnMut(usize)) {
         let for_small = if self.large.borrow().is_empty() {
-            SLICE
+            slice
         } else {
-            SLICE - LARGE_SHARE
+            slice - slice / LARGE_SHARE
         };
         let mut served = 0;
         // Both get half, unless the other needs less.
@@ -121,7 +123,7 @@ impl Rounds {
         while served < for_small && self.serve_single(&mut serve) {
             served += 1;
         }
-        while served < SLICE && serve_topic(&self.large, &mut serve) {
+        while served < slice && serve_topic(&self.large, &mut serve) {
             served += 1;
         }
         // The next slice begins with the next topics.
@@ -167,7 +169,7 @@ mod tests {
 
     fn slice(rounds: &Rounds) -> Vec<usize> {
         let mut served = Vec::new();
-        rounds.serve(|slot| served.push(slot));
+        rounds.serve(SLICE, |slot| served.push(slot));
         served
     }
 
@@ -202,7 +204,12 @@ mod tests {
         let of_large = slice(&rounds)
             .into_iter()
             .filter(|slot| (58..1_000).contains(slot));
-        assert!(of_large.count() >= LARGE_SHARE);
+        assert!(of_large.count() >= SLICE / LARGE_SHARE);
+        let mut of_large = 0;
+        rounds.serve(SLICE_BESIDE_COMMITS, |slot| {
+            of_large += usize::from((58..1_000).contains(&slot));
+        });
+        assert!(of_large >= SLICE_BESIDE_COMMITS / LARGE_SHARE);
     }
 
     #[test]
