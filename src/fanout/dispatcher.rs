@@ -162,7 +162,7 @@ impl Dispatcher {
     }
 
     /// The time when the last slice of streams began. It is exact enough for measuring how long events take,
-    /// and costs one look at the clock for 64 streams.
+    /// and costs one look at the clock for up to 64 streams.
     pub fn slice_at(&self) -> Instant {
         self.slice_at.get()
     }
