@@ -241,7 +241,8 @@ async fn whoever_sends_no_heartbeats_is_gone_when_the_timeout_and_the_grace_are_
 
 #[tokio::test]
 async fn whoever_does_nothing_for_long_is_away_until_something_is_done() {
-    let flags = ["--presence-away-seconds=1", "--presence-grace-seconds=1"];
+    // Longer than a busy machine takes from one instance to the other.
+    let flags = ["--presence-away-seconds=2", "--presence-grace-seconds=1"];
     let [a, b] = two(&flags).await;
     let (ann, bob) = (Token::user("ann", &["t"]), Token::user("bob", &["t"]));
     let mut seen = a.stream("/stream", &ann).await;

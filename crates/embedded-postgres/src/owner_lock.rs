@@ -11,7 +11,15 @@ use crate::error::Problem;
 /// process keeps the lock.
 #[derive(Debug)]
 pub(crate) struct OwnerLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for OwnerLock {
+    /// Closing the file is not enough: a child process that another thread has just begun has a copy until it
+    /// executes its program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl OwnerLock {
@@ -35,6 +43,6 @@ impl OwnerLock {
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(Problem::io("write", path))?;
-        Ok(Some(Self { _file: file }))
+        Ok(Some(Self { file }))
     }
 }

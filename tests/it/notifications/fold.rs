@@ -173,8 +173,8 @@ async fn notifications_folded_from_events_are_those_of_a_fresh_list() {
 /// Waits until the notifier has read everything.
 async fn all_is_received(service: &Service) {
     let sql =
-        "select count(*) from porchlight.brokers b join porchlight.notified n using (broker_id)
-        where b.head > n.position";
+        "select count(*) from porchlight.brokers b left join porchlight.notified n using (broker_id)
+        where b.head > coalesce(n.position, 0)";
     let mut connection = service.database.connect().await;
     let received = async {
         let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));

@@ -145,6 +145,7 @@ export class Feed extends Live {
 
   /**
    * Whether the pages that were loaded before stay behind this first one.
+   * @abstract
    * @param {any} _body
    */
   continues(_body) {
