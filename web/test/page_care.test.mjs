@@ -144,7 +144,9 @@ describe('the page, with care', { skip: chromiumPath ? false : 'there is no Chro
     await page.keyboard.press('Escape');
     await phone.edit('purchasePrice');
     await fits(page, 'an editor');
+    const released = page.waitForResponse((answer) => answer.request().method() === 'DELETE' && answer.url().includes('/locks/'));
     await page.keyboard.press('Escape');
+    await released;
     await phone.press('Back to the list');
     await collide(phone, record);
     await fits(page, 'without a connection');
