@@ -22,6 +22,18 @@ impl EventBatch<'_> {
     pub fn has_new_owners(&self) -> bool {
         self.events.iter().any(|event| event.is_new_owner)
     }
+
+    /// The positions of its events, the last of which is at `head`.
+    fn appended(&self, epoch: Epoch, head: i64, at: OffsetDateTime) -> Appended {
+        let count = len(self.events);
+        Appended {
+            broker: self.broker.clone(),
+            epoch,
+            first: head - count + 1,
+            at,
+            count,
+        }
+    }
 }
 
 /// The positions of a batch. They are valid once the transaction is committed.
@@ -73,15 +85,15 @@ pub async fn append(
     Ok(appended)
 }
 
-/// Statements that append differ in what else they select. `h` is the log, `w` what it gets.
+/// Statements that append differ in what else they select. `h` is the log, with its new head.
 macro_rules! append_query {
     ($rows:expr, $columns:literal, $from:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query!(
-            r#"with wanted as (
-               select * from unnest($1::text[], $2::text[], $3::bigint[]) as w(broker_id, epoch, n)
-           ), heads as (
+            r#"with heads as (
                insert into porchlight.brokers as b (broker_id, epoch, head)
-               select broker_id, epoch, n from wanted order by broker_id
+               select w.broker_id, w.epoch, w.n
+               from unnest($1::text[], $2::text[], $3::bigint[]) as w(broker_id, epoch, n)
+               order by w.broker_id
                on conflict (broker_id) do update set head = b.head + excluded.head
                -- The time once the log is ours: times grow with positions.
                returning broker_id, epoch, head, clock_timestamp() as told_at
@@ -89,26 +101,26 @@ macro_rules! append_query {
                insert into porchlight.events (broker_id, position, audience, type, module,
                    record_id, user_id, version, data, changes, private, owner_id, new_owner,
                    previous, truncated, created_at, traceparent)
-               select e.broker_id, h.head - w.n + e.ord, e.audience, e.type, e.module,
+               select e.broker_id, h.head - e.behind, e.audience, e.type, e.module,
                    e.record_id, e.user_id, e.version, e.data::json, e.changes::json,
                    e.private::json, e.owner_id, e.is_new_owner, e.previous::json, e.is_truncated,
                    h.told_at, e.traceparent
                from unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
                        $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[],
                        $14::text[], $15::text[], $16::boolean[], $17::text[], $18::boolean[], $19::text[])
-                   as e(broker_id, ord, audience, type, module, record_id, user_id, version,
+                   as e(broker_id, behind, audience, type, module, record_id, user_id, version,
                        data, changes, private, owner_id, is_new_owner, previous, is_truncated,
                        traceparent)
-               join heads h using (broker_id) join wanted w using (broker_id)
+               join heads h using (broker_id)
            )
-           select h.broker_id as "broker_id!", h.epoch as "epoch!", h.head - w.n + 1 as "first!",
-               w.n as "n!", h.told_at as "at!""# + $columns + r#"
-           from heads h join wanted w using (broker_id)"# + $from,
+           select h.broker_id as "broker_id!", h.epoch as "epoch!", h.head as "head!",
+               h.told_at as "at!""# + $columns + r#"
+           from heads h"# + $from,
             &$rows.brokers as &[&str],
             &$rows.epochs,
             &$rows.counts,
             &$rows.broker as &[&str],
-            &$rows.ord,
+            &$rows.behind,
             &$rows.audience,
             &$rows.event_type as &[&str],
             &$rows.module as &[Option<&str>],
@@ -137,18 +149,11 @@ async fn insert(
     let rows = AppendColumns::of(dice, batches);
     let appended = append_query!(rows, "", "").fetch_all(connection).await?;
     let batch = |id: &str| batches.iter().find(|b| b.broker.as_str() == id);
-    Ok(appended
-        .into_iter()
-        .filter_map(|row| {
-            Some(Appended {
-                broker: batch(&row.broker_id)?.broker.clone(),
-                epoch: Epoch::stored(&row.epoch),
-                first: row.first,
-                at: row.at,
-                count: row.n,
-            })
-        })
-        .collect())
+    let appended = appended.into_iter().filter_map(|row| {
+        let batch = batch(&row.broker_id)?;
+        Some(batch.appended(Epoch::stored(&row.epoch), row.head, row.at))
+    });
+    Ok(appended.collect())
 }
 
 fn len<T>(items: &[T]) -> i64 {
@@ -162,7 +167,8 @@ struct AppendColumns<'a> {
     epochs: Vec<String>,
     counts: Vec<i64>,
     broker: Vec<&'a str>,
-    ord: Vec<i64>,
+    /// How many events of the same batch follow.
+    behind: Vec<i64>,
     audience: Vec<String>,
     event_type: Vec<&'a str>,
     module: Vec<Option<&'a str>>,
@@ -187,16 +193,16 @@ impl<'a> AppendColumns<'a> {
             columns.brokers.push(batch.broker.as_str());
             columns.epochs.push(dice.tag(Epoch::LEN));
             columns.counts.push(len(batch.events));
-            for (ord, event) in (1..).zip(batch.events) {
-                columns.push(batch.broker, ord, event);
+            for (behind, event) in (0..len(batch.events)).rev().zip(batch.events) {
+                columns.push(batch.broker, behind, event);
             }
         }
         columns
     }
 
-    fn push(&mut self, broker: &'a BrokerId, ord: i64, event: &'a NewEvent) {
+    fn push(&mut self, broker: &'a BrokerId, behind: i64, event: &'a NewEvent) {
         self.broker.push(broker.as_str());
-        self.ord.push(ord);
+        self.behind.push(behind);
         self.audience.push(event.audience.to_string());
         self.event_type.push(event.event_type.as_str());
         self.module.push(event.module().map(ModuleName::as_str));
@@ -216,7 +222,7 @@ impl<'a> AppendColumns<'a> {
             .push(previous.map(sqlx::types::JsonRawValue::get));
         self.is_truncated.push(event.is_truncated);
         if let Some(trace) = &event.trace {
-            self.traceparent.resize(self.ord.len() - 1, None);
+            self.traceparent.resize(self.behind.len() - 1, None);
             self.traceparent.push(Some(trace.to_string()));
         }
     }

@@ -68,9 +68,10 @@ impl CommitSharing {
                e.version as "version?", e.data::text, e.changes::text, e.private::text,
                e.owner_id as "owner_id?", e.new_owner as "new_owner?", e.truncated as "truncated?",
                e.created_at as "created_at?", e.traceparent as "traceparent?""#,
-            r#" join unnest($1::text[], $22::bigint[]) as k(broker_id, known) using (broker_id)
+            r#" join unnest($1::text[], $3::bigint[], $22::bigint[]) as k(broker_id, n, known)
+                   using (broker_id)
                left join lateral porchlight.events_before(
-                   h.broker_id, h.head - w.n + 1, k.known, $23, $24) e on true"#,
+                   h.broker_id, h.head - k.n + 1, k.known, $23, $24) e on true"#,
             LOGS,
             &*self.instance,
             &known as &[Option<i64>],
@@ -80,9 +81,8 @@ impl CommitSharing {
         .map(|row| SharedRow {
             broker: row.broker_id,
             epoch: Epoch::stored(&row.epoch),
-            first: row.first,
+            head: row.head,
             at: row.at,
-            count: row.n,
             other: EventRow {
                 position: row.position,
                 audience: row.audience,
@@ -110,7 +110,7 @@ impl CommitSharing {
         }
         let logs = batches.iter().zip(known).filter_map(|(batch, known)| {
             let rows = of_logs.remove(batch.broker.as_str())?;
-            SharedAppend::of(batch.broker, rows, known.is_some())
+            SharedAppend::of(batch, rows, known.is_some())
         });
         Ok(logs.collect())
     }
@@ -120,9 +120,8 @@ impl CommitSharing {
 struct SharedRow {
     broker: String,
     epoch: Epoch,
-    first: i64,
+    head: i64,
     at: OffsetDateTime,
-    count: i64,
     other: EventRow,
 }
 
@@ -134,15 +133,9 @@ impl SharedAppend {
         Self { appended, others }
     }
 
-    fn of(broker: &BrokerId, rows: Vec<SharedRow>, is_followed: bool) -> Option<Self> {
+    fn of(batch: &EventBatch<'_>, rows: Vec<SharedRow>, is_followed: bool) -> Option<Self> {
         let first = rows.first()?;
-        let appended = Appended {
-            broker: broker.clone(),
-            epoch: first.epoch.clone(),
-            first: first.first,
-            at: first.at,
-            count: first.count,
-        };
+        let appended = batch.appended(first.epoch.clone(), first.head, first.at);
         let others = rows.into_iter().filter_map(|row| row.other.event());
         let mut others: Vec<_> = others.collect();
         others.sort_unstable_by_key(|event| event.position);
