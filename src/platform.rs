@@ -7,6 +7,7 @@ mod clock;
 pub mod database;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod entry_point;
+mod exact_timer;
 pub mod figures;
 pub mod ids;
 mod instances;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::exact_timer::ExactTimer;
 use super::metrics::{BatcherFigures, Queues};
 
 mod spacing;
@@ -97,6 +98,7 @@ impl<Request, Answer> Batcher<Request, Answer> {
             requests,
             most: limits.batch,
             spacing: Spacing::new(limits, Instant::now()),
+            timer: ExactTimer::default(),
             figures: Arc::clone(&figures),
             stop,
         };
@@ -168,6 +170,7 @@ pub struct Batches<Request, Answer> {
     /// Requests of one batch.
     most: usize,
     spacing: Spacing,
+    timer: ExactTimer,
     figures: Arc<BatcherFigures>,
     stop: CancellationToken,
 }
@@ -183,11 +186,10 @@ impl<Request, Answer> Batches<Request, Answer> {
     pub async fn next(&mut self) -> Option<Vec<Pending<Request, Answer>>> {
         self.figures.rest();
         let has_waited = !self.requests.is_empty();
-        // Nobody is woken for what comes meanwhile. A timer is only as exact as a millisecond, so
-        // that a moment that has passed needs none.
+        // Nobody is woken for what comes meanwhile.
         if Instant::now() < self.spacing.next_at && !self.requests.is_closed() {
             tokio::select! {
-                () = sleep_until(self.spacing.next_at) => {}
+                () = self.timer.sleep_until(self.spacing.next_at) => {}
                 () = self.stop.cancelled() => self.requests.close(),
             }
         }
