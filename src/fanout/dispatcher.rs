@@ -230,6 +230,10 @@ impl Dispatcher {
         closing.or(drain).or(unavailable)
     }
 
+    pub(super) fn renewal(&self, id: SubscriptionId) -> Option<Instant> {
+        self.renewals.borrow().get(&id).copied()
+    }
+
     pub(super) fn take_renewal(&self, id: SubscriptionId) -> Option<Instant> {
         self.renewals.borrow_mut().remove(&id)
     }

@@ -90,6 +90,12 @@ impl Subscription {
         self.dispatcher.is_admitted(self.id)
     }
 
+    /// The new end of the stream's token, if it has got a fresh one and has not taken it.
+    #[must_use]
+    pub fn renewal(&self) -> Option<Instant> {
+        self.dispatcher.renewal(self.id)
+    }
+
     /// The new end of the stream's token, if it has got a fresh one.
     #[must_use]
     pub fn take_renewal(&self) -> Option<Instant> {

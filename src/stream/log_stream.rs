@@ -324,6 +324,38 @@ impl LogStream {
         self.reader.subscription().closing().or(expired)
     }
 
+    /// Whether the stream ends as soon as its client has read what was written before.
+    pub(super) fn is_to_end(&self) -> bool {
+        let now = self.now();
+        match self.must_close(now) {
+            _ if self.ended.is_some() => true,
+            // It may have got a fresh token, which it takes before it writes more.
+            Some(CloseReason::Expired) => {
+                let fresh = self.reader.subscription().renewal();
+                fresh.is_none_or(|expires_at| now + TICK >= expires_at)
+            }
+            other => other.is_some(),
+        }
+    }
+
+    /// Ends the stream, although its client does not read that it does.
+    pub(super) fn give_up(&mut self) {
+        let reason = self.must_close(self.now());
+        if let Some(reason) = reason.filter(|_| self.ended.is_none()) {
+            // The text is for nobody.
+            drop(self.close(reason));
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.reader.subscription().dispatcher().now()
+    }
+
+    /// It is polled again at `due` at the latest.
+    pub(super) fn wait(&self, context: &Context<'_>, due: Instant) {
+        self.reader.subscription().wait(context, due);
+    }
+
     fn next_due(&self) -> Instant {
         let expires_at = self.expires_at.get();
         let end = expires_at.checked_sub(TICK).unwrap_or(expires_at);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::LogStream;
 use crate::fanout::{ParkedStream, StreamProgress, framing};
+use crate::platform::SmallInstant;
 
 /// Bytes that a client may send after its request. They are dropped. A client that sends more is
 /// disconnected.
@@ -19,6 +21,9 @@ const MOST_DROPPED_BYTES: u32 = 64 * 1_024;
 const READ_BYTES: usize = 512;
 /// Writes of one stream at a time. Then others have their turn.
 const MOST_WRITES: usize = 4;
+/// How long a stream that is to end waits for its socket to take what it has. A client that reads a little now and
+/// then would keep it open for as long as it likes.
+const MOST_ENDING: Duration = Duration::from_secs(5);
 
 /// Where a body leaves its stream for the connection below it.
 #[derive(Default)]
@@ -54,7 +59,7 @@ impl Parking {
         }
         let parked = SocketStream {
             socket,
-            unwritten: (!first.is_empty()).then(|| Box::new(first)),
+            unwritten: (!first.is_empty()).then(|| Box::new(first.into())),
             stream: *stream,
             dropped_bytes: 0,
             is_over: false,
@@ -69,10 +74,26 @@ pub(super) struct SocketStream {
     stream: LogStream,
     /// What the socket has not taken yet: a shared frame, or the events of one write. Nearly always there is
     /// nothing.
-    unwritten: Option<Box<Bytes>>,
+    unwritten: Option<Box<Unwritten>>,
     dropped_bytes: u32,
     /// Only `unwritten` is left to write.
     is_over: bool,
+}
+
+/// Bytes that wait for the socket.
+struct Unwritten {
+    bytes: Bytes,
+    /// When they are given up, if the stream is to end.
+    give_up_at: Option<SmallInstant>,
+}
+
+impl From<Bytes> for Unwritten {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            give_up_at: None,
+        }
+    }
 }
 
 impl ParkedStream for SocketStream {
@@ -80,18 +101,12 @@ impl ParkedStream for SocketStream {
         if is_woken && self.is_peer_gone(context) {
             return Poll::Ready(());
         }
-        for _ in 0..MOST_WRITES {
-            let Some(bytes) = ready!(self.poll_next(context)) else {
-                self.shut_down(context);
-                return Poll::Ready(());
-            };
-            if ready!(self.poll_write(context, bytes)).is_err() {
-                self.stream.broken();
-                return Poll::Ready(());
-            }
+        let is_over = self.poll_writes(context);
+        if is_over.is_pending() && self.is_given_up(context) {
+            self.stream.give_up();
+            return Poll::Ready(());
         }
-        context.waker().wake_by_ref();
-        Poll::Pending
+        is_over
     }
 
     fn progress(&self) -> StreamProgress {
@@ -103,8 +118,41 @@ impl ParkedStream for SocketStream {
 }
 
 impl SocketStream {
+    fn poll_writes(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..MOST_WRITES {
+            let Some(next) = ready!(self.poll_next(context)) else {
+                self.shut_down(context);
+                return Poll::Ready(());
+            };
+            if ready!(self.poll_write(context, next)).is_err() {
+                self.stream.broken();
+                return Poll::Ready(());
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether the stream is to end, and has waited for its socket for too long.
+    fn is_given_up(&mut self, context: &Context<'_>) -> bool {
+        let Some(unwritten) = &mut self.unwritten else {
+            return false;
+        };
+        if !self.stream.is_to_end() {
+            unwritten.give_up_at = None;
+            return false;
+        }
+        let now = self.stream.now();
+        let at = unwritten
+            .give_up_at
+            .get_or_insert((now + MOST_ENDING).into());
+        let at = at.get();
+        self.stream.wait(context, at);
+        at <= now
+    }
+
     /// What the socket has not taken, or else what the stream has next. `None`: everything is written.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Unwritten>> {
         if let Some(rest) = self.unwritten.take() {
             return Poll::Ready(Some(*rest));
         }
@@ -117,27 +165,31 @@ impl SocketStream {
                 self.stream.set_fast(true);
                 Poll::Pending
             }
-            Poll::Ready(Some(bytes)) => Poll::Ready(Some(bytes)),
+            Poll::Ready(Some(bytes)) => Poll::Ready(Some(bytes.into())),
             Poll::Ready(None) => {
                 self.is_over = true;
                 let is_chunked = self.stream.encoding().chunked;
-                Poll::Ready(is_chunked.then(|| Bytes::from_static(framing::LAST_CHUNK)))
+                Poll::Ready(is_chunked.then(|| Bytes::from_static(framing::LAST_CHUNK).into()))
             }
         }
     }
 
     /// Writes these bytes, and keeps those that the socket does not take.
-    fn poll_write(&mut self, context: &mut Context<'_>, mut bytes: Bytes) -> Poll<io::Result<()>> {
-        while !bytes.is_empty() {
-            match self.socket.try_write(&bytes) {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        mut next: Unwritten,
+    ) -> Poll<io::Result<()>> {
+        while !next.bytes.is_empty() {
+            match self.socket.try_write(&next.bytes) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(n) => bytes.advance(n),
+                Ok(n) => next.bytes.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.stream.set_fast(false);
                     match self.socket.poll_write_ready(context) {
                         Poll::Ready(is_ready) => is_ready?,
                         Poll::Pending => {
-                            self.unwritten = Some(Box::new(bytes));
+                            self.unwritten = Some(Box::new(next));
                             return Poll::Pending;
                         }
                     }

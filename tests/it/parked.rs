@@ -8,3 +8,4 @@ mod heads;
 mod input;
 mod many;
 mod rush;
+mod stalled;
