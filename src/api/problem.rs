@@ -17,6 +17,10 @@ use crate::log::PublishError;
 use crate::platform::database::lacks_resources;
 use crate::stream::UnknownScope;
 
+/// What a client is told when the database has refused a statement for lack of resources.
+const NO_RESOURCES: &str =
+    "The database lacks space, memory or connections. Nothing was changed. Try again later.";
+
 #[derive(Debug, Clone)]
 pub struct Problem(Box<ProblemParts>);
 
@@ -92,7 +96,7 @@ impl Problem {
     pub fn database(error: &sqlx::Error) -> Self {
         tracing::warn!(%error, "the database did not serve a request");
         let detail = if lacks_resources(error) {
-            "The database lacks space, memory or connections. Nothing was changed. Try again later."
+            NO_RESOURCES
         } else {
             "The database did not answer. Try again."
         };
@@ -237,6 +241,7 @@ impl From<PublishError> for Problem {
                 "The database did not confirm the write in time: it may have happened or not. \
                  Send the request again with the same Idempotency-Key: then it happens once.",
             ),
+            PublishError::NoResources => Self::unavailable(Code::DatabaseUnavailable, NO_RESOURCES),
             PublishError::KeyReused => Self::new(
                 StatusCode::CONFLICT,
                 Code::IdempotencyKeyReused,

@@ -15,7 +15,7 @@ use super::committer::EventCommitter;
 use super::event::{Epoch, NewEvent};
 use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
 use crate::platform::BackgroundTask;
-use crate::platform::database::is_refusal;
+use crate::platform::database::{is_refusal, lacks_resources};
 use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending, Transaction};
 use crate::platform::{BrokerId, DedicatedConnection, InstanceCount, Queues};
 
@@ -61,6 +61,9 @@ pub enum PublishError {
     /// The database did not answer. Whether the events are published is unknown.
     #[error("the database did not confirm the write")]
     Unconfirmed,
+    /// The server lacks space, memory or connections. Nothing is published.
+    #[error("the database lacks space, memory or connections")]
+    NoResources,
     /// An earlier request used the key with another body.
     #[error("this idempotency key was used with another body")]
     KeyReused,
@@ -165,8 +168,13 @@ async fn serve(parts: &mut WriterParts, group: Vec<PublishRequest>) {
         }
         Err(error) => {
             tracing::warn!(%error, requests = group.len(), "publishing failed");
+            let failure = if lacks_resources(&error) {
+                PublishError::NoResources
+            } else {
+                PublishError::Unconfirmed
+            };
             for request in group {
-                request.answer(Err(PublishError::Unconfirmed));
+                request.answer(Err(failure.clone()));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use sqlx::Executor;
 
 use crate::support::cluster::TestDatabase;
 use crate::support::{Answer, Service, Token, for_team};
@@ -221,4 +222,35 @@ async fn positions_are_contiguous_whoever_publishes_at_the_same_time() {
             "a gap at {broker}"
         );
     }
+}
+
+/// The log takes nothing more.
+const FILL: &str = "create function public.refuse() returns trigger language plpgsql as $$
+        begin raise 'could not extend file' using errcode = 'disk_full'; end $$;
+    create trigger full_disk before insert on porchlight.events
+        for each row execute function public.refuse()";
+const FREE: &str = "drop trigger full_disk on porchlight.events";
+
+#[tokio::test]
+async fn without_space_nothing_is_published_and_the_publisher_learns_that() {
+    let service = Service::start().await;
+    let mut sql = service.database.connect().await;
+    sql.execute(FILL).await.expect("a full disk");
+    let publish = async |key: Option<&str>| {
+        let request = service.client.post(service.url("/events"));
+        let request = request.bearer_auth(Token::service("b").signed());
+        let request = key.into_iter().fold(request, |request, key| {
+            request.header("idempotency-key", key)
+        });
+        Answer::to(request.json(&for_team("a", 1))).await
+    };
+    for key in [None, Some("k")] {
+        let answer = publish(key).await;
+        answer.refused(503, "database_unavailable", "a full disk");
+    }
+    sql.execute(FREE).await.expect("space");
+    let answer = publish(Some("k")).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let listed = service.list("/events", &Token::user("u", &["a"])).await;
+    assert_eq!(listed["events"].as_array().map(Vec::len), Some(1));
 }
