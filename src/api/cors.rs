@@ -105,6 +105,8 @@ impl Origins {
             "lock-fence",
             "cache-control",
             "x-request-id",
+            "traceparent",
+            "tracestate",
         ]
         .map(HeaderName::from_static);
         Cors::default()

@@ -201,6 +201,35 @@ async fn a_preflight_request_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_page_may_send_every_header_that_is_described() {
+    let service = service().await;
+    let parameters = DOCUMENT["components"]["parameters"].as_object();
+    let of_operations = DOCUMENT["paths"].as_object().into_iter().flatten();
+    let of_operations = of_operations
+        .flat_map(|(_, path)| path.as_object().into_iter().flatten())
+        .flat_map(|(_, operation)| operation["parameters"].as_array().into_iter().flatten());
+    let headers: BTreeSet<_> = parameters
+        .into_iter()
+        .flat_map(|named| named.values())
+        .chain(of_operations)
+        .filter(|parameter| parameter["in"] == "header")
+        .filter_map(|parameter| Some(parameter["name"].as_str()?.to_lowercase()))
+        // The other half of a trace's context.
+        .chain(["tracestate".to_owned()])
+        .collect();
+    assert!(headers.contains("idempotency-key") && headers.contains("traceparent"));
+    for header in headers {
+        let request = service
+            .client
+            .request(Method::OPTIONS, service.url("/events"))
+            .header("origin", CRM)
+            .header("access-control-request-method", "POST");
+        let answer = Answer::to(request.header("access-control-request-headers", &header)).await;
+        assert_eq!(answer.status, 200, "{header}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn our_own_pages_and_those_who_are_no_pages_may_call() {
     let service = Service::start().await;
     let own = format!("http://{}", service.addr);
