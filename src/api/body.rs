@@ -110,8 +110,7 @@ impl FromRequest for CsvBody {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let payload = payload.take();
-        let length = request.headers().get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = content_length(request);
         ready(expect(request, &CSV).map(|()| Self { length, payload }))
     }
 }
@@ -128,7 +127,8 @@ fn read(
     let (mut payload, request) = (payload.take(), request.clone());
     async move {
         let limits = limits?;
-        if is_longer(&request, limits.body_bytes) {
+        // Nobody waits for a body that is too long.
+        if content_length(&request).is_some_and(|length| length > limits.body_bytes) {
             return Err(too_large(limits.body_bytes));
         }
         let timeout = limits.body_timeout;
@@ -142,11 +142,10 @@ fn read(
     }
 }
 
-/// Whether a body says that it is longer than this. Nobody waits for such a body.
-fn is_longer(request: &HttpRequest, limit: usize) -> bool {
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    length.is_some_and(|length: usize| length > limit)
+/// The length that a body says it has. A chunked body says none.
+fn content_length(request: &HttpRequest) -> Option<usize> {
+    let length = request.headers().get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 fn expect(request: &HttpRequest, kind: &BodyKind) -> Result<(), Problem> {
@@ -172,17 +171,22 @@ fn expect(request: &HttpRequest, kind: &BodyKind) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A body that comes in one part is not copied. Another gets its memory at once, for the length that it says it has, which
+/// is at most the limit: memory that grows leaves free blocks of many sizes behind.
 async fn collect(
     payload: &mut Payload,
     limit: usize,
     request: &HttpRequest,
 ) -> Result<Bytes, Problem> {
+    let length = content_length(request);
+    // The first part, as long as there is no other.
+    let mut only = Bytes::new();
     let mut body = BytesMut::new();
-    let mut slow = None;
+    let (mut received, mut slow) = (0, None);
     loop {
         // What has come without its end is kept in memory. Most bodies come at once.
         let ready = payload.next().now_or_never();
-        if ready.is_none() && !body.is_empty() && slow.is_none() {
+        if ready.is_none() && received > 0 && slow.is_none() {
             slow = Some(slow_body(request)?);
         }
         let part = match ready {
@@ -191,12 +195,21 @@ async fn collect(
         };
         let Some(part) = part else { break };
         let part = part.map_err(|_| broken_off())?;
-        if body.len() + part.len() > limit {
+        received += part.len();
+        if received > limit {
             return Err(too_large(limit));
+        }
+        if only.is_empty() && body.is_empty() {
+            only = part;
+            continue;
+        }
+        if body.is_empty() {
+            body.reserve(length.unwrap_or_default().min(limit));
+            body.extend_from_slice(&std::mem::take(&mut only));
         }
         body.extend_from_slice(&part);
     }
-    Ok(body.freeze())
+    Ok(if body.is_empty() { only } else { body.freeze() })
 }
 
 /// Counts a body that has not arrived, until it is dropped.
@@ -273,6 +286,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+    use futures_util::stream;
+
     use super::*;
     use crate::platform::ModuleName;
 
@@ -287,5 +303,43 @@ mod tests {
         let refused = parse::<Lock>(br#"{"module":"a b"}"#).unwrap_err();
         let said = refused.to_string();
         assert!(said.contains("module must be 1 to 64 characters"), "{said}");
+    }
+
+    async fn collected(parts: &[Bytes], length: Option<usize>) -> Result<Bytes, Problem> {
+        let request = TestRequest::default();
+        let request = match length {
+            Some(length) => request.insert_header((header::CONTENT_LENGTH, length)),
+            None => request,
+        };
+        let payload = Box::pin(stream::iter(parts.to_vec()).map(Ok));
+        collect(
+            &mut Payload::Stream { payload },
+            100,
+            &request.to_http_request(),
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_body_of_one_part_is_not_copied() {
+        let part = Bytes::from(vec![b'x'; 60]);
+        let body = collected(std::slice::from_ref(&part), Some(60)).await;
+        assert_eq!(body.unwrap().as_ptr(), part.as_ptr());
+        assert_eq!(collected(&[], Some(0)).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_many_parts_has_memory_for_its_length_and_no_more() {
+        let parts = vec![Bytes::from(vec![b'x'; 9]); 10];
+        for length in [Some(90), None] {
+            let body = collected(&parts, length).await.unwrap();
+            assert_eq!(body, [b'x'; 90].as_slice());
+            let capacity = body.try_into_mut().unwrap().capacity();
+            assert!(length.is_none() || capacity == 90, "{capacity}");
+        }
+        // It is never more than the limit.
+        let body = collected(&parts, Some(usize::MAX)).await.unwrap();
+        assert!(body.try_into_mut().unwrap().capacity() <= 100);
+        assert!(collected(&vec![parts[0].clone(); 12], None).await.is_err());
     }
 }

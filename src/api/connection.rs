@@ -34,7 +34,7 @@ const HEAD_BEGINNING: &[u8] = b"HTTP/1.";
 /// The longest head that actix writes itself.
 const MOST_HEAD_BYTES: usize = 512;
 
-/// It is 112 bytes larger than its socket.
+/// It is 120 bytes larger than its socket.
 pub struct Connection {
     /// `None` after a stream has taken it.
     socket: Option<TcpStream>,

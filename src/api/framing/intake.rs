@@ -19,11 +19,17 @@ const UNREADABLE: &[u8] = b"\r\0";
 /// client may lose the answer.
 const MAX_DRAINED_BYTES: usize = 256 * 1_024;
 
+/// What actix reads before it passes on what it has: the size of its buffer. It would read all that has arrived, and keep
+/// the buffer, which grew to as much as 128 KiB, until the request is answered.
+const READ_BYTES: usize = 8 * 1_024;
+
 /// What a connection has read and not passed on.
 #[derive(Debug)]
 pub(in crate::api) struct Intake {
     framing: Framing,
     held: Option<Box<Held>>,
+    /// How much was read since the last time that nothing was.
+    read_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -39,11 +45,33 @@ impl Intake {
         Self {
             framing: Framing::new(),
             held: None,
+            read_bytes: 0,
         }
     }
 
-    /// Reads from a socket as [`AsyncRead`] does.
+    /// Reads from a socket as [`AsyncRead`] does, but pauses after some bytes, and wakes the task to go on.
     pub(in crate::api) fn poll_read(
+        &mut self,
+        socket: &mut TcpStream,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read_bytes >= READ_BYTES {
+            self.read_bytes = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let polled = self.poll_accepted(socket, context, buffer);
+        match polled {
+            Poll::Ready(_) => self.read_bytes += buffer.filled().len() - before,
+            Poll::Pending => self.read_bytes = 0,
+        }
+        polled
+    }
+
+    /// Reads until there are accepted bytes, or the socket has no more.
+    fn poll_accepted(
         &mut self,
         socket: &mut TcpStream,
         context: &mut Context<'_>,

@@ -15,6 +15,9 @@ use crate::log::{Cursor, Event, EventJson};
 const NAME: &[u8] = b"event: ";
 const DATA: &[u8] = b"data: ";
 
+/// What an event's JSON has beside its content, most often.
+const ENVELOPE_BYTES: usize = 384;
+
 pub(super) struct EventBytes {
     named: Bytes,
     others: OnceLock<Box<OtherEncodings>>,
@@ -47,11 +50,13 @@ impl EventBytes {
     /// The id comes last: a client whose connection breaks inside an event must not have its id
     /// yet. An event that is not logged has no id.
     pub(super) fn of(event: &Event, id: Option<&Cursor>) -> Self {
-        let json = serde_json::to_string(&EventJson::of(event)).unwrap_or_default();
+        // Of the right size at once: text that grows leaves free blocks of many sizes behind.
+        let mut json = Vec::with_capacity(event.body.content_bytes() + ENVELOPE_BYTES);
+        let _ = serde_json::to_writer(&mut json, &EventJson::of(event));
         let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
         Self::encode(&EventText {
             event_type: event.body.event_type.as_str().as_bytes(),
-            json: json.as_bytes(),
+            json: &json,
             end: &[id.as_bytes(), b"\n"].concat(),
         })
     }
