@@ -23,7 +23,7 @@ const LIMITS: BatchLimits = BatchLimits {
     name: "writer",
     queue: 4_096,
     batch: 512,
-    interval: Duration::from_micros(1_500),
+    interval: Duration::from_millis(2),
     spaces_single_requests: false,
     answer_timeout: Duration::from_secs(8),
 };

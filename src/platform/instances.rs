@@ -10,7 +10,7 @@ const MOST_SPREAD: u32 = 10;
 
 /// An instance among others pauses for this much more: what one commits costs all of them some work, and a little more
 /// latency is hardly noticed there.
-const MORE_AMONG_OTHERS: Duration = Duration::from_micros(1_500);
+const MORE_AMONG_OTHERS: Duration = Duration::from_millis(1);
 
 /// The number of live instances, as far as this one knows. Cheap to clone.
 #[derive(Clone, Debug, Default)]
