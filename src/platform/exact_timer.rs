@@ -1,5 +1,5 @@
-//! A timer that ends within a tenth of a millisecond. One of tokio's is up to two milliseconds late, which is as long as
-//! the pauses between commits.
+//! A timer that is not rounded to milliseconds. One of tokio's is up to two milliseconds late, which is as long as the
+//! pauses between commits.
 
 use std::time::Duration;
 
