@@ -18,9 +18,6 @@ pub struct Case {
     pub open: bool,
     #[serde(default)]
     pub bytewise: bool,
-    /// The answer does not wait for the body, and closes the connection if the body has not come by then.
-    #[serde(default)]
-    pub answered_early: bool,
 }
 
 #[derive(Deserialize)]
