@@ -118,7 +118,7 @@ class Server:
 
     def request(self, method: str, path: str, token: str, body: object = None) -> Any:
         headers = {"authorization": f"Bearer {token}"}
-        answer = httpx.request(method, self.url + path, headers=headers, json=body)
+        answer = httpx.request(method, self.url + path, headers=headers, json=body, timeout=PATIENCE_SECONDS)
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -181,9 +181,10 @@ class Network:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        if self.status is not None:
+        status = self.status
+        if status is not None:
             client.recv(65536)
-            page = f"HTTP/1.1 {self.status} Fault\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\noops"
+            page = f"HTTP/1.1 {status} Fault\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\noops"
             client.sendall(page.encode())
             client.close()
             return

@@ -38,13 +38,13 @@ class WorkerTest(ServiceTest):
         """Creates a task with parameters as text: other clients may send what Python does not write."""
         body = f'{{"type":"{kind or self.type}","params":{params}}}'
         headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
-        answer = httpx.post(self.server.url + "/tasks", content=body, headers=headers)
+        answer = httpx.post(self.server.url + "/tasks", content=body, headers=headers, timeout=PATIENCE_SECONDS)
         assert answer.status_code == 201, answer.text
         return answer.text.split('"id":"')[1].split('"')[0]
 
     def task(self, id: str) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {self.token}"}
-        text = httpx.get(f"{self.server.url}/tasks/{id}", headers=headers).text
+        text = httpx.get(f"{self.server.url}/tasks/{id}", headers=headers, timeout=PATIENCE_SECONDS).text
         task: dict[str, Any] = json.loads(text, parse_int=str)
         return task
 
@@ -267,7 +267,8 @@ class WorkerTest(ServiceTest):
             id = self.ask({})
             self.assertEqual(self.outcome(id), ("completed", None))
             headers = {"authorization": f"Bearer {self.token}"}
-            output = httpx.get(f"{self.server.url}/tasks/{id}/output", headers=headers).text
+            address = f"{self.server.url}/tasks/{id}/output"
+            output = httpx.get(address, headers=headers, timeout=PATIENCE_SECONDS).text
             lines = [json.loads(line[6:]) for line in output.splitlines() if line.startswith("data: {")]
             text = "".join(line.get("text", "") for line in lines)
             self.assertEqual(text, "a house with a porch")
@@ -284,7 +285,7 @@ class WorkerTest(ServiceTest):
     def test_an_asynchronous_worker_does_the_same_and_ends_a_handler_that_is_cancelled(self) -> None:
         async def work() -> list[tuple[str, str | None]]:
             async with AsyncClient(self.network.url, self.worker_token) as client:
-                worker = AsyncWorker(client, tasks=4, wait_seconds=1, lease_seconds=SHORT_LEASE)
+                worker = AsyncWorker(client, tasks=4, wait_seconds=1, lease_seconds=LEASE)
 
                 @worker.task(self.type)
                 async def handle(task: AsyncTask) -> object:
