@@ -25,7 +25,7 @@ use crate::support::{Answer, Service, Token};
 const WORKING: &[&str] = &[
     "--with-worker",
     "--task-lease-min-seconds=1",
-    "--task-lease-max-seconds=2",
+    "--task-lease-max-seconds=4",
     "--task-backoff-ms=50",
 ];
 

@@ -193,7 +193,7 @@ async fn whoever_watches_the_same_table_at_the_same_time_takes_turns() {
     for _ in 0..8 {
         let mut sql = crm.a.database.connect().await;
         all.push(tokio::spawn(async move {
-            for _ in 0..5 {
+            for _ in 0..2 {
                 run(&mut sql, WATCH).await;
             }
         }));

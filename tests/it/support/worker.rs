@@ -22,7 +22,7 @@ impl Worker {
             .env("DATABASE_URL", url)
             .env("PORCHLIGHT_RECORD_IDS", "any")
             .env("PORCHLIGHT_TASK_LEASE_MIN_SECONDS", "1")
-            .env("PORCHLIGHT_TASK_LEASE_MAX_SECONDS", "2")
+            .env("PORCHLIGHT_TASK_LEASE_MAX_SECONDS", "4")
             .env("PORCHLIGHT_TASK_BACKOFF_MS", "50")
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
