@@ -144,6 +144,8 @@ struct PresenceShared {
     parts: PresenceParts,
     stopwatch: Stopwatch,
     brokerages: Mutex<FxHashMap<BrokerId, Arc<BrokeragePresence>>>,
+    /// Notified when the first brokerages are loaded.
+    has_brokerages: Notify,
     peers: Mutex<Arc<PeerLiveness>>,
     outbox: Mutex<Outbox>,
     /// Brokerages of whose log this instance has missed events: the audiences of records in use may
@@ -165,6 +167,7 @@ impl Presence {
             parts,
             stopwatch: Stopwatch::start(),
             brokerages: Mutex::default(),
+            has_brokerages: Notify::new(),
             peers: Mutex::default(),
             outbox: Mutex::default(),
             unverified: Mutex::default(),

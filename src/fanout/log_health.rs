@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Long before an alert says that the follower has not read.
+const MOST_FRESH: Duration = Duration::from_millis(2_500);
+
 /// When the follower last read the database. After too long without success, streams are ended,
 /// so that their clients reach an instance that has the database.
 #[derive(Debug)]
@@ -36,6 +39,12 @@ impl LogHealth {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.is_unavailable_at(Instant::now())
+    }
+
+    /// Whether the last success was so lately that nobody needs to look again who only wants to know this.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.last_success() < MOST_FRESH.min(self.patience / 3)
     }
 
     /// How long ago the last success was.

@@ -15,7 +15,7 @@ use super::append::{Appended, EventBatch, append};
 use super::event::{Epoch, Event, NewEvent};
 use super::hints::{ChangeHints, PeerNotifier};
 use crate::platform::traces::{Attribute, OpenSpan, SpanKind, Tracer};
-use crate::platform::{BrokerId, ChannelSender, Dice, Figures, Queues, Transaction};
+use crate::platform::{BrokerId, ChannelSender, Dice, Figures, InstanceCount, Queues, Transaction};
 
 /// Committed batches that may wait for the follower. When this many wait, a further commit becomes
 /// a hint.
@@ -210,6 +210,7 @@ impl EventCommitter {
 
     fn notify(&self, pending: PendingEvents) {
         let committed_at = Instant::now();
+        self.notifier.instances.wake();
         if let Some(mut span) = pending.span {
             let events = pending.logs.iter().map(|log| log.events.len()).sum();
             span.add(Attribute::count("porchlight.events", events));
@@ -280,6 +281,7 @@ pub struct CommitNotifier {
     commit_observer: Option<CommitObserver>,
     log_observer: Option<Arc<dyn LogObserver>>,
     figures: Option<Figures>,
+    instances: InstanceCount,
 }
 
 impl CommitNotifier {
@@ -298,6 +300,7 @@ impl CommitNotifier {
             commit_observer: None,
             log_observer: None,
             figures: None,
+            instances: InstanceCount::default(),
         };
         (notifier, committed)
     }
@@ -318,6 +321,12 @@ impl CommitNotifier {
             log_observer,
             ..self
         }
+    }
+
+    /// Wakes the loops of this instance that rest.
+    #[must_use]
+    pub fn with_instances(self, instances: InstanceCount) -> Self {
+        Self { instances, ..self }
     }
 
     /// Counts the events of each brokerage.

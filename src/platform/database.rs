@@ -21,6 +21,7 @@ mod schema;
 mod settings;
 mod shortage;
 mod silence;
+mod spare;
 mod transaction;
 mod turns;
 mod unreachable;

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::platform::Dice;
 use crate::platform::Limit;
 use crate::platform::TaskType;
 use crate::platform::database::limited;
+use crate::platform::{Dice, InstanceCount};
 use crate::tasks::{ClaimRequest, Claimed, LeaseClaim, TaskError, Tasks};
 
 mod ending;
@@ -21,7 +21,7 @@ mod handler;
 
 pub use handler::{Handler, Job, JobEnd, fault};
 
-/// How often an idle worker tries to claim.
+/// How often a worker tries to claim. While nothing is committed, and no other instance is there, it rests.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How long it waits when the database does not answer.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -35,6 +35,7 @@ pub struct WorkerParts {
     pub handlers: Vec<Box<dyn Handler>>,
     /// The most jobs at a time.
     pub most: usize,
+    pub instances: InstanceCount,
     pub dice: Dice,
     pub stop: CancellationToken,
 }
@@ -44,6 +45,7 @@ pub struct Worker {
     handlers: HashMap<TaskType, Arc<dyn Handler>>,
     claim: ClaimRequest,
     most: usize,
+    instances: InstanceCount,
     dice: Dice,
     stop: CancellationToken,
 }
@@ -73,6 +75,7 @@ impl Worker {
             handlers,
             claim,
             most: parts.most,
+            instances: parts.instances,
             dice: parts.dice,
             stop: parts.stop,
         }
@@ -81,12 +84,13 @@ impl Worker {
     /// Works until it is stopped, and then waits for its jobs.
     pub async fn run(self) {
         let mut running = RunningJobs::default();
+        let mut rest = self.instances.rest();
         while !self.stop.is_cancelled() {
-            let pause = match self.begin(&mut running).await {
-                Ok(()) => POLL_INTERVAL,
+            let (pause, longest) = match self.begin(&mut running).await {
+                Ok(()) => (POLL_INTERVAL, Duration::MAX),
                 Err(error) => {
                     tracing::warn!(%error, "the worker cannot claim tasks");
-                    RETRY_DELAY
+                    (RETRY_DELAY, RETRY_DELAY)
                 }
             };
             // Workers must not all claim at the same moment.
@@ -94,7 +98,7 @@ impl Worker {
             let ended = tokio::select! {
                 () = self.stop.cancelled() => break,
                 Some(ended) = running.jobs.join_next_with_id() => ended,
-                () = tokio::time::sleep(pause) => continue,
+                () = rest.pause(pause, longest) => continue,
             };
             self.ended(&mut running, ended).await;
         }

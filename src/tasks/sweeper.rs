@@ -15,7 +15,7 @@ use crate::log::{NewEvent, TaskKey};
 use crate::platform::Limit;
 use crate::platform::LoopMeter;
 use crate::platform::database::limited;
-use crate::platform::{Dice, InstanceCount};
+use crate::platform::{DedicatedConnection, Dice, InstanceCount};
 
 /// The longest pause between two rounds of all instances together.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
@@ -29,6 +29,7 @@ const WORKER_LOST: &str = "worker_lost";
 
 #[derive(Debug)]
 pub struct TaskSweeper {
+    pub database: DedicatedConnection,
     pub tasks: Tasks,
     pub instances: InstanceCount,
     /// Spreads the rounds of the instances.
@@ -39,44 +40,41 @@ pub struct TaskSweeper {
 
 impl TaskSweeper {
     /// Sweeps until it is stopped.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
+        let mut rest = self.instances.rest();
         loop {
             let round = self.meter.begin();
             let outcome = limited(Limit::PATIENT, self.round()).await;
             round.end(&outcome);
-            let pause = match outcome {
-                Ok(pause) => pause,
+            let due_in = match outcome {
+                Ok(due_in) => due_in,
                 Err(error) => {
                     tracing::warn!(%error, "overdue tasks could not be read");
                     MAX_PAUSE
                 }
             };
-            let latest = pause.min(self.instances.spread(MAX_PAUSE));
+            let latest = due_in.min(self.instances.spread(MAX_PAUSE));
             let pause = self.dice.between(latest, latest + latest / 4);
-            let pause = pause.max(MIN_PAUSE);
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = rest.pause(pause.max(MIN_PAUSE), due_in) => {}
             }
         }
     }
 
-    /// Handles what is due, and returns the pause to the next round.
-    async fn round(&self) -> Result<Duration, TaskError> {
-        let mut transaction = self.tasks.pool.begin().await?;
-        let due = due(&mut transaction, self.tasks.rules.cancel).await?;
-        let next = next(&mut transaction, self.tasks.rules.cancel).await?;
-        let abandoned = abandoned(&mut transaction).await?;
-        transaction.commit().await?;
+    /// Handles what is due, and returns when the next round is.
+    async fn round(&mut self) -> Result<Duration, TaskError> {
+        let cancel = self.tasks.rules.cancel;
+        let look = async |connection: &mut PgConnection| look(connection, cancel).await;
+        let found = self.database.run_within(Limit::PATIENT, look).await?;
         let reports = &self.tasks.reports;
-        for Abandoned { key, is_workflow } in abandoned {
-            if is_workflow {
-                reports.update_workflow(&key.broker, &key.task);
-            } else {
-                reports.publish(&key.broker, &key.task);
-            }
+        for key in &found.workflows {
+            reports.update_workflow(&key.broker, &key.task);
         }
-        for key in &due {
+        for key in &found.unpublished {
+            reports.publish(&key.broker, &key.task);
+        }
+        for key in &found.due {
             if self.stop.is_cancelled() {
                 break;
             }
@@ -89,8 +87,8 @@ impl TaskSweeper {
                 }
             }
         }
-        let is_all = i64::try_from(due.len()).is_ok_and(|n| n < MOST_TASKS);
-        Ok(if is_all { next } else { MIN_PAUSE })
+        let is_all = i64::try_from(found.due.len()).is_ok_and(|n| n < MOST_TASKS);
+        Ok(if is_all { found.next } else { MIN_PAUSE })
     }
 }
 
@@ -168,35 +166,47 @@ fn worker_lost() -> TaskFault {
     }
 }
 
-/// Tasks whose lease, cancellation or retry delay is over. Brokerages take turns where delays are
-/// over, so that many tasks of one brokerage do not hold up those of others.
-async fn due(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<Vec<TaskKey>> {
+/// What one look finds.
+struct Found {
+    /// Tasks whose lease, cancellation or retry delay is over.
+    due: Vec<TaskKey>,
+    /// Tasks with progress that an instance which died should have published.
+    unpublished: Vec<TaskKey>,
+    /// Workflows that such an instance should have updated from their steps.
+    workflows: Vec<TaskKey>,
+    /// How long it takes until the next task is due.
+    next: Duration,
+}
+
+/// Most looks find nothing, so all questions are one statement. Brokerages take turns where delays are over, so that many
+/// tasks of one brokerage do not hold up those of others.
+async fn look(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<Found> {
     let rows = sqlx::query!(
-        r#"(select broker_id as "broker_id!", id as "id!" from porchlight.tasks
+        r#"(select 'due' as "what!", broker_id as "broker_id!", id as "id!", null::float8 as seconds
+            from porchlight.tasks
             where state in ('running', 'cancelling') and not is_workflow
                 and (lease_until <= statement_timestamp() or state = 'cancelling'
                     and cancel_requested_at <= statement_timestamp() - make_interval(secs => $1))
             limit $2)
            union all
-           (select broker_id, id from (
+           (select 'due', broker_id, id, null from (
                 select broker_id, id, run_after,
                     row_number() over (partition by broker_id order by run_after) as n
                 from porchlight.tasks
                 where run_after <= statement_timestamp() and state = 'queued') rested
-            order by n, run_after limit $2)"#,
-        cancel.as_secs_f64(),
-        MOST_TASKS,
-    )
-    .fetch_all(connection)
-    .await?;
-    let keys = rows.iter().map(|row| key(&row.broker_id, &row.id));
-    Ok(keys.flatten().collect())
-}
-
-/// How long it takes until the next task is due.
-async fn next(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<Duration> {
-    let seconds = sqlx::query_scalar!(
-        r#"select extract(epoch from least(
+            order by n, run_after limit $2)
+           union all
+           (select case when is_workflow then 'workflow' else 'unpublished' end, broker_id, id, null
+            from porchlight.tasks t
+            where state in ('running', 'cancelling') and (
+                is_untold and told_at <= statement_timestamp() - make_interval(secs => $3)
+                or is_workflow and exists (select from porchlight.tasks c
+                    where c.broker_id = t.broker_id and c.parent_id = t.id
+                        and c.reported_at > t.reported_at
+                        and c.reported_at <= statement_timestamp() - make_interval(secs => $3)))
+            limit $2)
+           union all
+           select 'next', '', '', extract(epoch from least(
                (select min(least(lease_until, cancel_requested_at + make_interval(secs => $1)))
                 from porchlight.tasks
                 where state in ('running', 'cancelling') and not is_workflow
@@ -205,43 +215,24 @@ async fn next(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<D
                 where run_after > statement_timestamp())
            ) - statement_timestamp())::float8"#,
         cancel.as_secs_f64(),
-    )
-    .fetch_one(connection)
-    .await?;
-    let clamped = seconds.map(|seconds| seconds.clamp(0.0, 60.0));
-    Ok(clamped.map_or(Duration::MAX, Duration::from_secs_f64))
-}
-
-/// A task that an instance which died should have published.
-struct Abandoned {
-    key: TaskKey,
-    is_workflow: bool,
-}
-
-/// Tasks with progress that should have been published, and workflows that were not updated from
-/// their steps.
-async fn abandoned(connection: &mut PgConnection) -> sqlx::Result<Vec<Abandoned>> {
-    let rows = sqlx::query!(
-        "select broker_id, id, is_workflow from porchlight.tasks t
-         where state in ('running', 'cancelling') and (
-             is_untold and told_at <= statement_timestamp() - make_interval(secs => $1)
-             or is_workflow and exists (select from porchlight.tasks c
-                 where c.broker_id = t.broker_id and c.parent_id = t.id
-                     and c.reported_at > t.reported_at
-                     and c.reported_at <= statement_timestamp() - make_interval(secs => $1)))
-         limit $2",
-        ABANDONED_AFTER.as_secs_f64(),
         MOST_TASKS,
+        ABANDONED_AFTER.as_secs_f64(),
     )
     .fetch_all(connection)
     .await?;
-    let abandoned = rows.iter().map(|row| {
-        Some(Abandoned {
-            key: key(&row.broker_id, &row.id)?,
-            is_workflow: row.is_workflow,
-        })
-    });
-    Ok(abandoned.flatten().collect())
+    let keys = |what: &str| -> Vec<TaskKey> {
+        let rows = rows.iter().filter(move |row| row.what == what);
+        rows.filter_map(|row| key(&row.broker_id, &row.id))
+            .collect()
+    };
+    let seconds = rows.iter().find_map(|row| row.seconds);
+    let clamped = seconds.map(|seconds| seconds.clamp(0.0, 60.0));
+    Ok(Found {
+        due: keys("due"),
+        unpublished: keys("unpublished"),
+        workflows: keys("workflow"),
+        next: clamped.map_or(Duration::MAX, Duration::from_secs_f64),
+    })
 }
 
 fn key(broker: &str, task: &str) -> Option<TaskKey> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::support::cluster::TestDatabase;
@@ -14,6 +15,10 @@ const STREAMS: usize = 200;
 /// Of three instances, which also look for revocations.
 const MOST_IN_A_SECOND: f64 = 30.0;
 const LOOKS: usize = 5;
+const MEASURED: Duration = Duration::from_secs(4);
+/// Of one instance that is alone, has no streams, and runs the worker. It used 11 while each loop looked every second, and
+/// the worker more often.
+const MOST_ALONE: f64 = 8.0;
 /// They had 84 while each background task kept its own.
 const MOST_CONNECTIONS: i64 = 60;
 
@@ -41,16 +46,7 @@ async fn three_instances_at_rest_use_few_transactions_and_connections() {
     });
     let streams = join_all(opening).await;
     // On a busy machine it takes a while until the arrival of the streams is over.
-    let mut rates = Vec::new();
-    while rates.last().is_none_or(|rate| *rate >= MOST_IN_A_SECOND) {
-        assert!(rates.len() < LOOKS, "transactions in a second: {rates:.1?}");
-        let before = transactions(&mut sql).await;
-        let began = Instant::now();
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let used = transactions(&mut sql).await - before;
-        let used = u32::try_from(used).expect("a count");
-        rates.push(f64::from(used) / began.elapsed().as_secs_f64());
-    }
+    until_quiet(&mut sql, MOST_IN_A_SECOND).await;
     let connections = "select count(*) from pg_stat_activity
                        where datname = current_database() and application_name = 'porchlight'";
     let connections = sqlx::query_scalar::<_, i64>(connections);
@@ -60,4 +56,26 @@ async fn three_instances_at_rest_use_few_transactions_and_connections() {
         "connections: {connections}"
     );
     drop(streams);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_is_alone_and_without_streams_rests() {
+    let database = Arc::new(TestDatabase::create().await);
+    let mut sql = database.connect().await;
+    let service = Service::on(database, &[]).await;
+    until_quiet(&mut sql, MOST_ALONE).await;
+    drop(service);
+}
+
+/// Looks a few times, until there are so few transactions in a second.
+async fn until_quiet(sql: &mut PgConnection, most: f64) {
+    let mut rates = Vec::new();
+    while rates.last().is_none_or(|rate| *rate >= most) {
+        assert!(rates.len() < LOOKS, "transactions in a second: {rates:.1?}");
+        let (before, began) = (transactions(sql).await, Instant::now());
+        tokio::time::sleep(MEASURED).await;
+        let used = transactions(sql).await - before;
+        let used = u32::try_from(used).expect("a count");
+        rates.push(f64::from(used) / began.elapsed().as_secs_f64());
+    }
 }

@@ -18,6 +18,7 @@ use crate::support::{
 };
 
 mod connections;
+mod spare;
 
 /// Within this everything works again.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(15);

@@ -57,6 +57,7 @@ impl Wiring<'_> {
         let commits = commits.with_commit_observer(notifiable);
         let commits = commits.with_log_observer(Arc::clone(observer));
         let commits = commits.with_figures(self.figures.clone());
+        let commits = commits.with_instances(self.instances.clone());
         let committer = EventCommitter::new(self.dice(), commits);
         let committer = committer.with_tracer(self.tracer.clone());
         let committer = committer.with_sharing(self.sharing(fanout));

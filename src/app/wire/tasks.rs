@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::backplane::Notices;
 use super::{Wiring, size};
 use crate::log::{ChangeHints, CommitNotifier, EventCommitter, RelayWaker, TaskNotices};
-use crate::platform::BackgroundTask;
+use crate::platform::{BackgroundTask, DedicatedConnection};
 use crate::records::Records;
 use crate::tasks::sweeper::TaskSweeper;
 use crate::tasks::{
@@ -61,6 +61,7 @@ impl Wiring<'_> {
             notices,
         };
         let sweeper = TaskSweeper {
+            database: DedicatedConnection::new(self.database.core.clone()),
             tasks: Tasks::new(TaskParts {
                 pool: self.database.core.clone(),
                 ..parts.clone()
@@ -99,6 +100,7 @@ impl Wiring<'_> {
             tasks: tasks.clone(),
             handlers: vec![Box::new(importer)],
             most: size(self.config.worker.worker_tasks),
+            instances: self.instances.clone(),
             dice: self.dice(),
             stop: self.stop(),
         });

@@ -36,19 +36,20 @@ pub struct LockSweeper {
 
 impl LockSweeper {
     pub(super) async fn run(mut self) {
+        let mut rest = self.instances.rest();
         loop {
-            let next = match self.sweep().await {
-                Ok(next) => next,
+            let due_in = match self.sweep().await {
+                Ok(due_in) => due_in,
                 Err(error) => {
                     tracing::warn!(%error, "expired locks could not be read");
                     LONGEST_PAUSE
                 }
             };
-            let next = next.min(self.instances.spread(LONGEST_PAUSE));
+            let next = due_in.min(self.instances.spread(LONGEST_PAUSE));
             let pause = self.dice.between(next, next + next / 4);
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(pause.max(SHORTEST_PAUSE)) => {}
+                () = rest.pause(pause.max(SHORTEST_PAUSE), due_in) => {}
             }
         }
     }

@@ -124,8 +124,13 @@ impl PresenceSync {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(loads) = self.loads.next() => {
+                    let was_idle = self.is_idle();
                     let outcome = self.load(loads).await;
                     log_failure(outcome);
+                    if was_idle {
+                        ticks.reset();
+                        self.presence.0.has_brokerages.notify_one();
+                    }
                 }
                 Some(text) = self.parts.peer_signs.recv() => self.hear(&text),
                 () = changes.notified(), if self.last.read.elapsed() >= NOTIFIED_READ => {
@@ -135,10 +140,18 @@ impl PresenceSync {
                 _ = ticks.tick() => {
                     let outcome = self.run_due().await;
                     log_failure(outcome);
+                    if self.is_idle() {
+                        ticks.reset_after(READ.min(self.lease() / 3));
+                    }
                 }
             }
         }
         self.shut_down().await;
+    }
+
+    /// Whether there is nothing to write: then only leases are renewed and read.
+    fn is_idle(&self) -> bool {
+        self.presence.brokerages().is_empty() && self.presence.outbox().is_empty()
     }
 
     /// A client that dies with its instance must not stay present longer than one whose heartbeats

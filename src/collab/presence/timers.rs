@@ -15,6 +15,8 @@ use crate::platform::BrokerId;
 
 /// The precision of all ends, and the time between two releases of changes.
 const TICK: Duration = Duration::from_millis(100);
+/// The time between two ticks while no brokerage is in memory.
+const IDLE_TICK: Duration = Duration::from_secs(1);
 /// After a release that wakes many streams, the next one waits a millisecond for each so many: when thousands
 /// arrive or leave at once, telling all others of them must not take most of the CPU.
 const STREAMS_PER_MS: i64 = 5;
@@ -49,6 +51,7 @@ impl PresenceTimers {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.presence.0.has_brokerages.notified() => {}
                 _ = ticks.tick() => {}
             }
             if self.presence.staleness().is_some() {
@@ -64,6 +67,11 @@ impl PresenceTimers {
             self.release_changes();
             if is_due(&mut last_removal, REMOVE_IDLE) {
                 self.remove_idle();
+            }
+            if self.presence.brokerages().is_empty() {
+                ticks.reset_after(IDLE_TICK);
+            } else {
+                ticks.reset();
             }
         }
     }

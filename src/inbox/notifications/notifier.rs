@@ -40,6 +40,8 @@ const MOST_BROKERS: i64 = 256;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two polls of all instances together.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// The same of an instance that is alone: it notices its commits itself.
+const POLL_INTERVAL_ALONE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Notifier {
@@ -81,12 +83,17 @@ impl Notifier {
                 changes = self.hints.take() => changes,
             };
             if changes.everywhere {
-                let longest = self.instances.spread(POLL_INTERVAL);
+                let longest = if self.instances.is_alone() {
+                    POLL_INTERVAL_ALONE
+                } else {
+                    self.instances.spread(POLL_INTERVAL)
+                };
                 let pause = self.dice.between(longest / 2, longest);
                 poll_at = Instant::now() + pause;
             }
             if let Err(error) = self.round(changes).await {
                 tracing::warn!(%error, "notifications could not be made");
+                poll_at = poll_at.min(Instant::now() + POLL_INTERVAL);
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,

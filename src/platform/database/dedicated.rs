@@ -1,5 +1,4 @@
-//! A connection that a background task keeps while it uses it often. Returning one to the pool costs a round trip, which is
-//! too much for each event, and nothing for a task that works once a second.
+//! A connection that a background task keeps while it uses it often, and hands on to the others otherwise.
 
 use std::time::Duration;
 
@@ -9,11 +8,10 @@ use tokio::time::Instant;
 
 use super::limit::Limit;
 use super::pool::{PING_LIMIT, Pool, ping};
+use super::spare::MOST_IDLE;
 use crate::platform::LoopMeter;
 
-/// A connection that was idle longer is tested before use.
-const MOST_IDLE: Duration = Duration::from_secs(1);
-/// After a longer pause, the connection goes back to the pool as soon as the work is done.
+/// After a longer pause, the next task gets the connection as soon as the work is done.
 const MOST_PAUSE: Duration = Duration::from_millis(250);
 /// The limit of the test when other connections have become silent since the last use.
 const SUSPECT_PING_LIMIT: Duration = Duration::from_millis(500);
@@ -80,8 +78,13 @@ impl DedicatedConnection {
         let operation = operation(in_use.connection());
         let outcome = limit.keep(self.pool.silence(), operation).await.flatten();
         if outcome.as_ref().err().is_none_or(is_refusal) {
-            self.connection = in_use.0.take().filter(|_| is_often);
             self.used_at = Some(Instant::now());
+            self.connection = in_use.0.take();
+            if !is_often && let Some(connection) = self.connection.take() {
+                self.pool.hand_on(connection);
+            }
+        } else {
+            self.pool.close_spares();
         }
         outcome
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::limit;
 use super::shortage::{Shortage, Waiting};
 use super::silence::Silence;
+use super::spare::Spares;
 use super::transaction::Transaction;
 use super::turns::{Turn, Turns};
 use crate::platform::figures::Count;
@@ -41,6 +42,7 @@ struct PoolState {
     /// Background tasks take connections one after the other. They all begin at once, and most of them work for
     /// a few milliseconds.
     opening: tokio::sync::Mutex<()>,
+    spares: Spares,
     /// Requests and tasks that got no connection.
     failures: Count,
     shortage: Shortage,
@@ -121,6 +123,7 @@ impl Pool {
             turns,
             current: RwLock::new(OpenPool { pool, opened_at }),
             opening: tokio::sync::Mutex::new(()),
+            spares: Spares::default(),
             failures: Count::default(),
             shortage: Shortage::default(),
         }
@@ -141,13 +144,40 @@ impl Pool {
     pub(super) async fn acquire_plain(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         limit::note_wait();
         let waiting = self.0.shortage.wait();
+        if let Some(spare) = self.spare().await {
+            return Ok(spare);
+        }
         let opening = tokio::time::timeout(OPENING_WAIT, self.0.opening.lock()).await;
         let connection = self.next(waiting).await;
         drop(opening);
         connection
     }
 
+    async fn spare(&self) -> Option<PoolConnection<Postgres>> {
+        let spare = self.0.spares.take(&self.0.silence).await?;
+        limit::note_use(&self.0.silence);
+        Some(spare)
+    }
+
+    /// Keeps a connection for the next task, unless somebody waits for one.
+    pub(super) fn hand_on(&self, connection: PoolConnection<Postgres>) {
+        self.0.spares.put(connection);
+        if self.0.shortage.is_awaited() || self.read().pool.is_closed() {
+            self.0.spares.clear();
+        }
+    }
+
+    /// A connection was broken, so others may be.
+    pub(super) fn close_spares(&self) {
+        self.0.spares.close();
+    }
+
     async fn next(&self, waiting: Waiting) -> sqlx::Result<PoolConnection<Postgres>> {
+        if self.read().pool.num_idle() == 0
+            && let Some(spare) = self.spare().await
+        {
+            return Ok(spare);
+        }
         let connection = self.wait().await;
         limit::note_use(&self.0.silence);
         match connection {
@@ -221,6 +251,7 @@ impl Pool {
     /// Waits for connections in use, and closes all.
     pub async fn close(&self) {
         let pool = self.read().pool;
+        self.0.spares.clear();
         pool.close().await;
     }
 

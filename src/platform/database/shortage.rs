@@ -65,6 +65,11 @@ impl Shortage {
         Waiting(self.clone())
     }
 
+    /// Whether somebody waits for a connection.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.last().waiting > 0
+    }
+
     pub(super) fn is_now(&self) -> bool {
         self.is_at(Instant::now())
     }

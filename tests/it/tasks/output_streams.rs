@@ -101,15 +101,15 @@ async fn a_full_server_sends_output_streams_away_in_a_way_that_they_come_back() 
     eventually("there is room again", comes_back).await;
 }
 
-/// The statements that the service makes in three rounds of its sweeper, which keeps time
+/// The statements that the service makes in three waits for the outbox, which keep time
 /// whatever streams there are.
-async fn statements_of_three_rounds(database: &TestDatabase) -> Vec<String> {
-    let is_round = |statement: &&String| statement.contains("select extract(epoch from least(");
+async fn statements_of_three_waits(database: &TestDatabase) -> Vec<String> {
+    let is_wait = |statement: &&String| statement.contains("select porchlight.wait_for_outbox(");
     let before = database.statements();
-    let enough = before.iter().filter(is_round).count() + 3;
-    let after = eventually("three rounds", async || {
+    let enough = before.iter().filter(is_wait).count() + 3;
+    let after = eventually("three waits", async || {
         let statements = database.statements();
-        (statements.iter().filter(is_round).count() >= enough).then_some(statements)
+        (statements.iter().filter(is_wait).count() >= enough).then_some(statements)
     });
     after.await.split_off(before.len())
 }
@@ -130,13 +130,13 @@ async fn quiet_output_streams_cost_no_query_and_readers_of_one_text_share_theirs
     let mut streams = vec![open(&service, &id, &ann()).await];
     let mut end = write(&service, &id, 0, "a").await;
     assert_eq!(text(&streams[0].next_output().await), "a");
-    let with_one = statements_of_three_rounds(&database).await;
+    let with_one = statements_of_three_waits(&database).await;
     while streams.len() < STREAMS {
         let mut stream = open(&service, &id, &ann()).await;
         assert_eq!(text(&stream.next_output().await), "a");
         streams.push(stream);
     }
-    let with_many = statements_of_three_rounds(&database).await;
+    let with_many = statements_of_three_waits(&database).await;
     assert!(
         with_many.len() < with_one.len() + STREAMS,
         "{} statements with one stream, {} with {STREAMS}",
