@@ -21,10 +21,10 @@ const LONGEST_REST: Duration = Duration::from_secs(5);
 
 /// The number of live instances, as far as this one knows. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct InstanceCount(Arc<Instances>);
+pub struct InstanceCount(Arc<SharedCount>);
 
 #[derive(Debug, Default)]
-struct Instances {
+struct SharedCount {
     others: AtomicU32,
     /// Whether they were counted. A worker without a service does not count them, so it is never alone.
     is_counted: AtomicBool,

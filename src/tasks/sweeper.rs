@@ -167,7 +167,7 @@ fn worker_lost() -> TaskFault {
 }
 
 /// What one look finds.
-struct Found {
+struct TaskSighting {
     /// Tasks whose lease, cancellation or retry delay is over.
     due: Vec<TaskKey>,
     /// Tasks with progress that an instance which died should have published.
@@ -180,7 +180,7 @@ struct Found {
 
 /// Most looks find nothing, so all questions are one statement. Brokerages take turns where delays are over, so that many
 /// tasks of one brokerage do not hold up those of others.
-async fn look(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<Found> {
+async fn look(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<TaskSighting> {
     let rows = sqlx::query!(
         r#"(select 'due' as "what!", broker_id as "broker_id!", id as "id!", null::float8 as seconds
             from porchlight.tasks
@@ -227,7 +227,7 @@ async fn look(connection: &mut PgConnection, cancel: Duration) -> sqlx::Result<F
     };
     let seconds = rows.iter().find_map(|row| row.seconds);
     let clamped = seconds.map(|seconds| seconds.clamp(0.0, 60.0));
-    Ok(Found {
+    Ok(TaskSighting {
         due: keys("due"),
         unpublished: keys("unpublished"),
         workflows: keys("workflow"),
