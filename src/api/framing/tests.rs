@@ -2,6 +2,7 @@
 
 #[path = "../../../tests/framing/cases.rs"]
 mod cases;
+mod pauses;
 mod random;
 
 use actix_http::ServiceConfig;
