@@ -89,11 +89,12 @@ pub struct Application {
     manager: Arc<ServiceManager>,
 }
 
-/// The clock and the source of randomness. Tests pass their own.
+/// The clock, the source of randomness, and the times at which clients arrive. Tests pass their own.
 #[derive(Clone, Debug)]
 pub struct Environment {
     pub clock: Clock,
     pub dice: Dice,
+    pub rush: ArrivalRush,
 }
 
 impl Environment {
@@ -102,6 +103,7 @@ impl Environment {
         Self {
             clock: Clock::system(),
             dice: Dice::system(),
+            rush: ArrivalRush::default(),
         }
     }
 }
@@ -144,7 +146,6 @@ impl Application {
             figures: Figures::default(),
             tracer: Tracer::default(),
             instances: InstanceCount::default(),
-            rush: ArrivalRush::default(),
         };
         let wiring = wiring.with_traces(traces);
         tasks.spawn(return_memory(tasks.stop_last()));

@@ -56,7 +56,6 @@ pub(super) struct Wiring<'a> {
     pub(super) figures: Figures,
     pub(super) tracer: Tracer,
     pub(super) instances: InstanceCount,
-    pub(super) rush: ArrivalRush,
 }
 
 impl Wiring<'_> {
@@ -179,6 +178,10 @@ impl Wiring<'_> {
 
     fn dice(&self) -> Dice {
         self.environment.dice.clone()
+    }
+
+    fn rush(&self) -> ArrivalRush {
+        self.environment.rush.clone()
     }
 
     fn modules(&self) -> Modules {

@@ -4,9 +4,7 @@ use super::prepare::prepare;
 use super::wire::{INSTANCE_LEN, Wiring};
 use super::{AppError, Environment};
 use crate::config::Config;
-use crate::platform::{
-    ArrivalRush, BackgroundTasks, Database, Figures, InstanceCount, Metrics, Tracer,
-};
+use crate::platform::{BackgroundTasks, Database, Figures, InstanceCount, Metrics, Tracer};
 
 /// A worker without a service, ready to run.
 pub struct WorkerApplication {
@@ -30,7 +28,6 @@ impl WorkerApplication {
             figures: Figures::default(),
             tracer: Tracer::default(),
             instances: InstanceCount::default(),
-            rush: ArrivalRush::default(),
         };
         wiring.worker_alone();
         tracing::info!("the worker has started");

@@ -1,5 +1,6 @@
 //! Whether many clients arrive at the moment. What can wait then lets the heads of their answers go first.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,14 +20,13 @@ const COUNT_BITS: u32 = 16;
 const MOST_COUNTED: u64 = (1 << COUNT_BITS) - 1;
 
 /// Counts the streams that open at this instance. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ArrivalRush(Arc<RushState>);
 
-#[derive(Debug)]
 struct RushState {
-    began: Instant,
+    now: Box<dyn Fn() -> Duration + Send + Sync>,
     windows: AtomicU64,
-    /// The time of the last arrival of a rush, in milliseconds after `began`, and one more. 0: there was none.
+    /// The time of the last arrival of a rush in milliseconds, and one more. 0: there was none.
     last_ms: AtomicU64,
 }
 
@@ -78,15 +78,27 @@ impl Windows {
 
 impl Default for ArrivalRush {
     fn default() -> Self {
-        Self(Arc::new(RushState {
-            began: Instant::now(),
-            windows: AtomicU64::new(0),
-            last_ms: AtomicU64::new(0),
-        }))
+        let began = Instant::now();
+        Self::at(move || began.elapsed())
+    }
+}
+
+impl fmt::Debug for ArrivalRush {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ArrivalRush")
     }
 }
 
 impl ArrivalRush {
+    /// Clients arrive at the times that `now` returns, since any moment.
+    pub fn at(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(RushState {
+            now: Box::new(now),
+            windows: AtomicU64::new(0),
+            last_ms: AtomicU64::new(0),
+        }))
+    }
+
     /// Counts a client that arrives now, and returns whether it is one of many.
     #[must_use]
     pub fn arrive(&self) -> bool {
@@ -120,7 +132,7 @@ impl ArrivalRush {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from((self.0.now)().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -41,7 +41,7 @@ impl Wiring<'_> {
         let writer = PeopleWriter {
             database: self.connection("people"),
             profiles,
-            rush: self.rush.clone(),
+            rush: self.rush(),
             stop: self.stop(),
         };
         self.tasks

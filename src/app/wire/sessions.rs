@@ -48,7 +48,7 @@ impl Wiring<'_> {
         let watch = sessions.watch_memberships(MembershipParts {
             database: self.connection("memberships"),
             sessions: sessions.clone(),
-            rush: self.rush.clone(),
+            rush: self.rush(),
             stop: self.stop(),
         });
         self.tasks.spawn(watch);

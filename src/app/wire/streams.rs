@@ -32,7 +32,7 @@ impl Wiring<'_> {
             metrics: Arc::clone(&self.metrics),
             figures: self.figures.clone(),
             dice: self.dice(),
-            rush: self.rush.clone(),
+            rush: self.rush(),
             clock: self.clock(),
             line_limit: self
                 .line_limit("the log of streams", |line: &StreamLine, n| line.sum_up(n)),

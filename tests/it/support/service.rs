@@ -1,7 +1,7 @@
 //! The service inside the test's process, on a socket and a database of its own.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use clap::Parser;
 use porchlight::app::{Application, Environment};
 use porchlight::config::Config;
 use porchlight::identity::{MintRequest, Role, Secret, mint};
-use porchlight::platform::{Clock, Dice};
+use porchlight::platform::{ArrivalRush, Clock, Dice};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
@@ -123,6 +124,8 @@ pub struct Service {
     pub client: Client,
     /// Added to the service's clock.
     pub ahead_seconds: Arc<AtomicI64>,
+    /// When clients arrive, for the count of them. 0: when they do.
+    pub arrivals_ms: Arc<AtomicU64>,
     stop: CancellationToken,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -164,9 +167,11 @@ impl Service {
             .expect("flags")
             .config;
         let (stop, ahead_seconds) = (CancellationToken::new(), Arc::<AtomicI64>::default());
+        let arrivals_ms = Arc::<AtomicU64>::default();
+        let environment = environment(Arc::clone(&ahead_seconds), Arc::clone(&arrivals_ms));
         let (started, addr) = mpsc::channel();
-        let (stopped, ahead) = (stop.clone(), Arc::clone(&ahead_seconds));
-        let thread = std::thread::spawn(move || serve(config, ahead, &started, stopped));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || serve(config, environment, &started, stopped));
         let addr = tokio::task::spawn_blocking(move || addr.recv())
             .await
             .expect("a thread");
@@ -176,6 +181,7 @@ impl Service {
             database,
             client: client(false),
             ahead_seconds,
+            arrivals_ms,
             stop,
             thread: Some(thread),
         }
@@ -270,20 +276,29 @@ impl Drop for Service {
     }
 }
 
+/// What passes the times that a test sets.
+fn environment(ahead_seconds: Arc<AtomicI64>, arrivals_ms: Arc<AtomicU64>) -> Environment {
+    let (system, began) = (Clock::system(), Instant::now());
+    let now = move || -> OffsetDateTime {
+        system.now() + time::Duration::seconds(ahead_seconds.load(Ordering::Relaxed))
+    };
+    let arrival = move || match arrivals_ms.load(Ordering::Relaxed) {
+        0 => began.elapsed(),
+        ms => Duration::from_millis(ms),
+    };
+    Environment {
+        clock: Clock::of(now),
+        dice: Dice::system(),
+        rush: ArrivalRush::at(arrival),
+    }
+}
+
 fn serve(
     config: Config,
-    ahead: Arc<AtomicI64>,
+    environment: Environment,
     started: &mpsc::Sender<SocketAddr>,
     stop: CancellationToken,
 ) {
-    let system = Clock::system();
-    let now = move || -> OffsetDateTime {
-        system.now() + time::Duration::seconds(ahead.load(Ordering::Relaxed))
-    };
-    let around = Environment {
-        clock: Clock::of(now),
-        dice: Dice::system(),
-    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime
         .worker_threads(1)
@@ -291,7 +306,9 @@ fn serve(
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let service = Application::build(config, around).await.expect("a service");
+        let service = Application::build(config, environment)
+            .await
+            .expect("a service");
         started
             .send(service.addr().expect("an address"))
             .expect("the test waits");
