@@ -16,6 +16,7 @@ use crate::platform::{Database, ServiceManager, database};
 use crate::records::{Brokerage, SeedError};
 use crate::sessions;
 
+mod last_arrivals;
 mod open_files;
 mod prepare;
 mod seeding;

@@ -107,11 +107,18 @@ fn complete_head(response: &mut ServiceResponse<BoxBody>, id: &str, limit: Optio
     if let Some(limit) = limit {
         limit.write(headers);
     }
-    if response.request().head().connection_type() == ConnectionType::Upgrade {
-        // The service never switches protocols, and what follows such a request is not read.
+    // The service never switches protocols, and what follows such a request is not read.
+    let is_upgrade = response.request().head().connection_type() == ConnectionType::Upgrade;
+    if is_upgrade || is_stopping(response.request()) {
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
+}
+
+/// Whether the connection is to end with this answer, because the service stops.
+fn is_stopping(request: &HttpRequest) -> bool {
+    let context = request.app_data::<Context>();
+    context.is_some_and(|context| context.dispatcher.draining().is_some())
 }
 
 fn is_event_stream(response: &ServiceResponse<BoxBody>) -> bool {

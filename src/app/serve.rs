@@ -20,6 +20,7 @@ use futures_util::FutureExt;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
+use super::last_arrivals::{LastArrivals, Taken, give_turns};
 use super::open_files::OpenFiles;
 use super::watchdog::Watchdog;
 use super::{AppError, Application, DRAIN_TIMEOUT};
@@ -113,17 +114,15 @@ pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
 }
 
 impl Application {
-    /// Serves until `stop` completes. Then it stops in order: no new connections, a `stream:closing` for
-    /// each stream, the requests, the background tasks, the database.
+    /// Serves until `stop` completes. Then it stops in order: a `stream:closing` for each stream, no new
+    /// connections, the requests, the background tasks, the database.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let (services, tasks) = (Arc::clone(&self.services), self.tasks.clone());
         let spread = self.config.streams.drain_spread();
         let manager = Arc::clone(&self.manager);
-        let mut server = std::pin::pin!(self.server(self.watchdog())?);
+        let arrivals = Arc::new(LastArrivals::new(self.workers()));
+        let mut server = std::pin::pin!(self.server(self.watchdog(), &arrivals)?);
         manager.tell_ready(self.addr()?);
-        // The server has its own copy. This one would accept connections that nobody serves while the
-        // streams drain.
-        drop(self.listener);
         let handle: ServerHandle = server.handle();
         let outcome = tokio::select! {
             done = &mut server => done.map_err(AppError::from),
@@ -134,7 +133,7 @@ impl Application {
         tracing::info!("stopping");
         manager.tell_stopping();
         services.fanout.drain(spread);
-        let stopping = handle.stop(true);
+        let stopping = arrivals.stop(&handle, self.listener);
         let _ =
             tokio::time::timeout(DRAIN_TIMEOUT * 2, async { tokio::join!(stopping, server) }).await;
         tasks.stop().await;
@@ -152,17 +151,25 @@ impl Application {
         Some(watchdog)
     }
 
-    /// Like `HttpServer` of actix-web, but with our own type of connection.
-    fn server(&self, watchdog: Option<Arc<Watchdog>>) -> Result<Server, AppError> {
-        let settings = &self.config.server;
-        let workers = match settings.workers {
+    /// The number of worker threads.
+    fn workers(&self) -> usize {
+        match self.config.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => usize::from(n),
-        };
+        }
+    }
+
+    /// Like `HttpServer` of actix-web, but with our own type of connection.
+    fn server(
+        &self,
+        watchdog: Option<Arc<Watchdog>>,
+        arrivals: &Arc<LastArrivals>,
+    ) -> Result<Server, AppError> {
+        let settings = &self.config.server;
         let head_timeout = Duration::from_secs(settings.head_timeout_seconds.into());
         let per_worker = usize::try_from(settings.connections_per_worker).unwrap_or(usize::MAX);
         let builder = Server::build()
-            .workers(workers)
+            .workers(self.workers())
             .max_concurrent_connections(per_worker)
             .shutdown_timeout(DRAIN_TIMEOUT.as_secs())
             .disable_signals();
@@ -172,6 +179,7 @@ impl Application {
             self.tasks.clone(),
         );
         let files = Arc::new(OpenFiles::of_process(services.streams.clock.clone()));
+        let arrivals = Arc::clone(arrivals);
         let stopping = builder.graceful_shutdown_signal();
         let builder = builder.listen("http", self.listener.try_clone()?, move || {
             let (services, stopping) = (Arc::clone(&services), stopping.clone());
@@ -181,6 +189,8 @@ impl Application {
             let commits = CommitPriority::new(move || writer.is_busy());
             let dispatcher = Dispatcher::new(mailbox, health, commits);
             actix_web::rt::spawn(dispatcher.clone().run(tasks.stop_last()));
+            let taken = Taken::default();
+            actix_web::rt::spawn(Arc::clone(&arrivals).take(Rc::clone(&taken)));
             if let Some(watchdog) = &watchdog {
                 actix_web::rt::spawn(Arc::clone(watchdog).beat());
             }
@@ -189,10 +199,13 @@ impl Application {
                 dispatcher: Rc::clone(&dispatcher),
             };
             let http = HttpService::build()
-                // Connections without a request end when the service stops.
+                // Connections without a request end when the service stops, and have read what has arrived.
                 .graceful_shutdown_signal(move || {
                     let stopping = stopping.clone();
-                    async move { stopping.notified().await }
+                    async move {
+                        stopping.notified().await;
+                        give_turns().await;
+                    }
                 })
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(head_timeout)
@@ -208,6 +221,7 @@ impl Application {
             let files = Arc::clone(&files);
             let accept = move |socket: TcpStream| {
                 files.check(&socket);
+                taken.update(|taken| taken + 1);
                 let peer = socket.peer_addr().ok();
                 let connection = Connection::new(socket, Arc::clone(&services));
                 ready(Ok::<_, DispatchError>((connection, Protocol::Http1, peer)))

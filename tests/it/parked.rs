@@ -1,6 +1,6 @@
 //! Streams that have left HTTP: what clients may do with their sockets.
 
-mod client;
+pub mod client;
 mod costs;
 mod ends;
 mod frames;

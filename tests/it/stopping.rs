@@ -1,6 +1,8 @@
 //! How the service stops: every stream ends with a reason, nothing acknowledged is lost, nobody
 //! waits.
 
+mod arrived;
+
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -16,6 +18,7 @@ use crate::support::{Answer, Process, Publisher, Service, Stream, eventually, fo
 
 /// The time in which a process must stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_is_announced_on_every_stream_and_loses_no_acknowledged_event() {
     let database = TestDatabase::create().await;
