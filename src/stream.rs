@@ -5,6 +5,7 @@
 //! has been written, a stream leaves HTTP and is parked.
 
 mod body;
+mod ending;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod entry_points;
 mod filter;
@@ -22,6 +23,7 @@ mod settings;
 pub mod wire;
 
 pub use body::StreamBody;
+pub use ending::{LastWait, ServedRef, ServedStream, is_to_end};
 pub use filter::Filter;
 pub use heartbeat::{HeartbeatInterval, InvalidHeartbeat};
 pub use history::{HistoryError, HistoryPage, HistoryQuery, HistoryRange};

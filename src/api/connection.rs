@@ -1,8 +1,11 @@
-//! The connection below HTTP. It does two things that actix does not do.
+//! The connection below HTTP. It does three things that actix does not do.
 //!
 //! It lets a stream go: the body of a stream leaves the stream in [`Parking`], and when actix has
 //! written the head, the connection parks the stream together with its socket. Nothing is left of the
 //! HTTP connection then.
+//!
+//! It ends when its stream, which has stayed with actix, is to end and the socket takes nothing: actix does not ask a
+//! body for anything then.
 //!
 //! It answers malformed requests like all others: with a problem, an id, a count and a log line.
 //!
@@ -136,7 +139,12 @@ impl AsyncWrite for Connection {
             }
             return this.poll_answer(context, bytes.len());
         }
-        this.socket()?.poll_write(context, bytes)
+        let written = this.socket()?.poll_write(context, bytes);
+        if written.is_pending() && this.parking.is_given_up(context) {
+            // This error ends the HTTP connection.
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

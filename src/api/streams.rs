@@ -136,9 +136,10 @@ async fn open(
     let pace = StreamPace::parse(query.batch.as_deref(), query.coalesce.as_deref())
         .map_err(|e| Problem::bad_parameter(e.field(), e))?;
     let heartbeat = heartbeat(context, query.heartbeat.as_deref())?;
-    let parking = parking(request, context);
+    let connection = connection(request);
+    let is_parked = connection.is_some() && context.services.streams.settings.park_streams;
     let encoding = StreamEncoding {
-        chunked: parking.is_some() && has_chunks(request),
+        chunked: is_parked && has_chunks(request),
         gzip: accepts_gzip(request.headers()),
         named: named(&query)?,
     };
@@ -161,9 +162,11 @@ async fn open(
     };
     match stream::open(&context.services.streams, &context.dispatcher, opening).await {
         Ok(stream) => {
-            let mut response = head(encoding)
-                .force_close()
-                .body(StreamBody::new(stream, parking));
+            let body = match connection {
+                Some(connection) if is_parked => StreamBody::parked(stream, Rc::clone(connection)),
+                other => StreamBody::served(stream, other),
+            };
+            let mut response = head(encoding).force_close().body(body);
             response.head_mut().no_chunking(!has_chunks(request));
             Ok(response)
         }
@@ -175,10 +178,9 @@ async fn open(
     }
 }
 
-/// Where the connection takes the stream from, unless it is not ours.
-fn parking(request: &HttpRequest, context: &Context) -> Option<Rc<Parking>> {
-    let parking = request.conn_data::<Rc<Parking>>().cloned();
-    parking.filter(|_| context.services.streams.settings.park_streams)
+/// Where the connection takes or watches a stream, unless it is not ours.
+pub(super) fn connection(request: &HttpRequest) -> Option<&Rc<Parking>> {
+    request.conn_data()
 }
 
 /// HTTP/1.0 has no chunks: its bodies end with the connection.

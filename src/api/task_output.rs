@@ -124,7 +124,12 @@ pub(super) async fn read(
         heartbeat,
     };
     match output::stream::open(services, &context.dispatcher, opening).await {
-        Ok(stream) => Ok(streams::head(ENCODING).streaming(stream.into_bytes())),
+        Ok(stream) => {
+            if let Some(connection) = streams::connection(&request) {
+                connection.serve(stream.served());
+            }
+            Ok(streams::head(ENCODING).streaming(stream.into_bytes()))
+        }
         Err(reason) => later(reason),
     }
 }

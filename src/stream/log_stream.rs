@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use super::log::{StreamIdentity, StreamSummary};
 use super::open::{FirstState, StreamServices};
 use super::resume::StreamStart;
-use super::{Filter, HeartbeatInterval, Scope, StreamPace};
+use super::{Filter, HeartbeatInterval, Scope, StreamPace, ending};
 use crate::collab::PresenceGuard;
 use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot, LockSnapshotAnswer};
 use crate::directory::StreamWatch;
 use crate::directory::rights;
 use crate::fanout::{
     CloseReason, ParkingPlace, Permit, Reader, ReplayPage, ReplayResult, RingRead, StreamEncoding,
-    StreamProgress, TICK,
+    StreamProgress, Subscription, TICK,
 };
 use crate::identity::Caller;
 use crate::log::{Epoch, Rights};
@@ -326,43 +326,34 @@ impl LogStream {
 
     /// Whether the stream ends as soon as its client has read what was written before.
     pub(super) fn is_to_end(&self) -> bool {
-        let now = self.now();
-        match self.must_close(now) {
-            _ if self.ended.is_some() => true,
-            // It may have got a fresh token, which it takes before it writes more.
-            Some(CloseReason::Expired) => {
-                let fresh = self.reader.subscription().renewal();
-                fresh.is_none_or(|expires_at| now + TICK >= expires_at)
-            }
-            other => other.is_some(),
-        }
+        let expires_at = self.expires_at.get();
+        self.ended.is_some() || ending::is_to_end(self.subscription(), expires_at)
     }
 
     /// Ends the stream, although its client does not read that it does.
     pub(super) fn give_up(&mut self) {
-        let reason = self.must_close(self.now());
+        let reason = self.must_close(self.subscription().dispatcher().now());
         if let Some(reason) = reason.filter(|_| self.ended.is_none()) {
             // The text is for nobody.
             drop(self.close(reason));
         }
     }
 
-    pub(super) fn now(&self) -> Instant {
-        self.reader.subscription().dispatcher().now()
+    pub(super) fn subscription(&self) -> &Subscription {
+        self.reader.subscription()
     }
 
-    /// It is polled again at `due` at the latest.
-    pub(super) fn wait(&self, context: &Context<'_>, due: Instant) {
-        self.reader.subscription().wait(context, due);
+    /// When the stream ends at the latest.
+    pub(super) fn end(&self) -> Instant {
+        let expires_at = self.expires_at.get();
+        expires_at.checked_sub(TICK).unwrap_or(expires_at)
     }
 
     fn next_due(&self) -> Instant {
-        let expires_at = self.expires_at.get();
-        let end = expires_at.checked_sub(TICK).unwrap_or(expires_at);
         let others = [self.expiring_at, self.not_before].into_iter().flatten();
         let others = others.map(SmallInstant::get);
         let others = others.chain(self.locks.as_ref().map(|_| self.locks_until()));
-        others.fold(self.next_heartbeat.get().min(end), Instant::min)
+        others.fold(self.next_heartbeat.get().min(self.end()), Instant::min)
     }
 }
 

@@ -4,16 +4,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::rc::Weak;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::LogStream;
+use super::ending::{LastWait, ServedRef};
 use crate::fanout::{ParkedStream, StreamProgress, framing};
-use crate::platform::SmallInstant;
 
 /// Bytes that a client may send after its request. They are dropped. A client that sends more is
 /// disconnected.
@@ -21,13 +21,14 @@ const MOST_DROPPED_BYTES: u32 = 64 * 1_024;
 const READ_BYTES: usize = 512;
 /// Writes of one stream at a time. Then others have their turn.
 const MOST_WRITES: usize = 4;
-/// How long a stream that is to end waits for its socket to take what it has. A client that reads a little now and
-/// then would keep it open for as long as it likes.
-const MOST_ENDING: Duration = Duration::from_secs(5);
 
 /// Where a body leaves its stream for the connection below it.
 #[derive(Default)]
-pub struct Parking(RefCell<Option<Box<LogStream>>>);
+pub struct Parking {
+    stream: RefCell<Option<Box<LogStream>>>,
+    /// A stream that stays with the HTTP server.
+    served: RefCell<Option<ServedRef>>,
+}
 
 impl fmt::Debug for Parking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,18 +38,30 @@ impl fmt::Debug for Parking {
 
 impl Parking {
     pub(super) fn leave(&self, stream: Box<LogStream>) {
-        *self.0.borrow_mut() = Some(stream);
+        *self.stream.borrow_mut() = Some(stream);
+    }
+
+    /// The HTTP server writes this stream.
+    pub fn serve(&self, stream: ServedRef) {
+        *self.served.borrow_mut() = Some(stream);
+    }
+
+    /// Whether the connection is to end, because its stream is to end and the socket takes nothing.
+    #[must_use]
+    pub fn is_given_up(&self, context: &Context<'_>) -> bool {
+        let stream = self.served.borrow().as_ref().and_then(Weak::upgrade);
+        stream.is_some_and(|stream| stream.is_given_up(context))
     }
 
     /// Whether a stream waits to be taken.
     #[must_use]
     pub fn has_stream(&self) -> bool {
-        self.0.borrow().is_some()
+        self.stream.borrow().is_some()
     }
 
     /// Parks the stream that waits here: writes `head`, and then the stream, to the socket.
     pub fn park(&self, socket: TcpStream, head: &[u8]) {
-        let Some(mut stream) = self.0.borrow_mut().take() else {
+        let Some(mut stream) = self.stream.borrow_mut().take() else {
             return;
         };
         let place = stream.parking_place();
@@ -83,15 +96,14 @@ pub(super) struct SocketStream {
 /// Bytes that wait for the socket.
 struct Unwritten {
     bytes: Bytes,
-    /// When they are given up, if the stream is to end.
-    give_up_at: Option<SmallInstant>,
+    last_wait: LastWait,
 }
 
 impl From<Bytes> for Unwritten {
     fn from(bytes: Bytes) -> Self {
         Self {
             bytes,
-            give_up_at: None,
+            last_wait: LastWait::default(),
         }
     }
 }
@@ -134,21 +146,16 @@ impl SocketStream {
     }
 
     /// Whether the stream is to end, and has waited for its socket for too long.
-    fn is_given_up(&mut self, context: &Context<'_>) -> bool {
-        let Some(unwritten) = &mut self.unwritten else {
+    fn is_given_up(&self, context: &Context<'_>) -> bool {
+        let Some(unwritten) = &self.unwritten else {
             return false;
         };
         if !self.stream.is_to_end() {
-            unwritten.give_up_at = None;
+            unwritten.last_wait.forget();
             return false;
         }
-        let now = self.stream.now();
-        let at = unwritten
-            .give_up_at
-            .get_or_insert((now + MOST_ENDING).into());
-        let at = at.get();
-        self.stream.wait(context, at);
-        at <= now
+        let subscription = self.stream.subscription();
+        unwritten.last_wait.is_over(subscription, context)
     }
 
     /// What the socket has not taken, or else what the stream has next. `None`: everything is written.

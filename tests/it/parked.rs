@@ -8,4 +8,4 @@ mod heads;
 mod input;
 mod many;
 mod rush;
-mod stalled;
+pub mod stalled;

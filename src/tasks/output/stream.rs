@@ -1,11 +1,12 @@
 //! A stream of a task's output. It counts as a stream, and has the same limits.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,9 @@ use crate::fanout::{CloseReason, Dispatcher, Permit, Subscription, TICK};
 use crate::identity::Caller;
 use crate::platform::{BrokerageFigures, TaskId};
 use crate::sessions::{NewSession, SessionGuard, SessionKind};
-use crate::stream::{HeartbeatInterval, StreamServices, wire};
+use crate::stream::{
+    HeartbeatInterval, LastWait, ServedRef, ServedStream, StreamServices, is_to_end, wire,
+};
 
 /// Why no stream can be opened now, as far as it is known without the database.
 #[must_use]
@@ -88,14 +91,19 @@ pub async fn open(
         services: Arc::clone(services),
         reader,
         figures,
-        subscription,
+        end: Rc::new(OutputEnd {
+            subscription,
+            expires_at: Cell::new(expires_at),
+            is_closed: Cell::new(false),
+            last_wait: LastWait::default(),
+            given_up: Cell::default(),
+        }),
         _permit: permit,
         _session: session,
         _attendance: attendance,
         _watch: watch,
         id,
         expiring_at: services.expiring_at(now, expires_at),
-        expires_at,
         heartbeat,
         next_heartbeat: now + heartbeat.duration(),
         has_begun: false,
@@ -108,18 +116,57 @@ pub struct OutputStream {
     services: Arc<StreamServices>,
     reader: OutputReader,
     figures: Arc<BrokerageFigures>,
-    subscription: Subscription,
+    end: Rc<OutputEnd>,
     _permit: Permit,
     _session: SessionGuard,
     _attendance: PresenceGuard,
     _watch: Option<StreamWatch>,
     id: Uuid,
     expiring_at: Option<Instant>,
-    expires_at: Instant,
     heartbeat: HeartbeatInterval,
     next_heartbeat: Instant,
     has_begun: bool,
     is_over: bool,
+}
+
+/// What decides whether the stream is to end. The connection asks while the socket takes nothing.
+struct OutputEnd {
+    subscription: Subscription,
+    expires_at: Cell<Instant>,
+    /// The service has ended the stream.
+    is_closed: Cell<bool>,
+    last_wait: LastWait,
+    /// It has waited for its socket for too long.
+    given_up: Cell<Option<CloseReason>>,
+}
+
+impl OutputEnd {
+    /// When the stream ends at the latest.
+    fn latest(&self) -> Instant {
+        let expires_at = self.expires_at.get();
+        expires_at.checked_sub(TICK).unwrap_or(expires_at)
+    }
+
+    fn must_close(&self) -> Option<CloseReason> {
+        let is_over = Instant::now() + TICK >= self.expires_at.get();
+        let closing = self.subscription.closing();
+        closing.or(is_over.then_some(CloseReason::Expired))
+    }
+}
+
+impl ServedStream for OutputEnd {
+    fn is_given_up(&self, context: &Context<'_>) -> bool {
+        if !self.is_closed.get() && !is_to_end(&self.subscription, self.expires_at.get()) {
+            self.last_wait.forget();
+            self.subscription.wait(context, self.latest());
+            return false;
+        }
+        let is_over = self.last_wait.is_over(&self.subscription, context);
+        if is_over {
+            self.given_up.set(self.must_close());
+        }
+        is_over
+    }
 }
 
 /// Why a waiting stream was woken.
@@ -130,6 +177,13 @@ enum Wake {
 }
 
 impl OutputStream {
+    /// What the connection asks while the socket takes nothing.
+    #[must_use]
+    pub fn served(&self) -> ServedRef {
+        let end: Rc<dyn ServedStream> = Rc::clone(&self.end) as _;
+        Rc::downgrade(&end)
+    }
+
     /// The bytes of the stream.
     pub fn into_bytes(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
         stream::unfold(self, async |mut stream| {
@@ -147,7 +201,7 @@ impl OutputStream {
             return self.opening();
         }
         loop {
-            if let Some(reason) = self.must_close() {
+            if let Some(reason) = self.end.must_close() {
                 return self.close(reason);
             }
             if let Some(text) = self.due_text(Instant::now()) {
@@ -176,7 +230,7 @@ impl OutputStream {
     fn due_text(&mut self, now: Instant) -> Option<String> {
         if self.expiring_at.is_some_and(|at| at <= now) {
             self.expiring_at = None;
-            return Some(wire::expiring(true, self.expires_at - now));
+            return Some(wire::expiring(true, self.end.expires_at.get() - now));
         }
         if now < self.next_heartbeat {
             return None;
@@ -188,16 +242,16 @@ impl OutputStream {
     /// The stream has got a fresh token, which ends then.
     fn renew(&mut self, expires_at: Instant) -> String {
         let now = Instant::now();
-        self.expires_at = expires_at;
+        self.end.expires_at.set(expires_at);
         self.expiring_at = self.services.expiring_at(now, expires_at);
         wire::renewed(true, expires_at.saturating_duration_since(now))
     }
 
     /// Waits until there is more, or something else is due.
     async fn next(&mut self) -> Wake {
-        let end = self.expires_at.checked_sub(TICK).unwrap_or(self.expires_at);
+        let end = self.end.latest();
         let due = self.expiring_at.map_or(end, |at| at.min(end));
-        let subscription = &self.subscription;
+        let subscription = &self.end.subscription;
         let notice = poll_fn(|context| {
             if let Some(expires_at) = subscription.take_renewal() {
                 return Poll::Ready(Wake::Renewed(expires_at));
@@ -215,20 +269,19 @@ impl OutputStream {
         }
     }
 
-    fn must_close(&self) -> Option<CloseReason> {
-        let is_over = Instant::now() + TICK >= self.expires_at;
-        let closing = self.subscription.closing();
-        closing.or(is_over.then_some(CloseReason::Expired))
-    }
-
     fn close(&mut self, reason: CloseReason) -> String {
         self.is_over = true;
+        self.count_end(reason);
+        let dispatcher = self.end.subscription.dispatcher();
+        let retry = self.services.retry_after_end(dispatcher, reason);
+        wire::closing(true, reason, retry)
+    }
+
+    fn count_end(&self, reason: CloseReason) {
+        self.end.is_closed.set(true);
         let closed = &self.services.metrics.streams_closed;
         closed.get_or_create(&[("reason", reason.as_str())]).inc();
         self.figures.closed.add(reason.as_str());
-        let dispatcher = self.subscription.dispatcher();
-        let retry = self.services.retry_after_end(dispatcher, reason);
-        wire::closing(true, reason, retry)
     }
 
     fn postpone_heartbeat(&mut self) {
@@ -253,6 +306,10 @@ impl OutputStream {
 
 impl Drop for OutputStream {
     fn drop(&mut self) {
+        let given_up = self.end.given_up.get();
+        if let Some(reason) = given_up.filter(|_| !self.end.is_closed.get()) {
+            self.count_end(reason);
+        }
         self.services.metrics.streams_open.dec();
     }
 }

@@ -8,6 +8,8 @@ use sqlx::Executor;
 use tokio_util::sync::CancellationToken;
 
 use super::{ann, claim, post, say, task, worker};
+use crate::parked::client::{RawClient, open_streams};
+use crate::parked::stalled::{NEVER, revoke};
 use crate::support::cluster::TestDatabase;
 use crate::support::ends::last_words;
 use crate::support::instances::{cut_connections, two};
@@ -273,4 +275,31 @@ async fn without_the_database_output_streams_end_and_come_back() {
         (stream.next_output().await.name == "end").then_some(())
     };
     eventually("the stream comes back", comes_back).await;
+}
+
+#[tokio::test]
+async fn a_revoked_output_stream_ends_although_its_client_does_not_read() {
+    let service = Service::with(&[NEVER]).await;
+    let id = task(&service, &ann()).await;
+    claim(&service, &worker("wes")).await;
+    // More than the sockets of both ends take.
+    let (mut end, text) = (0, "x".repeat(200_000));
+    for _ in 0..20 {
+        end = write(&service, &id, end, &text).await;
+    }
+    let mut stalled = RawClient::connect_small(service.addr).await;
+    let (path, token) = (path(&id), ann().signed());
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stalled.send(request).await;
+    open_streams(&service, 1).await;
+    // By the time that a client which reads has all of it, the other one's socket takes no more.
+    let mut reading = open(&service, &id, &ann()).await;
+    while reading.next_output().await.id != format!("1-{end}") {}
+    revoke(&service, &ann()).await;
+    assert_eq!(last_words(&mut reading).await["reason"], "revoked");
+    open_streams(&service, 0).await;
+    let closed = "porchlight_streams_closed_total{reason=\"revoked\"}";
+    assert_eq!(service.metric(closed).await, 2.0);
+    drop(stalled);
 }
