@@ -16,11 +16,11 @@ use crate::platform::{Database, ServiceManager, database};
 use crate::records::{Brokerage, SeedError};
 use crate::sessions;
 
-mod last_arrivals;
 mod open_files;
 mod prepare;
 mod seeding;
 mod serve;
+mod server;
 mod watchdog;
 mod wire;
 mod work;

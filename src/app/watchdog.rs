@@ -36,7 +36,7 @@ impl Watchdog {
         }
     }
 
-    /// Beats for the thread that runs this. A thread that has ended no longer counts: the server replaces it.
+    /// Beats for the thread that runs this. A thread that has ended no longer counts: the service stops then.
     pub(super) fn beat(self: Arc<Self>) -> impl Future<Output = ()> {
         let pulse = self.add();
         async move {

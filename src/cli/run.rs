@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{TokenCommand, service_manager, unknown_settings, welcome};
@@ -35,9 +35,10 @@ pub(super) fn print(text: &str) -> ExitCode {
 }
 
 /// All background tasks share this thread: they pass work to each other all the time, and that costs
-/// little within a thread. Connections have threads of their own.
-pub(super) fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+/// little within a thread. Connections have threads of their own, unless one thread serves them all.
+pub(super) fn runtime() -> std::io::Result<LocalRuntime> {
+    let mut runtime = Builder::new_current_thread();
+    runtime.enable_all().build_local(LocalOptions::default())
 }
 
 pub(super) fn block_on<E: std::fmt::Display>(

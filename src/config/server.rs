@@ -1,6 +1,7 @@
 //! The HTTP server and its logs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
 
 use clap::Args;
 
@@ -19,10 +20,10 @@ pub struct ServerSettings {
     #[arg(long, env = "PORT", value_name = "PORT")]
     port: Option<u16>,
 
-    /// Threads that serve connections; 0: one per core
+    /// Threads that serve connections; 0: one per core. A single one does the background tasks too
     #[arg(long, env = "PORCHLIGHT_WORKERS", value_name = "N",
         default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=256))]
-    pub workers: u16,
+    workers: u16,
 
     /// Further web origins that may call, comma separated: <https://crm.example.com>
     #[arg(long, env = "PORCHLIGHT_CORS_ORIGINS", value_name = "ORIGINS",
@@ -78,7 +79,7 @@ pub struct ServerSettings {
         long,
         env = "PORCHLIGHT_LOG",
         value_name = "FILTER",
-        default_value = "info,actix_server=warn"
+        default_value = "info"
     )]
     pub log: String,
 
@@ -92,6 +93,15 @@ pub struct ServerSettings {
 const DEFAULT_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_080);
 
 impl ServerSettings {
+    /// How many threads serve connections.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        match self.workers {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            n => usize::from(n),
+        }
+    }
+
     /// Where to listen.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {

@@ -87,7 +87,6 @@ pub struct Dispatcher {
     parked: Cell<usize>,
     /// Notified when the last parked stream has ended.
     none_parked: Notify,
-    is_held: Cell<bool>,
 }
 
 impl Dispatcher {
@@ -110,7 +109,6 @@ impl Dispatcher {
             is_log_unavailable: Cell::new(false),
             parked: Cell::new(0),
             none_parked: Notify::new(),
-            is_held: Cell::new(false),
         })
     }
 

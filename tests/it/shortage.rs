@@ -1,10 +1,16 @@
-//! An instance that does not get its connections to Postgres.
+//! An instance that does not get its connections to Postgres, and one that has all connections of clients that it may have.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Executor};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::support::cluster::TestDatabase;
+use crate::support::wait::soon;
 use crate::support::{Answer, Service, Token, eventually};
 
 /// Too few for the background tasks, some of which keep theirs.
@@ -56,4 +62,20 @@ async fn an_instance_without_its_connections_is_not_ready_and_refuses_streams() 
         (ready(&service).await.status == 200).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_waits_until_another_one_ends() {
+    let service = Service::with(&["--workers=1", "--connections-per-worker=16"]).await;
+    let open = join_all((0..16).map(|_| TcpStream::connect(service.addr))).await;
+    let mut one_more = TcpStream::connect(service.addr).await.expect("a place");
+    let request = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    one_more.write_all(request).await.expect("a connection");
+    let mut answer = String::new();
+    let early = tokio::time::timeout(Duration::from_millis(300), one_more.readable()).await;
+    assert!(early.is_err(), "it is answered, although nobody has gone");
+    drop(open);
+    let read = soon("the answer", one_more.read_to_string(&mut answer)).await;
+    read.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

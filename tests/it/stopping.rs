@@ -21,9 +21,22 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_is_announced_on_every_stream_and_loses_no_acknowledged_event() {
+    stop_while_events_are_published("2").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_of_one_thread_stops_as_well() {
+    stop_while_events_are_published("1").await;
+}
+
+async fn stop_while_events_are_published(workers: &str) {
     let database = TestDatabase::create().await;
     let url = database.url();
-    let mut process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &url)]).await;
+    let settings = [
+        ("DATABASE_URL", url.as_str()),
+        ("PORCHLIGHT_WORKERS", workers),
+    ];
+    let mut process = Process::start("127.0.0.1:0", &settings).await;
     let base = process.url("");
     let mut streams = Vec::new();
     for i in 0..30 {

@@ -76,17 +76,11 @@ impl Parked {
 }
 
 impl Dispatcher {
-    /// Waits until no stream is parked, unless another caller already waits. The server stops after
-    /// its connections have ended. One of them waits here for the parked streams, which it does not
-    /// know.
-    pub async fn hold_for_parked(&self) {
-        if self.is_held.replace(true) {
-            return;
-        }
+    /// Waits until no stream is parked.
+    pub async fn until_none_parked(&self) {
         while self.parked.get() > 0 {
             self.none_parked.notified().await;
         }
-        self.is_held.set(false);
     }
 
     pub(super) fn end(&self, parked: Parked) {

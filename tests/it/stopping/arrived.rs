@@ -33,8 +33,22 @@ async fn kept(process: &Process) -> RawClient {
 
 #[tokio::test]
 async fn requests_that_arrived_before_a_stop_are_answered_and_idle_connections_end() {
+    stop_while_requests_arrive("2").await;
+}
+
+#[tokio::test]
+async fn a_service_of_one_thread_answers_what_has_arrived_too() {
+    stop_while_requests_arrive("1").await;
+}
+
+async fn stop_while_requests_arrive(workers: &str) {
     let database = TestDatabase::create().await;
-    let mut process = Process::start("127.0.0.1:0", &[("DATABASE_URL", &database.url())]).await;
+    let url = database.url();
+    let settings = [
+        ("DATABASE_URL", url.as_str()),
+        ("PORCHLIGHT_WORKERS", workers),
+    ];
+    let mut process = Process::start("127.0.0.1:0", &settings).await;
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         clients.push(kept(&process).await);

@@ -13,6 +13,7 @@ use porchlight::platform::{ArrivalRush, Clock, Dice};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::runtime::LocalOptions;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -299,11 +300,10 @@ fn serve(
     started: &mpsc::Sender<SocketAddr>,
     stop: CancellationToken,
 ) {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime
-        .worker_threads(1)
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .expect("a runtime");
     runtime.block_on(async {
         let service = Application::build(config, environment)
