@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Nothing that a test waits for takes longer, also on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `condition` gives something.
 pub async fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
