@@ -14,7 +14,7 @@ use crate::log::Audience;
 /// The streams that are served before the worker thread does something else.
 pub(super) const SLICE: usize = 64;
 /// The same while events are being committed: a publisher may wait for each step of it.
-pub(super) const SLICE_BESIDE_COMMITS: usize = 16;
+pub(super) const SLICE_BESIDE_COMMITS: usize = 8;
 /// Small topics and single streams leave one in this many of a slice to a large topic that waits.
 const LARGE_SHARE: usize = 4;
 
