@@ -131,10 +131,6 @@ pub const SEVERAL: &[Known] = &[
     ),
     known(
         SERVER,
-        "(select broker_id as \"broker_id!\", id as \"id!\" from porchlight.tasks",
-    ),
-    known(
-        SERVER,
         "delete from porchlight.uploads where (broker_id, id) in",
     ),
     known(
@@ -147,7 +143,6 @@ pub const SEVERAL: &[Known] = &[
         "as \"oldest_waiting_seconds!\",\n             sum(failed)",
     ),
     known(SERVER, "delete from porchlight.revocations r using"),
-    known(SERVER, "select extract(epoch from least("),
     known(SERVER, "select distinct broker_id from porchlight.locks"),
     known(SERVER, "left join porchlight.notified n using (broker_id)"),
     known(KEY, "update porchlight.tickets set used_at"),
