@@ -89,3 +89,25 @@ fn spawn_thread(n: usize, http: Http, acceptor: Arc<Acceptor>, ended: DropGuard)
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_ends_is_noticed() {
+        let ended = [CancellationToken::new(), CancellationToken::new()];
+        let server = Server {
+            ended: ended.to_vec(),
+            closing: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+        };
+        assert!(server.unexpected_end().now_or_never().is_none());
+        // Also by a panic.
+        drop(ended[1].clone().drop_guard());
+        let error = server.unexpected_end().await;
+        assert!(matches!(error, AppError::PartEnded("a worker")));
+    }
+}
