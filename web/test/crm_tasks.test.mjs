@@ -164,7 +164,8 @@ describe('tasks in the CRM', { skip: chromiumPath ? false : 'there is no Chromiu
     const selected = await list.select(third);
     const from = await list.count();
     for (let n = 0; n < 3; n += 1) await demo.create('clients', { name: `Newcomer ${n}`, status: 'active' });
-    await until('they are in the list', async () => (await list.count()) === from + 3);
+    // The rest of a page that was on its way counts too.
+    await until('they are in the list', async () => (await list.count()) >= from + 3);
     assert.deepEqual(await list.rows(), [top, second, third, ...others]);
     const change = ({ id }) => demo.change('bob', 'clients', id, { phone: '555 0100' });
     await change(others[4]);
@@ -173,7 +174,7 @@ describe('tasks in the CRM', { skip: chromiumPath ? false : 'there is no Chromiu
     assert.deepEqual((await list.rows())[0], top);
     const more = Array.from({ length: 300 }, (_, n) => `Later ${n},active`);
     await demo.server.post('/tasks', await demo.token('bob'), { ...task, title: 'Some more', params: { module: 'clients', csv: `Name,Status\n${more.join('\n')}\n` } });
-    await until('many have come at once', async () => (await list.count()) === from + 303);
+    await until('many have come at once', async () => (await list.count()) >= from + 303);
     assert.deepEqual((await list.rows())[0], top);
     await list.focus(top);
     await change(top);
