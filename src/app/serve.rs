@@ -1,4 +1,4 @@
-//! Serves: the worker threads, and the order of a stop.
+//! Serves: what must be there before, the listening socket, and the order of a stop.
 
 use std::future::Future;
 use std::net::TcpListener;

@@ -29,14 +29,19 @@ async fn a_service_of_one_thread_stops_as_well() {
     stop_while_events_are_published("1").await;
 }
 
-async fn stop_while_events_are_published(workers: &str) {
-    let database = TestDatabase::create().await;
+/// A process with so many workers.
+async fn serving(database: &TestDatabase, workers: &str) -> Process {
     let url = database.url();
     let settings = [
         ("DATABASE_URL", url.as_str()),
         ("PORCHLIGHT_WORKERS", workers),
     ];
-    let mut process = Process::start("127.0.0.1:0", &settings).await;
+    Process::start("127.0.0.1:0", &settings).await
+}
+
+async fn stop_while_events_are_published(workers: &str) {
+    let database = TestDatabase::create().await;
+    let mut process = serving(&database, workers).await;
     let base = process.url("");
     let mut streams = Vec::new();
     for i in 0..30 {

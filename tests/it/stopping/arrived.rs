@@ -43,12 +43,7 @@ async fn a_service_of_one_thread_answers_what_has_arrived_too() {
 
 async fn stop_while_requests_arrive(workers: &str) {
     let database = TestDatabase::create().await;
-    let url = database.url();
-    let settings = [
-        ("DATABASE_URL", url.as_str()),
-        ("PORCHLIGHT_WORKERS", workers),
-    ];
-    let mut process = Process::start("127.0.0.1:0", &settings).await;
+    let mut process = super::serving(&database, workers).await;
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         clients.push(kept(&process).await);
