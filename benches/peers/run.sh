@@ -121,7 +121,7 @@ start_porchlight() {
     rm -rf "$work/data"
     env -u DATABASE_URL PORCHLIGHT_ADDR="127.0.0.1:$port" JWT_SECRET="$SECRET" \
         PORCHLIGHT_DATA_DIR="$work/data" PORCHLIGHT_STREAMS_PER_USER=1000 \
-        PORCHLIGHT_POSTS_PER_SECOND=1000000 \
+        PORCHLIGHT_SERVICE_RATE=0 \
         taskset -c "$SERVER_CORE" "$PORCHLIGHT_BIN" serve >"$out/porchlight.log" 2>&1 &
     server_pid=$!
 }

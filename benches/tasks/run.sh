@@ -43,7 +43,7 @@ main() {
 start() {
     local tries
     env -u DATABASE_URL PORCHLIGHT_ADDR="${URL#http://}" JWT_SECRET="$SECRET" PORCHLIGHT_DATA_DIR="$work/data" \
-        taskset -c "$SERVER_CORE" "$PORCHLIGHT_BIN" serve >"$work/log" 2>&1 &
+        PORCHLIGHT_WORKER_RATE=0 taskset -c "$SERVER_CORE" "$PORCHLIGHT_BIN" serve >"$work/log" 2>&1 &
     pid=$!
     for tries in $(seq 300); do
         if curl -sf -o "$work/ready" "$URL/health/ready"; then return; fi

@@ -81,10 +81,17 @@ beats() {
 heartbeats() {
     bench --url http://127.0.0.1:28081 --subscribers 1 --topics 10000 --rate 334 --seconds "$1" \
         --subscribe-path '/stream/broker?types=none' --payload 41 \
-        --publish-path '/presence/heartbeat?mark={payload}' \
+        --publish-path /presence/heartbeat --publish-header 'X-Mark: {payload}' \
         --publish-body '{"session":"tab-1","status":"online","viewing":{"module":"escrows","recordId":"{topic}"}}' \
-        >"$work/beats.txt" || cat "$work/beats.txt"
-    grep -i 'publish' "$work/beats.txt" || true
+        >"$work/beats.txt"
+    grep '^published' "$work/beats.txt"
+    none_refused "$work/beats.txt"
+}
+
+none_refused() {
+    grep -q '^published .* refused 0, unanswered 0' "$1" && return
+    grep '^FIRST PROBLEM' "$1" >&2 || cat "$1" >&2
+    exit 1
 }
 
 signals() {
@@ -92,7 +99,8 @@ signals() {
     bench --url http://127.0.0.1:28082 --publish-url http://127.0.0.1:28081 \
         --subscribers 400 --topics 400 --rate 200 --seconds "$SECONDS_OF_SIGNALS" --payload 41 \
         --subscribe-path '/stream/team?types=user:typing' --publish-path /signals \
-        --publish-body '{"name":"typing","team":"{topic}","session":"{payload}"}'
+        --publish-body '{"name":"typing","team":"{topic}","session":"{payload}"}' | tee "$work/signals.txt"
+    none_refused "$work/signals.txt"
     echo "rows in the log: $("$psql" -h "$work/data/socket" -U postgres -d porchlight -Atc \
         'select count(*) from porchlight.events')"
 }

@@ -148,7 +148,7 @@ pub struct BenchArgs {
 
 const TEMPLATES: &str = "\
 Templates hold {topic} (NAME-team-N), {subscriber} (NAME-user-N), {token} (that subscriber's \
-token, or in a publish that of a further member of the topic's team), {service_token} (a token of role service) and, in bodies and publish paths, {payload}. \
+token, or in a publish that of a further member of the topic's team), {service_token} (a token of role service) and, in publishes, {payload}. \
 Every payload carries a mark by which it is recognized, so the server must pass it on unchanged.
 
 Example, a server of your own:
