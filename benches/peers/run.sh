@@ -50,6 +50,7 @@ prepare() {
     [ -x "$PORCHLIGHT_BIN" ] || fail "$PORCHLIGHT_BIN is missing: cargo build --release"
     [[ " $SERVERS " != *" raw "* ]] || [ -x "$RAW_BIN" ] ||
         fail "$RAW_BIN is missing: cargo build --release -p bench --example raw_write"
+    scripts/profile --check || true # a warning
 }
 
 # need COMMAND PACKAGE...: installs what is missing, as root on Debian.

@@ -4,6 +4,7 @@
 mod deployments;
 mod documents;
 mod events;
+mod release_profile;
 mod revisions;
 mod rules;
 mod shapes;
