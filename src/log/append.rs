@@ -1,6 +1,9 @@
 //! Appending events: the last statement of a transaction that changes something.
 
+use std::sync::Arc;
+
 use sqlx::PgConnection;
+use sqlx::types::JsonRawValue;
 use time::OffsetDateTime;
 
 use super::owners;
@@ -123,18 +126,18 @@ macro_rules! append_query {
             &$rows.behind,
             &$rows.audience,
             &$rows.event_type as &[&str],
-            &$rows.module as &[Option<&str>],
-            &$rows.record as &[Option<&str>],
-            &$rows.user as &[Option<&str>],
-            &$rows.version as &[Option<i64>],
-            &$rows.data as &[Option<&str>],
-            &$rows.changes as &[Option<&str>],
-            &$rows.private as &[Option<&str>],
-            &$rows.owner as &[Option<&str>],
+            &$rows.module.0 as &[Option<&str>],
+            &$rows.record.0 as &[Option<&str>],
+            &$rows.user.0 as &[Option<&str>],
+            &$rows.version.0 as &[Option<i64>],
+            &$rows.data.0 as &[Option<&str>],
+            &$rows.changes.0 as &[Option<&str>],
+            &$rows.private.0 as &[Option<&str>],
+            &$rows.owner.0 as &[Option<&str>],
             &$rows.is_new_owner,
-            &$rows.previous as &[Option<&str>],
+            &$rows.previous.0 as &[Option<&str>],
             &$rows.is_truncated,
-            &$rows.traceparent as &[Option<String>],
+            &$rows.traceparent.0 as &[Option<String>],
             $($argument),*
         )
     };
@@ -171,19 +174,18 @@ struct AppendColumns<'a> {
     behind: Vec<i64>,
     audience: Vec<String>,
     event_type: Vec<&'a str>,
-    module: Vec<Option<&'a str>>,
-    record: Vec<Option<&'a str>>,
-    user: Vec<Option<&'a str>>,
-    version: Vec<Option<i64>>,
-    data: Vec<Option<&'a str>>,
-    changes: Vec<Option<&'a str>>,
-    private: Vec<Option<&'a str>>,
-    owner: Vec<Option<&'a str>>,
+    module: SparseColumn<&'a str>,
+    record: SparseColumn<&'a str>,
+    user: SparseColumn<&'a str>,
+    version: SparseColumn<i64>,
+    data: SparseColumn<&'a str>,
+    changes: SparseColumn<&'a str>,
+    private: SparseColumn<&'a str>,
+    owner: SparseColumn<&'a str>,
     is_new_owner: Vec<bool>,
-    previous: Vec<Option<&'a str>>,
+    previous: SparseColumn<&'a str>,
     is_truncated: Vec<bool>,
-    /// Ends with the last event of a sampled request: `unnest` adds nulls. Most often it is empty.
-    traceparent: Vec<Option<String>>,
+    traceparent: SparseColumn<String>,
 }
 
 impl<'a> AppendColumns<'a> {
@@ -201,29 +203,41 @@ impl<'a> AppendColumns<'a> {
     }
 
     fn push(&mut self, broker: &'a BrokerId, behind: i64, event: &'a NewEvent) {
+        let place = self.behind.len();
         self.broker.push(broker.as_str());
         self.behind.push(behind);
         self.audience.push(event.audience.to_string());
         self.event_type.push(event.event_type.as_str());
-        self.module.push(event.module().map(ModuleName::as_str));
-        self.record.push(event.record_id().map(RecordId::as_str));
-        self.user.push(event.user.as_ref().map(UserId::as_str));
-        self.version.push(event.version);
-        self.data
-            .push(event.data.as_deref().map(sqlx::types::JsonRawValue::get));
-        self.changes
-            .push(event.changes.as_deref().map(sqlx::types::JsonRawValue::get));
-        self.private.push(event.private.as_ref().map(|p| p.0.get()));
-        let owner = event.owner.as_ref();
-        self.owner.push(owner.map(UserId::as_str));
         self.is_new_owner.push(event.is_new_owner);
-        let previous = event.previous.as_deref();
-        self.previous
-            .push(previous.map(sqlx::types::JsonRawValue::get));
         self.is_truncated.push(event.is_truncated);
-        if let Some(trace) = &event.trace {
-            self.traceparent.resize(self.behind.len() - 1, None);
-            self.traceparent.push(Some(trace.to_string()));
+        let text = |json: &'a Option<Arc<JsonRawValue>>| json.as_deref().map(JsonRawValue::get);
+        let (user, owner) = (event.user.as_ref(), event.owner.as_ref());
+        let private = event.private.as_ref().map(|private| private.0.get());
+        let trace = event.trace.as_ref().map(ToString::to_string);
+        self.module
+            .put(place, event.module().map(ModuleName::as_str));
+        self.record
+            .put(place, event.record_id().map(RecordId::as_str));
+        self.user.put(place, user.map(UserId::as_str));
+        self.version.put(place, event.version);
+        self.data.put(place, text(&event.data));
+        self.changes.put(place, text(&event.changes));
+        self.private.put(place, private);
+        self.owner.put(place, owner.map(UserId::as_str));
+        self.previous.put(place, text(&event.previous));
+        self.traceparent.put(place, trace);
+    }
+}
+
+/// It ends with its last value, and `unnest` adds nulls. Most columns of most groups stay empty.
+#[derive(Default)]
+struct SparseColumn<T>(Vec<Option<T>>);
+
+impl<T> SparseColumn<T> {
+    fn put(&mut self, place: usize, value: Option<T>) {
+        if value.is_some() {
+            self.0.resize_with(place, || None);
+            self.0.push(value);
         }
     }
 }
