@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::LazyLock;
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::{FromRequest, Handler, HttpRequest, Responder, Route, guard, web};
+use actix_web::{FromRequest, Handler, HttpRequest, Resource, Responder, Route, Scope, guard, web};
 use rustc_hash::FxHashSet;
 
 use super::limited::Limited;
@@ -215,52 +215,67 @@ pub fn all() -> Vec<Endpoint> {
     ]
 }
 
-/// Whether a route has variables: `/records/{module}`.
-pub(super) fn has_variables(route: &str) -> bool {
-    route.contains('{')
-}
-
 /// The route of a path that is a route without variables.
 pub(super) fn without_variables(path: &str) -> Option<&'static str> {
     static ROUTES: LazyLock<FxHashSet<&'static str>> = LazyLock::new(|| {
         let paths = all().into_iter().map(|endpoint| endpoint.path);
-        paths.filter(|path| !has_variables(path)).collect()
+        paths.filter(|path| !path.contains('{')).collect()
     });
     ROUTES.get(path).copied()
 }
 
 /// Registers all endpoints, and the answers for unknown paths and methods.
+///
+/// actix tries paths in order, and takes long to compare those with variables. So they come last, and are only tried where
+/// the path begins as they do.
 pub fn configure(service: &mut web::ServiceConfig) {
-    let mut paths: BTreeMap<_, Vec<(usize, Endpoint)>> = BTreeMap::new();
-    for (place, endpoint) in all().into_iter().enumerate() {
-        // actix tries paths in order, and paths with variables take long to compare.
-        let has_variables = has_variables(endpoint.path);
-        let paths = paths.entry((has_variables, endpoint.path));
-        paths.or_default().push((place, endpoint));
+    let mut scopes: BTreeMap<_, Scope> = BTreeMap::new();
+    for (path, endpoints) in of_paths() {
+        let Some(variables) = path.find("/{") else {
+            service.service(resource(path, endpoints));
+            continue;
+        };
+        let (beginning, rest) = path.split_at(variables);
+        let scope = scopes.remove(beginning);
+        let scope = scope.unwrap_or_else(|| web::scope(beginning));
+        scopes.insert(beginning, scope.service(resource(rest, endpoints)));
     }
-    for ((_, path), endpoints) in paths {
-        let methods = endpoints.iter().flat_map(|(_, e)| {
-            let head = e.has_head.then_some("HEAD");
-            [e.method.as_str()].into_iter().chain(head)
-        });
-        let methods: Vec<_> = methods.collect();
-        let known = endpoints.iter().map(|(place, e)| KnownEndpoint {
-            place: *place,
-            method: e.method.clone(),
-            cost: e.cost(),
-        });
-        let known = PathEndpoints(known.collect());
-        let allowed = methods.join(", ");
-        let resource = endpoints
-            .into_iter()
-            .fold(web::resource(pattern(path)).app_data(known), |r, (_, e)| {
-                r.route(e.route)
-            });
-        service.service(resource.default_service(web::to(move || ready(other_method(&allowed)))));
+    for scope in scopes.into_values() {
+        service.service(scope);
     }
     service.default_service(web::to(|request: HttpRequest| {
         ready(no_such_path(&request))
     }));
+}
+
+/// The endpoints of each path, with their places in [`all`].
+fn of_paths() -> BTreeMap<&'static str, Vec<(usize, Endpoint)>> {
+    let mut paths: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (place, endpoint) in all().into_iter().enumerate() {
+        let endpoints = paths.entry(endpoint.path).or_default();
+        endpoints.push((place, endpoint));
+    }
+    paths
+}
+
+fn resource(path: &str, endpoints: Vec<(usize, Endpoint)>) -> Resource {
+    let methods = endpoints.iter().flat_map(|(_, e)| {
+        let head = e.has_head.then_some("HEAD");
+        [e.method.as_str()].into_iter().chain(head)
+    });
+    let methods: Vec<_> = methods.collect();
+    let allowed = methods.join(", ");
+    let known = endpoints.iter().map(|(place, e)| KnownEndpoint {
+        place: *place,
+        method: e.method.clone(),
+        cost: e.cost(),
+    });
+    let known = PathEndpoints(known.collect());
+    let resource = web::resource(pattern(path)).app_data(known);
+    let resource = endpoints
+        .into_iter()
+        .fold(resource, |resource, (_, e)| resource.route(e.route));
+    resource.default_service(web::to(move || ready(other_method(&allowed))))
 }
 
 /// A file may be in folders.
