@@ -44,6 +44,7 @@ mod record;
 mod record_fields;
 mod record_problem;
 mod records;
+mod request_context;
 mod request_figures;
 mod request_trace;
 pub mod routes;

@@ -3,6 +3,8 @@
 //! Log lines have the path and never the query, which may carry a token. Refusals can come in floods:
 //! all of them are counted, but only some of each kind are logged.
 
+use std::sync::Arc;
+
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +13,6 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use futures_util::future::Either;
 use tokio::time::Instant;
-use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::Services;
@@ -19,10 +20,11 @@ use super::chunked_body::ChunkedBody;
 use super::cors::Origins;
 use super::framing::FramingError;
 use super::rate_limits::RateState;
+use super::request_context::RequestContext;
 use super::request_figures::class;
-use super::{Context, Problem, request_trace, routes};
+use super::{Context, Problem, request_trace};
 use crate::identity::Caller;
-use crate::platform::traces::OpenSpan;
+use crate::platform::telemetry::log_context;
 use crate::platform::{Metrics, RecordId, RequestId, database, traces};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -69,8 +71,9 @@ pub async fn around(
     let mut response = if let Some(problem) = refused {
         request.into_response(HttpResponse::from_error(problem))
     } else {
-        let span = span(&request, &id, trace.as_ref());
-        let answer = database::counted(next.call(request).instrument(span));
+        let context = RequestContext::of(&request, &id, trace.as_ref());
+        let answer = log_context::within(Arc::new(context), next.call(request));
+        let answer = database::counted(answer);
         let answer = match &trace {
             Some(trace) => Either::Left(traces::within(trace.context(), answer)),
             None => Either::Right(answer),
@@ -151,18 +154,6 @@ fn refuse_framing(request: ServiceRequest, error: FramingError) -> ServiceRespon
         headers.insert(REQUEST_ID, value);
     }
     request.into_response(response)
-}
-
-/// What every log line about a request contains. The span ends with the head of the response, so a
-/// stream keeps nothing of it.
-fn span(request: &ServiceRequest, id: &RequestId, trace: Option<&OpenSpan>) -> Span {
-    let context = request.app_data::<Context>();
-    let instance = context.map(|context| &*context.services.instance);
-    let method = request.method().as_str();
-    // A route with variables is recorded when it is found.
-    let route = routes::without_variables(request.path());
-    let trace = trace.map(|trace| tracing::field::display(trace.context().trace));
-    tracing::info_span!("request", %id, method, route, instance, trace)
 }
 
 /// The id in the header if it is valid, or a random one.

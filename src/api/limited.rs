@@ -3,11 +3,11 @@
 use std::pin::Pin;
 
 use actix_web::{Handler, Responder};
-use tracing::Span;
 
-use super::{Problem, routes};
+use super::Problem;
 use crate::platform::Limit;
 use crate::platform::database::limited;
+use crate::platform::telemetry::log_context;
 
 /// A handler with a limit. When the database does not answer in time, the request is answered and its
 /// connection closed.
@@ -27,10 +27,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Self::Output>>>;
 
     fn call(&self, args: Args) -> Self::Future {
-        // The span of the others has its route already: recording it parses and writes all fields again.
-        if routes::has_variables(self.route) {
-            Span::current().record("route", self.route);
-        }
+        log_context::found_route(self.route);
         // Boxed before it is wrapped: each wrapper would contain the whole future, and move it.
         let answer = Box::pin(self.handler.call(args));
         Box::pin(async move {

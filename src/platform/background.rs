@@ -1,6 +1,7 @@
 //! Background tasks. Each has a name, is tracked, and ends when it is told to. A task that ends by
 //! itself stops the service: half a service is worse than none.
 
+use std::fmt::Display;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+
+use super::telemetry::log_context::{LogContext, within};
 
 /// How long `stop` waits for the tasks.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,6 +38,24 @@ impl IntoFuture for BackgroundTask {
 
     fn into_future(self) -> Run {
         self.run
+    }
+}
+
+/// What its log lines tell of a task.
+#[derive(Debug)]
+struct TaskContext {
+    name: &'static str,
+    instance: Arc<str>,
+}
+
+impl LogContext for TaskContext {
+    fn name(&self) -> &'static str {
+        "background"
+    }
+
+    fn fields(&self, put: &mut dyn FnMut(&str, &dyn Display)) {
+        put("task", &self.name);
+        put("instance", &self.instance);
     }
 }
 
@@ -93,12 +113,13 @@ impl BackgroundTasks {
             stop: self.stop.clone(),
             ended: self.ended.clone(),
         };
-        let span = tracing::info_span!(parent: None, "background", task = name, instance = &*self.instance);
+        let instance = Arc::clone(&self.instance);
+        let context = Arc::new(TaskContext { name, instance });
         let task = async move {
             let _guard = guard;
             run.await;
         };
-        self.tracker.spawn(task.instrument(span));
+        self.tracker.spawn(within(context, task));
     }
 
     /// Waits until a task ends by itself, and returns its name.

@@ -5,10 +5,10 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 mod limit;
+pub mod log_context;
 pub mod progress;
-mod span_fields;
 
-use span_fields::SpanFields;
+use log_context::{ContextStyle, WithContext};
 
 pub use limit::LineLimit;
 
@@ -44,15 +44,30 @@ pub fn start(filter: &str, format: Option<LogFormat>) -> Result<(), String> {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| progress::LogOutput);
+    let lines = tracing_subscriber::fmt::format();
     let started = match format {
-        LogFormat::Human => logs.with_target(false).compact().try_init(),
+        LogFormat::Human => logs
+            .event_format(WithContext {
+                format: lines.with_target(false).compact().with_ansi(has_colours()),
+                style: ContextStyle::Text,
+            })
+            .try_init(),
         LogFormat::Json => logs
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .fmt_fields(SpanFields)
+            .event_format(WithContext {
+                format: lines
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(false)
+                    .with_span_list(false),
+                style: ContextStyle::Json,
+            })
             .try_init(),
     };
     drop(started);
     Ok(())
+}
+
+/// <https://no-color.org>
+fn has_colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
