@@ -45,10 +45,18 @@ pub(super) fn run(command: BenchCommand) -> ExitCode {
         Err(error) => return fail(&format!("no runtime: {error}")),
     };
     progress::clear();
-    match report {
-        Ok(report) if json => print(&serde_json::to_string_pretty(&report).unwrap_or_default()),
-        Ok(report) => print(&report.to_string()),
-        Err(error) => fail(&error.to_string()),
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let printed = print(&if json {
+        serde_json::to_string_pretty(&report).unwrap_or_default()
+    } else {
+        report.to_string()
+    });
+    match report.why_nothing_was_accepted() {
+        Some(problem) => fail(&format!("the server accepted no event: {problem}")),
+        None => printed,
     }
 }
 

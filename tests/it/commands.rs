@@ -79,6 +79,36 @@ async fn a_token_that_cannot_be_made_is_refused_with_an_explanation() {
 }
 
 #[tokio::test]
+async fn a_bench_fails_when_the_server_accepts_nothing() {
+    let service = Service::start().await;
+    let url = service.url("");
+    let load = [
+        "bench",
+        "--json",
+        "--url",
+        &url,
+        "-n=1",
+        "-t=1",
+        "-r=20",
+        "-s=1",
+        "--warmup=0",
+    ];
+    let secret = [("JWT_SECRET", SECRET)];
+    let ended = porchlight(&load, &secret).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let nowhere = [&load[..], &["--publish-path=/nowhere"]].concat();
+    let ended = porchlight(&nowhere, &secret).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.contains("accepted no event: status 404"),
+        "{}",
+        ended.stderr
+    );
+    let report: Value = serde_json::from_str(&ended.stdout).expect("a report");
+    assert_eq!(report["publishes"]["accepted"], 0);
+}
+
+#[tokio::test]
 async fn psql_runs_on_the_database_of_the_settings_and_ends_as_it_does() {
     let database = TestDatabase::create().await;
     let url = database.url();

@@ -266,6 +266,15 @@ impl Report {
             && self.publishes.as_ref().is_none_or(published)
             && self.deliveries.as_ref().is_none_or(delivered)
     }
+
+    /// The first problem, if the server accepted none of the events that were sent. Then this says nothing about it.
+    #[must_use]
+    pub fn why_nothing_was_accepted(&self) -> Option<&str> {
+        let publishes = self.publishes.as_ref()?;
+        let was_sent = publishes.refused + publishes.unanswered > 0;
+        let problem = publishes.first_problem.as_deref().unwrap_or("no answer");
+        (was_sent && publishes.accepted == 0).then_some(problem)
+    }
 }
 
 impl Load {

@@ -39,8 +39,24 @@ pub(crate) fn of(report: &Report, args: &BenchArgs) -> Vec<String> {
         };
         format!("of {all} events {late} were sent late and {unsent} were not sent: {reason}")
     });
+    let refused = report.publishes.iter().filter_map(refused);
     let streams = nothing_received(report).into_iter();
-    generator.chain(publisher).chain(streams).collect()
+    let all = generator.chain(publisher).chain(refused).chain(streams);
+    all.collect()
+}
+
+fn refused(publishes: &Publishes) -> Option<String> {
+    let Publishes {
+        accepted,
+        refused,
+        unanswered,
+        ..
+    } = publishes;
+    let failed = refused + unanswered;
+    let all = accepted + failed;
+    (failed > 0).then(|| {
+        format!("{failed} of {all} events were refused or not answered: the times are those of the others")
+    })
 }
 
 /// Why it says nothing that no event is missing.
@@ -96,6 +112,31 @@ mod tests {
             ..Report::default()
         };
         of(&report, &args)
+    }
+
+    #[test]
+    fn refused_events_are_named() {
+        let args = Cli::parse_from(["bench"]).args;
+        let publishes = Publishes {
+            accepted: 1,
+            refused: 2,
+            unanswered: 3,
+            first_problem: Some("status 429".to_owned()),
+            ..Publishes::default()
+        };
+        let mut report = Report {
+            publishes: Some(publishes),
+            ..Report::default()
+        };
+        let warnings = of(&report, &args);
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with("5 of 6 "),
+            "{warnings:?}"
+        );
+        assert_eq!(report.why_nothing_was_accepted(), None);
+        let publishes = report.publishes.as_mut();
+        publishes.expect("publishes").accepted = 0;
+        assert_eq!(report.why_nothing_was_accepted(), Some("status 429"));
     }
 
     #[test]
