@@ -8,7 +8,7 @@ mod limit;
 pub mod log_context;
 pub mod progress;
 
-use log_context::{ContextStyle, WithContext};
+use log_context::LogLineFormat;
 
 pub use limit::LineLimit;
 
@@ -34,40 +34,25 @@ pub fn log_address(addr: std::net::SocketAddr) {
 pub fn start(filter: &str, format: Option<LogFormat>) -> Result<(), String> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .map_err(|error| format!("PORCHLIGHT_LOG (--log) is not a log filter: {error}"))?;
-    let format = format.unwrap_or_else(|| {
-        if std::io::stderr().is_terminal() {
-            LogFormat::Human
-        } else {
-            LogFormat::Json
-        }
-    });
+    let is_terminal = std::io::stderr().is_terminal();
+    let of_surroundings = if is_terminal {
+        LogFormat::Human
+    } else {
+        LogFormat::Json
+    };
+    let lines = match format.unwrap_or(of_surroundings) {
+        LogFormat::Human => LogLineFormat::text(),
+        LogFormat::Json => LogLineFormat::json(),
+    };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| progress::LogOutput);
-    let lines = tracing_subscriber::fmt::format();
-    let started = match format {
-        LogFormat::Human => logs
-            .event_format(WithContext {
-                format: lines.with_target(false).compact().with_ansi(has_colours()),
-                style: ContextStyle::Text,
-            })
-            .try_init(),
-        LogFormat::Json => logs
-            .event_format(WithContext {
-                format: lines
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(false)
-                    .with_span_list(false),
-                style: ContextStyle::Json,
-            })
-            .try_init(),
+    // On a terminal, NO_COLOR decides.
+    let logs = if is_terminal {
+        logs
+    } else {
+        logs.with_ansi(false)
     };
-    drop(started);
+    drop(logs.event_format(lines).try_init());
     Ok(())
-}
-
-/// <https://no-color.org>
-fn has_colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tokio::task::futures::TaskLocalFuture;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::format::{Compact, Format, Json, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format};
 use tracing_subscriber::registry::LookupSpan;
 
 /// A request or a background task.
@@ -39,26 +39,36 @@ pub fn found_route(route: &'static str) {
     let _ = CURRENT.try_with(|context| context.found_route(route));
 }
 
-/// How a context is added to a line.
-#[derive(Clone, Copy)]
-pub(super) enum ContextStyle {
-    /// At the end of the text.
-    Text,
-    /// As the field `span` of the object that the line is.
-    Json,
+/// Lines of `tracing_subscriber`, with the current context.
+pub(super) enum LogLineFormat {
+    /// For people.
+    Text {
+        plain: Format<Compact>,
+        colored: Format<Compact>,
+    },
+    /// An object, which has the context as its field `span`.
+    Json(Format<Json>),
 }
 
-/// Lines in another format, with the current context.
-pub(super) struct WithContext<F> {
-    pub(super) format: F,
-    pub(super) style: ContextStyle,
+impl LogLineFormat {
+    pub(super) fn text() -> Self {
+        let format = format().compact().with_target(false);
+        Self::Text {
+            plain: format.clone().with_ansi(false),
+            colored: format.with_ansi(true),
+        }
+    }
+
+    pub(super) fn json() -> Self {
+        let format = format().json().flatten_event(true);
+        Self::Json(format.with_current_span(false).with_span_list(false))
+    }
 }
 
-impl<S, N, F> FormatEvent<S, N> for WithContext<F>
+impl<S, N> FormatEvent<S, N> for LogLineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
 {
     fn format_event(
         &self,
@@ -67,14 +77,19 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = String::new();
-        self.format
-            .format_event(formatting, Writer::new(&mut line), event)?;
-        let context = CURRENT.try_with(Arc::clone);
-        if let Ok(context) = context {
+        let to = Writer::new(&mut line);
+        match self {
+            Self::Text { colored, .. } if out.has_ansi_escapes() => {
+                colored.format_event(formatting, to, event)
+            }
+            Self::Text { plain, .. } => plain.format_event(formatting, to, event),
+            Self::Json(json) => json.format_event(formatting, to, event),
+        }?;
+        if let Ok(context) = CURRENT.try_with(Arc::clone) {
             line.truncate(line.trim_end().len());
-            match self.style {
-                ContextStyle::Text => add_text(&mut line, &*context)?,
-                ContextStyle::Json => add_json(&mut line, &*context)?,
+            match self {
+                Self::Text { .. } => add_text(&mut line, &*context)?,
+                Self::Json(_) => add_json(&mut line, &*context)?,
             }
         }
         out.write_str(&line)
@@ -107,7 +122,7 @@ mod tests {
     use std::sync::{Mutex, OnceLock};
 
     use serde_json::{Value, json};
-    use tracing_subscriber::fmt::{MakeWriter, format};
+    use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
 
@@ -156,16 +171,10 @@ mod tests {
     }
 
     /// The lines of: before the work, in it, after its route was found, and after it.
-    fn written(
-        format: impl FormatEvent<tracing_subscriber::Registry, format::DefaultFields>
-        + Send
-        + Sync
-        + 'static,
-        id: &'static str,
-    ) -> Vec<String> {
+    fn written(format: LogLineFormat, id: &'static str) -> Vec<String> {
         let lines = Lines::default();
         let logs = tracing_subscriber::fmt().with_writer(lines.clone());
-        let subscriber = logs.event_format(format).finish();
+        let subscriber = logs.with_ansi(false).event_format(format).finish();
         let route = OnceLock::new();
         let work = within(Arc::new(Work { id, route }), async {
             tracing::info!(n = 1, "in it");
@@ -185,9 +194,7 @@ mod tests {
     #[test]
     fn lines_of_json_have_the_context_of_their_work() {
         let id = "a \"quoted\" \\ line\nand \u{1b}[1m another: ä";
-        let format = format().json().flatten_event(true);
-        let style = ContextStyle::Json;
-        let lines = written(WithContext { format, style }, id);
+        let lines = written(LogLineFormat::json(), id);
         let spans: Vec<_> = lines
             .iter()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["span"].take())
@@ -199,9 +206,7 @@ mod tests {
 
     #[test]
     fn lines_of_text_have_it_at_their_end() {
-        let format = format().compact().with_ansi(false);
-        let style = ContextStyle::Text;
-        let lines = written(WithContext { format, style }, "r-1");
+        let lines = written(LogLineFormat::text(), "r-1");
         let ends = [
             "before",
             "in it n=1 (work id=r-1)",
