@@ -31,6 +31,9 @@ fn release_builds_and_no_others_get_the_profile() {
         let expected = format!("{} -C profile-use=", arguments.join(" "));
         let passed_on = passed_on(&arguments);
         assert!(passed_on.starts_with(&expected), "{passed_on}");
+        let splits = passed_on.contains("-enable-split-machine-functions");
+        let is_tried = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+        assert_eq!(splits, is_tried, "{passed_on}");
     }
     for arguments in [&QUICK[..], &DEBUG, &["-vV"]] {
         assert_eq!(passed_on(arguments), arguments.join(" "));
