@@ -241,3 +241,23 @@ impl<T> SparseColumn<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_ends_with_its_last_value_and_each_value_stays_in_its_row() {
+        let mut column = SparseColumn::default();
+        for (place, value) in [None, Some(1), None, None, Some(4), None]
+            .into_iter()
+            .enumerate()
+        {
+            column.put(place, value);
+        }
+        assert_eq!(column.0, [None, Some(1), None, None, Some(4)]);
+        let mut empty = SparseColumn::<i64>::default();
+        empty.put(0, None);
+        assert!(empty.0.is_empty());
+    }
+}

@@ -195,6 +195,10 @@ async fn other_methods_and_paths_are_refused() {
     }
     for path in [
         "/nowhere",
+        "/records/a/b/c/d",
+        "/recordsx/a",
+        "/tasks/",
+        "/tasks/a/b/c",
         "/stream/",
         "/stream/nobody",
         "/stream/records",
