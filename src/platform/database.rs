@@ -22,19 +22,21 @@ mod settings;
 mod shortage;
 mod silence;
 mod spare;
+mod sqlstate;
 mod transaction;
 mod turns;
 mod unreachable;
 
 pub use backup::{Backup, BackupError, BackupSummary, Restore, back_up};
 pub use client::{ClientError, run_psql};
-pub use dedicated::{DedicatedConnection, is_refusal, is_transient, lacks_resources};
+pub use dedicated::DedicatedConnection;
 pub use figures::{DatabaseFigures, PoolFigures};
 pub use limit::{Limit, limited};
 pub use listener::Listener;
 pub use pool::Pool;
 pub use schema::{FUNCTIONS, SqlFunction};
 pub use settings::{DatabaseSettings, EMBEDDED_NAMES};
+pub use sqlstate::{is_contended, is_refusal, is_transient, lacks_resources};
 pub use transaction::Transaction;
 pub use turns::{count_for, counted};
 

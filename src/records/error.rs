@@ -9,10 +9,9 @@ use super::fields::RecordKind;
 use super::parse::{FieldError, FieldFault};
 use crate::collab::{Lock, LockConflict};
 use crate::log::KeyError;
+use crate::platform::database::is_contended;
 use crate::platform::{ModuleName, QuotaExceeded, RecordPath, TeamId};
 
-/// Lock timeout and deadlock: another transaction has the row.
-const BUSY: [&str; 2] = ["55P03", "40P01"];
 /// Values that the database cannot read. Its message may contain them.
 const DATA: &str = "22";
 
@@ -81,9 +80,11 @@ impl From<sqlx::Error> for RecordsError {
         if let Some(quota) = QuotaExceeded::of(&error) {
             return Self::Quota(quota);
         }
+        if is_contended(&error) {
+            return Self::Busy;
+        }
         let code = error.as_database_error().and_then(DatabaseError::code);
         match code.as_deref() {
-            Some(code) if BUSY.contains(&code) => Self::Busy,
             Some(code) if code.starts_with(DATA) => Self::Parameter {
                 field: "body",
                 reason: "has a value that cannot be stored".to_owned(),

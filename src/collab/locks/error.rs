@@ -1,14 +1,10 @@
 //! Why an operation on a lock fails.
 
-use sqlx::error::DatabaseError;
-
 use super::Lock;
 use crate::directory::RecordError;
 use crate::log::KeyError;
+use crate::platform::database::is_contended;
 use crate::platform::{QuotaExceeded, RecordPath, SessionName};
-
-/// SQLSTATEs of lock timeout and deadlock: another transaction has the row.
-const BUSY: [&str; 2] = ["55P03", "40P01"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -51,8 +47,7 @@ impl From<sqlx::Error> for LockError {
         if let Some(quota) = QuotaExceeded::of(&error) {
             return Self::Quota(quota);
         }
-        let code = error.as_database_error().and_then(DatabaseError::code);
-        if code.is_some_and(|code| BUSY.contains(&&*code)) {
+        if is_contended(&error) {
             Self::Busy
         } else {
             Self::Database(error)

@@ -1,12 +1,8 @@
 //! Why a notification is not created, listed or read.
 
-use sqlx::error::DatabaseError;
-
 use crate::log::KeyError;
 use crate::platform::QuotaExceeded;
-
-/// SQLSTATE of a lock timeout and of a deadlock.
-const BUSY: [&str; 2] = ["55P03", "40P01"];
+use crate::platform::database::is_contended;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NotificationError {
@@ -42,8 +38,7 @@ impl From<sqlx::Error> for NotificationError {
         if let Some(quota) = QuotaExceeded::of(&error) {
             return Self::Quota(quota);
         }
-        let code = error.as_database_error().and_then(DatabaseError::code);
-        if code.is_some_and(|code| BUSY.contains(&&*code)) {
+        if is_contended(&error) {
             Self::Busy
         } else {
             Self::Database(error)

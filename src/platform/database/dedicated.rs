@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::limit::Limit;
 use super::pool::{PING_LIMIT, Pool, ping};
 use super::spare::MOST_IDLE;
+use super::sqlstate::is_refusal;
 use crate::platform::LoopMeter;
 
 /// After a longer pause, the next task gets the connection as soon as the work is done.
@@ -133,41 +134,4 @@ impl Drop for InUse {
 /// it may be in the middle of a statement and never answer. Its slot in the pool becomes free.
 pub(super) fn close(connection: PoolConnection<Postgres>) {
     drop(connection.detach());
-}
-
-/// SQLSTATE classes of a connection or a server that is going away.
-const GOING_AWAY: [&str; 4] = ["08", "57", "58", "XX"];
-
-/// Whether the database refused a statement: then it did not happen. After any other error it may have
-/// happened or not.
-#[must_use]
-pub fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| !GOING_AWAY.iter().any(|class| code.starts_with(class)))
-}
-
-/// The SQLSTATE class of a server without space, memory or connections.
-const NO_RESOURCES: &str = "53";
-/// SQLSTATE classes of a lock timeout, of a deadlock, and of a server without resources.
-const TRANSIENT: [&str; 3] = ["55", "40", NO_RESOURCES];
-
-/// Whether a refusal has a cause that passes: the same statement may succeed later.
-#[must_use]
-pub fn is_transient(error: &sqlx::Error) -> bool {
-    is_of_class(error, &TRANSIENT)
-}
-
-/// Whether the server lacks space, memory or connections.
-#[must_use]
-pub fn lacks_resources(error: &sqlx::Error) -> bool {
-    is_of_class(error, &[NO_RESOURCES])
-}
-
-fn is_of_class(error: &sqlx::Error, classes: &[&str]) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }

@@ -1,0 +1,47 @@
+//! What the SQLSTATE of an error says.
+
+use std::borrow::Cow;
+
+use sqlx::error::DatabaseError;
+
+/// Classes of a connection or a server that is going away.
+const GOING_AWAY: [&str; 4] = ["08", "57", "58", "XX"];
+/// The class of a server without space, memory or connections.
+const NO_RESOURCES: &str = "53";
+/// Classes of a lock timeout, of a deadlock, and of a server without resources.
+const TRANSIENT: [&str; 3] = ["55", "40", NO_RESOURCES];
+/// A lock timeout and a deadlock.
+const CONTENDED: [&str; 2] = ["55P03", "40P01"];
+
+/// Whether the database refused a statement: then it did not happen. After any other error it may have
+/// happened or not.
+#[must_use]
+pub fn is_refusal(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| !begins_with_any(&code, &GOING_AWAY))
+}
+
+/// Whether a refusal has a cause that passes: the same statement may succeed later.
+#[must_use]
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| begins_with_any(&code, &TRANSIENT))
+}
+
+/// Whether the server lacks space, memory or connections.
+#[must_use]
+pub fn lacks_resources(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code.starts_with(NO_RESOURCES))
+}
+
+/// Whether another transaction has the row.
+#[must_use]
+pub fn is_contended(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| CONTENDED.contains(&&*code))
+}
+
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(DatabaseError::code)
+}
+
+fn begins_with_any(code: &str, classes: &[&str]) -> bool {
+    classes.iter().any(|class| code.starts_with(class))
+}
