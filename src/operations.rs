@@ -34,7 +34,7 @@ mod watch;
 pub use alerts::Alert;
 pub use connections::{AskedInstance, ConnectionList, DisconnectError};
 pub use overview::{BrokerageTotals, DatabaseState, FiringAlert, Overview};
-pub use poison::{PoisonError as SetAsideError, PoisonList};
+pub use poison::{PoisonList, SetAsideError};
 pub use report::{BrokerageReport, InstanceReport, PoolReport};
 pub use rules::{RULES, Rule, RuleName, RuleScope};
 pub use settings::AlertSettings;

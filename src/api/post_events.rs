@@ -188,7 +188,7 @@ fn checked(
 
 /// Refuses the types of the service's own events: clients rely on the fact that no one else uses them.
 fn refuse_reserved(event_type: &EventType, signals: &SignalNames) -> Result<(), Problem> {
-    let of_signal = signals.publish(event_type).then_some(ReservedFor::Signals);
+    let of_signal = signals.contains(event_type).then_some(ReservedFor::Signals);
     let Some(owner) = event_type.reserved_for().or(of_signal) else {
         return Ok(());
     };

@@ -6,7 +6,7 @@ use crate::log::poison::{self, PoisonCounts, PoisonRetry, PoisonRow};
 use crate::platform::BrokerId;
 
 #[derive(Debug, thiserror::Error)]
-pub enum PoisonError {
+pub enum SetAsideError {
     #[error(
         "no row of your brokerage with this id is set aside; it may have been retried or discarded"
     )]
@@ -35,7 +35,7 @@ impl Operations {
         broker: &BrokerId,
         before: Option<i64>,
         limit: i64,
-    ) -> Result<PoisonList, PoisonError> {
+    ) -> Result<PoisonList, SetAsideError> {
         let mut connection = self.0.parts.pool.acquire().await?;
         let rows = poison::list(&mut connection, broker, before, limit).await?;
         let counts = poison::count(&mut connection, broker).await?;
@@ -45,7 +45,7 @@ impl Operations {
     }
 
     /// Puts a row back into the outbox.
-    pub async fn retry_set_aside(&self, caller: &Caller, number: i64) -> Result<(), PoisonError> {
+    pub async fn retry_set_aside(&self, caller: &Caller, number: i64) -> Result<(), SetAsideError> {
         let (broker, by) = (&caller.broker, &caller.user);
         let mut connection = self.0.parts.pool.acquire().await?;
         match poison::retry(&mut connection, broker, number).await? {
@@ -54,17 +54,21 @@ impl Operations {
                 tracing::info!(%broker, %by, number, "an admin retries a change that was set aside");
                 Ok(())
             }
-            PoisonRetry::Impossible => Err(PoisonError::CannotRetry),
-            PoisonRetry::Unknown => Err(PoisonError::Unknown),
+            PoisonRetry::Impossible => Err(SetAsideError::CannotRetry),
+            PoisonRetry::Unknown => Err(SetAsideError::Unknown),
         }
     }
 
-    pub async fn discard_set_aside(&self, caller: &Caller, number: i64) -> Result<(), PoisonError> {
+    pub async fn discard_set_aside(
+        &self,
+        caller: &Caller,
+        number: i64,
+    ) -> Result<(), SetAsideError> {
         let (broker, by) = (&caller.broker, &caller.user);
         let mut connection = self.0.parts.pool.acquire().await?;
         let was_there = poison::discard(&mut connection, broker, number).await?;
         if !was_there {
-            return Err(PoisonError::Unknown);
+            return Err(SetAsideError::Unknown);
         }
         tracing::info!(%broker, %by, number, "an admin has discarded a change that was set aside");
         Ok(())

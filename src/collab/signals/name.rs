@@ -110,7 +110,7 @@ impl SignalNames {
 }
 
 impl SignalTypes for SignalNames {
-    fn publish(&self, event_type: &EventType) -> bool {
+    fn contains(&self, event_type: &EventType) -> bool {
         let text = event_type.as_str().strip_prefix(TYPE_PREFIX);
         text.is_some_and(|text| self.find(text).is_some())
     }
@@ -158,7 +158,7 @@ mod tests {
             ("user:created", false),
             ("typing", false),
         ] {
-            let is_found = names.publish(&event_type.parse().unwrap());
+            let is_found = names.contains(&event_type.parse().unwrap());
             assert_eq!(is_found, is_signal, "{event_type}");
         }
         for unknown in ["", "Typing", "stopped_", "stopped_stopped_typing", "user"] {

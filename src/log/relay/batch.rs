@@ -17,9 +17,9 @@ pub trait PrivateFields: std::fmt::Debug + Send + Sync {
     fn of(&self, module: Option<&ModuleName>, event_type: &EventType) -> Option<&BTreeSet<String>>;
 }
 
-/// The types of events that only signals publish.
+/// The types of events that only signals have.
 pub trait SignalTypes: std::fmt::Debug + Send + Sync {
-    fn publish(&self, event_type: &EventType) -> bool;
+    fn contains(&self, event_type: &EventType) -> bool;
 }
 
 /// What the relay checks, and what it changes in events.
@@ -131,7 +131,7 @@ fn event(row: &OutboxRow, rules: &RelayRules) -> Result<(BrokerId, NewEvent), St
 }
 
 fn reserved_for(event_type: &EventType, rules: &RelayRules) -> Option<ReservedFor> {
-    let of_signal = rules.signal_types.publish(event_type);
+    let of_signal = rules.signal_types.contains(event_type);
     let of_signal = of_signal.then_some(ReservedFor::Signals);
     event_type.reserved_for().or(of_signal)
 }
@@ -202,7 +202,7 @@ mod tests {
     struct OnCall;
 
     impl SignalTypes for OnCall {
-        fn publish(&self, event_type: &EventType) -> bool {
+        fn contains(&self, event_type: &EventType) -> bool {
             event_type.as_str() == "user:on-call"
         }
     }
