@@ -142,7 +142,7 @@ impl Fanout {
             Arc::new(BrokerageFanout {
                 id: broker.clone(),
                 figures: self.figures.of(broker),
-                ring: Mutex::new(Ring::new(head.epoch.clone(), head.head)),
+                ring: Mutex::new(Ring::new(head.epoch.clone(), head.position)),
                 ring_version: AtomicU64::new(1),
                 ephemeral_ring: Mutex::default(),
                 next_ephemeral: AtomicU64::new(0),
@@ -223,7 +223,9 @@ impl Fanout {
     /// behind it read the table.
     pub fn jump(&self, brokerage: &BrokerageFanout, head: &Head) {
         let audiences = brokerage.ring().audiences();
-        self.change(brokerage, |ring| ring.jump(head.epoch.clone(), head.head));
+        self.change(brokerage, |ring| {
+            ring.jump(head.epoch.clone(), head.position)
+        });
         self.wake(&brokerage.id, &audiences);
     }
 

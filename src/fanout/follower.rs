@@ -242,12 +242,12 @@ impl Follower {
                 let ring = log.ring();
                 (ring.head(), *ring.epoch() == head.epoch)
             };
-            if !is_same || head.head < known || head.head - known > MOST_BEHIND {
-                tracing::debug!(%broker, known, head = head.head, "the ring jumps to another head");
+            if !is_same || head.position < known || head.position - known > MOST_BEHIND {
+                tracing::debug!(%broker, known, head = head.position, "the ring jumps to another head");
                 self.parts.fanout.jump(&log, &head);
                 self.parts.observer.missed(&broker);
-            } else if head.head > known {
-                self.catch_up(&log, head.head).await?;
+            } else if head.position > known {
+                self.catch_up(&log, head.position).await?;
             }
         }
         Ok(())
@@ -308,7 +308,7 @@ impl Follower {
         let shorter = heads.iter().find_map(|(broker, head)| {
             let log = self.parts.fanout.get(broker)?;
             let ring = log.ring();
-            let is_shorter = *ring.epoch() == head.epoch && head.head < ring.head();
+            let is_shorter = *ring.epoch() == head.epoch && head.position < ring.head();
             is_shorter.then(|| (broker, &head.epoch, ring.head()))
         });
         let Some((broker, epoch, seen)) = shorter else {

@@ -247,7 +247,7 @@ impl ReplayPage {
         let is_same_log = self.head.epoch == missing.epoch;
         let has_start = self.after <= missing.after
             && (missing.after < self.upto || self.after == missing.after);
-        let is_fresh = missing.as_of <= self.head.head;
+        let is_fresh = missing.as_of <= self.head.position;
         let mut audiences = missing.audiences.iter();
         is_same_log && is_fresh && has_start && audiences.all(|a| self.audiences.contains(a))
     }

@@ -119,13 +119,13 @@ impl Activity {
             let known = heads::ensure(&mut connection, &self.dice, brokers).await?;
             let (_, head) = known.first().ok_or(sqlx::Error::RowNotFound)?;
             return Ok(ActivityPage {
-                position: head.epoch.at(head.head),
+                position: head.cursor(),
                 items: PageItems::new(query.limit),
                 next: None,
             });
         };
         let epoch = &page.head.epoch;
-        let position = epoch.at(page.head.head);
+        let position = page.head.cursor();
         let given = query.before.as_ref().and_then(|at| at.epoch.as_ref());
         if given.is_some_and(|given| given != epoch) {
             return Err(ActivityError::UnknownPosition(position));

@@ -115,7 +115,7 @@ pub async fn list(
     .map(|r| {
         let head = Head {
             epoch: Epoch::stored(&r.epoch),
-            head: r.head,
+            position: r.head,
             horizon: r.horizon,
         };
         (head, act_row!(r))

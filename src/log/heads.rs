@@ -2,21 +2,26 @@
 
 use sqlx::PgConnection;
 
-use crate::log::event::Epoch;
+use crate::log::event::{Cursor, Epoch};
 use crate::platform::BrokerId;
 use crate::platform::Dice;
 
 /// The ends of one log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "head is the usual name of the newest position"
-)]
 pub struct Head {
     pub epoch: Epoch,
-    pub head: i64,
+    /// The newest position.
+    pub position: i64,
     /// Retention has removed the positions up to here.
     pub horizon: i64,
+}
+
+impl Head {
+    /// The cursor after the newest event.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.epoch.at(self.position)
+    }
 }
 
 /// What the follower reads with every poll.
@@ -44,7 +49,7 @@ pub async fn follow(
     let logs = rows.into_iter().filter_map(|row| {
         let head = Head {
             epoch: Epoch::stored(&row.epoch),
-            head: row.head,
+            position: row.head,
             horizon: row.horizon,
         };
         Some((BrokerId::parse(&row.broker_id).ok()?, head))
@@ -67,9 +72,9 @@ pub async fn read(
     )
     .fetch_all(connection)
     .await?;
-    let head = |epoch: &str, head, horizon| Head {
+    let head = |epoch: &str, position, horizon| Head {
         epoch: Epoch::stored(epoch),
-        head,
+        position,
         horizon,
     };
     Ok(rows

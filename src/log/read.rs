@@ -259,7 +259,7 @@ fn log_page(rows: Vec<PageRow>, limit: i64) -> Option<LogPage> {
     let epoch = Epoch::stored(&first.epoch);
     let head = Head {
         epoch,
-        head: first.head,
+        position: first.head,
         horizon: first.horizon,
     };
     let is_cut = rows.len() > 1 && rows.last().is_some_and(|last| last.row.position.is_none());
@@ -309,7 +309,11 @@ pub async fn replay(
              is_last,
          }| {
             let last = events.last().map_or(after, |e| e.position);
-            let upto = if is_last { head.head.max(last) } else { last };
+            let upto = if is_last {
+                head.position.max(last)
+            } else {
+                last
+            };
             ReplayEvents { head, upto, events }
         },
     ))
@@ -341,7 +345,11 @@ async fn replay_wide(
              is_last,
          }| {
             let last = events.last().map_or(after, |event| event.position);
-            let upto = if is_last { end.min(head.head) } else { last };
+            let upto = if is_last {
+                end.min(head.position)
+            } else {
+                last
+            };
             ReplayEvents {
                 upto: upto.max(after),
                 head,

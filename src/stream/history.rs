@@ -217,7 +217,7 @@ async fn read(
 
 fn check_cursor(page: &LogPage, range: &HistoryRange) -> Result<(), HistoryError> {
     let head = &page.head;
-    let reset = |reason| Err(HistoryError::Reset(reason, head.epoch.at(head.head)));
+    let reset = |reason| Err(HistoryError::Reset(reason, head.cursor()));
     let (HistoryRange::After(cursor) | HistoryRange::Before(cursor)) = range else {
         return Ok(());
     };
@@ -229,7 +229,7 @@ fn check_cursor(page: &LogPage, range: &HistoryRange) -> Result<(), HistoryError
         return reset(ResetReason::Unknown);
     }
     match range {
-        HistoryRange::After(cursor) if cursor.position > head.head => reset(ResetReason::Ahead),
+        HistoryRange::After(cursor) if cursor.position > head.position => reset(ResetReason::Ahead),
         HistoryRange::After(cursor) if cursor.position < head.horizon => {
             reset(ResetReason::Expired)
         }
@@ -254,12 +254,12 @@ fn history_page(page: LogPage, query: &HistoryQuery, rights: &Rights) -> History
     let last = filled.last.map_or(beyond, |event| event.position);
     let next = match direction {
         // The next page starts after the events that the filter left out.
-        Direction::Forward if is_last => Some(head.head.max(last)),
+        Direction::Forward if is_last => Some(head.position.max(last)),
         Direction::Forward => Some(last),
         Direction::Backward => (!is_last).then_some(last),
     };
     HistoryPage {
-        position: head.epoch.at(head.head),
+        position: head.cursor(),
         events: items,
         next: next.map(|position| head.epoch.at(position)),
     }

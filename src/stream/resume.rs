@@ -114,7 +114,7 @@ pub async fn start(
     let is_ahead = cursor.position > head
         && Box::pin(head_in_table(pool, reader.broker()))
             .await?
-            .is_none_or(|t| cursor.position > t.head);
+            .is_none_or(|t| cursor.position > t.position);
     if is_ahead {
         Ok(at(head, Some(ResetReason::Ahead)))
     } else {

@@ -127,7 +127,7 @@ impl Tasks {
             snapshot = self.pool.begin_with(SNAPSHOT).await?;
             known = heads::read(&mut snapshot, broker).await?;
         }
-        let head = known.first().map(|(_, log)| log.epoch.at(log.head));
+        let head = known.first().map(|(_, log)| log.cursor());
         Ok((snapshot, head.ok_or(TaskError::Busy)?))
     }
 }

@@ -120,7 +120,7 @@ impl Locks {
     ) -> Result<Cursor, LockError> {
         let brokers = std::slice::from_ref(broker);
         let known = heads::ensure(connection, self.committer.dice(), brokers).await?;
-        let head = known.first().map(|(_, log)| log.epoch.at(log.head));
+        let head = known.first().map(|(_, log)| log.cursor());
         head.ok_or(LockError::Busy)
     }
 }

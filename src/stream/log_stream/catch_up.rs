@@ -202,7 +202,7 @@ impl LogStream {
         let from = frames.partition_point(|frame| frame.position <= self.cursor);
         for frame in &frames[from..] {
             if self.reader.audiences().contains(&frame.audience) {
-                let as_of = page.head.head;
+                let as_of = page.head.position;
                 let Some(visibility) = self.reader.visibility(frame, as_of, &rights) else {
                     return self.finish_page(write);
                 };
