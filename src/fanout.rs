@@ -14,13 +14,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::log::{Audience, BrokerSubscription, BrokerSubscriptions, Epoch, Head, Rights};
 use crate::platform::{BrokerId, BrokerageFigures, Figures};
 
+pub mod chunks;
 mod connection_limits;
 mod dispatcher;
 mod ephemeral_ring;
 mod eviction;
 mod follower;
 mod frame;
-pub mod framing;
 pub mod gzip;
 mod handle;
 mod log_health;

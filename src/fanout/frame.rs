@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::framing;
+use super::chunks;
 use super::memory::{LateBytes, SLOTS_BYTES, allocated, shared};
 use crate::log::{Audience, Epoch, Event};
 use crate::platform::{DeliveryTrace, UserId};
@@ -17,7 +17,7 @@ pub use encoded_event::EncodedEvent;
 /// The encoding of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamEncoding {
-    /// As chunks of HTTP/1.1, which [`framing`] encodes. Without them, HTTP is the business of whoever
+    /// As chunks of HTTP/1.1, which [`chunks`] encodes. Without them, HTTP is the business of whoever
     /// gets the bytes.
     pub chunked: bool,
     pub gzip: bool,

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::LogStream;
 use super::ending::{LastWait, ServedRef};
-use crate::fanout::{ParkedStream, StreamProgress, framing};
+use crate::fanout::{ParkedStream, StreamProgress, chunks};
 
 /// Bytes that a client may send after its request. They are dropped. A client that sends more is
 /// disconnected.
@@ -176,7 +176,7 @@ impl SocketStream {
             Poll::Ready(None) => {
                 self.is_over = true;
                 let is_chunked = self.stream.encoding().chunked;
-                Poll::Ready(is_chunked.then(|| Bytes::from_static(framing::LAST_CHUNK).into()))
+                Poll::Ready(is_chunked.then(|| Bytes::from_static(chunks::LAST_CHUNK).into()))
             }
         }
     }

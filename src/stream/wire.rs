@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::fanout::{CloseReason, StreamEncoding, framing, gzip};
+use crate::fanout::{CloseReason, StreamEncoding, chunks, gzip};
 use crate::log::Cursor;
 
 /// The shortest time after which a client comes back. One browser uses no shorter one.
@@ -120,7 +120,7 @@ fn framed(encoding: StreamEncoding, header: &[u8], text: &str) -> Bytes {
     let stored = encoding.gzip.then(|| gzip::stored(text.as_bytes()));
     let text = stored.as_deref().unwrap_or(text.as_bytes());
     if encoding.chunked {
-        framing::chunk(&[header, text])
+        chunks::chunk(&[header, text])
     } else {
         [header, text].concat().into()
     }

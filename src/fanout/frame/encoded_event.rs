@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::event_bytes::{EventBytes, count};
-use super::{StreamEncoding, Visibility, framing};
+use super::{StreamEncoding, Visibility, chunks};
 use crate::fanout::memory::{LateBytes, allocated, shared};
 use crate::log::{Cursor, Event, Private};
 use crate::platform::{RecordPath, UserId};
@@ -110,7 +110,7 @@ impl EncodedEvent {
         if encoding.chunked {
             chunk.clone()
         } else {
-            framing::content(chunk)
+            chunks::content(chunk)
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use super::{StreamEncoding, framing};
+use super::{StreamEncoding, chunks};
 use crate::fanout::gzip;
 use crate::fanout::memory::{LateBytes, allocated, buffer};
 use crate::log::{Cursor, Event, EventJson};
@@ -77,13 +77,13 @@ impl EventBytes {
         } = text;
         let parts = [NAME, event_type, b"\n", DATA, json, b"\n", end];
         Self {
-            named: framing::chunk(&parts),
+            named: chunks::chunk(&parts),
             others: OnceLock::new(),
         }
     }
 
     fn text(&self) -> EventText<'_> {
-        let text = framing::content_of(&self.named);
+        let text = chunks::content_of(&self.named);
         let (name, text) = line(text);
         let (data, end) = line(text);
         EventText {
@@ -110,10 +110,10 @@ impl EventBytes {
             count(late, allocated(size_of::<OtherEncodings>()));
             Box::default()
         });
-        let whole = framing::content_of(&self.named);
+        let whole = chunks::content_of(&self.named);
         let plain = if encoding.named { whole } else { line(whole).1 };
         let made = |content: &[u8]| {
-            let chunk = framing::chunk(&[content]);
+            let chunk = chunks::chunk(&[content]);
             count(late, buffer(chunk.len()));
             chunk
         };
