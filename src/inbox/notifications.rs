@@ -18,6 +18,8 @@ mod post;
 mod preferences;
 mod read;
 pub mod retention;
+mod rows;
+mod send;
 mod sequence;
 mod unread;
 mod unread_room;

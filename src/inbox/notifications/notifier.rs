@@ -11,7 +11,8 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{UnreadLimits, sequence};
+use super::UnreadLimits;
+use super::send::{NotificationDraft, send};
 use crate::directory::Modules;
 use crate::inbox::activity::Names;
 use crate::log::Event;
@@ -192,7 +193,7 @@ async fn step(
     position::advance(&mut transaction, broker, upto).await?;
     let mut new_events = Vec::new();
     if !drafts.is_empty() {
-        let sent = sequence::send(&mut transaction, broker, drafts, context.unread_limits).await?;
+        let sent = send(&mut transaction, broker, drafts, context.unread_limits).await?;
         new_events.extend(sent.into_iter().map(|sent| sent.event));
     }
     let committed = context.committer.conclude(transaction, broker, new_events);
@@ -211,7 +212,7 @@ async fn drafts(
     broker: &BrokerId,
     events: &[Event],
     modules: &Modules,
-) -> sqlx::Result<Vec<sequence::NotificationDraft>> {
+) -> sqlx::Result<Vec<NotificationDraft>> {
     let causes = events.iter().filter_map(|event| cause::of(event, modules));
     let mut causes: Vec<_> = causes.collect();
     if causes.is_empty() {

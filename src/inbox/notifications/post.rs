@@ -1,7 +1,7 @@
 //! Notifications that a client posts.
 
 use super::notification::{Level, Notification, NotificationContent, RecordLink, SystemNotice};
-use super::sequence::{self, NotificationDraft, Repetition};
+use super::send::{NotificationDraft, Repetition, send};
 use super::{NotificationError, Notifications, UnreadLimits, list};
 use crate::identity::{Caller, Role};
 use crate::log::{Answered, Audience, IdempotencyKey};
@@ -70,8 +70,7 @@ impl Notifications {
             });
         }
         let drafts = vec![draft(caller, new)];
-        let sent =
-            sequence::send(&mut transaction, &caller.broker, drafts, UnreadLimits::NONE).await?;
+        let sent = send(&mut transaction, &caller.broker, drafts, UnreadLimits::NONE).await?;
         let sent = sent.into_iter().next().ok_or(NotificationError::Busy)?;
         refuse_too_many_unread(self.unread_limits.per_user, sent.unread)?;
         let (notification, event) = (sent.notification, sent.event);

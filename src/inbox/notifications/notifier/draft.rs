@@ -8,7 +8,7 @@ use crate::directory::Modules;
 use crate::inbox::activity::Names;
 use crate::inbox::notifications::NotificationKind;
 use crate::inbox::notifications::notification::{NotificationContent, RecordLink};
-use crate::inbox::notifications::sequence::{NotificationDraft, Repetition};
+use crate::inbox::notifications::send::{NotificationDraft, Repetition};
 use crate::log::{Audience, Event};
 use crate::platform::{ModuleName, RecordPath, UserId};
 
