@@ -47,7 +47,7 @@ pub use check::{Checking, ParamsCheck, WrongParams};
 pub use claim::{ClaimRequest, Claimed};
 pub use claim_wait::{ClaimError, WaitingClaim};
 pub use create::{MOST_CHILDREN, NewTask, TaskRequest};
-pub use error::{Lost, TaskError};
+pub use error::{Lost, ParentError, TaskError};
 pub use events::AVAILABLE;
 pub use imports::{ImportCheck, Importer};
 pub use lease::{LeaseClaim, LeaseState};

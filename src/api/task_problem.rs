@@ -6,7 +6,7 @@ use super::problem::{Code, Problem};
 use crate::log::PublishError;
 use crate::stream::UnknownScope;
 use crate::tasks::ClaimError;
-use crate::tasks::{Lost, MOST_CHILDREN, TaskError, TaskState, WrongParams, output};
+use crate::tasks::{Lost, MOST_CHILDREN, ParentError, TaskError, TaskState, WrongParams, output};
 
 impl From<TaskError> for Problem {
     fn from(error: TaskError) -> Self {
@@ -19,6 +19,7 @@ impl From<TaskError> for Problem {
                 let detail = format!("The task {id} is another user's: you may only see it.");
                 Self::new(StatusCode::FORBIDDEN, Code::NotYourTask, detail)
             }
+            TaskError::Parent(error) => parent_problem(&error).at("parent"),
             TaskError::UnknownTeam(team) => UnknownScope::Team(team).into(),
             TaskError::WrongParams(wrong) => wrong_params(*wrong),
             TaskError::WrongState(state) => wrong_state(state),
@@ -50,30 +51,29 @@ impl From<TaskError> for Problem {
                 "The database did not confirm the report in time. Send the next one.",
             ),
             TaskError::Database(error) => Self::database(&error),
-            parent => parent_problem(&parent).at("parent"),
         }
     }
 }
 
-fn parent_problem(error: &TaskError) -> Problem {
+fn parent_problem(error: &ParentError) -> Problem {
     match error {
-        TaskError::ParentIsChild(id) => {
+        ParentError::IsChild(id) => {
             let detail =
                 format!("The task {id} is a step of a workflow and has no steps of its own.");
             Problem::bad_request(Code::ParentIsChild, detail)
         }
-        TaskError::ParentBusy(state) => {
+        ParentError::WrongState(state) => {
             let detail = format!(
                 "The parent is {state}. Steps can be added to a queued task or to a running workflow."
             );
             Problem::new(StatusCode::CONFLICT, Code::WrongState, detail)
                 .with("state", &state.as_str())
         }
-        TaskError::TooManyChildren => {
+        ParentError::TooManyChildren => {
             let detail = format!("A workflow has {MOST_CHILDREN} steps at the most.");
             Problem::new(StatusCode::CONFLICT, Code::TooManyChildren, detail)
         }
-        _ => {
+        ParentError::Unknown(_) => {
             let detail = "You have no such task.";
             Problem::new(StatusCode::NOT_FOUND, Code::UnknownTask, detail)
         }

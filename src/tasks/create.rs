@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::row::{self, TaskProgress, TaskRef, TaskRow, write};
-use super::{Percent, Steps, Task, TaskError, TaskState, Tasks, Title};
+use super::{ParentError, Percent, Steps, Task, TaskError, TaskState, Tasks, Title};
 use super::{requester, transitions, workflow};
 use crate::identity::Caller;
 use crate::log::{Answered, IdempotencyKey, claim_key, find_answer, store_answer};
@@ -212,9 +212,9 @@ async fn lock_parent(
     let broker = &caller.broker;
     let parent = row::lock(connection, TaskRef { broker, id }).await?;
     let parent = parent.filter(|parent| parent.user == caller.user);
-    let parent = parent.ok_or_else(|| TaskError::UnknownParent(id.clone()))?;
+    let parent = parent.ok_or_else(|| ParentError::Unknown(id.clone()))?;
     if parent.parent.is_some() {
-        return Err(TaskError::ParentIsChild(id.clone()));
+        return Err(ParentError::IsChild(id.clone()).into());
     }
     let is_open = match parent.state {
         TaskState::Queued => parent.attempts() == 0,
@@ -222,7 +222,7 @@ async fn lock_parent(
         _ => false,
     };
     if !is_open {
-        return Err(TaskError::ParentBusy(parent.state));
+        return Err(ParentError::WrongState(parent.state).into());
     }
     let children = sqlx::query_scalar!(
         r#"select count(*) as "n!" from porchlight.tasks where broker_id = $1 and parent_id = $2"#,
@@ -231,7 +231,7 @@ async fn lock_parent(
     );
     let children = children.fetch_one(connection).await?;
     if usize::try_from(children).is_ok_and(|n| n >= MOST_CHILDREN) {
-        return Err(TaskError::TooManyChildren);
+        return Err(ParentError::TooManyChildren.into());
     }
     Ok(parent)
 }

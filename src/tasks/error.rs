@@ -4,10 +4,8 @@ use sqlx::error::DatabaseError;
 
 use super::{TaskState, WrongParams};
 use crate::log::KeyError;
+use crate::platform::database::is_contended;
 use crate::platform::{QuotaExceeded, TaskId, TeamId};
-
-/// Lock timeout and deadlock: another transaction has the row.
-const BUSY: [&str; 2] = ["55P03", "40P01"];
 
 /// Why a worker has lost its lease and must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +31,20 @@ impl Lost {
     }
 }
 
+/// Why a task gets no further step.
+#[derive(Debug, thiserror::Error)]
+pub enum ParentError {
+    #[error("there is no task {0} of yours")]
+    Unknown(TaskId),
+    #[error("{0} is a step of a workflow itself")]
+    IsChild(TaskId),
+    /// Steps cannot be added in its state.
+    #[error("the parent is {0}")]
+    WrongState(TaskState),
+    #[error("a workflow has {} children at the most", super::MOST_CHILDREN)]
+    TooManyChildren,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// There is no such task, or the caller may not see it.
@@ -44,15 +56,8 @@ pub enum TaskError {
     /// The caller is not on the team of the task.
     #[error("you are not on the team {0}")]
     UnknownTeam(TeamId),
-    #[error("there is no task {0} of yours")]
-    UnknownParent(TaskId),
-    #[error("{0} is a step of a workflow itself")]
-    ParentIsChild(TaskId),
-    /// Steps cannot be added to the parent in its state.
-    #[error("the parent is {0}")]
-    ParentBusy(TaskState),
-    #[error("a workflow has {} children at the most", super::MOST_CHILDREN)]
-    TooManyChildren,
+    #[error(transparent)]
+    Parent(#[from] ParentError),
     /// No worker could carry out a task with these parameters.
     #[error("{}", .0.detail)]
     WrongParams(Box<WrongParams>),
@@ -95,14 +100,10 @@ impl From<sqlx::Error> for TaskError {
         if let Some(quota) = QuotaExceeded::of(&error) {
             return Self::Quota(quota);
         }
-        let refusal = error.as_database_error();
-        let is_busy = |code: &str| BUSY.contains(&code);
-        if refusal
-            .and_then(DatabaseError::code)
-            .is_some_and(|code| is_busy(&code))
-        {
+        if is_contended(&error) {
             return Self::Busy;
         }
+        let refusal = error.as_database_error();
         match refusal.and_then(DatabaseError::constraint) {
             Some("task_retried_once") => Self::AlreadyRetried,
             // The trigger refuses a transition that was decided from an outdated row.
