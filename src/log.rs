@@ -36,7 +36,8 @@ pub use event::json::{
 };
 pub use event::private::fields;
 pub use event::{
-    Audience, Cursor, Epoch, Event, NewEvent, Private, RecordAudience, Rights, json, set_aside,
+    Audience, Cursor, Epoch, Event, NewEvent, Private, REDACTED, REDACTED_JSON, RecordAudience,
+    Rights, json, set_aside,
 };
 pub use heads::Head;
 pub use hints::{

@@ -18,7 +18,7 @@ pub mod json;
 pub mod private;
 
 pub use cursor::{Cursor, Epoch};
-pub use private::{Private, Rights, set_aside};
+pub use private::{Private, REDACTED, REDACTED_JSON, Rights, set_aside};
 
 /// The receivers of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

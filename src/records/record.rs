@@ -10,10 +10,7 @@ use super::fields::RecordKind;
 use super::row::RecordRow;
 use crate::identity::Caller;
 use crate::log::fields;
-use crate::log::{Private, Rights};
-
-/// What a reader without the right gets instead of a private value.
-const REDACTED: &str = "\"[REDACTED]\"";
+use crate::log::{Private, REDACTED_JSON, Rights};
 
 /// A record as one reader may see it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -96,13 +93,13 @@ fn masked(kind: &RecordKind, public: &Arc<RawValue>) -> sqlx::Result<Arc<RawValu
     let fields = fields(public).unwrap_or_default();
     let is_private = |name: &str| kind.field(name).is_some_and(|field| field.is_private);
     let is_masked =
-        |(name, value): &(String, &RawValue)| !is_private(name) || value.get() == REDACTED;
+        |(name, value): &(String, &RawValue)| !is_private(name) || value.get() == REDACTED_JSON;
     if fields.iter().all(is_masked) {
         return Ok(Arc::clone(public));
     }
     let shown = fields.into_iter().map(|(name, value)| {
         let value = if is_private(&name) {
-            REDACTED
+            REDACTED_JSON
         } else {
             value.get()
         };

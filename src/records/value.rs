@@ -8,14 +8,13 @@ use time::{Date, OffsetDateTime, UtcOffset};
 
 use super::fields::{Field, FieldType};
 use super::parse::InputValue;
+use crate::log::REDACTED;
 use crate::platform::ids::{is_name, is_user_name};
 use crate::platform::{NAME_FORM, USER_FORM};
 
 /// The most characters of a number.
 const NUMBER_CHARS: usize = 40;
 const NULL: &str = "null";
-/// What a reader without the right gets instead of a private value.
-const REDACTED: &str = "[REDACTED]";
 
 /// The value as JSON, or what the field expects.
 pub(super) fn parse(field: &Field, input: InputValue<'_>) -> Result<String, String> {

@@ -8,10 +8,10 @@ use sqlx::PgConnection;
 
 use super::action;
 use super::text::ActivitySentence;
-use super::values::{REDACTED, plain};
+use super::values::plain;
 use crate::directory::Modules;
 use crate::directory::people;
-use crate::log::{Audience, Event};
+use crate::log::{Audience, Event, REDACTED};
 use crate::log::{LabelCandidates, LabelQuery, labels};
 use crate::platform::{BrokerId, RecordPath, UserId};
 

@@ -7,8 +7,8 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, UtcOffset};
 
-/// The value of a field that the reader may not see.
-pub(super) const REDACTED: &str = "[REDACTED]";
+use crate::log::REDACTED;
+
 /// A longer text is cut. A shorter text of one word has no quotes.
 const MOST_CHARS: usize = 60;
 const SHORT_CHARS: usize = 24;

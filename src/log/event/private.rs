@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 use super::NewEvent;
 use crate::platform::UserId;
 
-const REDACTED: &str = "\"[REDACTED]\"";
+/// What a reader without the right gets instead of a private value.
+pub const REDACTED: &str = "[REDACTED]";
+pub const REDACTED_JSON: &str = "\"[REDACTED]\"";
 /// The field with the id of a record's owner.
 const OWNER: &str = "ownerId";
 
@@ -109,7 +111,7 @@ pub fn set_aside(event: &mut NewEvent, names: &BTreeSet<String>) {
         for (name, value) in fields {
             if is_private(&name) {
                 values.push((name.clone(), value.get().to_owned()));
-                shown.push((name, REDACTED));
+                shown.push((name, REDACTED_JSON));
             } else {
                 shown.push((name, value.get()));
             }
@@ -163,6 +165,11 @@ mod tests {
 
     fn raw(json: &str) -> Arc<RawValue> {
         RawValue::from_string(json.to_owned()).unwrap().into()
+    }
+
+    #[test]
+    fn both_forms_say_the_same() {
+        assert_eq!(serde_json::to_string(REDACTED).unwrap(), REDACTED_JSON);
     }
 
     #[test]
