@@ -25,6 +25,7 @@ mod verifier;
 
 pub use bearer::{Bearer, Identified};
 pub use caller::{Caller, MAX_TEAMS, Role, UnknownRole};
+pub use claims::is_token_id;
 pub use credential::{Credential, KeyId};
 pub use development::{development_secret, random_hex};
 pub use error::{IdentityError, KeyProblem, TokenError};

@@ -16,7 +16,7 @@ use super::problem::{Code, Problem};
 use super::query::{NoFields, NoQuery};
 use super::session_quotas::{self, QuotaJson};
 use crate::directory::Member;
-use crate::identity::{Caller, Revocation, Revoked};
+use crate::identity::{Caller, Revocation, Revoked, is_token_id};
 use crate::log::timestamp;
 use crate::platform::{TeamId, UserId};
 use crate::sessions::{
@@ -25,8 +25,6 @@ use crate::sessions::{
 
 /// When to send a ticket again that was not looked up.
 const NOT_LOOKED_UP_SECONDS: u32 = 1;
-/// The longest `jti`.
-const TOKEN_ID_CHARS: usize = 128;
 
 /// What the caller's token is good for.
 #[derive(Serialize)]
@@ -166,10 +164,6 @@ fn target(body: RevokeBody) -> Result<RevocationTarget, Problem> {
             "Name exactly one of user, tokenId and broker.",
         )),
     }
-}
-
-fn is_token_id(text: &str) -> bool {
-    (1..=TOKEN_ID_CHARS).contains(&text.chars().count()) && !text.contains(char::is_control)
 }
 
 #[derive(Deserialize)]

@@ -134,15 +134,16 @@ impl<'a> Claims<'a> {
             return Ok(None);
         };
         match text(value) {
-            Some(id)
-                if (1..=MAX_TOKEN_ID_CHARS).contains(&id.chars().count())
-                    && !id.contains(char::is_control) =>
-            {
-                Ok(Some(id.into()))
-            }
+            Some(id) if is_token_id(&id) => Ok(Some(id.into())),
             _ => Err(TokenError::invalid("jti", "must be a short string")),
         }
     }
+}
+
+/// Whether a text can be the `jti` of a token.
+#[must_use]
+pub fn is_token_id(text: &str) -> bool {
+    (1..=MAX_TOKEN_ID_CHARS).contains(&text.chars().count()) && !text.contains(char::is_control)
 }
 
 /// Finds a configured name: as a key, or else as a path into objects. The keys themselves can contain
