@@ -25,6 +25,7 @@ use crate::platform::{BrokerId, SmallInstant};
 
 mod arrivals;
 mod commit_priority;
+mod delivery;
 mod mailbox;
 mod parked;
 mod rounds;
@@ -34,7 +35,6 @@ mod woken_tasks;
 use arrivals::Arrivals;
 pub use commit_priority::CommitPriority;
 pub use mailbox::Mailbox;
-use mailbox::{Closing, Inspection, Mail, Renewal};
 use parked::{Parked, ParkedGuard};
 pub use parked::{ParkedStream, StreamProgress};
 use rounds::Rounds;
@@ -126,7 +126,7 @@ impl Dispatcher {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => dispatcher.tick(),
                 () = dispatcher.arrivals.are_due() => dispatcher.admit_arrivals(),
-                mail = dispatcher.mailbox.take(is_busy) => has_answers = dispatcher.sort(mail),
+                mail = dispatcher.mailbox.take(is_busy) => has_answers = dispatcher.deliver(mail),
             }
             if has_answers {
                 // A client may wait for its answer before it publishes the next event.
@@ -272,47 +272,6 @@ impl Dispatcher {
         }
     }
 
-    /// Returns whether it woke tasks.
-    fn sort(&self, mail: Mail) -> bool {
-        self.topics
-            .changed(&mail.topics, |topic| self.rounds.start(topic));
-        let woken = mail.tasks.into_iter().map(Waker::wake).count();
-        let mut slots = self.slots.borrow_mut();
-        for Closing { id, reason } in mail.closings {
-            if let Some(slot) = found(&mut slots, id) {
-                slot.closing = Some(reason);
-                self.queue_slot(id.slot, slot);
-            }
-        }
-        for id in mail.woken {
-            if let Some(slot) = found(&mut slots, id) {
-                self.queue_slot(id.slot, slot);
-            }
-        }
-        for Renewal { id, expires_at } in mail.renewals {
-            if let Some(slot) = found(&mut slots, id) {
-                self.renewals.borrow_mut().insert(id, expires_at);
-                self.queue_slot(id.slot, slot);
-            }
-        }
-        for Inspection { ids, answer } in mail.inspections {
-            let known = ids.into_iter();
-            let known = known.filter_map(|id| match &found(&mut slots, id)?.task {
-                SlotTask::Parked(parked) => Some((id, parked.progress())),
-                SlotTask::Running | SlotTask::Waiting(_) | SlotTask::Polled => None,
-            });
-            // Whoever asked may have given up.
-            let _ = answer.send(known.collect());
-        }
-        if mail.drain.is_some() {
-            self.drain.set(mail.drain);
-            slots
-                .iter_mut()
-                .for_each(|(at, slot)| self.queue_slot(at, slot));
-        }
-        woken > 0
-    }
-
     fn queue(&self, at: usize) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(at) {
             self.queue_slot(at, slot);
@@ -356,30 +315,4 @@ impl Dispatcher {
 fn found(slots: &mut Slab<Slot>, id: SubscriptionId) -> Option<&mut Slot> {
     let slot = slots.get_mut(id.slot);
     slot.filter(|slot| slot.number == id.number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn closing_an_ended_stream_does_not_close_the_next_one_in_its_slot() {
-        let mailbox = Arc::<Mailbox>::default();
-        let health = Arc::new(LogHealth::new(Duration::from_mins(1)));
-        let dispatcher = Dispatcher::new(mailbox, health, CommitPriority::new(|| false));
-        let close = |id| {
-            let reason = CloseReason::Evicted;
-            dispatcher.sort(Mail {
-                closings: vec![Closing { id, reason }],
-                ..Mail::default()
-            });
-        };
-        let former = dispatcher.subscribe().id();
-        let next = dispatcher.subscribe();
-        assert_eq!(next.id().slot, former.slot);
-        close(former);
-        assert_eq!(next.closing(), None);
-        close(next.id());
-        assert_eq!(next.closing(), Some(CloseReason::Evicted));
-    }
 }
