@@ -1,7 +1,8 @@
 // Refusals of the service, and requests without an answer.
 
 /**
- * Why a request failed. `code` is stable: the service's own code, or `timeout`, `network`, `aborted`, `unreadable`.
+ * Why a request failed. `code` is stable: the service's own code, or `timeout`, `network`, `aborted`,
+ * `unreadable`, `token` (the token callback has failed).
  */
 export class PorchlightError extends Error {
   name = 'PorchlightError';

@@ -112,7 +112,7 @@ export class TokenSource {
       timer = this.#env.setTimeout(() => refuse(new PorchlightError('timeout', 'the token callback did not answer in time')), good ? ASK_AGAIN_MS : ASK_MS);
     });
     try {
-      const token = await Promise.race([callback({ isRejected: this.#isRejected }), late]);
+      const token = await Promise.race([this.#answer(callback), late]);
       this.#isRejected = false;
       return (this.#token = /** @type {string | null} */ (token || null));
     } catch (error) {
@@ -120,6 +120,18 @@ export class TokenSource {
       throw error;
     } finally {
       this.#env.clearTimeout(timer);
+    }
+  }
+
+  /**
+   * What the callback throws, be it a refusal of its own server, says nothing about the request that needs the token: that may succeed later.
+   * @param {TokenCallback} callback
+   */
+  async #answer(callback) {
+    try {
+      return await callback({ isRejected: this.#isRejected });
+    } catch (error) {
+      throw new PorchlightError('token', `the token callback failed: ${error}`, { cause: error });
     }
   }
 }

@@ -84,6 +84,30 @@ describe('a lock', () => {
     assert.deepEqual([statusOf(own), own.getSnapshot().reason], ['lost', 'expired']);
   });
 
+  test('is kept while the token callback fails, until its lease is over', async () => {
+    const made = world();
+    const { service, clock } = made;
+    await fill(made, 1);
+    let isAway = false;
+    const token = () => {
+      if (isAway) throw new TypeError('Failed to fetch');
+      return service.token({ seconds: 30 });
+    };
+    const { client } = await made.open({ token });
+    const own = lock(client, 'escrows', 'e-1');
+    own.acquire();
+    await clock.advance(100);
+    isAway = true;
+    await clock.advance(50_000);
+    assert.equal(statusOf(own), 'held');
+    isAway = false;
+    await clock.advance(60_000);
+    assert.deepEqual([statusOf(own), own.getSnapshot().fence], ['held', 1]);
+    isAway = true;
+    await clock.advance(100_000);
+    assert.deepEqual([statusOf(own), own.getSnapshot().reason], ['lost', 'expired']);
+  });
+
   test('that a list leaves out is looked for', async () => {
     const { ann, bob, clock, service } = await pair();
     for (const id of ['e-1', 'e-2']) lock(ann, 'escrows', id).acquire();

@@ -294,6 +294,32 @@ describe('an outbox', () => {
     assert.equal(shown('e-1').purchasePrice, 5);
   });
 
+  test('a token callback that fails refuses nothing: the write is sent once there is a token', async () => {
+    const made = world();
+    const { service, clock } = made;
+    await fill(made, 1);
+    let isAway = false;
+    const token = () => {
+      if (isAway) throw new TypeError('Failed to fetch');
+      return service.token({ seconds: 60 });
+    };
+    const { client } = await made.open({ token, environment: { indexedDB: new IDBFactory() } });
+    await tick(clock, 100);
+    isAway = true;
+    await tick(clock, 60_000);
+    const { done } = client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 500);
+    const [{ state, reason, changes }] = client.outbox.pending();
+    assert.deepEqual([state, reason, changes], ['queued', 'token', { purchasePrice: 5 }]);
+    await assert.rejects(client.request('GET', '/records'), (error) => {
+      assert.deepEqual([error.name, error.code, error.status, error.isTemporary, error.cause.message], ['PorchlightError', 'token', 0, true, 'Failed to fetch']);
+      return true;
+    });
+    isAway = false;
+    for (let n = 0; n < 8; n += 1) await tick(clock, 5_000);
+    assert.deepEqual([(await done).purchasePrice, client.outbox.pending().length], [5, 0]);
+  });
+
   test('requests have a limit of time', async () => {
     const { client, service, clock } = await writer(1);
     service.faults.add({ kind: 'silence', method: 'PATCH' });
