@@ -92,6 +92,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/outbox/lane.js",
     "client/src/outbox/outbox.js",
     "client/src/outbox/owner.js",
+    "client/src/outbox/rows.js",
     "client/src/outbox/send.js",
     "client/src/outbox/sender.js",
     "client/src/outbox/storage.js",

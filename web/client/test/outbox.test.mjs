@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { IDBFactory } from 'fake-indexeddb';
-import { escrow, fill, patch, post, send, world } from './support.mjs';
+import { fill, patch, send, tick, world } from './support.mjs';
 
 const refused = { name: 'PorchlightError' };
 
@@ -17,14 +17,6 @@ async function writer(count = 3, { client: options = {}, query, idempotent = tru
   list.subscribe(() => {});
   await tick(made.clock, 10);
   return { ...made, client, page, diagnostics, list, indexedDB, shown: (id) => list.get(id) };
-}
-
-/** fake-indexeddb runs on real timers. */
-async function tick(clock, ms) {
-  for (let n = 0; n < 12; n += 1) {
-    await new Promise((wake) => setTimeout(wake, 0));
-    await clock.advance(n === 5 ? ms : 0);
-  }
 }
 
 /** A database whose changes are made, and never said to be. */

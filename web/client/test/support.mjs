@@ -58,6 +58,14 @@ export function world({ seed, ...options } = {}) {
   return { clock, service, open, state: (client) => client.connection.getSnapshot() };
 }
 
+/** Lets time pass for clients with a database: fake-indexeddb runs on real timers. */
+export async function tick(clock, ms) {
+  for (let n = 0; n < 12; n += 1) {
+    await new Promise((wake) => setTimeout(wake, 0));
+    await clock.advance(n === 5 ? ms : 0);
+  }
+}
+
 export const escrow = (number, more = {}) => ({ id: `e-${number}`, address: `${number} Oak St`, status: 'open', purchasePrice: 100_000 + number, ...more });
 
 /** Creates records directly at the service, a millisecond apart. */

@@ -2,8 +2,8 @@
 import { outcomeOf } from './conflict.js';
 import { chooseNext } from './lane.js';
 import { ownerOf } from './owner.js';
+import { Rows } from './rows.js';
 import { sendWrite } from './send.js';
-import { memoryStorage, openStorage } from './storage.js';
 import { Sender } from './sender.js';
 
 /** While the service refuses the token, a write is tried again this often. */
@@ -52,9 +52,7 @@ const contextOf = ({ options, connection, records, Failure, backoffMs, ...parts 
 
 export class Outbox {
   #context;
-  #name;
-  /** @type {import('./storage.js').WriteStorage} */
-  #storage = memoryStorage();
+  #rows;
   /** @type {Sender} */
   #sender;
   /** @type {Set<string>} */
@@ -70,8 +68,6 @@ export class Outbox {
   #stopWarning = null;
   /** @type {() => void} */
   #stopFollowing = () => {};
-  /** Stored one after the other, so that an older state never overwrites a newer one. @type {Promise<void>} */
-  #storing = Promise.resolve();
 
   /**
    * @param {OutboxContext} context
@@ -79,7 +75,7 @@ export class Outbox {
    */
   constructor(context, name) {
     this.#context = context;
-    this.#name = name;
+    this.#rows = new Rows(context, `porchlight:outbox:${name}`, (write) => this.#found(write));
     this.#sender = new Sender(context.env, name, {
       began: () => this.#pump(),
       changed: (write) => this.#context.pending.put(write),
@@ -93,7 +89,7 @@ export class Outbox {
   static async open(parts) {
     const context = contextOf(parts);
     const outbox = new Outbox(context, `${context.base}|${await ownerOf(context)}`);
-    await outbox.#openStorage();
+    await outbox.#rows.open();
     context.pending.store.subscribe(() => outbox.#warn());
     outbox.#warn();
     outbox.#sender.start();
@@ -105,50 +101,21 @@ export class Outbox {
     return this.#context.pending.store.getSnapshot();
   }
 
-  async #openStorage() {
-    const { env, pending, writes, tell } = this.#context;
-    this.#storage = await openStorage(env, `porchlight:outbox:${this.#name}`, () => this.#lost());
-    const stored = await this.#storage.all().catch(() => []);
-    for (const write of stored) {
-      // It may have been sent when the page ended, with an unknown outcome, and is sent again.
-      const again = { ...write, state: write.state === 'sending' ? /** @type {const} */ ('queued') : write.state, attempts: Math.max(1, write.attempts) };
-      if (!pending.store.getSnapshot().some(({ id }) => id === write.id)) pending.put(again);
-    }
-    writes.showStorage(this.#storage.kind);
-    if (this.#storage.kind === 'memory') tell('warning', 'writes wait in memory only: a reload loses them');
-  }
-
-  /** The database was closed under it. */
-  async #lost() {
-    if (this.#isStopped) return;
-    this.#context.tell('warning', 'the database of the outbox was lost');
-    this.#storage = memoryStorage();
-    await this.#openStorage();
-    for (const write of this.#waiting) await this.#store(write);
-  }
-
   /**
-   * @param {Write} write
-   * @returns {Promise<void>}
+   * It may have been sent when its page ended, with an unknown outcome, and is sent again.
+   * @param {Write} stored
    */
-  #store(write) {
-    this.#storing = this.#storing.then(() => this.#storage.put(write)).catch(() => this.#onlyMemory());
-    return this.#storing;
+  #found(stored) {
+    const { pending } = this.#context;
+    const state = stored.state === 'sending' ? /** @type {const} */ ('queued') : stored.state;
+    if (!this.#find(stored.id)) pending.put({ ...stored, state, attempts: Math.max(1, stored.attempts) });
   }
 
   /** @param {string} id */
   #forget(id) {
     this.#immediate.delete(id);
     this.#notBefore.delete(id);
-    this.#storing = this.#storing.then(() => this.#storage.remove(id)).catch(() => this.#onlyMemory());
-    return this.#storing;
-  }
-
-  #onlyMemory() {
-    if (this.#storage.kind === 'memory') return;
-    this.#storage = memoryStorage();
-    this.#context.writes.showStorage('memory');
-    this.#context.tell('warning', 'a write could not be stored: writes wait in memory only');
+    return this.#rows.remove(id);
   }
 
   // ---- from outside
@@ -161,7 +128,7 @@ export class Outbox {
     if (isImmediate) this.#immediate.add(id);
     const write = this.#find(id);
     if (!write) return;
-    const stored = this.#store(write);
+    const stored = this.#rows.put(write);
     // The tab that sends a write removes it afterwards, in order, and need not wait. Another tab may know of it only when it is stored.
     if (!this.#sender.isSender) await stored;
     this.#sender.tell('added', write);
@@ -224,7 +191,7 @@ export class Outbox {
     this.#stopWarning?.();
     this.#stopFollowing();
     this.#sender.stop();
-    this.#storing.finally(() => this.#storage.close());
+    this.#rows.close();
   }
 
   // ---- sending
@@ -349,7 +316,7 @@ export class Outbox {
   async #change(write) {
     this.#context.pending.put(write);
     this.#sender.tell('changed', write);
-    await this.#store(write);
+    await this.#rows.put(write);
     return write;
   }
 
