@@ -78,8 +78,8 @@ export class Outbox {
     this.#rows = new Rows(context, `porchlight:outbox:${name}`, (write) => this.#found(write));
     this.#sender = new Sender(context.env, name, {
       began: () => this.#pump(),
-      changed: (write) => this.#context.pending.put(write),
-      added: () => this.#pump(),
+      changed: (write, isImmediate) => this.#changedElsewhere(write, isImmediate),
+      flush: () => this.#hurry(),
       settled: (id, record, problem) => this.#settledElsewhere(id, record, problem),
       isBusy: () => this.#waiting.length > 0,
     });
@@ -112,10 +112,9 @@ export class Outbox {
   }
 
   /** @param {string} id */
-  #forget(id) {
+  #release(id) {
     this.#immediate.delete(id);
     this.#notBefore.delete(id);
-    return this.#rows.remove(id);
   }
 
   // ---- from outside
@@ -131,7 +130,7 @@ export class Outbox {
     const stored = this.#rows.put(write);
     // The tab that sends a write removes it afterwards, in order, and need not wait. Another tab may know of it only when it is stored.
     if (!this.#sender.isSender) await stored;
-    this.#sender.tell('added', write);
+    this.#tell('added', write);
     this.#pump();
     await stored;
   }
@@ -142,6 +141,8 @@ export class Outbox {
     if (!write) return false;
     if (write.state === 'sending') throw this.#context.fail('is_sending', 'the write is being sent at this moment');
     await this.#settle(write, null, this.#context.fail('discarded', 'the write was discarded'));
+    // What waited behind its conflict may go.
+    this.#pump();
     return true;
   }
 
@@ -156,14 +157,19 @@ export class Outbox {
     const rest = Object.entries(write.changes).filter(([field]) => !fields.includes(field));
     const chosen = how === 'mine' ? write.changes : how === 'theirs' ? Object.fromEntries(rest) : { ...Object.fromEntries(rest), ...how };
     if (!Object.keys(chosen).length) return this.discard(id);
-    await this.#change({ ...write, changes: chosen, base: record.version, known: record, state: 'queued', conflict: null, reason: null, attempts: 0, isConfirmed: false });
     this.#immediate.add(id);
+    await this.#change({ ...write, changes: chosen, base: record.version, known: record, state: 'queued', conflict: null, reason: null, attempts: 0, isConfirmed: false });
     this.#pump();
     return true;
   }
 
   /** Sends everything that waits for further writes to the same fields. */
   flush() {
+    this.#sender.tell('flush');
+    this.#hurry();
+  }
+
+  #hurry() {
     for (const { id } of this.#waiting) this.#immediate.add(id);
     this.#pump();
   }
@@ -292,7 +298,8 @@ export class Outbox {
     else this.#confirm(write, record);
     this.#context.writes.settle(id, record, error);
     this.#sender.tell('settled', { id, module, recordId, record, problem: error && { code: error.code, message: error.message } });
-    await this.#forget(id);
+    this.#release(id);
+    await this.#rows.remove(id);
   }
 
   /**
@@ -315,13 +322,33 @@ export class Outbox {
    */
   async #change(write) {
     this.#context.pending.put(write);
-    this.#sender.tell('changed', write);
+    this.#tell('changed', write);
     await this.#rows.put(write);
     return write;
   }
 
+  // ---- other tabs
+
   /**
-   * Another tab has sent it.
+   * @param {'added' | 'changed'} what
+   * @param {Write} write
+   */
+  #tell(what, write) {
+    this.#sender.tell(what, write, this.#immediate.has(write.id));
+  }
+
+  /**
+   * @param {Write} write
+   * @param {boolean} isImmediate
+   */
+  #changedElsewhere(write, isImmediate) {
+    if (isImmediate) this.#immediate.add(write.id);
+    this.#context.pending.put(write);
+    this.#pump();
+  }
+
+  /**
+   * Another tab has sent or discarded it.
    * @param {{id: string, module: string, recordId: string}} write
    * @param {StoredRecord | null} record
    * @param {{code: string, message: string} | null} problem
@@ -330,6 +357,8 @@ export class Outbox {
     const known = this.#find(write.id);
     if (known && !problem) this.#confirm(known, record);
     this.#context.writes.settle(write.id, record, problem && this.#context.fail(problem.code, problem.message));
+    this.#release(write.id);
+    this.#pump();
   }
 
   /** A page that is left while writes wait asks first. */

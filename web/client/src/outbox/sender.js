@@ -6,8 +6,8 @@ const DEAD_MS = 6_000;
 /**
  * @typedef {object} SenderHandlers
  * @property {() => void} began this tab sends from now on
- * @property {(write: any) => void} changed another tab has changed a write
- * @property {() => void} added another tab has added a write
+ * @property {(write: any, isImmediate: boolean) => void} changed another tab has added or changed a write
+ * @property {() => void} flush another tab wants everything sent that waits for further writes
  * @property {(write: any, record: any, problem: any) => void} settled another tab has sent a write
  * @property {() => boolean} isBusy whether something waits
  */
@@ -51,11 +51,12 @@ export class Sender {
   }
 
   /**
-   * @param {'added' | 'changed' | 'settled' | 'alive'} what
+   * @param {'added' | 'changed' | 'flush' | 'settled' | 'alive'} what
    * @param {any} [content]
+   * @param {boolean} [isImmediate]
    */
-  tell(what, content) {
-    this.#channel?.postMessage({ what, content });
+  tell(what, content, isImmediate) {
+    this.#channel?.postMessage({ what, content, isImmediate });
   }
 
   stop() {
@@ -84,11 +85,11 @@ export class Sender {
     });
   }
 
-  /** @param {{what: string, content: any}} message */
-  #hear({ what, content }) {
+  /** @param {{what: string, content: any, isImmediate?: boolean}} message */
+  #hear({ what, content, isImmediate = false }) {
     this.#heardAt = this.#env.now();
-    if (what === 'added' || what === 'changed') this.#on.changed(content);
-    if (what === 'added') this.#on.added();
+    if (what === 'added' || what === 'changed') this.#on.changed(content, isImmediate);
+    if (what === 'flush') this.#on.flush();
     if (what === 'settled') this.#on.settled(content, content.record, content.problem);
   }
 
