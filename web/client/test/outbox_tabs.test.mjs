@@ -16,7 +16,36 @@ async function two(options = {}) {
   await tick(made.clock, 100);
   const patches = () => made.service.requests.filter(({ method }) => method === 'PATCH').map(({ path, body }) => [path.slice(-3), body]);
   const priceOf = async (id) => (await send(made.service, 'GET', `/records/escrows/${id}`)).body.purchasePrice;
-  return { ...made, open, first: first.client, second: second.client, patches, priceOf, tabs: [first, second] };
+  return { ...made, open, indexedDB, tabs: [first, second], first: first.client, second: second.client, patches, priceOf };
+}
+
+/** The database as a tab sees it whose answers to reads, or to changes, come when the test says so. */
+function heldDisk(factory, mode) {
+  const held = [];
+  const hold = (target, event) => Object.defineProperty(target, `on${event}`, { set: (run) => target.addEventListener(event, () => held.push(run)) });
+  const wrap = (object, method, change) => {
+    const original = object[method];
+    object[method] = (...given) => change(original.apply(object, given), given);
+  };
+  const readsOf = (transaction) => wrap(transaction, 'objectStore', (table) => {
+    wrap(table, 'getAll', (request) => hold(request, 'success'));
+    return table;
+  });
+  const open = (...given) => {
+    const request = factory.open(...given);
+    request.addEventListener('success', () => wrap(request.result, 'transaction', (transaction, [, asked]) => {
+      if (asked === mode && mode === 'readonly') readsOf(transaction);
+      return asked === mode && mode === 'readwrite' ? hold(transaction, 'complete') : transaction;
+    }));
+    return request;
+  };
+  const release = async (clock) => {
+    while (held.length) {
+      for (const run of held.splice(0)) run({});
+      await tick(clock, 0);
+    }
+  };
+  return { indexedDB: { open }, release };
 }
 
 /** A write of the second tab, whose record somebody else has changed meanwhile. */
@@ -66,5 +95,52 @@ describe('of two tabs', () => {
     await second.outbox.flush();
     await tick(clock, 20);
     assert.deepEqual(patches().slice(1), [['e-2', { purchasePrice: 2 }], ['e-3', { purchasePrice: 3 }]]);
+  });
+
+  test('a third one that is opened while a write ends does not keep it', async () => {
+    const made = world();
+    await fill(made, 1);
+    const own = new Browser(made);
+    const factory = new IDBFactory();
+    const disk = heldDisk(factory, 'readwrite');
+    const first = await own.tab({ more: { indexedDB: disk.indexedDB } });
+    await tick(made.clock, 100);
+    const { done } = first.client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(made.clock, 100);
+    assert.equal((await done).purchasePrice, 5);
+    const late = await own.tab({ more: { indexedDB: factory } });
+    await tick(made.clock, 100);
+    assert.equal(late.client.outbox.pending().length, 1, 'its row is still there');
+    await disk.release(made.clock);
+    assert.deepEqual(late.client.outbox.pending(), []);
+  });
+
+  test('a third one that has read a write before it ended does not keep it', async () => {
+    const { open, service, clock, second, indexedDB } = await two();
+    service.faults.add({ kind: 'delay', method: 'PATCH', ms: 1_000 });
+    const { done } = second.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 100);
+    const disk = heldDisk(indexedDB, 'readonly');
+    const late = await open({ indexedDB: disk.indexedDB });
+    await tick(clock, 1_000);
+    assert.equal((await done).purchasePrice, 5);
+    await disk.release(clock);
+    await tick(clock, 100);
+    assert.deepEqual(late.client.outbox.pending(), []);
+  });
+
+  test('one that was frozen while it sent does not keep what the other one has sent meanwhile', async () => {
+    const { tabs, first, second, service, clock, priceOf } = await two();
+    service.faults.add({ kind: 'silence', method: 'PATCH' });
+    const { done } = first.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 100);
+    tabs[0].freeze();
+    for (let n = 0; n < 5; n += 1) await tick(clock, 4_000);
+    assert.deepEqual([await priceOf('e-1'), second.outbox.pending()], [5, []]);
+    tabs[0].thaw();
+    await tick(clock, 100);
+    await tick(clock, 100);
+    assert.deepEqual([first.outbox.pending(), second.outbox.pending()], [[], []]);
+    assert.equal((await done).purchasePrice, 5);
   });
 });

@@ -10,6 +10,8 @@ import { Sender } from './sender.js';
 const AUTH_MS = 30_000;
 /** Writes to the same fields of a record within this time become one. */
 const MERGE_MS = 1_000;
+/** So many writes that have ended are remembered. */
+const MOST_ENDED = 1_000;
 
 /** @typedef {import('../error.js').PorchlightError} PorchlightError */
 /** @typedef {import('../records/pending.js').Write} Write */
@@ -59,6 +61,8 @@ export class Outbox {
   #immediate = new Set();
   /** When a write may be tried again. @type {Map<string, number>} */
   #notBefore = new Map();
+  /** What rows and other tabs still say of these is old. @type {Set<string>} */
+  #ended = new Set();
   #isSending = false;
   #isStopped = false;
   #failures = 0;
@@ -89,6 +93,8 @@ export class Outbox {
   static async open(parts) {
     const context = contextOf(parts);
     const outbox = new Outbox(context, `${context.base}|${await ownerOf(context)}`);
+    // A write that ends while the rows are read is heard of.
+    outbox.#sender.listen();
     await outbox.#rows.open();
     context.pending.store.subscribe(() => outbox.#warn());
     outbox.#warn();
@@ -108,13 +114,15 @@ export class Outbox {
   #found(stored) {
     const { pending } = this.#context;
     const state = stored.state === 'sending' ? /** @type {const} */ ('queued') : stored.state;
-    if (!this.#find(stored.id)) pending.put({ ...stored, state, attempts: Math.max(1, stored.attempts) });
+    if (!this.#find(stored.id) && !this.#ended.has(stored.id)) pending.put({ ...stored, state, attempts: Math.max(1, stored.attempts) });
   }
 
   /** @param {string} id */
-  #release(id) {
+  #end(id) {
     this.#immediate.delete(id);
     this.#notBefore.delete(id);
+    this.#ended.add(id);
+    if (this.#ended.size > MOST_ENDED) this.#ended.delete(/** @type {string} */ (this.#ended.values().next().value));
   }
 
   // ---- from outside
@@ -238,7 +246,8 @@ export class Outbox {
     if (outcome.is === 'look') outcome = await this.#look(write);
     this.#isSending = false;
     if (this.#isStopped) return;
-    await this.#conclude(this.#find(write.id) ?? write, outcome);
+    // While this tab was frozen, another one may have sent it, or discarded it.
+    if (!this.#ended.has(write.id)) await this.#conclude(this.#find(write.id) ?? write, outcome);
     this.#pump();
   }
 
@@ -297,9 +306,12 @@ export class Outbox {
     if (error) this.#context.tell('warning', 'a write was refused', { module, recordId, code: error.code });
     else this.#confirm(write, record);
     this.#context.writes.settle(id, record, error);
-    this.#sender.tell('settled', { id, module, recordId, record, problem: error && { code: error.code, message: error.message } });
-    this.#release(id);
+    this.#end(id);
+    const ending = { id, module, recordId, record, problem: error && { code: error.code, message: error.message } };
+    this.#sender.tell('settled', ending);
     await this.#rows.remove(id);
+    // A tab that was opened after the first message may have read the row before it was gone.
+    this.#sender.tell('settled', ending);
   }
 
   /**
@@ -342,6 +354,7 @@ export class Outbox {
    * @param {boolean} isImmediate
    */
   #changedElsewhere(write, isImmediate) {
+    if (this.#ended.has(write.id)) return;
     if (isImmediate) this.#immediate.add(write.id);
     this.#context.pending.put(write);
     this.#pump();
@@ -354,10 +367,11 @@ export class Outbox {
    * @param {{code: string, message: string} | null} problem
    */
   #settledElsewhere(write, record, problem) {
+    if (this.#ended.has(write.id)) return;
     const known = this.#find(write.id);
     if (known && !problem) this.#confirm(known, record);
     this.#context.writes.settle(write.id, record, problem && this.#context.fail(problem.code, problem.message));
-    this.#release(write.id);
+    this.#end(write.id);
     this.#pump();
   }
 

@@ -37,14 +37,20 @@ export class Sender {
     this.#on = on;
   }
 
-  start() {
+  /** Hears the other tabs from now on, before `start`. */
+  listen() {
     const { locks, BroadcastChannel } = this.#env;
-    if (!locks || !BroadcastChannel) {
+    if (!locks || !BroadcastChannel) return;
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+  }
+
+  /** Sends from now on, or once no other tab does. */
+  start() {
+    if (!this.#channel) {
       this.isSender = true;
       return void this.#on.began();
     }
-    this.#channel = new BroadcastChannel(this.#name);
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
     this.#heardAt = this.#env.now();
     this.#claim(false);
     this.#tick();
