@@ -23,7 +23,7 @@ const HIDDEN = {
   Collection: ['query', 'stop', 'acknowledge', 'pendingChanged'],
   LiveRecord: ['query', 'acknowledge', 'pendingChanged'],
   Feed: ['change'],
-  Writes: ['store', 'add', 'open', 'showStorage', 'settle', 'stop'],
+  Writes: ['store', 'add', 'open', 'showStorage', 'settle', 'move', 'stop'],
   Presence: ['store'],
   RecordLock: ['store'],
   Faults: ['take'],

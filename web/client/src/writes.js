@@ -38,7 +38,7 @@ export class Writes {
   #mergeMs;
   /** @type {Promise<any> | null} */
   #outbox = null;
-  /** @type {Map<string, {resolve: (record: any) => void, reject: (error: any) => void}[]>} */
+  /** @type {Map<string, {changes: Record<string, any>, resolve: (record: any) => void, reject: (error: any) => void}[]>} */
   #waiting = new Map();
   #sequence = 0;
 
@@ -88,7 +88,7 @@ export class Writes {
       ? { ...last, changes: { ...last.changes, ...changes } }
       : this.#write(kind, module, recordId, changes, shown, fence ?? null);
     const done = new Promise((resolve, reject) => {
-      this.#waiting.set(write.id, [...this.#waiting.get(write.id) ?? [], { resolve, reject }]);
+      this.#waiting.set(write.id, [...this.#waiting.get(write.id) ?? [], { changes, resolve, reject }]);
     });
     this.#pending.put(write);
     this.open().then((outbox) => outbox.add(write.id, isImmediate), (error) => this.settle(write.id, null, error));
@@ -159,6 +159,22 @@ export class Writes {
     this.#pending.remove(id);
     for (const { resolve, reject } of this.#waiting.get(id) ?? []) error ? reject(error) : resolve(record);
     this.#waiting.delete(id);
+  }
+
+  /**
+   * A part of a write has become another one: those who have made these changes wait for that.
+   * @param {string} from
+   * @param {string} to
+   * @param {(changes: Record<string, any>) => boolean} isMoved
+   * @returns {boolean} whether this tab has made any
+   */
+  move(from, to, isMoved) {
+    const all = this.#waiting.get(from) ?? [];
+    const moved = all.filter(({ changes }) => isMoved(changes));
+    if (!moved.length) return false;
+    this.#waiting.set(from, all.filter((one) => !moved.includes(one)));
+    this.#waiting.set(to, moved);
+    return true;
   }
 
   /** Gives up a write that waits. What it changed is shown as before. @param {string} id */

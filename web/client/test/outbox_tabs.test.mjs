@@ -143,4 +143,62 @@ describe('of two tabs', () => {
     assert.deepEqual([first.outbox.pending(), second.outbox.pending()], [[], []]);
     assert.equal((await done).purchasePrice, 5);
   });
+
+  /** The second tab changes a write a moment before it is due, with a disk that holds this up until `release`. */
+  async function changedLate(isDiskBusy) {
+    const tabs = await two({ mergeMs: 1_000 });
+    const { service, clock, open, indexedDB } = tabs;
+    const disk = heldDisk(indexedDB, 'readwrite');
+    const writer = await open({ indexedDB: disk.indexedDB });
+    const list = writer.client.records('escrows');
+    list.subscribe(() => {});
+    await tick(clock, 100);
+    const update = (id, purchasePrice, options) => writer.client.update('escrows', id, { purchasePrice }, options);
+    const before = update('e-1', 1);
+    await tick(clock, 100);
+    await disk.release(clock);
+    await tick(clock, 1_000 - (clock.now() - writer.client.outbox.pending()[0].at) - 1);
+    if (isDiskBusy) update('e-2', 9, { isImmediate: true });
+    const after = update('e-1', 2);
+    assert.equal(after.id, before.id, 'they are one write, as far as this tab knows');
+    return { ...tabs, before, after, list, service, writer, release: () => disk.release(clock) };
+  }
+
+  /** Everything has arrived, and every tab knows it. */
+  async function assertArrived({ before, after, list, writer, first, second, open, clock, patches, priceOf }) {
+    for (let n = 0; n < 3; n += 1) await tick(clock, 500);
+    assert.deepEqual(patches().filter(([id]) => id === 'e-1').map(([, { purchasePrice }]) => purchasePrice), [1, 2]);
+    assert.deepEqual([writer.client.outbox.pending(), first.outbox.pending(), second.outbox.pending()], [[], [], []]);
+    assert.deepEqual([(await before.done).purchasePrice, (await after.done).purchasePrice, await priceOf('e-1')], [1, 2, 2]);
+    assert.equal(list.get('e-1').purchasePrice, 2);
+    const { client: late } = await open();
+    await tick(clock, 100);
+    assert.deepEqual(late.outbox.pending(), [], 'no row is left');
+  }
+
+  test('a change that is stored after its write was sent is sent, too', async () => {
+    for (const isDiskBusy of [false, true]) {
+      const tabs = await changedLate(isDiskBusy);
+      const shown = [];
+      tabs.list.subscribe(() => shown.push(tabs.list.get('e-1').purchasePrice));
+      await tick(tabs.clock, 100);
+      assert.deepEqual(tabs.patches().filter(([id]) => id === 'e-1').length, 1, 'the write was sent without it');
+      await tabs.release();
+      await assertArrived(tabs);
+      assert.deepEqual([...new Set(shown)].filter((price) => price !== 2), [], 'the user always sees it');
+    }
+  });
+
+  test('a change that arrives while its write is being sent is sent after it', async () => {
+    const tabs = await changedLate(false);
+    const [sender] = tabs.tabs;
+    sender.freeze();
+    await tick(tabs.clock, 1);
+    await tabs.release();
+    assert.deepEqual(tabs.patches(), [], 'the write is due, and the change is known');
+    sender.thaw();
+    await tick(tabs.clock, 100);
+    await tabs.release();
+    await assertArrived(tabs);
+  });
 });

@@ -60,3 +60,15 @@ function staleOutcome(write, { record, fields = [] }, same) {
   if (!colliding.length) return { is: 'again', base: record.version };
   return { is: 'conflict', conflict: { record, fields: colliding, mine: pick(changes, colliding), theirs: pick(record, colliding) } };
 }
+
+/**
+ * @param {Write} write
+ * @param {Conflict} conflict its own
+ * @param {'mine' | 'theirs' | Record<string, any>} how
+ * @returns {Write} with what the user has chosen, which may be nothing
+ */
+export function resolvedWrite(write, { record, fields }, how) {
+  const rest = Object.fromEntries(Object.entries(write.changes).filter(([field]) => !fields.includes(field)));
+  const changes = how === 'mine' ? write.changes : how === 'theirs' ? rest : { ...rest, ...how };
+  return { ...write, changes, base: record.version, known: record, state: 'queued', conflict: null, reason: null, attempts: 0, isConfirmed: false };
+}

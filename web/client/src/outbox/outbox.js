@@ -1,15 +1,16 @@
 // Sends writes in order, each once, across reloads, crashes and lost answers.
-import { outcomeOf } from './conflict.js';
+import { outcomeOf, resolvedWrite } from './conflict.js';
+import { contextOf } from './context.js';
 import { chooseNext } from './lane.js';
 import { ownerOf } from './owner.js';
 import { Rows } from './rows.js';
 import { sendWrite } from './send.js';
 import { Sender } from './sender.js';
+import { hasAll, restOf } from './split.js';
+import { UnloadWarning } from './unload_warning.js';
 
 /** While the service refuses the token, a write is tried again this often. */
 const AUTH_MS = 30_000;
-/** Writes to the same fields of a record within this time become one. */
-const MERGE_MS = 1_000;
 /** So many writes that have ended are remembered. */
 const MOST_ENDED = 1_000;
 
@@ -17,42 +18,10 @@ const MOST_ENDED = 1_000;
 /** @typedef {import('../records/pending.js').Write} Write */
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
 
-/**
- * What the client passes on. Bundlers cut a page's code where it and what is loaded later import the same files.
- * @typedef {object} OutboxParts
- * @property {import('../environment.js').Environment} env
- * @property {import('../request.js').SendRequest} request
- * @property {import('../records/pending.js').PendingChanges} pending
- * @property {import('../writes.js').Writes} writes
- * @property {import('../token.js').TokenSource} tokens
- * @property {string} base of the service
- * @property {string} userId empty, if only the token says it
- * @property {import('../client.js').ClientOptions} options
- * @property {import('../store.js').Store<import('../connection_status.js').ConnectionState>} connection
- * @property {import('../records/records.js').Records} records
- * @property {typeof import('../error.js').PorchlightError} Failure
- * @property {typeof import('../backoff.js').backoffMs} backoffMs
- * @property {(a: unknown, b: unknown) => boolean} same
- */
-
-/** @param {OutboxParts} parts */
-const contextOf = ({ options, connection, records, Failure, backoffMs, ...parts }) => ({
-  ...parts,
-  mergeMs: options.mergeMs ?? MERGE_MS,
-  warnsBeforeUnload: options.warnsBeforeUnload ?? true,
-  /** @param {string} code @param {string} message */
-  fail: (code, message) => new Failure(code, message),
-  /** @param {number} failures */
-  backoffMs: (failures) => backoffMs(failures, parts.env.random),
-  /** @param {string} module @param {string} id @param {StoredRecord | null} record */
-  acknowledge: (module, id, record) => records.acknowledge(module, id, record),
-  /** @param {'info' | 'warning'} level @param {string} message @param {Record<string, unknown>} [data] */
-  tell: (level, message, data = {}) => options.onDiagnostic?.({ at: parts.env.now(), level, message, data }),
-});
-
-/** @typedef {ReturnType<typeof contextOf>} OutboxContext */
+/** @typedef {import('./context.js').OutboxParts} OutboxParts */
 
 export class Outbox {
+  /** @type {import('./context.js').OutboxContext} */
   #context;
   #rows;
   /** @type {Sender} */
@@ -68,18 +37,18 @@ export class Outbox {
   #failures = 0;
   /** @type {any} */
   #timer = null;
-  /** @type {(() => void) | null} */
-  #stopWarning = null;
+  #warning;
   /** @type {() => void} */
   #stopFollowing = () => {};
 
   /**
-   * @param {OutboxContext} context
+   * @param {import('./context.js').OutboxContext} context
    * @param {string} name differs by service and user
    */
   constructor(context, name) {
     this.#context = context;
     this.#rows = new Rows(context, `porchlight:outbox:${name}`, (write) => this.#found(write));
+    this.#warning = new UnloadWarning(context.env);
     this.#sender = new Sender(context.env, name, {
       began: () => this.#pump(),
       changed: (write, isImmediate) => this.#changedElsewhere(write, isImmediate),
@@ -101,6 +70,10 @@ export class Outbox {
     outbox.#sender.start();
     outbox.#follow(parts.connection);
     return outbox;
+  }
+
+  #warn() {
+    this.#warning.show(this.#context.warnsBeforeUnload && this.#waiting.length > 0 && !this.#isStopped);
   }
 
   get #waiting() {
@@ -138,7 +111,9 @@ export class Outbox {
     const stored = this.#rows.put(write);
     // The tab that sends a write removes it afterwards, in order, and need not wait. Another tab may know of it only when it is stored.
     if (!this.#sender.isSender) await stored;
-    this.#tell('added', write);
+    const current = this.#find(id);
+    // It may have been sent meanwhile, without this change.
+    if (current?.attempts === 0) this.#tell('added', current);
     this.#pump();
     await stored;
   }
@@ -161,12 +136,10 @@ export class Outbox {
   async resolve(id, how) {
     const write = this.#find(id);
     if (!write?.conflict) return false;
-    const { record, fields } = write.conflict;
-    const rest = Object.entries(write.changes).filter(([field]) => !fields.includes(field));
-    const chosen = how === 'mine' ? write.changes : how === 'theirs' ? Object.fromEntries(rest) : { ...Object.fromEntries(rest), ...how };
-    if (!Object.keys(chosen).length) return this.discard(id);
+    const resolved = resolvedWrite(write, write.conflict, how);
+    if (!Object.keys(resolved.changes).length) return this.discard(id);
     this.#immediate.add(id);
-    await this.#change({ ...write, changes: chosen, base: record.version, known: record, state: 'queued', conflict: null, reason: null, attempts: 0, isConfirmed: false });
+    await this.#change(resolved);
     this.#pump();
     return true;
   }
@@ -202,7 +175,7 @@ export class Outbox {
   stop() {
     this.#isStopped = true;
     this.#context.env.clearTimeout(this.#timer);
-    this.#stopWarning?.();
+    this.#warning.show(false);
     this.#stopFollowing();
     this.#sender.stop();
     this.#rows.close();
@@ -354,10 +327,27 @@ export class Outbox {
    * @param {boolean} isImmediate
    */
   #changedElsewhere(write, isImmediate) {
-    if (this.#ended.has(write.id)) return;
+    const known = this.#find(write.id);
+    const wasSent = known && known.attempts > 0 && known.state !== 'conflict';
+    // A change that comes too late: the tab that has made it hears so, and splits it off.
+    if (this.#ended.has(write.id) || (wasSent && write.attempts === 0)) return;
+    if (known?.attempts === 0 && write.attempts > 0) this.#splitOff(known, write);
     if (isImmediate) this.#immediate.add(write.id);
     this.#context.pending.put(write);
     this.#pump();
+  }
+
+  /**
+   * The sending tab did not know this tab's last change of a write yet.
+   * @param {Write} own
+   * @param {Write} sent
+   */
+  #splitOff(own, sent) {
+    const { env, pending, writes, same } = this.#context;
+    const rest = restOf(own, sent, env.uuid(), same);
+    if (!writes.move(own.id, rest.id, (changes) => !hasAll(sent.changes, changes, same))) return;
+    pending.put(rest);
+    this.add(rest.id, this.#immediate.has(own.id));
   }
 
   /**
@@ -372,21 +362,8 @@ export class Outbox {
     if (known && !problem) this.#confirm(known, record);
     this.#context.writes.settle(write.id, record, problem && this.#context.fail(problem.code, problem.message));
     this.#end(write.id);
+    // This tab may have stored it after the other one has removed it.
+    if (this.#rows.hasPut(write.id)) this.#rows.remove(write.id);
     this.#pump();
-  }
-
-  /** A page that is left while writes wait asks first. */
-  #warn() {
-    const { env, warnsBeforeUnload } = this.#context;
-    const isNeeded = warnsBeforeUnload && this.#waiting.length > 0 && !this.#isStopped;
-    if (isNeeded && !this.#stopWarning) {
-      this.#stopWarning = env.listen('beforeunload', (event) => {
-        event.preventDefault();
-        event.returnValue = '';
-      });
-    } else if (!isNeeded && this.#stopWarning) {
-      this.#stopWarning();
-      this.#stopWarning = null;
-    }
   }
 }

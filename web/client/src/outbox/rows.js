@@ -19,6 +19,8 @@ export class Rows {
   #isClosed = false;
   /** One after the other, so that an older state never overwrites a newer one. @type {Promise<void>} */
   #storing = Promise.resolve();
+  /** By this tab. @type {Set<string>} */
+  #put = new Set();
 
   /**
    * @param {RowsContext} context
@@ -51,11 +53,18 @@ export class Rows {
 
   /** @param {Write} write */
   put(write) {
+    this.#put.add(write.id);
     return this.#change(() => this.#storage.put(write));
+  }
+
+  /** Whether this tab has stored it. @param {string} id */
+  hasPut(id) {
+    return this.#put.has(id);
   }
 
   /** @param {string} id */
   remove(id) {
+    this.#put.delete(id);
     return this.#change(() => this.#storage.remove(id));
   }
 

@@ -1,0 +1,41 @@
+// What the outbox takes from the client.
+
+/** Writes to the same fields of a record within this time become one. */
+const MERGE_MS = 1_000;
+
+/** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
+
+/**
+ * What the client passes on. Bundlers cut a page's code where it and what is loaded later import the same files.
+ * @typedef {object} OutboxParts
+ * @property {import('../environment.js').Environment} env
+ * @property {import('../request.js').SendRequest} request
+ * @property {import('../records/pending.js').PendingChanges} pending
+ * @property {import('../writes.js').Writes} writes
+ * @property {import('../token.js').TokenSource} tokens
+ * @property {string} base of the service
+ * @property {string} userId empty, if only the token says it
+ * @property {import('../client.js').ClientOptions} options
+ * @property {import('../store.js').Store<import('../connection_status.js').ConnectionState>} connection
+ * @property {import('../records/records.js').Records} records
+ * @property {typeof import('../error.js').PorchlightError} Failure
+ * @property {typeof import('../backoff.js').backoffMs} backoffMs
+ * @property {(a: unknown, b: unknown) => boolean} same
+ */
+
+/** @param {OutboxParts} parts */
+export const contextOf = ({ options, connection, records, Failure, backoffMs, ...parts }) => ({
+  ...parts,
+  mergeMs: options.mergeMs ?? MERGE_MS,
+  warnsBeforeUnload: options.warnsBeforeUnload ?? true,
+  /** @param {string} code @param {string} message */
+  fail: (code, message) => new Failure(code, message),
+  /** @param {number} failures */
+  backoffMs: (failures) => backoffMs(failures, parts.env.random),
+  /** @param {string} module @param {string} id @param {StoredRecord | null} record */
+  acknowledge: (module, id, record) => records.acknowledge(module, id, record),
+  /** @param {'info' | 'warning'} level @param {string} message @param {Record<string, unknown>} [data] */
+  tell: (level, message, data = {}) => options.onDiagnostic?.({ at: parts.env.now(), level, message, data }),
+});
+
+/** @typedef {ReturnType<typeof contextOf>} OutboxContext */
