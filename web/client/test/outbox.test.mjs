@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { IDBFactory } from 'fake-indexeddb';
-import { fill, patch, send, tick, world } from './support.mjs';
+import { fill, patch, post, send, tick, world } from './support.mjs';
 
 const refused = { name: 'PorchlightError' };
 
@@ -222,6 +222,31 @@ describe('an outbox', () => {
     await tick(clock, 3_000);
     assert.equal((await done).id, recordId);
     assert.equal(list.getSnapshot().records.length, 2);
+  });
+
+  test('a create whose id somebody else has taken is refused, also when it is tried again', async () => {
+    const { client, service, clock, list } = await writer(1, { idempotent: false });
+    service.faults.add({ kind: 'reset', method: 'POST', path: '/records' });
+    const { done } = client.create('escrows', { id: 'e-9', address: 'My house', status: 'open', purchasePrice: 2 });
+    await tick(clock, 50);
+    await post(service, '/records/escrows', { id: 'e-9', address: 'Their house', status: 'open', purchasePrice: 2 });
+    await tick(clock, 3_000);
+    assert.deepEqual(client.outbox.pending(), []);
+    await assert.rejects(done, { ...refused, code: 'id_taken', field: 'id' });
+    assert.equal(list.get('e-9').address, 'Their house');
+  });
+
+  test('a create is not refused while nobody can say whose its id is', async () => {
+    const { client, service, clock } = await writer(1, { idempotent: false });
+    service.faults.add({ kind: 'reset', method: 'POST', path: '/records', isLate: true });
+    // The token is refused twice, and so is the fresh one.
+    service.faults.add({ kind: 'expired', method: 'GET', path: '/records/escrows/', times: 2 });
+    const { done, recordId } = client.create('escrows', { address: '9 Elm St' });
+    await tick(clock, 3_000);
+    assert.equal(client.outbox.pending()[0].reason, 'needs-auth');
+    for (let n = 0; n < 4; n += 1) await tick(clock, 10_000);
+    assert.deepEqual(client.outbox.pending(), []);
+    assert.equal((await done).id, recordId);
   });
 
   test('says what waits and why, and discards it', async () => {

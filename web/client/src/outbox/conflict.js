@@ -16,7 +16,7 @@
 
 /**
  * @typedef {{is: 'done', record: StoredRecord | null} | {is: 'refused', error: PorchlightError} | {is: 'conflict', conflict: Conflict}
- *   | {is: 'again', base: number} | {is: 'later', reason: string, waitMs: number | null} | {is: 'look'}} Outcome
+ *   | {is: 'again', base: number} | {is: 'later', reason: string, waitMs: number | null} | {is: 'look', taken: PorchlightError}} Outcome
  */
 
 /**
@@ -40,8 +40,21 @@ export function outcomeOf(write, error, same) {
   if (code === 'stale' && problem?.record) return staleOutcome(write, problem, same);
   if (write.kind === 'delete' && status === 404) return { is: 'done', record: null };
   // An earlier attempt, whose answer was lost, may have done it.
-  if (write.kind === 'create' && code === 'id_taken' && isRepeated) return { is: 'look' };
+  if (write.kind === 'create' && code === 'id_taken' && isRepeated) return { is: 'look', taken: error };
   return { is: 'refused', error };
+}
+
+/**
+ * A record that should be created exists: it is ours if it is as it should be, and somebody else's if not.
+ * @param {Write} write
+ * @param {StoredRecord} record
+ * @param {PorchlightError} taken
+ * @param {Same} same
+ * @returns {Outcome}
+ */
+export function createdOutcome({ changes }, record, taken, same) {
+  const isOurs = Object.entries(changes).every(([field, value]) => same(record[field] ?? null, value ?? null));
+  return isOurs ? { is: 'done', record } : { is: 'refused', error: taken };
 }
 
 /**

@@ -1,5 +1,5 @@
 // Sends writes in order, each once, across reloads, crashes and lost answers.
-import { outcomeOf, resolvedWrite } from './conflict.js';
+import { createdOutcome, outcomeOf, resolvedWrite } from './conflict.js';
 import { contextOf } from './context.js';
 import { chooseNext } from './lane.js';
 import { ownerOf } from './owner.js';
@@ -216,7 +216,7 @@ export class Outbox {
     } catch (error) {
       outcome = outcomeOf(this.#find(write.id) ?? write, /** @type {PorchlightError} */ (error), this.#context.same);
     }
-    if (outcome.is === 'look') outcome = await this.#look(write);
+    if (outcome.is === 'look') outcome = await this.#look(write, outcome.taken);
     this.#isSending = false;
     if (this.#isStopped) return;
     // While this tab was frozen, another one may have sent it, or discarded it.
@@ -225,17 +225,19 @@ export class Outbox {
   }
 
   /**
-   * A record that should be created exists: it is ours if it is as it should be.
    * @param {Write} write
+   * @param {PorchlightError} taken
    * @returns {Promise<import('./conflict.js').Outcome>}
    */
-  async #look({ module, recordId }) {
+  async #look(write, taken) {
+    const { request, same } = this.#context;
     try {
-      const { body } = await this.#context.request('GET', `/records/${module}/${encodeURIComponent(recordId)}`);
-      return { is: 'done', record: body };
+      const { body } = await request('GET', `/records/${encodeURIComponent(write.module)}/${encodeURIComponent(write.recordId)}`);
+      return createdOutcome(write, body, taken, same);
     } catch (error) {
-      const failed = /** @type {PorchlightError} */ (error);
-      return failed.isTemporary ? { is: 'later', reason: failed.code, waitMs: failed.retryAfterMs } : { is: 'refused', error: failed };
+      const outcome = outcomeOf(write, /** @type {PorchlightError} */ (error), same);
+      // A record that this user may not see is not theirs.
+      return outcome.is === 'later' ? outcome : { is: 'refused', error: taken };
     }
   }
 
