@@ -160,6 +160,23 @@ describe('presence', () => {
     await clock.advance(100);
     assert.equal(service.count('/presence/leave'), 1);
   });
+
+  test('comes back with a page that the browser has kept, unless it had left before', async () => {
+    const { ann, annsPage, clock, service } = await pair();
+    const viewing = { module: 'escrows', recordId: 'e-1' };
+    const told = () => service.requests.filter(({ path }) => path === '/presence/heartbeat').map(({ body }) => body.viewing);
+    presence(ann).show({ viewing });
+    await clock.advance(100);
+    annsPage.emit('pagehide');
+    annsPage.emit('pageshow');
+    await clock.advance(100);
+    assert.deepEqual(told(), [viewing, viewing]);
+    presence(ann).leave();
+    annsPage.emit('pagehide');
+    annsPage.emit('pageshow');
+    await clock.advance(60_000);
+    assert.deepEqual(told(), [viewing, viewing]);
+  });
 });
 
 describe('typing', () => {

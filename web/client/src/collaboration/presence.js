@@ -41,6 +41,8 @@ export class Presence {
   #isAway = false;
   #isBeating = false;
   #isReporting = false;
+  /** When the page was hidden. */
+  #wasReporting = false;
   /** @type {RecordRef | null} */
   #viewing = null;
   /** @type {RecordRef | null} */
@@ -124,9 +126,20 @@ export class Presence {
     this.#watchIdle();
     if (this.#offs.length > 1) return;
     for (const type of ACTIVITY) this.#offs.push(env.listen(type, () => this.#active()));
-    this.#offs.push(env.listen('pagehide', () => this.leave()));
-    this.#offs.push(env.listen('pageshow', () => this.show({ viewing: this.#viewing, editing: this.#editing })));
+    this.#offs.push(env.listen('pagehide', () => this.#hide()));
+    this.#offs.push(env.listen('pageshow', () => this.#comeBack()));
     this.#offs.push(env.listen('visibilitychange', () => env.isVisible() && this.#active()));
+  }
+
+  #hide() {
+    this.#wasReporting = this.#isReporting;
+    this.leave();
+  }
+
+  /** The page is shown again as it was when it was left. */
+  #comeBack() {
+    if (this.#wasReporting) this.show({ viewing: this.#viewing, editing: this.#editing });
+    this.#wasReporting = false;
   }
 
   #active() {
