@@ -1,5 +1,6 @@
 //! The commands of the `porchlight` binary.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
@@ -27,7 +28,7 @@ mod welcome;
 #[command(name = "porchlight", version, args_conflicts_with_subcommands = true)]
 #[command(
     after_help = "Every flag can be given as the environment variable beside it, \
-    or in a .env file. See https://github.com/porchlight-dev/porchlight"
+    or in a file .env in the working directory. See https://github.com/porchlight-dev/porchlight"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -79,13 +80,8 @@ struct TokenCommand {
 /// Runs the command of the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    if let Err(error) = dotenvy::dotenv()
-        && !error.not_found()
-    {
-        return run::fail(&format!(
-            "the .env file cannot be read: {}",
-            unreadable(&error)
-        ));
+    if let Err(error) = env_file::load(Path::new(".env")) {
+        return run::fail(&error.to_string());
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -105,18 +101,6 @@ pub fn main() -> ExitCode {
         Some(Command::Openapi) => run::print(&crate::api::DOCUMENT.to_string()),
         Some(Command::Tail(command)) => tail::run(&command),
         Some(Command::Bench(command)) => bench::run(*command),
-    }
-}
-
-/// What is wrong with a `.env` file, without its text: that may be secret.
-fn unreadable(error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::LineParse(..) => {
-            "it has a line that is not NAME=value, or a value with spaces, \
-            quotes or # in it that has no quotes around it"
-                .to_owned()
-        }
-        other => other.to_string(),
     }
 }
 
@@ -141,21 +125,4 @@ fn print_usage_error(error: &clap::Error) -> ExitCode {
         ));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_line_of_an_env_file_is_explained_and_not_shown() {
-        for file in ["JWT_SECRET=hush hush", "hush hush", "JWT_SECRET=\"hush"] {
-            let error = dotenvy::from_read(file.as_bytes()).unwrap_err();
-            let text = unreadable(&error);
-            assert!(
-                text.contains("NAME=value") && !text.contains("hush"),
-                "{text}"
-            );
-        }
-    }
 }

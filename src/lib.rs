@@ -26,8 +26,8 @@
 //!
 //! - [`platform`]: the database, background tasks, telemetry, metrics, the clock, ids.
 //!
-//! Three crates know nothing of the service: [`embedded_postgres`], [`jwt_ring`] (the cryptography
-//! of tokens) and [`mod@bench`] (the load generator). `docs/ARCHITECTURE.md` follows three
+//! Four crates know nothing of the service: [`embedded_postgres`], [`jwt_ring`] (the cryptography
+//! of tokens), [`env_file`] (reads `.env`) and [`mod@bench`] (the load generator). `docs/ARCHITECTURE.md` follows three
 //! journeys through the code and lists the invariants.
 
 pub mod api;

@@ -8,6 +8,8 @@ use crate::support::command::porchlight;
 use crate::support::service::SECRET;
 use crate::support::{Answer, Service};
 
+mod env_file;
+
 #[tokio::test]
 async fn the_description_is_printed() {
     let ended = porchlight(&["openapi"], &[]).await;
