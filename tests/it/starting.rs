@@ -174,6 +174,10 @@ async fn settings_that_cannot_work_are_refused_at_start_with_an_explanation() {
             &["PORCHLIGHT_LOG"],
         ),
         (
+            vec![secret, nowhere, ("PORCHLIGHT_LOG", "warning")],
+            &["PORCHLIGHT_LOG", "\"warning\"", "error, warn, info"],
+        ),
+        (
             vec![
                 secret,
                 nowhere,
