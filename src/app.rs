@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::api::{DemoSignIn, Origins, Services};
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, QueryError};
-use crate::identity::{Secret, Verifier};
+use crate::identity::{TokenSigner, Verifier};
 use crate::log::InvalidTarget;
 use crate::platform::traces::BadTarget;
 use crate::platform::{ArrivalRush, BackgroundTasks, Figures, InstanceCount, Metrics, Tracer};
@@ -85,7 +85,7 @@ pub struct Application {
     listener: TcpListener,
     origins: Origins,
     tasks: BackgroundTasks,
-    development_secret: Option<Secret>,
+    development_signer: Option<TokenSigner>,
     demo: Option<Brokerage>,
     manager: Arc<ServiceManager>,
 }
@@ -118,9 +118,13 @@ impl Application {
         serve::require_token_checks(&config)?;
         config.backplane.redis()?;
         let traces = config.traces.target()?;
-        if let Some(secret) = &development_secret {
-            identity.secret = Some(secret.clone());
-        }
+        let has_keys = identity.has_keys();
+        identity.secret = identity.secret.or(development_secret);
+        let development_signer = if has_keys {
+            None
+        } else {
+            TokenSigner::new(&identity)
+        };
         let verifier = Verifier::new(&identity, environment.clock.clone())?;
         let listener = serve::listener(&config)?;
         let database = Database::open(&config.database, &config.quotas).await?;
@@ -169,7 +173,7 @@ impl Application {
             listener,
             origins,
             tasks,
-            development_secret,
+            development_signer,
             demo,
             manager: Arc::default(),
         })
@@ -182,10 +186,10 @@ impl Application {
         Self { manager, ..self }
     }
 
-    /// The secret that was generated because there is no key.
+    /// Signs with the secret that was generated because there is no key.
     #[must_use]
-    pub fn development_secret(&self) -> Option<&Secret> {
-        self.development_secret.as_ref()
+    pub fn development_signer(&self) -> Option<&TokenSigner> {
+        self.development_signer.as_ref()
     }
 
     /// The example brokerage of a demo.

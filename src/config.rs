@@ -14,7 +14,7 @@ mod tasks;
 mod worker;
 
 pub use backplane::BackplaneSettings;
-pub use identity::IdentityArgs;
+pub use identity::{IdentityArgs, TokenChecks};
 
 use clap::Args;
 

@@ -30,7 +30,7 @@ pub use credential::{Credential, KeyId};
 pub use development::{development_secret, random_hex};
 pub use error::{IdentityError, KeyProblem, TokenError};
 pub use key_watch::KeyWatch;
-pub use mint::{MintRequest, mint};
+pub use mint::{MintRequest, TokenSigner};
 pub use profile::UserProfile;
 pub use revocations::{Revocation, Revocations, Revoked};
 pub use rules::CLOCK_LEEWAY;

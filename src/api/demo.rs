@@ -11,7 +11,7 @@ use super::Context;
 use super::body::Json;
 use super::problem::{Code, Problem};
 use super::query::NoQuery;
-use crate::identity::{IdentitySettings, MintRequest, Role, Secret, mint};
+use crate::identity::{IdentitySettings, MintRequest, Role, TokenSigner};
 use crate::log::timestamp;
 use crate::platform::{Clock, TeamId, UserId};
 use crate::records::{Brokerage, SeedPerson};
@@ -23,10 +23,7 @@ const TOKEN_LIFETIME: Duration = Duration::from_mins(15);
 #[derive(Debug)]
 pub struct DemoSignIn {
     brokerage: Brokerage,
-    secret: Secret,
-    issuer: Option<String>,
-    audience: Option<String>,
-    lifetime: Duration,
+    signer: TokenSigner,
     clock: Clock,
 }
 
@@ -34,13 +31,9 @@ impl DemoSignIn {
     /// None if this service verifies tokens by public keys only: it cannot make any then.
     #[must_use]
     pub fn new(brokerage: Brokerage, identity: &IdentitySettings, clock: Clock) -> Option<Self> {
-        let longest = identity.max_lifetime.and_then(|most| most.try_into().ok());
         Some(Self {
             brokerage,
-            secret: identity.secret.clone()?,
-            issuer: identity.issuers.first().cloned(),
-            audience: identity.audiences.first().cloned(),
-            lifetime: TOKEN_LIFETIME.min(longest.unwrap_or(TOKEN_LIFETIME)),
+            signer: TokenSigner::new(identity)?,
             clock,
         })
     }
@@ -54,21 +47,20 @@ impl DemoSignIn {
 
     fn token(&self, person: &SeedPerson, role: Role) -> DemoToken {
         let now = self.clock.now();
+        let lifetime = TOKEN_LIFETIME.min(self.signer.longest());
         let request = MintRequest {
             user: person.user.clone(),
             broker: self.brokerage.broker.clone(),
             teams: person.teams.clone(),
             role,
-            ttl: self.lifetime,
+            ttl: lifetime,
             now,
             name: Some(person.name.clone()),
             token_id: None,
-            issuer: self.issuer.clone(),
-            audience: self.audience.clone(),
         };
         DemoToken {
-            token: mint(&self.secret, &request),
-            expires_at: timestamp(now + self.lifetime),
+            token: self.signer.sign(&request),
+            expires_at: timestamp(now + lifetime),
         }
     }
 }

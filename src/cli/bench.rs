@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bench::{BenchArgs, Surroundings, Tokens};
-use time::OffsetDateTime;
 use tokio::runtime::Builder;
 
 use super::run::{fail, print};
-use crate::identity::{MintRequest, Role, Secret, mint};
+use crate::config::TokenChecks;
+use crate::identity::{IdentitySettings, MintRequest, Role, Secret, TokenSigner};
 use crate::platform::Clock;
 use crate::platform::telemetry::progress;
 use crate::platform::{BrokerId, InvalidId, TeamId};
@@ -22,7 +22,10 @@ pub(super) struct BenchCommand {
 
     /// Secret of the server, which signs the tokens (HS256)
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
-    secret: Option<String>,
+    secret: Option<Secret>,
+
+    #[command(flatten)]
+    checks: TokenChecks,
 
     /// Broker that the tokens name
     #[arg(long, default_value = "bench")]
@@ -31,11 +34,15 @@ pub(super) struct BenchCommand {
 
 pub(super) fn run(command: BenchCommand) -> ExitCode {
     let json = command.load.json;
+    let identity = IdentitySettings {
+        secret: command.secret,
+        ..command.checks.settings()
+    };
     let surroundings = Surroundings {
         tokens: Box::new(ServerTokens {
-            secret: command.secret.as_deref().map(Secret::new),
+            signer: TokenSigner::new(&identity),
             broker: command.broker,
-            now: Clock::system().now(),
+            clock: Clock::system(),
         }),
         progress: Box::new(progress::show),
     };
@@ -62,15 +69,15 @@ pub(super) fn run(command: BenchCommand) -> ExitCode {
 
 /// Tokens of one brokerage. A topic is a team.
 struct ServerTokens {
-    secret: Option<Secret>,
+    signer: Option<TokenSigner>,
     broker: BrokerId,
-    now: OffsetDateTime,
+    clock: Clock,
 }
 
 impl ServerTokens {
     fn sign(&self, user: &str, teams: Vec<TeamId>, role: Role) -> Result<String, String> {
-        let secret = self
-            .secret
+        let signer = self
+            .signer
             .as_ref()
             .ok_or(
                 "tokens need the server's secret: give --secret or set JWT_SECRET. A server without one has a \
@@ -82,13 +89,11 @@ impl ServerTokens {
             teams,
             role,
             ttl: TTL,
-            now: self.now,
+            now: self.clock.now(),
             name: None,
             token_id: None,
-            issuer: None,
-            audience: None,
         };
-        Ok(mint(secret, &request))
+        Ok(signer.sign(&request))
     }
 }
 
@@ -108,26 +113,27 @@ impl Tokens for ServerTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{IdentitySettings, Verifier};
+    use crate::identity::Verifier;
 
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-    fn tokens(secret: Option<&str>) -> ServerTokens {
+    fn tokens(settings: &IdentitySettings) -> ServerTokens {
         ServerTokens {
-            secret: secret.map(Secret::new),
+            signer: TokenSigner::new(settings),
             broker: "b-1".parse().unwrap(),
-            now: Clock::system().now(),
+            clock: Clock::system(),
         }
     }
 
     #[test]
-    fn a_service_with_the_same_secret_accepts_the_tokens() {
+    fn a_service_with_the_same_settings_accepts_the_tokens() {
         let settings = IdentitySettings {
-            secret: Some(Secret::new(SECRET)),
+            secret: Some(Secret::new("0123456789abcdef0123456789abcdef")),
+            issuers: vec!["https://crm".to_owned()],
+            audiences: vec!["porchlight".to_owned()],
+            max_lifetime: Some(time::Duration::hours(1)),
             ..IdentitySettings::default()
         };
         let verifier = Verifier::new(&settings, Clock::system()).unwrap();
-        let tokens = tokens(Some(SECRET));
+        let tokens = tokens(&settings);
         let member = tokens.member("bench-user-0", "bench-team-3").unwrap();
         let member = verifier.verify(&member).unwrap();
         assert_eq!(member.role, Role::Agent);
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_the_error_names_the_option_and_the_variable() {
-        let error = tokens(None).service().unwrap_err();
+        let error = tokens(&IdentitySettings::default()).service().unwrap_err();
         assert!(error.contains("--secret") && error.contains("JWT_SECRET"));
     }
 }

@@ -87,9 +87,9 @@ pub(super) fn serve(config: Config) -> ExitCode {
         let application = application.with_manager(service_manager::from_environment());
         let addr = application.addr().map_err(|error| error.to_string())?;
         telemetry::log_address(addr);
-        if let Some(secret) = application.development_secret()
+        if let Some(signer) = application.development_signer()
             && std::io::stdout().is_terminal()
-            && let Ok(text) = welcome::text(secret, addr, application.demo(), &Clock::system())
+            && let Ok(text) = welcome::text(signer, addr, application.demo(), &Clock::system())
         {
             print(&text);
         }
@@ -176,7 +176,8 @@ pub(super) fn stored_secret(database: &DatabaseSettings) -> Result<Secret, Strin
 
 pub(super) fn token(command: &TokenCommand) -> ExitCode {
     let mut settings = command.identity.settings();
-    if settings.secret.is_none() {
+    // A service with public keys only does not know the development secret.
+    if !settings.has_keys() {
         match stored_secret(&command.database) {
             Ok(secret) => settings.secret = Some(secret),
             Err(error) => return fail(&error),

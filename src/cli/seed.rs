@@ -11,7 +11,7 @@ use super::token::TokenArgs;
 use crate::app;
 use crate::app::{Environment, Example};
 use crate::config::Config;
-use crate::identity::{IdentitySettings, Role};
+use crate::identity::{IdentitySettings, Role, TokenSigner};
 use crate::platform::telemetry;
 use crate::platform::telemetry::progress;
 use crate::platform::{BrokerId, InvalidId};
@@ -120,6 +120,11 @@ impl Signer<'_> {
         Ok(())
     }
 
+    /// As long as a service with these settings accepts it.
+    fn ttl(&self) -> Duration {
+        TokenSigner::new(self.settings).map_or(TTL, |signer| TTL.min(signer.longest()))
+    }
+
     fn set(&self, exports: &mut Exports, name: &str, who: &SeedPerson) -> Result<(), String> {
         let args = TokenArgs {
             user: who.user.clone(),
@@ -127,7 +132,7 @@ impl Signer<'_> {
             teams: who.teams.clone(),
             role: who.role,
             name: Some(who.name.clone()),
-            ttl: TTL,
+            ttl: Some(self.ttl()),
         };
         let token = args.token(
             self.settings,

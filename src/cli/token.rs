@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::identity::{IdentityError, IdentitySettings, MAX_TEAMS, MintRequest, Role, mint};
+use crate::identity::{IdentityError, IdentitySettings, MAX_TEAMS, MintRequest, Role, TokenSigner};
 use crate::platform::{BrokerId, TeamId, UserId};
 use crate::platform::{Clock, Dice};
 
+const DEFAULT_TTL: Duration = Duration::from_hours(1);
 const MIN_TTL: Duration = Duration::from_secs(1);
 const MAX_TTL: Duration = Duration::from_secs(365 * DAY_SECONDS);
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -34,15 +35,22 @@ pub struct TokenArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
-    /// How long the token is valid: 90s, 15m, 1h, 30d
-    #[arg(long, value_name = "TTL", default_value = "1h", value_parser = ttl)]
-    pub ttl: Duration,
+    /// How long the token is valid: 90s, 15m, 1h, 30d. 1h by default, or `JWT_MAX_SECONDS` if that is less
+    #[arg(long, value_name = "TTL", value_parser = ttl)]
+    pub ttl: Option<Duration>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum TokenCommandError {
-    #[error("no JWT_SECRET to sign the token with")]
+    #[error(
+        "no JWT_SECRET to sign the token with: a service with these settings accepts what is signed for \
+         JWT_PUBLIC_KEY_FILE or JWT_JWKS_FILE only"
+    )]
     NoSecret,
+    #[error(
+        "--ttl is longer than JWT_MAX_SECONDS ({0}): a service with these settings would refuse the token"
+    )]
+    TooLong(u64),
     #[error(transparent)]
     Secret(#[from] IdentityError),
     /// The service would refuse the token.
@@ -58,11 +66,13 @@ impl TokenArgs {
         clock: &Clock,
         dice: &Dice,
     ) -> Result<String, TokenCommandError> {
-        let secret = settings
-            .secret
-            .as_ref()
-            .ok_or(TokenCommandError::NoSecret)?;
-        secret.refuse_unusable()?;
+        let signer = TokenSigner::new(settings).ok_or(TokenCommandError::NoSecret)?;
+        if let Some(secret) = &settings.secret {
+            secret.refuse_unusable()?;
+        }
+        if self.ttl.is_some_and(|ttl| ttl > signer.longest()) {
+            return Err(TokenCommandError::TooLong(signer.longest().as_secs()));
+        }
         if self.teams.len() > MAX_TEAMS {
             return Err(TokenCommandError::TooManyTeams);
         }
@@ -71,14 +81,12 @@ impl TokenArgs {
             broker: self.broker.clone(),
             teams: self.teams.clone(),
             role: self.role,
-            ttl: self.ttl,
+            ttl: self.ttl.unwrap_or(DEFAULT_TTL),
             now: clock.now(),
             name: self.name.clone(),
             token_id: Some(dice.tag(TOKEN_ID_CHARS)),
-            issuer: settings.issuers.first().cloned(),
-            audience: settings.audiences.first().cloned(),
         };
-        Ok(mint(secret, &request))
+        Ok(signer.sign(&request))
     }
 }
 
@@ -163,6 +171,26 @@ mod tests {
             let token = args.token(&settings, &Clock::system(), &Dice::seeded(1));
             assert!(token.unwrap_err().to_string().contains("JWT_SECRET"));
         }
+    }
+
+    #[test]
+    fn a_token_lasts_no_longer_than_the_service_accepts() {
+        let settings = IdentitySettings {
+            max_lifetime: Some(time::Duration::minutes(10)),
+            ..settings("0123456789abcdef0123456789abcdef")
+        };
+        let clock = Clock::system();
+        let token = |flags: &[&str]| {
+            let flags = [&["--user=u", "--broker=b"], flags].concat();
+            let args = parse(&flags).unwrap();
+            args.token(&settings, &clock, &Dice::seeded(1))
+        };
+        let verifier = Verifier::new(&settings, clock.clone()).unwrap();
+        for flags in [&[][..], &["--ttl=10m"]] {
+            verifier.verify(&token(flags).unwrap()).unwrap();
+        }
+        let error = token(&["--ttl=11m"]).unwrap_err().to_string();
+        assert!(error.contains("JWT_MAX_SECONDS (600)"), "{error}");
     }
 
     #[test]

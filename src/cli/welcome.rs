@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::identity::{MintRequest, Role, Secret, mint};
+use crate::identity::{MintRequest, Role, TokenSigner};
 use crate::platform::Clock;
 use crate::platform::InvalidId;
 use crate::records::{Brokerage, SeedPerson};
@@ -14,7 +14,7 @@ const TTL: Duration = Duration::from_hours(12);
 
 /// It has tokens, so it goes to a terminal and never to a log.
 pub(super) fn text(
-    secret: &Secret,
+    signer: &TokenSigner,
     addr: SocketAddr,
     demo: Option<&Brokerage>,
     clock: &Clock,
@@ -28,13 +28,11 @@ pub(super) fn text(
         now: clock.now(),
         name: demo.is_none().then(|| "Ann".to_owned()),
         token_id: None,
-        issuer: None,
-        audience: None,
     };
-    let token = mint(secret, &request);
+    let token = signer.sign(&request);
     let mut text = match demo {
         Some(demo) => consoles(demo, |person| {
-            let token = mint(secret, &of(person, demo, request.clone()));
+            let token = signer.sign(&of(person, demo, request.clone()));
             format!("http://{addr}/#token={token}")
         }),
         None => format!("\nThe console:\n  http://{addr}/#token={token}\n"),
@@ -80,11 +78,37 @@ fn of(person: &SeedPerson, demo: &Brokerage, request: MintRequest) -> MintReques
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{IdentitySettings, Secret, Verifier};
+
+    fn settings() -> IdentitySettings {
+        IdentitySettings {
+            secret: Some(Secret::new(&"x".repeat(32))),
+            issuers: vec!["https://crm".to_owned()],
+            audiences: vec!["porchlight".to_owned()],
+            max_lifetime: Some(time::Duration::hours(1)),
+            ..IdentitySettings::default()
+        }
+    }
 
     fn welcome(demo: Option<&Brokerage>) -> String {
         let addr = "127.0.0.1:8080".parse().unwrap();
-        let secret = Secret::new(&"x".repeat(32));
-        text(&secret, addr, demo, &Clock::system()).unwrap()
+        let signer = TokenSigner::new(&settings()).unwrap();
+        text(&signer, addr, demo, &Clock::system()).unwrap()
+    }
+
+    #[test]
+    fn the_service_accepts_its_tokens() {
+        let verifier = Verifier::new(&settings(), Clock::system()).unwrap();
+        let demo = Brokerage::example().unwrap();
+        for (demo, count) in [(None, 3), (Some(&demo), 4)] {
+            let text = welcome(demo);
+            let words = text.split(|c: char| c.is_whitespace() || "='".contains(c));
+            let tokens: Vec<_> = words.filter(|word| word.starts_with("ey")).collect();
+            assert_eq!(tokens.len(), count);
+            for token in tokens {
+                verifier.verify(token).unwrap();
+            }
+        }
     }
 
     #[test]

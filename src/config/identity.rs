@@ -30,20 +30,8 @@ pub struct IdentityArgs {
     #[arg(long, env = "JWT_JWKS_FILE", value_name = "FILE")]
     pub jwt_jwks_file: Option<PathBuf>,
 
-    /// Issuers that are accepted in `iss`, comma separated; `any`: not checked. It must be set to
-    /// listen on an address that is not a loopback address
-    #[arg(long, env = "JWT_ISSUER", value_name = "ISS", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
-    pub jwt_issuer: Vec<String>,
-
-    /// Audiences of which `aud` must name one, comma separated; `any`: not checked. It must be set
-    /// to listen on an address that is not a loopback address
-    #[arg(long, env = "JWT_AUDIENCE", value_name = "AUD", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
-    pub jwt_audience: Vec<String>,
-
-    /// Longest time from `iat` to `exp` of a token, in seconds; tokens must then have `iat`.
-    /// A revocation is kept that long. Without it, tokens may last as long as they say
-    #[arg(long, env = "JWT_MAX_SECONDS", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(60..))]
-    pub jwt_max_seconds: Option<u32>,
+    #[command(flatten)]
+    pub checks: TokenChecks,
 
     /// Claims to look for the user in before `sub`, `id`, `user_id` and `userId`.
     /// A name may be a path into nested objects: `app.user`
@@ -88,6 +76,39 @@ pub struct IdentityArgs {
     pub token_cookie: String,
 }
 
+/// What a token must say, beside its signature. Who signs tokens for a service needs it too.
+#[derive(clap::Args, Clone, Debug)]
+pub struct TokenChecks {
+    /// Issuers that are accepted in `iss`, comma separated; `any`: not checked. It must be set to
+    /// listen on an address that is not a loopback address
+    #[arg(long, env = "JWT_ISSUER", value_name = "ISS", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub jwt_issuer: Vec<String>,
+
+    /// Audiences of which `aud` must name one, comma separated; `any`: not checked. It must be set
+    /// to listen on an address that is not a loopback address
+    #[arg(long, env = "JWT_AUDIENCE", value_name = "AUD", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub jwt_audience: Vec<String>,
+
+    /// Longest time from `iat` to `exp` of a token, in seconds; tokens must then have `iat`.
+    /// A revocation is kept that long. Without it, tokens may last as long as they say
+    #[arg(long, env = "JWT_MAX_SECONDS", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(60..))]
+    pub jwt_max_seconds: Option<u32>,
+}
+
+impl TokenChecks {
+    /// The settings of a service with these checks and no keys.
+    #[must_use]
+    pub fn settings(&self) -> IdentitySettings {
+        let seconds = self.jwt_max_seconds.map(i64::from);
+        IdentitySettings {
+            issuers: accepted(&self.jwt_issuer),
+            audiences: accepted(&self.jwt_audience),
+            max_lifetime: seconds.map(time::Duration::seconds),
+            ..IdentitySettings::default()
+        }
+    }
+}
+
 impl IdentityArgs {
     #[must_use]
     pub fn broker_ttl(&self) -> Duration {
@@ -97,8 +118,9 @@ impl IdentityArgs {
     /// The first setting that says for whom tokens are made and is missing.
     #[must_use]
     pub fn missing_check(&self) -> Option<&'static str> {
-        let issuer = self.jwt_issuer.is_empty().then_some("JWT_ISSUER");
-        issuer.or_else(|| self.jwt_audience.is_empty().then_some("JWT_AUDIENCE"))
+        let checks = &self.checks;
+        let issuer = checks.jwt_issuer.is_empty().then_some("JWT_ISSUER");
+        issuer.or_else(|| checks.jwt_audience.is_empty().then_some("JWT_AUDIENCE"))
     }
 
     #[must_use]
@@ -107,11 +129,6 @@ impl IdentityArgs {
             secret: self.jwt_secret.clone(),
             public_key_file: self.jwt_public_key_file.clone(),
             jwks_file: self.jwt_jwks_file.clone(),
-            issuers: accepted(&self.jwt_issuer),
-            audiences: accepted(&self.jwt_audience),
-            max_lifetime: self
-                .jwt_max_seconds
-                .map(|s| time::Duration::seconds(s.into())),
             claims: ClaimNames {
                 user: self.claim_user.clone(),
                 broker: self.claim_broker.clone(),
@@ -119,6 +136,7 @@ impl IdentityArgs {
                 role: self.claim_role.clone(),
                 name: self.claim_name.clone(),
             },
+            ..self.checks.settings()
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::caller::Role;
-use super::settings::Secret;
+use super::settings::{IdentitySettings, Secret};
 use crate::platform::{BrokerId, TeamId, UserId};
 
 /// The content of a new token.
@@ -29,10 +29,6 @@ pub struct MintRequest {
     pub name: Option<String>,
     /// `jti`
     pub token_id: Option<String>,
-    /// `iss`
-    pub issuer: Option<String>,
-    /// `aud`
-    pub audience: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -53,25 +49,54 @@ struct NewClaims<'a> {
     aud: Option<&'a str>,
 }
 
-/// A token that is signed with HS256.
-#[must_use]
-pub fn mint(secret: &Secret, request: &MintRequest) -> String {
-    let iat = request.now.unix_timestamp();
-    let ttl = i64::try_from(request.ttl.as_secs()).unwrap_or(i64::MAX);
-    let claims = NewClaims {
-        sub: &request.user,
-        broker_id: &request.broker,
-        teams: &request.teams,
-        role: request.role,
-        name: request.name.as_deref(),
-        iat,
-        exp: iat.saturating_add(ttl),
-        jti: request.token_id.as_deref(),
-        iss: request.issuer.as_deref(),
-        aud: request.audience.as_deref(),
-    };
-    jwt_ring::install();
-    let key = EncodingKey::from_secret(secret.reveal().as_bytes());
-    encode(&Header::new(Algorithm::HS256), &claims, &key)
-        .expect("plain strings and numbers always encode")
+/// Signs tokens that a service with the same settings accepts.
+#[derive(Clone, Debug)]
+pub struct TokenSigner {
+    secret: Secret,
+    issuer: Option<String>,
+    audience: Option<String>,
+    longest: Duration,
+}
+
+impl TokenSigner {
+    /// None if the service knows public keys only.
+    #[must_use]
+    pub fn new(settings: &IdentitySettings) -> Option<Self> {
+        let longest = settings.max_lifetime.and_then(|most| most.try_into().ok());
+        Some(Self {
+            secret: settings.secret.clone()?,
+            issuer: settings.issuers.first().cloned(),
+            audience: settings.audiences.first().cloned(),
+            longest: longest.unwrap_or(Duration::MAX),
+        })
+    }
+
+    /// The longest lifetime that the service accepts.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    /// A token that is signed with HS256, and lasts as long as it is to, or as long as it may.
+    #[must_use]
+    pub fn sign(&self, request: &MintRequest) -> String {
+        let iat = request.now.unix_timestamp();
+        let ttl = request.ttl.min(self.longest).as_secs();
+        let claims = NewClaims {
+            sub: &request.user,
+            broker_id: &request.broker,
+            teams: &request.teams,
+            role: request.role,
+            name: request.name.as_deref(),
+            iat,
+            exp: iat.saturating_add_unsigned(ttl),
+            jti: request.token_id.as_deref(),
+            iss: self.issuer.as_deref(),
+            aud: self.audience.as_deref(),
+        };
+        jwt_ring::install();
+        let key = EncodingKey::from_secret(self.secret.reveal().as_bytes());
+        encode(&Header::new(Algorithm::HS256), &claims, &key)
+            .expect("plain strings and numbers always encode")
+    }
 }

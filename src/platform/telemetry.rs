@@ -114,7 +114,13 @@ mod tests {
 
     #[test]
     fn a_word_that_is_no_level_is_refused_with_the_levels() {
-        for wrong in ["warning", "info,verbose", "porchlight", "porchlight=warning", "a=b=c"] {
+        for wrong in [
+            "warning",
+            "info,verbose",
+            "porchlight",
+            "porchlight=warning",
+            "a=b=c",
+        ] {
             let error = filter_of(wrong).unwrap_err();
             for word in ["PORCHLIGHT_LOG", "off, error, warn, info, debug, trace"] {
                 assert!(error.contains(word), "{wrong}: {error}");

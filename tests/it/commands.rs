@@ -80,6 +80,78 @@ async fn a_token_that_cannot_be_made_is_refused_with_an_explanation() {
     }
 }
 
+/// Settings that a service and its commands share.
+const CHECKS: [(&str, &str); 4] = [
+    ("JWT_SECRET", SECRET),
+    ("JWT_ISSUER", "https://crm"),
+    ("JWT_AUDIENCE", "porchlight,crm"),
+    ("JWT_MAX_SECONDS", "1800"),
+];
+
+async fn checking_service() -> Service {
+    Service::with(&[
+        "--jwt-issuer=https://crm",
+        "--jwt-audience=porchlight,crm",
+        "--jwt-max-seconds=1800",
+    ])
+    .await
+}
+
+async fn status_with(service: &Service, token: &str) -> u16 {
+    let request = service.client.get(service.url("/session"));
+    Answer::to(request.bearer_auth(token)).await.status
+}
+
+#[tokio::test]
+async fn tokens_of_commands_open_a_service_with_the_same_checks() {
+    let service = checking_service().await;
+    let database = service.database.url();
+    let variables = [&CHECKS[..], &[("DATABASE_URL", &*database)]].concat();
+    let printed = porchlight(&["token", "--user=u", "--broker=b"], &variables).await;
+    assert_eq!(status_with(&service, printed.stdout.trim()).await, 200);
+    let seeded = porchlight(&["seed"], &variables).await;
+    let mut lines = seeded.stdout.lines();
+    let token = lines.find_map(|line| line.strip_prefix("export TOKEN='"));
+    let token = token.expect("a token").trim_end_matches('\'');
+    assert_eq!(status_with(&service, token).await, 200);
+}
+
+#[tokio::test]
+async fn a_bench_opens_streams_of_a_service_that_checks_tokens() {
+    let service = checking_service().await;
+    let url = service.url("");
+    let load = [
+        "bench",
+        "--json",
+        "--url",
+        &url,
+        "-n=1",
+        "-t=1",
+        "-r=20",
+        "-s=1",
+        "--warmup=0",
+    ];
+    let ended = porchlight(&load, &CHECKS).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report: Value = serde_json::from_str(&ended.stdout).expect("a report");
+    assert_ne!(report["publishes"]["accepted"], 0, "{report}");
+}
+
+#[tokio::test]
+async fn a_token_that_the_service_would_refuse_is_not_printed() {
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/ed25519.public.pem");
+    let token = ["token", "--user=u", "--broker=b", "--ttl=2h"];
+    for (variables, word) in [
+        (&CHECKS[..], "JWT_MAX_SECONDS (1800)"),
+        (&[("JWT_JWKS_FILE", "/any/file")], "JWT_JWKS_FILE"),
+        (&[("JWT_PUBLIC_KEY_FILE", key)], "JWT_PUBLIC_KEY_FILE"),
+    ] {
+        let ended = porchlight(&token, variables).await;
+        assert_eq!((ended.code, &ended.stdout[..]), (Some(1), ""), "{ended:?}");
+        assert!(ended.stderr.contains(word), "{ended:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_bench_fails_when_the_server_accepts_nothing() {
     let service = Service::start().await;

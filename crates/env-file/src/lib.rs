@@ -85,7 +85,10 @@ mod tests {
     fn an_error_names_the_file_and_the_line_and_shows_no_value() {
         let said = load_text(b"ENV_FILE_OTHER=1\nENV_FILE_SECRET=hush hush\n").unwrap_err();
         let said = said.to_string();
-        assert!(said.contains("/.env, line 2: ") && !said.contains("hush"), "{said}");
+        assert!(
+            said.contains("/.env, line 2: ") && !said.contains("hush"),
+            "{said}"
+        );
         assert!(env::var_os("ENV_FILE_OTHER").is_none());
         let said = load_text(b"NAME=\xff\n").unwrap_err().to_string();
         assert!(said.contains("/.env cannot be read: "), "{said}");

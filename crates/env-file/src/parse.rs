@@ -98,7 +98,9 @@ fn name_of(text: &str) -> Option<&str> {
 /// A value without quotes: what the line has, up to a comment.
 fn plain(text: &str) -> Result<&str, EnvFileProblem> {
     let line = text.lines().next().unwrap_or_default();
-    let comment = BLANKS.iter().filter_map(|blank| line.find(&format!("{blank}#")));
+    let comment = BLANKS
+        .iter()
+        .filter_map(|blank| line.find(&format!("{blank}#")));
     let value = comment.min().map_or(line, |at| &line[..at]).trim_end();
     let is_wrong = |c: char| c.is_whitespace() || "'\"\\".contains(c);
     if value.starts_with('#') || value.contains(is_wrong) {

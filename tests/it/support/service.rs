@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use porchlight::app::{Application, Environment};
 use porchlight::config::Config;
-use porchlight::identity::{MintRequest, Role, Secret, mint};
+use porchlight::identity::{IdentitySettings, MintRequest, Role, Secret, TokenSigner};
 use porchlight::platform::{ArrivalRush, Clock, Dice};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -105,10 +105,13 @@ impl Token {
             now: Clock::system().now() - self.age,
             name: self.name.clone(),
             token_id: None,
-            issuer: None,
-            audience: None,
         };
-        mint(&Secret::new(SECRET), &request)
+        let settings = IdentitySettings {
+            secret: Some(Secret::new(SECRET)),
+            ..IdentitySettings::default()
+        };
+        let signer = TokenSigner::new(&settings).expect("a secret");
+        signer.sign(&request)
     }
 }
 
