@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 #
-#   docker build -t porchlight .                       needs DATABASE_URL
+#   docker build -t porchlight .                       needs DATABASE_URL, and PORCHLIGHT_WITH_WORKER=true for imports
 #   docker build -t porchlight --target embedded .     runs its own Postgres in /data
 #
 # Both need JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE, because they listen on all addresses. There is no HEALTHCHECK: let the

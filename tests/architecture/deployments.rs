@@ -93,10 +93,27 @@ fn probes_ask_what_they_are_for() {
     }
 }
 
+/// With a database elsewhere, nobody would do them otherwise.
+#[test]
+fn deployments_do_imports() {
+    let deployment = manifest("deployment");
+    let variables = at(&deployment, &format!("{CONTAINER}/env"));
+    let variables = variables.as_array().expect("variables");
+    let worker = serde_json::json!({"name": "PORCHLIGHT_WITH_WORKER", "value": "true"});
+    assert!(variables.contains(&worker), "{variables:?}");
+    assert_eq!(at(&fly(), "/env/PORCHLIGHT_WITH_WORKER"), "true");
+    let unit = read("deploy/systemd/porchlight.service");
+    assert!(unit.contains("\nEnvironment=PORCHLIGHT_WITH_WORKER=true\n"));
+}
+
+fn fly() -> Value {
+    let fly: toml::Table = read("fly.toml").parse().expect("TOML");
+    serde_json::to_value(fly).expect("JSON")
+}
+
 #[test]
 fn machines_at_fly_have_the_time_that_they_need_to_stop() {
-    let fly: toml::Table = read("fly.toml").parse().expect("TOML");
-    let fly = serde_json::to_value(fly).expect("JSON");
+    let fly = fly();
     assert!(seconds(&fly, "/kill_timeout") > LONGEST_STOP_SECONDS);
     assert_eq!(at(&fly, "/kill_signal"), "SIGTERM");
     assert_eq!(at(&fly, "/deploy/release_command"), "migrate");
