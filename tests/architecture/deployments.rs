@@ -1,5 +1,6 @@
 //! The files of `deploy` and `fly.toml`: what no schema and no program of theirs would notice.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -118,6 +119,23 @@ fn machines_at_fly_have_the_time_that_they_need_to_stop() {
     assert_eq!(at(&fly, "/kill_signal"), "SIGTERM");
     assert_eq!(at(&fly, "/deploy/release_command"), "migrate");
     assert_eq!(at(&fly, "/http_service/concurrency/type"), "requests");
+}
+
+/// The private network has IPv6 only.
+#[test]
+fn machines_at_fly_listen_on_ipv6() {
+    let fly = fly();
+    let addr = at(&fly, "/env/PORCHLIGHT_ADDR").as_str();
+    let addr: SocketAddr = addr.and_then(|addr| addr.parse().ok()).expect("an address");
+    assert!(addr.is_ipv6() && addr.ip().is_unspecified());
+    assert_eq!(at(&fly, "/http_service/internal_port"), addr.port());
+}
+
+/// A secret that only the service knows signs no token.
+#[test]
+fn secrets_are_those_of_the_application() {
+    let deploying = read("docs/DEPLOYING.md");
+    assert!(!deploying.contains("JWT_SECRET=\"$(openssl"));
 }
 
 #[test]
