@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 
@@ -20,6 +19,7 @@ mod shell;
 mod tail;
 mod token;
 mod unknown_settings;
+mod usage_error;
 mod welcome;
 
 /// The real-time layer of a CRM: Server-Sent Events that survive any disconnect, over a
@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return print_usage_error(&error),
+        Err(error) => return usage_error::print(&error),
     };
     match cli.command {
         None => run::serve(cli.serve),
@@ -102,27 +102,4 @@ pub fn main() -> ExitCode {
         Some(Command::Tail(command)) => tail::run(&command),
         Some(Command::Bench(command)) => bench::run(*command),
     }
-}
-
-/// Prints the error. If the value came from the environment, the message names the variable.
-fn print_usage_error(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    let argument = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) => argument.as_str(),
-        _ => "",
-    };
-    let command = Cli::command();
-    let variable = command.get_arguments().find_map(|arg| {
-        let flag = format!("--{}", arg.get_long()?);
-        let is_it = argument.split([' ', '=']).next() == Some(&flag);
-        arg.get_env()
-            .filter(|_| is_it)
-            .and_then(|name| name.to_str())
-    });
-    if let Some(variable) = variable.filter(|name| std::env::var_os(name).is_some()) {
-        run::fail(&format!(
-            "this value comes from the environment variable {variable}"
-        ));
-    }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -87,6 +87,29 @@ mod tests {
     }
 
     #[test]
+    fn all_switches_take_the_same_words() {
+        for switch in [
+            "with-worker",
+            "token-in-query",
+            "park-streams",
+            "backplane-hints-only",
+        ] {
+            for word in ["1", "0", "true", "false", "yes", "no", "on", "off"] {
+                let flag = format!("--{switch}={word}");
+                assert!(
+                    Flags::try_parse_from(["porchlight", &flag]).is_ok(),
+                    "{flag}"
+                );
+            }
+            let wrong = format!("--{switch}=2");
+            assert!(
+                Flags::try_parse_from(["porchlight", &wrong]).is_err(),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
     fn serve_runs_the_worker_if_it_is_configured_or_alone() {
         let has_worker = |flags: &[&str]| {
             let flags = ["porchlight"].iter().chain(flags);

@@ -22,7 +22,8 @@ pub struct BackplaneSettings {
     /// Send no contents of events through the backplane: the other instances read them from Postgres
     #[arg(long, env = "PORCHLIGHT_BACKPLANE_HINTS_ONLY", value_name = "BOOL",
         default_value_t = false, num_args = 0..=1, default_missing_value = "true",
-        action = clap::ArgAction::Set)]
+        action = clap::ArgAction::Set,
+        value_parser = clap::builder::BoolishValueParser::new())]
     backplane_hints_only: bool,
 }
 

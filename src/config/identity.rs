@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
 use crate::identity::{ClaimNames, IdentitySettings, Secret};
 
@@ -68,7 +68,8 @@ pub struct IdentityArgs {
     pub broker_cache_seconds: u64,
 
     /// Whether the parameter `access_token` may carry a token; a ticket may always
-    #[arg(long, env = "PORCHLIGHT_TOKEN_IN_QUERY", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, env = "PORCHLIGHT_TOKEN_IN_QUERY", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
+        value_parser = BoolishValueParser::new())]
     pub token_in_query: bool,
 
     /// Name of the cookie that may carry a token

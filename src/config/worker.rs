@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use crate::platform::QuotaSettings;
 use crate::tasks::{Pace, UploadRules};
@@ -12,7 +13,7 @@ use crate::tasks::{Pace, UploadRules};
 pub struct WorkerSettings {
     /// Whether `serve` runs the built-in worker; by default with the embedded Postgres and in a demo
     #[arg(long, env = "PORCHLIGHT_WITH_WORKER", value_name = "BOOL", num_args = 0..=1,
-        require_equals = true, default_missing_value = "true")]
+        require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub with_worker: Option<bool>,
 
     /// Most tasks that the worker does at the same time

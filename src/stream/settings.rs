@@ -53,7 +53,8 @@ pub struct StreamSettings {
     /// Whether a stream leaves the HTTP server once its head is written, which costs a fifth of the
     /// memory; `false` if something between depends on the HTTP server
     #[arg(long, env = "PORCHLIGHT_PARK_STREAMS", value_name = "BOOL",
-        default_value_t = true, action = clap::ArgAction::Set)]
+        default_value_t = true, action = clap::ArgAction::Set,
+        value_parser = clap::builder::BoolishValueParser::new())]
     pub park_streams: bool,
 
     /// Megabytes of recent events that are kept in memory, over all brokers

@@ -82,6 +82,8 @@ const BAD: &[(&str, &str, &str)] = &[
         "0",
     ),
     ("PORCHLIGHT_MEMORY_MB", "--memory-mb", "0"),
+    ("PORCHLIGHT_WITH_WORKER", "--with-worker", "2"),
+    ("PORCHLIGHT_PARK_STREAMS", "--park-streams", "2"),
     ("JWT_ISSUER", "--jwt-issuer", ""),
     ("JWT_AUDIENCE", "--jwt-audience", "a,,b"),
     ("PORCHLIGHT_CLAIM_BROKER", "--claim-broker", ""),
@@ -116,6 +118,13 @@ async fn a_bad_setting_is_refused_at_start_and_named_with_the_reason() {
             ended.stderr
         );
     }
+    // The flag is wrong, and the variable is not.
+    let addr = [("PORCHLIGHT_ADDR", "127.0.0.1:9999")];
+    let ended = porchlight(&["serve", "--addr=localhost:80"], &addr).await;
+    assert!(
+        ended.code == Some(2) && !ended.stderr.contains("environment variable"),
+        "{ended:?}"
+    );
     for arguments in [&["--nonsense"][..], &["nonsense"], &["serve", "--addr"]] {
         let ended = porchlight(arguments, &[]).await;
         assert!(

@@ -227,6 +227,26 @@ async fn a_request_that_is_refused_is_explained() {
     assert!(!help.stdout.contains("hush-hush"), "{}", help.stdout);
 }
 
+#[tokio::test]
+async fn an_address_that_does_not_answer_is_named() {
+    let said = async |tail: &Tail, words: &str| {
+        eventually("it says why", || {
+            let said = tail.stderr.lock().unwrap().contains(words).then_some(());
+            std::future::ready(said)
+        })
+        .await;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let tail = Tail::start(&format!("http://{address}"), &ann(), &[]);
+    said(&tail, &format!("cannot connect to {address}: ")).await;
+    let service = Service::start().await;
+    let tail = Tail::start(&service.url("").replace("http:", "https:"), &ann(), &[]);
+    said(&tail, "answers without TLS").await;
+    said(&tail, "http:// instead of https://").await;
+}
+
 /// Reads a request, and returns its head.
 async fn request(listener: &TcpListener) -> (TcpStream, String) {
     let (mut socket, _) = soon("it connects", listener.accept()).await.unwrap();

@@ -57,6 +57,16 @@ impl HttpAddress {
             target: format!("{}{}", url.path(), query.unwrap_or_default()),
         })
     }
+
+    /// Host and port.
+    pub(crate) fn socket(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
+    }
 }
 
 impl std::fmt::Display for HttpAddress {
@@ -89,6 +99,10 @@ mod tests {
         assert_eq!(remote.target, "/crm/stream/user?types=a%3A*%2Cb");
         let v6 = of("http://[::1]:80").unwrap();
         assert_eq!((&v6.host[..], &v6.authority[..]), ("::1", "[::1]"));
+        assert_eq!(
+            (v6.socket(), local.socket()),
+            ("[::1]:80".to_owned(), "127.0.0.1:8080".to_owned())
+        );
         for bad in ["live.example.com", "ftp://x", "", "http://"] {
             assert!(of(bad).is_err(), "{bad}");
         }

@@ -26,6 +26,10 @@ pub struct Request<'a> {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
+    #[error("cannot connect to {address}: {error}")]
+    Unreachable { address: String, error: io::Error },
+    #[error("{address} answers without TLS: is its address one with http:// instead of https://?")]
+    NoTls { address: String },
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -130,7 +134,11 @@ impl Connection {
 
 async fn connect(request: Request<'_>) -> Result<Box<dyn Transport>, ConnectionError> {
     let address = request.address;
-    let socket = TcpStream::connect((&address.host[..], address.port)).await?;
+    let socket = TcpStream::connect((&address.host[..], address.port)).await;
+    let socket = socket.map_err(|error| ConnectionError::Unreachable {
+        address: address.socket(),
+        error,
+    })?;
     // The request is one write.
     socket.set_nodelay(true)?;
     if !address.is_tls {
@@ -139,7 +147,21 @@ async fn connect(request: Request<'_>) -> Result<Box<dyn Transport>, ConnectionE
     let name = ServerName::try_from(address.host.clone())
         .map_err(|_| ConnectionError::Host(address.host.clone()))?;
     let connector = request.authorities.connector()?;
-    Ok(Box::new(connector.connect(name, socket).await?))
+    match connector.connect(name, socket).await {
+        Ok(socket) => Ok(Box::new(socket)),
+        Err(error) if is_no_tls(&error) => Err(ConnectionError::NoTls {
+            address: address.socket(),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the server has answered with something else than TLS.
+fn is_no_tls(error: &io::Error) -> bool {
+    let error = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidMessage(_)))
 }
 
 /// The request, which is one write.
