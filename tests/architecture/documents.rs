@@ -221,3 +221,15 @@ fn a_missing_path_is_noticed_and_other_texts_are_not() {
         assert!(!is_missing(other), "{other}");
     }
 }
+
+/// Two rows about one thing soon say two things.
+#[test]
+fn the_table_of_defences_has_each_threat_once() {
+    let security = Document::read("SECURITY.md");
+    let rows = security.text.lines().filter(|line| line.starts_with("| "));
+    let threats: Vec<_> = rows.filter_map(|row| row.split('|').nth(1)).collect();
+    assert!(threats.len() > 5, "{threats:?}");
+    for (place, threat) in threats.iter().enumerate() {
+        assert!(!threats[..place].contains(threat), "{threat}");
+    }
+}
