@@ -127,7 +127,7 @@ impl Database {
         let (options, embedded) = if let Some(url) = &settings.database_url {
             (unreachable::target(url).map_err(DatabaseError::Url)?, None)
         } else {
-            let embedded = start_embedded(settings).await?;
+            let embedded = EmbeddedPostgres::start(embedded_config(settings)?).await?;
             tracing::info!(
                 socket_dir = %embedded.socket_dir().display(),
                 "Postgres runs for this service alone; connect with `porchlight psql`"
@@ -180,7 +180,7 @@ impl Database {
         schema::update(&mut connection, functions).await
     }
 
-    /// Ends when the embedded Postgres cannot be restarted.
+    /// Ends when the embedded Postgres cannot be restarted, or not be taken over from the instance that ran it.
     pub fn gave_up(&self) -> impl Future<Output = ()> + use<> {
         let crashed = self.embedded.as_ref().map(EmbeddedPostgres::crashed);
         async {
@@ -205,8 +205,12 @@ impl Database {
     }
 }
 
-async fn start_embedded(settings: &DatabaseSettings) -> Result<EmbeddedPostgres, EmbeddedError> {
-    EmbeddedPostgres::start(embedded_config(settings)?).await
+/// For a program that runs beside the service. If the service is stopped meanwhile, it must be able to start
+/// again, and a restore too.
+async fn visit_embedded(settings: &DatabaseSettings) -> Result<EmbeddedPostgres, EmbeddedError> {
+    let mut config = embedded_config(settings)?;
+    config.takes_over = false;
+    EmbeddedPostgres::start(config).await
 }
 
 fn embedded_config(settings: &DatabaseSettings) -> Result<EmbeddedConfig, EmbeddedError> {

@@ -68,6 +68,7 @@ mod slow;
 mod starting;
 mod stopping;
 mod tail;
+mod takeover;
 mod tasks;
 mod tokens;
 mod traces;

@@ -44,6 +44,21 @@ pub(crate) fn major(cluster: &Path) -> Result<Option<u32>, Problem> {
     }
 }
 
+/// Tells the directory of a cluster from another one that takes its place. Both are there at the exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterId {
+    device: u64,
+    inode: u64,
+}
+
+pub(crate) fn id(cluster: &Path) -> Option<ClusterId> {
+    let found = fs::metadata(cluster).ok()?;
+    Some(ClusterId {
+        device: found.dev(),
+        inode: found.ino(),
+    })
+}
+
 /// Takes an existing cluster if the binaries have its version.
 pub(crate) fn adopt(
     layout: &Layout,

@@ -38,6 +38,9 @@ pub struct EmbeddedConfig {
     /// The system users that Postgres runs as when this process is root. The first that
     /// exists is used.
     pub system_users: Vec<String>,
+    /// Whether an instance that uses the server of another one runs the server itself when that one ends.
+    /// `false` is for commands that end soon: another start need not wait for them then.
+    pub takes_over: bool,
 }
 
 impl EmbeddedConfig {
@@ -52,6 +55,7 @@ impl EmbeddedConfig {
             settings: Vec::new(),
             superuser: "postgres".to_owned(),
             system_users: ["postgres", "nobody"].map(str::to_owned).to_vec(),
+            takes_over: true,
         }
     }
 }

@@ -198,6 +198,12 @@ pub enum Problem {
         /// The whole log.
         log: PathBuf,
     },
+    /// The owner of the server has ended, and this instance could not run it.
+    #[error("the instance that ran Postgres has ended, and this one could not run it: {0}")]
+    NotTakenOver(String),
+    /// Another cluster is in the place of the one that this instance used.
+    #[error("the cluster in {} was replaced while this instance used it", .0.display())]
+    OtherCluster(PathBuf),
     /// The application's database could not be created.
     #[error("the database could not be created: {0}")]
     Database(#[from] sqlx::Error),
@@ -265,11 +271,13 @@ impl Problem {
             }
             Self::InUse { .. } => "Stop it first".to_owned(),
             Self::Leftover(_) => "Stop that process by hand".to_owned(),
+            Self::OtherCluster(_) => "Start it again to use the new one".to_owned(),
             Self::Io { .. }
             | Self::InitDb { .. }
             | Self::Ended { .. }
             | Self::NotReady { .. }
             | Self::GaveUp { .. }
+            | Self::NotTakenOver(_)
             | Self::Database(_)
             | Self::Interrupted(_) => return None,
         })

@@ -3,7 +3,7 @@
 //! [`EmbeddedPostgres::start`] takes a data directory. The first instance that locks the
 //! directory owns the server: it creates the cluster, starts `postgres` on a unix socket,
 //! restarts it after a crash, and stops it at the end. Other instances on the same data
-//! directory connect to that server and never stop it.
+//! directory connect to that server and never stop it. When its owner ends, one of them takes over.
 //!
 //! The Postgres binaries are not part of this crate: they are searched for on the machine.
 //! Everything that is specific to an application (its name, its database, the names of its
@@ -13,8 +13,9 @@
 //! has the paths, `owner_lock` the lock of the data directory, `account` the user that
 //! Postgres runs as, `binaries` the search for Postgres; `cluster` creates the files,
 //! `wal_segments` those of the log of Postgres, `leftovers` cleans up after a killed owner,
-//! `socket` and `endpoint` are the way to connect; `server` is the command, `supervisor` the
-//! thread that keeps it running, and `ready` waits for its first answer. `replacement` puts a
+//! `socket` and `endpoint` are the way to connect; `owner` starts the server, `server` is the
+//! command, `supervisor` the thread that keeps it running, and `ready` waits for its first answer.
+//! `role` is that of an instance, owner or not, and `takeover` changes it. `replacement` puts a
 //! restored cluster in the place of another one.
 
 use std::ffi::OsString;
@@ -34,26 +35,27 @@ mod error;
 mod layout;
 mod leftovers;
 mod limits;
+mod owner;
 mod owner_lock;
 mod ready;
 mod replacement;
+mod role;
 mod server;
 mod server_log;
 mod socket;
 mod supervisor;
+mod takeover;
 mod wal_segments;
 
 pub use config::{EmbeddedConfig, Names};
 pub use error::{EmbeddedError, Problem};
 pub use replacement::Replacement;
 
-use account::Account;
 use endpoint::Endpoint;
 use layout::Layout;
 use limits::{POLL, START_LIMIT};
 use owner_lock::OwnerLock;
-use server::Server;
-use supervisor::Supervisor;
+use role::ServerRole;
 
 /// The data directory of an application without a setting for it: `/var/lib/<application>`
 /// for root, otherwise `<application>` below `$XDG_DATA_HOME` or `~/.local/share`.
@@ -90,7 +92,8 @@ pub fn has_cluster(data_dir: &Path) -> bool {
 }
 
 /// A running Postgres: either owned, or the server of another instance on the same data
-/// directory.
+/// directory. If that instance ends, this one becomes the owner within seconds, unless the configuration
+/// forbids it; connections end, and new ones are refused for this time.
 ///
 /// Dropping an owner asks its server to stop and does not wait; [`Self::stop`] waits.
 #[derive(Debug)]
@@ -98,7 +101,7 @@ pub struct EmbeddedPostgres {
     layout: Layout,
     endpoint: Endpoint,
     names: Names,
-    supervisor: Option<Supervisor>,
+    role: ServerRole,
 }
 
 impl EmbeddedPostgres {
@@ -131,10 +134,10 @@ impl EmbeddedPostgres {
         command
     }
 
-    /// Whether this instance started the server and will stop it.
+    /// Whether this instance runs the server and will stop it. It may begin to.
     #[must_use]
     pub fn is_owner(&self) -> bool {
-        self.supervisor.is_some()
+        self.role.supervisor().is_some()
     }
 
     /// The directory of the server's unix socket.
@@ -146,32 +149,22 @@ impl EmbeddedPostgres {
     /// The process id of the server; `None` while it is being restarted.
     #[must_use]
     pub fn postmaster_pid(&self) -> Option<u32> {
-        match &self.supervisor {
+        match self.role.supervisor() {
             Some(supervisor) => supervisor.pid(),
             None => leftovers::recorded_pid(&self.layout.cluster),
         }
     }
 
-    /// Completes when an owned server has crashed so often that it is no longer restarted.
-    /// Never completes for a server of another instance.
+    /// Completes when an owned server has crashed so often that it is no longer restarted, and when the server of
+    /// another instance has ended and this instance could not run it.
     pub fn crashed(&self) -> impl Future<Output = EmbeddedError> + Send + use<> {
-        let crash = self.supervisor.as_ref().map(Supervisor::crashed);
-        let (log, names) = (self.layout.log.clone(), self.names);
-        async move {
-            match crash {
-                Some(crash) => {
-                    let log_end = crash.await;
-                    EmbeddedError::new(Problem::GaveUp { log_end, log }, names)
-                }
-                None => std::future::pending().await,
-            }
-        }
+        let (crashed, names) = (self.role.crashed(&self.layout), self.names);
+        async move { EmbeddedError::new(crashed.await, names) }
     }
 
     /// Stops an owned server and waits for its end. A server of another instance goes on.
     pub async fn stop(self) {
-        if let Some(supervisor) = &self.supervisor {
-            supervisor.stop().await;
+        if self.role.stop().await {
             socket::remove_short_dir(&self.layout);
         }
     }
@@ -179,75 +172,48 @@ impl EmbeddedPostgres {
     async fn own_or_attach(config: EmbeddedConfig) -> Result<Self, Problem> {
         let layout = Layout::open(&config.data_dir, config.names.application)?;
         let endpoint = Endpoint::new(&config, &layout);
-        let deadline = Instant::now() + START_LIMIT;
-        let mut ticks = interval(POLL);
-        loop {
-            ticks.tick().await;
-            if let Some(lock) = OwnerLock::try_take(&layout.lock)? {
-                let supervisor = own(&config, &layout, lock, &endpoint).await?;
-                return Ok(Self {
-                    layout,
-                    endpoint,
-                    names: config.names,
-                    supervisor: Some(supervisor),
-                });
-            }
-            if socket::is_there(&layout)? && ready::answers(&endpoint.database()).await {
-                tracing::info!(data_dir = %layout.root.display(),
-                    "another instance runs Postgres on this data directory: using that server");
-                return Ok(Self {
-                    layout,
-                    endpoint,
-                    names: config.names,
-                    supervisor: None,
-                });
-            }
-            if Instant::now() >= deadline {
-                return Err(silent_owner(&layout));
-            }
+        let names = config.names;
+        let role = find_role(config, &layout, &endpoint).await?;
+        Ok(Self {
+            layout,
+            endpoint,
+            names,
+            role,
+        })
+    }
+}
+
+async fn find_role(
+    config: EmbeddedConfig,
+    layout: &Layout,
+    endpoint: &Endpoint,
+) -> Result<ServerRole, Problem> {
+    let deadline = Instant::now() + START_LIMIT;
+    let mut ticks = interval(POLL);
+    loop {
+        ticks.tick().await;
+        if let Some(lock) = OwnerLock::try_take(&layout.lock)? {
+            let supervisor = owner::launch(&config, layout, lock).await?;
+            owner::wait_until_ready(&supervisor, layout, endpoint).await?;
+            return Ok(ServerRole::owner(supervisor));
+        }
+        if socket::is_there(layout)? && ready::answers(&endpoint.database()).await {
+            return Ok(attach(config, layout, endpoint));
+        }
+        if Instant::now() >= deadline {
+            return Err(silent_owner(layout));
         }
     }
 }
 
-async fn own(
-    config: &EmbeddedConfig,
-    layout: &Layout,
-    lock: OwnerLock,
-    endpoint: &Endpoint,
-) -> Result<Supervisor, Problem> {
-    let account = Account::choose(&layout.cluster, &config.system_users)?;
-    leftovers::clean_up(layout).await?;
-    let (config, place) = (config.clone(), layout.clone());
-    // The lock goes along: a caller that stops waiting must not free it while `initdb` runs.
-    let prepared = tokio::task::spawn_blocking(move || {
-        let server = prepare(&config, &place, account)?;
-        Ok::<_, Problem>((server, lock))
-    });
-    let (server, lock) = prepared.await.map_err(Problem::Interrupted)??;
-    let supervisor = Supervisor::start(server, lock)?;
-    if let Err(problem) = ready::wait(endpoint, &layout.log, &mut supervisor.status()).await {
-        supervisor.stop().await;
-        return Err(problem);
+fn attach(config: EmbeddedConfig, layout: &Layout, endpoint: &Endpoint) -> ServerRole {
+    tracing::info!(data_dir = %layout.root.display(),
+        "another instance runs Postgres on this data directory: using that server");
+    if config.takes_over {
+        takeover::begin(config, layout, endpoint)
+    } else {
+        ServerRole::visitor()
     }
-    Ok(supervisor)
-}
-
-/// Does everything that comes before running `postgres`.
-fn prepare(config: &EmbeddedConfig, layout: &Layout, account: Account) -> Result<Server, Problem> {
-    account.open_data_dir(&layout.root)?;
-    let existing = cluster::major(&layout.cluster)?;
-    let wanted = binaries::Wanted {
-        dir: config.bin_dir.as_deref(),
-        oldest_major: config.oldest_major,
-        cluster_major: existing,
-    };
-    let binaries = binaries::find(&wanted, &account)?;
-    match existing {
-        Some(major) => cluster::adopt(layout, major, &binaries, &account)?,
-        None => cluster::create(config, layout, &binaries, &account)?,
-    }
-    socket::prepare_dir(&layout.socket_dir, &account)?;
-    Ok(Server::new(config, layout, &binaries, account))
 }
 
 fn silent_owner(layout: &Layout) -> Problem {

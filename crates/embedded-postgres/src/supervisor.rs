@@ -4,7 +4,6 @@
 //! of a zombie for a running server. The thread lives as long as the process, because the
 //! parent-death signal is sent when the thread that forked ends.
 
-use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -86,20 +85,6 @@ impl Supervisor {
         self.shared.state().pid
     }
 
-    /// Completes with the end of the log when the server is given up. Never completes when the
-    /// server is stopped.
-    pub(crate) fn crashed(&self) -> impl Future<Output = String> + Send + use<> {
-        let mut status = self.status();
-        async move {
-            match status.wait_for(Status::is_final).await.as_deref() {
-                Ok(Status::GaveUp(log_end)) => return log_end.clone(),
-                Ok(_) => {}
-                Err(_) => return "its supervisor thread has ended".to_owned(),
-            }
-            std::future::pending().await
-        }
-    }
-
     /// Stops the server and waits for its end.
     pub(crate) async fn stop(&self) {
         self.shared.forbid_restart();
@@ -116,6 +101,17 @@ impl Supervisor {
             tracing::warn!(%signal, ?limit, "Postgres did not stop in time");
         }
     }
+}
+
+/// Completes with the end of the log when the server is given up. Never completes when the
+/// server is stopped.
+pub(crate) async fn crash(mut status: watch::Receiver<Status>) -> String {
+    match status.wait_for(Status::is_final).await.as_deref() {
+        Ok(Status::GaveUp(log_end)) => return log_end.clone(),
+        Ok(_) => {}
+        Err(_) => return "its supervisor thread has ended".to_owned(),
+    }
+    std::future::pending().await
 }
 
 impl Drop for Supervisor {

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 use embedded_postgres::{EmbeddedError, find_program, has_cluster};
 use percent_encoding::percent_decode_str;
 
-use super::{DatabaseSettings, start_embedded};
+use super::{DatabaseSettings, visit_embedded};
 
 /// Why `psql` could not run.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub async fn run_psql(
     if !has_cluster(&data_dir) {
         return Err(ClientError::NoDatabase(data_dir));
     }
-    let server = start_embedded(settings).await?;
+    let server = visit_embedded(settings).await?;
     psql.envs(server.client_variables());
     let ended = finish(psql, arguments).await;
     server.stop().await;

@@ -16,6 +16,11 @@ impl ChildProcess {
         self.0.id()
     }
 
+    /// Its standard input, if that is a pipe.
+    pub fn stdin(&mut self) -> std::process::ChildStdin {
+        self.0.stdin.take().expect("a pipe")
+    }
+
     /// Its standard error, if that is a pipe.
     pub fn stderr(&mut self) -> std::process::ChildStderr {
         self.0.stderr.take().expect("a pipe")
@@ -35,6 +40,11 @@ impl ChildProcess {
     pub fn kill(mut self) {
         self.0.kill().expect("it runs");
         self.0.wait().expect("it ran");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.0.wait().expect("it was started")
     }
 
     /// How it ended, or `None` while it runs.

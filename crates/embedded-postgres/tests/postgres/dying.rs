@@ -54,6 +54,7 @@ async fn a_start_waits_for_the_last_backend_of_a_killed_server() {
     let service = Service::spawn(&dir);
     let attached = dir.start().await;
     let (_connection, backend) = stuck_backend(&attached).await;
+    attached.stop().await;
     // A service that is stopped cannot restart the server before it is killed too.
     signal(service.process.id(), Signal::SIGSTOP);
     signal(service.postmaster, Signal::SIGKILL);
@@ -97,6 +98,7 @@ async fn a_killed_service_takes_postgres_along_and_the_next_one_has_its_data() {
     let postmaster = service.postmaster;
     let attached = dir.start().await;
     write(&attached, "survives").await;
+    attached.stop().await;
     service.kill();
     if has_setpriv() {
         eventually("postgres is gone", async || !runs(postmaster)).await;

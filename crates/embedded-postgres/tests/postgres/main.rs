@@ -8,3 +8,4 @@ mod service;
 mod sharing;
 mod starting;
 mod support;
+mod taking_over;

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use super::file::{BackupSource, CHUNK_BYTES, UnfinishedBackup};
 use super::program::{PostgresProgram, RunningProgram};
 use super::{BackupError, BackupSummary, data_dir};
-use crate::platform::database::{DatabaseSettings, schema, start_embedded};
+use crate::platform::database::{DatabaseSettings, schema, visit_embedded};
 
 /// A dump is of one moment. Little compression, because the service may need the processor.
 const ARGUMENTS: [&str; 3] = ["--format=custom", "--compress=1", "--no-password"];
@@ -29,7 +29,7 @@ pub async fn back_up(
     let file = UnfinishedBackup::create(target)?;
     let postgres = cluster_major(&data_dir).unwrap_or_default();
     let dump = PostgresProgram::find("pg_dump", settings.pg_bin_dir.as_deref(), postgres)?;
-    let server = start_embedded(settings).await?;
+    let server = visit_embedded(settings).await?;
     let made = async {
         let source = BackupSource {
             postgres,
