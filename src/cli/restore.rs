@@ -32,6 +32,8 @@ pub(super) struct RestoreCommand {
 /// A database that was restored.
 struct Restored {
     made_at: String,
+    /// The roles that were created.
+    roles: Vec<String>,
     renewed: NewEpochs,
     /// Where the former database is kept.
     kept: Option<PathBuf>,
@@ -62,8 +64,9 @@ async fn restore(command: &RestoreCommand, tag: &str) -> Result<Restored, String
     let restore = Restore::begin(&command.database, command.force);
     let restore = restore.await.map_err(text)?;
     match fill(&restore, &mut backup, command.revoke_tokens).await {
-        Ok(renewed) => Ok(Restored {
+        Ok((roles, renewed)) => Ok(Restored {
             made_at: backup.summary.created_at,
+            roles,
             renewed,
             kept: restore.finish(tag).await.map_err(text)?,
         }),
@@ -78,7 +81,7 @@ async fn fill(
     restore: &Restore,
     backup: &mut Backup,
     revokes_tokens: bool,
-) -> Result<NewEpochs, String> {
+) -> Result<(Vec<String>, NewEpochs), String> {
     let show = |percent| {
         progress::show(&match percent {
             100 => "restoring: the rows are read, indexes follow".to_owned(),
@@ -86,9 +89,10 @@ async fn fill(
         });
     };
     let loaded = restore.load(backup, show).await;
-    loaded.map_err(|error| error.to_string())?;
+    let roles = loaded.map_err(|error| error.to_string())?;
     let renewed = app::renew_epochs(restore.settings(), revokes_tokens).await;
-    renewed.map_err(|error| error.to_string())
+    let renewed = renewed.map_err(|error| error.to_string())?;
+    Ok((roles, renewed))
 }
 
 fn report(file: &Path, restored: &Restored) -> String {
@@ -98,5 +102,17 @@ fn report(file: &Path, restored: &Restored) -> String {
         let kept = format!("\nthe former database is in {}", kept.display());
         report.push_str(&kept);
     }
+    if !restored.roles.is_empty() {
+        report.push_str(&about(&restored.roles));
+    }
     report + "\n" + &super::new_epochs::report(restored.renewed)
+}
+
+/// A backup has the rights of roles, and nothing else of them.
+fn about(roles: &[String]) -> String {
+    format!(
+        "\ncreated the roles {}, which have their rights and cannot log in: give them logins and passwords \
+         (`alter role … login password …`), their settings, and their members (`grant … to …`)",
+        roles.join(", ")
+    )
 }

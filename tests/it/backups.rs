@@ -169,3 +169,58 @@ async fn the_commands_are_for_the_embedded_database() {
     let ended = porchlight(&["new-epochs"], &[("PORCHLIGHT_DATA_DIR", &place.data())]).await;
     assert_refused(&ended, "there is no database");
 }
+
+/// Rights and policies of roles, and whether functions are still revoked from `public`.
+const RIGHTS: &str = "select has_schema_privilege('reporting', 'porchlight', 'usage'),
+    has_table_privilege('reporting', 'public.deals', 'select'),
+    (select polroles::regrole[]::text from pg_policy where polname = 'mine'),
+    (select count(*) filter (where has_function_privilege('public', p.oid, 'execute')) || ' of ' || count(*)
+     from pg_proc p where pronamespace = 'porchlight'::regnamespace)";
+
+impl Place {
+    /// What `psql` answers on the database in this directory.
+    async fn psql(&self, dir: &str, sql: &str) -> String {
+        let data = self.file(dir);
+        let data = [("PORCHLIGHT_DATA_DIR", data.to_str().expect("text"))];
+        let arguments = ["psql", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql];
+        let ended = porchlight(&arguments, &data).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.stdout
+    }
+
+    async fn restore_into(&self, dir: &str, backup: &Path) -> Ended {
+        let data = self.file(dir);
+        let data = data.to_str().expect("text");
+        self.run(&["restore", "--data-dir", data], backup).await
+    }
+}
+
+#[tokio::test]
+async fn rights_of_roles_are_restored_with_roles_that_cannot_log_in() {
+    let place = Place(open_dir());
+    let backup = place.file("backup");
+    let data = place.data();
+    let migrated = porchlight(&["migrate"], &[("PORCHLIGHT_DATA_DIR", &data)]).await;
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    let roles = "create role reporting login password 'hush-hush'; create role keeper;
+        create role \"Ann's \"\"x\"\"\"; create role unused;
+        grant usage on schema porchlight to reporting;
+        create table deals (id bigint); alter table deals owner to keeper;
+        grant select on deals to reporting; alter table deals enable row level security;
+        create policy mine on deals to \"Ann's \"\"x\"\"\" using (id > 0)";
+    place.psql("data", roles).await;
+    let rights = place.psql("data", RIGHTS).await;
+    assert!(rights.starts_with("t|t|"), "{rights}");
+    let made = place.run(&["backup"], &backup).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+
+    let restored = place.restore_into("restored", &backup).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    let said = "created the roles Ann's \"x\", keeper, reporting,";
+    assert!(restored.stdout.contains(said), "{restored:?}");
+    assert!(restored.stdout.contains("alter role"), "{restored:?}");
+    assert_eq!(place.psql("restored", RIGHTS).await, rights);
+    let logins = "select string_agg(rolname, ',') from pg_roles
+        where rolname in ('reporting', 'unused') and not rolcanlogin";
+    assert_eq!(place.psql("restored", logins).await, "reporting\n");
+}

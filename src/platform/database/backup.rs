@@ -11,6 +11,7 @@ mod dump;
 mod file;
 mod program;
 mod restore;
+mod roles;
 
 pub use dump::back_up;
 pub use file::{Backup, BackupSummary};
@@ -58,6 +59,15 @@ pub enum BackupError {
     NoProgram { name: &'static str, major: u32 },
     #[error("{name} failed: {output}")]
     Program { name: &'static str, output: String },
+    #[error(
+        "the role {role:?} of the backup could not be created: {source}. Restore it as a user that may create roles"
+    )]
+    Role { role: String, source: sqlx::Error },
+    #[error(
+        "{0} roles have rights in this database, more than a backup can tell. Give the rights to roles that stand \
+         for groups"
+    )]
+    TooManyRoles(usize),
     #[error("the database could not be read: {0}")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]

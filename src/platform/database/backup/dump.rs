@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 
 use super::file::{BackupSource, CHUNK_BYTES, UnfinishedBackup};
 use super::program::{PostgresProgram, RunningProgram};
-use super::{BackupError, BackupSummary, data_dir};
+use super::{BackupError, BackupSummary, data_dir, roles};
 use crate::platform::database::{DatabaseSettings, schema, visit_embedded};
 
 /// A dump is of one moment. Little compression, because the service may need the processor.
@@ -31,13 +31,18 @@ pub async fn back_up(
     let dump = PostgresProgram::find("pg_dump", settings.pg_bin_dir.as_deref(), postgres)?;
     let server = visit_embedded(settings).await?;
     let made = async {
-        let source = BackupSource {
-            postgres,
-            migration: newest_migration(&server).await?,
-            created_at,
-        };
+        let migration = newest_migration(&server).await?;
+        // The moment of the dump is between the two looks.
+        let mut roles = roles::of_database(&server).await?;
         let dump = dump.start(&server, &ARGUMENTS)?;
-        write(dump, file, at_bytes).await?.finish(source)
+        let file = write(dump, file, at_bytes).await?;
+        roles.extend(roles::of_database(&server).await?);
+        file.finish(BackupSource {
+            postgres,
+            migration,
+            created_at,
+            roles: roles.into_iter().collect(),
+        })
     };
     let made = made.await;
     server.stop().await;

@@ -13,8 +13,8 @@ use super::BackupError;
 /// The beginning of the last line. The bytes before it are those of `pg_dump --format=custom`, and
 /// `pg_restore` reads the file too.
 const MARK: &[u8] = b"\nporchlight-backup ";
-/// The last line is shorter.
-const LAST_LINE_BYTES: u64 = 1_024;
+/// The last line is not longer: that is enough for some thousand roles.
+const LAST_LINE_BYTES: u64 = 256 * 1_024;
 /// The format that this version writes and reads.
 const FORMAT: u32 = 1;
 pub(super) const CHUNK_BYTES: usize = 64 * 1_024;
@@ -31,6 +31,9 @@ pub struct BackupSummary {
     /// The newest migration of the database.
     pub migration: i64,
     pub created_at: String,
+    /// The roles that its objects and their rights name. Older builds did not tell them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     /// The bytes before the last line, and their SHA-256.
     pub bytes: u64,
     sha256: String,
@@ -42,6 +45,7 @@ pub(super) struct BackupSource {
     pub(super) postgres: u32,
     pub(super) migration: i64,
     pub(super) created_at: String,
+    pub(super) roles: Vec<String>,
 }
 
 /// A file with another name until it is complete. It is removed if it never is.
@@ -99,6 +103,7 @@ impl UnfinishedBackup {
             postgres: source.postgres,
             migration: source.migration,
             created_at: source.created_at,
+            roles: source.roles,
             bytes: self.bytes,
             sha256: hex(&self.hash.finalize_reset()),
         };
@@ -106,6 +111,9 @@ impl UnfinishedBackup {
         let json = serde_json::to_vec(&summary).map_err(std::io::Error::other);
         last_line.extend(json.map_err(BackupError::file("write", &self.target))?);
         last_line.push(b'\n');
+        if last_line.len() as u64 > LAST_LINE_BYTES {
+            return Err(BackupError::TooManyRoles(summary.roles.len()));
+        }
         let done = self.file.write_all(&last_line);
         let done = done.and_then(|()| self.file.sync_all());
         let done = done.and_then(|()| fs::rename(&self.unfinished, &self.target));
@@ -241,15 +249,49 @@ mod tests {
             postgres: 15,
             migration: 19,
             created_at: "2026-11-29T10:00:00Z".to_owned(),
+            roles: Vec::new(),
         }
     }
 
     fn write(target: &Path, content: &[u8]) -> BackupSummary {
+        write_from(source(), target, content).unwrap()
+    }
+
+    fn write_from(
+        source: BackupSource,
+        target: &Path,
+        content: &[u8],
+    ) -> Result<BackupSummary, BackupError> {
         let mut unfinished = UnfinishedBackup::create(target).unwrap();
         for part in content.chunks(7) {
             unfinished.write(part).unwrap();
         }
-        unfinished.finish(source()).unwrap()
+        unfinished.finish(source)
+    }
+
+    fn with_roles(count: usize) -> BackupSource {
+        let roles = (0..count).map(|n| format!("a \"role\"\nporchlight-backup {n}"));
+        BackupSource {
+            roles: roles.collect(),
+            ..source()
+        }
+    }
+
+    #[test]
+    fn a_backup_tells_its_roles_and_one_that_does_not_is_read_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("b");
+        for count in [0, 1, 1_000] {
+            let source = with_roles(count);
+            let roles = source.roles.clone();
+            write_from(source, &target, b"rows").unwrap();
+            let summary = Backup::open(&target).unwrap().summary;
+            assert_eq!(summary.roles, roles);
+            let text = fs::read_to_string(&target).unwrap();
+            assert_eq!(text.contains("\"roles\""), count > 0);
+        }
+        let refused = write_from(with_roles(10_000), &target, b"rows").unwrap_err();
+        assert!(matches!(refused, BackupError::TooManyRoles(10_000)));
     }
 
     fn names(dir: &Path) -> Vec<String> {

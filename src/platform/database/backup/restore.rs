@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::file::CHUNK_BYTES;
 use super::program::{PostgresProgram, RunningProgram};
-use super::{Backup, BackupError, DATABASE, data_dir};
+use super::{Backup, BackupError, DATABASE, data_dir, roles};
 use crate::platform::database::{DatabaseSettings, embedded_config, schema};
 
 /// For a cluster that only a restore uses: the contents of tables need not be in the log of Postgres, too.
@@ -65,18 +65,19 @@ impl Restore {
         &self.settings
     }
 
-    /// Loads the backup, which was checked. Tells how far it is.
+    /// Loads the backup, which was checked. Tells how far it is. Returns the roles that were created for it.
     pub async fn load(
         &self,
         backup: &mut Backup,
         at_percent: impl FnMut(u64),
-    ) -> Result<(), BackupError> {
+    ) -> Result<Vec<String>, BackupError> {
         backup.must_be_known(schema::newest_migration())?;
         let data_dir = data_dir(&self.settings)?;
         let major = cluster_major(&data_dir).unwrap_or_default();
         let bin_dir = self.settings.pg_bin_dir.as_deref();
         let major = major.max(backup.summary.postgres);
         let program = PostgresProgram::find("pg_restore", bin_dir, major)?;
+        let created = roles::create_missing(&self.server, &backup.summary.roles).await?;
         let database = format!("--dbname={DATABASE}");
         let arguments = ARGUMENTS.into_iter().chain([&*database]);
         let program = program.start(&self.server, &arguments.collect::<Vec<_>>())?;
@@ -84,7 +85,8 @@ impl Restore {
         // Without statistics, the first queries would be slow.
         let mut connection = PgConnection::connect_with(&self.server.connect_options()).await?;
         sqlx::raw_sql("analyze").execute(&mut connection).await?;
-        Ok(connection.close().await?)
+        connection.close().await?;
+        Ok(created)
     }
 
     /// Puts the new database in the place of the old one. Returns the directory where the old one is kept.
