@@ -8,9 +8,9 @@ use clap::Args;
 #[expect(clippy::struct_field_names, reason = "the flags are named after them")]
 #[command(next_help_heading = "Event log")]
 pub struct RetentionSettings {
-    /// Hours that an event is kept
+    /// Hours that an event is kept, up to a hundred years
     #[arg(long, env = "PORCHLIGHT_RETENTION_HOURS", value_name = "HOURS",
-        default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..))]
+        default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=876_000))]
     pub retention_hours: u32,
 
     /// The most events that are kept per broker

@@ -26,8 +26,12 @@ async fn pool(database: &TestDatabase) -> PgPool {
 
 /// Keeps so many events, and none that are older than an hour.
 async fn keep(pool: &PgPool, events: i64) -> u64 {
+    keep_within(pool, 1, events).await
+}
+
+async fn keep_within(pool: &PgPool, hours: u32, events: i64) -> u64 {
     let settings = RetentionSettings {
-        retention_hours: 1,
+        retention_hours: hours,
         retention_events: events,
         retention_interval_seconds: 60,
     };
@@ -92,6 +96,15 @@ async fn too_many_events_go_and_the_horizon_moves_with_them() {
     assert!(horizons.iter().all(is_step), "{horizons:?}");
     assert!(horizons.is_sorted());
     assert_eq!(kept(&pool).await, (3_901, 4_000, 3_900));
+}
+
+#[tokio::test]
+async fn with_the_longest_time_the_number_still_holds() {
+    let service = Service::start().await;
+    let pool = pool(&service.database).await;
+    publish(&service, 0, 300).await;
+    assert_eq!(keep_within(&pool, 876_000, 100).await, 200);
+    assert_eq!(kept(&pool).await, (201, 300, 200));
 }
 
 #[tokio::test]

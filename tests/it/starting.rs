@@ -55,6 +55,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ),
     ("PORCHLIGHT_POLL_MS", "--poll-ms", "0"),
     ("PORCHLIGHT_RETENTION_HOURS", "--retention-hours", "0"),
+    ("PORCHLIGHT_RETENTION_HOURS", "--retention-hours", "876001"),
     ("PORCHLIGHT_RETENTION_HOURS", "--retention-hours", "forever"),
     ("PORCHLIGHT_RETENTION_EVENTS", "--retention-events", "-5"),
     (
