@@ -28,12 +28,20 @@ pub struct RelayFigures {
     pub poison: PoisonCounts,
 }
 
-/// A brokerage with changes that do not become events.
+/// A brokerage with changes that do not become events. It is as the changes name it: maybe not, or not validly.
 #[derive(Debug)]
 pub struct RelayTrouble {
     pub broker: Option<String>,
     pub oldest_seconds: f64,
     pub poison: i64,
+}
+
+impl RelayTrouble {
+    /// `None` if this is no valid brokerage.
+    #[must_use]
+    pub fn brokerage(&self) -> Option<BrokerId> {
+        self.broker.as_deref()?.parse().ok()
+    }
 }
 
 pub async fn log(connection: &mut PgConnection, broker: &BrokerId) -> sqlx::Result<LogFigures> {

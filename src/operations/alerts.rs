@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::rules::{RULES, RuleName, RuleScope};
+use super::rules::{RULES, RuleName};
 use crate::platform::{BrokerId, Metrics};
 
 /// Alerts that fire at a time. Further ones are not noted.
@@ -18,7 +18,7 @@ const MOST_SUBJECTS: usize = 20;
 #[derive(Clone, Debug)]
 pub(super) struct Breach {
     pub(super) rule: RuleName,
-    /// `None`: it is about this instance.
+    /// `None`: it is about this instance, or about all brokerages.
     pub(super) broker: Option<BrokerId>,
     pub(super) value: f64,
     pub(super) threshold: f64,
@@ -55,15 +55,13 @@ impl AlertBoard {
         Self { metrics, alerts }
     }
 
-    /// The alerts about this instance and about a brokerage.
+    /// The alerts about a brokerage, and those that are not about one of them.
     pub(super) fn firing(&self, broker: &BrokerId) -> Vec<Alert> {
         let alerts = self.alerts();
-        let told = alerts
-            .iter()
-            .filter(|(key, _)| match key.rule.rule().scope {
-                RuleScope::Instance => true,
-                RuleScope::Brokerage => key.broker.as_ref() == Some(broker),
-            });
+        let told = alerts.iter().filter(|(key, _)| {
+            let of = key.broker.as_ref();
+            of.is_none_or(|of| of == broker)
+        });
         told.map(|(_, alert)| alert.clone()).collect()
     }
 

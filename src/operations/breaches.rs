@@ -34,8 +34,7 @@ impl Troubles {
     }
 
     pub(super) fn poison_rows(&self) -> f64 {
-        let rows: i64 = self.relay.iter().map(|trouble| trouble.poison).sum();
-        number(u64::try_from(rows).unwrap_or_default())
+        rows(self.relay.iter().map(|trouble| trouble.poison).sum())
     }
 
     /// How long the oldest task has waited for a worker.
@@ -49,6 +48,10 @@ impl Troubles {
         let most = self.tasks.iter().map(|task| task.failed_last_hour).max();
         number(u64::try_from(most.unwrap_or_default()).unwrap_or_default())
     }
+}
+
+fn rows(count: i64) -> f64 {
+    number(u64::try_from(count).unwrap_or_default())
 }
 
 /// A log that streams read.
@@ -145,15 +148,17 @@ impl<'a> Breaches<'a> {
     }
 
     pub(super) fn of_troubles(&mut self, troubles: &Troubles) {
+        let mut of_nobody = 0;
         for trouble in &troubles.relay {
-            let broker = trouble.broker.as_deref().map(str::parse);
-            // A row without a valid brokerage is set aside at once.
-            let Some(Ok(broker)) = broker else { continue };
-            let (waits, rows) = (trouble.oldest_seconds, trouble.poison);
-            self.check(RuleName::RelayLag, Some(&broker), waits);
-            let rows = number(u64::try_from(rows).unwrap_or_default());
-            self.check(RuleName::Poison, Some(&broker), rows);
+            let Some(broker) = trouble.brokerage() else {
+                of_nobody += trouble.poison;
+                continue;
+            };
+            self.check(RuleName::RelayLag, Some(&broker), trouble.oldest_seconds);
+            self.check(RuleName::Poison, Some(&broker), rows(trouble.poison));
         }
+        // A row without a valid brokerage does not wait: it is set aside at once.
+        self.check(RuleName::Poison, None, rows(of_nobody));
         for trouble in &troubles.tasks {
             let Ok(broker) = trouble.broker.parse() else {
                 continue;

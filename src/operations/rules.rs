@@ -102,7 +102,7 @@ rules! {
         "Look for long transactions that lock porchlight.outbox or the brokerage's row in porchlight.brokers.";
     Poison "poison" Brokerage "rows" "PORCHLIGHT_ALERT_POISON_ROWS":
         "So many changes of watched tables could not become events and were set aside.",
-        "GET /admin/poison says why. Correct the cause, and retry or discard each row.";
+        "GET /admin/poison says why. Correct the cause, and retry or discard each row. Rows that name no valid brokerage are only in the table porchlight.poison: delete them there (docs/TROUBLESHOOTING.md).";
     TasksWaiting "tasks_waiting" Brokerage "s" "PORCHLIGHT_ALERT_TASK_WAIT_SECONDS":
         "A task has waited this long for a worker.",
         "Look whether workers for its type run, and whether they are enough.";

@@ -91,3 +91,38 @@ async fn an_alert_fires_while_its_threshold_is_exceeded() {
     tokio::time::sleep(Duration::from_millis(250)).await;
     assert_eq!(since(&firing(&service, &all).await), since(&alerts));
 }
+
+#[tokio::test]
+async fn changes_that_name_no_valid_brokerage_are_an_alert_for_every_admin_until_they_are_deleted()
+{
+    let service = Service::with(&[
+        "--alert-interval-ms=100",
+        "--alert-memory-mb=0",
+        "--alert-poison-rows=2",
+        "--relay-poll-ms=20",
+    ])
+    .await;
+    let mut sql = service.database.connect().await;
+    run(
+        &mut sql,
+        "insert into porchlight.outbox (broker_id) values (null), ('not valid!')",
+    )
+    .await;
+    // Neither of the two reaches the threshold alone.
+    let alert = firing(&service, &["poison"]).await.remove(0);
+    assert_eq!(alert["value"], 2.0);
+    let action = alert["action"].as_str().expect("an action");
+    assert!(action.contains("porchlight.poison"), "{action}");
+    let metric = "porchlight_alerts_firing{name=\"poison\"}";
+    assert_eq!(service.metric(metric).await, 1.0);
+    let of_another = Token::user("ann", &["a"]).of("c").in_role(Role::Admin);
+    let overview = Answer::to(service.get("/admin/overview", &of_another)).await;
+    assert_eq!(overview.json()["alerts"][0]["name"], "poison");
+
+    run(&mut sql, INVALID_ROWS_ARE_DELETED).await;
+    firing(&service, &[]).await;
+}
+
+/// As docs/TROUBLESHOOTING.md has it.
+const INVALID_ROWS_ARE_DELETED: &str = "delete from porchlight.poison
+    where broker_id is null or broker_id !~ '^[A-Za-z0-9_.:-]{1,64}$'";
