@@ -86,6 +86,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/feeds/task.js",
     "client/src/feeds/task_run.js",
     "client/src/feeds/tasks.js",
+    "client/src/identity.js",
     "client/src/index.js",
     "client/src/line_watch.js",
     "client/src/outbox/conflict.js",

@@ -9,7 +9,7 @@ import { Records } from './records/records.js';
 import { createRequest } from './request.js';
 import { same } from './same.js';
 import { Store } from './store.js';
-import { claimsOf, TokenSource } from './token.js';
+import { TokenSource, userClaimsOf } from './token.js';
 import { Writes } from './writes.js';
 
 /** @typedef {import('./records/record.js').StoredRecord} StoredRecord */
@@ -28,7 +28,7 @@ import { Writes } from './writes.js';
  * @property {string | import('./token.js').TokenCallback} [token] a token, or better a function that returns a fresh one. Without it, a cookie
  * identifies the user.
  * @property {boolean} [isShared] whether all tabs of the user have one stream; in pages they do
- * @property {string} [userId] tells the users of one browser apart, where the token cannot be read
+ * @property {string} [userId] tells the users of one browser apart, where the token cannot be read or has a configured claim for the user
  * @property {string} [stream] the path of the stream; `/stream` is everything that the user may see
  * @property {string[]} [types] only events of these types
  * @property {string[]} [records] only events of these records, like `escrows/e-1`
@@ -73,8 +73,8 @@ export class Client {
     this.#tokens = new TokenSource(env, token);
     /** @type {import('./request.js').SendRequest} Sends a request with the user's token. */
     this.request = createRequest(env, base, this.#tokens);
-    const userId = options.userId ?? (typeof token === 'string' ? claimsOf(token).sub : undefined) ?? '';
-    this.#cursor = new SavedCursor(env, [base, userId, stream, options.types, options.records].join('|'));
+    const user = [options.userId, typeof token === 'string' && userClaimsOf(token)];
+    this.#cursor = new SavedCursor(env, JSON.stringify([base, user, stream, options.types, options.records]));
     this.events = new EventHub(env, options.batchMs);
     this.#link = new Connection(env, {
       base,
@@ -92,7 +92,7 @@ export class Client {
     this.#pending = new PendingChanges(env.reportError);
     this.#records = new Records({ env, request: this.request, streamStart: () => this.#link.start, pending: this.#pending });
     /** The writes on their way. */
-    this.outbox = new Writes(env, this.#pending, (module, id) => this.#records.find(module, id), () => this.#openOutbox(base, userId), options.mergeMs);
+    this.outbox = new Writes(env, this.#pending, (module, id) => this.#records.find(module, id), () => this.#openOutbox(base), options.mergeMs);
     this.events.fold((deliveries) => this.#fold(deliveries));
     this.#pending.store.subscribe(() => this.#link.countWrites(this.#pending.store.getSnapshot().length));
   }
@@ -313,11 +313,8 @@ export class Client {
     if (last) this.#cursor.set(last);
   }
 
-  /**
-   * @param {string} base
-   * @param {string} userId
-   */
-  async #openOutbox(base, userId) {
+  /** @param {string} base */
+  async #openOutbox(base) {
     const { Outbox } = await import('./outbox/outbox.js');
     if (this.#isClosed) throw new PorchlightError('closed', 'the client was closed');
     return Outbox.open({
@@ -327,7 +324,7 @@ export class Client {
       writes: this.outbox,
       tokens: this.#tokens,
       base,
-      userId,
+      userId: this.#options.userId ?? '',
       options: this.#options,
       connection: this.connection,
       records: this.#records,

@@ -27,6 +27,15 @@ export function claimsOf(token) {
 }
 
 /**
+ * What a token says of its user: all claims but those that differ from token to token.
+ * @param {string} token
+ */
+export function userClaimsOf(token) {
+  const { exp, iat, nbf, jti, ...claims } = claimsOf(token);
+  return claims;
+}
+
+/**
  * When a token ends, in milliseconds since 1970; Infinity if it does not say.
  * @param {string} token
  */

@@ -10,6 +10,7 @@ import '../src/records/missing.js';
 import '../src/renewal.js';
 import '../src/transport/long_poll.js';
 import '../src/transport/event_source.js';
+import { claimsOf } from '../src/token.js';
 import { FakeClock, FakeService, fakeEnvironment, seeded, settle } from '../src/testing/index.js';
 
 const rejections = [];
@@ -86,3 +87,14 @@ export async function send(service, method, path, body, { user = 'u-2', role = '
 
 export const post = (service, path, body, options) => send(service, 'POST', path, body, options);
 export const patch = (service, path, body, options) => send(service, 'PATCH', path, body, options);
+
+const encoded = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+/** A token with these claims, which nobody has signed. */
+export const tokenWith = (claims) => `${encoded({ alg: 'none' })}.${encoded(claims)}.fake`;
+
+/** A token of the fake service whose claims have other names. */
+export function renamed(token, names) {
+  const claims = Object.entries(claimsOf(token)).map(([name, value]) => [names[name] ?? name, value]);
+  return tokenWith(Object.fromEntries(claims));
+}

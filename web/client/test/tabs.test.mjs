@@ -4,13 +4,15 @@ import { describe, test } from 'node:test';
 import '../src/tabs/shared_stream.js';
 import { Browser } from './browser.mjs';
 import { IDBFactory } from 'fake-indexeddb';
-import { fill, statesOf, world } from './support.mjs';
+import { fill, renamed, statesOf, world } from './support.mjs';
 import '../src/outbox/outbox.js';
 
 const TABS = 8;
 /** The owner of the stream is replaced within this time. */
 const REPLACED_MS = 1_900;
 const sold = (recordId) => ({ type: 'listing:sold', module: 'listings', recordId });
+/** Claims as many applications have them. */
+const CAMEL = { sub: 'id', broker_id: 'brokerId', teams: 'teamIds' };
 const numbers = (count, from = 1) => Array.from({ length: count }, (_, n) => `l-${from + n}`);
 
 async function browser({ tabs = TABS, hasWorkers = false } = {}) {
@@ -70,6 +72,14 @@ for (const hasWorkers of [false, true]) {
       await own.tab({ token: () => service.token({ user: 'u-1', team: 'team-a', role: 'admin' }) });
       await clock.advance(500);
       assert.equal(service.streams.open.size, 3);
+    });
+
+    test('of one user in two brokerages never share, whatever the claims are called', async () => {
+      const { own, service, clock } = await browser({ tabs: 0, hasWorkers });
+      const tab = (broker) => own.tab({ token: () => renamed(service.token({ user: 'ann', broker }), { ...CAMEL, sub: 'sub' }) });
+      for (const broker of ['b-1', 'b-2', 'b-1']) await tab(broker);
+      await clock.advance(500);
+      assert.deepEqual([...service.streams.open].map(({ caller }) => caller.broker), ['b-1', 'b-2']);
     });
 
     test('try again together after the service was away', async () => {
@@ -241,26 +251,49 @@ describe('the outbox of two tabs', () => {
     assert.deepEqual(second.client.outbox.pending(), []);
   });
 
-  test('of two users is two outboxes', async () => {
+  for (const [names, called] of [[{}, 'as usual'], [CAMEL, 'otherwise']]) test(`of two users or brokerages is two outboxes, with claims that are called ${called}`, async () => {
     const made = world();
     const { service, clock } = made;
     await fill(made, 1);
     const own = new Browser(made);
     const environment = { indexedDB: new IDBFactory() };
-    const ann = await own.tab({ user: 'ann', more: environment });
+    const tab = (user, broker) => own.tab({ token: () => renamed(service.token({ user, broker }), names), more: environment });
+    const ann = await tab('ann', 'b-1');
     await tick(clock, 100);
     service.faults.add({ kind: 'reset', method: 'PATCH', times: 1_000 });
     ann.client.update('escrows', 'e-1', { purchasePrice: 7 });
     await tick(clock, 500);
     ann.crash();
     service.faults.clear();
-    const bob = await own.tab({ user: 'bob', more: environment });
-    for (let n = 0; n < 4; n += 1) await tick(clock, 5_000);
-    assert.equal(service.requests.filter(({ method }) => method === 'PATCH').length, 0);
-    assert.deepEqual(bob.client.outbox.pending(), []);
-    const again = await own.tab({ user: 'ann', more: environment });
+    for (const other of [await tab('bob', 'b-1'), await tab('ann', 'b-2')]) {
+      for (let n = 0; n < 4; n += 1) await tick(clock, 5_000);
+      assert.equal(service.requests.filter(({ method }) => method === 'PATCH').length, 0);
+      assert.deepEqual(other.client.outbox.pending(), []);
+    }
+    const again = await tab('ann', 'b-1');
     for (let n = 0; n < 4; n += 1) await tick(clock, 5_000);
     assert.equal(service.requests.filter(({ method }) => method === 'PATCH').length, 1);
     assert.deepEqual(again.client.outbox.pending(), []);
+  });
+
+  test('of somebody whom nobody knows is in memory, and of this tab alone', async () => {
+    const made = world();
+    const { service, clock } = made;
+    await fill(made, 1);
+    const own = new Browser(made);
+    const environment = { indexedDB: new IDBFactory() };
+    const unknown = () => renamed(service.token({ user: 'ann' }), { sub: 'https://crm.test/user' });
+    const first = await own.tab({ token: unknown, more: environment });
+    await tick(clock, 100);
+    first.client.update('escrows', 'e-1', { purchasePrice: 7 });
+    await tick(clock, 500);
+    assert.equal(first.client.outbox.getSnapshot().storage, 'memory');
+    const second = await own.tab({ token: unknown, more: environment });
+    await tick(clock, 500);
+    assert.deepEqual([first.client.outbox.pending().length, second.client.outbox.pending()], [1, []]);
+    const known = await own.tab({ token: unknown, userId: 'ann', more: environment });
+    await tick(clock, 500);
+    assert.deepEqual([await environment.indexedDB.databases()].flat().map(({ name }) => name), ['porchlight:outbox:http://porchlight.test|["ann"]']);
+    assert.equal(known.client.outbox.getSnapshot().storage, 'indexeddb');
   });
 });

@@ -1,4 +1,5 @@
 // Who is signed in, in this tab: by a link with a token, by a token that was pasted, or as one of the people of the demo.
+import { identityOf } from '../../client/src/identity.js';
 import { claimsOf } from '../../client/src/token.js';
 
 const KEY = 'porchlight:session';
@@ -60,8 +61,7 @@ function read(storage) {
 function sessionOf({ token, demo, name, role }) {
   if (demo) return { userId: demo, name: name ?? demo, role: role ?? 'agent', teams: [], isDemo: true, token: tokensOfDemo(demo) };
   const claims = claimsOf(token);
-  const teams = [claims.teams ?? claims.team_id ?? claims.teamId ?? []].flat();
-  const userId = claims.sub ?? claims.id ?? null;
+  const { userId, teams } = identityOf(claims);
   return { userId, name: claims.name ?? userId ?? 'You', role: claims.role ?? 'agent', teams, isDemo: false, token: async ({ isRejected } = {}) => (isRejected ? null : token) };
 }
 

@@ -14,7 +14,7 @@ const MERGE_MS = 1_000;
  * @property {import('../writes.js').Writes} writes
  * @property {import('../token.js').TokenSource} tokens
  * @property {string} base of the service
- * @property {string} userId empty, if only the token says it
+ * @property {string} userId as the application says it; empty, if only the token does
  * @property {import('../client.js').ClientOptions} options
  * @property {import('../store.js').Store<import('../connection_status.js').ConnectionState>} connection
  * @property {import('../records/records.js').Records} records

@@ -2,7 +2,7 @@
 import { createdOutcome, outcomeOf, resolvedWrite } from './conflict.js';
 import { contextOf } from './context.js';
 import { chooseNext } from './lane.js';
-import { ownerOf } from './owner.js';
+import { alone, ownerOf } from './owner.js';
 import { Rows } from './rows.js';
 import { sendWrite } from './send.js';
 import { Sender } from './sender.js';
@@ -60,8 +60,9 @@ export class Outbox {
 
   /** @param {OutboxParts} parts */
   static async open(parts) {
-    const context = contextOf(parts);
-    const outbox = new Outbox(context, `${context.base}|${await ownerOf(context)}`);
+    const owner = await ownerOf(parts);
+    const context = contextOf(owner === null ? { ...parts, env: alone(parts.env) } : parts);
+    const outbox = new Outbox(context, `${context.base}|${owner}`);
     // A write that ends while the rows are read is heard of.
     outbox.#sender.listen();
     await outbox.#rows.open();

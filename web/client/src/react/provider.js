@@ -2,6 +2,7 @@
 import { createContext, createElement, useContext, useEffect, useRef, useState } from 'react';
 import { Client } from '../client.js';
 import { createEnvironment } from '../environment.js';
+import { identityOf } from '../identity.js';
 import { claimsOf } from '../token.js';
 
 /** @typedef {import('../client.js').ClientOptions} ClientOptions */
@@ -11,15 +12,15 @@ const Context = createContext(/** @type {Client | null} */ (null));
 
 /**
  * Gives the components below it a client: your own with `client={connect(…)}`, or one of its own with the options of `connect`, which is
- * connected while the provider is mounted. Another `url`, user or filter makes another client; `token` may change at any time.
+ * connected while the provider is mounted. Another `url`, user, brokerage or filter makes another client; `token` may change at any time.
  * @param {{client?: Client, children?: import('react').ReactNode} & ClientOptions} props
  * @returns {import('react').ReactElement}
  */
 export function PorchlightProvider({ client, children, ...options }) {
   if (client) return createElement(Context.Provider, { value: client }, children);
   const { url, userId, stream, types, records, token } = options;
-  const user = userId ?? (typeof token === 'string' ? claimsOf(token).sub : undefined);
-  return createElement(OwnClient, { key: JSON.stringify([url, user, stream, types, records]), options, children });
+  const { userId: user, brokerId } = identityOf(typeof token === 'string' ? claimsOf(token) : {});
+  return createElement(OwnClient, { key: JSON.stringify([url, userId ?? user, brokerId, stream, types, records]), options, children });
 }
 
 /** The client of the nearest provider. @returns {Client} */

@@ -1,4 +1,5 @@
 // A service in memory, with the contract of the real one. `fetch` of this object stands for the network.
+import { identityOf } from '../identity.js';
 import { claimsOf } from '../token.js';
 import { FakeClock } from './clock.js';
 import { collaborationRoutes } from './collaboration.js';
@@ -159,8 +160,9 @@ export class FakeService {
     const claims = claimsOf(token);
     const exp = claims.exp * 1_000;
     if (fault?.kind === 'expired' || exp <= this.clock.now()) throw new Problem(401, 'token_expired', 'the token has expired; get a fresh one');
-    if (!claims.sub || this.#refused.has(token)) throw new Problem(401, 'token_signature_invalid', 'the signature of the token is wrong');
-    return { userId: claims.sub, teams: claims.teams ?? [], broker: claims.broker_id, role: claims.role, exp };
+    const { userId, brokerId, teams } = identityOf(claims);
+    if (!userId || this.#refused.has(token)) throw new Problem(401, 'token_signature_invalid', 'the signature of the token is wrong');
+    return { userId, teams, broker: brokerId ?? '', role: claims.role, exp };
   }
 }
 
