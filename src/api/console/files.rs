@@ -124,6 +124,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/tabs/share_key.js",
     "client/src/tabs/shared_stream.js",
     "client/src/tabs/tools.js",
+    "client/src/tabs/waiting_tabs.js",
     "client/src/tabs/worker.js",
     "client/src/tabs/worker_link.js",
     "client/src/timers.js",

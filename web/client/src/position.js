@@ -11,7 +11,7 @@ function parts(position) {
 
 const FORM = /^\d{1,19}(-[A-Za-z0-9]{1,16})?$/;
 
-/** @param {unknown} text */
+/** @param {unknown} text @returns {text is string} */
 export const isPosition = (text) => typeof text === 'string' && FORM.test(text);
 
 /**

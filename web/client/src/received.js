@@ -59,7 +59,7 @@ export class Received {
       const data = (this.#on.decode ?? parse)(message.data);
       const name = type === 'message' ? data?.type : type;
       begun((name === 'stream:ready' && data) || {});
-      if (name === 'hb') this.cursor = id ?? this.cursor;
+      if (name === 'hb') this.#isNew(id);
       else if (data === null) this.#on.tell('warning', 'an event is no JSON', { type, id });
       else if (name?.startsWith('stream:')) {
         if (name === 'stream:reset') this.restart(data.position);

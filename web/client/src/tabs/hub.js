@@ -1,5 +1,6 @@
 // One stream for several tabs. It answers what tabs ask and has no timers of its own, because a page in the background has slow ones.
 import { KeptMessages } from './kept_messages.js';
+import { WaitingTabs } from './waiting_tabs.js';
 
 /** A tab that says nothing for so long is gone. Tabs in the background speak once a minute. */
 const GONE_MS = 180_000;
@@ -11,6 +12,8 @@ const CALM_MS = 300_000;
 const TURN_MS = 8_000;
 /** A token that ends so soon, or the last third of a short life, is replaced by that of a tab that has a better one. */
 const ENDING_MS = 60_000;
+/** The tabs that have received all of a stream that is opened again. */
+const OTHERS = 'others';
 
 /** @typedef {import('../sse_parser.js').Message} Message */
 /** @typedef {import('../connection_status.js').TransportName} TransportName */
@@ -54,8 +57,7 @@ export class Hub {
   #turnAt = -Infinity;
   /** How long the service wants tabs to wait. @type {number | null} */
   #retryMs = null;
-  /** A tab knows only what is before this position, and the stream must say first where it began. @type {StreamRequest | null} */
-  #rewindTo = null;
+  #waiting;
 
   /**
    * @param {import('../environment.js').Environment} env
@@ -66,6 +68,7 @@ export class Hub {
     this.#env = env;
     this.#tools = tools;
     this.#kept = new KeptMessages(tools);
+    this.#waiting = new WaitingTabs(tools);
     this.#send = send;
   }
 
@@ -114,20 +117,26 @@ export class Hub {
     this.#forgetGone();
     this.#tabs.set(id, this.#env.now());
     this.#send(id, { is: 'joined' });
-    const { cursor } = request;
     const current = this.#upstream;
-    if (!current) {
-      this.#rewindTo = null;
-      return void this.#open(transport, request);
-    }
-    const isKnown = this.#kept.reaches(cursor);
-    if (this.#isOutdated(current, transport, request)) {
-      this.#rewindTo = isKnown ? null : request;
-      return void this.#open(transport, { ...request, cursor: this.#kept.last ?? current.request.cursor });
-    }
-    if (!isKnown && !current.hasBegun) this.#rewindTo = request;
-    else if (!isKnown) this.#open(current.transport, request);
-    else if (current.hasBegun) this.#catchUp(id, cursor);
+    if (!current) this.#waiting.clear();
+    const isOutdated = current && this.#isOutdated(current, transport, request);
+    const isKnown = this.#kept.reaches(request.cursor);
+    if (current?.hasBegun && isKnown && !isOutdated) return this.#catchUp(id, request.cursor);
+    this.#waiting.add(id, request.cursor);
+    if (!current) this.#open(transport, request);
+    else if (isOutdated) this.#reopen(transport, request);
+    else if (current.hasBegun) this.#reopen(current.transport, request);
+  }
+
+  /**
+   * Opens the stream again where this tab is. When it begins, it is known whether others need more.
+   * @param {TransportName} transport
+   * @param {StreamRequest} request
+   */
+  #reopen(transport, request) {
+    const { last } = this.#kept;
+    if (this.#upstream?.hasBegun) this.#waiting.add(OTHERS, last);
+    this.#open(transport, { ...request, cursor: request.cursor ?? last });
   }
 
   /**
@@ -158,6 +167,7 @@ export class Hub {
   /** @param {string} id */
   #detach(id) {
     this.#tabs.delete(id);
+    this.#waiting.delete(id);
     if (!this.#tabs.size) this.#close();
   }
 
@@ -215,10 +225,19 @@ export class Hub {
   #pass(own, messages) {
     this.#kept.add(messages);
     own.hasBegun = true;
+    const first = this.#waiting.before(own.request.cursor, this.#kept);
+    if (first !== null) return void this.#rewind(own, first);
+    this.#waiting.clear();
     this.#send(null, { is: 'messages', messages });
-    const rewindTo = this.#rewindTo;
-    this.#rewindTo = null;
-    if (rewindTo && !this.#kept.reaches(rewindTo.cursor)) this.#open(own.transport, rewindTo);
+  }
+
+  /**
+   * A tab needs more than this stream brings, and may not receive anything before it has that. Tabs that want what is new learn where that begins.
+   * @param {Upstream} own @param {string} cursor
+   */
+  #rewind({ transport, request }, cursor) {
+    for (const id of this.#waiting.new) this.#send(id, { is: 'messages', messages: this.#kept.since(null) });
+    this.#open(transport, { ...request, cursor });
   }
 
   /**

@@ -27,6 +27,11 @@ export class KeptMessages {
     return this.#ready?.heartbeatSeconds ?? HEARTBEAT_SECONDS_USUAL;
   }
 
+  /** Where the stream says that it began. @returns {string | null} */
+  get began() {
+    return this.#ready?.position ?? null;
+  }
+
   /** A stream is opened here. @param {string | null} cursor */
   begin(cursor) {
     this.#restart(cursor);
