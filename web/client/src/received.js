@@ -29,13 +29,14 @@ export class Received {
    */
   constructor(cursor, on) {
     this.cursor = cursor;
-    this.start = cursor;
+    // Where `-20` is, the service says.
+    this.start = isPosition(cursor) ? cursor : null;
     this.#on = on;
   }
 
   /** A stream has begun here. @param {string | null} position */
   begin(position) {
-    this.cursor ??= position;
+    if (!isPosition(this.cursor)) this.cursor = position ?? this.cursor;
     this.start ??= position;
   }
 

@@ -1,6 +1,7 @@
 // Live lists and records.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { tasks } from '../src/index.js';
 import { escrow, fill, patch, post, send, world } from './support.mjs';
 
 const ids = (list) => list.getSnapshot().records.map(({ id }) => id);
@@ -17,7 +18,28 @@ async function listed(count = 3, { client: options, ...query } = {}) {
   return { ...made, client, page, list, snapshots, off };
 }
 
+/** Live lists of records and of tasks, with how often they were requested. */
+async function counted(since, prepare = () => {}) {
+  const made = world();
+  await fill(made, 3);
+  prepare(made.service);
+  const { client } = await made.open({ since });
+  client.records('escrows').subscribe(() => {});
+  tasks(client).subscribe(() => {});
+  await made.clock.advance(60_000);
+  return ['/records/escrows', '/tasks'].map((path) => made.service.count(path, 'GET'));
+}
+
 describe('a live list', () => {
+  test('loads once, wherever the stream begins', async () => {
+    for (const since of ['-20', '-1', '0', null]) assert.deepEqual(await counted(since), [1, 1], String(since));
+  });
+
+  test('loads once more for a stream that begins in another log, and waits for the reset then', async () => {
+    const withoutReset = (service) => { service.log.resume = () => ({ after: service.log.head, reset: null }); };
+    assert.deepEqual(await counted('2-other01', withoutReset), [2, 2]);
+  });
+
   test('has the records of the service, the newest first', async () => {
     const { list } = await listed(3);
     const { status, records, hasMore, error } = list.getSnapshot();

@@ -229,7 +229,7 @@ describe('the service in memory', { timeout: 60_000 }, () => {
   });
 
   test('streams like the real one', async () => {
-    for (const path of ['/stream?since=0', '/stream?since=1-other', '/stream?since=0&types=escrow:deleted,stream:*']) {
+    for (const path of ['/stream?since=0', '/stream?since=1-other', '/stream?since=0&types=escrow:deleted,stream:*', '/stream?since=-1&types=escrow:deleted,stream:*']) {
       const last = path.includes('other') ? 'locks:snapshot' : path.includes('types') ? 'escrow:deleted' : 'escrow:unlocked';
       await compareStreams([path, path], last);
     }

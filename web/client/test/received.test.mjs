@@ -23,4 +23,14 @@ describe('the cursor', () => {
     take({ type: 'hb', data: '', id: null });
     assert.equal(own.cursor, '111-k');
   });
+
+  test('of a stream that begins before the last events is where the service says', () => {
+    const { own, take } = received('-20');
+    assert.deepEqual([own.cursor, own.start], ['-20', null]);
+    own.begin('80-k');
+    assert.deepEqual([own.cursor, own.start], ['80-k', '80-k']);
+    assert.deepEqual(take(event(80), event(81)), ['81-k']);
+    own.begin('90-k');
+    assert.deepEqual([own.cursor, own.start], ['81-k', '80-k']);
+  });
 });

@@ -28,6 +28,8 @@ export class Live {
   /** @type {any} */
   #retrying = null;
   #onIdle;
+  /** The start of the stream after which it was loaded again. @type {string | null} */
+  #reloadedFor = null;
   /** Raised when it starts, stops or loads again, so that late answers are recognised. */
   generation = 0;
   isActive = false;
@@ -92,10 +94,12 @@ export class Live {
     this.#attempt(this.generation, 0);
   }
 
-  /** After the stream began: what was loaded before may lack events before its start. */
+  /** After the stream began: what was loaded before may lack events before its start. A start of another log is followed by a reset. */
   streamStarted() {
     const start = this.context.streamStart();
-    if (this.isLoaded && start && this.at && !isCovered(start, this.at)) this.reload();
+    if (!this.isLoaded || !start || !this.at || start === this.#reloadedFor || isCovered(start, this.at)) return;
+    this.#reloadedFor = start;
+    this.reload();
   }
 
   /**

@@ -44,6 +44,19 @@ export class FakeLog {
   }
 
   /**
+   * Where a stream begins: at a cursor, before the last events (`-20`), or now.
+   * @param {string | null} since
+   * @param {(event: LoggedEvent) => boolean} carries
+   */
+  start(since, carries) {
+    if (since === null) return { after: this.head, reset: null };
+    if (since === '0') return { after: this.horizon, reset: null };
+    if (!/^-[1-9]\d{0,3}$/.test(since)) return this.resume(since);
+    const last = this.events.filter(carries).at(Number(since));
+    return { after: last ? last.number - 1 : this.horizon, reset: null };
+  }
+
+  /**
    * Where a cursor continues, or why it cannot be served.
    * @param {string} position
    * @returns {{after: number, reset: 'expired' | 'unknown' | 'ahead' | null}}

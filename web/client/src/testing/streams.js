@@ -113,7 +113,7 @@ export class FakeStreams {
     const { clock, log, retryMs } = this.#service;
     this.#count += 1;
     const id = `stream-${this.#count}`;
-    const { after, reset } = since === null ? { after: log.head, reset: null } : since === '0' ? { after: log.horizon, reset: null } : log.resume(since);
+    const { after, reset } = log.start(since, carries);
     const write = (/** @type {string} */ text) => {
       if (!stream.isMuted) send(text);
     };
