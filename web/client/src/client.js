@@ -54,6 +54,8 @@ export class Client {
   /** @type {Map<string, number>} */
   #fences = new Map();
   #isClosed = false;
+  /** The streams of this user: another token is for all of them. @type {Set<{retry(): void, renew(): void}>} */
+  streams = new Set();
 
   /**
    * @param {import('./environment.js').Environment} env
@@ -87,6 +89,7 @@ export class Client {
       deliver: (deliveries) => this.events.take(deliveries),
       onDiagnostic: options.onDiagnostic,
     }, this.#tokens);
+    this.streams.add(this.#link);
     /** What a badge shows. @type {Store<ConnectionState>} */
     this.connection = this.#link.state;
     this.#pending = new PendingChanges(env.reportError);
@@ -108,7 +111,7 @@ export class Client {
 
   /** Tries to connect now, also after the service has refused the user. */
   retry() {
-    this.#link.retry();
+    for (const stream of this.streams) stream.retry();
   }
 
   /**
@@ -117,7 +120,7 @@ export class Client {
    */
   setToken(token) {
     this.#tokens.replace(token);
-    this.#link.renew();
+    for (const stream of this.streams) stream.renew();
   }
 
   /** Ends everything. Writes that wait are sent by the next page. */

@@ -2,7 +2,6 @@
 import { backoffMs } from './backoff.js';
 import { ConnectionStatus } from './connection_status.js';
 import { Evictions } from './evictions.js';
-import { isCovered } from './position.js';
 import { LineWatch } from './line_watch.js';
 import { listenToPage } from './page_events.js';
 import { Received } from './received.js';
@@ -67,6 +66,10 @@ export class Connection {
   #closing = null;
   /** The id of the open stream. @type {string | null} */
   #stream = null;
+  /** What the open stream was opened or renewed with. @type {string | null} */
+  #token = null;
+  /** Nothing is tried any more, until `retry` or another token. */
+  hasEnded = false;
 
   /**
    * @param {import('./environment.js').Environment} env
@@ -129,16 +132,6 @@ export class Connection {
     if (pendingWrites !== this.#status.now.pendingWrites) this.#status.show({ pendingWrites });
   }
 
-  /**
-   * Delivers again what comes after an earlier position, for someone who knows no more than that.
-   * @param {string | null} position
-   */
-  rewind(position) {
-    if (!position || (this.cursor && isCovered(this.cursor, position))) return;
-    this.#received.restart(position);
-    if (!this.#isStopped) this.#connect('rewind');
-  }
-
   /** The position after which the stream continues. */
   get cursor() {
     return this.#received.cursor;
@@ -154,6 +147,7 @@ export class Connection {
   /** @param {string} why */
   async #connect(why) {
     this.#drop();
+    this.hasEnded = false;
     this.#timers.clear('retry');
     const attempt = this.#attempt;
     // What lasts is shown until an attempt succeeds.
@@ -252,6 +246,7 @@ export class Connection {
    */
   #ready({ position = null, stream = 'unnamed', heartbeatSeconds }, token) {
     this.#stream = stream;
+    this.#token = token;
     this.#received.begin(position);
     this.#hasTriedFreshToken = false;
     this.#wasConnected = true;
@@ -278,7 +273,7 @@ export class Connection {
     const { Renewal } = await import('./renewal.js');
     this.#renewal ??= new Renewal(this.#env, this.#options.base, this.#tokens, this.#timers, {
       stream: () => this.#stream,
-      turn: (run) => (this.#shared?.isAttached ? this.#shared.turn(run) : run()),
+      turn: (run) => (this.#shared?.isAttached ? this.#shared.turn(run) : run(this.#token)),
       renewed: (how, fresh) => this.#renewed(how, fresh),
     });
     if (attempt !== this.#attempt) return;
@@ -292,8 +287,9 @@ export class Connection {
    */
   #renewed(how, token) {
     this.#status.tell('info', 'token renewed', { how });
-    if (how === 'extended') this.#shared?.renewed(token);
-    if (how === 'failed') this.#connect('token-renewed');
+    if (how === 'failed') return void this.#connect('token-renewed');
+    this.#token = token;
+    this.#shared?.renewed(token);
   }
 
   // ---- the end of an attempt
@@ -363,6 +359,7 @@ export class Connection {
    */
   #end(state, reason) {
     this.#drop();
+    this.hasEnded = true;
     this.#timers.clear('retry');
     this.#status.tell(state === 'offline' ? 'info' : 'error', 'stopped', { state, reason });
     this.#status.showDisconnected({ state, reason, nextRetryAt: null });

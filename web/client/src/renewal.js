@@ -7,7 +7,7 @@ const ANSWER_MS = 10_000;
 /**
  * @typedef {object} RenewalHandlers
  * @property {() => string | null} stream the id of the open stream
- * @property {(run: () => void) => void} turn calls `run` when it is the turn of this tab, or never
+ * @property {(run: (token: string | null) => void) => void} turn calls `run` with the token that the stream has, when it is the turn of this tab, or never
  * @property {(how: 'extended' | 'failed', token: string) => void} renewed `failed`: the service cannot extend streams, so a new one is needed
  */
 
@@ -60,7 +60,7 @@ export class Renewal {
   begin() {
     // If this tab does not do it, and no other one either, it tries again.
     this.#later(AGAIN_MS);
-    this.#on.turn(() => this.#renew());
+    this.#on.turn((old) => this.#renew(old));
   }
 
   /** @param {number} ms */
@@ -68,9 +68,9 @@ export class Renewal {
     this.#timers.set('renew', ms, () => this.begin());
   }
 
-  async #renew() {
+  /** @param {string | null} old */
+  async #renew(old) {
     const stream = this.#on.stream();
-    const old = this.#tokens.current;
     const token = await this.#tokens.get({ isFresh: true }).catch(() => null);
     if (!stream || this.#on.stream() !== stream) return;
     if (!token || token === old) return;

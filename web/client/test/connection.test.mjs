@@ -195,6 +195,18 @@ describe('a connection', () => {
     assert.equal(state(client).state, 'connected');
   });
 
+  test('renews the open stream with a token that is set, also when a request uses that first', async () => {
+    for (const hasRequest of [false, true]) {
+      const { open, service, clock, state } = world();
+      const { client } = await open({ token: service.token({ seconds: 300 }) });
+      await clock.advance(1_000);
+      client.setToken(service.token({ seconds: 3_600 }));
+      if (hasRequest) client.request('GET', '/tasks');
+      await clock.advance(600_000);
+      assert.deepEqual([service.count('/sessions/renew'), service.count('/stream'), state(client).state], [1, 1, 'connected']);
+    }
+  });
+
   test('where the service cannot renew, the stream is opened again before the token ends', async () => {
     const { open, service, clock } = world();
     service.canRenew = false;

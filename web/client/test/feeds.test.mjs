@@ -71,6 +71,42 @@ describe('tasks', () => {
     assert.equal(client.connection.getSnapshot().state, 'connected');
   });
 
+  test('are followed to their end after the user has signed in again', async () => {
+    const { open, clock, service, work } = await opened();
+    const { client } = await open({ user: 'ann', token: service.token({ user: 'ann' }) });
+    const { id } = await tasks(client).create({ type: 'letter' });
+    const path = `/tasks/${id}/output`;
+    service.faults.add({ kind: 'cut', path, method: 'GET', bytes: 90 }, { kind: 'expired', path, method: 'GET' });
+    const { steps, done } = note(tasks(client).follow(id));
+    await clock.advance(5_000);
+    assert.equal(service.count(path, 'GET'), 2, 'it was refused');
+    await work('/tasks/claim', { types: ['letter'] });
+    await work(path, { fence: 1, offset: 0, text: 'Dear Ms. Ünal' });
+    client.setToken(service.token({ user: 'ann', seconds: 7_200 }));
+    await clock.advance(1_000);
+    await work(`/tasks/${id}/complete`, { fence: 1 });
+    await clock.advance(1_000);
+    await done;
+    assert.ok(steps.includes('+Dear Ms. Ünal'), steps.join());
+    assert.equal(steps.at(-1), 'end completed 100');
+  });
+
+  test('are followed to their end without an output that the service refuses', async () => {
+    for (const isLate of [false, true]) {
+      const { client, clock, service, work } = await opened();
+      const { id } = await tasks(client).create({ type: 'letter' });
+      await work('/tasks/claim', { types: ['letter'] });
+      service.faults.add({ kind: 'status', status: 403, path: `/tasks/${id}/output`, times: 100 });
+      if (isLate) service.faults.add({ kind: 'delay', ms: 2_000, path: `/tasks/${id}/output` });
+      const { steps, done } = note(tasks(client).follow(id));
+      if (!isLate) await clock.advance(1_000);
+      await work(`/tasks/${id}/complete`, { fence: 1 });
+      await clock.advance(5_000);
+      await done;
+      assert.equal(steps.at(-1), 'end completed 100');
+    }
+  });
+
   test('cancel() cancels the task, and not the connection', async () => {
     const { client, clock, work } = await opened();
     const list = tasks(client);

@@ -193,6 +193,20 @@ describe('the worker with the stream', () => {
 });
 
 describe('a tab', () => {
+  test('renews the stream with the token that it has, if the stream has an older one', async () => {
+    const made = world();
+    const { service, clock } = made;
+    const own = new Browser(made, { hasWorkers: true });
+    const first = await own.tab({ token: service.token({ seconds: 90 }) });
+    await clock.advance(20_000);
+    const second = await own.tab({ token: service.token({ seconds: 900 }) });
+    await clock.advance(1_000);
+    first.client.close();
+    await clock.advance(120_000);
+    assert.deepEqual([service.count('/stream'), service.count('/sessions/renew')], [1, 1]);
+    assert.equal(second.client.connection.getSnapshot().state, 'connected');
+  });
+
   test('without a readable token has a stream of its own', async () => {
     const { own, service, clock } = await browser({ tabs: 1 });
     const token = () => service.token({ user: 'u-1' }).replace(/\..*\./, '.e30.');

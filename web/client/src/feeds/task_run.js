@@ -62,6 +62,21 @@ export class TaskRun {
       if (known && task.version <= known.version) return;
       known = task;
       steps.add({ is: 'progress', task });
+      look();
+    };
+    let isEnding = false;
+    const end = () => {
+      if (isEnding) return;
+      isEnding = true;
+      leave();
+      load().then((task) => {
+        steps.add({ is: 'end', task });
+        steps.end();
+      }, (error) => steps.fail(error));
+    };
+    // Text that is still on its way comes before the end. None is when the service has refused the output.
+    const look = () => {
+      if (known && hasEnded(known) && output.hasEnded) end();
     };
     load().then(see, (error) => steps.fail(error));
     const off = events.fold((deliveries) => {
@@ -70,15 +85,17 @@ export class TaskRun {
     const output = openOutput(this.#client, `${path}/output`, (type, data) => {
       if (type === 'output') steps.add({ is: 'output', text: data.text, offset: data.offset });
       if (type === 'restart') steps.add({ is: 'restart', attempt: data.attempt });
-      if (type !== 'end' || !hasEnded(data)) return;
-      output.stop();
-      load().then((task) => {
-        steps.add({ is: 'end', task });
-        steps.end();
-      }, (error) => steps.fail(error));
+      if (type === 'end' && hasEnded(data)) end();
     });
+    const offOutput = output.state.subscribe(look);
+    const leave = () => {
+      offOutput();
+      this.#client.streams.delete(output);
+      output.stop();
+    };
+    this.#client.streams.add(output);
     output.open();
-    return [off, () => output.stop()];
+    return [off, leave];
   }
 }
 

@@ -26,7 +26,8 @@ const OTHERS = 'others';
 
 /**
  * What a hub says to one tab, or to all that are attached.
- * @typedef {{is: 'joined' | 'unknown' | 'pong' | 'opened' | 'alive' | 'turn'}
+ * @typedef {{is: 'joined' | 'unknown' | 'pong' | 'opened' | 'alive'}
+ *   | {is: 'turn', token: string | null}
  *   | {is: 'messages', messages: Message[]}
  *   | {is: 'retry', ms: number}
  *   | {is: 'ended', reason: import('../transport/fetch_stream.js').Ending['reason'], refusal: Refusal | null}} Told
@@ -94,7 +95,7 @@ export class Hub {
     const now = this.#env.now();
     if (now - this.#turnAt < TURN_MS) return;
     this.#turnAt = now;
-    this.#send(id, { is: 'turn' });
+    this.#send(id, { is: 'turn', token: this.#upstream?.request.token ?? null });
   }
 
   /** @param {string} token */

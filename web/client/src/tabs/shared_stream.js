@@ -41,7 +41,7 @@ export class SharedStream {
   #spokeAt = -Infinity;
   #hasWorker;
   #isBroken = false;
-  /** @type {() => void} */
+  /** @type {(token: string | null) => void} */
   #runInTurn = () => {};
   #offs;
 
@@ -101,8 +101,8 @@ export class SharedStream {
   }
 
   /**
-   * Calls `run` if the hub says that it is the turn of this tab to renew the token of the stream.
-   * @param {() => void} run
+   * Calls `run` with the token of the stream, if the hub says that it is the turn of this tab to renew it.
+   * @param {(token: string | null) => void} run
    */
   turn(run) {
     this.#runInTurn = run;
@@ -236,7 +236,7 @@ export class SharedStream {
     if (heard.is === 'unknown') return this.#attach();
     if (heard.is === 'opened') on.opened();
     else if (heard.is === 'alive') on.alive();
-    else if (heard.is === 'turn') this.#runInTurn();
+    else if (heard.is === 'turn') this.#runInTurn(heard.token);
     else if (heard.is === 'retry') on.retry(heard.ms);
     else if (heard.is === 'messages') {
       on.alive();
