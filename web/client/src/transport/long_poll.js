@@ -4,18 +4,29 @@
 const WAIT_SECONDS = 15;
 const PAGE = 1_000;
 
-/** @param {string} path */
-function scopeOf(path) {
+/** What the path of a stream may have in its query, and `/events` knows. */
+const FILTERS = ['team', 'types', 'records'];
+
+/**
+ * What the stream at this path would carry, as parameters of `/events`.
+ * @param {string} pathAndQuery
+ * @param {Record<string, string | undefined>} query
+ */
+function wantedOf(pathAndQuery, query) {
+  const [path, inPath] = pathAndQuery.split('?');
+  const given = new URLSearchParams(inPath);
+  const filters = FILTERS.map((name) => [name, query[name] ?? given.get(name) ?? undefined]);
   const record = path.match(/^\/stream\/records\/(.+)$/)?.[1];
-  if (record) return { records: decodeURIComponent(record) };
-  return { scope: path.match(/^\/stream\/(\w+)$/)?.[1] ?? 'all' };
+  const scope = record ? { records: decodeURIComponent(record) } : { scope: path.match(/^\/stream\/(\w+)$/)?.[1] ?? 'all' };
+  return { ...Object.fromEntries(filters), ...scope };
 }
 
 /** @type {import('./fetch_stream.js').Transport} */
 export function openLongPoll(env, { addressOf, path, query, token, cursor }, on) {
   const abort = new AbortController();
   let isOpen = true;
-  let after = cursor;
+  // `/events` does not count from the end.
+  let after = cursor?.startsWith('-') ? null : cursor;
   /** @param {import('./fetch_stream.js').Ending} ending */
   const end = (ending) => {
     if (!isOpen) return;
@@ -28,7 +39,7 @@ export function openLongPoll(env, { addressOf, path, query, token, cursor }, on)
     // Without a cursor, one event is enough to learn where the log ends.
     const page = after ? { after, wait, limit: PAGE } : { limit: 1 };
     const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
-    const address = addressOf('/events', { ...scopeOf(path), ...query, ...page });
+    const address = addressOf('/events', { ...wantedOf(path, query), ...page });
     return env.fetch(address, { headers, cache: 'no-store', signal: abort.signal });
   }
 
