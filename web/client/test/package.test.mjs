@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -34,6 +34,23 @@ async function coreBytes(source) {
   return all.reduce((sum, bytes) => sum + bytes, 0);
 }
 
+/** What React Native's bundler loads from the package: the field `react-native` leaves out files, wherever they are imported. */
+async function filesForReactNative({ exports, 'react-native': left }) {
+  const leaveOut = {
+    name: 'field-react-native',
+    setup(builder) {
+      const nameOf = ({ path, resolveDir }) => `./${relative(here, join(resolveDir, path))}`;
+      builder.onResolve({ filter: /^\./ }, (file) => (left[nameOf(file)] === false ? { path: file.path, namespace: 'empty' } : undefined));
+      builder.onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'module.exports = {};' }));
+    },
+  };
+  const entryPoints = Object.values(exports).flatMap((entry) => entry.default ?? []);
+  const { metafile } = await build({
+    entryPoints, absWorkingDir: here, plugins: [leaveOut], packages: 'external', bundle: true, splitting: true, format: 'esm', outdir: '/out', write: false, metafile: true,
+  });
+  return Object.keys(metafile.inputs).filter((name) => name.startsWith('src/'));
+}
+
 describe('the package', () => {
   test('is free of type errors, and its declarations fit an application', async () => {
     await check('-p', 'tsconfig.json');
@@ -57,6 +74,13 @@ describe('the package', () => {
     const bytes = await coreBytes("export { connect } from './src/index.js';");
     console.log(`connect and collections: ${bytes} bytes`);
     assert.ok(bytes < CORE_BYTES, `${bytes} bytes, ${CORE_BYTES} allowed`);
+  });
+
+  test('has nothing for React Native that Hermes cannot read', async () => {
+    const manifest = JSON.parse(await readFile(join(here, 'package.json'), 'utf8'));
+    const files = await filesForReactNative(manifest);
+    assert.ok(files.includes('src/tabs/shared_stream.js'), 'what is loaded later counts');
+    for (const file of files) assert.doesNotMatch(await readFile(join(here, file), 'utf8'), /import\.meta/, file);
   });
 
   test('has no dependencies, and all files that it exports', async () => {
