@@ -19,7 +19,7 @@ from ._aio_tail import AsyncTail
 from ._backoff import AGAIN, Attempts
 from ._cursor import CursorFile
 from ._errors import Refused
-from ._http import BROKEN, PATIENCE_SECONDS, Call, answered, unreachable
+from ._http import PATIENCE_SECONDS, UNANSWERED, Call, answered, getting_token, said, unreachable
 
 
 class AsyncClient:
@@ -39,14 +39,15 @@ class AsyncClient:
 
     async def token(self) -> str:
         """The token for the next request."""
-        token = self._token() if callable(self._token) else self._token
-        return await token if inspect.isawaitable(token) else token
+        with getting_token():
+            token = self._token() if callable(self._token) else self._token
+            return await token if inspect.isawaitable(token) else token
 
     async def publish(self, *events: NewEvent, key: str | None = None) -> list[str]:
         """Publishes events, all or none: see `Client.publish`."""
         body = publication(events)
         call = Call("POST", "/events", body, key or str(uuid.uuid4()), PATIENCE_SECONDS)
-        positions: list[str] = (await self.call(call))["positions"]
+        positions: list[str] = said(await self.call(call), "positions")
         return positions
 
     def tail(
@@ -73,7 +74,7 @@ class AsyncClient:
             except Refused as error:
                 failure: Exception = error
                 wait = attempts.wait(time.monotonic(), error.retry_after) if error.status in AGAIN else None
-            except BROKEN as error:
+            except UNANSWERED as error:
                 failure = unreachable(error)
                 wait = attempts.wait(time.monotonic())
             if wait is None:

@@ -15,7 +15,7 @@ from ._address import StreamAddress
 from ._cursor import CursorFile
 from ._errors import Refused
 from ._state import SILENCE_SECONDS, Connect, StreamState, Read, Stop
-from ._http import BROKEN, authorization, log
+from ._http import BROKEN, UNANSWERED, authorization, log
 from ._sse import Event
 
 
@@ -89,7 +89,7 @@ class AsyncTail(AsyncIterator[Event]):
         with anyio.move_on_after(SILENCE_SECONDS) as limit:
             try:
                 await self._send()
-            except BROKEN as error:
+            except UNANSWERED as error:
                 self._state.ended(f"{type(error).__name__} {error}", time.monotonic())
         if limit.cancelled_caught:
             self._state.silent(time.monotonic())

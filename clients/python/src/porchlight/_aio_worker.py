@@ -39,7 +39,7 @@ class AsyncTask(TaskState):
         """Adds text to the task's output, which the user reads while it is written."""
         self.check()
         if text:
-            self._offset = (await self._say(self._output(text)))["offset"]
+            self._written(await self._say(self._output(text)))
 
     async def _report(self, call: Call) -> None:
         self._answered(await self._say(call))
@@ -183,5 +183,6 @@ async def renew(task: AsyncTask, handler: anyio.CancelScope) -> None:
         except (Cancelled, LeaseLost):
             handler.cancel()
             return
-        except PorchlightError as error:
-            log.info("the lease of task %s was not renewed: %s", task.id, error)
+        except Exception as error:
+            # Whatever it is: while the lease lasts, the next renewal may succeed.
+            log.warning("the lease of task %s was not renewed: %r", task.id, error)

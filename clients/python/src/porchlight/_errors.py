@@ -15,7 +15,10 @@ class PorchlightError(Exception):
 
 
 class Unreachable(PorchlightError):
-    """The service could not be reached, or did not answer in time, for longer than the client is patient."""
+    """The service has not answered for longer than the client is patient.
+
+    It could not be reached, something before it has answered in its place, or there was no token to ask it with.
+    """
 
 
 class Refused(PorchlightError):

@@ -162,8 +162,9 @@ def silence(ready: Event) -> float | None:
     """How long a stream with this `stream:ready` may be silent."""
     try:
         seconds = ready.json()["heartbeatSeconds"]
-        return min(max(float(seconds), 1.0), MAX_HEARTBEAT_SECONDS) * HEARTBEATS_OF_SILENCE
-    except (KeyError, TypeError, ValueError):
+        # In this order, what is not a number counts as the least.
+        return min(max(1.0, float(seconds)), MAX_HEARTBEAT_SECONDS) * HEARTBEATS_OF_SILENCE
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None
 
 

@@ -16,7 +16,7 @@ from ._address import NewEvent, StreamAddress, TokenSource, publication, service
 from ._backoff import AGAIN, Attempts
 from ._cursor import CursorFile
 from ._errors import Refused
-from ._http import BROKEN, PATIENCE_SECONDS, Call, answered, unreachable
+from ._http import PATIENCE_SECONDS, UNANSWERED, Call, answered, getting_token, said, unreachable
 from ._tail import Tail
 
 
@@ -37,7 +37,8 @@ class Client:
 
     def token(self) -> str:
         """The token for the next request."""
-        return self._token() if callable(self._token) else self._token
+        with getting_token():
+            return self._token() if callable(self._token) else self._token
 
     def publish(self, *events: NewEvent, key: str | None = None) -> list[str]:
         """Publishes up to 1,000 events, all or none, and returns their positions when they are durable.
@@ -47,7 +48,7 @@ class Client:
         """
         body = publication(events)
         call = Call("POST", "/events", body, key or str(uuid.uuid4()), PATIENCE_SECONDS)
-        positions: list[str] = self.call(call)["positions"]
+        positions: list[str] = said(self.call(call), "positions")
         return positions
 
     def tail(
@@ -78,7 +79,7 @@ class Client:
             except Refused as error:
                 failure: Exception = error
                 wait = attempts.wait(time.monotonic(), error.retry_after) if error.status in AGAIN else None
-            except BROKEN as error:
+            except UNANSWERED as error:
                 failure = unreachable(error)
                 wait = attempts.wait(time.monotonic())
             if wait is None:

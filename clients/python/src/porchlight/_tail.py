@@ -15,7 +15,7 @@ from ._address import StreamAddress
 from ._cursor import CursorFile
 from ._errors import Refused
 from ._state import SILENCE_SECONDS, Connect, StreamState, Read, Stop
-from ._http import BROKEN, authorization, log
+from ._http import BROKEN, UNANSWERED, authorization, log
 from ._sse import Event
 from ._watchdog import Watchdog
 
@@ -94,7 +94,7 @@ class Tail(Iterator[Event]):
             query = self._address.query(bool(self._state.received))
             request = self._http.build_request("GET", self._url, params=query, headers=headers, timeout=SILENCE_SECONDS)
             response = self._http.send(request, stream=True)
-        except BROKEN as error:
+        except UNANSWERED as error:
             self._state.ended(f"{type(error).__name__} {error}", time.monotonic())
             return
         self._response = response

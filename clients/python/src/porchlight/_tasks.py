@@ -9,7 +9,7 @@ from typing import Any
 
 from ._backoff import jittered
 from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, Unreachable
-from ._http import BROKEN, REQUEST_SECONDS, Call
+from ._http import BROKEN, REQUEST_SECONDS, Call, said
 
 LEASE_SECONDS = 60
 WAIT_SECONDS = 30
@@ -107,9 +107,16 @@ class TaskState:
     def _output(self, text: str) -> Call:
         return self._saying("output", {"offset": self._offset, "text": text})
 
-    def _answered(self, answer: Mapping[str, Any] | None) -> None:
+    def _answered(self, answer: Any) -> None:
         """The service has answered a report."""
-        self._cancelled = self._cancelled or bool(answer and answer.get("cancel"))
+        self._cancelled = self._cancelled or (isinstance(answer, dict) and bool(answer.get("cancel")))
+
+    def _written(self, answer: Any) -> None:
+        """The service has answered to a piece of output."""
+        try:
+            self._offset = int(said(answer, "offset"))
+        except Unreachable as error:
+            raise self._failure(error)
 
     def _failure(self, error: PorchlightError) -> PorchlightError:
         """What a request about the task has failed with, as handlers see it."""

@@ -39,7 +39,7 @@ class Task(TaskState):
         """Adds text to the task's output, which the user reads while it is written."""
         self.check()
         if text:
-            self._offset = self._say(self._output(text))["offset"]
+            self._written(self._say(self._output(text)))
 
     def _report(self, call: Call) -> None:
         self._answered(self._say(call))
@@ -146,10 +146,12 @@ def renewed(task: Task) -> Iterator[None]:
         while not ended.wait(task._claim.renewal_seconds):
             try:
                 task._report(task._renewal())
-            except PorchlightError as error:
-                log.info("the lease of task %s was not renewed: %s", task.id, error)
-                if isinstance(error, LeaseLost):
-                    return
+            except LeaseLost as error:
+                log.info("task %s is no longer ours: %s", task.id, error)
+                return
+            except Exception as error:
+                # Whatever it is: while the lease lasts, the next renewal may succeed.
+                log.warning("the lease of task %s was not renewed: %r", task.id, error)
 
     thread = threading.Thread(target=renew, name="porchlight-lease", daemon=True)
     thread.start()
