@@ -15,9 +15,13 @@ export function popover(button, fill, { className = 'popover', label, onClose } 
     if (isShown === isOpen()) return;
     if (isShown) panel.replaceChildren(...[fill(close)].flat());
     panel.hidden = !isShown;
+    // Only while it is open: what the document calls is kept in memory, with all that it refers to.
+    if (isShown) document.addEventListener('pointerdown', closeElsewhere);
+    else document.removeEventListener('pointerdown', closeElsewhere);
     button.setAttribute('aria-expanded', String(isShown));
     if (!isShown) onClose?.();
   }
+  const closeElsewhere = ({ target }) => !box.contains(target) && show(false);
   const close = () => {
     const hadFocus = panel.contains(document.activeElement);
     show(false);
@@ -31,7 +35,6 @@ export function popover(button, fill, { className = 'popover', label, onClose } 
     event.stopPropagation();
     close();
   });
-  document.addEventListener('pointerdown', (event) => !box.contains(event.target) && show(false));
   box.addEventListener('focusout', ({ relatedTarget }) => relatedTarget && !box.contains(relatedTarget) && show(false));
   return { box, panel, isOpen, close, refill: () => isOpen() && panel.replaceChildren(...[fill(close)].flat()) };
 }

@@ -1,0 +1,75 @@
+// What a page meets in a long day.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Demo, People } from './page.mjs';
+import { chromiumPath, launchBrowser, until } from './support.mjs';
+
+const RECORDS = 12;
+/** What the list of recent activity and the like may grow by. A record that was not let go has 240 nodes and 30 listeners. */
+const NODES_PER_RECORD = 20;
+const LISTENERS_PER_RECORD = 2;
+
+describe('the page, all day long', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
+  let demo;
+  let browser;
+  let people;
+  before(async () => {
+    [demo, browser] = await Promise.all([Demo.start(), launchBrowser()]);
+    people = await People.open(browser, demo, ['bob']);
+  });
+  after(async () => {
+    await people?.close();
+    await browser?.close();
+    await demo?.stop();
+  });
+
+  /** How much the document has, after what nobody refers to is gone. */
+  async function sizeOf(context, page) {
+    const debug = await context.newCDPSession(page);
+    await debug.send('Performance.enable');
+    // What is collected may hold the last reference to something else.
+    for (let n = 0; n < 3; n += 1) await debug.send('HeapProfiler.collectGarbage');
+    const { metrics } = await debug.send('Performance.getMetrics');
+    await debug.detach();
+    const of = (wanted) => metrics.find(({ name }) => name === wanted).value;
+    return { nodes: of('Nodes'), listeners: of('JSEventListeners') };
+  }
+
+  async function openRecords({ page }) {
+    const ids = await page.locator('.record-row').evaluateAll((rows) => rows.map(({ dataset }) => dataset.id));
+    for (let n = 0; n < RECORDS; n += 1) {
+      const id = ids[n % ids.length];
+      await page.evaluate((path) => { location.hash = path; }, `escrows/${id}`);
+      await page.locator(`.record-row.is-open[data-id="${id}"]`).waitFor();
+      await page.locator('section.record .pair').first().waitFor();
+      await page.getByRole('button', { name: 'More', exact: true }).click();
+      await page.keyboard.press('Escape');
+    }
+    await page.evaluate(() => { location.hash = 'escrows'; });
+    await page.locator('section.record').waitFor({ state: 'detached' });
+  }
+
+  test('a record that is closed leaves nothing behind', () => people.run(async (bob) => {
+    const { context, page } = bob;
+    // What is made once for all is made now.
+    await openRecords(bob);
+    const before = await sizeOf(context, page);
+    await openRecords(bob);
+    // What is under way for a record that was just closed still holds it.
+    let [nodes, listeners] = [];
+    await until('the records are gone', async () => {
+      const now = await sizeOf(context, page);
+      [nodes, listeners] = [now.nodes - before.nodes, now.listeners - before.listeners].map((count) => Math.round(count / RECORDS));
+      return nodes < NODES_PER_RECORD && listeners < LISTENERS_PER_RECORD;
+    }).catch(() => assert.fail(`each leaves ${nodes} nodes and ${listeners} listeners`));
+  }));
+
+  test('a menu closes when the user presses elsewhere, each time', () => people.run(async ({ page }) => {
+    for (let n = 0; n < 2; n += 1) {
+      await page.getByRole('button', { name: /^You are/ }).click();
+      await page.getByRole('menuitem', { name: 'Keys' }).waitFor();
+      await page.locator('.dashboard').click({ position: { x: 5, y: 5 } });
+      await page.getByRole('menuitem', { name: 'Keys' }).waitFor({ state: 'hidden' });
+    }
+  }));
+});
