@@ -1,4 +1,4 @@
-// What a page meets in a long day.
+// What a page meets in a long day: many records, what others do meanwhile, addresses that are wrong, a browser that keeps nothing.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Demo, People } from './page.mjs';
@@ -15,7 +15,7 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
   let people;
   before(async () => {
     [demo, browser] = await Promise.all([Demo.start(), launchBrowser()]);
-    people = await People.open(browser, demo, ['bob']);
+    people = await People.open(browser, demo, ['bob', 'cleo']);
   });
   after(async () => {
     await people?.close();
@@ -71,5 +71,36 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
       await page.locator('.dashboard').click({ position: { x: 5, y: 5 } });
       await page.getByRole('menuitem', { name: 'Keys' }).waitFor({ state: 'hidden' });
     }
+  }));
+
+  /** The text of what has the focus. */
+  const focused = (page) => page.evaluate(() => document.activeElement.textContent);
+
+  test('what has the focus keeps it while others do something', () => people.run(async ({ page }) => {
+    const { id, address } = await demo.create('escrows', { address: '1 Focus St', purchasePrice: 1 });
+    const links = page.locator('.side .acts a');
+    const mine = links.filter({ hasText: address });
+    await mine.first().focus();
+    const element = await mine.first().elementHandle();
+    for (const price of [2, 3]) {
+      const text = await links.first().textContent();
+      await demo.create('escrows', { address: `${price} Focus St`, purchasePrice: price });
+      await until('the newest act is another one', async () => (await links.first().textContent()) !== text);
+    }
+    assert.ok(await element.evaluate((one) => one === document.activeElement), `the focus is in ${await focused(page)}`);
+
+    await demo.change('cleo', 'escrows', id, { purchasePrice: 4 });
+    await page.getByRole('button', { name: /^Notifications, \d+ unread/ }).click();
+    const items = page.locator('.inbox-item');
+    await items.filter({ hasText: address }).first().focus();
+    const item = await items.filter({ hasText: address }).first().elementHandle();
+    const other = await demo.create('escrows', { address: '4 Focus St', purchasePrice: 4 });
+    await demo.change('cleo', 'escrows', other.id, { purchasePrice: 5 });
+    await items.filter({ hasText: other.address }).first().waitFor();
+    assert.ok(await item.evaluate((one) => one === document.activeElement), `the focus is in ${await focused(page)}`);
+    // The same notification once more: it moves to the top, and so does the focus.
+    await demo.change('cleo', 'escrows', id, { purchasePrice: 6 });
+    await until('it is the first', async () => (await items.first().textContent()).includes(address));
+    assert.match(await focused(page), new RegExp(address));
   }));
 });

@@ -163,6 +163,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "console/elements/dom.js",
     "console/elements/elements.js",
     "console/elements/format.js",
+    "console/elements/keyed_rows.js",
     "console/elements/once.js",
     "console/elements/popover.js",
     "console/elements/toast.js",

@@ -1,8 +1,9 @@
 // What people did: the last 20, older ones on scrolling, and imports as one line.
 import { activity } from '../../client/src/feeds.js';
-import { h, onceAFrame } from '../elements/dom.js';
+import { h, onceAFrame, setText } from '../elements/dom.js';
 import { avatar, button, empty, skeletons } from '../elements/elements.js';
 import { asAgo, asNumber } from '../elements/format.js';
+import { KeyedRows } from '../elements/keyed_rows.js';
 
 const GROUP_FROM = 4;
 const RENEW_MS = 30_000;
@@ -12,18 +13,19 @@ export class ActivityList {
   #feed;
   #off;
   #timer;
-  #shown = '';
   #isOfRecord;
-  #list = h('ul.acts');
+  #rows;
 
   constructor(crm, options = {}) {
     this.#crm = crm;
     this.#isOfRecord = Boolean(options.recordId);
     this.#feed = activity(crm.shell.client, { limit: this.#isOfRecord ? 10 : 20, ...options });
-    this.element = h('div.activity', {}, this.#list);
+    const list = h('ul.acts');
+    this.#rows = new KeyedRows(list);
+    this.element = h('div.activity', {}, list);
     const draw = onceAFrame(() => this.#draw());
     this.#off = this.#feed.subscribe(draw);
-    this.#timer = setInterval(() => { this.#shown = ''; draw(); }, RENEW_MS);
+    this.#timer = setInterval(draw, RENEW_MS);
     this.element.addEventListener('scroll', () => this.#isAtEnd && this.#feed.loadMore(), { passive: true });
     this.#draw();
   }
@@ -35,22 +37,29 @@ export class ActivityList {
 
   #draw() {
     const { status, activity: acts, hasMore, error } = this.#feed.getSnapshot();
-    const key = `${status} ${acts.length} ${acts[0]?.position} ${acts.at(-1)?.position} ${hasMore} ${error?.message}`;
-    if (key === this.#shown) return;
-    this.#shown = key;
     for (const { userId, userName } of acts) if (userName !== userId) this.#crm.shell.people.learn(userId, userName);
-    if (status === 'loading') this.#list.replaceChildren(h('li', {}, skeletons(4)));
-    else if (status === 'error') this.#list.replaceChildren(h('li', {}, empty('Activity could not be loaded', error?.message)));
-    else if (!acts.length) this.#list.replaceChildren(h('li', {}, empty('Nothing yet', 'What you and your colleagues do is listed here.')));
-    else this.#list.replaceChildren(...grouped(acts).map((one) => this.#item(one)), hasMore ? h('li', {}, button('Older', () => this.#feed.loadMore(), { kind: 'small quiet' })) : '');
+    if (status === 'loading') this.#rows.set([note('loading', () => skeletons(4))]);
+    else if (status === 'error') this.#rows.set([note(`error ${error?.message}`, () => empty('Activity could not be loaded', error?.message))]);
+    else if (!acts.length) this.#rows.set([note('nothing', () => empty('Nothing yet', 'What you and your colleagues do is listed here.'))]);
+    else this.#rows.set([...grouped(acts).map((one) => this.#row(one)), ...(hasMore ? [this.#older()] : [])]);
   }
 
-  #item({ act, count }) {
+  #older() {
+    return note('older', () => button('Older', () => this.#feed.loadMore(), { kind: 'small quiet' }));
+  }
+
+  #row({ act, oldest, count }) {
     const { userId, userName, text, at, module, recordId } = act;
     const sentence = count >= GROUP_FROM ? `${userName} added ${asNumber(count)} ${module}` : text;
     const isLink = recordId && !this.#isOfRecord && count < GROUP_FROM && act.type && !act.type.endsWith(':deleted');
-    const said = isLink ? h('a', { href: `#${module}/${encodeURIComponent(recordId)}` }, sentence) : h('span', {}, sentence);
-    return h('li', {}, h('span', { 'aria-hidden': 'true' }, avatar(userId ?? '?', userName, { isSmall: true })), said, h('time.quiet-text', { dateTime: at }, asAgo(at)));
+    const make = () => h('li', {}, h('span', { 'aria-hidden': 'true' }, avatar(userId ?? '?', userName, { isSmall: true })),
+      isLink ? h('a', { href: `#${module}/${encodeURIComponent(recordId)}` }) : h('span'), h('time.quiet-text'));
+    const update = ({ children: [, said, time] }) => {
+      setText(said, sentence);
+      time.dateTime = at;
+      setText(time, asAgo(at));
+    };
+    return { key: `${oldest.position} ${isLink} ${userName}`, make, update };
   }
 
   close() {
@@ -58,6 +67,9 @@ export class ActivityList {
     this.#off();
   }
 }
+
+/** A line that is no act. */
+const note = (key, make) => ({ key, make: () => h('li', {}, make()) });
 
 /** Records that one user has created one after the other are one line. */
 function grouped(acts) {
@@ -68,5 +80,5 @@ function grouped(acts) {
     if (isSame) last.acts.push(act);
     else lines.push({ act, acts: [act] });
   }
-  return lines.flatMap(({ act, acts: all }) => (all.length >= GROUP_FROM ? [{ act, count: all.length }] : all.map((one) => ({ act: one, count: 1 }))));
+  return lines.flatMap(({ act, acts: all }) => (all.length >= GROUP_FROM ? [{ act, oldest: all.at(-1), count: all.length }] : all.map((one) => ({ act: one, oldest: one, count: 1 }))));
 }

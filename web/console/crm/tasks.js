@@ -3,8 +3,10 @@ import { tasks } from '../../client/src/feeds.js';
 import { h, onceAFrame, setText } from '../elements/dom.js';
 import { button, chip, empty, iconButton } from '../elements/elements.js';
 import { asAgo, plural, words } from '../elements/format.js';
+import { KeyedRows } from '../elements/keyed_rows.js';
 
 const GONE_MS = 3_000;
+const RENEW_MS = 30_000;
 const MOST_CARDS = 4;
 const RECENT = 20;
 /** Where a card would cover what the user works with, it begins small. */
@@ -20,6 +22,7 @@ export function followTasks(crm) {
   /** What had ended before this page was opened has no card. */
   let isFirst = true;
   const seen = new Set();
+  const drawRecent = recentActions(crm, list);
   const draw = onceAFrame(() => {
     const { status, tasks: all } = list.getSnapshot();
     if (status !== 'ready') return;
@@ -32,7 +35,7 @@ export function followTasks(crm) {
       cards.get(task.id).draw(task);
     }
     isFirst = false;
-    drawRecent(crm, list, all);
+    drawRecent(all);
   });
   function add(task) {
     const card = new TaskCard(crm, list, task.id, () => {
@@ -44,6 +47,8 @@ export function followTasks(crm) {
     place.hidden = false;
   }
   list.subscribe(draw);
+  // How long ago a task has ended.
+  setInterval(draw, RENEW_MS);
   draw();
 }
 
@@ -207,17 +212,25 @@ function partialOf({ partial, state }) {
   return typeof partial === 'string' ? partial : Object.entries(partial).slice(0, 3).map(([name, value]) => `${words(name)}: ${value}`).join(' · ');
 }
 
-function drawRecent({ side }, list, all) {
-  const key = JSON.stringify(all.map(({ id, state }) => [id, state]));
-  if (side.actions.dataset.key === key) return;
-  side.actions.dataset.key = key;
-  if (!all.length) side.actions.replaceChildren(empty('No AI actions yet', 'Import a CSV file, and its progress is shown here.'));
-  else side.actions.replaceChildren(h('ul.task-rows', {}, all.map((task) => recent(list, task))));
+const nothing = { key: 'nothing', make: () => h('li', {}, empty('No AI actions yet', 'Import a CSV file, and its progress is shown here.')) };
+
+/** What was done lately, beside the list of records. */
+function recentActions({ side, shell }, list) {
+  const element = h('ul.task-rows');
+  const rows = new KeyedRows(element);
+  side.actions.replaceChildren(element);
+  const retry = (id) => list.retry(id).catch(({ message }) => shell.toast(`Not started again: ${message}`, { kind: 'bad' }));
+  return (all) => rows.set(all.length ? all.map((task) => ({ key: task.id, make: () => recent(() => retry(task.id)), update: (row) => updateRecent(row, task) })) : [nothing]);
 }
 
-function recent(list, task) {
-  const { id, state, endedAt, createdAt } = task;
-  const isAgain = ['failed', 'cancelled'].includes(state);
-  return h('li', {}, h('strong', {}, nameOf(task)), chip(STATES[state], TONES[state]),
-    h('span.quiet-text', {}, `${task.error?.message ?? ''} ${asAgo(endedAt ?? createdAt)}`.trim()), isAgain ? button('Retry', () => list.retry(id), { kind: 'small' }) : null);
+function recent(retry) {
+  return h('li', {}, h('strong'), chip(''), h('span.quiet-text'), button('Retry', retry, { kind: 'small' }));
+}
+
+function updateRecent({ children: [name, state, text, retry] }, task) {
+  setText(name, nameOf(task));
+  setText(state, STATES[task.state]);
+  state.className = `chip ${TONES[task.state]}`;
+  setText(text, `${task.error?.message ?? ''} ${asAgo(task.endedAt ?? task.createdAt)}`.trim());
+  retry.hidden = !['failed', 'cancelled'].includes(task.state);
 }

@@ -1,5 +1,6 @@
 // A table whose rows are changed in place: a button in a row is never lost under the pointer.
 import { h, setText } from '../elements/dom.js';
+import { KeyedRows } from '../elements/keyed_rows.js';
 
 /**
  * @typedef {object} Column
@@ -12,8 +13,7 @@ import { h, setText } from '../elements/dom.js';
 export class KeyedTable {
   #columns;
   #key;
-  #body = h('tbody', { role: 'rowgroup' });
-  #rows = new Map();
+  #rows;
 
   /** @param {{label: string, key: (item: any) => string, columns: Column[]}} rules */
   constructor({ label, key, columns }) {
@@ -21,41 +21,28 @@ export class KeyedTable {
     this.#key = key;
     // On a phone a row is a block. Then browsers forget what it is, so that the roles say it.
     const head = h('tr', { role: 'row' }, columns.map(({ label: text, className = '' }) => h('th', { role: 'columnheader', scope: 'col', className }, text || h('span.hidden', {}, 'Actions'))));
-    const table = h('table.table.keyed', { role: 'table', 'aria-label': label }, h('thead', { role: 'rowgroup' }, head), this.#body);
+    const body = h('tbody', { role: 'rowgroup' });
+    this.#rows = new KeyedRows(body);
+    const table = h('table.table.keyed', { role: 'table', 'aria-label': label }, h('thead', { role: 'rowgroup' }, head), body);
     this.element = h('div.table-scroll', { role: 'group', 'aria-label': label, tabIndex: 0 }, table);
   }
 
   /** @param {readonly any[]} items */
   set(items) {
-    const wanted = new Set(items.map(this.#key));
-    for (const [key, row] of this.#rows) {
-      if (wanted.has(key)) continue;
-      row.remove();
-      this.#rows.delete(key);
-    }
-    let before = null;
-    for (const item of items) {
-      const row = this.#row(item);
-      const expected = before ? before.nextSibling : this.#body.firstChild;
-      if (row !== expected) this.#body.insertBefore(row, expected);
-      before = row;
-    }
+    this.#rows.set(items.map((item) => ({ key: this.#key(item), make: () => this.#make(), update: (row) => this.#fill(row, item) })));
     this.element.hidden = !items.length;
   }
 
-  #row(item) {
-    const key = this.#key(item);
-    let row = this.#rows.get(key);
-    if (!row) {
-      row = h('tr', { role: 'row' }, this.#columns.map(({ label, className = '' }) => h('td', { role: 'cell', className, dataset: { label } })));
-      this.#rows.set(key, row);
-    }
+  #make() {
+    return h('tr', { role: 'row' }, this.#columns.map(({ label, className = '' }) => h('td', { role: 'cell', className, dataset: { label } })));
+  }
+
+  #fill(row, item) {
     this.#columns.forEach(({ text, fill }, index) => {
       const cell = row.children[index];
       if (text) setText(cell, text(item));
       else fill(cell, item);
     });
-    return row;
   }
 }
 

@@ -3,9 +3,11 @@ import { notifications } from '../../client/src/feeds.js';
 import { h, onceAFrame, setText } from '../elements/dom.js';
 import { button, empty, iconButton, skeletons } from '../elements/elements.js';
 import { asAgo } from '../elements/format.js';
+import { KeyedRows } from '../elements/keyed_rows.js';
 import { popover } from '../elements/popover.js';
 import { isOn, notify, setOn } from './attention.js';
 
+const RENEW_MS = 30_000;
 const KINDS = { success: 'good', warning: 'warn', error: 'bad', info: '' };
 
 export function showBell(shell, place) {
@@ -15,7 +17,14 @@ export function showBell(shell, place) {
   bell.append(count);
   bell.classList.add('bell');
   const list = h('ul.inbox-list');
-  const panel = popover(bell, () => [head(shell), list, foot(shell)], { className: 'popover inbox', label: 'Notifications' });
+  const rows = new KeyedRows(list);
+  let renewing;
+  const fill = () => {
+    draw();
+    renewing = setInterval(draw, RENEW_MS);
+    return [head(shell), list, foot(shell)];
+  };
+  const panel = popover(bell, fill, { className: 'popover inbox', label: 'Notifications', onClose: () => clearInterval(renewing) });
   place.replaceChildren(panel.box);
 
   const draw = onceAFrame(() => {
@@ -23,9 +32,9 @@ export function showBell(shell, place) {
     count.hidden = unread === 0;
     setText(count, unread > 99 ? '99+' : String(unread));
     bell.setAttribute('aria-label', unread ? `Notifications, ${unread} unread` : 'Notifications');
-    if (status === 'loading') list.replaceChildren(h('li', {}, skeletons(3)));
-    else if (!all.length) list.replaceChildren(h('li', {}, empty('Nothing new', 'When a colleague changes one of your records, you see it here.')));
-    else list.replaceChildren(...all.map((one) => h('li', {}, item(shell, one, panel.close))));
+    if (status === 'loading') rows.set([{ key: 'loading', make: () => h('li', {}, skeletons(3)) }]);
+    else if (!all.length) rows.set([{ key: 'nothing', make: () => h('li', {}, empty('Nothing new', 'When a colleague changes one of your records, you see it here.')) }]);
+    else rows.set(all.map((one) => ({ key: String(one.id), make: () => h('li', {}, item(shell, one, panel.close)), update: ({ firstChild }) => updateItem(firstChild, one) })));
   });
   inbox.subscribe(draw);
   draw();
@@ -54,12 +63,18 @@ function open(shell, { id, module, recordId }) {
 }
 
 function item(shell, notification, close) {
-  const { title, body, at, read, count } = notification;
-  return h('button', { type: 'button', className: `inbox-item${read ? '' : ' unread'}`, onClick: () => { close(); open(shell, notification); } },
-    h('span.dot', { 'aria-hidden': 'true' }),
-    h('span.title', {}, title, count > 1 ? ` (${count} times)` : '', read ? '' : h('span.hidden', {}, ', unread')),
-    body ? h('span.quiet-text', {}, body) : null,
-    h('span.quiet-text', {}, asAgo(at)));
+  return h('button', { type: 'button', onClick: () => { close(); open(shell, notification); } },
+    h('span.dot', { 'aria-hidden': 'true' }), h('span.title', {}, h('span'), h('span.hidden')), h('span.quiet-text'), h('span.quiet-text'));
+}
+
+function updateItem(element, { title, body, at, read, count }) {
+  const [, heading, text, time] = element.children;
+  element.className = `inbox-item${read ? '' : ' unread'}`;
+  setText(heading.firstChild, count > 1 ? `${title} (${count} times)` : title);
+  setText(heading.lastChild, read ? '' : ', unread');
+  setText(text, body ?? '');
+  text.hidden = !body;
+  setText(time, asAgo(at));
 }
 
 function head(shell) {
