@@ -103,4 +103,13 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
     await until('it is the first', async () => (await items.first().textContent()).includes(address));
     assert.match(await focused(page), new RegExp(address));
   }));
+
+  test('an address that cannot be read leads to the first dashboard', () => people.run(async (bob) => {
+    for (const hash of ['#leads/100%', '#%', '#nothing/like/this', '#escrows/no%2Fsuch']) {
+      await bob.newPage(`/${hash}`);
+      await bob.isLive();
+      await bob.page.locator('.records[aria-label=Escrows] .record-row').first().waitFor();
+      await bob.page.close();
+    }
+  }));
 });

@@ -43,7 +43,7 @@ class Crm {
 
   /** The address says what is open: `#leads`, `#leads/l-1`. */
   async route() {
-    const [module = '', id] = location.hash.slice(1).split('/').map(decodeURIComponent);
+    const [module = '', id] = placeOf(location.hash);
     const isActivity = module === 'activity';
     const known = MODULES.includes(module) ? module : isActivity && this.dashboard.module || FIRST;
     this.dashboard.show(known);
@@ -66,6 +66,15 @@ class Crm {
     if (this.#selected !== `${module}/${id}`) return;
     this.#panel = new RecordPanel(this, module, id);
     this.element.append(this.#panel.element);
+  }
+}
+
+/** The parts of an address. One that cannot be read, such as `#leads/100%`, has none. */
+function placeOf(hash) {
+  try {
+    return hash.slice(1).split('/').map(decodeURIComponent);
+  } catch {
+    return [];
   }
 }
 
