@@ -112,4 +112,29 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
       await bob.page.close();
     }
   }));
+
+  test('a browser that keeps nothing shows the page all the same', async () => {
+    const context = await browser.newContext();
+    await context.addInitScript(() => {
+      const blocked = { get() { throw new DOMException('Access is denied for this document.', 'SecurityError'); } };
+      for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(globalThis, name, blocked);
+    });
+    const page = await context.newPage();
+    const complaints = [];
+    page.on('pageerror', ({ message }) => complaints.push(message));
+    await page.goto(demo.url);
+    await page.getByRole('button', { name: 'Bob Castillo' }).click();
+    await page.locator('.record-row').first().waitFor();
+    await page.getByRole('button', { name: /^Notifications/ }).click();
+    const sound = page.getByLabel('A soft sound');
+    await sound.check();
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: /^Notifications/ }).click();
+    assert.ok(await sound.isChecked(), 'the page remembers it');
+    await page.getByRole('button', { name: /^You are/ }).click();
+    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    await page.getByRole('button', { name: 'Bob Castillo' }).waitFor();
+    assert.deepEqual(complaints, []);
+    await context.close();
+  });
 });

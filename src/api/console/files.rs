@@ -219,6 +219,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "console/shell/session.js",
     "console/shell/shell.js",
     "console/shell/sign_in.js",
+    "console/shell/storage.js",
     "console/start.js",
     "console/tokens.css",
 ];

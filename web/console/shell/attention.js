@@ -1,15 +1,16 @@
 // Desktop notifications and a soft sound. Both are off until the user switches them on.
+import { ofBrowser } from './storage.js';
 
 const KEY = 'porchlight:attention:';
 const NOTE_HZ = 660;
 const SOUND_MS = 500;
 
-export const isOn = (name) => localStorage.getItem(KEY + name) === 'on' && (name !== 'desktop' || globalThis.Notification?.permission === 'granted');
+export const isOn = (name) => ofBrowser.get(KEY + name) === 'on' && (name !== 'desktop' || globalThis.Notification?.permission === 'granted');
 
 /** Returns what it is now: the browser may refuse notifications. */
 export async function setOn(name, isWanted) {
   if (isWanted && name === 'desktop' && (await globalThis.Notification?.requestPermission()) !== 'granted') return false;
-  localStorage.setItem(KEY + name, isWanted ? 'on' : 'off');
+  ofBrowser.set(KEY + name, isWanted ? 'on' : 'off');
   if (isWanted && name === 'sound') chime();
   return isWanted;
 }

@@ -1,6 +1,7 @@
 // Who is signed in, in this tab: by a link with a token, by a token that was pasted, or as one of the people of the demo.
 import { identityOf } from '../../client/src/identity.js';
 import { claimsOf } from '../../client/src/token.js';
+import { ofBrowser, ofTab } from './storage.js';
 
 const KEY = 'porchlight:session';
 
@@ -21,7 +22,7 @@ export function openSession() {
   if (fromLink || as) history.replaceState(null, '', location.pathname);
   if (fromLink) return remember({ token: fromLink });
   if (as) return remember({ demo: as });
-  const kept = read(sessionStorage) ?? (sessionStorage.token ? { token: sessionStorage.token } : read(localStorage));
+  const kept = read(ofTab) ?? (ofTab.get('token') ? { token: ofTab.get('token') } : read(ofBrowser));
   return kept && sessionOf(kept);
 }
 
@@ -35,23 +36,23 @@ export function remember(kept) {
 
 function keepToken(token) {
   forget();
-  sessionStorage.token = token;
+  ofTab.set('token', token);
 }
 
 function keepChoice(text) {
-  localStorage.setItem(KEY, text);
-  sessionStorage.setItem(KEY, text);
+  ofBrowser.set(KEY, text);
+  ofTab.set(KEY, text);
 }
 
 export function forget() {
-  sessionStorage.removeItem(KEY);
-  sessionStorage.removeItem('token');
-  localStorage.removeItem(KEY);
+  ofTab.remove(KEY);
+  ofTab.remove('token');
+  ofBrowser.remove(KEY);
 }
 
 function read(storage) {
   try {
-    return JSON.parse(storage.getItem(KEY));
+    return JSON.parse(storage.get(KEY));
   } catch {
     return null;
   }
@@ -83,6 +84,6 @@ async function demoToken(user) {
   if (!response.ok) throw new Error(`no token: status ${response.status}`);
   const { token } = await response.json();
   // For those who try things out in the console of the browser.
-  setTimeout(() => { sessionStorage.token = token; });
+  setTimeout(() => ofTab.set('token', token));
   return token;
 }
