@@ -104,6 +104,67 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
     assert.match(await focused(page), new RegExp(address));
   }));
 
+  const press = (page, button) => button.focus().then(() => page.keyboard.press('Enter'));
+  const isOnBody = (page) => page.evaluate(() => document.activeElement === document.body);
+
+  test('a button that goes away when it was pressed leaves the focus near it', () => people.run(async (bob, cleo) => {
+    const { title } = await demo.create('appointments', { title: 'Keys for Ada', status: 'scheduled' });
+    const { name } = await demo.create('leads', { name: 'Ada Focus', status: 'new' });
+    const { address } = await demo.create('escrows', { address: '9 Focus St', purchasePrice: 1 });
+    const { page } = bob;
+    await bob.show('Appointments');
+    await press(page, page.getByRole('button', { name: `Complete ${title}` }));
+    await bob.row(title).getByText('Completed').waitFor();
+    assert.equal(await focused(page), title);
+
+    await bob.show('Leads');
+    const status = bob.row(name).locator('select');
+    await status.focus();
+    await status.selectOption('qualified');
+    await bob.row(name).locator('select.good').waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.value), 'qualified');
+
+    await bob.show('Escrows');
+    for (const one of [bob, cleo]) await one.openRecord(address);
+    await bob.edit('purchasePrice');
+    await press(cleo.page, cleo.panel.getByRole('button', { name: 'Ask' }));
+    await cleo.panel.getByText('Asked: you get it').waitFor();
+    assert.equal(await focused(cleo.page), 'View only');
+    await cleo.page.keyboard.press('Enter');
+    await cleo.panel.getByText('View only: ').waitFor();
+    assert.equal(await focused(cleo.page), address);
+    await press(page, bob.panel.getByRole('button', { name: 'Hand over' }));
+    await bob.panel.getByText('is editing this escrow').waitFor();
+    assert.ok(!(await isOnBody(page)));
+    await cleo.press('Close the record');
+
+    const { id } = await demo.server.post('/tasks', await demo.token('bob'), { type: 'summarize', title: 'To be cancelled' });
+    const card = page.locator(`.task-card[data-task="${id}"]`);
+    await press(page, card.getByRole('button', { name: 'Cancel' }));
+    await card.getByText('Cancelled').waitFor();
+    assert.equal(await focused(page), 'Output');
+    await press(page, card.getByRole('button', { name: 'Dismiss' }));
+    await card.waitFor({ state: 'detached' });
+    assert.ok(!(await isOnBody(page)));
+  }));
+
+  test('who steps from event to event in the inspector keeps the focus, and names come when they are known', () => people.run(async (bob) => {
+    const page = await bob.newPage('/inspector');
+    await bob.isLive();
+    await page.locator('.event-row', { hasText: ':created' }).first().click();
+    const next = page.getByRole('button', { name: 'The next event' });
+    const type = page.locator('.event-head h2');
+    await next.focus();
+    const position = page.locator('.event-panel dd').first();
+    for (let n = 0; n < 2; n += 1) {
+      const before = await position.textContent();
+      await page.keyboard.press('Enter');
+      await until('another event is shown', async () => (await position.textContent()) !== before);
+    }
+    assert.ok(await next.evaluate((one) => one === document.activeElement), await type.textContent());
+    await page.locator('.event-panel dd', { hasText: /^[A-Z]\w+ [A-Z]\w+ \(/ }).waitFor();
+  }));
+
   test('an address that cannot be read leads to the first dashboard', () => people.run(async (bob) => {
     for (const hash of ['#leads/100%', '#%', '#nothing/like/this', '#escrows/no%2Fsuch']) {
       await bob.newPage(`/${hash}`);

@@ -1,5 +1,5 @@
 // A real collision: both changed the same field. The values stand side by side, and the user decides field by field.
-import { h } from '../elements/dom.js';
+import { h, keepFocus } from '../elements/dom.js';
 import { button } from '../elements/elements.js';
 import { words } from '../elements/format.js';
 import { shown } from './modules.js';
@@ -8,11 +8,8 @@ export function showConflict(crm, place, write) {
   const key = write ? JSON.stringify([write.id, write.conflict]) : '';
   if (place.dataset.key === key) return;
   place.dataset.key = key;
-  if (!write?.conflict) {
-    place.replaceChildren();
-    return;
-  }
-  place.replaceChildren(comparison(crm, write));
+  const content = write?.conflict ? [comparison(crm, write)] : [];
+  keepFocus(place, () => place.replaceChildren(...content), place.closest('.record')?.querySelector('h2'));
 }
 
 function comparison({ shell, changes }, { id, module, recordId, conflict }) {

@@ -1,5 +1,5 @@
 // An open record: its fields, each edited in place, with who else is here, what collides, and what happened.
-import { h, onceAFrame, setText } from '../elements/dom.js';
+import { h, keepFocus, onceAFrame, setText } from '../elements/dom.js';
 import { button, empty, iconButton, skeletons } from '../elements/elements.js';
 import { words } from '../elements/format.js';
 import { menu } from '../elements/popover.js';
@@ -194,7 +194,7 @@ export class RecordPanel {
       { label: 'Delete', run: () => { actions.delete(module, now()); this.#crm.close(); } },
     ];
     const isOpen = module === 'appointments' && ['scheduled', 'confirmed'].includes(record.status);
-    acts.replaceChildren(isOpen ? button('Complete', () => actions.complete(now()), { kind: 'small primary' }) : '', menu(more, items, 'More'));
+    keepFocus(acts, () => acts.replaceChildren(isOpen ? button('Complete', () => actions.complete(now()), { kind: 'small primary' }) : '', menu(more, items, 'More')));
   }
 
   close() {

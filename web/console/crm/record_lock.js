@@ -1,6 +1,6 @@
 // The lock of an open record: taken by editing, given back after saving, and the banner when somebody else has it.
 import { lock } from '../../client/src/collaboration.js';
-import { h } from '../elements/dom.js';
+import { h, keepFocus } from '../elements/dom.js';
 import { banner, button, chip } from '../elements/elements.js';
 import { oneOf } from './modules.js';
 
@@ -115,13 +115,17 @@ export class RecordLock {
     const key = JSON.stringify([this.heldByOther && this.holderName, this.#isViewing, this.#isAsking, isWanted && this.#shell.nameOf(requestedBy)]);
     if (key === this.#drawn) return;
     this.#drawn = key;
+    keepFocus(this.element, () => this.element.replaceChildren(...this.#content(isWanted && requestedBy)), this.element.closest('.record')?.querySelector('h2'));
+  }
+
+  /** @param {string | false} requestedBy who wants the lock of this user */
+  #content(requestedBy) {
     const one = oneOf(this.#module);
-    if (this.heldByOther && this.#isViewing) this.element.replaceChildren(h('p.view-only', {}, chip(`View only: ${this.holderName} is editing`, 'warn')));
-    else if (this.heldByOther) this.element.replaceChildren(this.#banner(one));
-    else if (isWanted) {
-      const hand = button('Hand over', () => this.#onHandOver(), { kind: 'small primary' });
-      this.element.replaceChildren(banner(`${this.#shell.nameOf(requestedBy)} asks to edit this ${one}.`, [hand], { kind: 'warn' }));
-    } else this.element.replaceChildren();
+    if (this.heldByOther && this.#isViewing) return [h('p.view-only', {}, chip(`View only: ${this.holderName} is editing`, 'warn'))];
+    if (this.heldByOther) return [this.#banner(one)];
+    if (!requestedBy) return [];
+    const hand = button('Hand over', () => this.#onHandOver(), { kind: 'small primary' });
+    return [banner(`${this.#shell.nameOf(requestedBy)} asks to edit this ${one}.`, [hand], { kind: 'warn' })];
   }
 
   #banner(one) {

@@ -1,6 +1,6 @@
 // A row of a dashboard. It is made once, and then only what differs is changed.
-import { h, icon, setText } from '../elements/dom.js';
-import { avatar, button, select } from '../elements/elements.js';
+import { h, icon, keepFocus, setText } from '../elements/dom.js';
+import { avatar, iconButton, select } from '../elements/elements.js';
 import { words } from '../elements/format.js';
 import { lookOf, shown, toneOf } from './modules.js';
 
@@ -44,21 +44,24 @@ export function updateRow(context, row, record, index) {
 
 /** Leads have a select in their row, appointments a button to complete them. */
 function updateStatus({ module, actions, statuses }, place, record) {
-  const key = `${module} ${record.status}`;
+  const key = `${module} ${record.status} ${Boolean(statuses(module))}`;
   if (place.dataset.key === key) return;
   place.dataset.key = key;
+  keepFocus(place, () => place.replaceChildren(...statusOf({ module, actions, statuses }, record)), place.parentElement.querySelector('.open'));
+}
+
+function statusOf({ module, actions, statuses }, record) {
   const tone = toneOf(record.status);
   if (module === 'leads' && statuses(module)) {
     const options = statuses(module).map((value) => ({ value, label: words(value) }));
     const box = select(options, { value: record.status, tabIndex: -1, 'aria-label': `Status of ${record.name}` });
     box.className = `chip status-select ${tone}`;
     box.addEventListener('change', () => actions.update(module, record, { status: box.value }, `${record.name} is ${words(box.value).toLowerCase()}.`));
-    place.replaceChildren(box);
-    return;
+    return [box];
   }
   const chip = h('span', { className: `chip ${tone}` }, record.status ? words(record.status) : '–');
   const isOpen = module === 'appointments' && !DONE.has(record.status);
-  place.replaceChildren(chip, isOpen ? button('Complete', () => actions.complete(record), { kind: 'small quiet act', tabIndex: -1, 'aria-label': `Complete ${record.title}` }) : '');
+  return isOpen ? [chip, iconButton('check', `Complete ${record.title}`, () => actions.complete(record), { kind: 'small quiet act', tabIndex: -1 })] : [chip];
 }
 
 function updateOwner(shell, place, { ownerId }) {

@@ -142,14 +142,18 @@ class TaskCard {
 
   #gone() {
     this.#reading?.abort();
+    const hadFocus = this.element.contains(document.activeElement);
     this.element.remove();
     this.#onGone();
+    if (hadFocus) document.querySelector('.task-card button, .records .rows')?.focus({ preventScroll: true });
   }
 
   /** A press is never lost: it is said at once, and sent until the service has it. */
   async #act(verb) {
     const { cancel, retry } = this.#p;
     const pressed = verb === 'cancel' ? cancel : retry;
+    // A button that is disabled loses the focus.
+    if (document.activeElement === pressed) this.#p.read.focus({ preventScroll: true });
     pressed.disabled = true;
     if (verb === 'cancel') setText(this.#p.state, STATES.cancelling);
     try {

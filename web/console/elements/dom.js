@@ -30,6 +30,15 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const FOCUSABLE = 'a[href], button:not(:disabled), select, input';
+
+/** Changes what is in `place`. If that takes the focus away, what is there now gets it, or else `other`. */
+export function keepFocus(place, change, other) {
+  const hadFocus = place.contains(document.activeElement);
+  change();
+  if (hadFocus && !place.contains(document.activeElement)) (place.querySelector(FOCUSABLE) ?? other)?.focus({ preventScroll: true });
+}
+
 const PATHS = {
   bell: 'M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15zM10 20.5a2.2 2.2 0 0 0 4 0',
   search: 'M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM16.5 16.5 21 21',

@@ -1,5 +1,5 @@
 // The selected event: what it says, when it came, and what can be done from here.
-import { h } from '../elements/dom.js';
+import { h, setText } from '../elements/dom.js';
 import { button, empty, iconButton } from '../elements/elements.js';
 import { asDayAndClock, asDuration } from '../elements/units.js';
 import { copyButton, jsonElement } from './json.js';
@@ -16,24 +16,36 @@ export class EventPanel {
   #shell;
   #inspector;
   #shown = null;
+  #type = h('h2.mono');
+  #by = h('dd');
+  #content = h('div.event-content');
+  #head;
   element = h('div.event-panel', {}, empty('No event is selected', 'Choose one in the list, or press the arrow keys there.'));
 
   constructor(shell, inspector) {
     this.#shell = shell;
     this.#inspector = inspector;
+    // Made once: who steps from event to event keeps the focus.
+    this.#head = h('div.event-head', {}, this.#type,
+      iconButton('back', 'The event before', () => inspector.step(-1)),
+      iconButton('back', 'The next event', () => inspector.step(1), { kind: 'quiet is-next' }));
+    shell.people.store.subscribe(() => this.#showName());
   }
 
   /** @param {import('./event_store.js').StoredEvent} event */
   showEvent(event) {
-    if (event.n === this.#shown) return;
-    this.#shown = event.n;
-    this.element.replaceChildren(this.#head(event), this.#facts(event), this.#acts(event), jsonElement(event.data, 'The data of the event'), this.#wire(event));
+    if (event.n === this.#shown?.n) return;
+    this.#shown = event;
+    setText(this.#type, event.type);
+    this.#content.replaceChildren(this.#facts(event), this.#acts(event), jsonElement(event.data, 'The data of the event'), this.#wire(event));
+    this.#showName();
+    if (!this.#head.isConnected) this.element.replaceChildren(this.#head, this.#content);
   }
 
-  #head({ type }) {
-    return h('div.event-head', {}, h('h2.mono', {}, type),
-      iconButton('back', 'The event before', () => this.#inspector.step(-1)),
-      iconButton('back', 'The next event', () => this.#inspector.step(1), { kind: 'quiet is-next' }));
+  /** The name may come later. */
+  #showName() {
+    const userId = this.#shown?.data.userId;
+    if (userId) setText(this.#by, `${this.#shell.nameOf(userId)} (${userId})`);
   }
 
   #facts({ position, committedAt, receivedAt, data, raw }) {
@@ -43,10 +55,10 @@ export class EventPanel {
       ['Received', committedAt === null ? asDayAndClock(receivedAt) : `${asDayAndClock(receivedAt)}, ${asDuration(receivedAt - committedAt)} later`],
       ['Record', data.recordId ? `${data.module}/${data.recordId}` : null],
       ['Version', data.version ?? null],
-      ['By', data.userId ? `${this.#shell.nameOf(data.userId)} (${data.userId})` : null],
+      ['By', data.userId ? this.#by : null],
       ['Size', `${new TextEncoder().encode(raw).length} bytes of data`],
     ].filter(([, value]) => value !== null);
-    return h('dl.pairs', {}, facts.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value))]));
+    return h('dl.pairs', {}, facts.flatMap(([name, value]) => [h('dt', {}, name), value === this.#by ? value : h('dd', {}, String(value))]));
   }
 
   #acts(event) {
