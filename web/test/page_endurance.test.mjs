@@ -165,6 +165,31 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
     await page.locator('.event-panel dd', { hasText: /^[A-Z]\w+ [A-Z]\w+ \(/ }).waitFor();
   }));
 
+  test('the list marks the open record without a connection too', () => people.run(async (bob) => {
+    const { context, page } = bob;
+    await context.setOffline(true);
+    await page.locator('.badge-button', { hasText: 'Offline' }).waitFor();
+    const row = page.locator('.record-row').first();
+    await row.click();
+    await page.locator('.record-row.is-open').waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('.record-row.is-open').waitFor({ state: 'detached' });
+  }));
+
+  test('the status of a lead can be chosen in its row, also if the list comes before the names of the statuses', () => people.run(async (bob) => {
+    let answer;
+    const isAsked = new Promise((asked) => { answer = asked; });
+    await bob.context.route(/\/records$/, async (route) => {
+      await isAsked;
+      await route.continue();
+    });
+    await bob.newPage('/#leads');
+    await bob.page.locator('.records[aria-label=Leads] .record-row').first().waitFor();
+    answer();
+    await bob.page.locator('.record-row select').first().waitFor();
+    await bob.context.unroute(/\/records$/);
+  }));
+
   test('an address that cannot be read leads to the first dashboard', () => people.run(async (bob) => {
     for (const hash of ['#leads/100%', '#%', '#nothing/like/this', '#escrows/no%2Fsuch']) {
       await bob.newPage(`/${hash}`);

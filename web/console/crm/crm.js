@@ -55,6 +55,7 @@ class Crm {
     this.#selected = path;
     this.#panel?.close();
     this.#panel = null;
+    this.dashboard.refresh();
     this.element.classList.toggle('has-record', Boolean(id));
     this.aside.classList.toggle('is-behind', Boolean(id));
     if (id) await this.#show(known, id);

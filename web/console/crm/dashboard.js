@@ -72,6 +72,11 @@ export class Dashboard {
     }
   }
 
+  /** What the rows show beside their records has changed. */
+  refresh() {
+    this.#rows.refresh();
+  }
+
   focusSearch() {
     this.#parts.search.focus();
   }
@@ -107,6 +112,7 @@ export class Dashboard {
     this.#parts.search.value = '';
     this.mark(module);
     this.#parts.table.setAttribute('aria-label', words(module));
+    this.#parts.table.dataset.module = module;
     setText(this.#parts.createLabel, `New ${oneOf(module)}`);
     this.#parts.create.setAttribute('aria-label', `New ${oneOf(module)}`);
     this.#drawHead();
@@ -185,6 +191,8 @@ export class Dashboard {
     // The list itself says that it cannot be loaded.
     const kind = await this.#crm.kindOf(module).catch(() => null);
     if (module !== this.#module) return;
+    // The values of the status are known now.
+    this.refresh();
     const values = kind?.fields.find(({ name }) => name === 'status')?.values ?? [];
     const options = [{ value: '', label: 'Any status' }, ...values.map((value) => ({ value, label: words(value) })), { value: 'archived', label: 'Archived' }];
     this.#parts.status.replaceChildren(select(options, { value: this.#filter.status ?? '', 'aria-label': 'Status', onChange: ({ target }) => this.#set({ status: target.value || undefined }) }));
