@@ -174,6 +174,8 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
     await page.locator('.record-row.is-open').waitFor();
     await page.keyboard.press('Escape');
     await page.locator('.record-row.is-open').waitFor({ state: 'detached' });
+    await page.locator('.badge-button').focus();
+    assert.match(await page.locator('#badge-facts').textContent(), /Last sync(just now|\d seconds ago)/, 'that was when the connection was lost');
   }));
 
   test('the status of a lead can be chosen in its row, also if the list comes before the names of the statuses', () => people.run(async (bob) => {

@@ -26,6 +26,9 @@ export class Badge {
   #panel;
   #tick = null;
   #closing = null;
+  #wasConnected = false;
+  /** When the last connection was lost. */
+  #syncedAt = null;
 
   constructor(shell) {
     this.#shell = shell;
@@ -52,6 +55,11 @@ export class Badge {
   #draw() {
     const { connection } = this.#shell.client;
     const now = connection.getSnapshot();
+    if (now.state === 'connected') this.#wasConnected = true;
+    else if (this.#wasConnected) {
+      this.#wasConnected = false;
+      this.#syncedAt = Date.now();
+    }
     const { label, dot } = shownOf(now);
     setText(this.#label, label);
     this.#dot.className = `dot ${dot}`;
@@ -67,7 +75,7 @@ export class Badge {
     const wait = now.nextRetryAt ? `, next attempt in ${Math.max(0, Math.ceil((now.nextRetryAt - Date.now()) / 1_000))} s` : '';
     setText(this.#facts.State, `${shownOf(now).label}${wait}`);
     setText(this.#facts.Online, isKnown ? `${plural(online, 'person', 'people')}${isStale ? ' (may be out of date)' : ''}` : 'not known yet');
-    setText(this.#facts['Last sync'], now.state === 'connected' ? 'now' : now.connectedAt ? asAgo(now.connectedAt) : 'never');
+    setText(this.#facts['Last sync'], now.state === 'connected' ? 'now' : this.#syncedAt ? asAgo(this.#syncedAt) : 'never');
     setText(this.#facts.Transport, TRANSPORTS[now.transport] ?? now.transport);
     setText(this.#facts['Waiting to be sent'], plural(now.pendingWrites, 'change'));
   }
