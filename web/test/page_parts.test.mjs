@@ -23,6 +23,7 @@ describe('the parts of the page', () => {
     assert.equal(shown('status', 'coming_soon'), 'Coming soon');
     assert.equal(shown('commission', '[REDACTED]'), 'Private');
     assert.equal(words('purchasePrice'), 'Purchase price');
+    assert.equal(words('mlsNumber'), 'MLS number');
     assert.equal(plural(1, 'person', 'people'), '1 person');
     assert.equal(asAgo(0, 60_000), '1 minute ago');
   });

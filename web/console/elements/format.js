@@ -1,6 +1,7 @@
 // Values as people read them. Making a formatter takes longer than a thousand uses: each is made once, when it is first used.
 import { once } from './once.js';
 
+const ACRONYMS = /\b(ai|mls|url)\b/g;
 const DAY_MS = 86_400_000;
 const money = once(() => new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD', maximumFractionDigits: 0 }));
 const cents = once(() => new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD' }));
@@ -28,9 +29,9 @@ export function asAgo(time, now = Date.now()) {
   return asDay(new Date(time).toISOString());
 }
 
-/** `purchasePrice` as "Purchase price" */
+/** `purchasePrice` as "Purchase price", `mlsNumber` as "MLS number" */
 export function words(name) {
-  const text = name.replace(/[_-]+/g, ' ').replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
+  const text = name.replace(/[_-]+/g, ' ').replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase().replace(ACRONYMS, (acronym) => acronym.toUpperCase());
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
