@@ -51,10 +51,10 @@ function announce(shell, notification) {
   notify({ id: notification.id, title, body, onClick: () => open(shell, notification) });
 }
 
-/** A task has its card, and the change of the open record is highlighted in it. */
+/** A task has its card. The open record shows who has changed it, and who asks for its lock. */
 function isShownAlready({ kind, module, recordId }) {
   if (kind === 'taskEnded') return Boolean(document.querySelector('.task-cards'));
-  return kind === 'recordChanged' && location.hash === `#${module}/${encodeURIComponent(recordId)}`;
+  return ['recordChanged', 'lockRequested'].includes(kind) && location.hash === `#${module}/${encodeURIComponent(recordId)}`;
 }
 
 function open(shell, { id, module, recordId }) {
