@@ -13,6 +13,7 @@ use futures_util::future::{Either, LocalBoxFuture, Map};
 use super::problem::{Code, Problem};
 use super::query::single_header;
 use super::routes;
+use super::sessions::check_ticket_of;
 use super::{Context, Services};
 use crate::directory::{Brokerages, LookupError, Member};
 use crate::identity::{Caller, Identified, Role, TokenError};
@@ -95,10 +96,12 @@ async fn ticket_caller(request: &HttpRequest, ticket: &str) -> Result<Caller, Pr
     let may_look_up = !services.rate_limits.is_exhausted(request);
     let found = services.sessions.use_ticket(&used, may_look_up).await?;
     if found.looked_up {
-        request.extensions_mut().insert(Member {
+        let member = Member {
             user: found.caller.user.clone(),
             team: found.first_team,
-        });
+        };
+        check_ticket_of(&member, &found.caller.broker, services).await?;
+        request.extensions_mut().insert(member);
     }
     admit(request, services, found.caller)
 }

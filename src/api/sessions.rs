@@ -9,16 +9,16 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Context;
 use super::body::{Json, OptionalJson};
 use super::caller::Revoker;
 use super::problem::{Code, Problem};
 use super::query::{NoFields, NoQuery};
 use super::session_quotas::{self, QuotaJson};
-use crate::directory::Member;
+use super::{Context, Services};
+use crate::directory::{LookupError, Member};
 use crate::identity::{Caller, Revocation, Revoked, is_token_id};
 use crate::log::timestamp;
-use crate::platform::{TeamId, UserId};
+use crate::platform::{BrokerId, TeamId, UserId};
 use crate::sessions::{
     NewRevocation, RenewalError, RevocationError, RevocationTarget, TicketError, TicketHolder,
 };
@@ -208,6 +208,22 @@ pub(super) async fn ticket(
         "useBefore": timestamp(new.use_before),
         "expiresAt": timestamp(new.expires_at),
     })))
+}
+
+/// A ticket is refused when its token would be for another brokerage now. The ticket itself does not tell: it has the
+/// brokerage that was looked up when it was made.
+pub(super) async fn check_ticket_of(
+    member: &Member,
+    broker: &BrokerId,
+    services: &Services,
+) -> Result<(), Problem> {
+    let brokerages = services.brokerages.as_ref();
+    let brokerages = brokerages.ok_or(TicketError::Invalid)?;
+    match brokerages.find(member).await {
+        Ok(now) if now == *broker => Ok(()),
+        Ok(_) | Err(LookupError::Unknown) => Err(TicketError::Invalid.into()),
+        Err(error @ LookupError::Unavailable) => Err(error.into()),
+    }
 }
 
 /// No cache keeps the answer.

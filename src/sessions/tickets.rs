@@ -55,8 +55,8 @@ pub struct TicketUse {
 #[derive(Debug, thiserror::Error)]
 pub enum TicketError {
     #[error(
-        "the ticket is not known, was not used within {TICKET_SECONDS} seconds, has ended, or belongs to \
-         another page; get a new one from POST /sessions/ticket"
+        "the ticket is not known, was not used within {TICKET_SECONDS} seconds, has ended, belongs to \
+         another page, or is for a brokerage that its user has left; get a new one from POST /sessions/ticket"
     )]
     Invalid,
     #[error(

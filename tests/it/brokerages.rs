@@ -2,6 +2,7 @@
 
 mod moving;
 mod starting;
+mod tickets;
 
 use std::sync::Arc;
 

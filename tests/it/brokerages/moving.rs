@@ -6,10 +6,10 @@ use super::{QUERY, crm, get, lookups, opened, run, token, until_listening};
 use crate::support::{Answer, Service, Stream, eventually};
 
 /// In the time of a test, nothing is looked up again without a notice.
-const LONG: &str = "--broker-cache-seconds=3600";
+pub(super) const LONG: &str = "--broker-cache-seconds=3600";
 const SHORT: &str = "--broker-cache-seconds=1";
 
-async fn has_ended(stream: &mut Stream) -> String {
+pub(super) async fn has_ended(stream: &mut Stream) -> String {
     let rest = stream.rest().await;
     let last = rest.last().expect("some last words").json();
     assert_eq!(last["type"], "stream:closing");
