@@ -197,9 +197,10 @@ pub(super) async fn ticket(
     _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
     let origin = request.headers().get(header::ORIGIN);
+    let member = request.extensions().get::<Member>().cloned();
     let holder = TicketHolder {
         caller: &caller,
-        looked_up: request.extensions().get::<Member>().is_some(),
+        member: member.as_ref(),
         origin: origin.and_then(|origin| origin.to_str().ok()),
     };
     let new = context.services.sessions.ticket(&holder).await?;

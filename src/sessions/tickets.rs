@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
 use super::Sessions;
+use crate::directory::Member;
 use crate::identity::{Bearer, Caller, Credential, KeyId, TokenError, random_hex};
 use crate::platform::TeamId;
 use crate::platform::{BrokerId, UserId};
@@ -29,8 +30,8 @@ const TICKET_BYTES: usize = 32;
 #[derive(Debug)]
 pub struct TicketHolder<'a> {
     pub caller: &'a Caller,
-    /// Whether the brokerage was looked up, because the token does not name it.
-    pub looked_up: bool,
+    /// The user whose brokerage was looked up, because the token does not name it.
+    pub member: Option<&'a Member>,
     /// The origin of the page that asks.
     pub origin: Option<&'a str>,
 }
@@ -208,6 +209,16 @@ fn is_same_page(origin: Option<&str>, used: &TicketUse) -> bool {
     }
 }
 
+/// The teams of the token. A ticket is looked up by the first of them, as the token is, so that one is there although
+/// it was revoked. Each use of the ticket asks for revocations.
+fn teams_of<'a>(holder: &TicketHolder<'a>) -> Vec<&'a str> {
+    let teams = &holder.caller.teams;
+    let first = holder.member.and_then(|member| member.team.as_ref());
+    let first = first.filter(|first| !teams.contains(first));
+    let all = first.into_iter().chain(teams.iter());
+    all.map(TeamId::as_str).collect()
+}
+
 async fn insert(
     connection: &mut PgConnection,
     holder: &TicketHolder<'_>,
@@ -215,7 +226,7 @@ async fn insert(
     now: OffsetDateTime,
 ) -> sqlx::Result<()> {
     let caller = holder.caller;
-    let teams: Vec<_> = caller.teams.iter().map(TeamId::as_str).collect();
+    let teams = teams_of(holder);
     let (credential, hash) = (&caller.credential, hash(&new.ticket));
     sqlx::query!(
         "insert into porchlight.tickets (hash, broker_id, user_id, role, teams, name, token_id,
@@ -230,7 +241,7 @@ async fn insert(
         credential.token_id.as_deref(),
         credential.issued_at,
         credential.key.as_ref().map(KeyId::as_str),
-        holder.looked_up,
+        holder.member.is_some(),
         holder.origin,
         now,
         new.use_before,

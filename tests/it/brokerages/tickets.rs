@@ -4,8 +4,9 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
 use super::moving::{LONG, has_ended};
-use super::{QUERY, crm, opened, run, token};
-use crate::support::{Answer, Service, Stream, eventually};
+use super::{QUERY, crm, get, opened, run, token};
+use crate::support::requests::post;
+use crate::support::{Answer, Service, Stream, Token, eventually};
 
 async fn ticket(service: &Service, token: &str) -> String {
     let request = service.client.post(service.url("/sessions/ticket"));
@@ -106,4 +107,24 @@ async fn a_ticket_can_be_used_again_when_the_lookup_works_again() {
     .await;
     run(&mut sql, "alter table public.hidden rename to teams").await;
     assert_eq!(broker(&service, &ticket).await, "b");
+}
+
+/// The lookup depends on the first team that the token names, also where that was revoked.
+#[tokio::test]
+async fn a_ticket_is_looked_up_as_its_token_is() {
+    let (database, _) = crm().await;
+    let service = Service::on(database, &[QUERY, LONG]).await;
+    let old = token(&json!(99), &json!(1));
+    assert_eq!(opened(&service, "/stream", &old).await.1, "b");
+    let left = json!({"user": "99", "team": "1"});
+    let boss = Token::service("b");
+    let answer = post(&service, &boss, "/sessions/revoke", &left).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(opened(&service, "/stream", &old).await.1, "b");
+    let ticket = ticket(&service, &old).await;
+    assert_eq!(broker(&service, &ticket).await, "b");
+    let answer = Answer::to(with(&service, "/stream/team", &ticket)).await;
+    assert_eq!(answer.status, 404, "the team is lost: {}", answer.text);
+    let session = Answer::to(get(&service, "/session", &old)).await.json();
+    assert_eq!(session["teams"], json!([]));
 }
