@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use super::caller::Client;
 use super::page::Page;
 use super::problem::{Code, Problem};
 use super::query::{Query, number, parsed};
+use crate::directory::Member;
 use crate::identity::Caller;
 use crate::log::Cursor;
 use crate::platform::{PageLimit, TeamId};
@@ -42,9 +43,11 @@ pub(super) async fn list(
     Client(client): Client,
     context: Context,
     Query(query): Query<EventsQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let query = HistoryQuery {
         client,
+        member: request.extensions().get::<Member>().cloned(),
         ..context.history(&query)?
     };
     let streams = &context.services.streams;
@@ -77,6 +80,7 @@ fn history(query: &EventsQuery, limit: PageLimit) -> Result<HistoryQuery, Proble
         limit,
         wait: wait(query)?,
         client: None,
+        member: None,
     })
 }
 
@@ -137,6 +141,7 @@ impl From<HistoryError> for Problem {
     fn from(error: HistoryError) -> Self {
         match error {
             HistoryError::Scope(error) => error.into(),
+            HistoryError::Brokerage(error) => error.into(),
             HistoryError::Refused(refusal) => refusal.into(),
             HistoryError::Database(error) => Problem::database(&error),
             HistoryError::Unavailable => Problem::unavailable(

@@ -106,6 +106,7 @@ impl From<ClaimError> for Problem {
         match error {
             ClaimError::Scope(error) => error.into(),
             ClaimError::Refused(refusal) => refusal.into(),
+            ClaimError::Brokerage(error) => error.into(),
             ClaimError::Task(error) => error.into(),
             ClaimError::Unavailable => Self::unavailable(
                 Code::DatabaseUnavailable,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -14,6 +14,7 @@ use super::caller::{Client, TaskWorker};
 use super::problem::{Code, Problem};
 use super::query::NoQuery;
 use super::tasks::storable_json;
+use crate::directory::Member;
 use crate::identity::Caller;
 use crate::log::timestamp;
 use crate::platform::{TaskId, TaskType};
@@ -83,6 +84,7 @@ pub(super) async fn claim(
     context: Context,
     _: NoQuery,
     Json(body): Json<TaskClaimBody>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (wanted, wait) = context.claim_request(&caller, body)?;
     let app = &context.services;
@@ -94,6 +96,7 @@ pub(super) async fn claim(
         request: &wanted,
         wait,
         client,
+        member: request.extensions().get::<Member>().cloned(),
     };
     let claimed = claim.run().await?;
     if claimed.is_none() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::directory::rights;
+use crate::directory::{LookupError, Member, rights};
 use crate::fanout::{Dispatcher, LogUnavailable, Reader, RingRead, TICK};
 use crate::identity::Caller;
 use crate::log::read::page;
@@ -56,6 +56,8 @@ pub struct HistoryQuery {
     pub wait: Option<Duration>,
     /// Where the client is.
     pub client: Option<IpAddr>,
+    /// The user whose brokerage was looked up, because the token has none.
+    pub member: Option<Member>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +68,9 @@ pub enum HistoryError {
     Database(#[from] sqlx::Error),
     #[error("the log is unavailable")]
     Unavailable,
+    /// After the wait, the brokerage of the user is not known.
+    #[error(transparent)]
+    Brokerage(#[from] LookupError),
     #[error("too many requests wait")]
     Refused(SessionRefusal),
     /// The cursor cannot be served. The log's head is here.
@@ -111,8 +116,10 @@ pub async fn list(
     let Some(wait) = query.wait else {
         return read(services, &caller.broker, &history_reader, &query).await;
     };
+    let member = query.member.clone();
     // The subscription comes before the read, so that no event is missed between them.
     let reader = Reader::new(dispatcher, handle, Arc::clone(&history_reader.audiences));
+    let _watch = services.watch(member.clone(), &caller.broker, reader.subscription());
     let new = NewSession {
         caller,
         kind: SessionKind::LongPoll,
@@ -121,22 +128,60 @@ pub async fn list(
     };
     let session = services.sessions.opened(new, reader.subscription());
     let _session = session.map_err(HistoryError::Refused)?;
-    let rights = &history_reader.rights;
     let until_end = Duration::try_from(caller.expires_at - services.clock.now());
-    let until = Instant::now() + wait.min(until_end.unwrap_or_default());
-    if let Some(page) = next_in_memory(&reader, rights, &query, until, false).await {
-        return Ok(page);
+    let poll = LongPoll {
+        services,
+        broker: &caller.broker,
+        reader: &reader,
+        history_reader: &history_reader,
+        until: Instant::now() + wait.min(until_end.unwrap_or_default()),
+    };
+    let page = poll.page(query).await?;
+    // The user may have changed the brokerage while the request waited.
+    let moved_to = services.moved_to(member.as_ref(), &caller.broker).await?;
+    match moved_to {
+        None => Ok(page),
+        Some(broker) => Err(reset_to(services, &broker).await),
     }
-    let page = read(services, &caller.broker, &history_reader, &query).await?;
-    let Some(next) = page.next.clone().filter(|_| page.events.is_empty()) else {
-        return Ok(page);
-    };
-    let query = HistoryQuery {
-        range: HistoryRange::After(next),
-        ..query
-    };
-    let next = next_in_memory(&reader, rights, &query, until, true).await;
-    Ok(next.unwrap_or(page))
+}
+
+/// The answer to a cursor of another brokerage.
+async fn reset_to(services: &StreamServices, broker: &BrokerId) -> HistoryError {
+    match services.log_handle.join(broker).await {
+        Ok(handle) => {
+            let ring = handle.ring();
+            HistoryError::Reset(ResetReason::Unknown, ring.epoch().at(ring.head()))
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// A request that waits for events.
+struct LongPoll<'a> {
+    services: &'a StreamServices,
+    broker: &'a BrokerId,
+    reader: &'a Reader,
+    history_reader: &'a HistoryReader,
+    until: Instant,
+}
+
+impl LongPoll<'_> {
+    async fn page(&self, query: HistoryQuery) -> Result<HistoryPage, HistoryError> {
+        let (reader, rights) = (self.reader, &self.history_reader.rights);
+        if let Some(page) = next_in_memory(reader, rights, &query, self.until, false).await {
+            return Ok(page);
+        }
+        let page = read(self.services, self.broker, self.history_reader, &query).await?;
+        let Some(next) = page.next.clone().filter(|_| page.events.is_empty()) else {
+            return Ok(page);
+        };
+        let query = HistoryQuery {
+            range: HistoryRange::After(next),
+            ..query
+        };
+        let next = next_in_memory(reader, rights, &query, self.until, true).await;
+        Ok(next.unwrap_or(page))
+    }
 }
 
 /// Waits for the next page from memory. `None` when memory does not have it, or when the cursor is

@@ -15,7 +15,7 @@ use super::wire::{RETRY_FLOOR, RETRY_USUAL};
 use super::{Filter, HeartbeatInterval, LogStream, Scope, Since, StreamPace, presence};
 use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotAnswer, LockSnapshotLoader};
 use crate::collab::{Presence, PresenceError, PresenceGuard};
-use crate::directory::{Brokerages, Member, StreamAddress, StreamWatch};
+use crate::directory::{Brokerages, LookupError, Member, StreamAddress, StreamWatch};
 use crate::fanout::{
     CloseReason, ConnectionLimits, Dispatcher, LogHandle, Reader, ReplayLoader, StreamEncoding,
     Subscription,
@@ -69,7 +69,7 @@ impl StreamServices {
         self.sessions.is_unavailable() || self.core.is_short()
     }
 
-    /// Ends the stream when the user's brokerage changes, if it was looked up.
+    /// Ends the stream, or the wait of a request, when the user's brokerage changes, if it was looked up.
     #[must_use]
     pub fn watch(
         &self,
@@ -83,6 +83,19 @@ impl StreamServices {
         };
         let brokerages = self.brokerages.as_ref()?;
         Some(brokerages.watch(member?, broker.clone(), at))
+    }
+
+    /// The brokerage of a caller now, if it was looked up and has changed. The answer is cached.
+    pub async fn moved_to(
+        &self,
+        member: Option<&Member>,
+        broker: &BrokerId,
+    ) -> Result<Option<BrokerId>, LookupError> {
+        let (Some(brokerages), Some(member)) = (&self.brokerages, member) else {
+            return Ok(None);
+        };
+        let now = brokerages.find(member).await?;
+        Ok(Some(now).filter(|now| now != broker))
     }
 
     /// When the stream of a token is to be warned of its end.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::directory::{LookupError, Member};
 use crate::fanout::TICK;
 use crate::fanout::{Dispatcher, EncodedEvent, Reader, RingRead, Visibility};
 use crate::identity::Caller;
@@ -32,6 +33,9 @@ pub enum ClaimError {
     /// The caller is not a worker.
     #[error(transparent)]
     Scope(#[from] UnknownScope),
+    /// After a wait, the brokerage of the worker is not known.
+    #[error(transparent)]
+    Brokerage(#[from] LookupError),
     /// The claim cannot wait, because the log cannot be read.
     #[error("the log is unavailable")]
     Unavailable,
@@ -57,6 +61,8 @@ pub struct WaitingClaim<'a> {
     pub wait: Duration,
     /// Where the worker is.
     pub client: Option<IpAddr>,
+    /// The worker, if the brokerage was looked up because the token has none.
+    pub member: Option<Member>,
 }
 
 impl WaitingClaim<'_> {
@@ -73,6 +79,7 @@ impl WaitingClaim<'_> {
         // The reader subscribes before the first claim, so that no event is missed in between.
         let reader = Reader::new(self.dispatcher, handle, audiences);
         let subscription = reader.subscription();
+        let _watch = services.watch(self.member.clone(), &caller.broker, subscription);
         let new = NewSession {
             caller,
             kind: SessionKind::LongPoll,
@@ -113,7 +120,9 @@ impl WaitingClaim<'_> {
                 )
             })
             .await;
-            if is_over {
+            // A worker who has moved meanwhile takes nothing along. The next claim is for the new brokerage.
+            let moved_to = services.moved_to(self.member.as_ref(), &caller.broker);
+            if moved_to.await?.is_some() || is_over {
                 return Ok(None);
             }
         }

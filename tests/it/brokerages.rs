@@ -3,6 +3,7 @@
 mod moving;
 mod starting;
 mod tickets;
+mod waiting;
 
 use std::sync::Arc;
 
