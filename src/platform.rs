@@ -2,6 +2,7 @@
 
 mod arrival_rush;
 mod background;
+mod backlog;
 mod batcher;
 mod clock;
 pub mod database;
@@ -21,6 +22,7 @@ pub mod traces;
 
 pub use arrival_rush::{ArrivalRush, LONGEST_RUSH_WAIT, RUSH_END};
 pub use background::{BackgroundTask, BackgroundTasks};
+pub use backlog::{RETRY_PAUSE, take_more};
 pub use batcher::{BatchError, BatchLimits, Batcher, Batches, Pending};
 pub use clock::{Clock, Dice, SmallInstant};
 pub use database::{

@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::identity::UserProfile;
+use crate::platform::database::may_succeed_later;
 use crate::platform::{ArrivalRush, BrokerId, DedicatedConnection, UserId};
+use crate::platform::{RETRY_PAUSE, take_more};
 
 /// Profiles that can wait. Further ones are dropped, and come again when their token is verified
 /// again.
@@ -44,7 +46,7 @@ impl PeopleWriter {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                n = self.profiles.recv_many(&mut waiting, MOST_AT_ONCE) => if n == 0 {
+                is_more = take_more(&mut self.profiles, &mut waiting, MOST_AT_ONCE) => if !is_more {
                     // No verifier is left. A background task must not end before the service.
                     return self.stop.cancelled().await;
                 },
@@ -55,10 +57,15 @@ impl PeopleWriter {
             }
             let new = unwritten(&mut written, waiting.drain(..));
             let pause = PAUSE_PER_USER * u32::try_from(new.len()).unwrap_or(u32::MAX);
-            let pause = pause.max(PAUSE);
+            let mut pause = pause.max(PAUSE);
             if let Err(error) = self.write(&new).await {
                 tracing::warn!(%error, "names of users could not be written");
                 written.clear();
+                pause = RETRY_PAUSE;
+                // No profile comes again while its token is known.
+                if may_succeed_later(&error) {
+                    waiting = new;
+                }
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,

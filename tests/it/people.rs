@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::forge::honest;
 use crate::support::instances::two;
+use crate::support::sql::{fail_inserts, run, until_counted, until_failed};
 use crate::support::{Answer, Service, Token, eventually};
 
 /// Publishes something that a user did, and gives the activity of it.
@@ -49,6 +50,19 @@ async fn a_name_in_a_token_is_known_on_every_instance_from_then_on() {
     })
     .await;
     assert_eq!(activity_of(b, "josh").await["userName"], "Josh Lee");
+}
+
+#[tokio::test]
+async fn a_name_that_could_not_be_stored_at_once_is_stored_later() {
+    let service = Service::start().await;
+    let mut sql = service.database.connect().await;
+    fail_inserts(&mut sql, "porchlight.people").await;
+    let josh = Token::user("josh", &["a"]).called("Josh");
+    service.list("/events", &josh).await;
+    until_failed(&mut sql).await;
+    run(&mut sql, "drop function public.fail cascade").await;
+    let known = "select count(*) from porchlight.people where name = 'Josh'";
+    until_counted(&mut sql, known, 1).await;
 }
 
 #[tokio::test]

@@ -26,6 +26,12 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| begins_with_any(&code, &TRANSIENT))
 }
 
+/// Whether the same statement may succeed later: the database was not reached, or refused it for a cause that passes.
+#[must_use]
+pub fn may_succeed_later(error: &sqlx::Error) -> bool {
+    !is_refusal(error) || is_transient(error)
+}
+
 /// Whether the server lacks space, memory or connections.
 #[must_use]
 pub fn lacks_resources(error: &sqlx::Error) -> bool {

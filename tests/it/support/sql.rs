@@ -37,3 +37,24 @@ pub async fn transactions(sql: &mut PgConnection) -> i64 {
     let count = sqlx::query_scalar(query).fetch_one(sql).await;
     count.expect("a number")
 }
+
+/// Lets inserts into a table fail like those that wait for a lock for too long, until the function `public.fail` is
+/// dropped.
+pub async fn fail_inserts(connection: &mut PgConnection, table: &str) {
+    let sql = format!(
+        "create sequence public.failures;
+        create function public.fail() returns trigger language plpgsql as $$ begin
+            perform nextval('public.failures');
+            raise exception 'locked' using errcode = 'lock_not_available';
+        end $$;
+        create trigger fail before insert on {table} execute function public.fail()"
+    );
+    run(connection, &sql).await;
+}
+
+/// Waits until such an insert has failed.
+pub async fn until_failed(connection: &mut PgConnection) {
+    // A sequence counts what is rolled back, too.
+    let failed = "select is_called::integer::bigint from public.failures";
+    until_counted(connection, failed, 1).await;
+}
