@@ -1,21 +1,28 @@
 //! Users who have left a team, as a newer token of theirs tells.
 //!
 //! The teams in the newest token of each user are stored. A token that was issued later and has fewer
-//! teams revokes the others in all earlier tokens, as if a service had told so.
+//! teams revokes the others in all earlier tokens, as if a service had told so, in whatever order they are used.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::open::SessionUser;
 use super::{Sessions, store};
 use crate::identity::{Caller, Revocation, Revoked, Role};
-use crate::platform::{ArrivalRush, BackgroundTask, DedicatedConnection, TeamId};
+use crate::platform::database::may_succeed_later;
+use crate::platform::{ArrivalRush, BackgroundTask, DedicatedConnection};
+use crate::platform::{RETRY_PAUSE, take_more};
+
+mod news;
+mod table;
+
+use news::{TeamNews, TeamsOfToken};
+use table::{store_teams, stored};
 
 /// Tokens that may wait. Further ones are dropped, and come again when they are verified again.
 const WAITING: usize = 16_384;
@@ -29,21 +36,14 @@ const PAUSE_PER_TOKEN: Duration = Duration::from_micros(200);
 /// and a token of theirs that is verified again is compared with the table, together with others.
 const MOST_KNOWN: usize = 1_792;
 
-/// The teams in a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct TeamsOfToken {
-    /// Those of the caller: they are shared.
-    teams: Arc<[TeamId]>,
-    /// When the token was issued.
-    as_of: OffsetDateTime,
-}
-
 /// The teams in a token of a user.
 #[derive(Debug)]
 pub(super) struct SeenTeams {
     user: SessionUser,
     seen: TeamsOfToken,
 }
+
+type NewsByUser = FxHashMap<SessionUser, TeamNews>;
 
 pub struct MembershipParts {
     pub database: DedicatedConnection,
@@ -55,6 +55,7 @@ pub struct MembershipParts {
 struct MembershipWatch {
     parts: MembershipParts,
     tokens: mpsc::Receiver<SeenTeams>,
+    /// The newest tokens that were compared.
     known: FxHashMap<SessionUser, TeamsOfToken>,
 }
 
@@ -103,152 +104,124 @@ impl MembershipWatch {
             tokio::select! {
                 () = stop.cancelled() => return,
                 // The sender is in the sessions, which this task has.
-                _ = self.tokens.recv_many(&mut waiting, MOST_AT_ONCE) => {}
+                _ = take_more(&mut self.tokens, &mut waiting, MOST_AT_ONCE) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.parts.rush.end() => {}
             }
-            let news = self.news(waiting.drain(..));
-            let pause = PAUSE_PER_TOKEN * u32::try_from(news.len()).unwrap_or(u32::MAX);
-            if let Err(error) = self.compare(news).await {
-                tracing::warn!(%error, "the teams of users could not be compared");
-                self.known.clear();
-            }
+            let pause = self.work(&mut waiting).await;
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause.max(INTERVAL)) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Tokens with other teams than this instance knows, the newest of each user.
-    fn news(
-        &mut self,
-        seen: impl Iterator<Item = SeenTeams>,
-    ) -> FxHashMap<SessionUser, TeamsOfToken> {
-        let mut news = FxHashMap::default();
-        for SeenTeams { user, seen } in seen {
-            if self.known.len() >= MOST_KNOWN {
-                self.known.clear();
+    /// Compares tokens, and leaves those that must be compared again. Returns the pause until then.
+    async fn work(&mut self, waiting: &mut Vec<SeenTeams>) -> Duration {
+        let news = self.news(waiting);
+        let pause = PAUSE_PER_TOKEN * u32::try_from(news.len()).unwrap_or(u32::MAX);
+        match self.compare(news).await {
+            Ok(overtaken) => {
+                waiting.retain(|one| overtaken.contains(&one.user));
+                pause.max(INTERVAL)
             }
-            let known = self.known.get(&user).or_else(|| news.get(&user));
-            if known.is_some_and(|known| known.as_of >= seen.as_of) {
+            Err(error) => {
+                tracing::warn!(%error, "the teams of users could not be compared");
+                // No token tells it again while it is known.
+                if !may_succeed_later(&error) {
+                    waiting.clear();
+                }
+                RETRY_PAUSE
+            }
+        }
+    }
+
+    /// What the tokens tell that this instance does not know.
+    fn news(&self, waiting: &[SeenTeams]) -> NewsByUser {
+        let mut news = NewsByUser::default();
+        for SeenTeams { user, seen } in waiting {
+            let known = self.known.get(user);
+            if known.is_some_and(|known| known.covers(seen)) {
                 continue;
             }
-            let is_same = known.is_some_and(|known| known.teams == seen.teams);
-            self.known.insert(user.clone(), seen.clone());
-            if !is_same {
-                news.insert(user, seen);
-            }
+            let of_user = news.entry(user.clone());
+            let of_user = of_user.or_insert_with(|| TeamNews::of(known.unwrap_or(seen)));
+            of_user.add(seen);
         }
         news
     }
 
-    async fn compare(&mut self, news: FxHashMap<SessionUser, TeamsOfToken>) -> sqlx::Result<()> {
+    /// Returns the users of whom another instance has stored a token meanwhile.
+    async fn compare(&mut self, mut news: NewsByUser) -> sqlx::Result<FxHashSet<SessionUser>> {
         if news.is_empty() {
-            return Ok(());
+            return Ok(FxHashSet::default());
         }
-        let news: Vec<_> = news.into_iter().collect();
         let longest = self.parts.sessions.0.parts.verifier.max_lifetime();
-        let exchange = async |c: &mut PgConnection| exchange(c, &news, longest).await;
-        for revocation in self.parts.database.run(exchange).await? {
+        let exchange = async |c: &mut PgConnection| exchange(c, &mut news, longest).await;
+        let Exchanged {
+            revocations,
+            overtaken,
+        } = self.parts.database.run(exchange).await?;
+        for revocation in revocations {
             self.parts.sessions.apply(&revocation);
             self.parts.sessions.0.parts.peers.sessions();
             let (broker, what) = (&revocation.broker, &revocation.what);
             tracing::info!(%broker, ?what, "a newer token has fewer teams");
         }
-        Ok(())
+        for (user, of_user) in news {
+            if !overtaken.contains(&user) {
+                self.remember(user, of_user.newest);
+            }
+        }
+        Ok(overtaken)
+    }
+
+    fn remember(&mut self, user: SessionUser, newest: TeamsOfToken) {
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(user, newest);
     }
 }
 
-/// Stores newer teams, and revokes those that they lack.
+/// What came of a comparison.
+struct Exchanged {
+    revocations: Vec<Revocation>,
+    overtaken: FxHashSet<SessionUser>,
+}
+
+/// Adds what is stored, revokes the teams that the newest tokens lack, and stores these tokens.
 async fn exchange(
     connection: &mut PgConnection,
-    news: &[(SessionUser, TeamsOfToken)],
+    news: &mut NewsByUser,
     longest: Option<time::Duration>,
-) -> sqlx::Result<Vec<Revocation>> {
+) -> sqlx::Result<Exchanged> {
     let mut revocations = Vec::new();
-    let stored = stored(connection, news).await?;
-    for (user, new) in news {
-        let Some(old) = stored.get(user).filter(|old| old.as_of < new.as_of) else {
-            continue;
-        };
-        for team in old.teams.iter().filter(|team| !new.teams.contains(team)) {
+    for (user, stored) in stored(connection, news).await? {
+        if let Some(of_user) = news.get_mut(&user) {
+            of_user.add_stored(&stored);
+        }
+    }
+    for (user, TeamNews { newest, left, .. }) in &*news {
+        for team in left {
             let revocation = Revocation {
                 broker: user.broker.clone(),
                 what: Revoked::Member {
                     user: user.user.clone(),
                     team: team.clone(),
-                    issued_before: new.as_of,
+                    issued_before: newest.as_of,
                 },
-                kept_until: longest.map(|longest| new.as_of + longest),
+                kept_until: longest.map(|longest| newest.as_of + longest),
             };
             revocations.extend(store::write_revocation(connection, &revocation).await?);
         }
     }
     // The teams come last: if this fails, the next comparison finds the same.
-    store_teams(connection, news).await?;
-    Ok(revocations)
-}
-
-async fn stored(
-    connection: &mut PgConnection,
-    news: &[(SessionUser, TeamsOfToken)],
-) -> sqlx::Result<FxHashMap<SessionUser, TeamsOfToken>> {
-    let brokers: Vec<_> = news.iter().map(|(user, _)| user.broker.as_str()).collect();
-    let users: Vec<_> = news.iter().map(|(user, _)| user.user.as_str()).collect();
-    let rows = sqlx::query!(
-        "select m.broker_id, m.user_id, m.teams, m.as_of
-         from unnest($1::text[], $2::text[]) as n(broker_id, user_id)
-         join porchlight.memberships m using (broker_id, user_id)",
-        &brokers as &[&str],
-        &users as &[&str],
-    )
-    .fetch_all(connection)
-    .await?;
-    let stored = rows.into_iter().filter_map(|row| {
-        let user = SessionUser {
-            broker: row.broker_id.parse().ok()?,
-            user: row.user_id.parse().ok()?,
-        };
-        let teams = row.teams.iter().filter_map(|team| team.parse().ok());
-        let teams = TeamsOfToken {
-            teams: teams.collect(),
-            as_of: row.as_of,
-        };
-        Some((user, teams))
-    });
-    Ok(stored.collect())
-}
-
-async fn store_teams(
-    connection: &mut PgConnection,
-    news: &[(SessionUser, TeamsOfToken)],
-) -> sqlx::Result<()> {
-    let brokers: Vec<_> = news.iter().map(|(user, _)| user.broker.as_str()).collect();
-    let users: Vec<_> = news.iter().map(|(user, _)| user.user.as_str()).collect();
-    let times: Vec<_> = news.iter().map(|(_, seen)| seen.as_of).collect();
-    // Names of teams contain no spaces.
-    let teams = news.iter().map(|(_, seen)| {
-        let teams: Vec<_> = seen.teams.iter().map(TeamId::as_str).collect();
-        teams.join(" ")
-    });
-    let teams: Vec<_> = teams.collect();
-    sqlx::query!(
-        "insert into porchlight.memberships as m (broker_id, user_id, teams, as_of)
-         select broker_id, user_id, string_to_array(teams, ' '), as_of
-         from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
-             as n(broker_id, user_id, teams, as_of)
-         order by broker_id, user_id
-         on conflict (broker_id, user_id) do update set teams = excluded.teams, as_of = excluded.as_of
-             where m.as_of < excluded.as_of",
-        &brokers as &[&str],
-        &users as &[&str],
-        &teams,
-        &times,
-    )
-    .execute(connection)
-    .await
-    .map(drop)
+    let overtaken = store_teams(connection, news).await?;
+    Ok(Exchanged {
+        revocations,
+        overtaken,
+    })
 }

@@ -16,6 +16,7 @@ use crate::support::{Answer, Service, Stream, Token};
 mod limit;
 mod measured;
 mod members;
+mod newer_tokens;
 mod renewal;
 mod revocation;
 mod safety_net;
