@@ -335,7 +335,7 @@ impl Reader {
         &self,
         epoch: &Epoch,
         cursor: i64,
-        mut sink: impl FnMut(&Frame, &RecordOwners) -> bool,
+        mut sink: impl FnMut(&Arc<Frame>, &RecordOwners) -> bool,
     ) -> RingRead {
         let ring = self.handle.ring();
         let owners = ring.owners();

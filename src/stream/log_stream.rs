@@ -33,6 +33,7 @@ mod arrival;
 mod catch_up;
 mod control;
 mod ephemerals;
+mod event_write;
 mod lock_snapshot;
 mod merged_updates;
 mod opening;

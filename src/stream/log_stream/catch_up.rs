@@ -6,16 +6,14 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::LogStream;
-use super::merged_updates::MergedUpdates;
-use crate::fanout::{
-    Deliveries, EncodedEvent, Frame, MissingEvents, ReplayPage, RingRead, SharedWrite,
-    StreamEncoding, Visibility, WritePlace,
-};
-use crate::stream::{Filter, ResetReason};
+use super::event_write::EventWrite;
+use super::merged_updates::{FramesToMerge, MergedUpdates};
+use crate::fanout::{Deliveries, MissingEvents, ReplayPage, RingRead, SharedWrite, WritePlace};
+use crate::stream::ResetReason;
 
 /// The limit of one write, unless a single event is larger. It fits the buffer that each connection
 /// of HTTP has, so that no stream's buffer grows. It is also what a slow reader may keep.
@@ -85,12 +83,7 @@ impl LogStream {
             return ControlFlow::Break(Some(shared));
         }
         let mut write = self.log_write();
-        let (filter, rights) = (self.filter.as_deref(), self.rights());
-        let read = self.reader.read(&self.epoch, self.cursor, |frame, owners| {
-            let visibility = owners.visibility(frame, &rights);
-            write.add_frame(filter, frame, visibility)
-        });
-        match read {
+        match self.read_ring(&mut write) {
             RingRead::Gone => ControlFlow::Continue(()),
             RingRead::UpTo(position) => {
                 let cursor = std::mem::replace(&mut self.cursor, position);
@@ -102,13 +95,30 @@ impl LogStream {
         }
     }
 
+    fn read_ring(&self, write: &mut EventWrite) -> RingRead {
+        let (filter, rights) = (self.filter.as_deref(), self.rights());
+        let mut to_merge = write.merged.is_some().then(FramesToMerge::default);
+        let read = self.reader.read(&self.epoch, self.cursor, |frame, owners| {
+            let visibility = owners.visibility(frame, &rights);
+            match &mut to_merge {
+                Some(frames) => frames.take(filter, frame, visibility),
+                None => write.add_frame(filter, frame, visibility),
+            }
+        });
+        match (to_merge, read) {
+            // The ring is not locked any more.
+            (Some(frames), RingRead::UpTo(position)) => {
+                RingRead::UpTo(write.add_all(&frames, position))
+            }
+            (_, read) => read,
+        }
+    }
+
     /// An empty write of this stream, for events of the log.
     fn log_write(&self) -> EventWrite {
-        let merges = self.merges_updates();
-        EventWrite {
-            merged: merges.then(|| MergedUpdates::new(self.encoding, self.epoch.clone())),
-            ..self.event_write()
-        }
+        let (merges, mut write) = (self.merges_updates(), self.event_write());
+        write.merged = merges.then(|| MergedUpdates::new(self.encoding, self.epoch.clone()));
+        write
     }
 
     /// An empty write of this stream.
@@ -263,123 +273,5 @@ impl LogStream {
         self.summary.events += events;
         self.services.metrics.delivered.inc_by(events);
         self.services.metrics.deliveries.inc();
-    }
-}
-
-/// The events of one write.
-pub(super) struct EventWrite {
-    encoding: StreamEncoding,
-    limit: usize,
-    /// A single event is passed on without a copy.
-    first: Option<Bytes>,
-    more: Vec<Bytes>,
-    events: u64,
-    /// When the oldest of them was committed, if that is known.
-    committed_at: Option<Instant>,
-    len: usize,
-    is_full: bool,
-    /// Whether it does not depend on the reader's rights.
-    is_for_all: bool,
-    /// Holds the events instead, if updates are merged.
-    merged: Option<MergedUpdates>,
-    deliveries: Deliveries,
-}
-
-impl EventWrite {
-    fn new(encoding: StreamEncoding, limit: usize) -> Self {
-        Self {
-            encoding,
-            limit,
-            first: None,
-            more: Vec::new(),
-            events: 0,
-            committed_at: None,
-            len: 0,
-            is_full: false,
-            is_for_all: true,
-            merged: None,
-            deliveries: None,
-        }
-    }
-
-    /// Adds an event of the log, like [`add`](Self::add).
-    fn add_frame(
-        &mut self,
-        filter: Option<&Filter>,
-        frame: &Frame,
-        visibility: Visibility,
-    ) -> bool {
-        self.is_for_all &= !frame.encoded.has_private_fields();
-        let has_space = self.add_content(filter, frame, visibility);
-        if let Some(delivery) = &frame.delivery
-            && has_space
-            && filter.is_none_or(|filter| filter.passes(&frame.encoded))
-        {
-            let deliveries = self.deliveries.get_or_insert_default();
-            Arc::make_mut(deliveries).push(Arc::clone(delivery));
-        }
-        has_space
-    }
-
-    fn add_content(
-        &mut self,
-        filter: Option<&Filter>,
-        frame: &Frame,
-        visibility: Visibility,
-    ) -> bool {
-        let Some(merged) = &mut self.merged else {
-            let has_space = self.add(filter, &frame.encoded, visibility);
-            if self.events == 1 {
-                self.committed_at = self.committed_at.or(frame.committed_at);
-            }
-            return has_space;
-        };
-        if filter.is_none_or(|filter| filter.passes(&frame.encoded)) {
-            self.is_full = !merged.add(frame, visibility, self.limit);
-            self.events = merged.events();
-        }
-        !self.is_full
-    }
-
-    /// Adds an event, unless the filter leaves it out. Returns `false` when the write is full.
-    pub(super) fn add(
-        &mut self,
-        filter: Option<&Filter>,
-        event: &EncodedEvent,
-        visibility: Visibility,
-    ) -> bool {
-        if filter.is_some_and(|filter| !filter.passes(event)) {
-            return true;
-        }
-        let bytes = event.bytes(self.encoding, visibility);
-        if self.len > 0 && self.len + bytes.len() > self.limit {
-            self.is_full = true;
-            return false;
-        }
-        self.len += bytes.len();
-        self.events += 1;
-        if self.first.is_none() {
-            self.first = Some(bytes);
-        } else {
-            self.more.push(bytes);
-        }
-        true
-    }
-
-    fn into_bytes(self) -> Option<Bytes> {
-        if let Some(merged) = self.merged {
-            return merged.into_bytes();
-        }
-        let first = self.first?;
-        if self.more.is_empty() {
-            return Some(first);
-        }
-        // As large as its content: a stream may keep it for long.
-        let mut joined = BytesMut::with_capacity(self.len);
-        joined.extend_from_slice(&first);
-        self.more
-            .iter()
-            .for_each(|bytes| joined.extend_from_slice(bytes));
-        Some(joined.freeze())
     }
 }

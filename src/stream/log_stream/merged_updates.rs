@@ -1,15 +1,17 @@
 //! Updates of the same record in one write are one event: the last value of each field wins.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use serde_json::value::{RawValue, to_raw_value};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::fanout::{EncodedEvent, Frame, StreamEncoding, Visibility};
 use crate::log::Epoch;
 use crate::platform::{EventType, RecordPath};
-use crate::stream::wire;
+use crate::stream::{Filter, wire};
 
 const UPDATED: &str = "updated";
 /// The objects whose fields are merged. Of everything else, the last event has the say.
@@ -17,6 +19,8 @@ const MERGED_PARTS: [&str; 2] = ["changes", "data"];
 /// The events of one write have at most this many bytes before they are merged. It limits the work, and
 /// the size of a merged event.
 const MOST_TAKEN_BYTES: usize = 256 * 1_024;
+/// A larger event fills a write alone. It stays as it is, and each stream passes on the same bytes.
+const MOST_MERGED_BYTES: usize = 32 * 1_024;
 
 /// Whether an event can wait for others, to be merged with them.
 pub(super) fn is_update(event: &EncodedEvent) -> bool {
@@ -33,19 +37,62 @@ pub(super) struct MergedUpdates {
     len: usize,
 }
 
+/// Frames that were read from a ring. They are merged when it is not locked any more: others wait for it.
+#[derive(Default)]
+pub(super) struct FramesToMerge {
+    pub(super) frames: Vec<FrameToMerge>,
+    /// Whether there are more than one write takes.
+    pub(super) is_full: bool,
+    bytes: usize,
+}
+
+pub(super) struct FrameToMerge {
+    pub(super) frame: Arc<Frame>,
+    pub(super) visibility: Visibility,
+}
+
 /// One event, or several that were merged.
 struct MergedEvent {
-    first: i64,
+    first: Arc<Frame>,
+    visibility: Visibility,
+    /// The position of the newest one.
     last: i64,
-    event_type: Box<str>,
-    /// The first event as it is.
-    bytes: Bytes,
-    /// The JSON of the first event, until there are others.
-    json: String,
-    merged: Option<Fields>,
+    merged: Option<MergedBody>,
+}
+
+/// The JSON of several updates. It becomes text once, however many they are.
+#[derive(Serialize)]
+struct MergedBody(BTreeMap<String, BodyPart>);
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum BodyPart {
+    Fields(Fields),
+    Value(Box<RawValue>),
 }
 
 type Fields = BTreeMap<String, Box<RawValue>>;
+
+impl FramesToMerge {
+    /// Takes a frame, unless the filter leaves it out. Returns `false` if there is no room for it.
+    pub(super) fn take(
+        &mut self,
+        filter: Option<&Filter>,
+        frame: &Arc<Frame>,
+        visibility: Visibility,
+    ) -> bool {
+        if filter.is_some_and(|filter| !filter.passes(&frame.encoded)) {
+            return true;
+        }
+        self.bytes += frame.encoded.json(visibility).len();
+        self.is_full = !self.frames.is_empty() && self.bytes > MOST_TAKEN_BYTES;
+        if !self.is_full {
+            let frame = Arc::clone(frame);
+            self.frames.push(FrameToMerge { frame, visibility });
+        }
+        !self.is_full
+    }
+}
 
 impl MergedUpdates {
     pub(super) fn new(encoding: StreamEncoding, epoch: Epoch) -> Self {
@@ -65,7 +112,7 @@ impl MergedUpdates {
     }
 
     /// Adds the next event. Returns `false` if the write has no room for it.
-    pub(super) fn add(&mut self, frame: &Frame, visibility: Visibility, limit: usize) -> bool {
+    pub(super) fn add(&mut self, frame: &Arc<Frame>, visibility: Visibility, limit: usize) -> bool {
         let event = &frame.encoded;
         let json = event.json(visibility);
         let is_first = self.events.is_empty();
@@ -75,14 +122,14 @@ impl MergedUpdates {
         let record = event.record.as_ref().filter(|_| is_update(event));
         let newest = record.and_then(|record| self.newest.get(record));
         if let Some(newest) = newest.and_then(|at| self.events.get_mut(*at))
-            && *newest.event_type == *event.event_type()
+            && newest.event_type() == event.event_type()
             && newest.merge(frame.position, json)
         {
             self.taken_bytes += json.len();
             return true;
         }
-        let bytes = event.bytes(self.encoding, visibility);
-        if !is_first && self.len + bytes.len() > limit {
+        let bytes = event.bytes(self.encoding, visibility).len();
+        if !is_first && self.len + bytes > limit {
             return false;
         }
         match record {
@@ -90,15 +137,8 @@ impl MergedUpdates {
             None => self.newest.clear(),
         }
         self.taken_bytes += json.len();
-        self.len += bytes.len();
-        self.events.push(MergedEvent {
-            first: frame.position,
-            last: frame.position,
-            event_type: event.event_type().into(),
-            bytes,
-            json: json.to_owned(),
-            merged: None,
-        });
+        self.len += bytes;
+        self.events.push(MergedEvent::of(frame, visibility));
         true
     }
 
@@ -110,7 +150,7 @@ impl MergedUpdates {
         for (at, event) in self.events.iter().enumerate() {
             reached = event.last.max(reached);
             let next = self.events.get(at + 1);
-            let id = next.map_or(reached, |next| reached.min(next.first - 1));
+            let id = next.map_or(reached, |next| reached.min(next.first.position - 1));
             events.push(event.bytes(self.encoding, &self.epoch, id));
         }
         match events.len() {
@@ -122,64 +162,111 @@ impl MergedUpdates {
 }
 
 impl MergedEvent {
-    /// Merges a later update of the same record into this one, unless either of them was too large for its
-    /// data.
-    fn merge(&mut self, position: i64, json: &str) -> bool {
-        let Some(mut newer) = fields(json) else {
-            return false;
-        };
-        let Some(older) = self.merged.take().or_else(|| fields(&self.json)) else {
-            return false;
-        };
-        if newer.contains_key("truncated") || older.contains_key("truncated") {
-            self.merged = Some(older);
-            return false;
+    fn of(frame: &Arc<Frame>, visibility: Visibility) -> Self {
+        Self {
+            first: Arc::clone(frame),
+            visibility,
+            last: frame.position,
+            merged: None,
         }
-        for part in MERGED_PARTS {
-            if let Some(older) = older.get(part) {
-                merge_part(&mut newer, part, older);
+    }
+
+    fn event_type(&self) -> &str {
+        self.first.encoded.event_type()
+    }
+
+    /// The JSON of the first event.
+    fn json(&self) -> &str {
+        self.first.encoded.json(self.visibility)
+    }
+
+    /// Merges a later update of the same record into this one, unless either of them stays as it is.
+    fn merge(&mut self, position: i64, json: &str) -> bool {
+        let Some(newer) = MergedBody::parse(json) else {
+            return false;
+        };
+        match &mut self.merged {
+            Some(merged) => merged.merge(newer),
+            None => {
+                let Some(mut first) = MergedBody::parse(self.json()) else {
+                    return false;
+                };
+                first.merge(newer);
+                self.merged = Some(first);
             }
         }
-        self.merged = Some(newer);
         self.last = position;
         true
     }
 
     fn bytes(&self, encoding: StreamEncoding, epoch: &Epoch, id: i64) -> Bytes {
-        if self.merged.is_none() && id == self.first {
-            return self.bytes.clone();
+        if self.merged.is_none() && id == self.first.position {
+            return self.first.encoded.bytes(encoding, self.visibility);
         }
         let merged = self.merged.as_ref().map(serde_json::to_string);
         let json = merged.and_then(Result::ok);
-        let json = json.as_deref().unwrap_or(&self.json);
-        let text = wire::logged(
-            encoding.named.then_some(&*self.event_type),
-            json,
-            &epoch.at(id),
-        );
-        wire::encoded(encoding, &text)
+        let json = json.as_deref().unwrap_or(self.json());
+        let name = encoding.named.then_some(self.event_type());
+        wire::encoded(encoding, &wire::logged(name, json, &epoch.at(id)))
     }
 }
 
-/// Adds the fields of an older object that a newer one does not have.
-fn merge_part(newer: &mut Fields, part: &str, older: &RawValue) {
-    let merged = match newer.get(part) {
-        None => Some(older.to_owned()),
-        Some(value) => fields(older.get())
-            .zip(fields(value.get()))
-            .and_then(|(mut all, last)| {
-                all.extend(last);
-                to_raw_value(&all).ok()
-            }),
-    };
-    // What is not an object is a value by itself: the last one wins.
-    if let Some(merged) = merged {
-        newer.insert(part.to_owned(), merged);
+impl MergedBody {
+    /// `None`: the event is too large to be merged, or was too large for its data.
+    fn parse(json: &str) -> Option<Self> {
+        if json.len() > MOST_MERGED_BYTES {
+            return None;
+        }
+        let fields = fields(json)?;
+        if fields.contains_key("truncated") {
+            return None;
+        }
+        let parts = fields.into_iter().map(|(name, value)| {
+            let part = BodyPart::of(&name, value);
+            (name, part)
+        });
+        Some(Self(parts.collect()))
+    }
+
+    /// Everything is the newer event's, except for the fields of the merged parts that it does not have.
+    fn merge(&mut self, newer: Self) {
+        let older = std::mem::replace(&mut self.0, newer.0);
+        for (name, older) in older {
+            if MERGED_PARTS.contains(&&*name) {
+                merge_part(&mut self.0, name, older);
+            }
+        }
+    }
+}
+
+impl BodyPart {
+    fn of(name: &str, value: Box<RawValue>) -> Self {
+        let is_merged = MERGED_PARTS.contains(&name);
+        match is_merged.then(|| fields(value.get())).flatten() {
+            Some(fields) => Self::Fields(fields),
+            None => Self::Value(value),
+        }
+    }
+}
+
+/// Adds the fields of an older part that the newer one does not have.
+fn merge_part(body: &mut BTreeMap<String, BodyPart>, name: String, older: BodyPart) {
+    match (older, body.get_mut(&name)) {
+        (older, None) => drop(body.insert(name, older)),
+        (BodyPart::Fields(mut all), Some(BodyPart::Fields(last))) => {
+            // The larger one stays in place: only the fields of the newer one cost something.
+            all.extend(std::mem::take(last));
+            *last = all;
+        }
+        // What is not an object is a value by itself: the last one wins.
+        (_, Some(_)) => {}
     }
 }
 
 /// The fields of an object. Their values stay as they are written.
 fn fields(json: &str) -> Option<Fields> {
+    #[cfg(test)]
+    tests::PARSED_BYTES.set(tests::PARSED_BYTES.get() + json.len());
     serde_json::from_str(json).ok()
 }
 

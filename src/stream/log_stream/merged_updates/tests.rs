@@ -1,8 +1,16 @@
-use serde_json::{Value, json};
+use std::cell::Cell;
+
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::*;
 use crate::log::{Audience, Event, NewEvent};
+
+thread_local! {
+    /// The bytes of JSON that were parsed on this thread.
+    pub(super) static PARSED_BYTES: Cell<usize> = const { Cell::new(0) };
+}
 
 const ENCODING: StreamEncoding = StreamEncoding {
     chunked: false,
@@ -11,7 +19,7 @@ const ENCODING: StreamEncoding = StreamEncoding {
 };
 const LIMIT: usize = 32 * 1_024;
 
-fn frame(position: i64, event_type: &str, id: &str, changes: &Value) -> Frame {
+fn frame(position: i64, event_type: &str, id: &str, changes: &Value) -> Arc<Frame> {
     let record: RecordPath = format!("escrows/{id}").parse().unwrap();
     let mut body = NewEvent::new(Audience::Broker, event_type.parse().unwrap()).about(&record);
     body.changes = (!changes.is_null()).then(|| to_raw_value(changes).unwrap().into());
@@ -22,11 +30,11 @@ fn frame(position: i64, event_type: &str, id: &str, changes: &Value) -> Frame {
         created_at: OffsetDateTime::UNIX_EPOCH,
         body,
     };
-    Frame::of(&event, &Epoch::stored("e"))
+    Arc::new(Frame::of(&event, &Epoch::stored("e")))
 }
 
 /// The type, record, changes, version and position of each event that is written.
-fn written(frames: &[Frame]) -> Vec<(String, String, Value, i64, String)> {
+fn written(frames: &[Arc<Frame>]) -> Vec<(String, String, Value, i64, String)> {
     let mut write = MergedUpdates::new(ENCODING, Epoch::stored("e"));
     for frame in frames {
         assert!(write.add(frame, Visibility::Masked, LIMIT));
@@ -97,22 +105,80 @@ fn the_last_value_of_each_field_wins() {
 
 #[test]
 fn numbers_stay_as_they_are_written() {
-    let changes = |text: &str| serde_json::from_str::<Box<RawValue>>(text).unwrap();
-    let mut newer = fields(r#"{"changes":{"b":1}}"#).unwrap();
-    merge_part(
-        &mut newer,
-        "changes",
-        &changes(r#"{"a":12345678901234567890.10,"b":2}"#),
-    );
-    let merged = newer["changes"].get();
-    assert_eq!(merged, r#"{"a":12345678901234567890.10,"b":1}"#);
-    merge_part(&mut newer, "data", &changes("[1]"));
-    merge_part(&mut newer, "data", &changes(r#"{"c":1}"#));
+    let merged = |older: &str, newer: &str| {
+        let mut body = MergedBody::parse(older).unwrap();
+        body.merge(MergedBody::parse(newer).unwrap());
+        serde_json::to_string(&body).unwrap()
+    };
     assert_eq!(
-        newer["data"].get(),
-        "[1]",
+        merged(
+            r#"{"changes":{"a":12345678901234567890.10,"b":2},"data":[1],"gone":1}"#,
+            r#"{"changes":{"b":1},"data":{"c":1.50},"version":2}"#
+        ),
+        r#"{"changes":{"a":12345678901234567890.10,"b":1},"data":{"c":1.50},"version":2}"#
+    );
+    assert_eq!(
+        merged(r#"{"data":{"c":1}}"#, r#"{"data":[1]}"#),
+        r#"{"data":[1]}"#,
         "the last value that is not an object"
     );
+    let only_older = merged(r#"{"changes":{"a":1}}"#, r#"{"data":{"c":1}}"#);
+    assert_eq!(only_older, r#"{"changes":{"a":1},"data":{"c":1}}"#);
+}
+
+/// An object of so many fields.
+fn wide(fields: usize) -> Value {
+    let field = |n| (format!("field{n:04}"), json!(n));
+    (0..fields).map(field).collect::<Map<_, _>>().into()
+}
+
+#[test]
+fn each_event_is_parsed_once_however_many_are_merged() {
+    let mut frames = vec![frame(1, UPDATED, "a", &wide(1_500))];
+    frames.extend((2..700).map(|n| frame(n, UPDATED, "a", &json!({"field0000": n}))));
+    let json = |frame: &Arc<Frame>| frame.encoded.json(Visibility::Masked).len();
+    let given: usize = frames.iter().map(json).sum();
+    let before = PARSED_BYTES.get();
+    let events = written(&frames);
+    let parsed = PARSED_BYTES.get() - before;
+    // An event, and the objects in it.
+    assert!(parsed <= 2 * given, "{parsed} bytes of {given}");
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].2["field0000"], 699);
+    assert_eq!(events[0].2["field1499"], 1499);
+}
+
+#[test]
+fn an_update_that_fills_a_write_stays_as_it_is() {
+    let mut frames = vec![frame(1, UPDATED, "a", &json!({"n": 1}))];
+    frames.push(frame(2, UPDATED, "a", &wide(4_000)));
+    frames.extend((3..9).map(|n| frame(n, UPDATED, "a", &json!({"n": n}))));
+    let before = PARSED_BYTES.get();
+    let mut write = MergedUpdates::new(ENCODING, Epoch::stored("e"));
+    for frame in &frames {
+        assert!(write.add(frame, Visibility::Masked, 1 << 20));
+    }
+    let parsed = PARSED_BYTES.get() - before;
+    assert!(parsed < 8 << 10, "{parsed} bytes");
+    let bytes = write.into_bytes().unwrap();
+    let text = std::str::from_utf8(&bytes).unwrap();
+    let ids: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("id: "))
+        .collect();
+    assert_eq!(ids, ["id: 1-e", "id: 2-e", "id: 8-e"]);
+}
+
+#[test]
+fn what_is_read_for_one_write_has_a_limit() {
+    let mut frames = FramesToMerge::default();
+    let long = json!({"text": "x".repeat(20_000)});
+    let taken = (1..100).take_while(|n| {
+        let frame = frame(*n, UPDATED, "a", &long);
+        frames.take(None, &frame, Visibility::Masked)
+    });
+    assert_eq!(taken.count(), MOST_TAKEN_BYTES / 20_100);
+    assert!(frames.is_full);
 }
 
 #[test]
