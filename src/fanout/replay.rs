@@ -1,9 +1,10 @@
 //! Reads events that are no longer in memory from the table, for many streams at once.
 //!
 //! One query serves all streams that miss events of the same log: it starts at the oldest of their
-//! cursors and reads one page. The page is cached for streams that ask a moment later. So 5,000
-//! clients that reconnect at once cost a few queries. A stream holds only a weak reference to a
-//! page.
+//! cursors and reads one page. If streams are left whose cursors are not on that page, the next one
+//! starts at the cursor of the stream that has waited longest, so that none waits until all others have
+//! caught up. The page is cached for streams that ask a moment later. So 5,000 clients that reconnect at
+//! once cost a few queries. A stream holds only a weak reference to a page.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -125,9 +126,38 @@ struct ReplayTask {
     metrics: Arc<Metrics>,
     cache: Arc<Mutex<ReplayCache>>,
     /// The requests for each log. A log with requests is in `queue`, or it is being read.
-    waiting: FxHashMap<BrokerId, Vec<ReplayRequest>>,
+    waiting: FxHashMap<BrokerId, WaitingRequests>,
     /// The logs that wait for a query.
     queue: VecDeque<BrokerId>,
+}
+
+/// The requests for one log, in the order in which they came.
+#[derive(Default)]
+struct WaitingRequests {
+    requests: Vec<ReplayRequest>,
+    /// Whether the next page starts at the cursor of the request that has waited longest. Every second page
+    /// does, while some are left: clients that missed much ask again and again, and would always be the oldest.
+    is_turn_of_longest: bool,
+}
+
+impl WaitingRequests {
+    /// Where the next page starts.
+    fn start(&self) -> i64 {
+        let cursors = || self.requests.iter().map(|pending| pending.request.after);
+        let start = if self.is_turn_of_longest {
+            cursors().next()
+        } else {
+            cursors().min()
+        };
+        start.unwrap_or(0)
+    }
+
+    fn audiences(&self) -> FxHashSet<Audience> {
+        let missing = self.requests.iter().map(|pending| &pending.request);
+        missing
+            .flat_map(|missing| missing.audiences.iter().cloned())
+            .collect()
+    }
 }
 
 /// A page of one log, or why there is none.
@@ -170,24 +200,22 @@ impl ReplayTask {
             return request.answer(Ok(page));
         }
         let broker = &request.request.broker;
-        let requests = self.waiting.entry(broker.clone()).or_default();
-        if requests.is_empty() {
+        let waiting = self.waiting.entry(broker.clone()).or_default();
+        if waiting.requests.is_empty() {
             self.queue.push_back(broker.clone());
         }
-        requests.push(request);
+        waiting.requests.push(request);
     }
 
     /// Reads a page for all requests that wait for this log now.
     fn read(&self, broker: BrokerId) -> impl Future<Output = LoadedPage> + use<> {
-        let requests = self.waiting.get(&broker).map_or(&[][..], Vec::as_slice);
-        let missing = requests.iter().map(|pending| &pending.request);
-        let after = missing.clone().map(|missing| missing.after).min();
-        let audiences = missing.flat_map(|missing| missing.audiences.iter().cloned());
-        let audiences: FxHashSet<_> = audiences.collect();
+        let waiting = self.waiting.get(&broker);
+        let after = waiting.map_or(0, WaitingRequests::start);
+        let audiences = waiting.map(WaitingRequests::audiences).unwrap_or_default();
         let (pool, metrics) = (self.pool.clone(), Arc::clone(&self.metrics));
         async move {
             metrics.replay_queries.inc();
-            let result = read_page(&pool, &broker, audiences, after.unwrap_or(0)).await;
+            let result = read_page(&pool, &broker, audiences, after).await;
             LoadedPage { broker, result }
         }
     }
@@ -196,8 +224,9 @@ impl ReplayTask {
         if let Ok(page) = &result {
             lock(&self.cache).put(broker.clone(), Arc::clone(page));
         }
+        let waiting = self.waiting.remove(&broker).unwrap_or_default();
         let mut left = Vec::new();
-        for request in self.waiting.remove(&broker).unwrap_or_default() {
+        for request in waiting.requests {
             match &result {
                 // The brokerage has another log now, which the follower will notice too.
                 Ok(page) if page.head.epoch != request.request.epoch => {
@@ -208,7 +237,11 @@ impl ReplayTask {
             }
         }
         if !left.is_empty() {
-            self.waiting.insert(broker.clone(), left);
+            let waiting = WaitingRequests {
+                requests: left,
+                is_turn_of_longest: !waiting.is_turn_of_longest,
+            };
+            self.waiting.insert(broker.clone(), waiting);
             self.queue.push_back(broker);
         }
     }

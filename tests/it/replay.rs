@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Service, Token, cluster::TestDatabase, for_team, number, numbers};
+use crate::support::ends::user;
+use crate::support::requests::stream_at;
+use crate::support::{Service, Token, appending, cluster::TestDatabase, eventually};
+use crate::support::{for_team, number, numbers};
 
 fn numbered(from: u64, to: u64) -> Value {
     json!({"events": (from..to).map(|n| for_team("a", n)).collect::<Vec<_>>()})
@@ -139,4 +143,65 @@ async fn since_counts_only_events_that_pass_the_filter() {
         let received = numbers(&stream.logged(3).await);
         assert_eq!(received, expected, "{path}");
     }
+}
+
+const QUERIES: &str = "porchlight_replay_queries_total";
+
+/// A service with so many events of team `a`, none of which is in memory.
+async fn with_old_events(events: i64) -> Service {
+    let database = Arc::new(TestDatabase::create().await);
+    let mut sql = database.connect().await;
+    for from in (0..events).step_by(1_000) {
+        let events = (from..from + 1_000).map(|n| appending::numbered("a", n));
+        let events_of = [("b".parse().expect("an id"), events.collect())];
+        let appended = appending::append_events(&mut sql, &events_of).await;
+        appended.expect("they are appended");
+    }
+    Service::on(database, &[]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_missed_little_does_not_wait_for_those_that_missed_much() {
+    const EVENTS: i64 = 40_000;
+    const FAR_BEHIND: usize = 5;
+    let service = with_old_events(EVENTS).await;
+    for behind in 0..FAR_BEHIND {
+        let url = service.url(&format!("/stream/team?since={}", 1 + behind * 4_000));
+        tokio::spawn(async move {
+            let mut stream = stream_at(&url, &user(behind), false).await;
+            while stream.try_next().await.is_some() {}
+        });
+    }
+    eventually("all of them are served", async || {
+        (service.metric(QUERIES).await > 8.0).then_some(())
+    })
+    .await;
+    let path = format!("/stream/team?since={}", EVENTS - 10);
+    let mut stream = service.stream(&path, &Token::user("ann", &["a"])).await;
+    let before = service.metric(QUERIES).await;
+    let first = stream.next_logged().await;
+    let pages = service.metric(QUERIES).await - before;
+    assert_eq!(number(&first), u64::try_from(EVENTS - 10).unwrap());
+    // Two for each of the others, and those that are read while a slow machine looks. The others need hundreds.
+    assert!(pages < 40.0, "{pages} pages for others");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_come_back_together_share_their_pages() {
+    const EVENTS: u64 = 4_000;
+    const CLIENTS: u64 = 40;
+    let service = with_old_events(4_000).await;
+    // Their cursors come in no order.
+    let returning = (0..CLIENTS).map(async |n: u64| {
+        let since = 1 + (n * 37 % CLIENTS) * (EVENTS / CLIENTS);
+        let path = format!("/stream/team?since={since}");
+        let mut stream = service
+            .stream(&path, &Token::user(&format!("u{n}"), &["a"]))
+            .await;
+        while number(&stream.next_logged().await) != EVENTS - 1 {}
+    });
+    join_all(returning).await;
+    let pages = service.metric(QUERIES).await;
+    // The log has 16 pages of 256 events.
+    assert!(pages <= 2.0 * 16.0 + 4.0, "{pages} pages");
 }
