@@ -172,7 +172,6 @@ impl ServedStream for OutputEnd {
 /// Why a waiting stream was woken.
 enum Wake {
     Step(Option<OutputStep>),
-    Renewed(Instant),
     Due,
 }
 
@@ -201,6 +200,10 @@ impl OutputStream {
             return self.opening();
         }
         loop {
+            // Before the end of the token: it may have come while the socket took nothing.
+            if let Some(expires_at) = self.end.subscription.take_renewal() {
+                return self.renew(expires_at);
+            }
             if let Some(reason) = self.end.must_close() {
                 return self.close(reason);
             }
@@ -210,7 +213,6 @@ impl OutputStream {
             match self.next().await {
                 Wake::Step(Some(step)) => return self.step_text(&step),
                 Wake::Step(None) => return self.close(CloseReason::Unavailable),
-                Wake::Renewed(expires_at) => return self.renew(expires_at),
                 Wake::Due => {}
             }
         }
@@ -253,10 +255,7 @@ impl OutputStream {
         let due = self.expiring_at.map_or(end, |at| at.min(end));
         let subscription = &self.end.subscription;
         let notice = poll_fn(|context| {
-            if let Some(expires_at) = subscription.take_renewal() {
-                return Poll::Ready(Wake::Renewed(expires_at));
-            }
-            if subscription.closing().is_some() {
+            if subscription.renewal().is_some() || subscription.closing().is_some() {
                 return Poll::Ready(Wake::Due);
             }
             subscription.wait(context, due);

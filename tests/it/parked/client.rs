@@ -54,11 +54,27 @@ impl RawClient {
     /// Reads until `text` has come.
     pub async fn until(&mut self, text: &str) {
         while !self.text.contains(text) {
-            let mut bytes = Vec::with_capacity(16 * 1_024);
-            let read = soon(text, self.socket.read_buf(&mut bytes)).await;
-            assert!(read.expect("bytes") > 0, "no {text:?} in {}", self.text);
-            self.text.push_str(&String::from_utf8_lossy(&bytes));
+            self.read_more(text).await;
         }
+    }
+
+    /// Reads until one of these has come, and tells which. Nothing of what was before is left.
+    pub async fn first_of<'a>(&mut self, texts: [&'a str; 2]) -> &'a str {
+        loop {
+            if let Some(text) = texts.into_iter().find(|text| self.text.contains(text)) {
+                return text;
+            }
+            let tail = self.text.len().saturating_sub(64);
+            self.text.drain(..self.text.floor_char_boundary(tail));
+            self.read_more(texts[0]).await;
+        }
+    }
+
+    async fn read_more(&mut self, wanted: &str) {
+        let mut bytes = Vec::with_capacity(16 * 1_024);
+        let read = soon(wanted, self.socket.read_buf(&mut bytes)).await;
+        assert!(read.expect("bytes") > 0, "no {wanted:?} in {}", self.text);
+        self.text.push_str(&String::from_utf8_lossy(&bytes));
     }
 
     /// Reads to the end of the connection.

@@ -277,21 +277,54 @@ async fn without_the_database_output_streams_end_and_come_back() {
     eventually("the stream comes back", comes_back).await;
 }
 
+/// Writes more output than the sockets of both ends take. Returns where it ends.
+async fn write_much(service: &Service, id: &str) -> usize {
+    let (mut end, text) = (0, "x".repeat(200_000));
+    for _ in 0..20 {
+        end = write(service, id, end, &text).await;
+    }
+    end
+}
+
+/// Opens a stream of output whose client reads nothing.
+async fn open_stalled(service: &Service, id: &str, who: &Token) -> RawClient {
+    let mut stalled = RawClient::connect_small(service.addr).await;
+    let (path, token) = (path(id), who.signed());
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stalled.send(request).await;
+    stalled
+}
+
+#[tokio::test]
+async fn an_output_stream_that_is_renewed_while_its_client_reads_nothing_goes_on() {
+    let service = Service::with(&[NEVER]).await;
+    let id = task(&service, &ann()).await;
+    claim(&service, &worker("wes")).await;
+    let end = write_much(&service, &id).await;
+    let short = ann().lasting(10);
+    let mut stalled = open_stalled(&service, &id, &short).await;
+    stalled.until("heartbeatSeconds").await;
+    let mut reading = open(&service, &id, &short).await;
+    while reading.next_output().await.id != format!("1-{end}") {}
+    let stream = stalled.text.split("\"stream\":\"").nth(1);
+    let stream = stream.and_then(|rest| rest.split('"').next());
+    let fresh = json!({"stream": stream.expect("an id")});
+    let renewed = post(&service, &ann(), "/sessions/renew", &fresh).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text);
+    // The other one shows that the first token has ended.
+    assert_eq!(last_words(&mut reading).await["reason"], "expired");
+    let next = stalled.first_of(["stream:renewed", "stream:closing"]).await;
+    assert_eq!(next, "stream:renewed", "{}", stalled.text);
+}
+
 #[tokio::test]
 async fn a_revoked_output_stream_ends_although_its_client_does_not_read() {
     let service = Service::with(&[NEVER]).await;
     let id = task(&service, &ann()).await;
     claim(&service, &worker("wes")).await;
-    // More than the sockets of both ends take.
-    let (mut end, text) = (0, "x".repeat(200_000));
-    for _ in 0..20 {
-        end = write(&service, &id, end, &text).await;
-    }
-    let mut stalled = RawClient::connect_small(service.addr).await;
-    let (path, token) = (path(&id), ann().signed());
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
-    stalled.send(request).await;
+    let end = write_much(&service, &id).await;
+    let stalled = open_stalled(&service, &id, &ann()).await;
     open_streams(&service, 1).await;
     // By the time that a client which reads has all of it, the other one's socket takes no more.
     let mut reading = open(&service, &id, &ann()).await;
