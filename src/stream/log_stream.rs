@@ -277,8 +277,6 @@ impl LogStream {
             return locks.map(Some);
         }
         if let Some(bytes) = self.poll_events(context, now) {
-            let next = now + self.heartbeat.after_events(self.phase());
-            self.next_heartbeat = next.into();
             return Poll::Ready(Some(bytes));
         }
         if let Some(text) = self.due_text(now) {
@@ -299,7 +297,12 @@ impl LogStream {
         }
         let read_version = self.read_version;
         let events = self.catch_up(context, now);
+        if events.is_some() {
+            let next = now + self.heartbeat.after_events(self.phase());
+            self.next_heartbeat = next.into();
+        }
         let has_read_all = self.read_version != read_version;
+        // These have no id, so the heartbeat that moves the client's cursor does not wait for them.
         let events = events.or_else(|| self.read_ephemerals());
         if has_read_all || events.is_none() {
             self.rest();

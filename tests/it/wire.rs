@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::requests::{client, stream_at};
+use crate::support::requests::{client, post, stream_at};
 use crate::support::{Service, Stream, Token, for_team};
 
 #[tokio::test]
@@ -80,6 +80,44 @@ async fn an_idle_stream_sends_heartbeats_that_move_its_cursor_past_events_for_ot
     );
     assert!(stream.text.contains("\n:hb\n"), "{:?}", stream.text);
     assert!(!stream.text.contains(":hb\n\n"), "{:?}", stream.text);
+}
+
+#[tokio::test]
+async fn what_has_no_id_does_not_postpone_the_heartbeat_that_has_one() {
+    // A pause between two states that is half as long would be a reason for a heartbeat.
+    let service = Service::with(&["--heartbeat-seconds=3", "--user-rate=0"]).await;
+    let token = Token::user("u", &["a"]);
+    let mut stream = service.stream("/stream", &token).await;
+    assert_eq!(stream.next().await.name, "stream:ready");
+    let last = service.publish(&for_team("other", 1)).await.pop();
+    let done = CancellationToken::new();
+    let typing = async {
+        let ann = Token::user("ann", &["a"]);
+        let mut rhythm = tokio::time::interval(Duration::from_millis(100));
+        while !done.is_cancelled() {
+            rhythm.tick().await;
+            // Both are events for everybody on the team.
+            for name in ["typing", "stopped_typing"] {
+                let signal = json!({"name": name, "team": "a"});
+                assert_eq!(post(&service, &ann, "/signals", &signal).await.status, 202);
+            }
+        }
+    };
+    let listening = async {
+        let mut states = 0;
+        loop {
+            let message = stream.next_of_all().await;
+            // More than come within two heartbeats, also on a slow machine.
+            assert!(states < 250, "no heartbeat among {states} states");
+            states += usize::from(message.is_state());
+            if message.name == "hb" {
+                done.cancel();
+                return message.id;
+            }
+        }
+    };
+    let (id, ()) = tokio::join!(listening, typing);
+    assert_eq!(Some(id), last);
 }
 
 #[tokio::test]
