@@ -27,7 +27,7 @@ pub use ending::{LastWait, ServedRef, ServedStream, is_to_end};
 pub use filter::Filter;
 pub use heartbeat::{HeartbeatInterval, InvalidHeartbeat};
 pub use history::{HistoryError, HistoryPage, HistoryQuery, HistoryRange};
-pub use log::{StreamLine, log_refusal};
+pub use log::{PassingRefusal, RefusedStream, StreamLine};
 pub use log_stream::LogStream;
 pub use open::{StreamRefusal, StreamRequest, StreamServices, open};
 pub use pace::{InvalidPace, StreamPace};

@@ -19,8 +19,8 @@ use crate::log::Cursor;
 use crate::platform::{RecordPath, TeamId};
 use crate::stream;
 use crate::stream::{
-    Filter, HeartbeatInterval, Parking, Scope, Since, StreamBody, StreamPace, StreamRefusal,
-    StreamRequest, wire,
+    Filter, HeartbeatInterval, Parking, RefusedStream, Scope, Since, StreamBody, StreamPace,
+    StreamRefusal, StreamRequest, wire,
 };
 
 #[derive(Deserialize)]
@@ -147,7 +147,7 @@ async fn open(
         Ok(caller) => caller,
         Err(reason) => return Ok(later(context, encoding, reason)),
     };
-    let id = access::request_id(request);
+    let (id, broker) = (access::request_id(request), caller.broker.clone());
     let opening = StreamRequest {
         request: id.clone(),
         caller,
@@ -171,9 +171,13 @@ async fn open(
             Ok(response)
         }
         Err(StreamRefusal::Scope(error)) => Err(error.into()),
-        Err(StreamRefusal::Later(reason)) => {
-            stream::log_refusal(&context.services.streams.line_limit, &id, reason);
-            Ok(later(context, encoding, reason))
+        Err(StreamRefusal::Later(refusal)) => {
+            let refused = RefusedStream {
+                id: &id,
+                broker: &broker,
+                refusal,
+            };
+            Ok(refused_for_now(context, encoding, refused))
         }
     }
 }
@@ -251,6 +255,16 @@ pub(super) fn head(encoding: StreamEncoding) -> actix_web::HttpResponseBuilder {
         head.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
     head
+}
+
+/// Like [`later`], with a line in the log.
+pub(super) fn refused_for_now(
+    context: &Context,
+    encoding: StreamEncoding,
+    refused: RefusedStream<'_>,
+) -> HttpResponse {
+    refused.log(&context.services.streams.line_limit);
+    later(context, encoding, refused.refusal.reason())
 }
 
 /// A stream that ends at once and asks the client to reconnect. The status is 200: any other ends a

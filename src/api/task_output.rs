@@ -11,11 +11,12 @@ use super::caller::{StreamCaller, TaskWorker};
 use super::problem::{Code, Problem};
 use super::query::{NoQuery, Query};
 use super::tasks_worker::lease_claim;
-use super::{Context, streams};
+use super::{Context, access, streams};
 use crate::directory::Member;
 use crate::fanout::{CloseReason, StreamEncoding};
 use crate::log::timestamp;
 use crate::platform::TaskId;
+use crate::stream::{PassingRefusal, RefusedStream};
 use crate::tasks::output::stream::OutputOpening;
 use crate::tasks::{OutputChunk, OutputPosition, OutputStart};
 use crate::tasks::{TaskError, output};
@@ -90,10 +91,21 @@ pub(super) async fn read(
     id: Result<TaskId, Problem>,
     query: Result<Query<OutputQuery>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let later = |reason| Ok(streams::later(&context, ENCODING, reason));
     let caller = match caller {
         Ok(caller) => caller,
-        Err(problem) => return later(problem.passing_reason().ok_or(problem)?),
+        Err(problem) => {
+            let reason = problem.passing_reason().ok_or(problem)?;
+            return Ok(streams::later(&context, ENCODING, reason));
+        }
+    };
+    let request_id = access::request_id(&request);
+    let later = |refusal: PassingRefusal| {
+        let refused = RefusedStream {
+            id: &request_id,
+            broker: &caller.broker,
+            refusal,
+        };
+        Ok(streams::refused_for_now(&context, ENCODING, refused))
     };
     let id = id?;
     let Query(query) = query?;
@@ -102,16 +114,16 @@ pub(super) async fn read(
     let start = last_position(&request).map_or(OutputStart::Byte(byte), OutputStart::Resume);
     let services = &context.services.streams;
     if let Some(reason) = output::stream::must_wait(services, &context.dispatcher) {
-        return later(reason);
+        return later(reason.into());
     }
     let tasks = &context.services.tasks;
     let reader = match tasks.read_output(&caller, &id, start).await {
         Ok(reader) => reader,
         Err(TaskError::Database(error)) => {
             tracing::warn!(%error, "a stream of output could not be opened");
-            return later(CloseReason::Unavailable);
+            return later(CloseReason::Unavailable.into());
         }
-        Err(TaskError::Busy) => return later(CloseReason::Unavailable),
+        Err(TaskError::Busy) => return later(CloseReason::Unavailable.into()),
         Err(TaskError::WrongOffset(end)) => return Err(offset_beyond(end)),
         Err(error) => return Err(error.into()),
     };
@@ -130,7 +142,7 @@ pub(super) async fn read(
             }
             Ok(streams::head(ENCODING).streaming(stream.into_bytes()))
         }
-        Err(reason) => later(reason),
+        Err(refusal) => later(refusal),
     }
 }
 

@@ -7,13 +7,14 @@ use super::Scope;
 use crate::fanout::CloseReason;
 use crate::platform::LineLimit;
 use crate::platform::{BrokerId, RequestId, SmallInstant, UserId};
+use crate::sessions::SessionRefusal;
 
 /// The kinds of lines. Each kind has a limit of lines in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StreamLine {
     Opened,
     /// A stream could not be opened for now.
-    Refused(CloseReason),
+    Refused(PassingRefusal),
     /// Without a reason, the client has disconnected.
     Ended(Option<CloseReason>),
 }
@@ -23,12 +24,9 @@ impl StreamLine {
     pub fn sum_up(self, left_out: u64) {
         match self {
             Self::Opened => tracing::info!(left_out, "more streams opened"),
-            Self::Refused(reason) => {
-                tracing::info!(
-                    left_out,
-                    reason = reason.as_str(),
-                    "more streams were refused"
-                );
+            Self::Refused(refusal) => {
+                let (reason, limit) = (refusal.reason().as_str(), refusal.limit());
+                tracing::info!(left_out, reason, limit, "more streams were refused");
             }
             Self::Ended(reason) => {
                 tracing::info!(left_out, reason = name(reason), "more streams ended");
@@ -126,20 +124,83 @@ impl StreamSummary {
     }
 }
 
-/// Logs that a stream could not be opened for now.
-pub fn log_refusal(limit: &LineLimit<StreamLine>, id: &RequestId, reason: CloseReason) {
-    if !limit.admits(&StreamLine::Refused(reason)) {
-        return;
+/// Why a stream cannot be opened for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PassingRefusal {
+    /// Its brokerage has too many streams at this instance, which may have room for others.
+    BrokerageIsFull,
+    Other(CloseReason),
+}
+
+impl PassingRefusal {
+    /// The reason that the client gets.
+    #[must_use]
+    pub fn reason(self) -> CloseReason {
+        match self {
+            Self::BrokerageIsFull => CloseReason::Overloaded,
+            Self::Other(reason) => reason,
+        }
     }
-    if reason == CloseReason::Overloaded {
-        tracing::warn!(
-            %id,
-            reason = reason.as_str(),
-            "a stream was refused, because this instance has as many streams as PORCHLIGHT_MAX_STREAMS \
-             allows: raise it, or add an instance"
-        );
-    } else {
-        tracing::info!(%id, reason = reason.as_str(), "a stream was refused");
+
+    /// What has too many streams, if the refusal comes from a limit.
+    fn whose(self) -> &'static str {
+        match self {
+            Self::BrokerageIsFull => "its brokerage at this instance",
+            Self::Other(_) => "this instance",
+        }
+    }
+
+    /// The setting that does not allow more.
+    fn limit(self) -> Option<&'static str> {
+        match self {
+            Self::BrokerageIsFull => Some("PORCHLIGHT_STREAMS_PER_BROKERAGE"),
+            Self::Other(CloseReason::Overloaded) => Some("PORCHLIGHT_MAX_STREAMS"),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl From<CloseReason> for PassingRefusal {
+    fn from(reason: CloseReason) -> Self {
+        Self::Other(reason)
+    }
+}
+
+/// Only the brokerage has a limit on sessions that refuses streams.
+impl From<SessionRefusal> for PassingRefusal {
+    fn from(_: SessionRefusal) -> Self {
+        Self::BrokerageIsFull
+    }
+}
+
+/// A request for a stream that could not be opened for now.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedStream<'a> {
+    pub id: &'a RequestId,
+    pub broker: &'a BrokerId,
+    pub refusal: PassingRefusal,
+}
+
+impl RefusedStream<'_> {
+    pub fn log(self, limit: &LineLimit<StreamLine>) {
+        let Self {
+            id,
+            broker,
+            refusal,
+        } = self;
+        if !limit.admits(&StreamLine::Refused(refusal)) {
+            return;
+        }
+        let reason = refusal.reason().as_str();
+        match refusal.limit() {
+            Some(limit) => tracing::warn!(
+                %id, %broker, reason, limit,
+                "a stream was refused, because {} has as many streams as {limit} allows: raise it, or add \
+                 an instance",
+                refusal.whose()
+            ),
+            None => tracing::info!(%id, %broker, reason, "a stream was refused"),
+        }
     }
 }
 

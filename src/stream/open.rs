@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::log::{StreamLine, StreamSummary};
+use super::log::{PassingRefusal, StreamLine, StreamSummary};
 use super::log_stream::StreamParts;
 use super::resume::{StreamStart, start};
 use super::scope::UnknownScope;
@@ -150,7 +150,19 @@ pub enum StreamRefusal {
     /// Another try will fail too.
     Scope(UnknownScope),
     /// The client may try again later.
-    Later(CloseReason),
+    Later(PassingRefusal),
+}
+
+impl From<PassingRefusal> for StreamRefusal {
+    fn from(refusal: PassingRefusal) -> Self {
+        Self::Later(refusal)
+    }
+}
+
+impl From<CloseReason> for StreamRefusal {
+    fn from(reason: CloseReason) -> Self {
+        Self::Later(reason.into())
+    }
 }
 
 /// Refuses all streams while the service stops, or could not serve them.
@@ -159,10 +171,10 @@ fn refuse_if_closed(
     dispatcher: &Dispatcher,
 ) -> Result<(), StreamRefusal> {
     if dispatcher.draining().is_some() {
-        return Err(StreamRefusal::Later(CloseReason::Drain));
+        return Err(CloseReason::Drain.into());
     }
     if services.are_unavailable() {
-        return Err(StreamRefusal::Later(CloseReason::Unavailable));
+        return Err(CloseReason::Unavailable.into());
     }
     Ok(())
 }
@@ -173,7 +185,7 @@ pub async fn open(
     dispatcher: &Rc<Dispatcher>,
     request: StreamRequest,
 ) -> Result<LogStream, StreamRefusal> {
-    let later = |reason| move |()| StreamRefusal::Later(reason);
+    let later = |reason: CloseReason| move |()| StreamRefusal::from(reason);
     refuse_if_closed(services, dispatcher)?;
     let StreamRequest {
         request,
@@ -203,7 +215,7 @@ pub async fn open(
         scope: scope.name(),
     };
     let session = services.sessions.opened(new, reader.subscription());
-    let session = session.map_err(|_| StreamRefusal::Later(CloseReason::Overloaded))?;
+    let session = session.map_err(PassingRefusal::from)?;
     if let Scope::Record(record) = &scope {
         filter = filter.of_record(record);
     }
@@ -211,7 +223,7 @@ pub async fn open(
     let start = start(&services.pool, &reader, &filter, &since);
     let start = limited(Limit::REQUEST, start).await.map_err(|error| {
         tracing::warn!(%error, "the start of a stream could not be read");
-        StreamRefusal::Later(CloseReason::Unavailable)
+        StreamRefusal::from(CloseReason::Unavailable)
     })?;
     let view = FirstView {
         caller: &caller,

@@ -4,20 +4,26 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cluster::TestDatabase;
+use crate::support::ends::last_words;
 use crate::support::requests::client;
 use crate::support::service::metric;
 use crate::support::{Answer, Process, Stream, Token, eventually, for_team, raw};
 
 /// A process whose log is JSON, and its database.
 async fn started() -> (Process, TestDatabase) {
+    started_with(&[]).await
+}
+
+async fn started_with(more: &[(&str, &str)]) -> (Process, TestDatabase) {
     let database = TestDatabase::create().await;
     let url = database.url();
-    let variables = [
+    let mut variables = vec![
         ("DATABASE_URL", &*url),
         ("PORCHLIGHT_LOG_FORMAT", "json"),
         ("PORCHLIGHT_LOG_LINES_PER_SECOND", "5"),
         ("PORCHLIGHT_DRAIN_SPREAD_SECONDS", "1"),
     ];
+    variables.extend(more);
     let process = Process::start("127.0.0.1:0", &variables).await;
     (process, database)
 }
@@ -136,6 +142,60 @@ async fn a_stream_has_a_line_when_it_opens_and_one_when_it_ends() {
         (&json!("drain"), &json!(0))
     );
     assert!(!log.contains(&ann.signed()), "no token in the log");
+}
+
+/// The lines about streams that were refused, when two are open and others come: of events and of output.
+async fn refusals(setting: &str) -> Vec<Value> {
+    let (process, _database) = started_with(&[(setting, "2")]).await;
+    let client = client(false);
+    let ann = Token::user("ann", &["a"]);
+    let open = async |path: &str, id: &str| {
+        let request = client.get(process.url(path)).header("X-Request-Id", id);
+        Stream::open(request.bearer_auth(ann.signed())).await
+    };
+    let task = client.post(process.url("/tasks")).bearer_auth(ann.signed());
+    let task = Answer::to(task.json(&json!({"type": "x"}))).await.json();
+    let output = format!("/tasks/{}/output", task["id"].as_str().expect("an id"));
+    let mut first = open("/stream", "r-1").await;
+    let mut second = open(&output, "r-2").await;
+    assert_eq!(first.next().await.name, "stream:ready");
+    assert_eq!(second.next().await.name, "stream:ready");
+    for (path, id) in [("/stream", "r-3"), (&*output, "r-4")] {
+        let words = last_words(&mut open(path, id).await).await;
+        assert_eq!(words["reason"], "overloaded", "{path}");
+    }
+    eventually("both lines are there", async || {
+        let log = log(&process);
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let lines = lines.filter(|line: &Value| line["reason"] == "overloaded");
+        let lines: Vec<_> = lines.collect();
+        (lines.len() == 2).then_some(lines)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_line_about_a_refused_stream_names_the_limit_and_the_brokerage() {
+    for (setting, whose) in [
+        ("PORCHLIGHT_MAX_STREAMS", "because this instance has"),
+        ("PORCHLIGHT_STREAMS_PER_BROKERAGE", "because its brokerage"),
+    ] {
+        for (line, id) in refusals(setting).await.iter().zip(["r-3", "r-4"]) {
+            assert_eq!(
+                (&line["id"], &line["broker"]),
+                (&json!(id), &json!("b")),
+                "{line}"
+            );
+            assert_eq!(line["level"], "WARN");
+            let message = line["message"].as_str().expect("a text");
+            assert!(
+                message.contains(whose) && message.contains(setting),
+                "{message}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

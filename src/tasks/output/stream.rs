@@ -23,7 +23,8 @@ use crate::identity::Caller;
 use crate::platform::{BrokerageFigures, TaskId};
 use crate::sessions::{NewSession, SessionGuard, SessionKind};
 use crate::stream::{
-    HeartbeatInterval, LastWait, ServedRef, ServedStream, StreamServices, is_to_end, wire,
+    HeartbeatInterval, LastWait, PassingRefusal, ServedRef, ServedStream, StreamServices,
+    is_to_end, wire,
 };
 
 /// Why no stream can be opened now, as far as it is known without the database.
@@ -55,7 +56,7 @@ pub async fn open(
     services: &Arc<StreamServices>,
     dispatcher: &Rc<Dispatcher>,
     opening: OutputOpening<'_>,
-) -> Result<OutputStream, CloseReason> {
+) -> Result<OutputStream, PassingRefusal> {
     let OutputOpening {
         caller,
         member,
@@ -76,7 +77,7 @@ pub async fn open(
         scope: format!("task:{task}").into(),
     };
     let session = services.sessions.opened(new, &subscription);
-    let session = session.map_err(|_| CloseReason::Overloaded)?;
+    let session = session.map_err(PassingRefusal::from)?;
     let attendance = services.presence.output_opened(caller).await;
     let attendance = attendance.map_err(|_| CloseReason::Unavailable)?;
     let watch = services.watch(member, &caller.broker, &subscription);
