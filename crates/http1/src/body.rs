@@ -16,6 +16,8 @@ pub enum Body {
 /// The position of a reader in a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chunked {
+    /// Before the first digit of a size. An empty line is no size, and not the end of the body.
+    Start,
     /// In the digits of a size; their value so far.
     Size(u64),
     /// Between the digits and the end of the line.
@@ -37,7 +39,7 @@ const MAX_CHUNK: u64 = 1 << 40;
 
 impl Body {
     /// At the start of a chunked body.
-    pub const CHUNKED: Self = Self::Chunked(Chunked::Size(0));
+    pub const CHUNKED: Self = Self::Chunked(Chunked::Start);
 
     /// Takes the next `bytes` and passes their content on. Bytes after the end of the body are
     /// dropped.
@@ -106,9 +108,10 @@ impl Chunked {
             (Self::Size(size), b';' | b' ' | b'\t' | b'\r') | (Self::Extension(size), _) => {
                 Self::Extension(size)
             }
+            (Self::Start, _) => Self::Size(more(0, byte)?),
             (Self::Size(size), _) => Self::Size(more(size, byte)?),
             (Self::DataEnd, b'\r') => Self::DataEnd,
-            (Self::DataEnd, b'\n') => Self::Size(0),
+            (Self::DataEnd, b'\n') => Self::Start,
             (Self::Trailer(0), b'\n') => return Ok(None),
             (Self::Trailer(_), b'\n') => Self::Trailer(0),
             (Self::Trailer(len), b'\r') => Self::Trailer(len),
@@ -178,9 +181,19 @@ mod tests {
 
     #[test]
     fn what_is_not_a_chunk_is_refused() {
-        for bad in [&b"x\r\n"[..], b"1\r\nab", b"fffffffffffffffff\r\n"] {
+        for bad in [
+            &b"x\r\n"[..],
+            b"1\r\nab",
+            b"fffffffffffffffff\r\n",
+            b"\r\n\r\n",
+            b"\n\n",
+            b";a=b\r\n\r\n",
+            b" 0\r\n\r\n",
+            b"5\r\nhello\r\n\r\n\r\n",
+        ] {
             let mut body = Body::CHUNKED;
-            assert_eq!(body.take(bad, |_| {}), Err(Malformed));
+            let text = String::from_utf8_lossy(bad);
+            assert_eq!(body.take(bad, |_| {}), Err(Malformed), "{text:?}");
         }
     }
 }
