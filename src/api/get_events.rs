@@ -39,21 +39,28 @@ pub(super) struct EventsQuery {
 }
 
 pub(super) async fn list(
-    caller: Caller,
+    mut caller: Caller,
     Client(client): Client,
     context: Context,
     Query(query): Query<EventsQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let query = HistoryQuery {
+    let mut query = HistoryQuery {
         client,
         member: request.extensions().get::<Member>().cloned(),
         ..context.history(&query)?
     };
     let streams = &context.services.streams;
-    let listed = history::list(streams, &context.dispatcher, &caller, query).await?;
-    // The token may have been revoked while the request waited.
-    context.services.verifier.check_again(&caller)?;
+    let listed = loop {
+        let listed = history::list(streams, &context.dispatcher, &caller, query.clone()).await?;
+        // The token may have been revoked while the request waited, or the user may have left a team.
+        let now = context.services.verifier.check_again(&caller)?;
+        if now.teams.len() == caller.teams.len() {
+            break listed;
+        }
+        // It has waited already.
+        (caller, query.wait) = (now, None);
+    };
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {

@@ -167,11 +167,12 @@ impl Verifier {
         Ok(Identified { bearer, is_new })
     }
 
-    /// An error if the token was revoked since the caller was verified.
-    pub fn check_again(&self, caller: &Caller) -> Result<(), TokenError> {
-        self.0.revocations.check(caller.clone())?;
+    /// The caller as it is now: without the teams that the user has left since it was verified. An error if
+    /// the token was revoked since then, or its key removed.
+    pub fn check_again(&self, caller: &Caller) -> Result<Caller, TokenError> {
+        let checked = self.0.revocations.check(caller.clone())?;
         if self.has_key(&caller.credential) {
-            Ok(())
+            Ok(checked)
         } else {
             Err(TokenError::KeyUnknown)
         }

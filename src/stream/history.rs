@@ -46,7 +46,7 @@ impl HistoryRange {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HistoryQuery {
     pub scope: Scope,
     pub filter: Filter,

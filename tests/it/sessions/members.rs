@@ -7,6 +7,7 @@ use super::{get, open, revoke, status};
 use crate::support::ends::last_words;
 use crate::support::forge::honest;
 use crate::support::instances::two;
+use crate::support::sql::{run, until_counted};
 use crate::support::{Answer, Service, eventually, for_team, number};
 
 #[tokio::test]
@@ -99,4 +100,30 @@ async fn a_newer_token_with_fewer_teams_tells_that_the_user_has_left_the_others(
     let back = of(&["a", "b", "z"], 1_700_000_200);
     assert_eq!(teams(one, &back).await, json!(["a", "b", "z"]));
     assert_eq!(teams(other, &old).await, json!(["z"]));
+}
+
+#[tokio::test]
+async fn a_page_that_is_read_while_its_user_leaves_a_team_has_none_of_its_events() {
+    const WAITING: &str = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database() and query like '%porchlight.events_page(%'";
+    let service = Service::start().await;
+    let events = json!({"events": [for_team("a", 1), for_team("z", 2)]});
+    service.publish(&events).await;
+    let old = honest(&json!({"sub": "ann", "teams": ["a", "z"], "iat": 1_700_000_000}));
+    let mut sql = service.database.connect().await;
+    let lock = "begin; lock table porchlight.events in access exclusive mode";
+    run(&mut sql, lock).await;
+    let asking = ["/events", "/events?scope=team&team=a"];
+    let asking = asking.map(|path| tokio::spawn(Answer::to(get(&service, path, &old))));
+    until_counted(&mut service.database.connect().await, WAITING, 2).await;
+    revoke(&service, &json!({"user": "ann", "team": "a"})).await;
+    run(&mut sql, "commit").await;
+    let [all, team] = asking;
+    let all = all.await.expect("an answer");
+    assert_eq!(all.status, 200, "{}", all.text);
+    let events = all.json()["events"].as_array().expect("events").clone();
+    let numbers: Vec<_> = events.iter().map(|event| &event["data"]["n"]).collect();
+    assert_eq!(numbers, [2]);
+    let team = team.await.expect("an answer");
+    team.refused(404, "unknown_team", "the team's events");
 }
