@@ -107,15 +107,6 @@ impl Verifier {
         &self.0.revocations
     }
 
-    /// Whether a token that was verified before is still accepted, with the same teams: it was not
-    /// revoked, and its key was not removed.
-    #[must_use]
-    pub fn still_accepts(&self, caller: &Caller) -> bool {
-        let checked = self.0.revocations.check(caller.clone());
-        let has_all_teams = checked.is_ok_and(|checked| checked.teams.len() == caller.teams.len());
-        has_all_teams && self.has_key(&caller.credential)
-    }
-
     /// Whether the key that verified a token is still there.
     #[must_use]
     pub fn has_key(&self, credential: &Credential) -> bool {

@@ -180,9 +180,8 @@ impl OpenSessions {
         evict(sessions, self.0.limits.streams_per_user);
         drop(table);
         // A revocation that came before this session was added did not find it.
-        if !self.0.verifier.still_accepts(caller) {
-            let mailbox = &address.mailbox;
-            mailbox.close(address.subscription, CloseReason::Revoked);
+        if let Some(reason) = self.lost_rights(caller) {
+            address.mailbox.close(address.subscription, reason);
         }
         Ok(SessionGuard {
             sessions: self.clone(),
@@ -270,10 +269,19 @@ impl OpenSessions {
         let address = &session.address;
         address.mailbox.renew(address.subscription, expires_at);
         // A revocation that came before did not find the fresh token.
-        if !self.0.verifier.still_accepts(fresh) {
-            session.close(CloseReason::Revoked);
+        if let Some(reason) = self.lost_rights(fresh) {
+            session.close(reason);
         }
         Some(RenewalOutcome::Renewed)
+    }
+
+    /// Why what was opened with a token ends at once: the token was revoked, or its user left a team, after it
+    /// was verified.
+    fn lost_rights(&self, caller: &Caller) -> Option<CloseReason> {
+        match self.0.verifier.check_again(caller) {
+            Err(_) => Some(CloseReason::Revoked),
+            Ok(now) => (now.teams.len() < caller.teams.len()).then_some(CloseReason::Changed),
+        }
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, OpenTable> {

@@ -1,14 +1,17 @@
 //! A user who leaves a team keeps the rest.
 
+use std::sync::Arc;
+
 use porchlight::platform::Clock;
 use serde_json::json;
 
 use super::{get, open, revoke, status};
+use crate::support::cluster::TestDatabase;
 use crate::support::ends::last_words;
 use crate::support::forge::honest;
 use crate::support::instances::two;
 use crate::support::sql::{run, until_counted};
-use crate::support::{Answer, Service, eventually, for_team, number};
+use crate::support::{Answer, Service, Stream, eventually, for_team, number};
 
 #[tokio::test]
 async fn a_user_who_leaves_a_team_loses_its_streams_and_keeps_the_others() {
@@ -126,4 +129,23 @@ async fn a_page_that_is_read_while_its_user_leaves_a_team_has_none_of_its_events
     assert_eq!(numbers, [2]);
     let team = team.await.expect("an answer");
     team.refused(404, "unknown_team", "the team's events");
+}
+
+#[tokio::test]
+async fn a_stream_that_opens_while_its_user_leaves_a_team_says_that_rights_have_changed() {
+    const WAITING: &str = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database() and query like 'select broker_id, epoch, head, horizon%'";
+    let database = Arc::new(TestDatabase::create().await);
+    // The log is followed so seldom that only the stream asks for its head.
+    let service = Service::on(Arc::clone(&database), &["--poll-ms=60000"]).await;
+    let old = honest(&json!({"sub": "ann", "teams": ["a", "z"], "iat": 1_700_000_000}));
+    let mut sql = database.connect().await;
+    let lock = "begin; lock table porchlight.brokers in access exclusive mode";
+    run(&mut sql, lock).await;
+    let opening = tokio::spawn(Stream::open(get(&service, "/stream", &old)));
+    until_counted(&mut database.connect().await, WAITING, 1).await;
+    revoke(&service, &json!({"user": "ann", "team": "a"})).await;
+    run(&mut sql, "commit").await;
+    let mut stream = opening.await.expect("a stream");
+    assert_eq!(last_words(&mut stream).await["reason"], "changed");
 }
