@@ -348,6 +348,7 @@ export class Outbox {
   #splitOff(own, sent) {
     const { env, pending, writes, same } = this.#context;
     const rest = restOf(own, sent, env.uuid(), same);
+    if (!Object.keys(rest.changes).length) return;
     if (!writes.move(own.id, rest.id, (changes) => !hasAll(sent.changes, changes, same))) return;
     pending.put(rest);
     this.add(rest.id, this.#immediate.has(own.id));
