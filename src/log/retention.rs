@@ -3,8 +3,10 @@
 use sqlx::PgConnection;
 
 use crate::log::RetentionSettings;
-use crate::platform::BrokerId;
+use crate::platform::{BrokerId, EventType, ModuleName};
 use crate::platform::{DedicatedConnection, Limit, Pool, Transaction};
+
+mod step;
 
 /// Events that one transaction deletes.
 const STEP: i64 = 1_000;
@@ -12,12 +14,33 @@ const STEP: i64 = 1_000;
 /// pooler.
 const ADVISORY_LOCK: i64 = 0x706f_7263_6801;
 
+/// The events that tell that a record is gone. Nothing is kept of such a record.
+#[derive(Clone, Debug, Default)]
+pub struct Deletions {
+    modules: Vec<String>,
+    types: Vec<String>,
+}
+
+impl Deletions {
+    /// Of each module, the type of the event.
+    #[must_use]
+    pub fn of(types: impl IntoIterator<Item = (ModuleName, EventType)>) -> Self {
+        let texts = |(module, of): (ModuleName, EventType)| (module.to_string(), of.to_string());
+        let (modules, types) = types.into_iter().map(texts).unzip();
+        Self { modules, types }
+    }
+}
+
 /// Deletes old events of every log and returns how many.
 ///
 /// Leaves it to another instance that does it.
-pub async fn run(pool: &Pool, settings: &RetentionSettings) -> sqlx::Result<u64> {
+pub async fn run(
+    pool: &Pool,
+    settings: &RetentionSettings,
+    deletions: &Deletions,
+) -> sqlx::Result<u64> {
     let mut database = DedicatedConnection::new(pool.clone());
-    let sweep = async |connection: &mut PgConnection| sweep(connection, settings).await;
+    let sweep = async |connection: &mut PgConnection| sweep(connection, settings, deletions).await;
     database.run_within(Limit::HOUSEKEEPING, sweep).await
 }
 
@@ -41,12 +64,16 @@ async fn forget_keys(connection: &mut PgConnection) -> sqlx::Result<u64> {
     Ok(forgotten)
 }
 
-async fn sweep(connection: &mut PgConnection, settings: &RetentionSettings) -> sqlx::Result<u64> {
+async fn sweep(
+    connection: &mut PgConnection,
+    settings: &RetentionSettings,
+    deletions: &Deletions,
+) -> sqlx::Result<u64> {
     while forget_keys(connection).await? > 0 {}
     let mut removed = 0;
     for (broker, upto) in due(connection, settings).await? {
         loop {
-            let step = remove_step(connection, &broker, upto).await?;
+            let step = step::remove(connection, &broker, upto, deletions).await?;
             removed += step;
             if step == 0 {
                 break;
@@ -83,35 +110,4 @@ async fn due(
         .into_iter()
         .filter_map(|row| Some((parsed(&row.broker_id)?, row.upto)))
         .collect())
-}
-
-/// Moves the horizon by one step and deletes the events before it, in one transaction.
-async fn remove_step(
-    connection: &mut PgConnection,
-    broker: &BrokerId,
-    upto: i64,
-) -> sqlx::Result<u64> {
-    let mut transaction = Transaction::begin(connection).await?;
-    if !is_mine(&mut transaction).await? {
-        return Ok(0);
-    }
-    let horizon = sqlx::query_scalar!(
-        "update porchlight.brokers set horizon = least($2, horizon + $3)
-         where broker_id = $1 and horizon < $2 returning horizon",
-        broker.as_str(),
-        upto,
-        STEP,
-    )
-    .fetch_optional(&mut *transaction)
-    .await?;
-    let Some(horizon) = horizon else { return Ok(0) };
-    let gone = sqlx::query!(
-        "delete from porchlight.events where broker_id = $1 and position <= $2",
-        broker.as_str(),
-        horizon,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(gone.rows_affected().max(1))
 }

@@ -1,9 +1,11 @@
 //! What is removed from the log, and what clients with an older cursor get.
 
+mod visibility;
+
 use std::sync::Arc;
 
 use porchlight::log::RetentionSettings;
-use porchlight::log::retention;
+use porchlight::log::retention::{self, Deletions};
 use porchlight::platform::Pool;
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
@@ -37,8 +39,10 @@ async fn keep_within(pool: &PgPool, hours: u32, events: i64) -> u64 {
     };
     // The service sweeps too, when it starts: then this one has nothing to say.
     let pool = Pool::from(pool.clone());
+    let deletion = |module: &str, name: &str| (module.parse().unwrap(), name.parse().unwrap());
+    let deletions = Deletions::of([deletion("escrows", "escrow:deleted")]);
     let done = async || {
-        retention::run(&pool, &settings)
+        retention::run(&pool, &settings, &deletions)
             .await
             .ok()
             .filter(|n| *n > 0)

@@ -10,7 +10,7 @@ use super::Wiring;
 use crate::collab::lock_retention;
 use crate::inbox::notifications;
 use crate::log::RetentionSettings;
-use crate::log::retention;
+use crate::log::retention::{self, Deletions};
 use crate::platform::BackgroundTask;
 use crate::platform::Metrics;
 use crate::platform::database::limited;
@@ -24,6 +24,7 @@ impl Wiring<'_> {
         let parts = RetentionParts {
             pool: self.database.pool.clone(),
             settings: self.config.retention.clone(),
+            deletions: self.deletions(),
             task_age: self.config.tasks.retention(),
             notification_age: self.config.notifications.age(),
             metrics: Arc::clone(&self.metrics),
@@ -33,11 +34,20 @@ impl Wiring<'_> {
         self.tasks
             .spawn(BackgroundTask::new("the retention", run(parts)));
     }
+
+    fn deletions(&self) -> Deletions {
+        let modules = self.modules();
+        let deletions = modules
+            .iter()
+            .map(|module| (module.name.clone(), module.event_type("deleted")));
+        Deletions::of(deletions)
+    }
 }
 
 struct RetentionParts {
     pool: Pool,
     settings: RetentionSettings,
+    deletions: Deletions,
     task_age: Duration,
     notification_age: Duration,
     metrics: Arc<Metrics>,
@@ -54,8 +64,8 @@ async fn run(parts: RetentionParts) {
             _ = ticks.tick() => {}
         }
         let begin = || parts.meter.begin();
-        let (round, events) = (begin(), retention::run(&parts.pool, &parts.settings));
-        let removed = log_removed("events", round, events.await);
+        let events = retention::run(&parts.pool, &parts.settings, &parts.deletions);
+        let removed = log_removed("events", begin(), events.await);
         parts.metrics.removed.inc_by(removed);
         let limit = Limit::HOUSEKEEPING;
         let tasks = tasks::retention::run(&parts.pool, parts.task_age);

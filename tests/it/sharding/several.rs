@@ -149,9 +149,10 @@ pub const SEVERAL: &[Known] = &[
     known(KEY, "update porchlight.tickets set used_at"),
 ];
 
-/// Of these, those whose plans do not show that brokerages stay apart: the one keeps whose turn it is at this server, the
-/// other puts a row back as it was.
-pub const NOT_SHOWN: [&str; 2] = [
+/// Those whose plans do not show that brokerages stay apart: one keeps whose turn it is at this server, another puts a row
+/// back as it was, and the last has the one brokerage of its parameter in every part.
+pub const NOT_SHOWN: [&str; 3] = [
     "insert into porchlight.claim_turns",
     "from gone, json_to_record(gone.outbox_row)",
+    "returning broker_id, module, record_id, audience, type, position",
 ];
