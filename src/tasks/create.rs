@@ -53,6 +53,14 @@ pub(super) struct NewRow {
     pub(super) params: Box<RawValue>,
 }
 
+/// Only a team of the caller's may receive the events of a task.
+pub(super) fn check_team(caller: &Caller, team: Option<&TeamId>) -> Result<(), TaskError> {
+    match team {
+        Some(team) if !caller.is_on(team) => Err(TaskError::UnknownTeam(team.clone())),
+        _ => Ok(()),
+    }
+}
+
 impl Tasks {
     /// Creates a task of the caller's, and notifies its user and the workers. A repeated request gets the
     /// same task, as it is now.
@@ -61,9 +69,7 @@ impl Tasks {
         caller: &Caller,
         request: TaskRequest,
     ) -> Result<Answered<Task>, TaskError> {
-        if let Some(team) = request.team.iter().find(|team| !caller.is_on(team)) {
-            return Err(TaskError::UnknownTeam(team.clone()));
-        }
+        check_team(caller, request.team.as_ref())?;
         // A repeated request is not checked again.
         let mut known = self.created_before(request.key.as_ref()).await?;
         if known.is_none() {

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::create::{NewRow, insert, now};
+use super::create::{NewRow, check_team, insert, now};
 use super::row::{self, TaskRef, TaskRow, select_tasks, write};
 use super::user::find_visible;
 use super::{NewTask, Task, TaskAnswer, TaskError, TaskState, Tasks, transitions, workflow};
@@ -99,6 +99,7 @@ impl Tasks {
         Ok(())
     }
 
+    /// A retry is refused like the same request would be now: its user may have left the team.
     async fn copy(
         &self,
         connection: &mut PgConnection,
@@ -106,6 +107,7 @@ impl Tasks {
         old: &TaskRow,
         now: OffsetDateTime,
     ) -> Result<NewRow, TaskError> {
+        check_team(caller, old.team.as_ref())?;
         let at = TaskRef {
             broker: &caller.broker,
             id: &old.id,

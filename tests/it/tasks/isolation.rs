@@ -124,6 +124,36 @@ async fn workers_and_users_have_endpoints_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_retry_goes_to_no_team_that_its_user_has_left() {
+    let [a, b] = &two(QUICK).await;
+    let ann = Token::user("ann", &["a", "b"]);
+    let step = json!({"type": "import"});
+    let mut made = Vec::new();
+    for body in [
+        json!({"type": "import", "team": "b"}),
+        json!({"type": "flow", "team": "b", "children": [step]}),
+    ] {
+        let task = id(&create(a, &ann, body).await);
+        post(a, &ann, &format!("/tasks/{task}/cancel"), &json!({})).await;
+        made.push(task);
+    }
+    let left = Token::user("ann", &["a"]);
+    let body = json!({"type": "import", "team": "b"});
+    let created = post(b, &left, "/tasks", &body).await;
+    created.refused(404, "unknown_team", "a new task");
+    for task in &made {
+        let path = format!("/tasks/{task}/retry");
+        let again = post(b, &left, &path, &json!({})).await;
+        again.refused(404, "unknown_team", "a retry");
+    }
+    // Nothing has happened to the tasks. Back on the team, they are retried.
+    for task in &made {
+        let path = format!("/tasks/{task}/retry");
+        assert_eq!(post(b, &ann, &path, &json!({})).await.status, 201);
+    }
+}
+
+#[tokio::test]
 async fn a_retry_is_published_to_the_same_team() {
     let [a, b] = &two(QUICK).await;
     let (ann, bob) = (ann(), Token::user("bob", &["a"]));
