@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::identity::UserProfile;
+use crate::log::Audience;
 use crate::platform::database::may_succeed_later;
-use crate::platform::{ArrivalRush, BrokerId, DedicatedConnection, UserId};
+use crate::platform::{ArrivalRush, BrokerId, DedicatedConnection, TeamId, UserId};
 use crate::platform::{RETRY_PAUSE, take_more};
 
 /// Profiles that can wait. Further ones are dropped, and come again when their token is verified
@@ -185,6 +186,66 @@ pub async fn names(
         Some((user, row.name))
     });
     Ok(named.collect())
+}
+
+/// The teams of some users, as the service has last seen them in tokens.
+#[derive(Debug, Default)]
+pub struct KnownTeams(FxHashMap<UserId, Vec<TeamId>>);
+
+impl KnownTeams {
+    /// Whether a user receives what goes to this audience. Nothing is known of users who have never sent a token.
+    /// These count as members of the team that an event names.
+    #[must_use]
+    pub fn may_receive(&self, user: &UserId, audience: &Audience) -> bool {
+        match audience {
+            Audience::Broker => true,
+            Audience::Team(team) => self.0.get(user).is_none_or(|teams| teams.contains(team)),
+            Audience::User(only) => only == user,
+            Audience::Workers => false,
+        }
+    }
+
+    /// The teams of a user, none if they are not known.
+    #[must_use]
+    pub fn of(&self, user: &UserId) -> &[TeamId] {
+        self.0.get(user).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The known teams of these users. The newest token that names teams tells them, or else the last request of
+/// the user.
+pub async fn teams(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    users: &[UserId],
+) -> sqlx::Result<KnownTeams> {
+    let ids: Vec<_> = users.iter().map(UserId::as_str).collect();
+    let rows = sqlx::query!(
+        r#"select u.user_id as "user_id!", m.teams as "newest?", n.teams as last
+           from unnest($2::text[]) as u(user_id)
+           left join porchlight.memberships m on m.broker_id = $1 and m.user_id = u.user_id
+           left join porchlight.notification_marks n on n.broker_id = $1 and n.user_id = u.user_id"#,
+        broker.as_str(),
+        &ids as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    let known = rows.into_iter().filter_map(|row| {
+        let user = UserId::parse(&row.user_id).ok()?;
+        let newest = row
+            .newest
+            .map(|teams| ids_of(teams.iter().map(String::as_str)));
+        // These are stored as audiences.
+        let last = row
+            .last
+            .map(|teams| ids_of(teams.iter().filter_map(|one| one.strip_prefix("team:"))));
+        Some((user, newest.or(last)?))
+    });
+    Ok(KnownTeams(known.collect()))
+}
+
+fn ids_of<'a>(teams: impl Iterator<Item = &'a str>) -> Vec<TeamId> {
+    teams.filter_map(|team| team.parse().ok()).collect()
 }
 
 #[cfg(test)]

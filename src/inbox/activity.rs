@@ -131,8 +131,7 @@ impl Activity {
             return Err(ActivityError::UnknownPosition(position));
         }
         let names = Names::of(&page.events, &self.modules);
-        let visible_to = Some(&audiences[..]);
-        let names = names.look_up(&mut connection, &caller.broker, visible_to);
+        let names = names.look_up(&mut connection, &caller.broker, &audiences);
         let names = names.await?;
         let rights = Rights {
             user: caller.user.clone(),

@@ -16,8 +16,8 @@ const CANDIDATES: i64 = 3;
 #[derive(Debug)]
 pub struct LabelQuery<'a> {
     pub broker: &'a BrokerId,
-    /// Only events for these audiences; `None`: all events.
-    pub seen_by: Option<&'a [Audience]>,
+    /// Only events for these audiences.
+    pub seen_by: &'a [Audience],
     /// The records, and the label field of each.
     pub records: &'a [(&'a RecordPath, &'a str)],
 }
@@ -43,8 +43,7 @@ pub async fn find(
     let modules: Vec<_> = records.clone().map(|(r, _)| r.module.as_str()).collect();
     let ids: Vec<_> = records.clone().map(|(r, _)| r.id.as_str()).collect();
     let keys: Vec<_> = records.map(|(_, field)| format!("\"{field}\":")).collect();
-    let seen_by = query.seen_by;
-    let seen_by: Option<Vec<_>> = seen_by.map(|by| by.iter().map(ToString::to_string).collect());
+    let seen_by: Vec<_> = query.seen_by.iter().map(ToString::to_string).collect();
     let mut rows = sqlx::query!(
         r#"select r.ord as "ord!", e.changes, e.data
            from unnest($2::text[], $3::text[], $4::text[])
@@ -60,7 +59,7 @@ pub async fn find(
                     where e.broker_id = $1 and e.module = r.module and e.record_id = r.record_id
                     order by e.position limit $7)
                ) e
-               where ($5::text[] is null or e.audience = any($5))
+               where e.audience = any($5)
                    and (strpos(e.changes::text, r.key) > 0 or strpos(e.data::text, r.key) > 0)
                order by e.position desc limit $8
            ) e
@@ -69,7 +68,7 @@ pub async fn find(
         &modules as &[&str],
         &ids as &[&str],
         &keys,
-        seen_by as Option<Vec<String>>,
+        &seen_by,
         NEWEST,
         FIRST,
         CANDIDATES,

@@ -57,12 +57,12 @@ impl Names {
             .extend(users.into_iter().map(|user| (user, None)));
     }
 
-    /// Looks the names up, from events that `visible_to` received, or from all events.
+    /// Looks the names up, those of records from events that `visible_to` received.
     pub async fn look_up(
         mut self,
         connection: &mut PgConnection,
         broker: &BrokerId,
-        visible_to: Option<&[Audience]>,
+        visible_to: &[Audience],
     ) -> sqlx::Result<Self> {
         let users: Vec<_> = self.users.keys().cloned().collect();
         if !users.is_empty() {

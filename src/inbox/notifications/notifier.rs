@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::UnreadLimits;
 use super::send::{NotificationDraft, send};
 use crate::directory::Modules;
+use crate::directory::people;
 use crate::inbox::activity::Names;
 use crate::log::Event;
 use crate::log::{ChangeHints, Changes};
@@ -206,7 +207,8 @@ async fn step(
     Ok(step)
 }
 
-/// Drafts of the notifications from these events, for the users who want them.
+/// Drafts of the notifications from these events, for the users who want them and received the event too: the
+/// owner of a record, or the last holder of its lock, may have left its team.
 async fn drafts(
     connection: &mut PgConnection,
     broker: &BrokerId,
@@ -223,10 +225,14 @@ async fn drafts(
     users.dedup();
     let unwanted = super::preferences::unwanted(connection, broker, &users).await?;
     causes.retain(|cause| !unwanted.contains(&(cause.to.clone(), cause.kind)));
-    let groups = draft::group(causes);
-    let newest = groups.iter().map(draft::CauseGroup::newest);
-    let names = Names::of(newest, modules);
-    let names = names.look_up(connection, broker, None).await?;
-    let drafts = groups.iter().map(|group| group.draft(&names, modules));
-    Ok(drafts.collect())
+    let teams = people::teams(connection, broker, &users).await?;
+    causes.retain(|cause| teams.may_receive(&cause.to, &cause.event.body.audience));
+    let mut drafts = Vec::new();
+    for (audiences, groups) in draft::by_reader(draft::group(causes), &teams) {
+        let newest = groups.iter().map(draft::CauseGroup::newest);
+        let names = Names::of(newest, modules);
+        let names = names.look_up(connection, broker, &audiences).await?;
+        drafts.extend(groups.iter().map(|group| group.draft(&names, modules)));
+    }
+    Ok(drafts)
 }

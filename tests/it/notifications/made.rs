@@ -1,5 +1,7 @@
 //! Notifications that the service makes: of tasks, locks and records.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -114,7 +116,7 @@ async fn a_request_for_a_lock_and_a_takeover_notify_its_holder() {
     let [a, b] = &two(&[]).await;
     let (ann, bob) = (agent("ann").called("Ann"), agent("bob").called("Bob Lee"));
     let boss = admin(&["a"]).called("The Boss");
-    for who in [&bob, &boss] {
+    for who in [&ann, &bob, &boss] {
         introduced(a, who).await;
     }
     let known = json!({"type": "listing:created", "audience": {"team": "a"}, "module": "listings",
@@ -212,6 +214,72 @@ async fn the_owner_of_a_record_is_notified_of_what_others_do_to_it() {
         ]
     );
     assert_eq!(had(a, &agent("bob")).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn nobody_is_notified_of_what_goes_to_a_team_that_they_have_left() {
+    let [a, b] = &two(&[]).await;
+    let old = Token::user("ann", &["a", "b"]).issued_before(Duration::from_mins(1));
+    introduced(a, &old.called("Ann")).await;
+    let ann = agent("ann");
+    a.list("/notifications", &ann).await;
+    eventually("her new teams are known", async || {
+        let mut sql = a.database.connect().await;
+        let known = "select count(*) from porchlight.memberships
+            where user_id = 'ann' and teams = '{a}'";
+        let known: i64 = sqlx::query_scalar(known).fetch_one(&mut sql).await.unwrap();
+        (known == 1).then_some(())
+    })
+    .await;
+    let of_team_b = |verb: &str| {
+        let mut event = done("l-1", verb, "bob", "ann");
+        event.audience = "team:b".parse().unwrap();
+        event
+    };
+    let mut to_eve = done("l-3", "sold", "bob", "ann");
+    to_eve.audience = "user:eve".parse().unwrap();
+    // The last one tells that the others were read.
+    let events = vec![of_team_b("sold"), to_eve, done("l-2", "sold", "bob", "ann")];
+    happened(a, events).await;
+    until_had(b, &ann, 1).await;
+    let had = had(b, &ann).await;
+    assert_eq!(had, ["recordChanged info bob sold listing l-2"]);
+}
+
+#[tokio::test]
+async fn a_notification_names_a_record_as_its_reader_has_last_seen_it() {
+    let [a, _] = &two(&[]).await;
+    let (ann, bea) = (agent("ann"), Token::user("bea", &["b"]));
+    for who in [&ann, &bea] {
+        a.list("/notifications", who).await;
+    }
+    for (record, audience, address) in [
+        ("l-1", json!({"team": "a"}), Some("7 Old Rd")),
+        ("l-2", json!({"broker": true}), None),
+    ] {
+        let data = json!({"address": address});
+        let known = json!({"type": "listing:created", "audience": audience, "module": "listings",
+            "recordId": record, "data": data});
+        a.publish(&known).await;
+        let lock = json!({"module": "listings", "recordId": record, "session": "tab"});
+        let locked = send(a, &ann, Method::POST, "/locks", &lock).await;
+        assert_eq!(locked.status, 201, "{}", locked.text);
+        let moved = json!({"type": "listing:updated", "audience": {"team": "b"},
+            "module": "listings", "recordId": record, "data": {"address": "9 Secret Rd"}});
+        a.publish(&moved).await;
+        let boss = admin(&["b"]).called("The Boss");
+        let path = format!("/locks/listings/{record}/takeover");
+        let taken = send(a, &boss, Method::POST, &path, &json!({"session": "tab"})).await;
+        assert_eq!(taken.status, 201, "{}", taken.text);
+    }
+    until_had(a, &ann, 2).await;
+    assert_eq!(
+        had(a, &ann).await,
+        [
+            "lockTakenOver warning Somebody took over your lock on listing l-2",
+            "lockTakenOver warning Somebody took over your lock on 7 Old Rd",
+        ]
+    );
 }
 
 #[tokio::test]

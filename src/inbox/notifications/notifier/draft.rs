@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cause::Cause;
 use super::subject::Subject;
 use crate::directory::Modules;
+use crate::directory::people::KnownTeams;
 use crate::inbox::activity::Names;
 use crate::inbox::notifications::NotificationKind;
 use crate::inbox::notifications::notification::{NotificationContent, RecordLink};
 use crate::inbox::notifications::send::{NotificationDraft, Repetition};
 use crate::log::{Audience, Event};
-use crate::platform::{ModuleName, RecordPath, UserId};
+use crate::platform::{ModuleName, RecordPath, TeamId, UserId};
 
 /// When a user changes more records of another user at once, one notification counts them.
 const MOST_BY_NAME: usize = 20;
@@ -67,6 +68,31 @@ pub(super) fn group(causes: Vec<Cause<'_>>) -> Vec<CauseGroup<'_>> {
         }
     }
     groups
+}
+
+/// Groups for readers who see the same records by name, each with the audiences whose events they may have read.
+/// The groups of one reader stay in order.
+pub(super) fn by_reader<'a>(
+    groups: Vec<CauseGroup<'a>>,
+    teams: &KnownTeams,
+) -> Vec<(Vec<Audience>, Vec<CauseGroup<'a>>)> {
+    let mut readers: BTreeMap<BTreeSet<TeamId>, Vec<CauseGroup<'_>>> = BTreeMap::new();
+    for group in groups {
+        let mut known: BTreeSet<_> = teams.of(&group.newest_cause().to).iter().cloned().collect();
+        // Where the reader's teams are not known, the event's team counts.
+        if let Audience::Team(team) = &group.newest().body.audience {
+            known.insert(team.clone());
+        }
+        readers.entry(known).or_default().push(group);
+    }
+    let audiences = |teams: BTreeSet<TeamId>| {
+        let teams = teams.into_iter().map(Audience::Team);
+        [Audience::Broker].into_iter().chain(teams).collect()
+    };
+    let readers = readers.into_iter();
+    readers
+        .map(|(teams, groups)| (audiences(teams), groups))
+        .collect()
 }
 
 impl CauseGroup<'_> {
