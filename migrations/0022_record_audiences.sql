@@ -33,3 +33,16 @@ begin
     end loop;
 end
 $$;
+
+-- The locks, each with the audience that may see its record now (the rule of `log::records`): a record may move
+-- to another audience while it is locked.
+create view porchlight.seen_locks as
+select l.*, coalesce(
+        (select e.audience from porchlight.events e
+         where e.broker_id = l.broker_id and e.module = l.module and e.record_id = l.record_id
+             and e.audience not like 'user:%' and e.type not like '%:unlocked'
+         order by e.position desc limit 1),
+        (select k.audience from porchlight.record_audiences k
+         where k.broker_id = l.broker_id and k.module = l.module and k.record_id = l.record_id),
+        'broker') as seen_by
+from porchlight.locks l;

@@ -32,6 +32,7 @@ mod row;
 mod sessions;
 pub mod snapshot;
 mod takeover;
+mod viewers;
 mod waiting_users;
 pub mod write_check;
 

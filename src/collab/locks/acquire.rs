@@ -165,7 +165,7 @@ pub(super) fn grant(
     end: &LockEnd,
 ) -> Vec<NewEvent> {
     let former = row.holder.take();
-    let unlocked = former.map(|former| events.unlocked(row, &former, end));
+    let unlocked = former.map(|former| events.unlocked(row, &former, end, &holder.audience));
     row.fence += 1;
     row.waiting.remove(&holder.user);
     let locked = events.locked(row, &holder);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::holder::LockHolder;
 use super::row::LockRow;
+use super::viewers::RecordViewers;
 use super::{Holder, Lock};
 use crate::directory::Modules;
 use crate::log::{Audience, NewEvent};
@@ -48,35 +49,61 @@ impl LockEvents<'_> {
             .with(&data)
     }
 
-    pub(super) fn unlocked(self, row: &LockRow, former: &LockHolder, end: &LockEnd) -> NewEvent {
+    /// The end of a grant, for those who received its beginning. The record may have moved to another audience
+    /// since; then they do not learn who took the lock over.
+    pub(super) fn unlocked(
+        self,
+        row: &LockRow,
+        former: &LockHolder,
+        end: &LockEnd,
+        now: &Audience,
+    ) -> NewEvent {
+        let is_seen = former.audience == *now || *now == Audience::Broker;
+        let to = if is_seen { now } else { &former.audience };
         let mut data = fields(&row.lock_of(former));
         data["reason"] = json!(end.reason());
-        if let LockEnd::TakenOver(by) = end {
-            data["by"] = json!(by);
-        }
-        let event = self.event(&row.record, "unlocked", former.audience.clone());
+        let event = self.event(&row.record, "unlocked", to.clone());
         match end {
             LockEnd::Released => event.by(&former.user),
-            LockEnd::Expired => event,
-            LockEnd::TakenOver(by) => event.by(&by.user_id),
+            LockEnd::TakenOver(by) if is_seen => {
+                data["by"] = json!(by);
+                event.by(&by.user_id)
+            }
+            LockEnd::Expired | LockEnd::TakenOver(_) => event,
         }
         .with(&data)
     }
 
-    /// One event for each user who waits.
-    pub(super) fn available(self, row: &LockRow) -> impl Iterator<Item = NewEvent> {
+    /// One event for each user who waits and may see the record.
+    fn available(self, row: &LockRow, viewers: &RecordViewers) -> impl Iterator<Item = NewEvent> {
         let data = json!({"fence": row.fence});
-        row.waiting.users().map(move |user| {
+        let waiting = row.waiting.users();
+        let waiting = waiting.filter(|user| viewers.include(&row.record, user));
+        waiting.map(move |user| {
             let audience = Audience::User(user.clone());
             self.event(&row.record, "lock_available", audience)
                 .with(&data)
         })
     }
 
-    /// The end of a grant after which nobody holds the lock.
-    pub(super) fn freed(self, row: &LockRow, former: &LockHolder, end: &LockEnd) -> Vec<NewEvent> {
-        let unlocked = self.unlocked(row, former, end);
-        [unlocked].into_iter().chain(self.available(row)).collect()
+    /// The end of a grant after which nobody holds the lock. If the record has moved to another team since, this
+    /// team has read of the lock in lists, and learns of its end, too.
+    pub(super) fn freed(
+        self,
+        row: &LockRow,
+        former: &LockHolder,
+        end: &LockEnd,
+        viewers: &RecordViewers,
+    ) -> Vec<NewEvent> {
+        let now = viewers.audience(&row.record);
+        let unlocked = self.unlocked(row, former, end, now);
+        let is_told = [now, &Audience::Broker].contains(&&unlocked.audience);
+        let again = (!is_told).then(|| NewEvent {
+            audience: now.clone(),
+            ..unlocked.clone()
+        });
+        let events = [unlocked].into_iter().chain(again);
+        events.chain(self.available(row, viewers)).collect()
     }
 
     /// Somebody asks the holder for the lock.

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::LockError;
 use super::events::{LockEnd, LockEvents};
 use super::row::{LockRow, StoredLock};
+use super::viewers::RecordViewers;
 use crate::directory::Modules;
-use crate::log::EventCommitter;
+use crate::log::{EventCommitter, NewEvent};
 use crate::platform::DedicatedConnection;
 use crate::platform::{BrokerId, Transaction};
 use crate::platform::{Dice, InstanceCount};
@@ -131,7 +132,7 @@ async fn due(connection: &mut PgConnection, after: Option<&BrokerId>) -> sqlx::R
 async fn end_expired(
     connection: &mut PgConnection,
     broker: &BrokerId,
-    events: LockEvents<'_>,
+    lock_events: LockEvents<'_>,
     committer: &EventCommitter,
 ) -> Result<i64, LockError> {
     let mut transaction = Transaction::begin(connection).await?;
@@ -141,16 +142,20 @@ async fn end_expired(
         .await?;
     let rows = take_due(&mut transaction, broker).await?;
     free(&mut transaction, broker, &rows).await?;
-    let events = rows.iter().flat_map(|row| expired(events, row)).collect();
+    let viewers = RecordViewers::of(&mut transaction, broker, &rows).await?;
+    let events = rows.iter();
+    let events = events
+        .flat_map(|row| expired(lock_events, row, &viewers))
+        .collect();
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     committer.conclude(transaction, broker, events).await?;
     Ok(count)
 }
 
-fn expired(events: LockEvents<'_>, row: &LockRow) -> Vec<crate::log::NewEvent> {
+fn expired(events: LockEvents<'_>, row: &LockRow, viewers: &RecordViewers) -> Vec<NewEvent> {
     let former = row.holder.as_ref();
     former.map_or_else(Vec::new, |former| {
-        events.freed(row, former, &LockEnd::Expired)
+        events.freed(row, former, &LockEnd::Expired, viewers)
     })
 }
 

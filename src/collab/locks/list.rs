@@ -144,7 +144,7 @@ pub(super) struct BrokerageLocks {
 
 #[derive(Debug)]
 pub(super) struct HeldLock {
-    /// Who received the `locked` event.
+    /// Who may see the record now. It may have moved since the lock was granted.
     pub(super) audience: Audience,
     pub(super) record: RecordPath,
     pub(super) lock: Lock,
@@ -158,7 +158,7 @@ struct HeldLockRow {
     record_id: Option<String>,
     user_id: Option<String>,
     session: Option<String>,
-    audience: Option<String>,
+    seen_by: Option<String>,
     fence: Option<i64>,
     locked_at: Option<OffsetDateTime>,
     locked_until: Option<OffsetDateTime>,
@@ -179,22 +179,22 @@ pub(super) async fn held_locks(
     let rows = sqlx::query_as!(
         HeldLockRow,
         r#"select b.broker_id, b.epoch, b.head, l.module as "module?", l.record_id as "record_id?",
-               l.user_id, l.session, l.audience, l.fence as "fence?", l.locked_at, l.locked_until,
+               l.user_id, l.session, l.seen_by, l.fence as "fence?", l.locked_at, l.locked_until,
                jsonb_array_length(l.waiting) as waiting
            from porchlight.brokers b
            left join lateral (
-               select * from porchlight.locks l
+               select * from porchlight.seen_locks l
                where l.broker_id = b.broker_id and l.module = $6 and l.record_id = $4
                    and l.locked_until > statement_timestamp()
-                   and ($2::text[] is null or l.audience = any($2))
+                   and ($2::text[] is null or l.seen_by = any($2))
                    and ($3::text is null or l.module = $3)
                    and (l.locked_at, l.module, l.record_id)
                        > (coalesce($7::timestamptz, '-infinity'), coalesce($8, ''), coalesce($9, ''))
                union all
-               (select * from porchlight.locks l
+               (select * from porchlight.seen_locks l
                 where l.broker_id = b.broker_id and $4::text is null
                     and l.locked_until > statement_timestamp()
-                    and ($2::text[] is null or l.audience = any($2))
+                    and ($2::text[] is null or l.seen_by = any($2))
                     and ($3::text is null or l.module = $3)
                     and (l.locked_at, l.module, l.record_id)
                         > (coalesce($7::timestamptz, '-infinity'), coalesce($8, ''), coalesce($9, ''))
@@ -253,7 +253,7 @@ impl HeldLockRow {
             waiting: usize::try_from(self.waiting?).ok()?,
         };
         Some(HeldLock {
-            audience: self.audience?.parse().ok()?,
+            audience: self.seen_by?.parse().ok()?,
             record: lock.record(),
             lock,
         })

@@ -1,12 +1,14 @@
 //! Releases a lock.
 
 use super::events::{LockEnd, LockEvents};
+use super::holder::LockHolder;
 use super::row::{self, LockKey, LockRow};
+use super::viewers::RecordViewers;
 use super::waiting_users::WaitingUsers;
 use super::{LockError, Locks};
 use crate::directory::audience_for;
 use crate::identity::Caller;
-use crate::log::{Answered, IdempotencyKey, NewEvent, claim_key, store_answer};
+use crate::log::{Answered, IdempotencyKey, claim_key, store_answer};
 use crate::platform::{RecordPath, SessionName};
 
 impl Locks {
@@ -36,7 +38,14 @@ impl Locks {
             audience_for(&mut transaction, caller, record).await?;
             return Err(not_yours(record, row.as_ref()));
         };
-        let events = self.release_row(&mut row, session)?;
+        let former = release_row(&mut row, session)?;
+        let mut events = Vec::new();
+        if let Some(former) = former {
+            let rows = std::slice::from_ref(&row);
+            let viewers = RecordViewers::of(&mut transaction, key.broker, rows).await?;
+            events = LockEvents(&self.modules).freed(&row, &former, &LockEnd::Released, &viewers);
+            row.waiting = WaitingUsers::default();
+        }
         row::write(&mut transaction, key.broker, &row).await?;
         let answered = store_answer(&mut transaction, id, Some(row.fence)).await?;
         self.committer
@@ -44,27 +53,23 @@ impl Locks {
             .await?;
         Ok(answered)
     }
+}
 
-    fn release_row(
-        &self,
-        row: &mut LockRow,
-        session: Option<&SessionName>,
-    ) -> Result<Vec<NewEvent>, LockError> {
-        let Some(mut holder) = row.holder.take() else {
-            return Err(LockError::NotLocked(row.record.clone()));
-        };
-        match (holder.release(session, row.now), session) {
-            (None, Some(session)) => Err(LockError::UnknownSession(session.clone())),
-            (Some(true), _) => {
-                row.holder = Some(holder);
-                Ok(Vec::new())
-            }
-            (Some(false), _) | (None, None) => {
-                let events = LockEvents(&self.modules).freed(row, &holder, &LockEnd::Released);
-                row.waiting = WaitingUsers::default();
-                Ok(events)
-            }
+/// Removes a device, or all of them. Returns the holder if none is left.
+fn release_row(
+    row: &mut LockRow,
+    session: Option<&SessionName>,
+) -> Result<Option<LockHolder>, LockError> {
+    let Some(mut holder) = row.holder.take() else {
+        return Err(LockError::NotLocked(row.record.clone()));
+    };
+    match (holder.release(session, row.now), session) {
+        (None, Some(session)) => Err(LockError::UnknownSession(session.clone())),
+        (Some(true), _) => {
+            row.holder = Some(holder);
+            Ok(None)
         }
+        (Some(false), _) | (None, None) => Ok(Some(holder)),
     }
 }
 

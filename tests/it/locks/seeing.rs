@@ -221,6 +221,89 @@ async fn a_record_that_changes_hands_while_it_is_locked_stays_with_its_new_team(
     assert_eq!(locks(a, &ann, "").await.len(), 0);
 }
 
+/// The events of a stream about locks, in short, up to the marker.
+async fn of_locks(stream: &mut Stream) -> Vec<String> {
+    let events = stream.logged_until("test:marker").await.into_iter();
+    let of_locks = events.filter(|event| event.name.contains("lock"));
+    of_locks
+        .map(|event| in_short(&event.name, &event.json()["data"]))
+        .collect()
+}
+
+#[tokio::test]
+async fn lists_show_the_lock_of_a_record_that_moved_to_its_new_team_only() {
+    let [a, b] = &two(&[]).await;
+    let (ann, bea) = (agent("ann"), Token::user("bea", &["b"]));
+    let zoe = Token::user("zoe", &["z"]);
+    assert_eq!(lock(a, &ann, "e-x", "tab").await.status, 201);
+    for who in [&bea, &zoe] {
+        // From here on their teams are known.
+        a.list("/notifications", who).await;
+        let asked = post_lock(b, who, "e-x/request", json!({})).await;
+        assert_eq!(asked.status, 202, "{}", asked.text);
+    }
+    known_to(a, "b", "e-x").await;
+    for (who, seen) in [(&bea, 1), (&zoe, 0), (&ann, 0)] {
+        for query in ["", "?record=escrows/e-x", "?module=escrows"] {
+            assert_eq!(locks(b, who, query).await.len(), seen, "{}", who.user);
+        }
+        let snapshot = snapshot(b, "/stream", who).await;
+        assert_eq!(records(&snapshot).len(), seen, "{}", who.user);
+    }
+    let mut streams = [
+        a.stream("/stream", &bea).await,
+        b.stream("/stream", &zoe).await,
+    ];
+    assert_eq!(unlock(a, &ann, "e-x").await.status, 204);
+    let marker = json!({"type": "test:marker", "audience": {"broker": true}});
+    a.publish(&marker).await;
+    // Everybody was told of the beginning. Who waited and does not see the record is told no more.
+    let [beas, zoes] = &mut streams;
+    let unlocked = "escrow:unlocked released ann 1";
+    assert_eq!(of_locks(beas).await, [unlocked, "escrow:lock_available 1"]);
+    assert_eq!(of_locks(zoes).await, [unlocked]);
+}
+
+#[tokio::test]
+async fn both_teams_are_told_of_the_end_of_a_lock_and_only_the_new_one_of_a_takeover() {
+    let [a, b] = &two(&[]).await;
+    let (ann, bea) = (agent("ann"), Token::user("bea", &["b"]));
+    let mut streams = [
+        a.stream("/stream", &ann).await,
+        b.stream("/stream", &bea).await,
+    ];
+    for record in ["e-x", "e-y"] {
+        known_to(a, "a", record).await;
+        assert_eq!(lock(a, &ann, record, "tab").await.status, 201);
+        known_to(a, "b", record).await;
+    }
+    assert_eq!(unlock(b, &ann, "e-x").await.status, 204);
+    let taken = post_lock(b, &admin(&["b"]), "e-y/takeover", json!({"session": "tab"})).await;
+    assert_eq!(taken.status, 201, "{}", taken.text);
+    let marker = json!({"type": "test:marker", "audience": {"broker": true}});
+    a.publish(&marker).await;
+    let [anns, beas] = &mut streams;
+    let mut taken_from = Value::Null;
+    let mut seen = Vec::new();
+    for event in anns.logged_until("test:marker").await {
+        if event.name.contains("lock") {
+            seen.push(in_short(&event.name, &event.json()["data"]));
+            taken_from = event.json();
+        }
+    }
+    let told = [
+        "escrow:locked ann 1",
+        "escrow:locked ann 1",
+        "escrow:unlocked released ann 1",
+        "escrow:unlocked taken_over ann 1",
+    ];
+    assert_eq!(seen, told);
+    let by = (&taken_from["data"]["by"], &taken_from["userId"]);
+    assert_eq!(by, (&Value::Null, &Value::Null));
+    let told = ["escrow:unlocked released ann 1", "escrow:locked boss 2"];
+    assert_eq!(of_locks(beas).await, told);
+}
+
 #[tokio::test]
 async fn the_lock_of_a_record_that_moves_meanwhile_is_not_published_to_its_old_team() {
     let [a, b] = &two(&[]).await;
