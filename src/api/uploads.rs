@@ -10,10 +10,11 @@ use super::problem::{Code, Problem};
 use super::query::NoQuery;
 use crate::identity::Caller;
 use crate::log::{Operation, PublishError};
+use crate::tasks::uploads::UNUSED_AFTER;
 use crate::tasks::{IncomingUpload, Pace, UploadError, UploadLimit};
 
-/// When to retry after too many stored uploads. One may be removed at any time, or after a day.
-const STORED_RETRY_AFTER_SECONDS: u32 = 3_600;
+/// When to retry after too many stored uploads. Unused ones make room then, and others at any time.
+const STORED_RETRY_AFTER_SECONDS: u32 = 900;
 /// When to retry after too many uploads at once.
 const ARRIVING_RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -43,9 +44,10 @@ impl From<UploadError> for Problem {
                 Self::bad_request(Code::EmptyUpload, detail)
             }
             UploadError::TooMany(most) => {
+                let minutes = UNUSED_AFTER.as_secs() / 60;
                 let detail = format!(
-                    "You have {most} uploads whose imports have not ended. An upload is removed \
-                     when its import has completed, or after 24 hours."
+                    "You have {most} uploads that are being imported or wait for it. One makes \
+                     room when its import has ended, or when none was begun for {minutes} minutes."
                 );
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 Self::new(status, Code::TooManyUploads, detail)

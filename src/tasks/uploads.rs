@@ -29,6 +29,9 @@ pub use receive::{IncomingUpload, UploadRules};
 pub use shares::UploadLimit;
 use shares::{ShareLimits, Shares};
 
+/// An upload of which no import was begun for so long makes room for another one of its user. A page needs it
+/// meanwhile, to ask for the mapping of its columns.
+pub const UNUSED_AFTER: Duration = Duration::from_mins(15);
 /// How long an upload is stored.
 const RETENTION: Duration = Duration::from_hours(24);
 /// Uploads that one instance stores at a time. Each uses a database connection, and twice its size
@@ -253,8 +256,8 @@ async fn lock_user(connection: &mut PgConnection, caller: &Caller) -> sqlx::Resu
     .map(drop)
 }
 
-/// If the user has as many uploads as allowed, removes the oldest one whose tasks have all ended. An
-/// upload whose import failed can be imported again, but it does not block a new file.
+/// If the user has as many uploads as allowed, removes the oldest one whose tasks have all ended, or that is
+/// unused. An upload whose import failed or was refused can be imported again, but it does not block a new file.
 async fn remove_one_if_full(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -264,7 +267,9 @@ async fn remove_one_if_full(
         "delete from porchlight.uploads where (broker_id, id) = (
              select u.broker_id, u.id from porchlight.uploads u
              where u.broker_id = $1 and u.user_id = $2 and (
-                 select bool_and(t.ended_at is not null) from porchlight.tasks t
+                 select coalesce(bool_and(t.ended_at is not null),
+                     u.created_at < now() - make_interval(secs => $4))
+                 from porchlight.tasks t
                  where t.broker_id = u.broker_id and t.user_id = u.user_id
                      and t.created_at >= u.created_at and strpos(t.params::text, u.id) > 0)
              order by u.created_at limit 1)
@@ -273,6 +278,7 @@ async fn remove_one_if_full(
         caller.broker.as_str(),
         caller.user.as_str(),
         i64::from(most),
+        UNUSED_AFTER.as_secs_f64(),
     )
     .execute(connection)
     .await

@@ -90,6 +90,41 @@ async fn files_that_were_tried_in_vain_make_room_for_better_ones() {
 }
 
 #[tokio::test]
+async fn files_whose_imports_were_refused_make_room_after_a_while() {
+    let service = working().await;
+    let ann = ann();
+    let mut files = Vec::new();
+    for _ in 0..20 {
+        files.push(upload(&service, &ann, "Nom\nAnn\n").await);
+    }
+    let params = |id: &str| json!({"module": "leads", "upload": id, "mapping": {"Nom": "nothing"}});
+    for id in &files {
+        refused(&service, &ann, params(id)).await;
+    }
+    let file = async || send_file(&service, &ann, "Name\nAnn\n").await;
+    let full = file().await;
+    full.refused(429, "too_many_uploads", "all may still be imported");
+    assert!(full.text.contains("15 minutes"), "{}", full.text);
+    let mut sql = service.database.connect().await;
+    let age = "update porchlight.uploads set created_at = now() - interval '16 minutes'
+        where id = any($1)";
+    let aged = sqlx::query(age).bind(&files[3..5]).execute(&mut sql);
+    aged.await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(file().await.status, 201);
+    }
+    file()
+        .await
+        .refused(429, "too_many_uploads", "the others are young");
+    // The unused ones were removed.
+    for id in &files[3..5] {
+        let of = json!({"module": "leads", "upload": id, "mapping": {"Nom": "name"}});
+        let (_, reason, _) = refused(&service, &ann, of).await;
+        assert_eq!(reason, "no_such_upload");
+    }
+}
+
+#[tokio::test]
 async fn an_upload_goes_after_a_day() {
     let flags = ["--retention-interval-seconds=1"]
         .into_iter()
