@@ -55,10 +55,10 @@ mod tests {
 
     use super::*;
 
-    fn named(flags: &[&str], set: (&str, &str)) -> Option<String> {
+    fn named(flags: &[&str], set: &str, value: &str) -> Option<String> {
         let arguments = ["porchlight"].iter().chain(flags);
         let error = Cli::try_parse_from(arguments).unwrap_err();
-        let of_environment = |name: &str| (name == set.0).then(|| set.1.to_owned());
+        let of_environment = |name: &str| (name == set).then(|| value.to_owned());
         variable(&error, &of_environment)
     }
 
@@ -74,16 +74,16 @@ mod tests {
                 "https://a.example,crm",
             ),
         ] {
-            let found = named(&["serve", flag], (variable, value));
+            let found = named(&["serve", flag], variable, value);
             assert_eq!(found.as_deref(), Some(variable), "{flag}");
         }
-        let tail = named(&["tail", "--token=a b"], ("PORCHLIGHT_TOKEN", "a b"));
+        let tail = named(&["tail", "--token=a b"], "PORCHLIGHT_TOKEN", "a b");
         assert_eq!(tail.as_deref(), Some("PORCHLIGHT_TOKEN"));
     }
 
     #[test]
     fn a_variable_with_another_value_is_not_named() {
         let flags = ["serve", "--addr=localhost:80"];
-        assert_eq!(named(&flags, ("PORCHLIGHT_ADDR", "127.0.0.1:9999")), None);
+        assert_eq!(named(&flags, "PORCHLIGHT_ADDR", "127.0.0.1:9999"), None);
     }
 }
