@@ -37,8 +37,9 @@ impl Operations {
         limit: i64,
     ) -> Result<PoisonList, SetAsideError> {
         let mut connection = self.0.parts.pool.acquire().await?;
-        let rows = poison::list(&mut connection, broker, before, limit).await?;
+        // Rows that are set aside meanwhile are on the page, and not counted yet.
         let counts = poison::count(&mut connection, broker).await?;
+        let rows = poison::list(&mut connection, broker, before, limit).await?;
         let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= limit);
         let next = rows.last().map(|row| row.number).filter(|_| is_full);
         Ok(PoisonList { rows, counts, next })
