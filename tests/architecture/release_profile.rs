@@ -41,6 +41,22 @@ fn release_builds_and_no_others_get_the_profile() {
 }
 
 #[test]
+fn our_own_functions_keep_their_names_when_a_dependency_is_updated() {
+    let names = |of: &str, metadata: &str, build: &[&str]| {
+        let metadata = format!("metadata={metadata}");
+        let crate_arguments = ["--crate-name", of, "a b.rs", "-C", metadata.as_str()];
+        passed_on(&[&crate_arguments[..], build].concat())
+    };
+    for build in [LIBRARY, PROGRAM] {
+        let before = names("porchlight", "1", &build);
+        assert!(before.starts_with("--crate-name porchlight a b.rs -C metadata="));
+        assert_eq!(before, names("porchlight", "2", &build));
+        assert_ne!(names("tokio", "1", &build), names("tokio", "2", &build));
+    }
+    assert!(names("porchlight", "1", &QUICK).contains("metadata=1 "));
+}
+
+#[test]
 fn the_compiler_can_read_the_profile() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("lib.rs"), "pub fn f() {}").expect("a file");
