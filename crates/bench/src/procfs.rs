@@ -36,14 +36,17 @@ impl Watched {
         self.sum(pss)
     }
 
-    fn sum<T: std::iter::Sum>(&self, of: impl Fn(u32) -> Option<T>) -> Option<Use<T>> {
+    fn sum<T: std::iter::Sum + Copy>(&self, of: impl Fn(u32) -> Option<T>) -> Option<Use<T>> {
         if self.pids.is_empty() {
             return None;
         }
         let own = self.pids.iter().map(|pid| of(*pid)).sum::<Option<T>>()?;
-        let tree = self
-            .tree
-            .then(|| family(&self.pids).into_iter().filter_map(of).sum());
+        // What a process uses changes, so it is read once.
+        let descendants = || family(&self.pids).split_off(self.pids.len());
+        let tree = self.tree.then(|| {
+            let more = descendants().into_iter().filter_map(of);
+            std::iter::once(own).chain(more).sum()
+        });
         Some(Use { own, tree })
     }
 }
