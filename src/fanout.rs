@@ -224,7 +224,7 @@ impl Fanout {
     pub fn jump(&self, brokerage: &BrokerageFanout, head: &Head) {
         let audiences = brokerage.ring().audiences();
         self.change(brokerage, |ring| {
-            ring.jump(head.epoch.clone(), head.position)
+            ring.jump(head.epoch.clone(), head.position);
         });
         self.wake(&brokerage.id, &audiences);
     }

@@ -79,6 +79,7 @@ pub struct IdentityArgs {
 
 /// What a token must say, beside its signature. Who signs tokens for a service needs it too.
 #[derive(clap::Args, Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "they are the names of flags")]
 pub struct TokenChecks {
     /// Issuers that are accepted in `iss`, comma separated; `any`: not checked. It must be set to
     /// listen on an address that is not a loopback address

@@ -192,14 +192,15 @@ impl RefusedStream<'_> {
             return;
         }
         let reason = refusal.reason().as_str();
-        match refusal.limit() {
-            Some(limit) => tracing::warn!(
+        if let Some(limit) = refusal.limit() {
+            tracing::warn!(
                 %id, %broker, reason, limit,
                 "a stream was refused, because {} has as many streams as {limit} allows: raise it, or add \
                  an instance",
                 refusal.whose()
-            ),
-            None => tracing::info!(%id, %broker, reason, "a stream was refused"),
+            );
+        } else {
+            tracing::info!(%id, %broker, reason, "a stream was refused");
         }
     }
 }

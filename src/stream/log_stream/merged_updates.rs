@@ -185,16 +185,12 @@ impl MergedEvent {
         let Some(newer) = MergedBody::parse(json) else {
             return false;
         };
-        match &mut self.merged {
-            Some(merged) => merged.merge(newer),
-            None => {
-                let Some(mut first) = MergedBody::parse(self.json()) else {
-                    return false;
-                };
-                first.merge(newer);
-                self.merged = Some(first);
-            }
-        }
+        let merged = self.merged.take();
+        let Some(mut merged) = merged.or_else(|| MergedBody::parse(self.json())) else {
+            return false;
+        };
+        merged.merge(newer);
+        self.merged = Some(merged);
         self.last = position;
         true
     }
