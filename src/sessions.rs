@@ -15,6 +15,7 @@ use crate::log::PeerNotifier;
 use crate::platform::{BrokerId, ChannelSender, Clock, DedicatedConnection, Pool, Queues};
 
 pub mod connections;
+mod guard;
 mod lost;
 mod memberships;
 mod open;
@@ -26,9 +27,10 @@ mod sync;
 mod table;
 mod tickets;
 
+pub use guard::SessionGuard;
 pub use lost::LostClient;
 pub use memberships::MembershipParts;
-pub use open::{NewSession, RenewalOutcome, SessionGuard, SessionKind, SessionUser};
+pub use open::{NewSession, RenewalOutcome, SessionKind, SessionUser};
 pub use questions::{PeerAnswer, PeerAnswers, PeerQuestion, PeerQuestions};
 pub use renew::RenewalError;
 pub use revoke::{NewRevocation, RevocationError, RevocationTarget};

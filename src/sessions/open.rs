@@ -11,12 +11,13 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::guard::SessionGuard;
 use super::lost::LostClients;
 use super::table::{OpenSessionLimits, OpenTable, SessionRefusal};
 use crate::directory::StreamAddress;
 use crate::fanout::{CloseReason, Subscription};
 use crate::identity::{Caller, Credential, KeyId, Revocation, Revoked, Role, Verifier};
-use crate::platform::{BrokerId, Clock, Principal, TeamId, UserId};
+use crate::platform::{BrokerId, Clock, TeamId, UserId};
 
 /// A user of a brokerage.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +81,7 @@ pub(super) struct OpenSession {
     pub(super) opened_at_ms: i64,
     pub(super) expires_at_ms: i64,
     /// Its end is the will of somebody here, and not of its client.
-    is_dismissed: bool,
+    pub(super) is_dismissed: bool,
 }
 
 impl OpenSession {
@@ -335,59 +336,6 @@ fn close<'a>(
 /// Teams are distinct.
 fn is_same_set(one: &[TeamId], other: &[TeamId]) -> bool {
     one.len() == other.len() && one.iter().all(|team| other.contains(team))
-}
-
-/// Removes a session when it is dropped.
-pub struct SessionGuard {
-    sessions: OpenSessions,
-    /// The key of the user's sessions.
-    pub(super) user: Arc<SessionUser>,
-    pub(super) address: StreamAddress,
-    /// The role of the token. A fresh token has the same.
-    role: Role,
-    // Not the whole kind: a stream has this in memory while it is open.
-    pub(super) is_poll: bool,
-    is_broken: bool,
-}
-
-impl SessionGuard {
-    #[must_use]
-    pub fn user(&self) -> &UserId {
-        &self.user.user
-    }
-
-    #[must_use]
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    /// The teams of the token that opened it.
-    #[must_use]
-    pub fn teams(&self) -> Arc<[TeamId]> {
-        let table = self.sessions.table();
-        let mut sessions = table.users.get(&self.user).into_iter().flatten();
-        let own = sessions.find(|session| session.address.is(&self.address));
-        own.map(|session| Arc::clone(&session.teams))
-            .unwrap_or_default()
-    }
-
-    /// The connection is broken: its client did not end it.
-    pub fn broken(&mut self) {
-        self.is_broken = true;
-    }
-}
-
-impl Drop for SessionGuard {
-    fn drop(&mut self) {
-        let Some(ended) = self.sessions.table().remove(self) else {
-            return;
-        };
-        // Programs that are not here are missed, however they left.
-        let is_person = ended.role.principal() == Principal::Person;
-        if ended.is_stream() && !ended.is_dismissed && (self.is_broken || !is_person) {
-            self.sessions.0.lost.add(&self.user);
-        }
-    }
 }
 
 #[cfg(test)]

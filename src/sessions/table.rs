@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::open::{OpenSession, SessionGuard, SessionKind, SessionUser};
+use super::guard::SessionGuard;
+use super::open::{OpenSession, SessionKind, SessionUser};
 use crate::identity::Caller;
 use crate::platform::{BrokerId, Principal, QuotaExceeded, QuotaKind, QuotaScope};
 

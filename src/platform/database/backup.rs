@@ -12,6 +12,7 @@ mod file;
 mod program;
 mod restore;
 mod roles;
+mod unfinished;
 
 pub use dump::back_up;
 pub use file::{Backup, BackupSummary};

@@ -6,8 +6,9 @@ use embedded_postgres::{EmbeddedPostgres, cluster_major, has_cluster};
 use sqlx::{Connection, PgConnection};
 use tokio::io::AsyncReadExt;
 
-use super::file::{BackupSource, CHUNK_BYTES, UnfinishedBackup};
+use super::file::CHUNK_BYTES;
 use super::program::{PostgresProgram, RunningProgram};
+use super::unfinished::{BackupSource, UnfinishedBackup};
 use super::{BackupError, BackupSummary, data_dir, roles};
 use crate::platform::database::{DatabaseSettings, schema, visit_embedded};
 

@@ -1,8 +1,7 @@
 //! The file of a backup, and its last line.
 
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,18 +11,18 @@ use super::BackupError;
 
 /// The beginning of the last line. The bytes before it are those of `pg_dump --format=custom`, and
 /// `pg_restore` reads the file too.
-const MARK: &[u8] = b"\nporchlight-backup ";
+pub(super) const MARK: &[u8] = b"\nporchlight-backup ";
 /// The last line is not longer: that is enough for some thousand roles.
-const LAST_LINE_BYTES: u64 = 256 * 1_024;
+pub(super) const LAST_LINE_BYTES: u64 = 256 * 1_024;
 /// The format that this version writes and reads.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 pub(super) const CHUNK_BYTES: usize = 64 * 1_024;
 
 /// What the last line says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupSummary {
-    format: u32,
+    pub(super) format: u32,
     /// The version that made it.
     pub porchlight: String,
     /// The major version of the Postgres that it comes from.
@@ -36,108 +35,10 @@ pub struct BackupSummary {
     pub roles: Vec<String>,
     /// The bytes before the last line, and their SHA-256.
     pub bytes: u64,
-    sha256: String,
+    pub(super) sha256: String,
 }
 
-/// The database that a backup is made of.
-#[derive(Debug)]
-pub(super) struct BackupSource {
-    pub(super) postgres: u32,
-    pub(super) migration: i64,
-    pub(super) created_at: String,
-    pub(super) roles: Vec<String>,
-}
-
-/// A file with another name until it is complete. It is removed if it never is.
-#[derive(Debug)]
-pub(super) struct UnfinishedBackup {
-    target: PathBuf,
-    unfinished: PathBuf,
-    file: File,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl UnfinishedBackup {
-    /// Refuses to overwrite anything but a backup.
-    pub(super) fn create(target: &Path) -> Result<Self, BackupError> {
-        if fs::symlink_metadata(target).is_ok() && Backup::open(target).is_err() {
-            return Err(BackupError::Exists(target.to_owned()));
-        }
-        let mut unfinished = target.as_os_str().to_owned();
-        unfinished.push(format!(".unfinished-{}", std::process::id()));
-        let unfinished = PathBuf::from(unfinished);
-        // It has all that users have written: nobody else may read it.
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished);
-        Ok(Self {
-            file: file.map_err(BackupError::file("write", &unfinished))?,
-            target: target.to_owned(),
-            unfinished,
-            hash: Sha256::new(),
-            bytes: 0,
-        })
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
-        let written = self.file.write_all(bytes);
-        written.map_err(BackupError::file("write", &self.target))?;
-        self.hash.update(bytes);
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Adds the last line, and gives the file its name once it is on the disk.
-    pub(super) fn finish(mut self, source: BackupSource) -> Result<BackupSummary, BackupError> {
-        let summary = BackupSummary {
-            format: FORMAT,
-            porchlight: env!("CARGO_PKG_VERSION").to_owned(),
-            postgres: source.postgres,
-            migration: source.migration,
-            created_at: source.created_at,
-            roles: source.roles,
-            bytes: self.bytes,
-            sha256: hex(&self.hash.finalize_reset()),
-        };
-        let mut last_line = MARK.to_vec();
-        let json = serde_json::to_vec(&summary).map_err(std::io::Error::other);
-        last_line.extend(json.map_err(BackupError::file("write", &self.target))?);
-        last_line.push(b'\n');
-        if last_line.len() as u64 > LAST_LINE_BYTES {
-            return Err(BackupError::TooManyRoles(summary.roles.len()));
-        }
-        let done = self.file.write_all(&last_line);
-        let done = done.and_then(|()| self.file.sync_all());
-        let done = done.and_then(|()| fs::rename(&self.unfinished, &self.target));
-        let done = done.and_then(|()| File::open(parent(&self.target))?.sync_all());
-        done.map_err(BackupError::file("write", &self.target))?;
-        Ok(summary)
-    }
-}
-
-impl Drop for UnfinishedBackup {
-    fn drop(&mut self) {
-        // An error means that it has its name by now.
-        let _ = fs::remove_file(&self.unfinished);
-    }
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -242,7 +143,10 @@ fn last_line(end: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::platform::database::backup::unfinished::{BackupSource, UnfinishedBackup};
 
     fn source() -> BackupSource {
         BackupSource {
