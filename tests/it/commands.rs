@@ -116,21 +116,22 @@ async fn tokens_of_commands_open_a_service_with_the_same_checks() {
     assert_eq!(status_with(&service, token).await, 200);
 }
 
+/// A little load, for a second.
+const LOAD: [&str; 7] = [
+    "bench",
+    "--json",
+    "-n=1",
+    "-t=1",
+    "-r=20",
+    "-s=1",
+    "--warmup=0",
+];
+
 #[tokio::test]
 async fn a_bench_opens_streams_of_a_service_that_checks_tokens() {
     let service = checking_service().await;
-    let url = service.url("");
-    let load = [
-        "bench",
-        "--json",
-        "--url",
-        &url,
-        "-n=1",
-        "-t=1",
-        "-r=20",
-        "-s=1",
-        "--warmup=0",
-    ];
+    let url = format!("--url={}", service.url(""));
+    let load = [&LOAD[..], &[&url]].concat();
     let ended = porchlight(&load, &CHECKS).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let report: Value = serde_json::from_str(&ended.stdout).expect("a report");
@@ -155,18 +156,8 @@ async fn a_token_that_the_service_would_refuse_is_not_printed() {
 #[tokio::test]
 async fn a_bench_fails_when_the_server_accepts_nothing() {
     let service = Service::start().await;
-    let url = service.url("");
-    let load = [
-        "bench",
-        "--json",
-        "--url",
-        &url,
-        "-n=1",
-        "-t=1",
-        "-r=20",
-        "-s=1",
-        "--warmup=0",
-    ];
+    let url = format!("--url={}", service.url(""));
+    let load = [&LOAD[..], &[&url]].concat();
     let secret = [("JWT_SECRET", SECRET)];
     let ended = porchlight(&load, &secret).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

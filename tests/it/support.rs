@@ -34,6 +34,7 @@ pub mod slow;
 pub mod sql;
 pub mod sse;
 pub mod tasks;
+pub mod tickets;
 pub mod wait;
 pub mod worker;
 

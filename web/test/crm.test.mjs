@@ -1,23 +1,15 @@
 // Two people in the CRM: what one does, the other sees at once. Rows of the audit are named by their numbers.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { Demo, People, Person } from './page.mjs';
-import { chromiumPath, launchBrowser, until } from './support.mjs';
+import { describe, test } from 'node:test';
+import { Person, openPages } from './page.mjs';
+import { chromiumPath, until } from './support.mjs';
 
 describe('the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
   let demo;
   let browser;
   let people;
-  before(async () => {
-    // So that a test need not wait long for somebody to be offline.
-    [demo, browser] = await Promise.all([Demo.start({ PORCHLIGHT_PRESENCE_GRACE_SECONDS: '3' }), launchBrowser()]);
-    people = await People.open(browser, demo, ['bob', 'cleo', 'ann']);
-  });
-  after(async () => {
-    await people?.close();
-    await browser?.close();
-    await demo?.stop();
-  });
+  // So that a test need not wait long for somebody to be offline.
+  openPages(['bob', 'cleo', 'ann'], { PORCHLIGHT_PRESENCE_GRACE_SECONDS: '3' }, (opened) => { ({ demo, browser, people } = opened); });
 
   const both = (run) => people.run(run);
   let made = 0;

@@ -1,8 +1,8 @@
 // The CRM when the connection fails: nothing is lost, and the page says what happens.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { Demo, People } from './page.mjs';
-import { chromiumPath, launchBrowser, until } from './support.mjs';
+import { describe, test } from 'node:test';
+import { openPages } from './page.mjs';
+import { chromiumPath, until } from './support.mjs';
 
 const TABS = 8;
 const STREAM = /\/stream(\?|$)/;
@@ -11,15 +11,7 @@ describe('the CRM without a connection', { skip: chromiumPath ? false : 'there i
   let demo;
   let browser;
   let people;
-  before(async () => {
-    [demo, browser] = await Promise.all([Demo.start(), launchBrowser()]);
-    people = await People.open(browser, demo, ['bob', 'cleo']);
-  });
-  after(async () => {
-    await people?.close();
-    await browser?.close();
-    await demo?.stop();
-  });
+  openPages(['bob', 'cleo'], {}, (opened) => { ({ demo, browser, people } = opened); });
 
   /** The colour of the light in the badge, as people call it. */
   const light = ({ page }) => page.locator('.badge .dot').evaluate((dot) => {

@@ -1,24 +1,15 @@
 // Tasks and imports in the CRM: progress, Cancel that is never lost, bad rows, retry.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { Demo, People } from './page.mjs';
-import { chromiumPath, launchBrowser, until } from './support.mjs';
+import { describe, test } from 'node:test';
+import { openPages } from './page.mjs';
+import { chromiumPath, until } from './support.mjs';
 
 const PROGRESS_MS = 250;
 
 describe('tasks in the CRM', { skip: chromiumPath ? false : 'there is no Chromium here' }, () => {
   let demo;
-  let browser;
   let people;
-  before(async () => {
-    [demo, browser] = await Promise.all([Demo.start(), launchBrowser()]);
-    people = await People.open(browser, demo, ['bob']);
-  });
-  after(async () => {
-    await people?.close();
-    await browser?.close();
-    await demo?.stop();
-  });
+  openPages(['bob'], {}, (opened) => { ({ demo, people } = opened); });
 
   const card = ({ page }, text) => page.locator('.task-card', { hasText: text });
   const file = (name, text) => ({ name, mimeType: 'text/csv', buffer: Buffer.from(text) });

@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
+import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Server } from './support.mjs';
+import { launchBrowser, Server } from './support.mjs';
 
 const WAIT_MS = 20_000;
 const DEV = fileURLToPath(new URL('../dev.mjs', import.meta.url));
@@ -176,4 +177,21 @@ export class People {
   async close() {
     for (const { context } of this.all) await context.close().catch(() => {});
   }
+}
+
+/** For the tests of a `describe`: the demo with these settings, a browser, and the pages of these users. All are closed after them. */
+export function openPages(users, settings, given) {
+  let demo;
+  let browser;
+  let people;
+  before(async () => {
+    [demo, browser] = await Promise.all([Demo.start(settings), launchBrowser()]);
+    people = await People.open(browser, demo, users);
+    given({ demo, browser, people });
+  });
+  after(async () => {
+    await people?.close();
+    await browser?.close();
+    await demo?.stop();
+  });
 }

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { after, before, describe, test } from 'node:test';
-import { Demo, People, Person } from './page.mjs';
-import { chromiumPath, launchBrowser, until } from './support.mjs';
+import { describe, test } from 'node:test';
+import { Person, openPages } from './page.mjs';
+import { chromiumPath, until } from './support.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const isLong = process.env.PORCHLIGHT_TEST_LONG === '1';
@@ -16,15 +16,7 @@ describe('the page, with care', { skip: chromiumPath ? false : 'there is no Chro
   let demo;
   let browser;
   let people;
-  before(async () => {
-    [demo, browser] = await Promise.all([Demo.start(), launchBrowser()]);
-    people = await People.open(browser, demo, ['bob', 'cleo']);
-  });
-  after(async () => {
-    await people?.close();
-    await browser?.close();
-    await demo?.stop();
-  });
+  openPages(['bob', 'cleo'], {}, (opened) => { ({ demo, browser, people } = opened); });
 
   /** What axe-core finds, in words. The policy of the page forbids inline scripts, so axe is evaluated by the debugger. */
   async function findings(page, within, options) {

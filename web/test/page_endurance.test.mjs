@@ -1,8 +1,8 @@
 // What a page meets in a long day: many records, what others do meanwhile, addresses that are wrong, a browser that keeps nothing.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { Demo, People } from './page.mjs';
-import { chromiumPath, launchBrowser, until } from './support.mjs';
+import { describe, test } from 'node:test';
+import { openPages } from './page.mjs';
+import { chromiumPath, until } from './support.mjs';
 
 const RECORDS = 12;
 /** What the list of recent activity and the like may grow by. A record that was not let go has 240 nodes and 30 listeners. */
@@ -13,15 +13,7 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
   let demo;
   let browser;
   let people;
-  before(async () => {
-    [demo, browser] = await Promise.all([Demo.start(), launchBrowser()]);
-    people = await People.open(browser, demo, ['bob', 'cleo']);
-  });
-  after(async () => {
-    await people?.close();
-    await browser?.close();
-    await demo?.stop();
-  });
+  openPages(['bob', 'cleo'], {}, (opened) => { ({ demo, browser, people } = opened); });
 
   /** How much the document has, after what nobody refers to is gone. */
   async function sizeOf(context, page) {

@@ -1,13 +1,28 @@
 //! Users who change their brokerage: what they see follows, on every instance.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{QUERY, crm, get, lookups, opened, run, token, until_listening};
+use crate::support::cluster::TestDatabase;
 use crate::support::{Answer, Service, Stream, eventually};
 
 /// In the time of a test, nothing is looked up again without a notice.
 pub(super) const LONG: &str = "--broker-cache-seconds=3600";
+/// User 11 moves from brokerage `b` to `c`, with a notice.
+pub(super) const MOVE: &str = "begin; update public.users set team_id = 2 where id = 11;
+    select porchlight.forget_broker(user_id => '11'); commit";
+
 const SHORT: &str = "--broker-cache-seconds=1";
+
+/// Two instances that look nothing up again without a notice.
+pub(super) async fn two(database: Arc<TestDatabase>) -> [Service; 2] {
+    [
+        Service::on(database.clone(), &[QUERY, LONG]).await,
+        Service::on(database, &[QUERY, LONG]).await,
+    ]
+}
 
 pub(super) async fn has_ended(stream: &mut Stream) -> String {
     let rest = stream.rest().await;
@@ -19,10 +34,7 @@ pub(super) async fn has_ended(stream: &mut Stream) -> String {
 #[tokio::test]
 async fn a_user_who_moves_sees_the_new_brokerage_at_once_after_a_notice() {
     let (database, mut sql) = crm().await;
-    let instances = [
-        Service::on(database.clone(), &[QUERY, LONG]).await,
-        Service::on(database, &[QUERY, LONG]).await,
-    ];
+    let instances = two(database).await;
     let (ann, bob) = (token(&json!(11), &json!(1)), token(&json!(12), &json!(2)));
     let mut streams = Vec::new();
     for instance in &instances {
@@ -34,12 +46,7 @@ async fn a_user_who_moves_sees_the_new_brokerage_at_once_after_a_notice() {
     let (mut other, _) = opened(&instances[0], "/stream", &bob).await;
     let asked = futures_util::future::join_all(instances.iter().map(|at| lookups(at, "found")));
     let asked = asked.await;
-    run(
-        &mut sql,
-        "begin; update public.users set team_id = 2 where id = 11;
-        select porchlight.forget_broker(user_id => '11'); commit",
-    )
-    .await;
+    run(&mut sql, MOVE).await;
     for stream in &mut streams {
         // As at the end of a token.
         assert_eq!(has_ended(stream).await, "expired");

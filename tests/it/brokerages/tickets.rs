@@ -1,32 +1,16 @@
 //! Tickets of users whose brokerage was looked up: they open streams of this brokerage and of no other.
 
-use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use super::moving::{LONG, has_ended};
+use super::moving::{LONG, MOVE, has_ended, two};
 use super::{QUERY, crm, get, opened, run, token};
 use crate::support::requests::post;
+use crate::support::tickets::{ticket, with_ticket};
 use crate::support::{Answer, Service, Stream, Token, eventually};
-
-async fn ticket(service: &Service, token: &str) -> String {
-    let request = service.client.post(service.url("/sessions/ticket"));
-    let answer = Answer::to(request.bearer_auth(token)).await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    answer.json()["ticket"]
-        .as_str()
-        .expect("a ticket")
-        .to_owned()
-}
-
-/// A GET with a ticket, and without a token.
-fn with(service: &Service, path: &str, ticket: &str) -> RequestBuilder {
-    let request = service.client.get(service.url(path));
-    request.query(&[("ticket", ticket)])
-}
 
 /// The brokerage of a stream with this ticket.
 async fn broker(service: &Service, ticket: &str) -> Value {
-    let mut stream = Stream::open(with(service, "/stream", ticket)).await;
+    let mut stream = Stream::open(with_ticket(service, "/stream", ticket)).await;
     assert_eq!(stream.status, 200);
     stream.next().await.json()["scopes"]["broker"].clone()
 }
@@ -34,10 +18,7 @@ async fn broker(service: &Service, ticket: &str) -> Value {
 #[tokio::test]
 async fn a_ticket_of_a_user_who_has_moved_opens_nothing() {
     let (database, mut sql) = crm().await;
-    let instances = [
-        Service::on(database.clone(), &[QUERY, LONG]).await,
-        Service::on(database, &[QUERY, LONG]).await,
-    ];
+    let instances = two(database).await;
     let (ann, bob) = (token(&json!(11), &json!(1)), token(&json!(12), &json!(2)));
     let [one, other] = &instances;
     let (old, bobs) = (ticket(one, &ann).await, ticket(one, &bob).await);
@@ -49,21 +30,16 @@ async fn a_ticket_of_a_user_who_has_moved_opens_nothing() {
     // One instance knows the ticket, the other one has not seen it.
     assert_eq!(broker(one, &old).await, "b");
     let mut streams = [
-        Stream::open(with(one, "/stream", &old)).await,
+        Stream::open(with_ticket(one, "/stream", &old)).await,
         opened(other, "/stream", &ann).await.0,
     ];
-    run(
-        &mut sql,
-        "begin; update public.users set team_id = 2 where id = 11;
-        select porchlight.forget_broker(user_id => '11'); commit",
-    )
-    .await;
+    run(&mut sql, MOVE).await;
     for stream in &mut streams {
         assert_eq!(has_ended(stream).await, "expired");
     }
     for instance in &instances {
         for path in ["/stream?since=0", "/stream/user", &output] {
-            let answer = Answer::to(with(instance, path, &old)).await;
+            let answer = Answer::to(with_ticket(instance, path, &old)).await;
             let field = answer.refused(401, "ticket_invalid", path);
             assert_eq!(field.as_deref(), Some("ticket"));
         }
@@ -78,7 +54,7 @@ async fn a_ticket_of_a_user_who_has_left_opens_nothing() {
     let (database, mut sql) = crm().await;
     let service = Service::on(database, &[QUERY, LONG]).await;
     let old = ticket(&service, &token(&json!(11), &json!(1))).await;
-    let mut stream = Stream::open(with(&service, "/stream", &old)).await;
+    let mut stream = Stream::open(with_ticket(&service, "/stream", &old)).await;
     run(
         &mut sql,
         "update public.users set team_id = 3 where id = 11;
@@ -86,7 +62,7 @@ async fn a_ticket_of_a_user_who_has_left_opens_nothing() {
     )
     .await;
     assert_eq!(has_ended(&mut stream).await, "expired");
-    let answer = Answer::to(with(&service, "/stream", &old)).await;
+    let answer = Answer::to(with_ticket(&service, "/stream", &old)).await;
     answer.refused(401, "ticket_invalid", "who has left");
 }
 
@@ -98,7 +74,7 @@ async fn a_ticket_can_be_used_again_when_the_lookup_works_again() {
     assert_eq!(broker(&service, &ticket).await, "b");
     run(&mut sql, "alter table public.teams rename to hidden").await;
     eventually("the answer is too old", async || {
-        let mut stream = Stream::open(with(&service, "/stream", &ticket)).await;
+        let mut stream = Stream::open(with_ticket(&service, "/stream", &ticket)).await;
         // Another status would end an EventSource for good.
         assert_eq!(stream.status, 200);
         let first = stream.next().await.json();
@@ -123,7 +99,7 @@ async fn a_ticket_is_looked_up_as_its_token_is() {
     assert_eq!(opened(&service, "/stream", &old).await.1, "b");
     let ticket = ticket(&service, &old).await;
     assert_eq!(broker(&service, &ticket).await, "b");
-    let answer = Answer::to(with(&service, "/stream/team", &ticket)).await;
+    let answer = Answer::to(with_ticket(&service, "/stream/team", &ticket)).await;
     assert_eq!(answer.status, 404, "the team is lost: {}", answer.text);
     let session = Answer::to(get(&service, "/session", &old)).await.json();
     assert_eq!(session["teams"], json!([]));

@@ -2,14 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::moving::{LONG, has_ended};
+use super::moving::{LONG, MOVE, has_ended};
 use super::{QUERY, crm, get, opened, run, token};
 use crate::support::forge::honest;
 use crate::support::requests::posted;
 use crate::support::{Answer, Service, Token, eventually};
-
-const MOVE: &str = "begin; update public.users set team_id = 2 where id = 11;
-    select porchlight.forget_broker(user_id => '11'); commit";
 
 /// Opens a long poll, and waits until it waits.
 async fn poll(service: &Service, token: &str) -> tokio::task::JoinHandle<Answer> {

@@ -10,27 +10,16 @@ use super::{ann, revoke};
 use crate::support::cluster::TestDatabase;
 use crate::support::ends::last_words;
 use crate::support::instances::two;
-use crate::support::requests::{post, posted, send};
+use crate::support::requests::{posted, send};
+use crate::support::tickets::{self, with_ticket};
 use crate::support::{Answer, Service, Stream, Token, eventually, for_team, number};
 
 async fn ticket(service: &Service, who: &Token) -> String {
-    let answer = post(service, who, "/sessions/ticket", &json!({})).await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    assert_eq!(answer.header("cache-control"), "no-store");
-    answer.json()["ticket"]
-        .as_str()
-        .expect("a ticket")
-        .to_owned()
-}
-
-/// A GET with a ticket, and without a token.
-fn with(service: &Service, path: &str, ticket: &str) -> RequestBuilder {
-    let request = service.client.get(service.url(path));
-    request.query(&[("ticket", ticket)])
+    tickets::ticket(service, &who.signed()).await
 }
 
 async fn opens(service: &Service, path: &str, ticket: &str) -> Stream {
-    let mut stream = Stream::open(with(service, path, ticket)).await;
+    let mut stream = Stream::open(with_ticket(service, path, ticket)).await;
     assert_eq!(stream.status, 200);
     assert_eq!(stream.next().await.name, "stream:ready");
     stream
@@ -54,7 +43,7 @@ async fn a_ticket_opens_streams_at_every_instance_again_and_again() {
     let body = json!({"type": "x", "team": "a"});
     let task = posted(&instances[0], &ann(), "/tasks", &body).await;
     let path = format!("/tasks/{}/output", task["id"].as_str().expect("an id"));
-    let output = Stream::open(with(&instances[1], &path, &ticket)).await;
+    let output = Stream::open(with_ticket(&instances[1], &path, &ticket)).await;
     assert_eq!(output.status, 200);
     // Without a body it is the same.
     let (one, path) = (&instances[0], "/sessions/ticket");
@@ -73,7 +62,7 @@ async fn who_guesses_tickets_gets_no_lookups_and_others_come_back_later() {
     // Guesses, until the address has no points left: those of ten seconds, and some that come while this runs.
     let closing = loop {
         let guess = format!("{looked_up:064x}");
-        let mut stream = Stream::open(with(here, "/stream/team", &guess)).await;
+        let mut stream = Stream::open(with_ticket(here, "/stream/team", &guess)).await;
         if stream.status == 200 {
             break last_words(&mut stream).await;
         }
@@ -85,14 +74,14 @@ async fn who_guesses_tickets_gets_no_lookups_and_others_come_back_later() {
     // What was used here before is known without a lookup.
     opens(here, "/stream/team", &known).await;
     let opened = async || {
-        let mut stream = Stream::open(with(here, "/stream/team", &fresh)).await;
+        let mut stream = Stream::open(with_ticket(here, "/stream/team", &fresh)).await;
         // Another status would end an EventSource for good.
         assert_eq!(stream.status, 200);
         (stream.next().await.name == "stream:ready").then_some(())
     };
     eventually("the ticket is looked up", opened).await;
     // What has not the form of a ticket is not looked up.
-    is_refused(with(elsewhere, "/stream", "guess"), "ticket_invalid").await;
+    is_refused(with_ticket(elsewhere, "/stream", "guess"), "ticket_invalid").await;
 }
 
 #[tokio::test]
@@ -106,7 +95,7 @@ async fn a_ticket_is_good_for_nothing_else() {
         "/session",
         "/tasks",
     ] {
-        is_refused(with(&service, path, &ticket), "token_missing").await;
+        is_refused(with_ticket(&service, path, &ticket), "token_missing").await;
     }
     for path in ["/sessions/ticket", "/presence/heartbeat", "/tasks"] {
         let request = service.client.post(service.url(path)).json(&json!({}));
@@ -137,12 +126,16 @@ async fn a_ticket_is_used_soon_or_never() {
     );
     opens(&service, "/stream", &used).await;
     service.ahead_seconds.store(61, Ordering::Relaxed);
-    is_refused(with(&service, "/stream", &unused), "ticket_invalid").await;
+    is_refused(with_ticket(&service, "/stream", &unused), "ticket_invalid").await;
     opens(&service, "/stream", &used).await;
-    is_refused(with(&service, "/stream", "no-ticket"), "ticket_invalid").await;
+    is_refused(
+        with_ticket(&service, "/stream", "no-ticket"),
+        "ticket_invalid",
+    )
+    .await;
     // The token lasts an hour.
     service.ahead_seconds.store(3_601, Ordering::Relaxed);
-    is_refused(with(&service, "/stream", &used), "ticket_invalid").await;
+    is_refused(with_ticket(&service, "/stream", &used), "ticket_invalid").await;
 }
 
 #[tokio::test]
@@ -152,7 +145,7 @@ async fn a_ticket_ends_with_its_token() {
     let mut stream = opens(&service, "/stream", &ticket).await;
     revoke(&service, &json!({"user": "ann"})).await;
     assert_eq!(last_words(&mut stream).await["reason"], "revoked");
-    is_refused(with(&service, "/stream", &ticket), "token_revoked").await;
+    is_refused(with_ticket(&service, "/stream", &ticket), "token_revoked").await;
 }
 
 #[tokio::test]
@@ -169,10 +162,10 @@ async fn a_ticket_belongs_to_the_page_that_asked_for_it() {
         .as_str()
         .expect("a ticket")
         .to_owned();
-    let stream = |origin: &str| with(&service, "/stream", &ticket).header("Origin", origin);
+    let stream = |origin: &str| with_ticket(&service, "/stream", &ticket).header("Origin", origin);
     assert_eq!(Stream::open(stream(crm)).await.status, 200);
     is_refused(stream(other), "ticket_invalid").await;
-    is_refused(with(&service, "/stream", &ticket), "ticket_invalid").await;
+    is_refused(with_ticket(&service, "/stream", &ticket), "ticket_invalid").await;
     // A browser sends no origin with a GET to the page's own host.
     let own = format!("http://{}", service.addr);
     let answer = Answer::to(ask(&own)).await;
@@ -193,7 +186,7 @@ async fn tickets_are_stored_hashed_and_only_the_newest_of_a_user() {
     for _ in 0..64 {
         last = ticket(&service, &ann()).await;
     }
-    is_refused(with(&service, "/stream", &first), "ticket_invalid").await;
+    is_refused(with_ticket(&service, "/stream", &first), "ticket_invalid").await;
     opens(&service, "/stream", &last).await;
     opens(&service, "/stream", &bobs).await;
     let mut sql = database.connect().await;

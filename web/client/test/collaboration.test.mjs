@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { lock, presence, typing } from '../src/index.js';
-import { fill, world } from './support.mjs';
+import { fill, tokensOf, world } from './support.mjs';
 
 async function pair() {
   const made = world();
@@ -88,22 +88,18 @@ describe('a lock', () => {
     const made = world();
     const { service, clock } = made;
     await fill(made, 1);
-    let isAway = false;
-    const token = () => {
-      if (isAway) throw new TypeError('Failed to fetch');
-      return service.token({ seconds: 30 });
-    };
-    const { client } = await made.open({ token });
+    const tokens = tokensOf(service, 30);
+    const { client } = await made.open({ token: tokens.token });
     const own = lock(client, 'escrows', 'e-1');
     own.acquire();
     await clock.advance(100);
-    isAway = true;
+    tokens.isAway = true;
     await clock.advance(50_000);
     assert.equal(statusOf(own), 'held');
-    isAway = false;
+    tokens.isAway = false;
     await clock.advance(60_000);
     assert.deepEqual([statusOf(own), own.getSnapshot().fence], ['held', 1]);
-    isAway = true;
+    tokens.isAway = true;
     await clock.advance(100_000);
     assert.deepEqual([statusOf(own), own.getSnapshot().reason], ['lost', 'expired']);
   });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { IDBFactory } from 'fake-indexeddb';
-import { fill, patch, post, send, tick, world } from './support.mjs';
+import { fill, patch, post, send, tick, tokensOf, world } from './support.mjs';
 
 const refused = { name: 'PorchlightError' };
 
@@ -315,14 +315,10 @@ describe('an outbox', () => {
     const made = world();
     const { service, clock } = made;
     await fill(made, 1);
-    let isAway = false;
-    const token = () => {
-      if (isAway) throw new TypeError('Failed to fetch');
-      return service.token({ seconds: 60 });
-    };
-    const { client } = await made.open({ token, environment: { indexedDB: new IDBFactory() } });
+    const tokens = tokensOf(service, 60);
+    const { client } = await made.open({ token: tokens.token, environment: { indexedDB: new IDBFactory() } });
     await tick(clock, 100);
-    isAway = true;
+    tokens.isAway = true;
     await tick(clock, 60_000);
     const { done } = client.update('escrows', 'e-1', { purchasePrice: 5 });
     await tick(clock, 500);
@@ -332,7 +328,7 @@ describe('an outbox', () => {
       assert.deepEqual([error.name, error.code, error.status, error.isTemporary, error.cause.message], ['PorchlightError', 'token', 0, true, 'Failed to fetch']);
       return true;
     });
-    isAway = false;
+    tokens.isAway = false;
     for (let n = 0; n < 8; n += 1) await tick(clock, 5_000);
     assert.deepEqual([(await done).purchasePrice, client.outbox.pending().length], [5, 0]);
   });

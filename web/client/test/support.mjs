@@ -59,6 +59,18 @@ export function world({ seed, ...options } = {}) {
   return { clock, service, open, state: (client) => client.connection.getSnapshot() };
 }
 
+/** A token callback that fails while `isAway` is set. */
+export function tokensOf(service, seconds) {
+  const tokens = {
+    isAway: false,
+    token() {
+      if (tokens.isAway) throw new TypeError('Failed to fetch');
+      return service.token({ seconds });
+    },
+  };
+  return tokens;
+}
+
 /** Lets time pass for clients with a database: fake-indexeddb runs on real timers. */
 export async function tick(clock, ms) {
   for (let n = 0; n < 12; n += 1) {
