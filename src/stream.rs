@@ -9,6 +9,7 @@ mod ending;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod entry_points;
 mod filter;
+mod first_state;
 mod heartbeat;
 pub mod history;
 mod log;
@@ -19,6 +20,7 @@ mod parked;
 mod presence;
 mod resume;
 mod scope;
+mod services;
 mod settings;
 pub mod wire;
 
@@ -29,9 +31,10 @@ pub use heartbeat::{HeartbeatInterval, InvalidHeartbeat};
 pub use history::{HistoryError, HistoryPage, HistoryQuery, HistoryRange};
 pub use log::{PassingRefusal, RefusedStream, StreamLine};
 pub use log_stream::LogStream;
-pub use open::{StreamRefusal, StreamRequest, StreamServices, open};
+pub use open::{StreamParameters, StreamRefusal, StreamRequest, open};
 pub use pace::{InvalidPace, StreamPace};
 pub use parked::Parking;
 pub use resume::{ResetReason, Since};
 pub use scope::{Scope, UnknownScope};
+pub use services::StreamServices;
 pub use settings::StreamSettings;

@@ -1,7 +1,6 @@
 //! `GET /stream` and its variants: the event streams.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -19,8 +18,8 @@ use crate::log::Cursor;
 use crate::platform::{RecordPath, TeamId};
 use crate::stream;
 use crate::stream::{
-    Filter, HeartbeatInterval, Parking, RefusedStream, Scope, Since, StreamBody, StreamPace,
-    StreamRefusal, StreamRequest, wire,
+    Filter, HeartbeatInterval, LogStream, Parking, RefusedStream, Scope, Since, StreamBody,
+    StreamPace, StreamParameters, StreamRefusal, StreamRequest, wire,
 };
 
 #[derive(Deserialize)]
@@ -122,54 +121,22 @@ async fn open(
         Err(problem) => Err(problem.passing_reason().ok_or(problem)?),
     };
     let Query(query) = query?;
-    let scope = scope(parsed("team", query.team.as_deref())?)?;
-    let is_record = matches!(scope, Scope::Record(..));
-    if is_record && query.records.is_some() {
-        return Err(Problem::bad_parameter(
-            "records",
-            "is given by the path here",
-        ));
-    }
-    let filter = Filter::parse(query.types.as_deref(), query.records.as_deref())
-        .map_err(|e| Problem::bad_parameter(e.field, e.error))?;
-    let since = since(request.headers(), query.since.as_deref())?;
-    let pace = StreamPace::parse(query.batch.as_deref(), query.coalesce.as_deref())
-        .map_err(|e| Problem::bad_parameter(e.field(), e))?;
-    let heartbeat = heartbeat(context, query.heartbeat.as_deref())?;
-    let connection = connection(request);
-    let is_parked = connection.is_some() && context.services.streams.settings.park_streams;
-    let encoding = StreamEncoding {
-        chunked: is_parked && has_chunks(request),
-        gzip: accepts_gzip(request.headers()),
-        named: named(&query)?,
-    };
+    let parameters = parameters(request, context, &query, scope)?;
+    let encoding = parameters.encoding;
     let caller = match caller {
         Ok(caller) => caller,
         Err(reason) => return Ok(later(context, encoding, reason)),
     };
     let (id, broker) = (access::request_id(request), caller.broker.clone());
     let opening = StreamRequest {
-        request: id.clone(),
         caller,
         member: request.extensions().get::<Member>().cloned(),
-        scope,
-        filter,
-        since,
-        encoding,
-        pace,
-        heartbeat,
         client: context.services.rate_limits.client(request),
+        parameters,
     };
-    match stream::open(&context.services.streams, &context.dispatcher, opening).await {
-        Ok(stream) => {
-            let body = match connection {
-                Some(connection) if is_parked => StreamBody::parked(stream, Rc::clone(connection)),
-                other => StreamBody::served(stream, other),
-            };
-            let mut response = head(encoding).force_close().body(body);
-            response.head_mut().no_chunking(!has_chunks(request));
-            Ok(response)
-        }
+    let (services, dispatcher) = (&context.services.streams, &context.dispatcher);
+    match stream::open(services, dispatcher, id.clone(), opening).await {
+        Ok(stream) => Ok(response(request, context, encoding, stream)),
         Err(StreamRefusal::Scope(error)) => Err(error.into()),
         Err(StreamRefusal::Later(refusal)) => {
             let refused = RefusedStream {
@@ -180,6 +147,56 @@ async fn open(
             Ok(refused_for_now(context, encoding, refused))
         }
     }
+}
+
+fn parameters(
+    request: &HttpRequest,
+    context: &Context,
+    query: &StreamQuery,
+    scope: impl FnOnce(Option<TeamId>) -> Result<Scope, Problem>,
+) -> Result<StreamParameters, Problem> {
+    let scope = scope(parsed("team", query.team.as_deref())?)?;
+    if matches!(scope, Scope::Record(..)) && query.records.is_some() {
+        return Err(Problem::bad_parameter(
+            "records",
+            "is given by the path here",
+        ));
+    }
+    let headers = request.headers();
+    Ok(StreamParameters {
+        scope,
+        filter: Filter::parse(query.types.as_deref(), query.records.as_deref())
+            .map_err(|e| Problem::bad_parameter(e.field, e.error))?,
+        since: since(headers, query.since.as_deref())?,
+        pace: StreamPace::parse(query.batch.as_deref(), query.coalesce.as_deref())
+            .map_err(|e| Problem::bad_parameter(e.field(), e))?,
+        heartbeat: heartbeat(context, query.heartbeat.as_deref())?,
+        encoding: StreamEncoding {
+            chunked: parking(request, context).is_some() && has_chunks(request),
+            gzip: accepts_gzip(headers),
+            named: named(query)?,
+        },
+    })
+}
+
+fn response(
+    request: &HttpRequest,
+    context: &Context,
+    encoding: StreamEncoding,
+    stream: LogStream,
+) -> HttpResponse {
+    let body = match parking(request, context) {
+        Some(connection) => StreamBody::parked(stream, Rc::clone(connection)),
+        None => StreamBody::served(stream, connection(request)),
+    };
+    let mut response = head(encoding).force_close().body(body);
+    response.head_mut().no_chunking(!has_chunks(request));
+    response
+}
+
+/// The connection, if it takes the stream.
+fn parking<'a>(request: &'a HttpRequest, context: &Context) -> Option<&'a Rc<Parking>> {
+    connection(request).filter(|_| context.services.streams.settings.park_streams)
 }
 
 /// Where the connection takes or watches a stream, unless it is not ours.
@@ -274,12 +291,8 @@ pub(super) fn later(
     encoding: StreamEncoding,
     reason: CloseReason,
 ) -> HttpResponse {
-    let services: &Arc<stream::StreamServices> = &context.services.streams;
-    services
-        .metrics
-        .streams_closed
-        .get_or_create(&[("reason", reason.as_str())])
-        .inc();
+    let services = &context.services.streams;
+    services.count_refused(reason);
     let spread = services.retry_spread();
     let retry = services.dice.between(wire::RETRY_FLOOR, spread);
     let text = wire::closing(encoding.named, reason, retry);

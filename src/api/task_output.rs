@@ -14,11 +14,12 @@ use super::tasks_worker::lease_claim;
 use super::{Context, access, streams};
 use crate::directory::Member;
 use crate::fanout::{CloseReason, StreamEncoding};
+use crate::identity::Caller;
 use crate::log::timestamp;
 use crate::platform::TaskId;
 use crate::stream::{PassingRefusal, RefusedStream};
 use crate::tasks::output::stream::OutputOpening;
-use crate::tasks::{OutputChunk, OutputPosition, OutputStart};
+use crate::tasks::{OutputChunk, OutputPosition, OutputReader, OutputStart};
 use crate::tasks::{TaskError, output};
 
 /// Output is never compressed, and its events always have names.
@@ -116,16 +117,8 @@ pub(super) async fn read(
     if let Some(reason) = output::stream::must_wait(services, &context.dispatcher) {
         return later(reason.into());
     }
-    let tasks = &context.services.tasks;
-    let reader = match tasks.read_output(&caller, &id, start).await {
-        Ok(reader) => reader,
-        Err(TaskError::Database(error)) => {
-            tracing::warn!(%error, "a stream of output could not be opened");
-            return later(CloseReason::Unavailable.into());
-        }
-        Err(TaskError::Busy) => return later(CloseReason::Unavailable.into()),
-        Err(TaskError::WrongOffset(end)) => return Err(offset_beyond(end)),
-        Err(error) => return Err(error.into()),
+    let Some(reader) = open_reader(&context, &caller, &id, start).await? else {
+        return later(CloseReason::Unavailable.into());
     };
     let opening = OutputOpening {
         caller: &caller,
@@ -143,6 +136,26 @@ pub(super) async fn read(
             Ok(streams::head(ENCODING).streaming(stream.into_bytes()))
         }
         Err(refusal) => later(refusal),
+    }
+}
+
+/// A reader of the output. `None`: another try may succeed.
+async fn open_reader(
+    context: &Context,
+    caller: &Caller,
+    id: &TaskId,
+    start: OutputStart,
+) -> Result<Option<OutputReader>, Problem> {
+    let tasks = &context.services.tasks;
+    match tasks.read_output(caller, id, start).await {
+        Ok(reader) => Ok(Some(reader)),
+        Err(TaskError::Database(error)) => {
+            tracing::warn!(%error, "a stream of output could not be opened");
+            Ok(None)
+        }
+        Err(TaskError::Busy) => Ok(None),
+        Err(TaskError::WrongOffset(end)) => Err(offset_beyond(end)),
+        Err(error) => Err(error.into()),
     }
 }
 

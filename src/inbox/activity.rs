@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sqlx::PgConnection;
 use std::sync::Arc;
 
 use crate::directory::Modules;
@@ -13,7 +14,7 @@ use crate::log::heads;
 use crate::log::timestamp;
 use crate::log::{ActsQuery, acts};
 use crate::log::{Audience, Cursor, Event, Rights};
-use crate::platform::Pool;
+use crate::platform::{Dice, Pool};
 use crate::platform::{ModuleName, RecordId, UserId};
 use crate::platform::{PageItems, PageLimit};
 
@@ -31,7 +32,7 @@ const TASK_TYPES: [&str; 3] = ["ai:task:completed", "ai:task:failed", "ai:task:c
 pub struct Activity {
     pool: Pool,
     modules: Modules,
-    dice: crate::platform::Dice,
+    dice: Dice,
 }
 
 #[derive(Clone, Debug)]
@@ -87,7 +88,7 @@ struct ActivityItem {
 
 impl Activity {
     #[must_use]
-    pub fn new(pool: Pool, modules: Modules, dice: crate::platform::Dice) -> Self {
+    pub fn new(pool: Pool, modules: Modules, dice: Dice) -> Self {
         Self {
             pool,
             modules,
@@ -115,14 +116,7 @@ impl Activity {
         };
         let mut connection = self.pool.acquire().await?;
         let Some(page) = acts::list(&mut connection, &events).await? else {
-            let brokers = std::slice::from_ref(&caller.broker);
-            let known = heads::ensure(&mut connection, &self.dice, brokers).await?;
-            let (_, head) = known.first().ok_or(sqlx::Error::RowNotFound)?;
-            return Ok(ActivityPage {
-                position: head.cursor(),
-                items: PageItems::new(query.limit),
-                next: None,
-            });
+            return Ok(self.empty(&mut connection, caller, query).await?);
         };
         let epoch = &page.head.epoch;
         let position = page.head.cursor();
@@ -149,6 +143,23 @@ impl Activity {
             items,
             next: last.filter(|_| has_more),
             position,
+        })
+    }
+
+    /// The page of a brokerage that has no log yet.
+    async fn empty(
+        &self,
+        connection: &mut PgConnection,
+        caller: &Caller,
+        query: &ActivityListQuery,
+    ) -> sqlx::Result<ActivityPage> {
+        let brokers = std::slice::from_ref(&caller.broker);
+        let known = heads::ensure(connection, &self.dice, brokers).await?;
+        let (_, head) = known.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(ActivityPage {
+            position: head.cursor(),
+            items: PageItems::new(query.limit),
+            next: None,
         })
     }
 

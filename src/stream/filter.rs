@@ -69,11 +69,9 @@ impl Filter {
         })
     }
 
-    /// The same types, of one record only.
-    #[must_use]
-    pub fn of_record(mut self, record: &RecordPath) -> Self {
+    /// Only events of this record pass.
+    pub fn limit_to(&mut self, record: &RecordPath) {
         self.records = [record.clone()].into_iter().collect();
-        self
     }
 
     #[must_use]

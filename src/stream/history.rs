@@ -21,9 +21,8 @@ use crate::platform::Limit;
 use crate::platform::database::limited;
 use crate::platform::{PageItems, PageLimit};
 use crate::sessions::{NewSession, SessionKind, SessionRefusal};
-use crate::stream::open::StreamServices;
 use crate::stream::scope::UnknownScope;
-use crate::stream::{Filter, ResetReason, Scope};
+use crate::stream::{Filter, ResetReason, Scope, StreamServices};
 
 #[derive(Clone, Debug)]
 pub enum HistoryRange {
@@ -128,13 +127,13 @@ pub async fn list(
     };
     let session = services.sessions.opened(new, reader.subscription());
     let _session = session.map_err(HistoryError::Refused)?;
-    let until_end = Duration::try_from(caller.expires_at - services.clock.now());
+    let now = Instant::now();
     let poll = LongPoll {
         services,
         broker: &caller.broker,
         reader: &reader,
         history_reader: &history_reader,
-        until: Instant::now() + wait.min(until_end.unwrap_or_default()),
+        until: services.expires_at(now, caller).min(now + wait),
     };
     let page = poll.page(query).await?;
     // The user may have changed the brokerage while the request waited.

@@ -6,16 +6,16 @@
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::first_state::FirstState;
 use super::log::{StreamIdentity, StreamSummary};
-use super::open::{FirstState, StreamServices};
+use super::open::StreamRequest;
 use super::resume::StreamStart;
-use super::{Filter, HeartbeatInterval, Scope, StreamPace, ending};
+use super::{Filter, HeartbeatInterval, Scope, StreamServices, ending};
 use crate::collab::PresenceGuard;
 use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot, LockSnapshotAnswer};
 use crate::directory::StreamWatch;
@@ -24,7 +24,6 @@ use crate::fanout::{
     CloseReason, ParkingPlace, Permit, Reader, ReplayPage, ReplayResult, RingRead, StreamEncoding,
     StreamProgress, Subscription, TICK,
 };
-use crate::identity::Caller;
 use crate::log::{Epoch, Rights};
 use crate::platform::SmallInstant;
 use crate::sessions::SessionGuard;
@@ -48,21 +47,30 @@ const MOST_COUNTED: u64 = 10_000;
 /// The parts of a new stream.
 pub struct StreamParts {
     pub services: Arc<StreamServices>,
+    pub request: StreamRequest,
+    pub entry: StreamEntry,
+    pub start: StreamStart,
+    pub state: FirstState,
+}
+
+/// The place of a stream among all streams.
+pub struct StreamEntry {
     pub reader: Reader,
+    /// Ends the stream when the user's brokerage changes, if it was looked up.
+    pub watch: Option<StreamWatch>,
     pub permit: Permit,
     /// Ends the stream when its token is revoked.
     pub session: SessionGuard,
-    pub caller: Caller,
-    pub scope: Scope,
-    pub filter: Filter,
-    pub encoding: StreamEncoding,
-    pub pace: StreamPace,
-    pub heartbeat: HeartbeatInterval,
-    pub start: StreamStart,
-    pub state: FirstState,
-    /// Ends the stream when the user's brokerage changes, if it was looked up.
-    pub watch: Option<StreamWatch>,
     pub summary: StreamSummary,
+}
+
+impl StreamEntry {
+    /// The stream waits for the locks from now on.
+    #[must_use]
+    pub fn opened(mut self) -> Self {
+        self.summary = self.summary.opened();
+        self
+    }
 }
 
 pub struct LogStream {
@@ -110,46 +118,35 @@ impl LogStream {
         let unsent = opening::text(&parts);
         let StreamParts {
             services,
-            reader,
-            permit,
-            session,
-            caller,
-            scope,
-            filter,
-            encoding,
-            pace,
-            heartbeat,
+            request,
+            entry,
             start,
             state,
-            watch,
-            summary,
         } = parts;
+        let parameters = request.parameters;
         let locks = match state.locks {
             Some(LockSnapshotAnswer::Waiting(locks)) => Some(locks),
             // It is a part of the first text.
             Some(LockSnapshotAnswer::Ready(_)) | None => None,
         };
         let now = Instant::now();
-        let until_end = Duration::try_from(caller.expires_at - services.clock.now());
-        let expires_at = now + until_end.unwrap_or_default();
+        let expires_at = services.expires_at(now, &request.caller);
         // The first heartbeat comes at a random time, so that streams that were opened together
         // spread out.
-        let interval = heartbeat.duration();
+        let interval = parameters.heartbeat.duration();
         let next_heartbeat = now + services.dice.between(interval / 2, interval);
-        services.metrics.streams_open.inc();
-        services.metrics.streams_opened.inc();
-        reader.figures().opened.add(1);
+        services.count_opened(entry.reader.figures());
         let expiring_at = services.expiring_at(now, expires_at);
         let stream = Self {
             services,
-            reader,
-            _permit: permit,
-            session,
+            reader: entry.reader,
+            _permit: entry.permit,
+            session: entry.session,
             attendance: state.attendance,
-            _watch: watch.map(Box::new),
-            scope,
-            filter: (!filter.is_open()).then(|| Box::new(filter)),
-            encoding,
+            _watch: entry.watch.map(Box::new),
+            scope: parameters.scope,
+            filter: (!parameters.filter.is_open()).then(|| Box::new(parameters.filter)),
+            encoding: parameters.encoding,
             epoch: start.epoch,
             cursor: start.position,
             read_version: 0,
@@ -160,14 +157,14 @@ impl LogStream {
             replay: None,
             page: Weak::new(),
             not_before: None,
-            pacer: Pacer::new(pace),
-            heartbeat,
+            pacer: Pacer::new(parameters.pace),
+            heartbeat: parameters.heartbeat,
             next_heartbeat: next_heartbeat.into(),
             heartbeats: 0,
             expiring_at: expiring_at.map(SmallInstant::from),
             expires_at: expires_at.into(),
             ended: None,
-            summary,
+            summary: entry.summary,
         };
         let limit = &stream.services.line_limit;
         stream.summary.log_open(limit, stream.identity());

@@ -14,6 +14,7 @@ use crate::directory::{LookupError, Member};
 use crate::fanout::TICK;
 use crate::fanout::{Dispatcher, EncodedEvent, Reader, RingRead, Visibility};
 use crate::identity::Caller;
+use crate::log::Epoch;
 use crate::platform::Limit;
 use crate::platform::Metrics;
 use crate::platform::TaskType;
@@ -87,9 +88,9 @@ impl WaitingClaim<'_> {
             scope: "tasks".into(),
         };
         let _session = services.sessions.opened(new, subscription)?;
-        let until_end = Duration::try_from(caller.expires_at - services.clock.now());
-        let until = Instant::now() + self.wait.min(until_end.unwrap_or_default());
-        let (mut epoch, mut position) = reader.log_head();
+        let now = Instant::now();
+        let until = services.expires_at(now, caller).min(now + self.wait);
+        let mut seen = Seen::all(&reader);
         let _waiting = CountedWait::begin(&services.metrics);
         loop {
             // The wait may be longer than a request may take, so each claim has a limit.
@@ -98,34 +99,47 @@ impl WaitingClaim<'_> {
             if claimed.is_some() {
                 return Ok(claimed);
             }
-            let next_try = until.min(Instant::now() + POLL_INTERVAL);
-            let is_over = poll_fn(|context| {
-                let mut is_available = false;
-                let read = reader.read(&epoch, position, |frame, _| {
-                    is_available |= is_for(self.request, &frame.encoded);
-                    true
-                });
-                if let RingRead::UpTo(upto) = read {
-                    position = upto;
-                } else {
-                    // The ring has no answer: continue at its head, and try.
-                    (epoch, position) = reader.log_head();
-                    is_available = true;
-                }
-                wait(
-                    context,
-                    &reader,
-                    is_available,
-                    Deadlines { next_try, until },
-                )
-            })
-            .await;
+            let is_over = self.next_try(&reader, &mut seen, until).await;
             // A worker who has moved meanwhile takes nothing along. The next claim is for the new brokerage.
             let moved_to = services.moved_to(self.member.as_ref(), &caller.broker);
             if moved_to.await?.is_some() || is_over {
                 return Ok(None);
             }
         }
+    }
+
+    /// Waits until the claim must try again (false) or is over (true).
+    async fn next_try(&self, reader: &Reader, seen: &mut Seen, until: Instant) -> bool {
+        let next_try = until.min(Instant::now() + POLL_INTERVAL);
+        poll_fn(|context| {
+            let mut is_available = false;
+            let read = reader.read(&seen.epoch, seen.position, |frame, _| {
+                is_available |= is_for(self.request, &frame.encoded);
+                true
+            });
+            if let RingRead::UpTo(upto) = read {
+                seen.position = upto;
+            } else {
+                // The ring has no answer: continue at its head, and try.
+                *seen = Seen::all(reader);
+                is_available = true;
+            }
+            wait(context, reader, is_available, Deadlines { next_try, until })
+        })
+        .await
+    }
+}
+
+/// The part of the log in which the claim has looked for tasks.
+struct Seen {
+    epoch: Epoch,
+    position: i64,
+}
+
+impl Seen {
+    fn all(reader: &Reader) -> Self {
+        let (epoch, position) = reader.log_head();
+        Self { epoch, position }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 use super::notification::{Notification, NotificationContent, NotificationKind};
 use super::rows::{NewNotificationRow, insert, update};
@@ -78,58 +79,93 @@ pub(super) async fn send(
     limits: UnreadLimits,
 ) -> sqlx::Result<Vec<SentNotification>> {
     let ids = reserve_ids(connection, broker, drafts.len()).await?;
-    let audiences = drafts.iter().map(|draft| &draft.content.audience);
-    let mut users: Vec<&str> = audiences.filter_map(reader).collect();
-    users.sort_unstable();
-    users.dedup();
-    let mut room = UnreadRoom::default();
-    let mut older = BTreeMap::new();
-    if !users.is_empty() {
-        lock_readers(connection, broker, &users).await?;
-        let unread = unread::store_all(connection, broker, &users, ids.first - 1).await?;
-        room = UnreadRoom::read(connection, broker, unread, limits).await?;
-        older = find_older(connection, broker, &drafts).await?;
+    let mut readers = Readers::lock(connection, broker, &drafts, ids.first - 1, limits).await?;
+    let mut sending = Sending::default();
+    for ((i, draft), id) in drafts.into_iter().enumerate().zip(ids.first..) {
+        let older = readers.older.remove(&i);
+        if older.is_some() || readers.room.take(&draft.content.audience) {
+            sending.add(draft, id, ids.now, older, &readers.room);
+        }
     }
-    let (mut new, mut repeated) = (Vec::new(), Vec::new());
-    let mut sent = Vec::new();
-    for (i, draft) in drafts.into_iter().enumerate() {
-        let older = older.get(&i);
-        if older.is_none() && !room.take(&draft.content.audience) {
-            continue;
+    insert(connection, broker, &sending.new).await?;
+    update(connection, broker, &sending.repeated).await?;
+    Ok(sending.sent)
+}
+
+/// What is known of the readers of some drafts. Nobody else changes it until the transaction ends.
+#[derive(Default)]
+struct Readers {
+    room: UnreadRoom,
+    /// By the index of the draft that is added to it.
+    older: BTreeMap<usize, OlderNotification>,
+}
+
+impl Readers {
+    async fn lock(
+        connection: &mut PgConnection,
+        broker: &BrokerId,
+        drafts: &[NotificationDraft],
+        newest_id: i64,
+        limits: UnreadLimits,
+    ) -> sqlx::Result<Self> {
+        let audiences = drafts.iter().map(|draft| &draft.content.audience);
+        let mut users: Vec<&str> = audiences.filter_map(reader).collect();
+        users.sort_unstable();
+        users.dedup();
+        if users.is_empty() {
+            return Ok(Self::default());
         }
+        lock_readers(connection, broker, &users).await?;
+        let unread = unread::store_all(connection, broker, &users, newest_id).await?;
+        Ok(Self {
+            room: UnreadRoom::read(connection, broker, unread, limits).await?,
+            older: find_older(connection, broker, drafts).await?,
+        })
+    }
+}
+
+/// What is to be stored, and what is to be told.
+#[derive(Default)]
+struct Sending {
+    new: Vec<NewNotificationRow>,
+    repeated: Vec<Notification>,
+    sent: Vec<SentNotification>,
+}
+
+impl Sending {
+    fn add(
+        &mut self,
+        draft: NotificationDraft,
+        id: i64,
+        now: OffsetDateTime,
+        older: Option<OlderNotification>,
+        room: &UnreadRoom,
+    ) {
         let mut notification = Notification {
-            id: ids.first + i64::try_from(i).unwrap_or(i64::MAX),
-            count: draft.count,
+            id: older.as_ref().map_or(id, |older| older.id),
+            count: draft.count + older.as_ref().map_or(0, |older| older.count),
             content: draft.content,
-            at: ids.now,
+            at: now,
         };
-        if let Some(older) = older {
-            notification.id = older.id;
-            notification.count += older.count;
-        }
         let count = notification.count;
         draft.repetition.apply(&mut notification.content, count);
         let unread = room.unread(&notification.content.audience);
         let whole = unread.filter(|unread| unread.is_whole);
-        let event = notification.event(whole.map(|unread| unread.count));
+        self.sent.push(SentNotification {
+            event: notification.event(whole.map(|unread| unread.count)),
+            unread: unread.map(|unread| unread.count),
+            notification: notification.clone(),
+        });
         if older.is_some() {
-            repeated.push(notification.clone());
+            self.repeated.push(notification);
         } else {
-            new.push(NewNotificationRow {
-                notification: notification.clone(),
+            self.new.push(NewNotificationRow {
+                notification,
                 subject: draft.subject,
                 posted_by: draft.posted_by,
             });
         }
-        sent.push(SentNotification {
-            notification,
-            event,
-            unread: unread.map(|unread| unread.count),
-        });
     }
-    insert(connection, broker, &new).await?;
-    update(connection, broker, &repeated).await?;
-    Ok(sent)
 }
 
 /// The user, if the audience is one user.

@@ -61,14 +61,10 @@ impl LogStream {
 
     pub(super) fn close(&mut self, reason: CloseReason) -> Bytes {
         self.ended = Some(reason);
-        let metrics = &self.services.metrics;
-        metrics
-            .streams_closed
-            .get_or_create(&[("reason", reason.as_str())])
-            .inc();
-        self.reader.figures().closed.add(reason.as_str());
+        let services = &self.services;
+        services.count_closed(self.reader.figures(), reason);
         let dispatcher = self.reader.subscription().dispatcher();
-        let retry = self.services.retry_after_end(dispatcher, reason);
+        let retry = services.retry_after_end(dispatcher, reason);
         self.encoded(&wire::closing(self.encoding.named, reason, retry))
     }
 

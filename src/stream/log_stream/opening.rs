@@ -35,7 +35,7 @@ struct Scopes<'a> {
 }
 
 pub(super) fn text(parts: &StreamParts) -> Bytes {
-    let named = parts.encoding.named;
+    let named = parts.request.parameters.encoding.named;
     let retry = parts
         .services
         .dice
@@ -54,33 +54,40 @@ pub(super) fn text(parts: &StreamParts) -> Bytes {
             .resets
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
-        parts.reader.figures().resets.add(1);
-        text += &wire::control(named, &reset_data(reason, &at, &parts.scope), Some(&at));
+        parts.entry.reader.figures().resets.add(1);
+        text += &wire::control(
+            named,
+            &reset_data(reason, &at, &parts.request.parameters.scope),
+            Some(&at),
+        );
     }
     if let Some(LockSnapshotAnswer::Ready(locks)) = &parts.state.locks {
-        let json = locks.json(parts.reader.audiences(), parts.filter.records());
+        let json = locks.json(
+            parts.entry.reader.audiences(),
+            parts.request.parameters.filter.records(),
+        );
         wire::add_event(&mut text, named, LOCK_SNAPSHOT_TYPE, &json, None);
     }
-    wire::first(parts.encoding, &text)
+    wire::first(parts.request.parameters.encoding, &text)
 }
 
 fn ready(parts: &StreamParts, position: &str) -> String {
     let data = ReadyData {
         r#type: READY,
-        stream: parts.summary.stream.simple().to_string(),
+        stream: parts.entry.summary.stream.simple().to_string(),
         position,
         scopes: scopes(parts),
-        heartbeat_seconds: parts.heartbeat.seconds(),
+        heartbeat_seconds: parts.request.parameters.heartbeat.seconds(),
     };
     serde_json::to_string(&data).unwrap_or_default()
 }
 
 fn scopes(parts: &StreamParts) -> Scopes<'_> {
     let mut scopes = Scopes::default();
-    for audience in parts.reader.audiences().iter() {
+    for audience in parts.entry.reader.audiences().iter() {
         match audience {
             Audience::User(user) => scopes.user = Some(user.as_str()),
-            Audience::Broker => scopes.broker = Some(parts.caller.broker.as_str()),
+            Audience::Broker => scopes.broker = Some(parts.request.caller.broker.as_str()),
             Audience::Workers => scopes.workers = true,
             Audience::Team(team) => scopes.teams.push(team.as_str()),
         }

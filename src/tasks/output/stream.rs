@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -82,12 +81,9 @@ pub async fn open(
     let attendance = attendance.map_err(|_| CloseReason::Unavailable)?;
     let watch = services.watch(member, &caller.broker, &subscription);
     let now = Instant::now();
-    let until_end = Duration::try_from(caller.expires_at - services.clock.now());
-    let expires_at = now + until_end.unwrap_or_default();
-    services.metrics.streams_open.inc();
-    services.metrics.streams_opened.inc();
+    let expires_at = services.expires_at(now, caller);
     let figures = services.figures.of(&caller.broker);
-    figures.opened.add(1);
+    services.count_opened(&figures);
     Ok(OutputStream {
         services: Arc::clone(services),
         reader,
@@ -279,9 +275,7 @@ impl OutputStream {
 
     fn count_end(&self, reason: CloseReason) {
         self.end.is_closed.set(true);
-        let closed = &self.services.metrics.streams_closed;
-        closed.get_or_create(&[("reason", reason.as_str())]).inc();
-        self.figures.closed.add(reason.as_str());
+        self.services.count_closed(&self.figures, reason);
     }
 
     fn postpone_heartbeat(&mut self) {
