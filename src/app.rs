@@ -10,8 +10,7 @@ use crate::directory::{BrokerageQuery, QueryError};
 use crate::identity::{TokenSigner, Verifier};
 use crate::log::InvalidTarget;
 use crate::platform::traces::BadTarget;
-use crate::platform::{ArrivalRush, BackgroundTasks, Figures, InstanceCount, Metrics, Tracer};
-use crate::platform::{Clock, Dice, return_memory};
+use crate::platform::{ArrivalRush, BackgroundTasks, Clock, Dice, return_memory};
 use crate::platform::{Database, ServiceManager, database};
 use crate::records::{Brokerage, SeedError};
 use crate::sessions;
@@ -118,22 +117,13 @@ impl Application {
         serve::require_token_checks(&config)?;
         config.backplane.redis()?;
         let traces = config.traces.target()?;
-        let has_keys = identity.has_keys();
+        let is_development = development_secret.is_some();
         identity.secret = identity.secret.or(development_secret);
-        let development_signer = if has_keys {
-            None
-        } else {
-            TokenSigner::new(&identity)
-        };
+        let development_signer = TokenSigner::new(&identity).filter(|_| is_development);
         let verifier = Verifier::new(&identity, environment.clock.clone())?;
         let listener = serve::listener(&config)?;
         let database = Database::open(&config.database, &config.quotas).await?;
-        if database.is_pooled() && config.backplane.redis()?.is_none() {
-            tracing::warn!(
-                "a pooler in transaction mode is in front of the database, so that instances find each other's \
-                 events by polling: set PORCHLIGHT_BACKPLANE"
-            );
-        }
+        serve::warn_of_pooler(&config, &database)?;
         prepare(&database).await?;
         let revoked = sessions::load(&database.core, &verifier).await;
         let revoked = revoked.map_err(database::DatabaseError::Prepare)?;
@@ -142,16 +132,7 @@ impl Application {
             None => None,
         };
         let tasks = BackgroundTasks::new(environment.dice.tag(INSTANCE_LEN));
-        let wiring = Wiring {
-            config: &config,
-            environment: &environment,
-            database: &database,
-            tasks: &tasks,
-            metrics: Metrics::new(),
-            figures: Figures::default(),
-            tracer: Tracer::default(),
-            instances: InstanceCount::default(),
-        };
+        let wiring = Wiring::new(&config, &environment, &database, &tasks);
         let wiring = wiring.with_traces(traces);
         tasks.spawn(return_memory(tasks.stop_last()));
         let mut services = wiring.services(verifier, revoked, broker_query);

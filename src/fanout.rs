@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::log::{Audience, BrokerSubscription, BrokerSubscriptions, Epoch, Head, Rights};
+use crate::log::{
+    Audience, BrokerSubscription, BrokerSubscriptions, Epoch, Head, PublishingBytes, Rights,
+};
 use crate::platform::{BrokerId, BrokerageFigures, Figures};
 
 pub mod chunks;
@@ -91,8 +93,9 @@ pub struct Fanout {
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
     figures: Figures,
     subscriptions: BrokerSubscriptions,
-    /// The limit of `bytes`.
+    /// The limit of `bytes`, while nobody publishes.
     budget_bytes: usize,
+    publishing: PublishingBytes,
     /// The bytes of all frames in all rings.
     bytes: AtomicUsize,
     publish_count: AtomicU64,
@@ -101,13 +104,19 @@ pub struct Fanout {
 impl Fanout {
     /// Keeps at most `budget_bytes` of frames over all brokerages.
     #[must_use]
-    pub fn new(budget_bytes: usize, figures: Figures, subscriptions: BrokerSubscriptions) -> Self {
+    pub fn new(
+        budget_bytes: usize,
+        publishing: PublishingBytes,
+        figures: Figures,
+        subscriptions: BrokerSubscriptions,
+    ) -> Self {
         Self {
             brokerages: RwLock::default(),
             mailboxes: Mutex::default(),
             figures,
             subscriptions,
             budget_bytes,
+            publishing,
             bytes: AtomicUsize::new(0),
             publish_count: AtomicU64::new(0),
         }
@@ -172,18 +181,6 @@ impl Fanout {
             .collect()
     }
 
-    /// The bytes of all frames in memory.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// The limit of these bytes.
-    #[must_use]
-    pub fn most_bytes(&self) -> usize {
-        self.budget_bytes
-    }
-
     /// Adds the next frames of a log and wakes the streams of their topics.
     pub fn publish(&self, brokerage: &BrokerageFanout, frames: Vec<Arc<Frame>>) {
         let audiences = frames.iter().map(|frame| frame.audience.clone()).collect();
@@ -191,12 +188,12 @@ impl Fanout {
             for frame in frames {
                 ring.push(frame);
             }
-            ring.shrink_to(self.budget_bytes / 2);
+            ring.shrink_to(self.limit() / 2);
         });
         let count = self.publish_count.fetch_add(1, Ordering::Relaxed);
         brokerage.used.store(count, Ordering::Relaxed);
         self.wake(&brokerage.id, &audiences);
-        if self.bytes() > self.budget_bytes {
+        if self.bytes() > self.limit() {
             self.evict();
         }
     }

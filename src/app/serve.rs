@@ -14,7 +14,7 @@ use super::{AppError, Application};
 use crate::config::Config;
 use crate::identity;
 use crate::identity::{IdentitySettings, Secret};
-use crate::platform::{BackgroundTask, DatabaseError};
+use crate::platform::{BackgroundTask, Database, DatabaseError};
 
 /// Probes notice within a minute that the peer of an idle connection has vanished.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
@@ -64,6 +64,17 @@ pub(super) fn development_secret(
         "no JWT_SECRET: tokens are signed with a development secret kept in the data directory"
     );
     Ok(Some(secret))
+}
+
+/// Notices do not pass a pooler in transaction mode.
+pub(super) fn warn_of_pooler(config: &Config, database: &Database) -> Result<(), AppError> {
+    if database.is_pooled() && config.backplane.redis()?.is_none() {
+        tracing::warn!(
+            "a pooler in transaction mode is in front of the database, so that instances find each other's \
+             events by polling: set PORCHLIGHT_BACKPLANE"
+        );
+    }
+    Ok(())
 }
 
 /// The listening socket. Connections inherit its options.

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
 use crate::fanout::Fanout;
 use crate::identity::Verifier;
-use crate::log::TaskNotices;
+use crate::log::{PublishingBytes, TaskNotices};
 use crate::platform::traces::{ExportTarget, TracerParts};
 use crate::platform::{
     ArrivalRush, BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice,
@@ -56,9 +56,29 @@ pub(super) struct Wiring<'a> {
     pub(super) figures: Figures,
     pub(super) tracer: Tracer,
     pub(super) instances: InstanceCount,
+    pub(super) publishing: PublishingBytes,
 }
 
-impl Wiring<'_> {
+impl<'a> Wiring<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        environment: &'a Environment,
+        database: &'a Database,
+        tasks: &'a BackgroundTasks,
+    ) -> Self {
+        Self {
+            config,
+            environment,
+            database,
+            tasks,
+            metrics: Metrics::new(),
+            figures: Figures::default(),
+            tracer: Tracer::default(),
+            instances: InstanceCount::default(),
+            publishing: PublishingBytes::default(),
+        }
+    }
+
     /// Sends traces there, if anywhere.
     pub(super) fn with_traces(self, target: Option<ExportTarget>) -> Self {
         let Some(target) = target else {
@@ -158,8 +178,12 @@ impl Wiring<'_> {
 
     fn fanout(&self, notices: &Notices) -> Arc<Fanout> {
         let most_bytes = self.config.streams.memory_bytes();
-        let (figures, subscriptions) = (self.figures.clone(), notices.subscriptions.clone());
-        Arc::new(Fanout::new(most_bytes, figures, subscriptions))
+        Arc::new(Fanout::new(
+            most_bytes,
+            self.publishing.clone(),
+            self.figures.clone(),
+            notices.subscriptions.clone(),
+        ))
     }
 
     /// A connection for a loop, whose work is counted by its name.

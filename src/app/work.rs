@@ -4,7 +4,7 @@ use super::prepare::prepare;
 use super::wire::{INSTANCE_LEN, Wiring};
 use super::{AppError, Environment};
 use crate::config::Config;
-use crate::platform::{BackgroundTasks, Database, Figures, InstanceCount, Metrics, Tracer};
+use crate::platform::{BackgroundTasks, Database};
 
 /// A worker without a service, ready to run.
 pub struct WorkerApplication {
@@ -19,17 +19,7 @@ impl WorkerApplication {
         let database = Database::open(&config.database, &config.quotas).await?;
         prepare(&database).await?;
         let tasks = BackgroundTasks::new(environment.dice.tag(INSTANCE_LEN));
-        let wiring = Wiring {
-            config,
-            environment,
-            database: &database,
-            tasks: &tasks,
-            metrics: Metrics::new(),
-            figures: Figures::default(),
-            tracer: Tracer::default(),
-            instances: InstanceCount::default(),
-        };
-        wiring.worker_alone();
+        Wiring::new(config, environment, &database, &tasks).worker_alone();
         tracing::info!("the worker has started");
         Ok(Self { database, tasks })
     }

@@ -14,6 +14,7 @@ use super::Appended;
 use super::committer::EventCommitter;
 use super::event::{Epoch, NewEvent};
 use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
+use super::publishing_bytes::PublishingBytes;
 use crate::platform::BackgroundTask;
 use crate::platform::database::{is_refusal, lacks_resources};
 use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending, Transaction};
@@ -40,6 +41,12 @@ pub struct Publication {
     /// In order.
     pub events: Arc<[NewEvent]>,
     pub key: Option<IdempotencyKey>,
+}
+
+impl Publication {
+    fn content_bytes(&self) -> usize {
+        self.events.iter().map(NewEvent::content_bytes).sum()
+    }
 }
 
 /// The positions of a request's events.
@@ -76,6 +83,7 @@ type PublishRequest = Pending<Publication, PublishResult>;
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: Batcher<Publication, PublishResult>,
+    publishing: PublishingBytes,
 }
 
 pub struct WriterParts {
@@ -84,6 +92,8 @@ pub struct WriterParts {
     /// All of them together commit no more groups than one would.
     pub instances: InstanceCount,
     pub queues: Queues,
+    /// Counts what is being published.
+    pub publishing: PublishingBytes,
     /// Ends the task once it has served the requests in the queue.
     pub stop: CancellationToken,
 }
@@ -93,8 +103,9 @@ impl Writer {
     #[must_use]
     pub fn start(parts: WriterParts) -> (Self, BackgroundTask) {
         let (queue, batches) = Batcher::new(LIMITS, &parts.queues, parts.stop.clone());
+        let publishing = parts.publishing.clone();
         let task = BackgroundTask::new("the writer", run(parts, batches));
-        (Self { queue }, task)
+        (Self { queue, publishing }, task)
     }
 
     /// Whether a group is being committed, or waits for it.
@@ -105,6 +116,7 @@ impl Writer {
 
     /// Publishes, and returns when the events are durable.
     pub async fn publish(&self, publication: Publication) -> PublishResult {
+        let _held = self.publishing.hold(publication.content_bytes());
         match self.queue.ask(publication).await {
             Ok(result) => result,
             Err(BatchError::Busy) => Err(PublishError::Busy),
@@ -135,8 +147,7 @@ fn group_size<'a>(waiting: impl Iterator<Item = &'a Publication>) -> usize {
     let (mut events, mut bytes, mut size) = (0, 0, 0);
     for request in waiting {
         events += request.events.len();
-        let contents = request.events.iter().map(NewEvent::content_bytes);
-        bytes += contents.sum::<usize>();
+        bytes += request.content_bytes();
         let is_full = events > GROUP_EVENTS || bytes > GROUP_BYTES;
         let key = request.key.as_ref().map(|key| &key.id);
         if size > 0 && (is_full || key.is_some_and(|key| keys.contains(&key))) {

@@ -69,6 +69,7 @@ impl Wiring<'_> {
             database: self.connection("writer"),
             queues: self.metrics.queues.clone(),
             instances: self.instances.clone(),
+            publishing: self.publishing.clone(),
             committer,
             stop: self.stop(),
         });
