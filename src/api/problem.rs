@@ -234,7 +234,8 @@ impl From<PublishError> for Problem {
         match error {
             PublishError::Busy => Self::unavailable(
                 Code::Busy,
-                "Too many requests wait to be written. Nothing of this one was written.",
+                "Too many requests wait to be written, or another transaction holds the log of the brokerage. Nothing of \
+                 this one was written.",
             ),
             PublishError::Unconfirmed => Self::unavailable(
                 Code::Unconfirmed,

@@ -40,8 +40,32 @@ pub async fn run(
     deletions: &Deletions,
 ) -> sqlx::Result<u64> {
     let mut database = DedicatedConnection::new(pool.clone());
-    let sweep = async |connection: &mut PgConnection| sweep(connection, settings, deletions).await;
-    database.run_within(Limit::HOUSEKEEPING, sweep).await
+    while within_limit(&mut database, forget_keys).await? > 0 {}
+    let due = within_limit(&mut database, async |c: &mut PgConnection| {
+        due(c, settings).await
+    })
+    .await?;
+    let mut removed = 0;
+    for (broker, upto) in due {
+        loop {
+            let remove =
+                async |c: &mut PgConnection| step::remove(c, &broker, upto, deletions).await;
+            let events = within_limit(&mut database, remove).await?;
+            removed += events;
+            if events == 0 {
+                break;
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// Each step has the limit of time: all of them take as long as there is something to remove.
+async fn within_limit<T>(
+    database: &mut DedicatedConnection,
+    work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+) -> sqlx::Result<T> {
+    database.run_within(Limit::HOUSEKEEPING, work).await
 }
 
 /// Whether this instance deletes, until the end of the transaction.
@@ -62,25 +86,6 @@ async fn forget_keys(connection: &mut PgConnection) -> sqlx::Result<u64> {
     let forgotten = super::idempotency::forget_old(&mut transaction, STEP).await?;
     transaction.commit().await?;
     Ok(forgotten)
-}
-
-async fn sweep(
-    connection: &mut PgConnection,
-    settings: &RetentionSettings,
-    deletions: &Deletions,
-) -> sqlx::Result<u64> {
-    while forget_keys(connection).await? > 0 {}
-    let mut removed = 0;
-    for (broker, upto) in due(connection, settings).await? {
-        loop {
-            let step = step::remove(connection, &broker, upto, deletions).await?;
-            removed += step;
-            if step == 0 {
-                break;
-            }
-        }
-    }
-    Ok(removed)
 }
 
 /// The logs with old events, and up to which position they are old.

@@ -16,9 +16,13 @@ use super::event::{Epoch, NewEvent};
 use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
 use super::publishing_bytes::PublishingBytes;
 use crate::platform::BackgroundTask;
-use crate::platform::database::{is_refusal, lacks_resources};
+use crate::platform::database::{is_contended, is_refusal, lacks_resources};
 use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending, Transaction};
 use crate::platform::{BrokerId, DedicatedConnection, InstanceCount, Queues};
+
+mod held;
+
+use held::{HeldLogs, Patience};
 
 const LIMITS: BatchLimits = BatchLimits {
     name: "writer",
@@ -62,7 +66,7 @@ pub struct Published {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// The writer's queue is full.
+    /// The writer's queue is full, or another transaction holds the log. Nothing is published.
     #[error("too many requests wait to be written")]
     Busy,
     /// The database did not answer. Whether the events are published is unknown.
@@ -126,11 +130,17 @@ impl Writer {
 }
 
 async fn run(mut parts: WriterParts, mut batches: Batches<Publication, PublishResult>) {
+    let mut held = HeldLogs::default();
     while let Some(mut waiting) = batches.next().await {
         batches.set_interval(parts.instances.spread(LIMITS.interval));
         while !waiting.is_empty() {
-            let group = next_group(&mut waiting);
-            serve(&mut parts, group).await;
+            let group = held.split(next_group(&mut waiting));
+            if !group.free.is_empty() {
+                serve(&mut parts, &mut held, group.free).await;
+            }
+            for of_held_log in group.held {
+                serve_held(&mut parts, &mut held, of_held_log).await;
+            }
         }
     }
 }
@@ -159,36 +169,83 @@ fn group_size<'a>(waiting: impl Iterator<Item = &'a Publication>) -> usize {
     size
 }
 
-/// Commits a group and answers it. When the database refuses a group of several requests, each
-/// of them is tried alone, so that one bad request does not fail the others.
-async fn serve(parts: &mut WriterParts, group: Vec<PublishRequest>) {
-    let committer = &parts.committer;
-    let commit = async |c: &mut PgConnection| commit(c, committer, &group).await;
-    let outcome = parts.database.run(commit).await;
-    match outcome {
-        Ok(results) => {
-            for (request, result) in group.into_iter().zip(results) {
-                request.answer(result);
+/// Commits a group and answers it.
+async fn serve(parts: &mut WriterParts, held: &mut HeldLogs, group: Vec<PublishRequest>) {
+    match try_group(parts, &group, Patience::Usual).await {
+        Ok(results) => answer(group, results),
+        // One of the logs is held. All others must not wait for it.
+        Err(error) if is_contended(&error) => {
+            for of_log in held::by_brokerage(group) {
+                serve_held(parts, held, of_log).await;
             }
         }
-        Err(error) if is_refusal(&error) && group.len() > 1 => {
-            tracing::debug!(%error, "a group was refused; each request is tried alone");
-            for request in group {
-                Box::pin(serve(parts, vec![request])).await;
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%error, requests = group.len(), "publishing failed");
-            let failure = if lacks_resources(&error) {
-                PublishError::NoResources
-            } else {
-                PublishError::Unconfirmed
-            };
-            for request in group {
-                request.answer(Err(failure.clone()));
-            }
-        }
+        Err(error) => serve_refused(parts, held, group, &error).await,
     }
+}
+
+/// The same for a log that another transaction holds, or held a moment ago.
+async fn serve_held(parts: &mut WriterParts, held: &mut HeldLogs, mut group: Vec<PublishRequest>) {
+    group.retain(|request| !request.is_given_up());
+    let Some(first) = group.first() else {
+        return;
+    };
+    let broker = first.request.broker.clone();
+    match try_group(parts, &group, Patience::Short).await {
+        Ok(results) => {
+            held.remove(&broker);
+            answer(group, results);
+        }
+        Err(error) if is_contended(&error) => {
+            held.insert(broker, &error);
+            fail(group, &PublishError::Busy);
+        }
+        Err(error) => serve_refused(parts, held, group, &error).await,
+    }
+}
+
+/// When the database refuses a group of several requests, each of them is tried alone, so that one bad
+/// request does not fail the others.
+async fn serve_refused(
+    parts: &mut WriterParts,
+    held: &mut HeldLogs,
+    group: Vec<PublishRequest>,
+    error: &sqlx::Error,
+) {
+    if is_refusal(error) && group.len() > 1 {
+        tracing::debug!(%error, "a group was refused; each request is tried alone");
+        for request in group {
+            Box::pin(serve(parts, held, vec![request])).await;
+        }
+        return;
+    }
+    tracing::warn!(%error, requests = group.len(), "publishing failed");
+    if lacks_resources(error) {
+        fail(group, &PublishError::NoResources);
+    } else {
+        fail(group, &PublishError::Unconfirmed);
+    }
+}
+
+fn answer(group: Vec<PublishRequest>, results: Vec<PublishResult>) {
+    for (request, result) in group.into_iter().zip(results) {
+        request.answer(result);
+    }
+}
+
+fn fail(group: Vec<PublishRequest>, error: &PublishError) {
+    for request in group {
+        request.answer(Err(error.clone()));
+    }
+}
+
+async fn try_group(
+    parts: &mut WriterParts,
+    group: &[PublishRequest],
+    patience: Patience,
+) -> sqlx::Result<Vec<PublishResult>> {
+    let committer = &parts.committer;
+    let commit = async |c: &mut PgConnection| commit(c, committer, group, patience).await;
+    parts.database.run(commit).await
 }
 
 /// Commits a group in one transaction.
@@ -196,14 +253,17 @@ async fn commit(
     connection: &mut PgConnection,
     committer: &EventCommitter,
     group: &[PublishRequest],
+    patience: Patience,
 ) -> sqlx::Result<Vec<PublishResult>> {
     let mut results = vec![None; group.len()];
-    if group.iter().all(|pending| pending.request.key.is_none()) {
+    let is_plain = group.iter().all(|pending| pending.request.key.is_none());
+    if is_plain && patience == Patience::Usual {
         let events = events_to_append(group, &results);
         let appended = committer.publish(connection, events).await?;
         assign_positions(&mut results, group, &appended);
     } else {
         let mut transaction = Transaction::begin(connection).await?;
+        patience.set(&mut transaction).await?;
         find_repeats(&mut transaction, group, &mut results).await?;
         let events = events_to_append(group, &results);
         let pending = committer.append_posted(&mut transaction, events).await?;

@@ -60,6 +60,11 @@ impl<Request, Answer> Pending<Request, Answer> {
         let _ = self.answer.send(answer);
     }
 
+    /// Whether the caller does not wait any more.
+    pub fn is_given_up(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     /// The request, and the channel for its answer.
     pub fn into_parts(self) -> (Request, oneshot::Sender<Answer>) {
         (self.request, self.answer)

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use sqlx::Executor;
 
 use crate::support::cluster::TestDatabase;
-use crate::support::{Answer, Service, Token, for_team};
+use crate::support::{Answer, Service, Token, eventually, for_team};
 
 /// What is sent, and what is delivered where the two differ: white space, and nothing else.
 const LITERALS: &[(&str, &str)] = &[
@@ -253,4 +254,35 @@ async fn without_space_nothing_is_published_and_the_publisher_learns_that() {
     assert_eq!(answer.status, 201, "{}", answer.text);
     let listed = service.list("/events", &Token::user("u", &["a"])).await;
     assert_eq!(listed["events"].as_array().map(Vec::len), Some(1));
+}
+
+/// As an instance that is stuck in a transaction, or somebody at a prompt, would do.
+#[tokio::test]
+async fn a_log_that_is_held_does_not_stop_those_of_others() {
+    let service = Service::start().await;
+    let event = json!({"type": "test:a", "audience": {"broker": true}});
+    for broker in ["b", "c"] {
+        assert_eq!(service.post(broker, &event).await.status, 201);
+    }
+    let mut sql = service.database.connect().await;
+    let hold = "begin; select from porchlight.brokers where broker_id = 'b' for update";
+    sql.execute(hold).await.expect("it is held");
+    let of_held_log = join_all((0..8).map(|_| service.post("b", &event)));
+    let others = async {
+        let mut looking = service.database.connect().await;
+        eventually("a commit waits", async || {
+            let waiting = "select from pg_locks where not granted";
+            looking.fetch_optional(waiting).await.expect("an answer")
+        })
+        .await;
+        for _ in 0..3 {
+            assert_eq!(service.post("c", &event).await.status, 201);
+        }
+    };
+    let (refused, ()) = tokio::join!(of_held_log, others);
+    for answer in refused {
+        answer.refused(503, "busy", "it is held");
+    }
+    sql.execute("rollback").await.expect("it is free");
+    assert_eq!(service.post("b", &event).await.status, 201);
 }

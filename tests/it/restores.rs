@@ -121,7 +121,7 @@ async fn a_log_that_has_lost_events_under_a_running_service_resets_its_clients()
     publish(&service, 0).await;
     let lost = publish(&service, 1).await;
     let mut streams = streams_at_head(&service).await;
-    // As a disk that was set back would do. The lost positions are used again before the service looks.
+    // As a disk that was set back would do.
     let mut sql = service.database.connect().await;
     let set_back = "with log as (update porchlight.brokers set head = 3)
         delete from porchlight.events where position > 3";

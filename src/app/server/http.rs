@@ -11,7 +11,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web;
-use tokio::task::{spawn_local, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,13 +49,22 @@ pub(in crate::app) struct Http {
 }
 
 impl Http {
-    /// Serves connections on this thread: those that come before `closing`, until they end.
+    /// Serves connections on this thread: those that come before `closing`, until they end. Ends earlier when nobody would
+    /// serve their streams.
     pub(super) async fn work(self, acceptor: Arc<Acceptor>) {
         let dispatcher = self.dispatcher();
+        let delivery = spawn_local(Rc::clone(&dispatcher).run(self.stop_last.clone()));
         if let Some(watchdog) = &self.watchdog {
             spawn_local(Arc::clone(watchdog).beat());
         }
-        let Ok(http) = self.service(&dispatcher).new_service(()).await else {
+        tokio::select! {
+            () = self.serve(acceptor, &dispatcher) => {}
+            () = unexpected_end(delivery, &self.stop_last) => tracing::error!("the dispatcher of a worker has ended"),
+        }
+    }
+
+    async fn serve(&self, acceptor: Arc<Acceptor>, dispatcher: &Rc<Dispatcher>) {
+        let Ok(http) = self.service(dispatcher).new_service(()).await else {
             return;
         };
         let open = TaskTracker::new();
@@ -70,7 +79,7 @@ impl Http {
             .take(BACKLOG.into())
             .for_each(serve);
         drop(acceptor);
-        drain(&open, &dispatcher).await;
+        drain(&open, dispatcher).await;
     }
 
     /// The next connection, if there is room for it; `None` after `closing`.
@@ -93,7 +102,6 @@ impl Http {
         let mailbox = self.services.fanout.add_worker();
         let commits = CommitPriority::new(move || writer.is_busy());
         let dispatcher = Dispatcher::new(mailbox, health, commits);
-        spawn_local(Rc::clone(&dispatcher).run(self.stop_last.clone()));
         dispatcher
     }
 
@@ -132,6 +140,14 @@ impl Http {
                 application(context, self.origins.clone()),
                 |()| AppConfig::default(),
             ))
+    }
+}
+
+/// Waits for the end of a task that ends before it is told to, by a panic.
+async fn unexpected_end(task: JoinHandle<()>, stop: &CancellationToken) {
+    let _ = task.await;
+    if stop.is_cancelled() {
+        std::future::pending::<()>().await;
     }
 }
 
