@@ -131,6 +131,12 @@ fn machines_at_fly_listen_on_ipv6() {
     assert_eq!(at(&fly, "/http_service/internal_port"), addr.port());
 }
 
+/// It refuses cache mounts that do not have the id of a service in their names.
+#[test]
+fn railway_builds_the_image() {
+    assert!(!read("Dockerfile").contains("--mount=type=cache"));
+}
+
 /// A secret that only the service knows signs no token.
 #[test]
 fn secrets_are_those_of_the_application() {
