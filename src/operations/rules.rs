@@ -72,7 +72,7 @@ rules! {
         "Look whether Postgres runs and can be reached from the instance. Its streams end after PORCHLIGHT_UNAVAILABLE_SECONDS.";
     FollowerLag "follower_lag" Instance "ms" "PORCHLIGHT_ALERT_LAG_MS":
         "An event came to the instance's memory this long after its commit.",
-        "Look at the load of the database and of the instance. If notices are lost, raise nothing and lower PORCHLIGHT_POLL_MS.";
+        "Look at the load of the database and of the instance. If notices are lost, lower PORCHLIGHT_POLL_MS.";
     Memory "memory" Instance "MB" "PORCHLIGHT_ALERT_MEMORY_MB":
         "The process uses this much memory.",
         "Compare with the number of streams. Lower PORCHLIGHT_MEMORY_MB or PORCHLIGHT_MAX_STREAMS, or add an instance.";

@@ -63,5 +63,5 @@ export class AlertsPart {
 
 function stateOf(isFiring, threshold) {
   if (threshold === 0) return chip('Switched off');
-  return isFiring ? chip('Firing', 'bad') : chip('Calm', 'good');
+  return isFiring ? chip('Firing', 'bad') : chip('OK', 'good');
 }
