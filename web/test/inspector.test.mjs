@@ -212,6 +212,14 @@ describe('the inspector', { skip: chromiumPath ? false : 'there is no Chromium h
     await crm.close();
   }));
 
+  test('no tab is cut where the panel is narrow', () => view.run(async () => {
+    for (const width of [961, 1_024, 1_248, 1_440]) {
+      await page.setViewportSize({ width, height: 900 });
+      const hidden = await page.getByRole('tablist').evaluate((list) => list.scrollWidth - list.clientWidth);
+      assert.ok(hidden <= 0, `${width} px: ${hidden} px of the tabs are hidden`);
+    }
+  }));
+
   test('axe-core finds nothing, light or dark, and nothing is wider than a phone', () => view.run(async () => {
     await inspect({ from: 'all' });
     await rows('created').first().waitFor();
