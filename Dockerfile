@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 #
 #   docker build -t porchlight .                       needs DATABASE_URL, and PORCHLIGHT_WITH_WORKER=true for imports
-#   docker build -t porchlight --target embedded .     runs its own Postgres in /data
+#   docker build -t porchlight --target embedded .     runs its own Postgres in /data; compose.yaml starts it
 #
 # Both need JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE, because they listen on all addresses. There is no HEALTHCHECK: let the
 # orchestrator request GET /health/live and GET /health/ready, so that the image needs no client.

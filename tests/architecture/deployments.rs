@@ -1,4 +1,4 @@
-//! The files of `deploy` and `fly.toml`: what no schema and no program of theirs would notice.
+//! The files of `deploy`, `fly.toml`, `compose.yaml` and the `Dockerfile`: what no schema and no program of theirs would notice.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -105,6 +105,42 @@ fn deployments_do_imports() {
     assert_eq!(at(&fly(), "/env/PORCHLIGHT_WITH_WORKER"), "true");
     let unit = read("deploy/systemd/porchlight.service");
     assert!(unit.contains("\nEnvironment=PORCHLIGHT_WITH_WORKER=true\n"));
+}
+
+fn compose() -> Value {
+    serde_norway::from_str(&read("compose.yaml")).expect("YAML")
+}
+
+const COMPOSED: &str = "/services/porchlight";
+
+#[test]
+fn compose_starts_the_image_with_a_postgres_of_its_own() {
+    let compose = compose();
+    let service = at(&compose, COMPOSED);
+    let target = at(service, "/build/target").as_str().expect("a target");
+    let image = read("Dockerfile");
+    assert!(image.contains(&format!("FROM base AS {target}\n")));
+    let volume = at(service, "/volumes/0").as_str().expect("a volume");
+    let (_, mounted) = volume.split_once(':').expect("a directory");
+    assert!(image.contains(&format!("PORCHLIGHT_DATA_DIR={mounted}\n")));
+    let grace = at(service, "/stop_grace_period").as_str();
+    let grace = grace.and_then(|text| text.strip_suffix('s')?.parse::<u64>().ok());
+    assert!(grace.is_some_and(|seconds| seconds > LONGEST_STOP_SECONDS));
+}
+
+/// `docs/OPERATING.md` has all settings.
+#[test]
+fn compose_sets_what_is_a_setting() {
+    let compose = compose();
+    let variables = at(&compose, &format!("{COMPOSED}/environment"));
+    let variables = variables.as_object().expect("variables");
+    let operating = read("docs/OPERATING.md");
+    for name in variables.keys() {
+        assert!(operating.contains(&format!("`{name}`")), "{name}");
+    }
+    for needed in ["JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE"] {
+        assert!(variables.contains_key(needed), "{needed}");
+    }
 }
 
 fn fly() -> Value {
