@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { lock, presence, typing } from '../src/index.js';
-import { fill, tokensOf, world } from './support.mjs';
+import { fill, send, tokensOf, world } from './support.mjs';
 
 async function pair() {
   const made = world();
@@ -57,6 +57,26 @@ describe('a lock', () => {
     own.release();
     await clock.advance(500);
     assert.deepEqual([statusOf(other), other.getSnapshot().fence], ['held', 2]);
+  });
+
+  test('that is taken and given back in quick turns is what was wanted last', async () => {
+    const { ann, clock, service } = await pair();
+    const own = lock(ann, 'escrows', 'e-1');
+    const held = async () => (await send(service, 'GET', '/locks')).body.locks.length;
+    for (const slow of ['POST', 'DELETE', 'POST']) {
+      service.faults.add({ kind: 'delay', method: slow, path: slow === 'POST' ? '/locks' : undefined, ms: 300 });
+      own.acquire();
+      own.release();
+      const last = own.acquire();
+      await clock.advance(1_000);
+      assert.deepEqual([await last, statusOf(own), await held()], [true, 'held', 1], slow);
+      own.release();
+      await clock.advance(10);
+      own.acquire();
+      own.release();
+      await clock.advance(1_000);
+      assert.deepEqual([statusOf(own), await held(), service.log.events.at(-1).data.type], ['released', 0, 'escrow:unlocked']);
+    }
   });
 
   test('that was taken over is reported as lost', async () => {

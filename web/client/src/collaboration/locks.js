@@ -41,6 +41,8 @@ export class RecordLock {
   #timer = null;
   #offs;
   #isWanted = false;
+  /** Requests to take it and to give it back go one after the other: the service must not get them in another order. @type {Promise<unknown>} */
+  #turn = Promise.resolve();
   #failures = 0;
   #heldUntil = 0;
 
@@ -74,6 +76,8 @@ export class RecordLock {
    */
   async acquire() {
     this.#isWanted = true;
+    // A release that waits for writes does not take place.
+    if (this.#isHeld) return true;
     this.#show({ status: 'waiting', reason: null });
     const { module, id, session, leaseSeconds } = this.#context;
     return this.#claim('POST', '/locks', { module, recordId: id, session, leaseSeconds });
@@ -103,9 +107,9 @@ export class RecordLock {
     this.#context.env.clearTimeout(this.#timer);
     this.#context.onFence(null);
     this.#show({ status: 'released', lock: null, fence: null, reason: null, isRequested: false, requestedBy: null });
-    if (!wasHeld) return;
-    // A lock that cannot be released ends with its lease.
-    await this.#context.request('DELETE', this.#path, { query: { session: this.#context.session }, keepalive }).catch(() => {});
+    if (wasHeld) this.#inTurn(() => this.#giveBack(keepalive));
+    // What takes it at this moment gives it back.
+    await this.#turn;
   }
 
   /** Releases it and stops following it. */
@@ -119,10 +123,21 @@ export class RecordLock {
    * @param {string} path
    * @param {Record<string, unknown>} body
    */
-  async #claim(method, path, body) {
+  #claim(method, path, body) {
+    // When its turn comes, it may have been given up, or be held already.
+    return this.#inTurn(async () => this.#isWanted && (this.#isHeld || this.#ask(method, path, body)));
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {Record<string, unknown>} body
+   */
+  async #ask(method, path, body) {
     try {
       const answer = await this.#context.request(method, path, { body });
-      if (!this.#isWanted) return this.#letGo();
+      // Nobody wants it any more.
+      if (!this.#isWanted) return await this.#giveBack();
       this.#held(answer.body);
       return true;
     } catch (error) {
@@ -136,10 +151,21 @@ export class RecordLock {
     }
   }
 
-  /** It was granted after nobody wanted it any more. */
-  async #letGo() {
-    await this.#context.request('DELETE', this.#path, { query: { session: this.#context.session } }).catch(() => {});
+  /** A lock that cannot be given back ends with its lease. */
+  async #giveBack(keepalive = false) {
+    await this.#context.request('DELETE', this.#path, { query: { session: this.#context.session }, keepalive }).catch(() => {});
     return false;
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} run
+   * @returns {Promise<T>}
+   */
+  #inTurn(run) {
+    const done = this.#turn.then(run);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   /** @param {Lock} lock */
@@ -199,6 +225,8 @@ export class RecordLock {
   #locked(lock) {
     const { status, fence } = this.getSnapshot();
     if (status === 'held' && fence !== null && lock.fence > fence) this.#lost('taken_over');
+    // The answer to this session's own request says the same, unless nobody wants it any more.
+    if (lock.holder.session === this.#context.session) return;
     if (status !== 'held' && status !== 'waiting') this.#show({ status: status === 'lost' ? 'lost' : 'other', lock });
   }
 

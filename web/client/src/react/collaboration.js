@@ -15,6 +15,9 @@ import { useClient } from './provider.js';
 /** @type {LockSnapshot} */
 const NO_LOCK = Object.freeze({ status: 'idle', lock: null, fence: null, reason: null, isRequested: false, requestedBy: null });
 
+/** A form that is opened takes it: nobody else has it, or a form that was open before is about to release it. */
+const FREE = new Set(['idle', 'held', 'released']);
+
 /** @param {{state: string}} connection */
 const isLiveOf = ({ state }) => state === 'connected';
 
@@ -30,8 +33,12 @@ export function useLock(module, id, { auto = false, leaseSeconds } = {}) {
   const isLive = useConnection(isLiveOf);
   useEffect(() => {
     const { status } = shared.getSnapshot();
-    // Why it failed is in the snapshot, and it is tried again when the connection is back.
-    if (auto && status === 'idle') shared.part?.acquire().catch(() => {});
+    // Why it failed is in the snapshot.
+    if (auto && FREE.has(status)) shared.part?.acquire().catch(() => {});
+  }, [auto, shared]);
+  useEffect(() => {
+    // It is tried again when the connection is back; what was released since stays so.
+    if (auto && shared.getSnapshot().status === 'idle') shared.part?.acquire().catch(() => {});
   }, [auto, shared, isLive]);
   return useMemo(() => ({
     ...snapshot,

@@ -48,6 +48,52 @@ describe('a lock', () => {
     assert.equal(client.hasPart('lock:escrows/e-1'), false);
   });
 
+  test('is held by a form that is opened again while it is released', async () => {
+    const { service, client, inProvider, advance } = await crm(1, { mergeMs: 1_000 });
+    const Form = () => useLock('escrows', 'e-1', { auto: true }).status;
+    const shown = await render(inProvider(h(Form)));
+    const reopen = async () => {
+      await shown.show(inProvider());
+      await advance(100);
+      await shown.show(inProvider(h(Form)));
+    };
+    const sessions = async () => (await send(service, 'GET', '/locks')).body.locks.map(({ holder }) => holder.session);
+    await advance(100);
+    service.faults.add({ kind: 'delay', method: 'DELETE', ms: 300 });
+    await reopen();
+    await advance(500);
+    assert.deepEqual([shown.text, await sessions()], ['held', [client.session]], 'while the service is told');
+    await advance(90_000);
+    assert.deepEqual([shown.text, await sessions()], ['held', [client.session]]);
+    service.faults.add({ kind: 'delay', method: 'PATCH', ms: 300 });
+    await act(async () => void client.update('escrows', 'e-1', { city: 'Bend' }));
+    await reopen();
+    await advance(90_000);
+    assert.deepEqual([shown.text, await sessions()], ['held', [client.session]], 'while what was written is sent');
+    service.faults.add({ kind: 'delay', path: '/locks', method: 'POST', ms: 300 });
+    await shown.show(inProvider());
+    await advance(500);
+    await shown.show(inProvider(h(Form)));
+    await reopen();
+    await advance(90_000);
+    assert.deepEqual([shown.text, await sessions()], ['held', [client.session]], 'while it is taken');
+  });
+
+  test('that was given away stays so, also after a cut', async () => {
+    const { service, inProvider, advance } = await crm(1);
+    let own;
+    const Form = () => {
+      own = useLock('escrows', 'e-1', { auto: true });
+      return own.status;
+    };
+    const shown = await render(inProvider(h(Form)));
+    await advance(100);
+    await act(() => own.release());
+    await act(async () => service.streams.cut());
+    await advance(5_000);
+    assert.equal(shown.text, 'released');
+  });
+
   test('of somebody else is shown, can be requested, and is taken when it is free', async () => {
     const { service, inProvider, advance } = await crm(1);
     let own;
