@@ -67,6 +67,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/backoff.js",
     "client/src/client.js",
     "client/src/collaboration.js",
+    "client/src/collaboration/idle_watch.js",
     "client/src/collaboration/locks.js",
     "client/src/collaboration/people.js",
     "client/src/collaboration/presence.js",

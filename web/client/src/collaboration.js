@@ -1,4 +1,5 @@
 // Working together: locks, presence, typing. Functions, so that a page loads only what it uses.
+import { IDLE_MS } from './collaboration/idle_watch.js';
 import { RecordLock } from './collaboration/locks.js';
 import { Presence } from './collaboration/presence.js';
 import { TypingSignal } from './collaboration/typing.js';
@@ -14,18 +15,18 @@ const isConnected = (client) => client.connection.getSnapshot().state === 'conne
 
 /**
  * The lock of a record: `acquire`, `release`, `request`, `takeOver`, and a snapshot that says who holds it. It is renewed while it is held, and writes of
- * the record carry its fence.
+ * the record carry its fence. It ends when the user does nothing on this page for `idleMs`: five minutes, or never with 0.
  * @param {Client} client
  * @param {string} module
  * @param {string} id
- * @param {{leaseSeconds?: number}} [options]
+ * @param {{leaseSeconds?: number, idleMs?: number}} [options]
  * @returns {RecordLock}
  */
-export function lock(client, module, id, { leaseSeconds = LEASE_SECONDS } = {}) {
+export function lock(client, module, id, { leaseSeconds = LEASE_SECONDS, idleMs = IDLE_MS } = {}) {
   const { environment: env, request, events, session } = client;
   return client.part(`lock:${module}/${id}`, () => new RecordLock({
-    env, request, events, session, module, id, leaseSeconds, onFence: (fence) => client.setFence(module, id, fence), isConnected: isConnected(client),
-    sent: () => sent(client, module, id),
+    env, request, events, session, module, id, leaseSeconds, idleMs, isConnected: isConnected(client),
+    onFence: (fence) => client.setFence(module, id, fence), sent: () => sent(client, module, id),
   }));
 }
 

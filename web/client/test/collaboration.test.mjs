@@ -16,13 +16,16 @@ const statusOf = (one) => one.getSnapshot().status;
 
 describe('a lock', () => {
   test('is renewed while it is held, and others see whose it is', async () => {
-    const { ann, bob, clock, service } = await pair();
+    const { ann, annsPage, bob, clock, service } = await pair();
     const own = lock(ann, 'escrows', 'e-1');
     const other = lock(bob, 'escrows', 'e-1');
     const taken = own.acquire();
     await clock.advance(200);
     assert.deepEqual([await taken, statusOf(own), own.getSnapshot().fence, statusOf(other)], [true, 'held', 1, 'other']);
-    await clock.advance(600_000);
+    for (let minute = 0; minute < 10; minute += 1) {
+      await clock.advance(60_000);
+      annsPage.emit('keydown');
+    }
     assert.deepEqual([statusOf(own), statusOf(other), other.getSnapshot().lock.holder.userId], ['held', 'other', 'ann']);
     assert.ok(service.count('/locks/escrows/e-1/renew') > 25);
     const refused = other.acquire();
@@ -89,6 +92,60 @@ describe('a lock', () => {
     await clock.advance(200);
     const { status, reason, fence, lock: held } = own.getSnapshot();
     assert.deepEqual([status, reason, fence, held.holder.userId], ['lost', 'taken_over', null, 'boss']);
+  });
+
+  test('ends after five minutes without activity, and can be taken again', async () => {
+    const { ann, annsPage, bob, clock } = await pair();
+    const own = lock(ann, 'escrows', 'e-1');
+    const other = lock(bob, 'escrows', 'e-1');
+    own.acquire();
+    await clock.advance(200_000);
+    annsPage.emit('pointermove');
+    await clock.advance(299_000);
+    assert.equal(statusOf(own), 'held');
+    other.request();
+    await clock.advance(2_000);
+    const { status, reason, fence, isRequested } = own.getSnapshot();
+    assert.deepEqual([status, reason, fence, isRequested, statusOf(other)], ['lost', 'idle', null, false, 'held']);
+    await clock.advance(10_000);
+    assert.equal(own.getSnapshot().lock.holder.userId, 'bob');
+    annsPage.emit('keydown');
+    await other.release();
+    await clock.advance(400_000);
+    assert.equal(statusOf(own), 'lost', 'only who asks for it takes it again');
+    const again = own.acquire();
+    await clock.advance(200);
+    assert.deepEqual([await again, statusOf(own), own.getSnapshot().reason], [true, 'held', null]);
+    await clock.advance(299_000);
+    assert.equal(statusOf(own), 'held', 'taking it was activity');
+  });
+
+  test('ends without activity after what was written under it was sent, unless the user comes back meanwhile', async () => {
+    const { open, clock, service } = await pair();
+    for (const comesBack of [false, true]) {
+      const { client, page } = await open({ user: 'ann', mergeMs: 2_000 });
+      const own = lock(client, 'escrows', 'e-1', { idleMs: 30_000 });
+      own.acquire();
+      await clock.advance(29_500);
+      service.faults.add({ kind: 'delay', method: 'PATCH', ms: 1_000 });
+      client.update('escrows', 'e-1', { city: `Bend ${comesBack}` });
+      await clock.advance(1_000);
+      assert.equal(statusOf(own), 'held');
+      if (comesBack) page.emit('keydown');
+      await clock.advance(3_000);
+      assert.equal(statusOf(own), comesBack ? 'held' : 'lost');
+      const sent = service.requests.filter(({ method }) => method !== 'GET').map(({ method }) => method);
+      assert.deepEqual(sent.slice(-2), comesBack ? ['POST', 'PATCH'] : ['PATCH', 'DELETE']);
+      await own.release();
+    }
+  });
+
+  test('does not end without activity where that is switched off', async () => {
+    const { ann, clock } = await pair();
+    const locks = [lock(ann, 'escrows', 'e-1', { idleMs: 0 }), lock(ann, 'escrows', 'e-2', { idleMs: Infinity })];
+    for (const one of locks) one.acquire();
+    await clock.advance(3_600_000);
+    assert.deepEqual(locks.map(statusOf), ['held', 'held']);
   });
 
   test('that cannot be renewed is lost when its lease is over', async () => {

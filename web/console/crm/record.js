@@ -33,7 +33,7 @@ export class RecordPanel {
     this.#live = client.record(module, id);
     this.#lock = new RecordLock(crm.shell, module, id, { onChange: () => this.#lockChanged(), onHandOver: () => this.#handOver() });
     this.element = this.#build();
-    for (const type of ['input', 'keydown', 'pointerdown']) this.element.addEventListener(type, () => this.#lock.stayAwake());
+    for (const type of ['input', 'keydown', 'pointerdown']) this.element.addEventListener(type, () => this.#lock.wake());
     const draw = onceAFrame(() => !this.#isClosed && this.#draw());
     for (const store of [this.#live, presence, crm.shell.people.store, client.connection, client.outbox]) this.#offs.push(store.subscribe(draw));
     this.#offs.push(crm.changes.observe((path) => path === `${module}/${id}` && draw()));

@@ -6,8 +6,6 @@ import { oneOf } from './modules.js';
 
 /** A lock that was asked for and came is given back, if it is not used within this time. */
 const UNUSED_MS = 60_000;
-/** An open editor in which nothing happens for so long does not keep others from editing. */
-const IDLE_MS = 300_000;
 const LOST = {
   taken_over: 'Somebody has taken over. Save to see whether you still can.',
   idle: 'You did nothing for five minutes, so others may edit. Go on, and the record is locked again.',
@@ -26,8 +24,6 @@ export class RecordLock {
   #isViewing = false;
   #isInUse = false;
   #unused = null;
-  #idle = null;
-  #isIdle = false;
   #drawn = '';
   element = h('div.lock-place', { 'aria-live': 'polite' });
 
@@ -49,7 +45,13 @@ export class RecordLock {
   /** Whether another user has it. The own user's other tabs share it. */
   get heldByOther() {
     const { status, lock: held } = this.#now;
-    return status === 'other' && held !== null && held.holder.userId !== this.#shell.userId;
+    return (status === 'other' || this.#isIdle) && held !== null && held.holder.userId !== this.#shell.userId;
+  }
+
+  /** An open editor in which nothing happens does not keep others from editing. */
+  get #isIdle() {
+    const { status, reason } = this.#now;
+    return status === 'lost' && reason === 'idle';
   }
 
   get holderName() {
@@ -57,20 +59,18 @@ export class RecordLock {
   }
 
   get isLost() {
-    return this.#isIdle || this.#now.status === 'lost';
+    return this.#now.status === 'lost';
   }
 
   get lostText() {
-    return LOST[this.#isIdle ? 'idle' : this.#now.reason] ?? LOST.expired;
+    return LOST[this.#now.reason] ?? LOST.expired;
   }
 
   /** Takes the lock. Without the service, editing goes on without it: a collision is found when the change is sent. */
   async take() {
     this.#isInUse = true;
-    this.#isIdle = false;
     clearTimeout(this.#unused);
-    this.stayAwake();
-    if (this.#now.status === 'held' || !this.#shell.isConnected) return true;
+    if (this.#now.status !== 'held' && !this.#shell.isConnected) return true;
     try {
       return await this.#lock.acquire() || !this.heldByOther;
     } catch {
@@ -79,22 +79,12 @@ export class RecordLock {
   }
 
   /** The user does something in the record. */
-  stayAwake() {
-    if (this.#isIdle) this.take();
-    clearTimeout(this.#idle);
-    if (this.#isInUse) this.#idle = setTimeout(() => this.#fallAsleep(), IDLE_MS);
-  }
-
-  #fallAsleep() {
-    this.#isIdle = true;
-    this.#lock.release().catch(() => {});
-    this.#onChange();
+  wake() {
+    if (this.#isInUse && this.#isIdle) this.take();
   }
 
   giveBack() {
     this.#isInUse = false;
-    this.#isIdle = false;
-    clearTimeout(this.#idle);
     this.#lock.release().catch(() => {});
   }
 
@@ -159,7 +149,6 @@ export class RecordLock {
 
   close() {
     clearTimeout(this.#unused);
-    clearTimeout(this.#idle);
     this.#off();
     this.#shell.client.endPart(`lock:${this.#module}/${this.#id}`);
   }

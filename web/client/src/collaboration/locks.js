@@ -2,6 +2,7 @@
 import { backoffMs } from '../backoff.js';
 import { PorchlightError } from '../error.js';
 import { Store } from '../store.js';
+import { IdleWatch } from './idle_watch.js';
 
 /** @typedef {import('../events.d.ts').Lock} Lock */
 
@@ -15,7 +16,7 @@ const RETRY_MOST_MS = 10_000;
  * @property {'idle' | 'waiting' | 'held' | 'other' | 'lost' | 'released'} status
  * @property {Lock | null} lock whose it is
  * @property {number | null} fence for writes under it
- * @property {string | null} reason why it was lost or refused
+ * @property {string | null} reason why it was lost or refused; `idle`: the user did nothing for too long
  * @property {boolean} isRequested someone else has asked for it
  * @property {string | null} requestedBy who has asked last
  */
@@ -29,6 +30,7 @@ const RETRY_MOST_MS = 10_000;
  * @property {string} module
  * @property {string} id
  * @property {number} leaseSeconds
+ * @property {number} idleMs without activity for so long, it is given back
  * @property {boolean} isConnected whether the stream has begun already, and its list of locks was not seen
  * @property {() => Promise<void>} sent waits until the writes that carry the fence have ended
  * @property {(fence: number | null) => void} onFence told what writes of this record must carry
@@ -40,6 +42,7 @@ export class RecordLock {
   /** @type {any} */
   #timer = null;
   #offs;
+  #idle;
   #isWanted = false;
   /** Requests to take it and to give it back go one after the other: the service must not get them in another order. @type {Promise<unknown>} */
   #turn = Promise.resolve();
@@ -49,7 +52,8 @@ export class RecordLock {
   /** @param {LockContext} context */
   constructor(context) {
     this.#context = context;
-    const { module, id, env, events } = context;
+    const { module, id, env, events, idleMs } = context;
+    this.#idle = new IdleWatch(env, idleMs, () => this.#idleChanged());
     this.#path = `/locks/${encodeURIComponent(module)}/${encodeURIComponent(id)}`;
     /** @type {Store<LockSnapshot>} */
     this.store = new Store({ status: 'idle', lock: null, fence: null, reason: null, isRequested: false, requestedBy: null }, env.reportError);
@@ -76,8 +80,11 @@ export class RecordLock {
    */
   async acquire() {
     this.#isWanted = true;
-    // A release that waits for writes does not take place.
-    if (this.#isHeld) return true;
+    if (this.#isHeld) {
+      // A release that waits for writes does not take place.
+      this.#idle.start();
+      return true;
+    }
     this.#show({ status: 'waiting', reason: null });
     const { module, id, session, leaseSeconds } = this.#context;
     return this.#claim('POST', '/locks', { module, recordId: id, session, leaseSeconds });
@@ -104,9 +111,7 @@ export class RecordLock {
     if (this.#isHeld && !keepalive) await this.#context.sent();
     if (this.#isWanted) return;
     const wasHeld = this.#isHeld;
-    this.#context.env.clearTimeout(this.#timer);
-    this.#context.onFence(null);
-    this.#show({ status: 'released', lock: null, fence: null, reason: null, isRequested: false, requestedBy: null });
+    this.#end({ status: 'released', lock: null, reason: null });
     if (wasHeld) this.#inTurn(() => this.#giveBack(keepalive));
     // What takes it at this moment gives it back.
     await this.#turn;
@@ -171,6 +176,7 @@ export class RecordLock {
   /** @param {Lock} lock */
   #held(lock) {
     const { env, leaseSeconds, onFence } = this.#context;
+    if (!this.#isHeld) this.#idle.start();
     this.#failures = 0;
     this.#heldUntil = env.now() + leaseSeconds * 1_000;
     onFence(lock.fence);
@@ -201,11 +207,28 @@ export class RecordLock {
     }
   }
 
+  /** While the user does nothing, others may have it. What was written under it is sent before. */
+  async #idleChanged() {
+    if (!this.#idle.isIdle) return;
+    await this.#context.sent().catch(() => {});
+    // The user may have come back meanwhile.
+    if (!this.#isHeld || !this.#idle.isIdle) return;
+    this.#isWanted = false;
+    this.#lost('idle');
+    this.#inTurn(() => this.#giveBack());
+  }
+
   /** @param {string} reason */
   #lost(reason) {
+    this.#end({ status: 'lost', reason });
+  }
+
+  /** @param {Partial<LockSnapshot>} change */
+  #end(change) {
     this.#context.env.clearTimeout(this.#timer);
+    this.#idle.stop();
     this.#context.onFence(null);
-    this.#show({ status: 'lost', fence: null, reason });
+    this.#show({ ...change, fence: null, isRequested: false, requestedBy: null });
   }
 
   /** @param {any} event */

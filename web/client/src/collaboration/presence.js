@@ -1,15 +1,12 @@
 // This user's presence, and everybody else's.
 import { Store } from '../store.js';
+import { IDLE_MS, IdleWatch } from './idle_watch.js';
 import { foldPeople, MORE_LOCKS, NOBODY, withoutEnded } from './people.js';
 
-/** Without activity for so long, the user is away. */
-const IDLE_MS = 300_000;
 const USUAL_BEAT_MS = 30_000;
 const AGAIN_MS = 5_000;
 /** What changes several times within this time is told once. */
 const CALM_MS = 50;
-const ACTIVITY = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart'];
-const ACTIVITY_SEEN_MS = 1_000;
 
 /** @typedef {{module: string, recordId: string}} RecordRef */
 
@@ -20,7 +17,7 @@ const ACTIVITY_SEEN_MS = 1_000;
  * @property {import('../event_hub.js').EventHub} events
  * @property {string} session of this tab
  * @property {boolean} isConnected whether the stream has begun already
- * @property {number} [idleMs]
+ * @property {number} [idleMs] without activity for so long, the user is away
  */
 
 export class Presence {
@@ -30,15 +27,12 @@ export class Presence {
   /** @type {any} */
   #beatTimer = null;
   /** @type {any} */
-  #idleTimer = null;
-  /** @type {any} */
   #typingTimer = null;
   /** @type {any[] | null} */
   #meanwhile = null;
   /** What the stream says while further pages of locks are fetched. @type {any[] | null} */
   #whilePaging = null;
-  #activeAt = 0;
-  #isAway = false;
+  #idle;
   #isBeating = false;
   #isReporting = false;
   /** When the page was hidden. */
@@ -51,6 +45,7 @@ export class Presence {
   /** @param {PresenceContext} context */
   constructor(context) {
     this.#context = context;
+    this.#idle = new IdleWatch(context.env, context.idleMs ?? IDLE_MS, () => this.#beatIn(0));
     /** @type {Store<import('./people.js').PresenceSnapshot>} */
     this.store = new Store(NOBODY, context.env.reportError);
     this.#offs.push(context.events.fold((deliveries) => this.#take(deliveries)));
@@ -107,7 +102,7 @@ export class Presence {
     this.#isReporting = false;
     const { env, request, session } = this.#context;
     env.clearTimeout(this.#beatTimer);
-    env.clearTimeout(this.#idleTimer);
+    this.#idle.stop();
     // A request that outlives the page: a beacon cannot carry a token.
     request('POST', '/presence/leave', { body: { session }, keepalive: true }).catch(() => {});
   }
@@ -121,14 +116,11 @@ export class Presence {
   #begin() {
     if (this.#isReporting) return;
     this.#isReporting = true;
-    const { env } = this.#context;
-    this.#activeAt = env.now();
-    this.#watchIdle();
+    this.#idle.start();
     if (this.#offs.length > 1) return;
-    for (const type of ACTIVITY) this.#offs.push(env.listen(type, () => this.#active()));
+    const { env } = this.#context;
     this.#offs.push(env.listen('pagehide', () => this.#hide()));
     this.#offs.push(env.listen('pageshow', () => this.#comeBack()));
-    this.#offs.push(env.listen('visibilitychange', () => env.isVisible() && this.#active()));
   }
 
   #hide() {
@@ -142,28 +134,6 @@ export class Presence {
     this.#wasReporting = false;
   }
 
-  #active() {
-    const now = this.#context.env.now();
-    if (now - this.#activeAt < ACTIVITY_SEEN_MS) return;
-    this.#activeAt = now;
-    if (!this.#isAway || !this.#isReporting) return;
-    this.#isAway = false;
-    this.#watchIdle();
-    this.#beatIn(0);
-  }
-
-  #watchIdle() {
-    const { env, idleMs = IDLE_MS } = this.#context;
-    const left = this.#activeAt + idleMs - env.now();
-    env.clearTimeout(this.#idleTimer);
-    if (left > 0) {
-      this.#idleTimer = env.setTimeout(() => this.#watchIdle(), left);
-      return;
-    }
-    this.#isAway = true;
-    this.#beatIn(0);
-  }
-
   /** @param {number} ms */
   #beatIn(ms) {
     const { env } = this.#context;
@@ -175,13 +145,13 @@ export class Presence {
     if (this.#isBeating) return this.#beatIn(CALM_MS);
     const { request, session } = this.#context;
     this.#isBeating = true;
-    const told = { session, status: this.#isAway ? 'away' : 'online', viewing: this.#viewing, editing: this.#editing };
+    const told = { session, status: this.#idle.isIdle ? 'away' : 'online', viewing: this.#viewing, editing: this.#editing };
     const next = await request('POST', '/presence/heartbeat', { body: told }).then(
       ({ body }) => (body?.countsForSeconds ? body.countsForSeconds * 500 : USUAL_BEAT_MS),
       (error) => (error.isTemporary ? Math.max(AGAIN_MS, error.retryAfterMs ?? 0) : USUAL_BEAT_MS),
     );
     this.#isBeating = false;
-    const isNew = told.viewing !== this.#viewing || told.editing !== this.#editing || (told.status === 'away') !== this.#isAway;
+    const isNew = told.viewing !== this.#viewing || told.editing !== this.#editing || (told.status === 'away') !== this.#idle.isIdle;
     this.#beatIn(isNew ? 0 : next);
   }
 

@@ -25,11 +25,12 @@ const isLiveOf = ({ state }) => state === 'connected';
  * The lock of a record. It is released when the last component that uses it is gone. Writes of the record carry its fence.
  * @param {string} module
  * @param {string} id
- * @param {{auto?: boolean, leaseSeconds?: number}} [options] `auto`: locks the record while the component is mounted
+ * @param {{auto?: boolean, leaseSeconds?: number, idleMs?: number}} [options] `auto`: locks the record while the component is mounted. `idleMs`: it is lost
+ * when the user does nothing for so long, five minutes by default, never with 0
  */
-export function useLock(module, id, { auto = false, leaseSeconds } = {}) {
+export function useLock(module, id, { auto = false, ...options } = {}) {
   const client = useClient();
-  const { shared, snapshot } = usePart(client, `lock:${module}/${id}`, () => lock(client, module, id, { leaseSeconds }), NO_LOCK);
+  const { shared, snapshot } = usePart(client, `lock:${module}/${id}`, () => lock(client, module, id, options), NO_LOCK);
   const isLive = useConnection(isLiveOf);
   useEffect(() => {
     const { status } = shared.getSnapshot();

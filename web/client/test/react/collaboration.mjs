@@ -79,6 +79,24 @@ describe('a lock', () => {
     assert.deepEqual([shown.text, await sessions()], ['held', [client.session]], 'while it is taken');
   });
 
+  test('ends while the user does nothing, and is taken again when the form says so', async () => {
+    const { page, inProvider, advance } = await crm(1);
+    let own;
+    const Form = () => {
+      own = useLock('escrows', 'e-1', { auto: true, idleMs: 60_000 });
+      return `${own.status} ${own.reason}`;
+    };
+    const shown = await render(inProvider(h(Form)));
+    await advance(50_000);
+    await act(async () => page.emit('keydown'));
+    await advance(50_000);
+    assert.equal(shown.text, 'held null');
+    await advance(20_000);
+    assert.equal(shown.text, 'lost idle');
+    await act(() => own.acquire());
+    assert.equal(shown.text, 'held null');
+  });
+
   test('that was given away stays so, also after a cut', async () => {
     const { service, inProvider, advance } = await crm(1);
     let own;
