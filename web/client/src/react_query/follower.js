@@ -1,5 +1,6 @@
 // Follows the stream for a cache of TanStack Query.
 import { segment } from '../request.js';
+import { endOf } from './pages.js';
 import { patch } from './patch.js';
 
 const MODULES = ['escrows', 'listings', 'clients', 'appointments', 'leads'];
@@ -27,6 +28,8 @@ export class QueryFollower {
   #fetchOne;
   /** The events that arrived during a load, by query. @type {Map<AnyQuery, any[]>} */
   #loads = new Map();
+  /** The last record of a query when its last page was loaded, with the cursor of that page. @type {WeakMap<AnyQuery, {last: any, next: unknown}>} */
+  #ends = new WeakMap();
   /** The events of records that were asked for, until the answer. @type {Map<string, any[]>} */
   #asked = new Map();
   /** @type {(() => void)[]} */
@@ -105,8 +108,9 @@ export class QueryFollower {
     const { data: before, dataUpdatedAt, isInvalidated } = query.state;
     let data = before;
     let mustRefetch = false;
+    const { last } = this.#endOf(query);
     for (const event of events) {
-      const patched = patch(query.queryKey, data, event);
+      const patched = patch(query.queryKey, data, event, last);
       data = patched.data;
       if (patched.needs === 'refetch' || (patched.needs === 'ask' && !this.#ask(event))) mustRefetch = true;
     }
@@ -116,6 +120,15 @@ export class QueryFollower {
       if (isInvalidated) query.invalidate();
     }
     if (mustRefetch) this.#refetch([query]);
+  }
+
+  /** The end of a query as it was loaded: its last record may have changed or left since. @param {AnyQuery} query */
+  #endOf(query) {
+    const end = endOf(query.state.data);
+    const known = this.#ends.get(query);
+    if (known && known.next === end.next) return known;
+    this.#ends.set(query, end);
+    return end;
   }
 
   /**
@@ -158,6 +171,7 @@ export class QueryFollower {
     if (action.type === 'fetch') this.#loads.set(query, []);
     const isLoaded = action.type === 'success' && !action.manual;
     if (!isLoaded && action.type !== 'error') return;
+    if (isLoaded) this.#ends.delete(query);
     const missed = this.#loads.get(query) ?? [];
     this.#loads.delete(query);
     if (missed.length > MOST_MISSED) this.#refetch([query]);

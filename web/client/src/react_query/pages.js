@@ -28,10 +28,14 @@ export function withPages(data, pages) {
   return { ...data, pages: data.pages.map((/** @type {any} */ page, /** @type {number} */ n) => put(page, pages[n])) };
 }
 
-/** Whether records follow that are not loaded. @param {any} data */
-export function hasMore(data) {
-  const last = Array.isArray(data?.pages) ? data.pages.at(-1) : data;
-  return !Array.isArray(last) && Boolean(last?.next);
+/**
+ * The end of what is loaded of a list: its last record, and the cursor of what follows, if something does.
+ * @param {any} data
+ * @returns {{last: StoredRecord | undefined, next: unknown}}
+ */
+export function endOf(data) {
+  const page = Array.isArray(data?.pages) ? data.pages.at(-1) : data;
+  return { last: pagesOf(data)?.flat().at(-1), next: page?.next || null };
 }
 
 /**

@@ -1,6 +1,6 @@
 // What an event does to the data of a query.
 import { advance, comparator, fits, mayEnter } from '../records/record.js';
-import { hasMore, inserted, pagesOf, replaced, sorted, withPages } from './pages.js';
+import { endOf, inserted, pagesOf, replaced, sorted, withPages } from './pages.js';
 
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
 
@@ -27,17 +27,35 @@ export function filterOf(key) {
 }
 
 /**
+ * A list in the cache. Its filter is null if the key does not tell it.
+ * @typedef {object} List
+ * @property {any} data
+ * @property {import('./pages.js').Page[]} pages
+ * @property {Record<string, any> | null} filter
+ * @property {(a: StoredRecord, b: StoredRecord) => number} order
+ * @property {boolean} hasMore whether records follow that are not loaded
+ * @property {(record: StoredRecord) => boolean} isLoaded whether the place of a record is in what is loaded
+ */
+
+/**
  * @param {readonly unknown[]} key
  * @param {any} data
  * @param {any} event
+ * @param {StoredRecord} [edge] the last record when the last page was loaded: the next page begins after its place
  * @returns {Patched}
  */
-export function patch(key, data, event) {
+export function patch(key, data, event, edge = endOf(data).last) {
   if (data === undefined || data === null) return { data };
   const pages = pagesOf(data);
   if (!pages) return data.id === event.recordId ? patchOne(data, event) : { data };
   const known = pages.flat().find(({ id }) => id === event.recordId);
-  return known ? patchKnown(key, data, known, event) : patchNew(key, data, event);
+  const filter = filterOf(key);
+  const order = comparator(filter?.sort ?? USUAL_SORT);
+  const hasMore = endOf(data).next !== null;
+  // What comes after the last record of the last page belongs to a page that is not loaded.
+  const isLoaded = (/** @type {StoredRecord} */ record) => !hasMore || !edge || order(record, edge) <= 0;
+  const list = { data, pages, filter, order, hasMore, isLoaded };
+  return known ? patchKnown(list, known, event) : patchNew(list, event);
 }
 
 /**
@@ -67,42 +85,46 @@ function patchOne(record, event) {
 }
 
 /**
- * @param {readonly unknown[]} key
- * @param {any} data
+ * @param {List} list
  * @param {StoredRecord} known
  * @param {any} event
  * @returns {Patched}
  */
-function patchKnown(key, data, known, event) {
-  const filter = filterOf(key);
+function patchKnown({ data, pages, filter, order, isLoaded }, known, event) {
   const next = after(known, event);
   if (next === known) return { data };
   if (next === undefined) return { data, needs: 'ask' };
-  const stays = next && (!filter || fits(next, filter, null)) ? next : null;
-  let pages = replaced(pagesOf(data) ?? [], known.id, stays);
-  if (stays && filter?.sort) pages = sorted(pages, comparator(filter.sort));
-  return { data: withPages(data, pages) };
+  const stays = next && (!filter || fits(next, filter, null)) && (!filter?.sort || isLoaded(next)) ? next : null;
+  const put = replaced(pages, known.id, stays);
+  return { data: withPages(data, stays && filter?.sort ? sorted(put, order) : put) };
 }
 
 /**
- * @param {readonly unknown[]} key
- * @param {any} data
+ * @param {List} list
  * @param {any} event
  * @returns {Patched}
  */
-function patchNew(key, data, event) {
-  const filter = filterOf(key);
+function patchNew(list, event) {
+  const { data, pages, filter, order, isLoaded } = list;
   const isNew = event.action === 'created';
   if (event.action === 'deleted') return { data };
   // Nobody but the service knows which records this list has.
   if (!filter) return { data, ...(isNew && { needs: 'refetch' }) };
   const isWhole = event.data?.id === event.recordId;
-  if (!isWhole) return { data, ...((isNew || mayEnter(event, filter)) && { needs: 'ask' }) };
-  if (!fits(event.data, filter, null)) return { data };
-  const compare = comparator(filter.sort ?? USUAL_SORT);
-  const pages = pagesOf(data) ?? [];
-  const last = pages.flat().at(-1);
-  // What comes after the last record of the last page belongs to a page that is not loaded.
-  if (hasMore(data) && last && compare(event.data, last) > 0) return { data };
-  return { data: withPages(data, inserted(pages, event.data, compare)) };
+  if (!isWhole) return { data, ...((isNew || mayCome(list, filter, event)) && { needs: 'ask' }) };
+  if (!fits(event.data, filter, null) || !isLoaded(event.data)) return { data };
+  return { data: withPages(data, inserted(pages, event.data, order)) };
+}
+
+/**
+ * Whether a change may bring a record into what is loaded: by the filter, or by another place in the order.
+ * @param {List} list
+ * @param {Record<string, any>} filter
+ * @param {any} event
+ */
+function mayCome({ hasMore, isLoaded }, filter, event) {
+  const field = (filter.sort ?? USUAL_SORT).replace('-', '');
+  const moves = hasMore && event.changes && field in event.changes;
+  if (moves) return isLoaded({ id: event.recordId, version: 0, [field]: event.changes[field] });
+  return mayEnter(event, filter);
 }

@@ -42,6 +42,9 @@ describe('a followed cache', () => {
     await made.tick();
     assert.deepEqual(made.records(), ['e-1', 'e-4', 'e-3']);
     assert.equal(gets(made), 1);
+    await patch(made.service, '/records/escrows/e-5', { purchasePrice: 200_000 });
+    await made.tick();
+    assert.equal(made.service.count('/records/escrows/e-5', 'GET'), 0, 'all that are open are loaded');
     await patch(made.service, '/records/escrows/e-5', { status: 'open' });
     await made.tick();
     assert.deepEqual(made.records(), ['e-1', 'e-4', 'e-5', 'e-3']);
@@ -49,6 +52,38 @@ describe('a followed cache', () => {
     await send(made.service, 'DELETE', '/records/escrows/e-4');
     await made.tick();
     assert.deepEqual(made.records(), ['e-1', 'e-5', 'e-3']);
+  });
+
+  test('has the records of its pages when their order changes: those that move to a later page leave, and those that move here come', async () => {
+    const key = ['escrows', { sort: '-purchasePrice', limit: 3 }];
+    const made = await cached(6, key);
+    const { service, queryClient } = made;
+    const price = (id, purchasePrice) => patch(service, `/records/escrows/${id}`, { purchasePrice });
+    assert.deepEqual(made.records(), ['e-6', 'e-5', 'e-4']);
+    await price('e-1', 900_000);
+    await price('e-2', 100_001);
+    await made.tick();
+    assert.deepEqual(made.records(), ['e-1', 'e-6', 'e-5', 'e-4']);
+    assert.deepEqual([service.count('/records/escrows/e-1', 'GET'), service.count('/records/escrows/e-2', 'GET')], [1, 0]);
+    await price('e-6', 50_000);
+    await price('e-4', 60_000);
+    await made.tick();
+    assert.deepEqual(made.records(), ['e-1', 'e-5']);
+    // The next page begins after the place where the last record was when this page was loaded.
+    await price('e-3', 100_004.5);
+    await post(service, '/records/escrows', escrow(7, { purchasePrice: 100_004.2 }));
+    await post(service, '/records/escrows', escrow(8, { purchasePrice: 100_003.9 }));
+    await made.tick();
+    assert.deepEqual(made.records(), ['e-1', 'e-5', 'e-3', 'e-7']);
+    const { next } = made.data();
+    const { body } = await made.client.request('GET', '/records/escrows', { query: { ...key[1], cursor: next } });
+    queryClient.setQueryData(key, { pages: [made.data(), body], pageParams: [null, next] });
+    const all = () => queryClient.getQueryData(key).pages.map(({ records }) => records.map(({ id }) => id).join(' '));
+    assert.deepEqual(all(), ['e-1 e-5 e-3 e-7', 'e-8 e-2 e-4']);
+    await price('e-4', 100_000);
+    await price('e-5', 10);
+    await made.tick();
+    assert.deepEqual(all(), ['e-1 e-3 e-7', 'e-8 e-2 e-4'], 'the last page says what is loaded');
   });
 
   test('keeps arrays, single records and the pages of infinite queries', async () => {
