@@ -22,7 +22,7 @@ const HIDDEN = {
   Live: ['context', 'store', 'generation', 'isActive', 'isLoaded', 'at', 'buffer', 'start', 'stop', 'streamStarted', 'take', 'hold', 'loaded', 'drain'],
   Collection: ['query', 'stop', 'acknowledge', 'pendingChanged'],
   LiveRecord: ['query', 'acknowledge', 'pendingChanged'],
-  Feed: ['change'],
+  Feed: ['change', 'page'],
   Writes: ['store', 'add', 'open', 'showStorage', 'settle', 'move', 'stop'],
   Presence: ['store'],
   RecordLock: ['store'],

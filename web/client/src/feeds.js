@@ -1,5 +1,6 @@
 // Tasks, notifications, activity. Functions, so that a page loads only what it uses.
 import { Activity } from './feeds/activity.js';
+import { partName } from './feeds/feed.js';
 import { Notifications } from './feeds/notifications.js';
 import { Tasks } from './feeds/tasks.js';
 
@@ -12,7 +13,7 @@ import { Tasks } from './feeds/tasks.js';
  * @returns {Tasks}
  */
 export function tasks(client, options = {}) {
-  return client.part(`tasks:${JSON.stringify(options)}`, () => new Tasks(client, options));
+  return client.part(partName('/tasks', options), () => new Tasks(client, options));
 }
 
 /**
@@ -22,7 +23,7 @@ export function tasks(client, options = {}) {
  * @returns {Notifications}
  */
 export function notifications(client, options = {}) {
-  return client.part(`notifications:${JSON.stringify(options)}`, () => new Notifications(client, options));
+  return client.part(partName('/notifications', options), () => new Notifications(client, options));
 }
 
 /**
@@ -32,5 +33,5 @@ export function notifications(client, options = {}) {
  * @returns {Activity}
  */
 export function activity(client, options = {}) {
-  return client.part(`activity:${JSON.stringify(options)}`, () => new Activity(client, options));
+  return client.part(partName('/activity', options), () => new Activity(client, options));
 }

@@ -246,4 +246,76 @@ describe('activity', () => {
     assert.deepEqual(texts(), ['e-7', 'e-6', 'e-5', 'e-4', 'e-3', 'e-2']);
     assert.equal(service.count('/activity'), 5);
   });
+
+  test('gets the next page while more happens, and then what has happened', async () => {
+    const made = await opened();
+    const { client, clock, service } = made;
+    await fill(made, 40);
+    const feed = activity(client, { limit: 10 });
+    feed.subscribe(() => {});
+    await clock.advance(200);
+    service.faults.add({ kind: 'delay', ms: 3_000, path: '/activity' });
+    feed.loadMore();
+    await clock.advance(100);
+    await patch(service, '/records/escrows/e-1', { city: 'Bend' });
+    await clock.advance(1_500);
+    const shown = () => {
+      const { activity: acts, isLoadingMore } = feed.getSnapshot();
+      return [acts.length, acts[0].text, acts.at(-1).text, isLoadingMore];
+    };
+    assert.deepEqual(shown(), [10, 'u-2 created e-40', 'u-2 created e-31', true]);
+    await clock.advance(5_000);
+    assert.deepEqual(shown(), [20, 'u-2 updated e-1', 'u-2 created e-22', false]);
+    service.faults.add({ kind: 'delay', ms: 3_000, path: '/activity' });
+    feed.loadMore();
+    await clock.advance(100);
+    service.log.epoch = 'fake02';
+    service.streams.cut();
+    await clock.advance(10_000);
+    assert.deepEqual(shown(), [20, 'u-2 updated e-1', 'u-2 created e-22', false], 'a reset ends it');
+  });
+
+  test('has as many acts all day as were loaded by pages, and none is missing after them', async () => {
+    const made = await opened();
+    const { client, clock, service } = made;
+    await fill(made, 30);
+    const feed = activity(client, { limit: 10 });
+    feed.subscribe(() => {});
+    await clock.advance(200);
+    await feed.loadMore();
+    for (let n = 1; n <= 25; n += 1) {
+      await patch(service, '/records/escrows/e-1', { city: `Town ${n}` });
+      await clock.advance(1_500);
+    }
+    const numbers = () => feed.getSnapshot().activity.map(({ position }) => Number.parseInt(position, 10));
+    const down = (from, count) => Array.from({ length: count }, (_, n) => from - n);
+    assert.deepEqual(numbers(), down(55, 20));
+    const { length } = service.requests;
+    await feed.loadMore();
+    assert.equal(service.requests.length, length + 1);
+    assert.deepEqual([numbers(), feed.getSnapshot().hasMore], [down(55, 30), true]);
+  });
+
+  test('of a record is forgotten when nobody looks at it any more', async () => {
+    const made = await opened();
+    const { client, clock, service } = made;
+    await fill(made, 1);
+    const options = { module: 'escrows', recordId: 'e-1' };
+    const feed = activity(client, options);
+    const off = feed.subscribe(() => {});
+    await clock.advance(200);
+    off();
+    assert.equal(activity(client, options), feed, 'it may be looked at again at once');
+    await clock.advance(2_000);
+    assert.notEqual(activity(client, options), feed);
+    client.endPart(`activity:${JSON.stringify(options)}`);
+    const offAgain = feed.subscribe(() => {});
+    assert.equal(activity(client, options), feed);
+    await patch(service, '/records/escrows/e-1', { city: 'Bend' });
+    await clock.advance(2_000);
+    assert.equal(feed.getSnapshot().activity.length, 2);
+    offAgain();
+    await clock.advance(2_000);
+    assert.equal(client.hasPart(`activity:${JSON.stringify(options)}`), false);
+  });
 });

@@ -14,6 +14,8 @@ export class Activity extends Feed {
   #options;
   /** @type {Act[]} */
   #known = [];
+  /** How many acts the pages had that were loaded: more do not pile up while the day goes on. */
+  #most = 0;
   /** @type {any} */
   #timer = null;
 
@@ -47,6 +49,8 @@ export class Activity extends Feed {
   /** @override @param {{activity: Act[]}} body @param {boolean} isFirst */
   keep(body, isFirst) {
     const { activity } = body;
+    if (isFirst) this.#most = Math.max(this.#most, activity.length);
+    else if (this.isLoaded) this.#most += activity.length;
     this.#known = isFirst ? [...activity, ...this.#olderThan(body)] : [...this.#known, ...activity];
   }
 
@@ -59,15 +63,23 @@ export class Activity extends Feed {
 
   /** @override */
   apply() {
-    this.#timer ??= this.context.env.setTimeout(() => {
-      this.#timer = null;
-      this.reload();
-    }, CALM_MS);
+    this.#timer ??= this.context.env.setTimeout(() => this.#askAgain(), CALM_MS);
     return false;
+  }
+
+  #askAgain() {
+    this.#timer = null;
+    // A page that is on its way comes first.
+    if (this.getSnapshot().isLoadingMore) this.apply();
+    else this.reload();
   }
 
   /** @override */
   show() {
+    if (this.#known.length > this.#most) {
+      this.#known = this.#known.slice(0, this.#most);
+      this.page({ next: this.#known.at(-1)?.position ?? null });
+    }
     this.change({ activity: this.#known });
   }
 }

@@ -14,6 +14,13 @@ import { Live } from '../records/live.js';
 export const LOADING = { status: 'loading', hasMore: false, isLoadingMore: false, error: null };
 
 /**
+ * The name of a feed among the parts of a client.
+ * @param {string} path
+ * @param {unknown} options
+ */
+export const partName = (path, options) => `${path.slice(1)}:${JSON.stringify(options)}`;
+
+/**
  * @template {FeedSnapshot} Snapshot
  * @extends {Live<Snapshot>}
  * @abstract
@@ -38,6 +45,10 @@ export class Feed extends Live {
     super(context, initial, (isActive) => {
       this.#off();
       this.#off = isActive ? events.fold((deliveries) => this.#take(deliveries)) : () => {};
+      // Those that nobody follows any more do not pile up, one for each record that was opened.
+      const name = partName(path, query);
+      const isPart = client.part(name, () => this) === this;
+      if (!isActive && isPart) client.endPart(name);
     });
     this.#path = path;
     this.#query = query;
@@ -58,7 +69,7 @@ export class Feed extends Live {
       const { body, headers } = await this.#request(this.#next);
       if (generation !== this.generation) return;
       this.keep(body, false);
-      this.#page(body);
+      this.page(body);
       this.drain(headers.get('Stream-Position'));
       this.change({ isLoadingMore: false, error: null });
     } catch (error) {
@@ -76,16 +87,23 @@ export class Feed extends Live {
     const pages = continues ? [body] : await this.#asManyFrom(body, generation);
     if (generation !== this.generation) return;
     pages.forEach((page, n) => this.keep(page, n === 0));
-    if (!continues) this.#page(pages.at(-1));
+    if (!continues) this.page(pages.at(-1));
     this.loaded(headers.get('Stream-Position'));
-    this.change({ status: 'ready', error: null });
+    // A page that was on its way is not used any more.
+    this.change({ status: 'ready', error: null, isLoadingMore: false });
     this.show();
   }
 
   /** @override @param {import('../error.js').PorchlightError} error @param {boolean} isTemporary */
   failed(error, isTemporary) {
     const isShown = this.getSnapshot().status === 'ready' && isTemporary;
-    this.change({ status: isShown ? 'ready' : 'error', error });
+    this.change({ status: isShown ? 'ready' : 'error', error, isLoadingMore: false });
+  }
+
+  /** Where the next page begins. @param {{next: string | number | null}} body */
+  page({ next }) {
+    this.#next = next;
+    this.change({ hasMore: next !== null });
   }
 
   /** @param {Record<string, unknown>} change */
@@ -113,12 +131,6 @@ export class Feed extends Live {
   /** @param {string | number} [cursor] */
   #request(cursor) {
     return this.context.request('GET', this.#path, { query: { ...this.#query, cursor } });
-  }
-
-  /** @param {{next: string | number | null}} body */
-  #page({ next }) {
-    this.#next = next;
-    this.change({ hasMore: next !== null });
   }
 
   /** @param {import('../received.js').Delivery[]} deliveries */

@@ -81,7 +81,11 @@ export const inboxRoutes = [
       const who = userId ?? 'Somebody';
       return { position: service.log.at(number), at: timestamp, userId, userName: who, type, module, recordId, label, version, changes, text: `${who} ${action} ${recordId ?? data.data?.title}` };
     });
-    const { page, next } = pageOf(acts.reverse(), query, 20);
+    // The cursor is a position, so that a page begins at the same act whatever has happened since.
+    const before = Number.parseInt(query.get('cursor') ?? '', 10) || Infinity;
+    const older = acts.reverse().filter(({ position }) => Number.parseInt(position, 10) < before);
+    const page = older.slice(0, Number(query.get('limit') ?? 20));
+    const next = page.length < older.length ? page.at(-1)?.position : null;
     return { status: 200, headers: { 'Stream-Position': service.log.position }, body: { activity: page, next } };
   }],
 ];
