@@ -38,10 +38,12 @@ function OwnClient({ options, children }) {
   const latest = useRef(token);
   const [owned, setOwned] = useState(() => create(options, latest));
   useEffect(() => {
-    if (latest.current === token) return;
+    const before = latest.current;
+    if (before === token) return;
     latest.current = token;
-    // A callback is asked when a token is needed; a token that was given is used at once.
+    // A token that was given, and the first callback, are used at once. Of later ones, the newest is asked when a token is needed.
     if (typeof token === 'string') owned.client.setToken(token);
+    else if (token && typeof before !== 'function') owned.client.setToken(ask(latest));
   }, [token, owned]);
   useEffect(() => {
     // Effects may run again after they were cleaned up: React hides and shows components.

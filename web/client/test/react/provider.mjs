@@ -72,6 +72,30 @@ describe('the provider', () => {
     assert.equal(service.count('/stream'), 1);
   });
 
+  test('uses a callback that comes after there was no token, or after one that was given', async () => {
+    const { clock, service } = world();
+    const { props } = ownCrm(service, clock, { userId: 'u-1' });
+    const shown = await render(h(PorchlightProvider, { ...props, token: undefined }, h(State)));
+    await act(() => clock.advance(1_000));
+    assert.equal(shown.text, 'needs-auth');
+    const asked = [];
+    const callback = (name) => () => {
+      asked.push(name);
+      return service.token({ seconds: 100 });
+    };
+    await shown.show(h(PorchlightProvider, { ...props, token: callback('first') }, h(State)));
+    await act(() => clock.advance(1_000));
+    assert.equal(shown.text, 'connected');
+    await shown.show(h(PorchlightProvider, { ...props, token: service.token({ seconds: 100 }) }, h(State)));
+    await act(() => clock.advance(1_000));
+    await shown.show(h(PorchlightProvider, { ...props, token: callback('second') }, h(State)));
+    await act(() => clock.advance(200_000));
+    assert.deepEqual([shown.text, asked[0], asked.at(-1)], ['connected', 'first', 'second']);
+    await shown.show(h(PorchlightProvider, { ...props, token: callback('third') }, h(State)));
+    await act(() => clock.advance(100_000));
+    assert.equal(asked.at(-1), 'third', 'and then the one of the last rendering');
+  });
+
   test('connects again when it is shown after it was hidden', { skip: !Activity }, async () => {
     const { clock, service } = world();
     const { props } = ownCrm(service, clock);
