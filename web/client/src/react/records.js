@@ -71,19 +71,13 @@ export function useMutation(module, options = {}) {
   const client = useClient();
   const [state, setState] = useState({ waiting: 0, error: /** @type {PorchlightError | null} */ (null) });
   const latest = useRef(options);
-  const isMounted = useRef(false);
   useEffect(() => {
     latest.current = options;
   });
-  useEffect(() => {
-    isMounted.current = true;
-    return () => {
-      isMounted.current = false;
-    };
-  }, []);
   const follow = useCallback(/** @template {WriteHandle} Handle @param {Handle} handle @param {string} id */ (handle, id) => {
+    // Each write counts up and down once, also before the component is mounted and while it is hidden.
     const show = (/** @type {number} */ step, /** @type {{error?: PorchlightError | null}} */ more) => {
-      if (isMounted.current) setState((before) => ({ ...before, ...more, waiting: before.waiting + step }));
+      setState((before) => ({ ...before, ...more, waiting: before.waiting + step }));
     };
     show(1, { error: null });
     handle.done.then((record) => {

@@ -1,6 +1,6 @@
 // Lists, records and writes.
 import assert from 'node:assert/strict';
-import { memo, Profiler } from 'react';
+import { Activity, memo, Profiler, useEffect } from 'react';
 import { useMutation, usePendingWrites, useRecord, useRecords } from '../../src/react/index.js';
 import { patch, send } from '../support.mjs';
 import { act, crm, describe, h, render, test } from './support.mjs';
@@ -130,6 +130,47 @@ describe('a write', () => {
     await advance(200);
     assert.deepEqual(told.map(([, what]) => what), [2, 1, 'unknown_record']);
     assert.equal(service.count('/records/escrows', 'POST'), 2);
+  });
+
+  test('counts what a child writes when it is mounted', async () => {
+    const { service, inProvider, advance } = await crm(1);
+    let actions;
+    function Child({ update }) {
+      useEffect(() => void update('e-1', { city: 'Bend' }), [update]);
+      return null;
+    }
+    function Form() {
+      actions = useMutation('escrows');
+      return [actions.isPending ? 'saving' : 'saved', h(Child, { key: 1, update: actions.update })];
+    }
+    service.faults.add({ kind: 'delay', method: 'PATCH', ms: 100 });
+    const shown = await render(inProvider(h(Form)), { strict: false });
+    assert.equal(shown.text, 'saving');
+    await advance(200);
+    assert.equal(shown.text, 'saved');
+    service.faults.add({ kind: 'delay', method: 'PATCH', ms: 100 });
+    await act(async () => void actions.update('e-1', { city: 'Salem' }));
+    assert.equal(shown.text, 'saving');
+    await advance(200);
+    assert.equal(shown.text, 'saved');
+  });
+
+  test('ends while the component is hidden', { skip: !Activity }, async () => {
+    const { service, inProvider, advance } = await crm(1);
+    let actions;
+    function Form() {
+      actions = useMutation('escrows');
+      return actions.isPending ? 'saving' : 'saved';
+    }
+    const at = (mode) => inProvider(h(Activity, { mode }, h(Form)));
+    const shown = await render(at('visible'));
+    service.faults.add({ kind: 'delay', method: 'PATCH', ms: 500 });
+    await act(async () => void actions.update('e-1', { city: 'Bend' }));
+    assert.equal(shown.text, 'saving');
+    await shown.show(at('hidden'));
+    await advance(1_000);
+    await shown.show(at('visible'));
+    assert.equal(shown.text, 'saved');
   });
 
   test('that conflicts waits until the user has decided', async () => {
