@@ -213,6 +213,21 @@ describe('presence', () => {
     assert.deepEqual([person('ann').viewing, person('ann').editing], [[], []]);
   });
 
+  test('is right when the stream of another tab begins again while it is loaded', async () => {
+    const { ann, bob, clock, service } = await pair();
+    presence(ann).show();
+    await clock.advance(200);
+    service.faults.add({ kind: 'delay', ms: 2_000, path: '/presence', method: 'GET' });
+    const seen = presence(bob);
+    const begins = () => bob.events.take([{ data: { type: 'stream:ready', isShared: true }, position: null }]);
+    await clock.advance(10);
+    begins();
+    await clock.advance(500);
+    assert.deepEqual([seen.getSnapshot().isKnown, seen.getSnapshot().online], [true, 2]);
+    await clock.advance(5_000);
+    assert.deepEqual([seen.getSnapshot().isKnown, seen.getSnapshot().online], [true, 2]);
+  });
+
   test('a user without activity is away, and online again with it', async () => {
     const { ann, annsPage, clock, service } = await pair();
     presence(ann).show();

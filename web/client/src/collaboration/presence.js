@@ -55,13 +55,14 @@ export class Presence {
   /** The stream began before somebody asked who is here, maybe for another tab. What it says meanwhile is applied to the answer again. */
   async #load() {
     const { request, env } = this.#context;
-    this.#meanwhile = [];
+    const said = (this.#meanwhile = /** @type {any[]} */ ([]));
     const [people, locks] = await Promise.all([request('GET', '/presence'), request('GET', '/locks')].map((one) => one.then(({ body }) => body, () => null)));
-    const meanwhile = this.#meanwhile;
+    // Another one has begun since, and is newer.
+    if (this.#meanwhile !== said) return;
     this.#meanwhile = null;
     const snapshots = [people && { type: 'presence:snapshot', ...people }, locks && { type: 'locks:snapshot', ...locks }].filter(Boolean);
-    const hasSnapshot = meanwhile.some(({ type }) => type === 'presence:snapshot');
-    if (!hasSnapshot) this.#show([...snapshots, ...meanwhile].reduce((state, data) => foldPeople(state, data, env.now()), this.getSnapshot()));
+    const hasSnapshot = said.some(({ type }) => type === 'presence:snapshot');
+    if (!hasSnapshot) this.#show([...snapshots, ...said].reduce((state, data) => foldPeople(state, data, env.now()), this.getSnapshot()));
     if (!hasSnapshot && locks?.next) this.#loadMoreLocks(locks.next);
   }
 
