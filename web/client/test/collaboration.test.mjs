@@ -82,6 +82,18 @@ describe('a lock', () => {
     }
   });
 
+  test('that was given up stays released when the request for it fails afterwards', async () => {
+    const { ann, clock, service } = await pair();
+    const own = lock(ann, 'escrows', 'e-1');
+    service.faults.add({ kind: 'silence', method: 'POST', path: '/locks' });
+    const failed = assert.rejects(own.acquire(), { code: 'timeout' });
+    await clock.advance(100);
+    own.release();
+    await clock.advance(20_000);
+    await failed;
+    assert.equal(statusOf(own), 'released');
+  });
+
   test('that was taken over is reported as lost', async () => {
     const { ann, clock, service } = await pair();
     const own = lock(ann, 'escrows', 'e-1');

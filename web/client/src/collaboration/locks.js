@@ -148,7 +148,7 @@ export class RecordLock {
     } catch (error) {
       const { code, problem } = /** @type {PorchlightError} */ (error);
       if (!(error instanceof PorchlightError) || !problem?.lock) {
-        this.#show({ status: 'idle', reason: code ?? 'failed' });
+        if (this.#isWanted) this.#show({ status: 'idle', reason: code ?? 'failed' });
         throw error;
       }
       this.#show({ status: 'other', lock: problem.lock, fence: null, reason: code });
