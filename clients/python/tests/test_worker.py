@@ -8,76 +8,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 import anyio
 import httpx
 
 from porchlight import AsyncClient, AsyncTask, AsyncWorker, Client, LeaseLost, Refused, Task, TaskFailed, Worker
 
-from .support import PATIENCE_SECONDS, ROOT, ServiceTest, beside, eventually, patch
+from .support import PATIENCE_SECONDS, ROOT, beside, eventually, patch
+from .tasks import TaskTest
 
 EXAMPLE = ROOT / "clients/python/examples/worker.py"
-ENDED = ("completed", "failed", "cancelled")
 LEASE = 10
 SHORT_LEASE = 5
 
 
-class WorkerTest(ServiceTest):
-    def setUp(self) -> None:
-        super().setUp()
-        self.worker_token = self.server.token("worker", f"w-{self.user}")
-        self.type = f"t-{self.user}"
-
-    def ask(self, params: object, kind: str | None = None) -> str:
-        """Creates a task."""
-        return self.ask_with(json.dumps(params), kind)
-
-    def ask_with(self, params: str, kind: str | None = None) -> str:
-        """Creates a task with parameters as text: other clients may send what Python does not write."""
-        body = f'{{"type":"{kind or self.type}","params":{params}}}'
-        headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
-        answer = httpx.post(self.server.url + "/tasks", content=body, headers=headers, timeout=PATIENCE_SECONDS)
-        assert answer.status_code == 201, answer.text
-        return answer.text.split('"id":"')[1].split('"')[0]
-
-    def task(self, id: str) -> dict[str, Any]:
-        headers = {"authorization": f"Bearer {self.token}"}
-        text = httpx.get(f"{self.server.url}/tasks/{id}", headers=headers, timeout=PATIENCE_SECONDS).text
-        task: dict[str, Any] = json.loads(text, parse_int=str)
-        return task
-
-    def ended(self, id: str) -> dict[str, Any]:
-        def task() -> dict[str, Any] | None:
-            task = self.task(id)
-            return task if task["state"] in ENDED else None
-
-        return eventually("the task ends", task)
-
-    def outcome(self, id: str) -> tuple[str, str | None]:
-        """The state in which a task ends, and the code of its error."""
-        task = self.ended(id)
-        return task["state"], (task.get("error") or {}).get("code")
-
-    def cancel(self, id: str) -> None:
-        self.server.request("POST", f"/tasks/{id}/cancel", self.token, {})
-
-    def begun(self, id: str) -> None:
-        eventually("the task is begun", lambda: self.task(id)["state"] != "queued")
-
-    def worker(self, **options: int) -> Worker:
-        client = Client(self.network.url, self.worker_token)
-        self.addCleanup(client.close)
-        return Worker(client, **{"wait_seconds": 1, **options})
-
-    def while_it_runs(self, worker: Worker, work: Callable[[], None]) -> None:
-        with beside(worker.run):
-            try:
-                work()
-            finally:
-                worker.stop()
-
+class WorkerTest(TaskTest):
     def test_the_example_does_what_the_worker_of_the_documentation_does(self) -> None:
         source = EXAMPLE.read_text().split('"""')[2]
         code = [line for line in source.splitlines() if line.strip() and "import" not in line]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
 
 from ._aio import AsyncClient
+from ._aio_apart import WaitCancelled, apart
 from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
 from ._http import Call, log
 from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause
@@ -148,7 +150,10 @@ class AsyncWorker:
         async with anyio.create_task_group() as group:
             group.start_soon(renew, task, group.cancel_scope)
             try:
-                results.append(await self._handlers[task.type](task))
+                results.append(await apart(partial(self._handlers[task.type], task)))
+            except WaitCancelled as error:
+                # A handler may wait for a task of its own that has ended by the same cancel.
+                failures.append(task.ended or error)
             except Exception as error:
                 # Raised below: a group would wrap it.
                 failures.append(error)

@@ -86,12 +86,15 @@ class TaskState:
         params = self.params
         return params.get(name, default) if isinstance(params, dict) else default
 
+    @property
+    def ended(self) -> Cancelled | LeaseLost | None:
+        """Why there is no reason to continue, if so."""
+        return self._lost or (Cancelled(f"task {self.id} was cancelled") if self._cancelled else None)
+
     def check(self) -> None:
         """Raises `Cancelled` or `LeaseLost` when there is no reason to continue."""
-        if self._lost:
-            raise self._lost
-        if self._cancelled:
-            raise Cancelled(f"task {self.id} was cancelled")
+        if ended := self.ended:
+            raise ended
 
     def _saying(self, what: str, body: Mapping[str, object]) -> Call:
         """A request about the task. It is repeated until the lease would end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -118,12 +119,13 @@ class Worker:
             task._end("cancelled")
         except LeaseLost:
             log.info("task %s is no longer ours", task.id)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
+            # A handler may run an event loop, in which a task was cancelled.
             if error is task.broken:
                 raise
             self._fail(task, error)
 
-    def _fail(self, task: Task, error: Exception) -> None:
+    def _fail(self, task: Task, error: BaseException) -> None:
         """Fails a task that cannot be done: it must not end the worker."""
         log.info("task %s fails: %r", task.id, error)
         try:
