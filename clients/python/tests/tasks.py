@@ -55,6 +55,13 @@ class TaskTest(ServiceTest):
         task = self.ended(id)
         return task["state"], (task.get("error") or {}).get("code")
 
+    def output(self, id: str) -> str:
+        """The output of a task that has ended."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        text = httpx.get(f"{self.server.url}/tasks/{id}/output", headers=headers, timeout=PATIENCE_SECONDS).text
+        lines = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+        return "".join(line.get("text", "") for line in lines)
+
     def cancel(self, id: str) -> None:
         self.server.request("POST", f"/tasks/{id}/cancel", self.token, {})
 

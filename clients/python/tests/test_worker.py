@@ -18,6 +18,7 @@ from .support import PATIENCE_SECONDS, ROOT, beside, eventually, patch
 from .tasks import TaskTest
 
 EXAMPLE = ROOT / "clients/python/examples/worker.py"
+FAULTS = ("nan", "object", "large", "long", "percent", "recursion", "surrogate", "code", "refused", "lost")
 LEASE = 10
 SHORT_LEASE = 5
 
@@ -83,7 +84,7 @@ class WorkerTest(TaskTest):
             return {"fine": True}
 
         def work() -> None:
-            for what in ("nan", "object", "large", "long", "percent", "recursion", "surrogate", "code", "refused"):
+            for what in FAULTS:
                 self.assertEqual(self.outcome(self.ask({"what": what})), ("failed", "bad_task"), what)
             self.assertEqual(self.outcome(self.ask({"what": "fine"})), ("completed", None))
             # Something that could not be reached is tried again, after a pause.
@@ -211,12 +212,7 @@ class WorkerTest(TaskTest):
         def work() -> None:
             id = self.ask({})
             self.assertEqual(self.outcome(id), ("completed", None))
-            headers = {"authorization": f"Bearer {self.token}"}
-            address = f"{self.server.url}/tasks/{id}/output"
-            output = httpx.get(address, headers=headers, timeout=PATIENCE_SECONDS).text
-            lines = [json.loads(line[6:]) for line in output.splitlines() if line.startswith("data: {")]
-            text = "".join(line.get("text", "") for line in lines)
-            self.assertEqual(text, "a house with a porch")
+            self.assertEqual(self.output(id), "a house with a porch")
 
         self.while_it_runs(worker, work)
 

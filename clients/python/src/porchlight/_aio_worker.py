@@ -21,6 +21,8 @@ class AsyncTask(TaskState):
     def __init__(self, client: AsyncClient, claim: Claim) -> None:
         super().__init__(claim)
         self._client = client
+        self._writing = anyio.Lock()
+        """Held by one request at a time: it says where its text begins."""
 
     async def progress(
         self,
@@ -39,9 +41,10 @@ class AsyncTask(TaskState):
 
     async def write(self, text: str) -> None:
         """Adds text to the task's output, which the user reads while it is written."""
-        self.check()
-        if text:
-            self._written(await self._say(self._output(text)))
+        async with self._writing:
+            self.check()
+            if text:
+                self._written(await self._say(self._output(text)))
 
     async def _report(self, call: Call) -> None:
         self._answered(await self._say(call))
@@ -132,16 +135,21 @@ class AsyncWorker:
 
     async def _work(self, task: AsyncTask) -> None:
         try:
+            await self._do(task)
+        except Exception as error:
+            if error is task.broken:
+                raise
+            if task.lost:
+                log.info("task %s is no longer ours", task.id)
+            else:
+                await self._fail(task, error)
+
+    async def _do(self, task: AsyncTask) -> None:
+        try:
             result = await self._handle(task)
             await task._end("complete", result=result)
         except Cancelled:
             await task._end("cancelled")
-        except LeaseLost:
-            log.info("task %s is no longer ours", task.id)
-        except Exception as error:
-            if error is task.broken:
-                raise
-            await self._fail(task, error)
 
     async def _handle(self, task: AsyncTask) -> object:
         """Runs the handler, and ends it when the task is cancelled or lost."""

@@ -20,8 +20,9 @@ PAUSE_SECONDS = 1.0
 """The shortest pause after a claim that failed."""
 MESSAGE_CHARS = 200
 BAD_TASK = "bad_task"
-TASK_AT_FAULT = (400, 413)
-"""The service cannot store what the handler said: another attempt would say the same."""
+TASK_AT_FAULT = (400, 409, 413)
+"""The service cannot store what the handler said: another attempt would say the same. One code of 409 says otherwise."""
+LEASE_LOST = "lease_lost"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,11 @@ class TaskState:
         return params.get(name, default) if isinstance(params, dict) else default
 
     @property
+    def lost(self) -> bool:
+        """Whether the task is no longer this worker's."""
+        return self._lost is not None
+
+    @property
     def ended(self) -> Cancelled | LeaseLost | None:
         """Why there is no reason to continue, if so."""
         return self._lost or (Cancelled(f"task {self.id} was cancelled") if self._cancelled else None)
@@ -116,6 +122,7 @@ class TaskState:
 
     def _written(self, answer: Any) -> None:
         """The service has answered to a piece of output."""
+        self._answered(answer)
         try:
             self._offset = int(said(answer, "offset"))
         except Unreachable as error:
@@ -123,7 +130,7 @@ class TaskState:
 
     def _failure(self, error: PorchlightError) -> PorchlightError:
         """What a request about the task has failed with, as handlers see it."""
-        if isinstance(error, Refused) and error.status == 409:
+        if isinstance(error, Refused) and error.code == LEASE_LOST:
             self._lost = LeaseLost(error.detail)
             return self._lost
         if not isinstance(error, Refused) or error.status not in TASK_AT_FAULT:

@@ -20,6 +20,8 @@ class Task(TaskState):
     def __init__(self, client: Client, claim: Claim) -> None:
         super().__init__(claim)
         self._client = client
+        self._writing = threading.Lock()
+        """Held by one request at a time: it says where its text begins."""
 
     def progress(
         self,
@@ -38,9 +40,10 @@ class Task(TaskState):
 
     def write(self, text: str) -> None:
         """Adds text to the task's output, which the user reads while it is written."""
-        self.check()
-        if text:
-            self._written(self._say(self._output(text)))
+        with self._writing:
+            self.check()
+            if text:
+                self._written(self._say(self._output(text)))
 
     def _report(self, call: Call) -> None:
         self._answered(self._say(call))
@@ -112,18 +115,23 @@ class Worker:
 
     def _work(self, task: Task) -> None:
         try:
+            self._do(task)
+        except (Exception, CancelledError) as error:
+            # A handler may run an event loop, in which a task was cancelled.
+            if error is task.broken:
+                raise
+            if task.lost:
+                log.info("task %s is no longer ours", task.id)
+            else:
+                self._fail(task, error)
+
+    def _do(self, task: Task) -> None:
+        try:
             with renewed(task):
                 result = self._handlers[task.type](task)
             task._end("complete", result=result)
         except Cancelled:
             task._end("cancelled")
-        except LeaseLost:
-            log.info("task %s is no longer ours", task.id)
-        except (Exception, CancelledError) as error:
-            # A handler may run an event loop, in which a task was cancelled.
-            if error is task.broken:
-                raise
-            self._fail(task, error)
 
     def _fail(self, task: Task, error: BaseException) -> None:
         """Fails a task that cannot be done: it must not end the worker."""
