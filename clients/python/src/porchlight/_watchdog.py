@@ -51,7 +51,8 @@ class Watchdog:
     def _run(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):
             with self._lock:
-                if self._until is not None and time.monotonic() >= self._until:
+                until = self._until  # Only once: `arm` may change it meanwhile.
+                if until is not None and time.monotonic() >= until:
                     self.fired = True
                     self._cut()
 
