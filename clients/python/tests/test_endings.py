@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import asyncio
+import itertools
+import sys
+import threading
+from types import FrameType, SimpleNamespace
+from typing import Any
 
+import anyio
+
+from porchlight import AsyncClient, AsyncWorker, Client, Worker
 from porchlight._watchdog import Watchdog
 
-from .support import ServiceTest, eventually, patch
+from .support import PATIENCE_SECONDS, ServiceTest, eventually, patch
 
 
 class EndingsTest(ServiceTest):
+    def test_a_stop_by_a_signal_ends_a_pause_at_every_moment_of_it(self) -> None:
+        self.network.status = 502
+        with patch("porchlight._tasks.PAUSE_SECONDS", PATIENCE_SECONDS):
+            threads = [threading.Thread(target=self.run_and_stop, args=(line,), daemon=True) for line in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(PATIENCE_SECONDS / 4)
+        self.assertEqual([thread.is_alive() for thread in threads], [False] * 3, "it does not wait for itself")
+
+    def run_and_stop(self, line: int) -> None:
+        """Stops a worker before this line of its pause: between any two lines, a signal handler may be called."""
+        worker = Worker(Client(self.network.url, "token"))
+        lines = itertools.count()
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            is_pause = frame.f_back and frame.f_back.f_code is Worker.run.__code__ and frame.f_code.co_name == "wait"
+            if is_pause and event == "line" and next(lines) == line:
+                worker.stop()
+            return trace
+
+        sys.settrace(trace)
+        worker.run()
+
+    def test_a_stop_ends_a_pause_of_an_asynchronous_worker(self) -> None:
+        self.network.status = 502
+
+        async def work() -> None:
+            async with AsyncClient(self.network.url, "token") as client, anyio.create_task_group() as group:
+                worker = AsyncWorker(client)
+                group.start_soon(worker.run)
+                with self.assertLogs("porchlight") as logs:
+                    while not logs.output:
+                        await asyncio.sleep(0.02)
+                worker.stop()
+                with anyio.move_on_after(PATIENCE_SECONDS / 2) as limit:
+                    while len(asyncio.all_tasks()) > 1:
+                        await asyncio.sleep(0.02)
+                group.cancel_scope.cancel()
+                self.assertFalse(limit.cancelled_caught, "it ends long before the pause")
+
+        with patch("porchlight._tasks.PAUSE_SECONDS", PATIENCE_SECONDS):
+            asyncio.run(work())
+
     def test_a_read_that_ends_while_its_deadline_is_looked_at_does_not_end_the_watchdog(self) -> None:
         watchdog = Watchdog()
         self.addCleanup(watchdog.end)

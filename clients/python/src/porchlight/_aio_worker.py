@@ -14,6 +14,9 @@ from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
 from ._http import Call, log
 from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause
 
+LOOK_SECONDS = 0.5
+"""How often a pause looks whether the worker is stopped: a signal handler or another thread may do that, too."""
+
 
 class AsyncTask(TaskState):
     """A claimed task. The worker renews its lease while the handler runs, and ends the handler when it is cancelled."""
@@ -91,7 +94,7 @@ class AsyncWorker:
         return register
 
     def stop(self) -> None:
-        """Ends `run` after the tasks at hand."""
+        """Ends `run` after the tasks at hand. Signal handlers and other threads may call it."""
         self._stopped = True
 
     async def run(self) -> None:
@@ -124,7 +127,12 @@ class AsyncWorker:
                     raise
                 failures += 1
                 log.warning("continuing in %.1f s: %s", wait, error)
-                await anyio.sleep(wait)
+                await self._pause(wait)
+
+    async def _pause(self, seconds: float) -> None:
+        until = anyio.current_time() + seconds
+        while not self._stopped and (rest := until - anyio.current_time()) > 0:
+            await anyio.sleep(min(rest, LOOK_SECONDS))
 
     async def _next(self) -> None:
         """Claims a task and does it. Without one, it returns after some time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import httpx
 from ._address import StreamAddress
 from ._cursor import CursorFile
 from ._errors import Refused
+from ._flag import Flag
 from ._state import SILENCE_SECONDS, Connect, StreamState, Read, Stop
 from ._http import BROKEN, UNANSWERED, authorization, log
 from ._sse import Event
@@ -42,7 +42,7 @@ class Tail(Iterator[Event]):
         self._response: httpx.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._watchdog = Watchdog()
-        self._closed = threading.Event()
+        self._closed = Flag()
 
     @property
     def cursor(self) -> str:

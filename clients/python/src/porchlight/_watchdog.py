@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 
+from ._flag import Flag
+
 LOOK_SECONDS = 0.5
 """How often the thread looks at the deadline."""
 
@@ -19,10 +21,10 @@ class Watchdog:
 
     def __init__(self) -> None:
         self.fired = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # A signal handler may call `cut` while this thread is in it.
         self._socket: socket.socket | None = None
         self._until: float | None = None
-        self._ended = threading.Event()
+        self._ended = Flag()
         self._thread: threading.Thread | None = None
 
     def watch(self, connection: object) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
+from ._flag import Flag
 from ._http import Call, log
 from ._sync import Client
 from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause
@@ -76,7 +77,7 @@ class Worker:
         self._lease_seconds = lease_seconds
         self._wait_seconds = wait_seconds
         self._handlers: dict[str, Handler] = {}
-        self._stopped = threading.Event()
+        self._stopped = Flag()
 
     def task(self, kind: str) -> Callable[[Handler], Handler]:
         """Registers the handler of a type of tasks. What it returns is the task's result."""
