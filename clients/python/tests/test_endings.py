@@ -10,6 +10,7 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 import anyio
+import httpx
 
 from porchlight import AsyncClient, AsyncWorker, Client, Worker
 from porchlight._watchdog import Watchdog
@@ -61,6 +62,36 @@ class EndingsTest(ServiceTest):
 
         with patch("porchlight._tasks.PAUSE_SECONDS", PATIENCE_SECONDS):
             asyncio.run(work())
+
+    def test_a_tail_that_is_closed_gives_its_connection_back(self) -> None:
+        with httpx.Client(limits=httpx.Limits(max_connections=1)) as http:
+            client = Client(self.network.url, self.token, http=http)
+            for _ in range(3):
+                tail = client.tail("user")
+                next(tail)
+                tail.close()
+                self.assertFalse(tail.connected)
+
+    def test_a_tail_that_is_left_gives_its_connection_back(self) -> None:
+        with httpx.Client(limits=httpx.Limits(max_connections=1)) as http:
+            client = Client(self.network.url, self.token, http=http)
+            for _ in range(3):
+                tail = client.tail("user")
+                next(tail)
+                response = tail._response
+                del tail
+                eventually("it is closed", lambda: response and response.is_closed)
+
+    def test_a_tail_that_another_thread_has_closed_gives_its_connection_back(self) -> None:
+        client = Client(self.network.url, self.token)
+        self.addCleanup(client.close)
+        tail = client.tail("user")
+        next(tail)
+        reader = threading.Thread(target=lambda: [event for event in tail])
+        reader.start()
+        tail.close()
+        reader.join(PATIENCE_SECONDS)
+        self.assertFalse(tail.connected)
 
     def test_a_read_that_ends_while_its_deadline_is_looked_at_does_not_end_the_watchdog(self) -> None:
         watchdog = Watchdog()

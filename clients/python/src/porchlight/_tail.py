@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -42,6 +43,8 @@ class Tail(Iterator[Event]):
         self._response: httpx.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._watchdog = Watchdog()
+        self._stepping = threading.Lock()
+        """Held while the loop uses the response."""
         self._closed = Flag()
 
     @property
@@ -60,9 +63,11 @@ class Tail(Iterator[Event]):
             self._state.handled()
         self._save()
         while not self._events:
-            if self._closed.is_set():
-                raise StopIteration
-            self._step()
+            with self._stepping:
+                if self._closed.is_set():
+                    self._hang_up()
+                    raise StopIteration
+                self._step()
         self._in_hand = True
         return self._events.popleft()
 
@@ -71,6 +76,10 @@ class Tail(Iterator[Event]):
         self._closed.set()
         self._watchdog.cut()
         self._watchdog.end()
+        # Otherwise the loop does it, which now comes to its end.
+        if self._stepping.acquire(blocking=False):
+            self._hang_up()
+            self._stepping.release()
 
     def _step(self) -> None:
         step = self._state.step
@@ -151,14 +160,13 @@ class Tail(Iterator[Event]):
             self._store.save(self._state.cursor)
 
     def __del__(self) -> None:
-        # A loop that was left without `close` must not leave the thread behind.
-        watchdog: Watchdog | None = getattr(self, "_watchdog", None)
-        if watchdog is not None:
-            watchdog.end()
+        # A loop that was left without `close` must not leave the thread and the connection behind. The thread closes
+        # the connection: this may be called at any moment, also while httpx holds a lock that is needed for it.
+        if hasattr(self, "_closed"):
+            self._watchdog.end(self._response.close if self._response else None)
 
     def __enter__(self) -> Tail:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-        self._hang_up()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from ._flag import Flag
 
@@ -25,6 +26,7 @@ class Watchdog:
         self._socket: socket.socket | None = None
         self._until: float | None = None
         self._ended = Flag()
+        self._last: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
 
     def watch(self, connection: object) -> None:
@@ -46,8 +48,9 @@ class Watchdog:
         with self._lock:
             self._cut()
 
-    def end(self) -> None:
-        """Ends the thread."""
+    def end(self, last: Callable[[], None] | None = None) -> None:
+        """Ends the thread. It calls this function at the end."""
+        self._last = self._last or last
         self._ended.set()
 
     def _run(self) -> None:
@@ -57,6 +60,8 @@ class Watchdog:
                 if until is not None and time.monotonic() >= until:
                     self.fired = True
                     self._cut()
+        if self._last:
+            self._last()
 
     def _cut(self) -> None:
         connection, self._socket, self._until = self._socket, None, None
