@@ -6,7 +6,7 @@ import asyncio
 
 from porchlight import AsyncClient, AsyncTask, AsyncWorker, Task
 
-from .support import PATIENCE_SECONDS
+from .support import PATIENCE_SECONDS, number
 from .tasks import TaskTest
 
 
@@ -78,3 +78,37 @@ class ForeignCancelTest(TaskTest):
         asyncio.run(work())
         self.assertTrue(ended.is_set())
         self.assertEqual(self.task(id)["state"], "running", "it is not the task's fault")
+
+    def test_a_token_function_that_waits_for_what_is_cancelled_is_called_again(self) -> None:
+        async def source() -> str:
+            calls.append(None)
+            if len(calls) % 2:
+                await cancelled_by_another()
+            return tokens[-1]
+
+        async def publish_and_follow() -> int:
+            async with AsyncClient(self.network.url, source) as client:
+                await client.publish(self.event(1))
+                tokens.append(self.token)
+                async with client.tail("user", types="listing:*", since="0") as tail:
+                    async for event in tail:
+                        if event.type == "listing:sold":
+                            return number(event.data)
+            return 0
+
+        calls: list[None] = []
+        tokens = [self.publisher]
+        self.assertEqual(asyncio.run(publish_and_follow()), 1)
+        self.assertEqual(len(calls), 4)
+
+    def test_a_request_that_is_cancelled_does_not_wait_for_its_token(self) -> None:
+        async def source() -> str:
+            await asyncio.sleep(PATIENCE_SECONDS)
+            return ""
+
+        async def publish() -> None:
+            async with AsyncClient(self.network.url, source) as client:
+                await asyncio.wait_for(client.publish(self.event(1)), 0.1)
+
+        with self.assertRaises(asyncio.TimeoutError):
+            asyncio.run(publish())

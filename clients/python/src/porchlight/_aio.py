@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import random
 import time
 import uuid
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +15,7 @@ import anyio
 import httpx
 
 from ._address import AsyncTokenSource, NewEvent, StreamAddress, publication, service_url, token_of_environment
+from ._aio_apart import apart, awaited
 from ._aio_tail import AsyncTail
 from ._backoff import AGAIN, Attempts
 from ._cursor import CursorFile
@@ -41,7 +42,7 @@ class AsyncClient:
         """The token for the next request."""
         with getting_token():
             token = self._token() if callable(self._token) else self._token
-            return await token if inspect.isawaitable(token) else token
+            return token if isinstance(token, str) else await apart(partial(awaited, token))
 
     async def publish(self, *events: NewEvent, key: str | None = None) -> list[str]:
         """Publishes events, all or none: see `Client.publish`."""

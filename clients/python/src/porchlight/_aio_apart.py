@@ -40,3 +40,7 @@ async def apart(function: Callable[[], Awaitable[T]]) -> T:
     if failures:
         raise failures[0]
     return results[0]
+
+
+async def awaited(what: Awaitable[T]) -> T:
+    return await what
