@@ -18,9 +18,16 @@ from .support import PATIENCE_SECONDS, ROOT, beside, eventually, patch
 from .tasks import TaskTest
 
 EXAMPLE = ROOT / "clients/python/examples/worker.py"
-FAULTS = ("nan", "object", "large", "long", "percent", "recursion", "surrogate", "code", "refused", "lost")
+FAULTS = ("nan", "object", "large", "long", "percent", "recursion", "surrogate", "code", "refused", "lost", "unprintable")
 LEASE = 10
 SHORT_LEASE = 5
+
+
+class Unprintable(Exception):
+    """An error as of a library whose classes are wrong."""
+
+    def __repr__(self) -> str:
+        raise AttributeError("no such attribute")
 
 
 class WorkerTest(TaskTest):
@@ -73,6 +80,8 @@ class WorkerTest(TaskTest):
                 return handle(task)
             if what == "surrogate":
                 raise ValueError("\ud800\0 é " + "x" * 10_000)
+            if what == "unprintable":
+                raise Unprintable
             if what == "code":
                 raise TaskFailed("no such code!", "\0")
             if what == "network":

@@ -12,7 +12,7 @@ from ._aio import AsyncClient
 from ._aio_apart import WaitCancelled, apart
 from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
 from ._http import Call, log
-from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause
+from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause, printed
 
 LOOK_SECONDS = 0.5
 """How often a pause looks whether the worker is stopped: a signal handler or another thread may do that, too."""
@@ -182,7 +182,7 @@ class AsyncWorker:
 
     async def _fail(self, task: AsyncTask, error: Exception) -> None:
         """Fails a task that cannot be done: it must not end the worker."""
-        log.info("task %s fails: %r", task.id, error)
+        log.info("task %s fails: %s", task.id, printed(error))
         try:
             if isinstance(error, TaskFailed):
                 await task._end("fail", **fault(error.code, error.message, error.retryable))

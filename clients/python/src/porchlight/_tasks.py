@@ -154,7 +154,15 @@ def bad_task(error: BaseException) -> dict[str, object]:
     Another attempt may succeed where something could not be reached.
     """
     retryable = isinstance(error, (*BROKEN, Unreachable))
-    return fault(BAD_TASK, ascii(error)[:MESSAGE_CHARS], retryable)
+    return fault(BAD_TASK, printed(error)[:MESSAGE_CHARS], retryable)
+
+
+def printed(error: BaseException) -> str:
+    """The error, or its type if it cannot be printed."""
+    try:
+        return ascii(error)
+    except Exception:
+        return type(error).__name__
 
 
 def claim_call(types: list[str], wait_seconds: int, lease_seconds: int) -> Call:

@@ -12,7 +12,7 @@ from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
 from ._flag import Flag
 from ._http import Call, log
 from ._sync import Client
-from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause
+from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause, printed
 
 
 class Task(TaskState):
@@ -136,7 +136,7 @@ class Worker:
 
     def _fail(self, task: Task, error: BaseException) -> None:
         """Fails a task that cannot be done: it must not end the worker."""
-        log.info("task %s fails: %r", task.id, error)
+        log.info("task %s fails: %s", task.id, printed(error))
         try:
             if isinstance(error, TaskFailed):
                 task._end("fail", **fault(error.code, error.message, error.retryable))
