@@ -54,6 +54,17 @@ def token_of_environment() -> str:
     return token
 
 
+def usable(token: str) -> str:
+    """The token without the line end of the file it may come from.
+
+    A header refuses what it cannot carry with an error that has the token in it, which is then in a log.
+    """
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise ValueError("the token is empty, or has characters that no header can carry")
+    return token
+
+
 @dataclass(frozen=True)
 class StreamAddress:
     """A scope with filters: everything that an address of a stream says, except the cursor."""

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import httpx
 
-from ._address import AsyncTokenSource, NewEvent, StreamAddress, publication, service_url, token_of_environment
+from ._address import AsyncTokenSource, NewEvent, StreamAddress, publication, service_url, token_of_environment, usable
 from ._aio_apart import apart, awaited
 from ._aio_tail import AsyncTail
 from ._backoff import AGAIN, Attempts
@@ -35,14 +35,17 @@ class AsyncClient:
     ) -> None:
         """`url` and `token` come from PORCHLIGHT_URL and PORCHLIGHT_TOKEN by default. `http` has proxies, certificates and the like."""
         self.url = service_url(url)
-        self._token = token if token is not None else token_of_environment()
+        token = token if token is not None else token_of_environment()
+        self._token = token if callable(token) else usable(token)
         self._http = http or httpx.AsyncClient()
 
     async def token(self) -> str:
         """The token for the next request."""
         with getting_token():
-            token = self._token() if callable(self._token) else self._token
-            return token if isinstance(token, str) else await apart(partial(awaited, token))
+            if not callable(self._token):
+                return self._token
+            token = self._token()
+            return usable(token if isinstance(token, str) else await apart(partial(awaited, token)))
 
     async def publish(self, *events: NewEvent, key: str | None = None) -> list[str]:
         """Publishes events, all or none: see `Client.publish`."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from ._address import NewEvent, StreamAddress, TokenSource, publication, service_url, token_of_environment
+from ._address import NewEvent, StreamAddress, TokenSource, publication, service_url, token_of_environment, usable
 from ._backoff import AGAIN, Attempts
 from ._cursor import CursorFile
 from ._errors import Refused
@@ -32,13 +32,14 @@ class Client:
     ) -> None:
         """`url` and `token` come from PORCHLIGHT_URL and PORCHLIGHT_TOKEN by default. `http` has proxies, certificates and the like."""
         self.url = service_url(url)
-        self._token = token if token is not None else token_of_environment()
+        token = token if token is not None else token_of_environment()
+        self._token = token if callable(token) else usable(token)
         self._http = http or httpx.Client()
 
     def token(self) -> str:
         """The token for the next request."""
         with getting_token():
-            return self._token() if callable(self._token) else self._token
+            return usable(self._token()) if callable(self._token) else self._token
 
     def publish(self, *events: NewEvent, key: str | None = None) -> list[str]:
         """Publishes up to 1,000 events, all or none, and returns their positions when they are durable.
