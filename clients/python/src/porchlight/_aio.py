@@ -24,7 +24,7 @@ from ._http import PATIENCE_SECONDS, UNANSWERED, Call, answered, getting_token, 
 
 
 class AsyncClient:
-    """A service and a token. Tasks may share a client."""
+    """A service and a token. Tasks of one event loop may share a client; connections do not outlive their loop."""
 
     def __init__(
         self,

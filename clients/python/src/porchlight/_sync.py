@@ -21,7 +21,7 @@ from ._tail import Tail
 
 
 class Client:
-    """A service and a token. Threads may share a client."""
+    """A service and a token. Threads may share a client. A process that was forked needs one of its own."""
 
     def __init__(
         self,
