@@ -93,6 +93,22 @@ class EndingsTest(ServiceTest):
         reader.join(PATIENCE_SECONDS)
         self.assertFalse(tail.connected)
 
+    def test_a_signal_handler_may_close_a_tail_while_httpx_has_its_lock(self) -> None:
+        client = Client(self.network.url, self.token)
+        self.addCleanup(client.close)
+        tail = client.tail("user")
+        next(tail)
+        lock: Any = client._http._transport._pool._optional_thread_lock  # type: ignore[attr-defined]
+
+        def close() -> None:
+            with lock:
+                tail.close()
+
+        thread = threading.Thread(target=close, daemon=True)
+        thread.start()
+        thread.join(PATIENCE_SECONDS / 4)
+        self.assertFalse(thread.is_alive(), "it does not wait for itself")
+
     def test_a_read_that_ends_while_its_deadline_is_looked_at_does_not_end_the_watchdog(self) -> None:
         watchdog = Watchdog()
         self.addCleanup(watchdog.end)

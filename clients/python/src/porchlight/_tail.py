@@ -72,14 +72,17 @@ class Tail(Iterator[Event]):
         return self._events.popleft()
 
     def close(self) -> None:
-        """Ends the iterator. The event in hand counts as not handled."""
+        """Ends the iterator. The event in hand counts as not handled. Signal handlers and other threads may call it."""
         self._closed.set()
         self._watchdog.cut()
-        self._watchdog.end()
-        # Otherwise the loop does it, which now comes to its end.
+        # Otherwise the loop hangs up, which now comes to its end.
         if self._stepping.acquire(blocking=False):
-            self._hang_up()
+            response, self._response = self._response, None
             self._stepping.release()
+            # By its thread, because the caller may be within httpx, which has a lock that is needed for it.
+            self._watchdog.end(response.close if response else None)
+        else:
+            self._watchdog.end()
 
     def _step(self) -> None:
         step = self._state.step
@@ -160,13 +163,14 @@ class Tail(Iterator[Event]):
             self._store.save(self._state.cursor)
 
     def __del__(self) -> None:
-        # A loop that was left without `close` must not leave the thread and the connection behind. The thread closes
-        # the connection: this may be called at any moment, also while httpx holds a lock that is needed for it.
+        # A loop that was left without `close` must not leave the thread and the connection behind.
         if hasattr(self, "_closed"):
-            self._watchdog.end(self._response.close if self._response else None)
+            self.close()
 
     def __enter__(self) -> Tail:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._stepping:
+            self._hang_up()
         self.close()

@@ -49,9 +49,11 @@ class Watchdog:
             self._cut()
 
     def end(self, last: Callable[[], None] | None = None) -> None:
-        """Ends the thread. It calls this function at the end."""
+        """Ends the thread. It calls this function at the end; without a thread, the caller does."""
         self._last = self._last or last
         self._ended.set()
+        if self._thread is None and last:
+            last()
 
     def _run(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):
