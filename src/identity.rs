@@ -21,6 +21,7 @@ mod profile;
 mod revocations;
 mod rules;
 mod settings;
+mod ticket_keys;
 mod verifier;
 
 pub use bearer::{Bearer, Identified};

@@ -34,8 +34,8 @@ pub(super) struct TokenLifetime {
     pub(super) issued_at: Option<OffsetDateTime>,
     /// The claim `exp`.
     pub(super) expires_at: OffsetDateTime,
-    /// The key that verified the token, if it is in the JWKS file.
-    pub(super) key: Option<KeyId>,
+    /// The key that verified the token.
+    pub(super) key: KeyId,
 }
 
 /// A claim, and the name under which it was found.
@@ -63,7 +63,7 @@ impl<'a> Claims<'a> {
                 token_id: self.token_id()?,
                 issued_at: lifetime.issued_at,
                 names_teams: !self.team_claims().is_empty(),
-                key: lifetime.key,
+                key: Some(lifetime.key),
                 name: self.name(),
             }),
         })

@@ -13,8 +13,7 @@ pub struct Credential {
     pub issued_at: Option<OffsetDateTime>,
     /// Whether the token has a claim of teams, which may be empty.
     pub names_teams: bool,
-    /// The key of the JWKS file that verified the token. `None`: a key that cannot be removed while the
-    /// service runs.
+    /// The key that verified the token. `None`: there was no token to verify.
     pub key: Option<KeyId>,
     /// The user's name, if the token has it.
     pub name: Option<Arc<str>>,
@@ -28,7 +27,7 @@ impl Credential {
     }
 }
 
-/// A fingerprint of a key with its name.
+/// A fingerprint of a public key, or the word `secret` for the secret, which a fingerprint would help to guess.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeyId(Arc<str>);
 

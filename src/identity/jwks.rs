@@ -71,7 +71,7 @@ impl JwkFields {
     fn key(&self) -> Result<VerificationKey, KeyProblem> {
         self.refuse_other_uses()?;
         let key = VerificationKey::public(&self.decoding_key()?)?.named(self.kid.as_deref());
-        let key = key.removable(self.fingerprint());
+        let key = key.known_as(self.fingerprint());
         match &self.alg {
             Some(name) => key.only_for(algorithm(name).ok_or(KeyProblem::WrongAlgorithm)?),
             None => Ok(key),

@@ -3,7 +3,6 @@
 use rustc_hash::FxHashSet;
 
 use super::credential::KeyId;
-use super::keys::VerificationKey;
 use super::known_tokens::{KeySet, are_same};
 use super::verifier::Verifier;
 
@@ -20,14 +19,14 @@ impl KeyWatch {
         Self { verifier, last }
     }
 
-    /// The keys of the JWKS file, if they have changed.
+    /// All keys, if those of the JWKS file have changed.
     pub fn changed(&mut self) -> Option<FxHashSet<KeyId>> {
         let keys = self.verifier.jwks_keys();
         if are_same(&self.last, &keys) {
             return None;
         }
         self.last = keys;
-        let keys = self.last.iter().flat_map(|keys| keys.iter());
-        Some(keys.filter_map(VerificationKey::key_id).cloned().collect())
+        let keys = self.verifier.all_keys(&self.last);
+        Some(keys.map(|key| key.key_id().clone()).collect())
     }
 }

@@ -1,11 +1,13 @@
 //! Keys, and which of them check which token.
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, crypto};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, ThumbprintHash};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey, crypto};
 
 use super::credential::KeyId;
 use super::error::KeyProblem;
 
+/// The name of the secret. Fingerprints are longer.
+const SECRET: &str = "secret";
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// A key, and the only algorithms that it is used with. A public key never has an HS algorithm, so
@@ -13,8 +15,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 #[derive(Clone, Debug)]
 pub(super) struct VerificationKey {
     id: Option<Box<str>>,
-    /// The fingerprint of a key that can be removed.
-    key_id: Option<KeyId>,
+    key_id: KeyId,
     algorithms: Vec<Algorithm>,
     material: DecodingKey,
 }
@@ -23,7 +24,7 @@ impl VerificationKey {
     pub(super) fn secret(secret: &[u8]) -> Self {
         Self {
             id: None,
-            key_id: None,
+            key_id: KeyId::new(SECRET),
             algorithms: AlgorithmFamily::Hmac.algorithms().to_vec(),
             material: DecodingKey::from_secret(secret),
         }
@@ -33,6 +34,8 @@ impl VerificationKey {
     pub(super) fn public(key: &DecodingKey) -> Result<Self, KeyProblem> {
         let jwk = Jwk::from_decoding_key(key, None).map_err(|_| KeyProblem::UnsupportedKey)?;
         let material = DecodingKey::from_jwk(&jwk).map_err(|_| KeyProblem::UnsupportedKey)?;
+        let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256);
+        let thumbprint = thumbprint.map_err(|_| KeyProblem::UnsupportedKey)?;
         let algorithms = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => rsa_algorithms(&material)?,
             AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
@@ -46,7 +49,7 @@ impl VerificationKey {
         };
         Ok(Self {
             id: None,
-            key_id: None,
+            key_id: KeyId::new(&thumbprint),
             algorithms,
             material,
         })
@@ -59,16 +62,35 @@ impl VerificationKey {
         }
     }
 
-    /// The same key, which streams name as the one that verified their token.
-    pub(super) fn removable(self, key_id: KeyId) -> Self {
-        Self {
-            key_id: Some(key_id),
-            ..self
-        }
+    /// The same key under another fingerprint.
+    pub(super) fn known_as(self, key_id: KeyId) -> Self {
+        Self { key_id, ..self }
     }
 
-    pub(super) fn key_id(&self) -> Option<&KeyId> {
-        self.key_id.as_ref()
+    /// By this, streams and tickets name the key that verified their token.
+    pub(super) fn key_id(&self) -> &KeyId {
+        &self.key_id
+    }
+
+    pub(super) fn is_secret(&self) -> bool {
+        self.key_id.as_str() == SECRET
+    }
+
+    /// The keyed hash (HS256) of a message. Only a secret has one.
+    pub(super) fn keyed_hash(&self, message: &str) -> Option<String> {
+        let secret = self.material.try_get_as_bytes().ok()?;
+        let key = EncodingKey::from_secret(secret);
+        crypto::sign(message.as_bytes(), &key, Algorithm::HS256).ok()
+    }
+
+    /// Whether this is the secret's keyed hash of the message.
+    pub(super) fn made(&self, message: &str, hash: &str) -> bool {
+        self.verifies(&SignedMessage {
+            algorithm: Algorithm::HS256,
+            key_id: None,
+            message,
+            signature: hash,
+        })
     }
 
     /// The same key, restricted to `algorithm`.
@@ -115,8 +137,8 @@ pub(super) struct SignedMessage<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SignatureCheck {
-    /// Verified by the key with this fingerprint, if it has one.
-    Good(Option<KeyId>),
+    /// Verified by the key with this fingerprint.
+    Good(KeyId),
     Bad,
     /// There are keys for the algorithm, but none with the token's `kid`.
     NoSuchKey,

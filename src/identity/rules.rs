@@ -38,7 +38,7 @@ impl TokenRules {
     pub(super) fn bearer(
         &self,
         claims: &Map<String, Value>,
-        key: Option<KeyId>,
+        key: KeyId,
         now: OffsetDateTime,
     ) -> Result<Bearer, TokenError> {
         let expires_at = date(claims, "exp")?.ok_or(TokenError::ClaimMissing("exp"))?;

@@ -111,10 +111,26 @@ impl Verifier {
     #[must_use]
     pub fn has_key(&self, credential: &Credential) -> bool {
         let is_key = |id: &KeyId| {
-            let keys = self.jwks_keys();
-            keys.is_some_and(|keys| keys.iter().any(|key| key.key_id() == Some(id)))
+            let jwks = self.jwks_keys();
+            self.all_keys(&jwks).any(|key| key.key_id() == id)
         };
         credential.key.as_ref().is_none_or(is_key)
+    }
+
+    /// The secret, if there is one.
+    pub(super) fn secret(&self) -> Option<&VerificationKey> {
+        self.0.fixed.iter().find(|key| key.is_secret())
+    }
+
+    /// The secret, the PEM key, and these of the JWKS file.
+    pub(super) fn all_keys<'k>(
+        &'k self,
+        jwks: &'k KeySet,
+    ) -> impl Iterator<Item = &'k VerificationKey> {
+        self.0
+            .fixed
+            .iter()
+            .chain(jwks.iter().flat_map(|keys| keys.iter()))
     }
 
     /// The keys of the JWKS file, if there is one.
@@ -181,7 +197,7 @@ impl Verifier {
         self.0.rules.bearer(&claims, key, self.0.clock.now())
     }
 
-    fn check_signature(&self, signed: &SignedMessage<'_>) -> Result<Option<KeyId>, TokenError> {
+    fn check_signature(&self, signed: &SignedMessage<'_>) -> Result<KeyId, TokenError> {
         let check = match &self.0.jwks {
             Some(jwks) => self.check_with(jwks, signed),
             None => check(signed, self.0.fixed.iter()),

@@ -130,8 +130,10 @@ impl Sessions {
             ticket,
             expires_at,
         };
+        let key = holder.caller.credential.key.as_ref();
+        let key = key.and_then(|key| parts.verifier.key_for_ticket(key, &new.ticket));
         let mut connection = parts.pool.acquire().await?;
-        insert(&mut connection, holder, &new, now).await?;
+        insert(&mut connection, holder, &new, key, now).await?;
         remove_oldest(&mut connection, holder.caller).await?;
         Ok(new)
     }
@@ -149,7 +151,7 @@ impl Sessions {
             Some(ticket) => ticket,
             None if !is_ticket(&used.ticket) => return Err(TicketError::Invalid),
             None if !may_look_up => return Err(TicketError::NotLookedUp),
-            None => self.read_ticket(hash, now).await?,
+            None => self.read_ticket(&used.ticket, now).await?,
         };
         if ticket.bearer.expires_at <= now {
             return Err(TokenError::Expired.into());
@@ -176,14 +178,17 @@ impl Sessions {
         })
     }
 
-    async fn read_ticket(
-        &self,
-        hash: TicketHash,
-        now: OffsetDateTime,
-    ) -> Result<Ticket, TicketError> {
+    async fn read_ticket(&self, ticket: &str, now: OffsetDateTime) -> Result<Ticket, TicketError> {
+        let hash = hash(ticket);
         let mut connection = self.0.parts.pool.acquire().await?;
         let row = take(&mut connection, &hash, now).await?;
-        let ticket = row.and_then(TicketRow::parse).ok_or(TicketError::Invalid)?;
+        drop(connection);
+        let row = row.ok_or(TicketError::Invalid)?;
+        // Earlier versions did not store every key.
+        let stored = row.key_id.as_deref().ok_or(TicketError::Invalid)?;
+        let key = self.0.parts.verifier.key_of_ticket(stored, ticket);
+        let key = key.ok_or(TokenError::KeyUnknown)?;
+        let ticket = row.parse(key).ok_or(TicketError::Invalid)?;
         self.0.known_tickets.insert(hash, ticket.clone(), now);
         Ok(ticket)
     }
@@ -223,6 +228,7 @@ async fn insert(
     connection: &mut PgConnection,
     holder: &TicketHolder<'_>,
     new: &NewTicket,
+    key: Option<String>,
     now: OffsetDateTime,
 ) -> sqlx::Result<()> {
     let caller = holder.caller;
@@ -240,7 +246,7 @@ async fn insert(
         credential.name.as_deref(),
         credential.token_id.as_deref(),
         credential.issued_at,
-        credential.key.as_ref().map(KeyId::as_str),
+        key,
         holder.member.is_some(),
         holder.origin,
         now,
@@ -282,7 +288,7 @@ struct TicketRow {
 }
 
 impl TicketRow {
-    fn parse(self) -> Option<Ticket> {
+    fn parse(self, key: KeyId) -> Option<Ticket> {
         let broker = BrokerId::parse(&self.broker_id).ok()?;
         let teams = self.teams.iter().filter_map(|team| team.parse().ok());
         let bearer = Bearer {
@@ -296,7 +302,7 @@ impl TicketRow {
                 issued_at: self.issued_at,
                 // It was noted when the token was verified.
                 names_teams: false,
-                key: self.key_id.as_deref().map(KeyId::new),
+                key: Some(key),
                 name: self.name.map(Into::into),
             }),
         };

@@ -21,6 +21,7 @@ mod renewal;
 mod revocation;
 mod safety_net;
 mod statuses;
+mod ticket_keys;
 mod tickets;
 mod told;
 
