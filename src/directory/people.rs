@@ -213,7 +213,8 @@ impl KnownTeams {
 }
 
 /// The known teams of these users. The newest token that names teams tells them, or else the last request of
-/// the user.
+/// the user. A team that a revocation takes out of this token is not among them. Requests have no time of issue: their
+/// tokens would tell the teams, so a revocation always counts.
 pub async fn teams(
     connection: &mut PgConnection,
     broker: &BrokerId,
@@ -221,7 +222,17 @@ pub async fn teams(
 ) -> sqlx::Result<KnownTeams> {
     let ids: Vec<_> = users.iter().map(UserId::as_str).collect();
     let rows = sqlx::query!(
-        r#"select u.user_id as "user_id!", m.teams as "newest?", n.teams as last
+        r#"select u.user_id as "user_id!",
+               case when m.teams is not null then array(
+                   select its.team from unnest(m.teams) as its(team) where not exists (
+                       select from porchlight.revocations r
+                       where r.broker_id = $1 and r.kind = 'member' and r.subject = u.user_id
+                           and r.team = its.team and r.issued_before > m.as_of)) end as "newest?",
+               case when n.teams is not null then array(
+                   select told.audience from unnest(n.teams) as told(audience) where not exists (
+                       select from porchlight.revocations r
+                       where r.broker_id = $1 and r.kind = 'member' and r.subject = u.user_id
+                           and r.team = substr(told.audience, length('team:') + 1))) end as last
            from unnest($2::text[]) as u(user_id)
            left join porchlight.memberships m on m.broker_id = $1 and m.user_id = u.user_id
            left join porchlight.notification_marks n on n.broker_id = $1 and n.user_id = u.user_id"#,

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use porchlight::platform::Clock;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{admin, agent, done, had, post_notifications, send, two, until_had};
 use crate::support::appending::{append_events, append_own};
-use crate::support::{Service, Token, eventually};
+use crate::support::forge::honest;
+use crate::support::requests::post;
+use crate::support::sql::until_counted;
+use crate::support::{Answer, Service, Token, eventually};
 
 /// Records that a task of Ann's ended, by somebody.
 async fn ended(service: &Service, how: &str, by: &str, mut data: Value) {
@@ -244,6 +248,58 @@ async fn nobody_is_notified_of_what_goes_to_a_team_that_they_have_left() {
     until_had(b, &ann, 1).await;
     let had = had(b, &ann).await;
     assert_eq!(had, ["recordChanged info bob sold listing l-2"]);
+}
+
+#[tokio::test]
+async fn nobody_is_notified_of_what_goes_to_a_team_that_a_service_has_removed_them_from() {
+    let [a, b] = &two(&[]).await;
+    // Tokens of Cy tell no time: only what he asks for tells his teams.
+    let tokens = [
+        json!({"sub": "ann", "teams": ["a", "b"], "iat": 1_700_000_000}),
+        json!({"sub": "cy", "teams": ["a", "b"]}),
+    ];
+    let tokens = tokens.map(|claims| honest(&claims));
+    let list = async |token: &str| {
+        let request = a.client.get(a.url("/notifications")).bearer_auth(token);
+        assert_eq!(Answer::to(request).await.status, 200);
+    };
+    for token in &tokens {
+        list(token).await;
+    }
+    let mut sql = a.database.connect().await;
+    let known = "select count(*) from porchlight.memberships where teams = '{a,b}'";
+    until_counted(&mut sql, known, 1).await;
+    for user in ["ann", "cy"] {
+        let what = json!({"user": user, "team": "b"});
+        let answer = post(a, &admin(&[]), "/sessions/revoke", &what).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    list(&tokens[0]).await;
+    let of_team_b = |owner: &str| {
+        let mut event = done("l-1", "sold", "bob", owner);
+        event.audience = "team:b".parse().unwrap();
+        event
+    };
+    let of_team_a = |owner: &str| done("l-2", "sold", "bob", owner);
+    let events = ["ann", "cy"].map(of_team_b).into_iter();
+    let events = events.chain(["ann", "cy"].map(of_team_a)).collect();
+    happened(a, events).await;
+    // One of them each: all were read together.
+    let told = "select count(*) from porchlight.notifications where record_id = 'l-2'";
+    until_counted(&mut sql, told, 2).await;
+    let told = "select count(*) from porchlight.notifications";
+    until_counted(&mut sql, told, 2).await;
+    // A token that was issued later says that Ann is back.
+    let later = Clock::system().now().unix_timestamp() + 2;
+    list(&honest(
+        &json!({"sub": "ann", "teams": ["a", "b"], "iat": later}),
+    ))
+    .await;
+    let known = "select count(*) from porchlight.memberships m join porchlight.revocations r
+        on r.subject = m.user_id and r.issued_before < m.as_of";
+    until_counted(&mut sql, known, 1).await;
+    happened(b, vec![of_team_b("ann")]).await;
+    until_counted(&mut sql, told, 3).await;
 }
 
 #[tokio::test]
