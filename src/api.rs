@@ -15,6 +15,7 @@ mod client_address;
 mod code;
 mod connection;
 mod console;
+mod cookie;
 mod cors;
 mod demo;
 #[cfg(any(test, feature = "fuzzing"))]

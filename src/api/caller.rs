@@ -10,6 +10,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
 use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture, Map};
 
+use super::cookie::cookie;
 use super::problem::{Code, Problem};
 use super::query::single_header;
 use super::routes;
@@ -387,6 +388,13 @@ fn token(request: &HttpRequest, services: &Services) -> Result<Option<String>, P
                       Bearer …, or open streams with a ticket from POST /sessions/ticket.";
         return refused(Code::TokenMissing, detail, TOKEN_PARAMETER);
     }
-    let cookie = || request.cookie(&services.token_cookie);
-    Ok(parameter.or_else(|| Some(cookie()?.value().to_owned())))
+    if parameter.is_some() {
+        return Ok(parameter);
+    }
+    let Ok(cookie) = cookie(request, &services.token_cookie) else {
+        let detail = "The cookie of the token is there twice.";
+        return refused(Code::TokenMalformed, detail, "Cookie");
+    };
+    // What is not UTF-8 is no token either way.
+    Ok(cookie.map(|value| String::from_utf8_lossy(value).into_owned()))
 }

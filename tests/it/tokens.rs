@@ -188,6 +188,38 @@ async fn rubbish_as_a_parameter_or_a_cookie_is_no_token() {
 }
 
 #[tokio::test]
+async fn the_cookie_of_the_token_is_found_by_its_exact_name_and_only_once() {
+    let service = Service::with(&["--token-cookie=__Host-token"]).await;
+    let (good, host) = (honest(&json!({})), "__Host-token=");
+    let (mine, legacy) = (format!("{host}{good}"), b"n=Andr\xe9; ");
+    let twice = format!("{mine}; {mine}");
+    let escaped = format!("__Host%2Dtoken={good}");
+    let beside = [&legacy[..], mine.as_bytes(), b"; 50%off; %ff=%ff"].concat();
+    let after = [&legacy[..], escaped.as_bytes()].concat();
+    for (cookies, expected) in [
+        (vec![mine.as_bytes()], None),
+        (vec![&beside[..]], None),
+        (vec![&legacy[..], mine.as_bytes()], None),
+        (vec![escaped.as_bytes()], Some("token_missing")),
+        (vec![&after[..]], Some("token_missing")),
+        (vec![twice.as_bytes()], Some("token_malformed")),
+        (vec![mine.as_bytes(); 2], Some("token_malformed")),
+        (vec![b"__Host-token=\xe9"], Some("token_malformed")),
+    ] {
+        let mut request = service.client.get(service.url("/events"));
+        for cookie in &cookies {
+            let cookie = HeaderValue::from_bytes(cookie).expect("a header");
+            request = request.header("cookie", cookie);
+        }
+        let (answer, what) = (Answer::to(request).await, format!("{cookies:?}"));
+        match expected {
+            Some(code) => drop(answer.refused(401, code, &what)),
+            None => assert_eq!(answer.status, 200, "{what}: {}", answer.text),
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_the_role_service_publishes() {
     let service = Service::start().await;
     for role in [json!("agent"), json!("admin"), json!("worker"), json!(null)] {
