@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::json;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 use super::body::{Json, OptionalJson};
@@ -95,10 +95,18 @@ pub(super) struct RevokeBody {
     team: Option<TeamId>,
     token_id: Option<String>,
     broker: Option<bool>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, deserialize_with = "in_utc")]
     issued_before: Option<OffsetDateTime>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, deserialize_with = "in_utc")]
     expires_at: Option<OffsetDateTime>,
+}
+
+/// A time in UTC, as the database has it. The last hours of the year 9999 may be in the year 10000 there.
+fn in_utc<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {
+    let at = time::serde::rfc3339::option::deserialize(deserializer)?;
+    let in_utc = |at: OffsetDateTime| at.checked_to_offset(UtcOffset::UTC);
+    let too_late = || de::Error::custom("in UTC, the time is after the year 9999");
+    at.map(|at| in_utc(at).ok_or_else(too_late)).transpose()
 }
 
 /// Ends what is open with tokens, and refuses them.

@@ -255,3 +255,21 @@ async fn a_token_must_not_last_longer_than_allowed() {
     let field = answer.refused(401, "token_claim_missing", "without iat");
     assert_eq!(field.as_deref(), Some("iat"));
 }
+
+#[tokio::test]
+async fn a_time_that_has_no_year_in_utc_is_refused() {
+    let service = Service::start().await;
+    for (name, mut body) in [
+        ("expiresAt", json!({"tokenId": "t-1"})),
+        ("issuedBefore", json!({"user": "ann"})),
+    ] {
+        body[name] = json!("9999-12-31T23:59:59-23:59");
+        let answer = post(&service, &admin(), "/sessions/revoke", &body).await;
+        let field = answer.refused(400, "invalid_body", name);
+        assert_eq!(field.as_deref(), Some(name));
+    }
+    // The last moment that has one.
+    let body = json!({"tokenId": "t-1", "expiresAt": "9999-12-31T22:59:59-01:00"});
+    let answer = revoke(&service, &body).await;
+    assert_eq!(answer["keptUntil"], "9999-12-31T23:59:59.000Z");
+}
