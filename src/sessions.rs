@@ -87,6 +87,11 @@ impl Sessions {
         }))
     }
 
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.0.parts.verifier
+    }
+
     /// Tells `observer` of users who leave teams, from now on.
     pub fn observe(&self, observer: Arc<dyn SessionObserver>) {
         // Only the first observer is told.

@@ -158,6 +158,7 @@ impl From<PresenceError> for Problem {
                 Self::new(StatusCode::CONFLICT, Code::TooManySessions, detail).at("session")
             }
             PresenceError::Record(error) => error.into(),
+            PresenceError::Token(error) => error.into(),
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::directory::Modules;
 use crate::directory::{RecordAudiences, RecordError};
 use crate::fanout::{BrokerageFanout, EphemeralEvent, Fanout};
+use crate::identity::{TokenError, Verifier};
 use crate::log::Audience;
 use crate::platform::Clock;
 use crate::platform::Metrics;
@@ -80,6 +81,9 @@ pub enum PresenceError {
     TooManySessions,
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The token was revoked meanwhile.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 #[derive(Debug)]
@@ -136,6 +140,7 @@ pub struct PresenceParts {
     /// Streams that a user may have over all instances.
     pub most_streams_per_user: usize,
     pub evictor: Arc<dyn StreamEvictor>,
+    pub verifier: Verifier,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
 }

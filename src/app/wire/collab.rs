@@ -52,6 +52,7 @@ impl Wiring<'_> {
             crowd_limit: settings.crowd(),
             most_streams_per_user: size(self.config.streams.streams_per_user),
             evictor: Arc::new(OldestStreams(sessions.clone())),
+            verifier: sessions.verifier().clone(),
             clock: self.clock(),
             metrics: Arc::clone(&self.metrics),
         };

@@ -53,7 +53,25 @@ impl Presence {
             active_at,
             ends_at: Some(now.plus(self.0.parts.rules.timeout)),
         };
-        self.record(&mut brokerage.lock(), &caller.user, session, sign);
+        self.record_as_of_now(&brokerage, caller, session, sign)
+    }
+
+    /// Records a sign of a caller who may have left teams, or whose token may have been revoked, since the request came.
+    /// A revocation counts before [`Presence::left_team`] waits for the lock: either it is found here, or the sign is
+    /// found there.
+    fn record_as_of_now(
+        &self,
+        brokerage: &BrokeragePresence,
+        caller: &Caller,
+        session: Session,
+        mut sign: SignOfLife,
+    ) -> Result<(), PresenceError> {
+        let mut locked = brokerage.lock();
+        let now = self.0.parts.verifier.revocations().check(caller.clone())?;
+        for team in caller.teams.iter().filter(|team| !now.is_on(team)) {
+            sign.leave_team(team);
+        }
+        self.record(&mut locked, &caller.user, session, sign);
         Ok(())
     }
 
