@@ -318,7 +318,8 @@ pub(super) async fn renewal_outcome(
     Ok(outcome.flatten())
 }
 
-/// Deletes up to [`STEP`] rows of each table whose time is over, and returns how many.
+/// Deletes up to [`STEP`] rows of each table whose time is over, and returns how many. Whoever has left a team by a
+/// revocation that is forgotten has left it in the newest token that is stored, too.
 pub(super) async fn delete_old(
     connection: &mut PgConnection,
     before: OffsetDateTime,
@@ -331,7 +332,17 @@ pub(super) async fn delete_old(
              where (r.broker_id, r.kind, r.subject, r.team)
                  = (old.broker_id, old.kind, old.subject, old.team)
                and r.kept_until < $1
-             returning 1),
+             returning r.broker_id, r.kind, r.subject, r.team, r.issued_before),
+         members as (
+             update porchlight.memberships m set teams = array(
+                 select its.team from unnest(m.teams) with ordinality as its(team, n)
+                 where not exists (
+                     select from revocations r
+                     where r.broker_id = m.broker_id and r.kind = 'member' and r.subject = m.user_id
+                         and r.team = its.team and r.issued_before > m.as_of)
+                 order by its.n)
+             from (select distinct broker_id, subject from revocations where kind = 'member') r
+             where m.broker_id = r.broker_id and m.user_id = r.subject),
          tickets as (
              delete from porchlight.tickets where (broker_id, hash) in (
                  select broker_id, hash from porchlight.tickets where expires_at < $1 limit $2)

@@ -209,3 +209,29 @@ async fn a_heartbeat_whose_token_is_revoked_meanwhile_makes_nobody_present() {
     let present = instances[0].list("/presence", &reader).await;
     assert_eq!(present["users"], json!([]));
 }
+
+#[tokio::test]
+async fn who_has_left_a_team_stays_away_when_the_revocation_is_forgotten() {
+    let database = Arc::new(TestDatabase::create().await);
+    let mut sql = database.connect().await;
+    Service::on(Arc::clone(&database), &[]).await.stop().await;
+    // Bob is back, and the last one is another Ann.
+    let rows = "insert into porchlight.memberships values
+            ('b', 'ann', '{a,b,c,d}', '2025-01-01'), ('b', 'bob', '{a,b}', '2025-03-01'),
+            ('c', 'ann', '{a,b}', '2025-01-01');
+        insert into porchlight.revocations values
+            ('b', 'member', 'ann', 'b', '2025-02-01', '2025-02-02', 1),
+            ('b', 'member', 'ann', 'd', '2025-02-01', '2025-02-02', 2),
+            ('b', 'member', 'bob', 'b', '2025-02-01', '2025-02-02', 3)";
+    run(&mut sql, rows).await;
+    let _service = Service::on(database, &[]).await;
+    let forgotten = "select 3 - count(*) from porchlight.revocations";
+    until_counted(&mut sql, forgotten, 3).await;
+    let teams = "select string_agg(m::text, ' ' order by m.broker_id, m.user_id)
+        from (select broker_id, user_id, teams from porchlight.memberships) m";
+    let teams: String = sqlx::query_scalar(teams)
+        .fetch_one(&mut sql)
+        .await
+        .expect("teams");
+    assert_eq!(teams, r#"(b,ann,"{a,c}") (b,bob,"{a,b}") (c,ann,"{a,b}")"#);
+}
