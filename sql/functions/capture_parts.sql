@@ -1,4 +1,4 @@
--- revision: 1
+-- revision: 2
 -- The parts of the statements of a watched table, as SQL expressions made from its columns.
 create or replace function porchlight.capture_parts(watch porchlight.watches)
     returns porchlight.capture_parts
@@ -8,16 +8,26 @@ create or replace function porchlight.capture_parts(watch porchlight.watches)
 as $$
     with known as (
         select c.*, quote_ident(c.name) as quoted, not 'hidden' = any (roles) as is_visible,
+            t.typtype = 'e' as is_enum, t.typnamespace <> 'pg_catalog'::regnamespace as is_foreign,
             case when watch.camel_case then porchlight.camel_case(c.name) else c.name end as wished
-        from porchlight.columns_of(watch.watched) c
+        from porchlight.columns_of(watch.watched) c join pg_type t on t.oid = c.type
     ), named as (
         -- Two columns never get the same name: they keep their own then.
         select *, to_json(case when count(*) over (partition by wished) > 1 then name
             else wished end)::text || ':' as key
         from known
+    ), as_texts as (
+        -- The owner of a type may make casts, and the statements run with the rights of another role. `format`
+        -- calls no cast.
+        select *, case when is_foreign then '(case when num_nulls(%1$s.%2$s) = 0 then format(''%%s'', %1$s.%2$s) end)'
+            else '%1$s.%2$s::text' end as as_text
+        from named
     ), written as (
-        select *,
+        select *, format(as_text, 'n', quoted) as new_text, format(as_text, 'o', quoted) as old_text,
             case
+                when is_enum then format('to_json(%s)::text', as_text)
+                when is_foreign then format('case when (select porchlight.is_json_trusted(%s)) '
+                    'then to_json(%%1$s.%%2$s)::text else to_json(%s)::text end', type, as_text)
                 when type = any ('{boolean,smallint,integer,bigint}'::regtype[]) then '%s.%s::text'
                 when type = any ('{timestamptz,timestamptz[]}'::regtype[])
                     then 'replace(to_json(%s.%s)::text, ''+00:00"'', ''Z"'')'
@@ -31,12 +41,15 @@ as $$
                     then 'o.%1$s is distinct from n.%1$s'
                 when type = any ('{text,varchar,bpchar,name}'::regtype[])
                     then 'o.%1$s::text collate "C" is distinct from n.%1$s::text collate "C"'
+                when is_foreign
+                    then 'record_image_ne(row(o.%1$s), row(n.%1$s))
+                    and format(''%%L'', o.%1$s) collate "C" is distinct from format(''%%L'', n.%1$s) collate "C"'
                 else 'record_image_ne(row(o.%1$s), row(n.%1$s))
                     and o.%1$s::text collate "C" is distinct from n.%1$s::text collate "C"'
             end, quoted) as differs,
             case when type = 'boolean'::regtype then 'coalesce(%s.%s, false)'
                 else '(%s.%s is not null)' end as is_set
-        from named
+        from as_texts
     ), expressed as (
         select *, format('%L || coalesce(%s, ''null'')', key, format(value, 'n', quoted)) as plainly,
             format('%L || coalesce(%s, ''null'')', key, format(value, 'o', quoted)) as before,
@@ -47,12 +60,19 @@ as $$
                 else differs end as looks_different
         from written
     ), found as (
-        select max(quoted) filter (where 'id' = any (roles)) as id,
-            max(quoted) filter (where 'broker' = any (roles)) as broker,
-            max(quoted) filter (where 'team' = any (roles)) as team,
-            max(quoted) filter (where 'owner' = any (roles)) as owner,
-            max(quoted) filter (where 'version' = any (roles)) as version,
-            max(quoted) filter (where 'actor' = any (roles)) as actor,
+        select max(quoted) filter (where 'id' = any (roles)) as id_column,
+            max(quoted) filter (where 'broker' = any (roles)) as broker_column,
+            max(new_text) filter (where 'id' = any (roles)) as id,
+            max(old_text) filter (where 'id' = any (roles)) as old_id,
+            max(new_text) filter (where 'broker' = any (roles)) as broker,
+            max(old_text) filter (where 'broker' = any (roles)) as old_broker,
+            max(new_text) filter (where 'team' = any (roles)) as team,
+            max(old_text) filter (where 'team' = any (roles)) as old_team,
+            max(new_text) filter (where 'owner' = any (roles)) as owner,
+            max(old_text) filter (where 'owner' = any (roles)) as old_owner,
+            max(case when is_foreign then new_text else 'n.' || quoted end)
+                filter (where 'version' = any (roles)) as version,
+            max(new_text) filter (where 'actor' = any (roles)) as actor,
             max(format(is_set, 'n', quoted)) filter (where 'archived' = any (roles)) as is_archived,
             max(format(is_set, 'o', quoted)) filter (where 'archived' = any (roles)) as was_archived,
             string_agg(differs, ' or ') filter (where roles && '{broker,team}') as is_moved,
@@ -82,25 +102,25 @@ as $$
                 or c.role in ('private', 'hidden') and not porchlight.are_numbers_known(watch)
                     and not exists (select from known k where k.name = c.name))),
         -- The relay sets aside records without an id.
-        'coalesce(n.' || id || '::text, '''')',
-        'coalesce(o.' || id || '::text, '''')',
-        format('o.%1$s = n.%1$s', id)
-            || case when watch.is_id_per_broker then format(' and o.%1$s = n.%1$s', broker) else '' end,
-        coalesce('n.' || broker || '::text', quote_literal(watch.broker)),
-        coalesce('o.' || broker || '::text', quote_literal(watch.broker)),
-        coalesce('coalesce(''team:'' || n.' || team || '::text, ''broker'')', '''broker'''),
-        coalesce('coalesce(''team:'' || o.' || team || '::text, ''broker'')', '''broker'''),
+        'coalesce(' || id || ', '''')',
+        'coalesce(' || old_id || ', '''')',
+        format('o.%1$s = n.%1$s', id_column)
+            || case when watch.is_id_per_broker then format(' and o.%1$s = n.%1$s', broker_column) else '' end,
+        coalesce(broker, quote_literal(watch.broker)),
+        coalesce(old_broker, quote_literal(watch.broker)),
+        coalesce('coalesce(''team:'' || ' || team || ', ''broker'')', '''broker'''),
+        coalesce('coalesce(''team:'' || ' || old_team || ', ''broker'')', '''broker'''),
         coalesce(is_moved, 'false'),
         coalesce(is_archived, 'false'),
         coalesce(was_archived, 'false'),
-        coalesce('n.' || owner || '::text', 'null'),
-        coalesce('n.' || version || '::bigint', 'null::bigint'),
-        coalesce('coalesce($1, n.' || actor || '::text)', '$1'),
+        coalesce(owner, 'null'),
+        coalesce(version || '::bigint', 'null::bigint'),
+        coalesce('coalesce($1, ' || actor || ')', '$1'),
         format(object, coalesce(record, 'null')),
         case when secrets is null then 'null' else format(object, secrets) end,
         format(object, coalesce(changes, 'null')),
         case when secrets is null then 'null' else format(object, new_secrets) end,
-        coalesce('o.' || owner || '::text', 'null'),
+        coalesce(old_owner, 'null'),
         -- If a record moves to another brokerage, that log may have it with an earlier owner.
         coalesce(nullif(concat_ws(' or ', is_new_owner, case when owner is not null then is_new_broker end), ''),
             'false'),

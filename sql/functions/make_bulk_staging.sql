@@ -1,4 +1,4 @@
--- revision: 1
+-- revision: 2
 -- The trigger that makes a staging table for a watched table. A table with a column of a user-defined type gets
 -- none, because nobody could drop the type then.
 create or replace function porchlight.make_bulk_staging()
@@ -16,7 +16,10 @@ begin
     update porchlight.bulk_staging s set watched = null where s.watched = new.watched;
     perform porchlight.drop_bulk_staging();
     select bool_and(t.typtype = 'e' or t.typnamespace = 'pg_catalog'::regnamespace) and count(*) < 1500,
-        string_agg(quote_ident(c.name), ', ' order by c.attnum),
+        -- An assignment would call a cast that the owner of the type made.
+        string_agg(case when t.typtype = 'e'
+            then format('case when num_nulls(%1$I) = 0 then format(''%%s'', %1$I) end', c.name)
+            else quote_ident(c.name) end, ', ' order by c.attnum),
         string_agg(quote_ident(c.name) || ' '
             || case when t.typtype = 'e' then 'text' else format_type(t.oid, -1) end, ', ' order by c.attnum)
     into is_plain, names, columns

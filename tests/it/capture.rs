@@ -10,6 +10,7 @@ mod masking;
 mod owners;
 mod previous;
 mod relay;
+mod rights;
 mod schema;
 mod triggers;
 mod values;
