@@ -1,7 +1,7 @@
--- revision: 3
+-- revision: 4
 -- The trigger on watched tables: writes to the outbox what a statement did. An error does not fail the
--- statement; it is recorded in the outbox. Changes that are lost because the database lacks space or memory are counted, and
--- clients get a reset later (`reset_after_loss`). `SET LOCAL porchlight.must_capture = on`, as in writes of our own, makes a
+-- statement; it is recorded in the outbox. Changes that could not be recorded are counted, for example without space or when the
+-- outbox was locked for too long, and clients get a reset later (`reset_after_loss`). `SET LOCAL porchlight.must_capture = on`, as in writes of our own, makes a
 -- statement fail that would be lost. A statement on more than 1,000 rows copies them to the staging table
 -- of the watch instead, and the relay describes them later.
 create or replace function porchlight.capture()
@@ -25,7 +25,7 @@ declare
     staging   porchlight.bulk_staging;
     bulk      bigint;
     failure   text;
-    -- Postgres lacked space or memory: there is no event, and the change cannot be described later.
+    -- There is no event, and the change cannot be described later.
     is_lost   boolean;
     is_needed constant boolean := current_setting('porchlight.must_capture', true) = 'on';
     -- Tables that triggers wrote to in this transaction, with the depths of these triggers.
@@ -102,7 +102,7 @@ begin
             if is_needed then
                 raise;
             end if;
-            is_lost := is_lost or sqlstate like '53%';
+            is_lost := true;
             -- The error text may contain values, and clients and logs see the warning.
             raise warning 'porchlight: % of % could not be captured (%)', tg_op, tg_relid::regclass, sqlstate;
         end;

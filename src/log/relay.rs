@@ -126,8 +126,8 @@ impl Relay {
             self.metrics.lost_changes.inc_by(lost);
             tracing::warn!(
                 lost,
-                "changes of watched tables have no event, because Postgres lacked space or memory: all clients get a \
-                 reset, and load again what they show"
+                "changes of watched tables have no event, because they could not be recorded: all clients get a reset, and \
+                 load again what they show"
             );
         }
         Ok(lost > 0)

@@ -199,7 +199,7 @@ impl Metrics {
         r.register("events_relayed", help, self.relayed.clone());
         let help = "Rows of the outbox that could not become events and were set aside";
         r.register("relay_poisoned", help, self.relay_poisoned.clone());
-        let help = "Changes of watched tables that are without an event, because Postgres lacked space or memory";
+        let help = "Changes of watched tables that are without an event, because they could not be recorded";
         r.register("lost_changes", help, self.lost_changes.clone());
         r.register(
             "events_removed",

@@ -1,4 +1,4 @@
-//! Changes that Postgres has no space to describe.
+//! Changes that could not be recorded.
 
 use reqwest::Method;
 use serde_json::json;
@@ -70,4 +70,27 @@ async fn a_write_over_http_fails_without_its_event_and_one_of_the_crm_leads_to_a
         let last = received.last().expect("an event");
         assert_eq!(last["changes"], json!({"listPrice": 8}));
     }
+}
+
+#[tokio::test]
+async fn a_change_that_waited_too_long_for_the_outbox_leads_to_a_reset() {
+    let mut crm = Crm::with_listings().await;
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
+        .await;
+    let mut streams = [crm.a.stream("/stream", &agent("ann")).await];
+    crm.received(&mut streams).await;
+    let mut other = crm.a.database.connect().await;
+    // As a migration does.
+    run(
+        &mut other,
+        "begin; lock table porchlight.outbox in access exclusive mode",
+    )
+    .await;
+    crm.run(
+        "set lock_timeout = '50ms'; update public.listings set list_price = 7; reset lock_timeout",
+    )
+    .await;
+    run(&mut other, "commit").await;
+    while streams[0].next().await.name != "stream:reset" {}
+    assert_eq!(crm.reasons().await, [""; 0]);
 }
