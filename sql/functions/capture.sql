@@ -1,4 +1,4 @@
--- revision: 4
+-- revision: 5
 -- The trigger on watched tables: writes to the outbox what a statement did. An error does not fail the
 -- statement; it is recorded in the outbox. Changes that could not be recorded are counted, for example without space or when the
 -- outbox was locked for too long, and clients get a reset later (`reset_after_loss`). `SET LOCAL porchlight.must_capture = on`, as in writes of our own, makes a
@@ -74,9 +74,9 @@ begin
                     execute format('insert into %s select $1, true, %s from new_rows',
                         staging.staging_table, staging.columns) using bulk;
                 end if;
-            exception when undefined_table or syntax_error then
-                -- The table was watched anew and the staging table dropped in the meantime. The name of a table
-                -- that is gone is a number.
+            exception when undefined_table or syntax_error or data_exception or datatype_mismatch then
+                -- The table was watched anew and the staging table dropped in the meantime: the name of a table
+                -- that is gone is a number. Or the staging table cannot have these values.
                 staging := null;
             end;
         end if;

@@ -1,4 +1,4 @@
--- revision: 1
+-- revision: 2
 -- Makes the statements of watched tables again if the columns have changed. Until then, each write makes them
 -- for itself.
 create or replace function porchlight.renew_watches()
@@ -24,7 +24,8 @@ begin
             where c.watched = watch.watched and not porchlight.are_numbers_known(watch);
             update porchlight.watches w
             set made_of = porchlight.made_of(w.watched),
-                statements = (
+                -- The same text may describe columns of other types, which need another staging table.
+                statements = jsonb_build_object('made_of', porchlight.made_of(w.watched)) || (
                     select jsonb_object_agg(operation, porchlight.capture_statement(watch, operation))
                     from unnest('{INSERT,UPDATE,DELETE}'::text[]) as o(operation))
             where w.watched = watch.watched;

@@ -1,4 +1,4 @@
--- revision: 2
+-- revision: 3
 -- Watches a table: its changes become events from now on. Called again, it replaces the configuration.
 -- Two kinds of changes are not captured: writes to a partition by its own name, and TRUNCATE, which does not
 -- say what it removes.
@@ -62,7 +62,7 @@ begin
     where w.watched = watch.watched;
     update porchlight.watches w
     set made_of = porchlight.made_of(watch.watched),
-        statements = (
+        statements = jsonb_build_object('made_of', porchlight.made_of(watch.watched)) || (
             select jsonb_object_agg(operation, porchlight.capture_statement(w, operation))
             from unnest('{INSERT,UPDATE,DELETE}'::text[]) as o(operation))
     where w.watched = watch.watched;

@@ -236,3 +236,55 @@ async fn a_staging_table_that_is_gone_and_a_table_that_has_changed_lose_no_event
     );
     assert_eq!(crm.reasons().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_column_whose_type_has_changed_loses_no_bulk_change() {
+    let mut crm = Crm::new().await;
+    crm.run(
+        "create table public.visits (id int primary key, day date not null, n int not null);
+         select porchlight.watch('public.visits', module => 'visits', broker => 'b');
+         insert into public.visits select n, '2026-01-02', n from generate_series(1, 1500) n;
+         alter table public.visits alter day type timestamp, alter n type bigint;
+         select porchlight.renew_watches();
+         update public.visits set day = day + interval '5 hours';
+         update public.visits set n = n + 5000000000",
+    )
+    .await;
+    until_counted(&mut crm.sql, WAITING, 0).await;
+    assert_eq!(
+        changes_of(&mut crm, "7").await,
+        "{\"day\":\"2026-01-02T05:00:00\"}, {\"n\":5000000007}"
+    );
+    assert_eq!(crm.reasons().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn rows_that_do_not_fit_the_staging_table_are_described_at_once() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(
+        "insert into public.listings (id, team_id, list_price) select n, 'a', 1 from generate_series(1, 1500) n",
+    )
+    .await;
+    until_counted(&mut crm.sql, WAITING, 0).await;
+    crm.run(
+        "do $$ declare staging regclass; begin
+             select s.staging_table into staging from porchlight.bulk_staging s
+             where s.watched = 'public.listings'::regclass;
+             execute format('alter table %s alter list_price type smallint', staging);
+         end $$;
+         update public.listings set list_price = 70000",
+    )
+    .await;
+    until_counted(&mut crm.sql, WAITING, 0).await;
+    assert_eq!(changes_of(&mut crm, "7").await, "{\"listPrice\":70000}");
+    assert_eq!(crm.reasons().await, [""; 0]);
+}
+
+/// The changes of a record, in order.
+async fn changes_of(crm: &mut Crm, record: &str) -> String {
+    let sql = "select string_agg(changes::text, ', ' order by position) from porchlight.events
+        where record_id = $1 and changes is not null";
+    let changes = sqlx::query_scalar(sql).bind(record);
+    let changes: Option<String> = changes.fetch_one(&mut crm.sql).await.expect("a log");
+    changes.unwrap_or_default()
+}
