@@ -67,7 +67,7 @@ export function liveLists(queryClient) {
     }
   }
 
-  /** The user's own change is shown with the answer. Its event has the same version, so it changes nothing. */
+  /** The user's own change is shown with the answer. Its event has the same version and the same values. */
   const saved = (module, action, row) => apply({ module, action, recordId: row.id, version: row.version, data: row });
 
   return { queryClient, connect, load, saved };
@@ -78,5 +78,5 @@ function patch(rows, { action, recordId, version, data, changes }) {
   const known = rows.find((row) => row.id === recordId);
   if (action === 'deleted') return rows.filter((row) => row !== known);
   if (!known) return action === 'created' ? [...rows, data] : rows;
-  return known.version >= version ? rows : rows.map((row) => (row === known ? { ...row, ...data, ...changes } : row));
+  return known.version > version ? rows : rows.map((row) => (row === known ? { ...row, ...data, ...changes } : row));
 }

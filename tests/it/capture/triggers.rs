@@ -73,3 +73,26 @@ async fn rows_that_the_trigger_may_not_read_are_published_as_they_were_written()
     );
     assert_eq!(crm.reasons().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_trigger_that_does_not_raise_the_version_leads_to_two_events_with_the_same() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(WATCH).await;
+    crm.run(&OF_ITS_OWN.replace(", version = version + 1", ""))
+        .await;
+    crm.run("insert into public.listings (id, team_id, notes) values ('l-1', 'a', 'mine')")
+        .await;
+    crm.run("update public.listings set notes = null, list_price = 2, version = 2")
+        .await;
+    let received = crm.listed().await;
+    let versions: Vec<_> = received.iter().map(|event| &event["version"]).collect();
+    assert_eq!(versions, [1, 2, 2]);
+    let received: Vec<_> = received.iter().map(in_short).collect();
+    assert_eq!(
+        received[1..],
+        [
+            r#"listing:updated l-1 {"notes":"named"}"#,
+            r#"listing:updated l-1 {"listPrice":2,"notes":"named","version":2}"#,
+        ]
+    );
+}

@@ -72,6 +72,22 @@ describe('a live list', () => {
     assert.deepEqual(ids(list), ['e-2', 'e-1']);
   });
 
+  test('a second change that does not raise the version is applied, and the echo of a known one changes nothing', async () => {
+    const { list, service, clock } = await listed(2);
+    const tell = (version, changes) => service.publish({ broker: true }, { type: 'escrow:updated', module: 'escrows', action: 'updated', recordId: 'e-1', version, changes });
+    tell(2, { purchasePrice: 5 });
+    tell(2, { status: 'closed' });
+    await clock.advance(200);
+    const { purchasePrice, status, version } = list.get('e-1');
+    assert.deepEqual([purchasePrice, status, version], [5, 'closed', 2]);
+    const before = list.getSnapshot();
+    tell(2, { status: 'closed' });
+    tell(1, { status: 'open' });
+    await clock.advance(200);
+    assert.equal(list.getSnapshot(), before);
+    assert.equal(service.count('/records/escrows/e-1', 'GET'), 0);
+  });
+
   test('a filtered and sorted list has what fits, in its place', async () => {
     const { list, service, clock } = await listed(4, { filter: { status: 'open' }, sort: 'purchasePrice' });
     await patch(service, '/records/escrows/e-2', { status: 'closed' });

@@ -1,4 +1,5 @@
 // One record and its events.
+import { same } from '../same.js';
 
 const ACTIONS = new Set(['created', 'updated', 'archived', 'restored', 'deleted']);
 const TIME = /^\d{4}-\d\d-\d\dt[\d:.]+z$/;
@@ -18,7 +19,12 @@ export const isChange = ({ action, recordId, version }) => ACTIONS.has(action) &
  */
 export function advance(record, event) {
   if (event.action === 'deleted') return event.version < record.version ? record : null;
-  if (event.version <= record.version) return record;
+  if (event.version < record.version) return record;
+  if (event.version === record.version) {
+    // Known already, or a second change that did not raise the version.
+    const next = { ...record, ...event.changes };
+    return same(next, record) ? record : next;
+  }
   if (event.truncated) return undefined;
   if (event.data?.id === record.id) return event.data;
   if (event.version > record.version + 1 || !event.changes) return undefined;
