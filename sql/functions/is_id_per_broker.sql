@@ -1,6 +1,6 @@
--- revision: 1
--- Whether ids are unique only within a brokerage. Fails if they are not unique at all, because an update
--- could not be attributed to a record.
+-- revision: 2
+-- Whether ids are unique only within a brokerage. Null if they are not unique at all: an update could not be
+-- attributed to a record then.
 create or replace function porchlight.is_id_per_broker(watched regclass)
     returns boolean
     language plpgsql
@@ -11,9 +11,9 @@ declare
     id     smallint;
     broker smallint;
 begin
-    select min(c.attnum) filter (where c.role = 'id'), min(c.attnum) filter (where c.role = 'broker')
+    select min(c.attnum) filter (where 'id' = any (c.roles)), min(c.attnum) filter (where 'broker' = any (c.roles))
         into id, broker
-    from porchlight.watched_columns c where c.watched = is_id_per_broker.watched;
+    from porchlight.columns_of(watched) c;
     perform from pg_index i
     where i.indrelid = watched and i.indisunique and i.indisvalid and i.indpred is null
         and i.indexprs is null and i.indnkeyatts = 1 and i.indkey[0] = id;
@@ -24,10 +24,6 @@ begin
     where i.indrelid = watched and i.indisunique and i.indisvalid and i.indpred is null
         and i.indexprs is null and i.indnkeyatts = 2
         and (i.indkey[0], i.indkey[1]) in ((id, broker), (broker, id));
-    if not found then
-        raise exception 'the id column of % must be unique, by itself or together with the broker''s',
-            watched using hint = 'Add a primary key or a unique constraint.';
-    end if;
-    return true;
+    return case when found then true end;
 end
 $$;

@@ -1,4 +1,4 @@
--- revision: 3
+-- revision: 4
 -- Watches a table: its changes become events from now on. Called again, it replaces the configuration.
 -- Two kinds of changes are not captured: writes to a partition by its own name, and TRUNCATE, which does not
 -- say what it removes.
@@ -57,6 +57,10 @@ begin
     ) r (role, name)
     where r.name is not null;
     perform porchlight.refuse_columns(watched);
+    if porchlight.is_id_per_broker(watched) is null then
+        raise exception 'the id column of % must be unique, by itself or together with the broker''s',
+            watched using hint = 'Add a primary key or a unique constraint.';
+    end if;
     update porchlight.watches w
     set is_id_per_broker = porchlight.is_id_per_broker(watch.watched)
     where w.watched = watch.watched;

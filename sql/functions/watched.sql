@@ -1,4 +1,4 @@
--- revision: 1
+-- revision: 2
 -- The watched tables, their configuration, and what prevents one from being captured.
 create or replace function porchlight.watched()
     returns table (watched regclass, module text, singular text, broker text, columns jsonb,
@@ -17,6 +17,7 @@ as $$
             when not exists (select from pg_class c where c.oid = w.watched) then 'the table is gone'
             when (porchlight.capture_parts(w)).gone is not null
                 then format('the %s column is gone', (porchlight.capture_parts(w)).gone)
+            when porchlight.is_id_per_broker(w.watched) is null then 'its ids are no longer unique'
             when (select count(*) from pg_trigger t
                   where t.tgrelid = w.watched and t.tgenabled <> 'D'
                       and t.tgfoid = 'porchlight.capture()'::regprocedure) < 3

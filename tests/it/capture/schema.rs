@@ -179,3 +179,31 @@ async fn no_write_fails_because_of_porchlight() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_key_that_gets_or_loses_the_brokerage_is_noticed() {
+    let mut crm = Crm::with_listings().await;
+    crm.run(
+        "alter table public.listings drop constraint listings_pkey, add primary key (broker_id, id);
+         select porchlight.renew_watches();
+         insert into public.listings (id, team_id, broker_id) values ('l-1', 'a', 'b'), ('l-1', 'a', 'c');
+         update public.listings set list_price = 1",
+    )
+    .await;
+    let received = all_in_short(&crm.listed().await);
+    assert_eq!(received[1..], [r#"listing:updated l-1 {"listPrice":1}"#]);
+    let problem = "select count(*) from porchlight.watched()
+        where watched = 'public.listings'::regclass and problem like '%unique%'";
+    super::until_counted(&mut crm.sql, problem, 0).await;
+    crm.run("alter table public.listings drop constraint listings_pkey; select porchlight.renew_watches()")
+        .await;
+    super::until_counted(&mut crm.sql, problem, 1).await;
+    crm.run(
+        "delete from public.listings where broker_id = 'c'; alter table public.listings add primary key (id);
+         select porchlight.renew_watches(); update public.listings set broker_id = 'c'",
+    )
+    .await;
+    let received = crm.listed().await;
+    let moved = received.last().expect("an event");
+    assert_eq!(moved["data"]["reason"], "moved");
+}
