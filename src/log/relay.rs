@@ -25,9 +25,9 @@ mod outbox;
 mod waker;
 mod watch;
 
-use batch::{Poison, RelayBatch};
+use batch::{Poison, RelayBatch, RowRefusal};
 pub use batch::{PrivateFields, RelayRules, SignalTypes};
-use outbox::RowSelection;
+use outbox::{OutboxRow, RowPlace, RowSelection};
 pub use waker::RelayWaker;
 pub use watch::OutboxWatch;
 
@@ -45,6 +45,30 @@ const FAILED_PAUSE: Duration = Duration::from_secs(1);
 const RENEWAL_INTERVAL: Duration = Duration::from_mins(1);
 /// The time between two resets of all clients, while changes are lost again and again.
 const RESET_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Rows that one transaction moves.
+struct RowMove<'a> {
+    selection: RowSelection<'a>,
+    /// The first of the rows that were taken.
+    first: Option<RowPlace>,
+    refusal: Option<RowRefusal>,
+}
+
+impl<'a> RowMove<'a> {
+    fn new(selection: RowSelection<'a>) -> Self {
+        Self {
+            selection,
+            first: None,
+            refusal: None,
+        }
+    }
+
+    /// The next try sets the first row of this one aside.
+    fn set_aside_first(&mut self, reason: String) {
+        let refusal = |row| RowRefusal { row, reason };
+        self.refusal = self.first.map(refusal);
+    }
+}
 
 #[derive(Debug)]
 pub struct Relay {
@@ -134,7 +158,10 @@ impl Relay {
     }
 
     async fn move_batch(&mut self) -> sqlx::Result<i64> {
-        match self.move_rows(RowSelection::all(BATCH), None).await {
+        match self
+            .move_rows(&mut RowMove::new(RowSelection::all(BATCH)))
+            .await
+        {
             Err(error) if is_refusal(&error) => {
                 tracing::debug!(%error, "the outbox is relayed brokerage by brokerage");
                 self.move_by_brokerage().await
@@ -149,7 +176,8 @@ impl Relay {
         let mut moved = 0;
         for broker in self.database.run(brokers).await? {
             let broker = broker.as_deref();
-            moved += match self.move_rows(RowSelection::of(broker, BATCH), None).await {
+            let mut rows = RowMove::new(RowSelection::of(broker, BATCH));
+            moved += match self.move_rows(&mut rows).await {
                 Err(error) if is_transient(&error) => 0,
                 Err(error) if is_refusal(&error) => self.move_by_row(broker).await?,
                 outcome => outcome?,
@@ -161,11 +189,12 @@ impl Relay {
     async fn move_by_row(&mut self, broker: Option<&str>) -> sqlx::Result<i64> {
         let mut moved = 0;
         while moved < BATCH {
-            let one = RowSelection::of(broker, 1);
-            let outcome = match self.move_rows(one, None).await {
+            let mut one = RowMove::new(RowSelection::of(broker, 1));
+            let outcome = match self.move_rows(&mut one).await {
                 Err(error) if is_transient(&error) => return Ok(moved),
                 Err(error) if is_refusal(&error) => {
-                    self.move_rows(one, Some(&error.to_string())).await?
+                    one.set_aside_first(error.to_string());
+                    self.move_rows(&mut one).await?
                 }
                 outcome => outcome?,
             };
@@ -177,16 +206,10 @@ impl Relay {
         Ok(moved)
     }
 
-    /// Moves the selected rows in one transaction and returns how many. With `refusal`, it sets
-    /// them aside as poison.
-    async fn move_rows(
-        &mut self,
-        selection: RowSelection<'_>,
-        refusal: Option<&str>,
-    ) -> sqlx::Result<i64> {
+    /// Moves rows in one transaction and returns how many.
+    async fn move_rows(&mut self, rows: &mut RowMove<'_>) -> sqlx::Result<i64> {
         let (committer, rules) = (&self.committer, &self.rules);
-        let moved =
-            async |c: &mut PgConnection| move_rows(c, committer, rules, selection, refusal).await;
+        let moved = async |c: &mut PgConnection| move_rows(c, committer, rules, rows).await;
         let batch = self.database.run_within(Limit::PATIENT, moved).await?;
         for Poison { id, module, .. } in &batch.poison {
             self.metrics.relay_poisoned.inc();
@@ -224,15 +247,15 @@ async fn move_rows(
     connection: &mut PgConnection,
     committer: &EventCommitter,
     rules: &RelayRules,
-    selection: RowSelection<'_>,
-    refusal: Option<&str>,
+    moved: &mut RowMove<'_>,
 ) -> sqlx::Result<RelayBatch> {
     let mut transaction = Transaction::begin(connection).await?;
     if !outbox::is_mine(&mut transaction).await? {
         return Ok(RelayBatch::default());
     }
-    let rows = outbox::take(&mut transaction, selection).await?;
-    let mut batch = RelayBatch::of(rows, rules, refusal);
+    let rows = outbox::take(&mut transaction, moved.selection).await?;
+    moved.first = rows.first().map(OutboxRow::place);
+    let mut batch = RelayBatch::of(rows, rules, moved.refusal.as_ref());
     outbox::set_aside(&mut transaction, &batch.poison).await?;
     let events = std::mem::take(&mut batch.events);
     let pending = committer.append_all(&mut transaction, events).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::outbox::OutboxRow;
+use super::outbox::{OutboxRow, RowPlace};
 use crate::log::event::json::{DEEPEST, depth, on_one_line};
 use crate::log::event::{Audience, NewEvent, Private, set_aside};
 use crate::platform::{
@@ -43,6 +43,13 @@ pub(super) struct Poison {
     pub(super) reason: String,
 }
 
+/// Why the log refused a row.
+#[derive(Debug)]
+pub(super) struct RowRefusal {
+    pub(super) row: RowPlace,
+    pub(super) reason: String,
+}
+
 /// The rows that one transaction moves: their events, and those that are set aside.
 #[derive(Debug, Default)]
 pub(super) struct RelayBatch {
@@ -53,16 +60,20 @@ pub(super) struct RelayBatch {
 }
 
 impl RelayBatch {
-    /// With `refusal`, all rows are set aside for this reason.
-    pub(super) fn of(rows: Vec<OutboxRow>, rules: &RelayRules, refusal: Option<&str>) -> Self {
+    /// The row of `refusal` is set aside. Another one may have come before it since it was refused.
+    pub(super) fn of(
+        rows: Vec<OutboxRow>,
+        rules: &RelayRules,
+        refusal: Option<&RowRefusal>,
+    ) -> Self {
         let mut batch = Self {
             rows: i64::try_from(rows.len()).unwrap_or(i64::MAX),
             ..Self::default()
         };
         for row in rows {
             let event = match refusal {
-                Some(reason) => Err(reason.to_owned()),
-                None => event(&row, rules),
+                Some(refusal) if refusal.row == row.place() => Err(refusal.reason.clone()),
+                _ => event(&row, rules),
             };
             match event {
                 Ok((broker, event)) => {
@@ -257,6 +268,19 @@ mod tests {
             let reason = &batch.poison[0].reason;
             assert!(reason.contains(word), "{word}: {reason}");
             assert_eq!(batch.event_count, 0);
+        }
+    }
+
+    #[test]
+    fn only_the_refused_row_is_set_aside() {
+        let earlier = OutboxRow { id: 0, ..row() };
+        let refusal = RowRefusal {
+            row: row().place(),
+            reason: "cursed".to_owned(),
+        };
+        for (row, events, poisoned) in [(earlier, 1, 0), (row(), 0, 1)] {
+            let batch = RelayBatch::of(vec![row], &rules(1_000), Some(&refusal));
+            assert_eq!((batch.event_count, batch.poison.len()), (events, poisoned));
         }
     }
 

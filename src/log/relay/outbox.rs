@@ -38,6 +38,22 @@ pub(super) struct OutboxRow {
     pub(super) traceparent: Option<String>,
 }
 
+/// Where a row is in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RowPlace {
+    id: i64,
+    line: i32,
+}
+
+impl OutboxRow {
+    pub(super) fn place(&self) -> RowPlace {
+        RowPlace {
+            id: self.id,
+            line: self.line,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowSelection<'a> {
     of_all: bool,
