@@ -1,4 +1,4 @@
--- revision: 1
+-- revision: 2
 -- Replaces the oldest bulk change in the outbox by the rows that describe it, in the same place of the order.
 -- Returns whether there was one.
 create or replace function porchlight.unpack_bulk_change()
@@ -35,11 +35,15 @@ begin
             overriding system value
             select $2, row_number() over (), described.* from (%2$s) described$sql$,
             bulk_change.staging_table, query) using bulk_change.user_id, bulk_change.id;
-    exception when others then
-        insert into porchlight.outbox (id, line, module, failure) overriding system value
-        values (bulk_change.id, 1, bulk_change.module,
-            format('%s of many rows could not be captured: %s (%s)',
-                bulk_change.operation, sqlerrm, sqlstate));
+    exception
+        when lock_not_available or transaction_rollback then
+            -- It can be described later.
+            raise;
+        when others then
+            insert into porchlight.outbox (id, line, module, failure) overriding system value
+            values (bulk_change.id, 1, bulk_change.module,
+                format('%s of many rows could not be captured: %s (%s)',
+                    bulk_change.operation, sqlerrm, sqlstate));
     end;
     execute format('delete from %s where porchlight_bulk_change = $1', bulk_change.staging_table)
         using bulk_change.id;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::committer::EventCommitter;
 use crate::platform::BackgroundTask;
 use crate::platform::Metrics;
-use crate::platform::database::{is_refusal, is_transient};
+use crate::platform::database::{is_cancelled, is_refusal, is_transient};
 use crate::platform::{DedicatedConnection, Limit, Transaction};
 
 mod batch;
@@ -131,14 +131,36 @@ impl Relay {
         if state.is_lost && *reset_at <= Instant::now() && self.reset_after_loss().await? {
             *reset_at = Instant::now() + RESET_INTERVAL;
         }
-        if state.is_bundled {
-            let unpack = async |c: &mut PgConnection| unpack(c).await;
-            self.database.run_within(Limit::PATIENT, unpack).await?;
+        if !state.is_waiting {
+            return Ok(0);
         }
-        if state.is_waiting {
-            self.move_batch().await
-        } else {
-            Ok(0)
+        // First what comes before a bulk change: it need not wait while that one is unpacked.
+        let moved = self.move_batch().await?;
+        if moved > 0 || !state.is_bundled {
+            return Ok(moved);
+        }
+        self.unpack().await?;
+        self.move_batch().await
+    }
+
+    /// A bulk change that cannot be unpacked in time is set aside, and all clients get a reset: otherwise it would
+    /// stop everything that comes after it, for ever.
+    async fn unpack(&mut self) -> sqlx::Result<()> {
+        let unpack = async |c: &mut PgConnection| unpack(c).await;
+        let unpacked = tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            unpacked = self.database.run_within(Limit::LONG_STATEMENT, unpack) => unpacked,
+        };
+        match unpacked {
+            Err(error) if is_cancelled(&error) => {
+                tracing::warn!(%error, "a bulk change took too long to describe and is set aside");
+                let reason = error.to_string();
+                let give_up = async |c: &mut PgConnection| give_up(c, &reason).await;
+                self.database
+                    .run_within(Limit::LONG_STATEMENT, give_up)
+                    .await
+            }
+            unpacked => unpacked,
         }
     }
 
@@ -178,6 +200,8 @@ impl Relay {
             let broker = broker.as_deref();
             let mut rows = RowMove::new(RowSelection::of(broker, BATCH));
             moved += match self.move_rows(&mut rows).await {
+                // Fewer rows may take less time.
+                Err(error) if is_cancelled(&error) => self.move_by_row(broker).await?,
                 Err(error) if is_transient(&error) => 0,
                 Err(error) if is_refusal(&error) => self.move_by_row(broker).await?,
                 outcome => outcome?,
@@ -229,6 +253,14 @@ async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
     let mut transaction = Transaction::begin(connection).await?;
     if outbox::is_mine(&mut transaction).await? {
         outbox::unpack(&mut transaction).await?;
+    }
+    transaction.commit().await
+}
+
+async fn give_up(connection: &mut PgConnection, reason: &str) -> sqlx::Result<()> {
+    let mut transaction = Transaction::begin(connection).await?;
+    if outbox::is_mine(&mut transaction).await? {
+        outbox::give_up_bulk_change(&mut transaction, reason).await?;
     }
     transaction.commit().await
 }

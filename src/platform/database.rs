@@ -36,7 +36,9 @@ pub use listener::Listener;
 pub use pool::Pool;
 pub use schema::{FUNCTIONS, SqlFunction};
 pub use settings::{DatabaseSettings, EMBEDDED_NAMES};
-pub use sqlstate::{is_contended, is_refusal, is_transient, lacks_resources, may_succeed_later};
+pub use sqlstate::{
+    is_cancelled, is_contended, is_refusal, is_transient, lacks_resources, may_succeed_later,
+};
 pub use transaction::Transaction;
 pub use turns::{count_for, counted};
 

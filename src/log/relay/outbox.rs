@@ -168,14 +168,31 @@ pub(super) async fn is_mine(connection: &mut PgConnection) -> sqlx::Result<bool>
 }
 
 /// Replaces the oldest bulk change by its rows.
-///
-/// The time depends on the number of rows, so that it needs a longer limit than other statements.
 pub(super) async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("set local statement_timeout = '10min'")
-        .execute(&mut *connection)
-        .await?;
+    allow_much_time(connection).await?;
     sqlx::query!("select porchlight.unpack_bulk_change()")
         .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// Sets the oldest bulk change aside, and counts it as lost.
+pub(super) async fn give_up_bulk_change(
+    connection: &mut PgConnection,
+    reason: &str,
+) -> sqlx::Result<()> {
+    allow_much_time(connection).await?;
+    sqlx::query!("select porchlight.give_up_bulk_change($1)", reason)
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// The time depends on the number of rows, so that it needs a longer limit than other statements:
+/// `Limit::LONG_STATEMENT` is longer still.
+async fn allow_much_time(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("set local statement_timeout = '10min'")
+        .execute(connection)
         .await
         .map(drop)
 }

@@ -28,6 +28,8 @@ impl Limit {
     pub const PATIENT: Self = Self::seconds(60, 10);
     /// The use of a connection by a request. It is longer than the limit of a statement.
     pub const REQUEST: Self = Self::seconds(25, 8);
+    /// A statement that has ten minutes, and would begin again if it was given up.
+    pub const LONG_STATEMENT: Self = Self::seconds(660, 120);
     /// Rare work in many steps.
     pub const HOUSEKEEPING: Self = Self::seconds(600, 10);
     /// An import, whose rows may be one transaction.

@@ -4,12 +4,15 @@ use std::borrow::Cow;
 
 use sqlx::error::DatabaseError;
 
-/// Classes of a connection or a server that is going away.
-const GOING_AWAY: [&str; 4] = ["08", "57", "58", "XX"];
+/// Codes of a connection or a server that is going away begin like this. A cancelled statement (57014) is not among
+/// them: its connection is as good as before.
+const GOING_AWAY: [&str; 4] = ["08", "57P", "58", "XX"];
+/// A statement that took too long, or that somebody cancelled.
+const CANCELLED: &str = "57014";
 /// The class of a server without space, memory or connections.
 const NO_RESOURCES: &str = "53";
-/// Classes of a lock timeout, of a deadlock, and of a server without resources.
-const TRANSIENT: [&str; 3] = ["55", "40", NO_RESOURCES];
+/// Classes of a lock timeout, of a deadlock, and of a server without resources; and a cancelled statement.
+const TRANSIENT: [&str; 4] = ["55", "40", NO_RESOURCES, CANCELLED];
 /// A lock timeout and a deadlock.
 const CONTENDED: [&str; 2] = ["55P03", "40P01"];
 
@@ -36,6 +39,12 @@ pub fn may_succeed_later(error: &sqlx::Error) -> bool {
 #[must_use]
 pub fn lacks_resources(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code.starts_with(NO_RESOURCES))
+}
+
+/// Whether the server cancelled the statement, because it took too long or because somebody asked for it.
+#[must_use]
+pub fn is_cancelled(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code == CANCELLED)
 }
 
 /// Whether another transaction has the row.

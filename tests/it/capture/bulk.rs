@@ -1,6 +1,6 @@
 //! What one statement does to many rows is published as if it had been done to few at a time.
 
-use super::{Crm, LISTINGS, WATCH, run, until_counted};
+use super::{Crm, LISTINGS, MARKER, WATCH, agent, run, until_counted, until_marker};
 
 /// Rows that the relay has not moved to the log yet.
 const WAITING: &str = "select count(*) from porchlight.outbox";
@@ -287,4 +287,34 @@ async fn changes_of(crm: &mut Crm, record: &str) -> String {
     let changes = sqlx::query_scalar(sql).bind(record);
     let changes: Option<String> = changes.fetch_one(&mut crm.sql).await.expect("a log");
     changes.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_bulk_change_that_takes_too_long_delays_nothing_before_it_and_is_given_up_with_a_reset() {
+    let mut crm = Crm::with_listings().await;
+    let mut stream = crm.b.stream("/stream", &agent("ann")).await;
+    crm.run(MARKER).await;
+    until_marker(&mut stream).await;
+    crm.run(
+        "begin; update porchlight.bulk_staging set queries = jsonb_build_object('INSERT', format(
+             'select q.* from (%s) q, (select pg_sleep(3600) offset 0) s', queries ->> 'INSERT'));
+         select porchlight.emit('before', '{\"broker\": \"b\"}');
+         insert into public.listings (id, team_id) select n, 'a' from generate_series(1, 1500) n; commit",
+    )
+    .await;
+    assert_eq!(stream.next_logged().await.name, "before");
+    // As the server does when the time of the statement is over.
+    let cancelled = "select count(pg_cancel_backend(pid)) from pg_stat_activity
+        where datname = current_database() and state = 'active' and query like '%unpack_bulk_change%'
+            and pid <> pg_backend_pid()";
+    until_counted(&mut crm.sql, cancelled, 1).await;
+    while stream.next().await.name != "stream:reset" {}
+    let reasons = crm.reasons().await;
+    assert!(reasons[0].contains("INSERT of many rows"), "{reasons:?}");
+    let waiting = "select count(*) from porchlight.bulk_staging s, lateral (
+        select from porchlight.outbox o where o.staging_table = s.staging_table) o";
+    until_counted(&mut crm.sql, waiting, 0).await;
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
+        .await;
+    assert_eq!(stream.next_logged().await.json()["recordId"], "l-1");
 }

@@ -55,7 +55,7 @@ const SEVERAL: &[(&str, &str)] = &[
         "looks whether the outbox needs a table",
     ),
     (
-        "emit",
+        "emit_texts",
         "inserts one row of the brokerage that the caller names",
     ),
     (
@@ -77,6 +77,10 @@ const SEVERAL: &[(&str, &str)] = &[
     (
         "reset_after_loss",
         "renews all logs: nobody knows which brokerage lost a change",
+    ),
+    (
+        "give_up_bulk_change",
+        "replaces a statement of the CRM in the outbox, a queue of this server, by its failure",
     ),
     (
         "unpack_bulk_change",

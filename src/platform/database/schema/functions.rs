@@ -146,6 +146,7 @@ pub const FUNCTIONS: &[SqlFunction] = files! {
     "events_query"
     "first_bulk_change"
     "forget_broker"
+    "give_up_bulk_change"
     "insert_record"
     "insert_records"
     "is_anything_waiting"
