@@ -9,8 +9,8 @@
 //!
 //! It answers malformed requests like all others: with a problem, an id, a count and a log line.
 //!
-//! [`Intake`] keeps bytes that are not strictly framed from actix. What actix itself refuses (a head that
-//! does not arrive, a body that broke off) it answers with a head and no body, and offers no hook. This type
+//! [`Intake`] keeps bytes that are not strictly framed from actix, and refuses heads that do not arrive. What actix itself
+//! refuses (a connection without a first head, a body that broke off) it answers with a head and no body, and offers no hook. This type
 //! recognises such a head when actix writes it: it is the only head without the request id that [`access`]
 //! sets. For every other write it only compares the last four bytes.
 
@@ -37,7 +37,7 @@ const HEAD_BEGINNING: &[u8] = b"HTTP/1.";
 /// The longest head that actix writes itself.
 const MOST_HEAD_BYTES: usize = 512;
 
-/// It is 120 bytes larger than its socket.
+/// It is 136 bytes larger than its socket.
 pub struct Connection {
     /// `None` after a stream has taken it.
     socket: Option<TcpStream>,
@@ -65,7 +65,7 @@ impl Connection {
     pub fn new(socket: TcpStream, services: Arc<Services>) -> Self {
         Self {
             socket: Some(socket),
-            intake: Intake::new(),
+            intake: Intake::new(services.limits.head_timeout),
             services,
             parking: Rc::default(),
             head: Vec::new(),

@@ -123,8 +123,13 @@ impl Framing {
         }
     }
 
-    fn refuse(&mut self, passed: usize, then: Then) -> Checked {
+    /// Drops all later bytes.
+    fn end(&mut self) {
         self.0 = Expected::Nothing;
+    }
+
+    fn refuse(&mut self, passed: usize, then: Then) -> Checked {
+        self.end();
         Checked { passed, then }
     }
 }

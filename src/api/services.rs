@@ -34,6 +34,8 @@ use std::time::Duration;
 /// The limits of requests and answers.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
+    /// How long a head may take to arrive.
+    pub head_timeout: Duration,
     pub body_bytes: usize,
     /// How long a JSON body may take to arrive.
     pub body_timeout: Duration,

@@ -143,7 +143,6 @@ impl Application {
             services: Arc::clone(&self.services),
             origins: self.origins.clone(),
             watchdog: self.watchdog(),
-            head_timeout: Duration::from_secs(settings.head_timeout_seconds.into()),
             most_connections: usize::try_from(settings.connections_per_worker)
                 .unwrap_or(usize::MAX),
             closing: CancellationToken::new(),

@@ -243,6 +243,7 @@ impl<'a> Wiring<'a> {
 
     fn limits(&self) -> RequestLimits {
         RequestLimits {
+            head_timeout: Duration::from_secs(self.config.server.head_timeout_seconds.into()),
             body_bytes: size(self.config.server.body_bytes),
             body_timeout: Duration::from_secs(self.config.server.body_timeout_seconds.into()),
             event_bytes: size(self.config.server.event_bytes),

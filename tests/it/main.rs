@@ -27,6 +27,7 @@ mod databases;
 mod documents;
 mod ending;
 mod framing;
+mod head_times;
 mod history;
 mod idempotency;
 mod imports;

@@ -47,6 +47,7 @@ errors! {
     Encoding = "Transfer-Encoding must be exactly \"chunked\", and needs HTTP/1.1.",
     LengthAndEncoding = "A request must not have both Content-Length and Transfer-Encoding.",
     Upgrade = "A request that asks for another protocol must not have a body.",
+    HeadTimeout = "The head of the request did not arrive in time.",
     HeadTooLarge = "The head of the request has more than 96 headers, or more than 131,072 bytes.",
     ChunkSize = "The size of a chunk must be a hexadecimal number of at most 16 digits below 2^32.",
     ChunkExtension = "The extension of a chunk is malformed or too long.",
@@ -77,6 +78,7 @@ impl FramingError {
 
     pub(in crate::api) fn problem(self) -> Problem {
         let (status, code) = match self {
+            Self::HeadTimeout => (StatusCode::REQUEST_TIMEOUT, Code::HeadTimeout),
             Self::HeadTooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 Code::HeadTooLarge,

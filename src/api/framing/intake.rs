@@ -3,15 +3,22 @@
 //! Bytes that arrive as whole heads and bodies are only looked at, in the buffer of actix. The beginning
 //! of a head is copied and kept until the rest arrives, so that actix gets whole heads only. An incomplete
 //! head costs memory up to its limit, as it would in the buffer of actix.
+//!
+//! So actix does not see that a head has begun, and it has a time limit for the first head of a connection only. The
+//! limit of all of them is kept here.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+#[cfg(test)]
+use tokio::time::Instant;
+use tokio::time::{Sleep, sleep};
 
-use super::{Framing, Then};
+use super::{Framing, FramingError, Then};
 
 /// Ends a body in actix: its parser takes these bytes at no place where [`Framing`] refuses one.
 const UNREADABLE: &[u8] = b"\r\0";
@@ -27,6 +34,8 @@ const READ_BYTES: usize = 8 * 1_024;
 #[derive(Debug)]
 pub(in crate::api) struct Intake {
     framing: Framing,
+    /// How long the rest of a head may take.
+    head_timeout: Duration,
     held: Option<Box<Held>>,
     /// How much was read since the last time that nothing was.
     read_bytes: usize,
@@ -38,12 +47,27 @@ struct Held {
     /// So many of them may be passed on.
     ready: usize,
     given: usize,
+    /// The time limit of the head that the others begin. A head that comes in one piece has none.
+    head_limit: Option<Pin<Box<Sleep>>>,
+}
+
+impl Held {
+    /// What stands in the place of a refused request.
+    fn refusal(error: FramingError) -> Self {
+        let bytes = error.request();
+        Self {
+            ready: bytes.len(),
+            bytes,
+            ..Self::default()
+        }
+    }
 }
 
 impl Intake {
-    pub(in crate::api) fn new() -> Self {
+    pub(in crate::api) fn new(head_timeout: Duration) -> Self {
         Self {
             framing: Framing::new(),
+            head_timeout,
             held: None,
             read_bytes: 0,
         }
@@ -82,12 +106,36 @@ impl Intake {
                 return Poll::Ready(Ok(()));
             }
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut *socket).poll_read(context, buffer))?;
+            if Pin::new(&mut *socket)
+                .poll_read(context, buffer)?
+                .is_pending()
+            {
+                // All that has arrived has been read.
+                ready!(self.poll_head_limit(context));
+                continue;
+            }
             let is_end = buffer.filled().len() == before;
             if is_end || self.accept(buffer, before) {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// Refuses a head that has begun and has not arrived in time. Then the refusal is ready.
+    fn poll_head_limit(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(held) = &mut self.held else {
+            return Poll::Pending;
+        };
+        let limit = || Box::pin(sleep(self.head_timeout));
+        ready!(
+            held.head_limit
+                .get_or_insert_with(limit)
+                .as_mut()
+                .poll(context)
+        );
+        self.framing.end();
+        **held = Held::refusal(FramingError::HeadTimeout);
+        Poll::Ready(())
     }
 
     /// Takes back from the buffer what may not be read, or not yet. Returns whether something is left.
@@ -112,6 +160,10 @@ impl Intake {
         });
         buffer.set_filled(before);
         held.ready = checked.passed;
+        if checked.passed > 0 {
+            // What is left begins another head.
+            held.head_limit = None;
+        }
         if checked.then != Then::Wait {
             held.bytes.truncate(checked.passed);
             match checked.then {
@@ -142,6 +194,12 @@ impl Intake {
             (held.ready, held.given) = (0, 0);
         }
         has_given
+    }
+
+    #[cfg(test)]
+    pub(super) fn head_deadline(&self) -> Option<Instant> {
+        let limit = self.held.as_ref()?.head_limit.as_ref()?;
+        Some(limit.deadline())
     }
 
     /// Reads what has arrived after the last request, before the socket is closed.

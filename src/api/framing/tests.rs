@@ -2,8 +2,11 @@
 
 #[path = "../../../tests/framing/cases.rs"]
 mod cases;
+mod head_times;
 mod pauses;
 mod random;
+
+use std::time::Duration;
 
 use actix_http::ServiceConfig;
 use actix_http::h1::{Codec, Message};
@@ -13,6 +16,8 @@ use tokio_util::codec::Decoder;
 
 use super::Intake;
 use cases::Case;
+
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A whole request, as actix reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ struct Decoded {
 
 /// The bytes that reach actix when these pieces arrive.
 fn pass<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> BytesMut {
-    let (mut intake, mut passed) = (Intake::new(), BytesMut::new());
+    let (mut intake, mut passed) = (Intake::new(HEAD_TIMEOUT), BytesMut::new());
     for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
         // Room for little more, as in the buffer of actix.
         let mut room = vec![0; piece.len() + 7];

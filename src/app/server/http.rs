@@ -38,7 +38,6 @@ pub(in crate::app) struct Http {
     pub(in crate::app) services: Arc<Services>,
     pub(in crate::app) origins: Origins,
     pub(in crate::app) watchdog: Option<Arc<Watchdog>>,
-    pub(in crate::app) head_timeout: Duration,
     pub(in crate::app) most_connections: usize,
     /// Connections that have come are accepted then, and no others.
     pub(in crate::app) closing: CancellationToken,
@@ -129,7 +128,7 @@ impl Http {
                 }
             })
             .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(self.head_timeout)
+            .client_request_timeout(self.services.limits.head_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .h1_allow_half_closed(false)
             .h1_write_buffer_size(WRITE_BUFFER_BYTES)

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::Intake;
+use super::{HEAD_TIMEOUT, Intake};
 
 /// The size of actix's buffer.
 const PAUSE_BYTES: usize = 8 * 1_024;
@@ -38,7 +38,7 @@ fn request() -> Vec<u8> {
 }
 
 /// Both ends of a connection on which all of these bytes have arrived.
-async fn arrived(bytes: &[u8]) -> (TcpStream, TcpStream) {
+pub(super) async fn arrived(bytes: &[u8]) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut client = TcpStream::connect(address).await.unwrap();
@@ -72,7 +72,7 @@ fn given(intake: &mut Intake, socket: &mut TcpStream, context: &mut Context<'_>)
 #[tokio::test]
 async fn a_connection_pauses_after_the_size_of_a_buffer_and_goes_on_by_itself() {
     let (_client, mut socket) = arrived(&request()).await;
-    let (mut intake, task) = (Intake::new(), Arc::new(Task::default()));
+    let (mut intake, task) = (Intake::new(HEAD_TIMEOUT), Arc::new(Task::default()));
     let waker = Waker::from(Arc::clone(&task));
     let mut context = Context::from_waker(&waker);
     for turn in 1..=ARRIVED_BYTES / PAUSE_BYTES {
