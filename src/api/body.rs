@@ -20,14 +20,28 @@ use super::slow_bodies::SlowBody;
 use crate::identity::Caller;
 use crate::log::field_at_fault;
 
+/// The limit of a body that anybody may send.
+const MOST_PUBLIC_BYTES: usize = 1_024;
+
 struct BodyKind {
     media_types: &'static [&'static str],
     refusal: &'static str,
+    /// If that is less than all bodies may have.
+    most_bytes: usize,
+    /// Whether strangers may send it.
+    is_public: bool,
 }
 
 const JSON: BodyKind = BodyKind {
     media_types: &["application/json"],
     refusal: "The body must be JSON, sent with Content-Type: application/json.",
+    most_bytes: usize::MAX,
+    is_public: false,
+};
+const PUBLIC_JSON: BodyKind = BodyKind {
+    most_bytes: MOST_PUBLIC_BYTES,
+    is_public: true,
+    ..JSON
 };
 /// The media types of a change of some fields: RFC 7396.
 const PATCH: BodyKind = BodyKind {
@@ -37,10 +51,14 @@ const PATCH: BodyKind = BodyKind {
 const CSV: BodyKind = BodyKind {
     media_types: &["text/csv"],
     refusal: "The body must be a CSV file, sent with Content-Type: text/csv.",
+    ..JSON
 };
 
 /// A JSON body, parsed into `T`.
 pub(super) struct Json<T>(pub(super) T);
+
+/// A small JSON body, which strangers may send.
+pub(super) struct PublicJson<T>(pub(super) T);
 
 /// A JSON body that may be missing: then it is the default.
 pub(super) struct OptionalJson<T>(pub(super) T);
@@ -64,6 +82,16 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = read(request, payload, &JSON);
+        Box::pin(async move { parse(&body.await?).map(Self) })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for PublicJson<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, &PUBLIC_JSON);
         Box::pin(async move { parse(&body.await?).map(Self) })
     }
 }
@@ -120,19 +148,20 @@ impl FromRequest for CsvBody {
 fn read(
     request: &HttpRequest,
     payload: &mut Payload,
-    kind: &BodyKind,
+    kind: &'static BodyKind,
 ) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
     let limits = Context::of(request).map(|context| context.services.limits);
     let limits = limits.and_then(|limits| expect(request, kind).map(|()| limits));
     let (mut payload, request) = (payload.take(), request.clone());
     async move {
         let limits = limits?;
+        let most_bytes = limits.body_bytes.min(kind.most_bytes);
         // Nobody waits for a body that is too long.
-        if content_length(&request).is_some_and(|length| length > limits.body_bytes) {
-            return Err(too_large(limits.body_bytes));
+        if content_length(&request).is_some_and(|length| length > most_bytes) {
+            return Err(too_large(most_bytes));
         }
         let timeout = limits.body_timeout;
-        let whole = collect(&mut payload, limits.body_bytes, &request);
+        let whole = collect(&mut payload, most_bytes, kind, &request);
         let whole = tokio::time::timeout(timeout, whole).await;
         whole.unwrap_or_else(|_| {
             let (status, seconds) = (StatusCode::REQUEST_TIMEOUT, timeout.as_secs());
@@ -176,6 +205,7 @@ fn expect(request: &HttpRequest, kind: &BodyKind) -> Result<(), Problem> {
 async fn collect(
     payload: &mut Payload,
     limit: usize,
+    kind: &BodyKind,
     request: &HttpRequest,
 ) -> Result<Bytes, Problem> {
     let length = content_length(request);
@@ -187,7 +217,7 @@ async fn collect(
         // What has come without its end is kept in memory. Most bodies come at once.
         let ready = payload.next().now_or_never();
         if ready.is_none() && received > 0 && slow.is_none() {
-            slow = Some(slow_body(request)?);
+            slow = Some(slow_body(request, kind)?);
         }
         let part = match ready {
             Some(part) => part,
@@ -213,8 +243,12 @@ async fn collect(
 }
 
 /// Counts a body that has not arrived, until it is dropped.
-fn slow_body(request: &HttpRequest) -> Result<Option<SlowBody>, Problem> {
+fn slow_body(request: &HttpRequest, kind: &BodyKind) -> Result<Option<SlowBody>, Problem> {
     let context = Context::of(request)?;
+    if kind.is_public {
+        let network = context.services.rate_limits.network(request);
+        return context.services.slow_bodies.begin_public(network).map(Some);
+    }
     let extensions = request.extensions();
     let caller = extensions.get::<Caller>();
     let slow = caller.map(|caller| context.services.slow_bodies.begin(caller));
@@ -315,6 +349,7 @@ mod tests {
         collect(
             &mut Payload::Stream { payload },
             100,
+            &JSON,
             &request.to_http_request(),
         )
         .await

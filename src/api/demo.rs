@@ -1,14 +1,16 @@
 //! `/demo`: one click signs in as one of the people of the example brokerage. Only in a demo.
 
+use std::future::{Ready, ready};
 use std::time::Duration;
 
-use actix_web::HttpResponse;
+use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Context;
-use super::body::Json;
+use super::body::PublicJson;
 use super::problem::{Code, Problem};
 use super::query::NoQuery;
 use crate::identity::{IdentitySettings, MintRequest, Role, TokenSigner};
@@ -119,11 +121,26 @@ impl From<OtherRole> for Role {
     }
 }
 
+/// Refuses a request unless this is a demo. Then its body is not read: it stands before the body.
+pub(super) struct OnlyInDemo;
+
+impl FromRequest for OnlyInDemo {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let context = Context::of(request);
+        let demo = context.map(|context| context.services.demo.is_some());
+        ready(demo.and_then(|is_demo| is_demo.then_some(Self).ok_or_else(nobody)))
+    }
+}
+
 /// `POST /demo`: a token of one of these people.
 pub(super) async fn sign_in(
     context: Context,
     _: NoQuery,
-    Json(body): Json<SignInBody>,
+    _: OnlyInDemo,
+    PublicJson(body): PublicJson<SignInBody>,
 ) -> Result<HttpResponse, Problem> {
     let demo = context.services.demo.as_ref();
     let token = demo.and_then(|demo| {

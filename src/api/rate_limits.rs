@@ -112,7 +112,7 @@ impl RateLimits {
 
     /// Takes a point of the address of a request without a valid token.
     pub(super) fn take_refused(&self, request: &HttpRequest) -> Result<RateState, RateState> {
-        let network = network(client_address(request, self.trusted_proxies));
+        let network = self.network(request);
         self.addresses.take(&network, 1).map_err(|state| {
             self.exhausted.add(network);
             state.slowed_by(self.refused_addresses.take(&network, 1))
@@ -122,8 +122,12 @@ impl RateLimits {
     /// Whether the address of a request has sent so much without a valid token that nothing is looked up for
     /// it at the moment.
     pub(super) fn is_exhausted(&self, request: &HttpRequest) -> bool {
-        let address = client_address(request, self.trusted_proxies);
-        self.exhausted.contains(network(address))
+        self.exhausted.contains(self.network(request))
+    }
+
+    /// What counts as one address.
+    pub(super) fn network(&self, request: &HttpRequest) -> IpAddr {
+        network(client_address(request, self.trusted_proxies))
     }
 
     /// The address of a client, for admins.

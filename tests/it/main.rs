@@ -24,6 +24,7 @@ mod commands;
 mod console;
 mod cors;
 mod databases;
+mod demo;
 mod documents;
 mod ending;
 mod framing;

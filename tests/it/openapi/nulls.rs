@@ -269,7 +269,7 @@ async fn compare(
 
 #[tokio::test]
 async fn null_is_accepted_where_the_document_says_so() {
-    let service = Service::start().await;
+    let service = Service::with(&["--demo"]).await;
     let mut found = Vec::new();
     for (method, path, role, bodies) in bodies() {
         let operations = &DESCRIBED.operations;

@@ -24,7 +24,7 @@ async fn every_operation_refuses_pages_of_other_origins_and_requests_without_a_t
 
 #[tokio::test]
 async fn every_operation_refuses_bodies_of_another_kind_or_size() {
-    let service = Service::with(&["--body-bytes=1024"]).await;
+    let service = Service::with(&["--demo", "--body-bytes=1024"]).await;
     for call in Call::with_json() {
         let text = call.bodiless(&service).header("content-type", "text/plain");
         let text = Answer::to(text.body("{}")).await;
@@ -39,7 +39,12 @@ async fn every_operation_refuses_bodies_of_another_kind_or_size() {
 
 #[tokio::test]
 async fn a_head_or_a_body_that_does_not_arrive_is_given_up() {
-    let service = Service::with(&["--head-timeout-seconds=1", "--body-timeout-seconds=1"]).await;
+    let flags = [
+        "--demo",
+        "--head-timeout-seconds=1",
+        "--body-timeout-seconds=1",
+    ];
+    let service = Service::with(&flags).await;
     let mut beginnings = vec![(
         "head_timeout",
         "GET /health/live HTTP/1.1\r\nHost: x\r\n".to_owned(),
