@@ -17,6 +17,7 @@ mod connection;
 mod console;
 mod cookie;
 mod cors;
+mod database_check;
 mod demo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod entry_points;
@@ -72,6 +73,7 @@ pub use access::RefusalKind;
 pub use code::Code;
 pub use connection::Connection;
 pub use cors::Origins;
+pub use database_check::DatabaseCheck;
 pub use demo::DemoSignIn;
 pub use metrics_access::MetricsAccess;
 pub use openapi::DOCUMENT;

@@ -1,7 +1,5 @@
 //! Health and metrics.
 
-use std::time::Duration;
-
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
@@ -9,9 +7,6 @@ use serde_json::json;
 use super::Context;
 use super::metrics_access::MetricsReader;
 use super::problem::{Code, Problem};
-
-/// How long the database may take to answer the readiness check.
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "live"}))
@@ -24,19 +19,11 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
     if context.dispatcher.draining().is_some() {
         return Err(not_ready("The service is stopping."));
     }
-    // A table of ours: the query fails without a database and without migrations.
-    let query = sqlx::query_scalar!(r#"select count(*) as "n!" from porchlight.origin"#);
-    let check = async {
-        let mut connection = context.services.pool.acquire().await?;
-        query.fetch_one(&mut *connection).await
-    };
-    match tokio::time::timeout(DATABASE_TIMEOUT, check).await {
-        Ok(Ok(_)) => {}
-        _ => {
-            return Err(not_ready(
-                "The database does not answer, has no free connection (max_connections), or is not migrated.",
-            ));
-        }
+    let services = &context.services;
+    if !services.database_check.answers(&services.pool).await {
+        return Err(not_ready(
+            "The database does not answer, has no free connection (max_connections), or is not migrated.",
+        ));
     }
     let streams = &context.services.streams;
     if streams.are_unavailable() {

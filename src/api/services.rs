@@ -1,6 +1,7 @@
 //! The services that handlers call.
 
 use super::access::RefusalKind;
+use super::database_check::DatabaseCheck;
 use super::demo::DemoSignIn;
 use super::metrics_access::MetricsAccess;
 use super::rate_limits::RateLimits;
@@ -49,6 +50,7 @@ pub struct Services {
     /// Whether the notices between instances arrive.
     pub backplane: Arc<BackplaneState>,
     pub pool: Pool,
+    pub database_check: DatabaseCheck,
     pub verifier: Verifier,
     pub sessions: Sessions,
     /// Looks up the brokerage of a user whose token does not name it, if a query is configured.

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Environment;
 use crate::api::{
-    MetricsAccess, RateLimits, Rates, RefusalKind, RequestFigures, RequestLimits, Services,
-    SlowBodies,
+    DatabaseCheck, MetricsAccess, RateLimits, Rates, RefusalKind, RequestFigures, RequestLimits,
+    Services, SlowBodies,
 };
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
@@ -142,6 +142,7 @@ impl<'a> Wiring<'a> {
             instance: Arc::clone(self.tasks.instance()),
             backplane: peers.state,
             pool: self.database.pool.clone(),
+            database_check: DatabaseCheck::default(),
             verifier,
             token_cookie: config.identity.token_cookie.clone(),
             token_in_query: config.identity.token_in_query,

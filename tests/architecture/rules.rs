@@ -158,7 +158,7 @@ pub(crate) const WORDS: &[Reserved] = &[
     Reserved {
         names: &["sqlx::query"],
         only_in: &[
-            "src/api/health.rs",
+            "src/api/database_check.rs",
             "src/collab/locks",
             "src/collab/presence/store.rs",
             "src/directory/brokerages/query.rs",

@@ -1,10 +1,16 @@
 //! What operators see: health, metrics, ids of requests, and the page.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use porchlight::api::DOCUMENT;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use crate::support::cluster::TestDatabase;
+use crate::support::sql::run;
 use crate::support::{Answer, Service, Token, eventually, for_team};
 
 async fn ask(service: &Service, path: &str) -> Answer {
@@ -47,7 +53,56 @@ async fn a_service_whose_tables_are_gone_is_live_and_not_ready() {
     sqlx::Executor::execute(&mut database, back)
         .await
         .expect("renamed");
+    eventually("it is ready again", async || {
+        let status = ask(&service, "/health/ready").await.status;
+        (status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_who_ask_whether_it_is_ready_cost_few_queries() {
+    let database = Arc::new(TestDatabase::create().await);
+    database.log_statements().await;
+    let service = Service::on(database, &[]).await;
+    let began = Instant::now();
+    for _ in 0..10 {
+        let asked = join_all((0..40).map(|_| ask(&service, "/health/ready"))).await;
+        let are_ready = asked.iter().all(|answer| answer.status == 200);
+        assert!(are_ready);
+    }
+    let asked = service.database.statements();
+    let asked = asked
+        .iter()
+        .filter(|text| text.contains("select count(*) as \"n!\" from porchlight.origin"));
+    // One answer is kept for half a second.
+    let most = 1 + began.elapsed().as_millis() / 500;
+    let asked = asked.count() as u128;
+    assert!((1..=most).contains(&asked), "{asked} queries, not {most}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_soon_not_ready_without_its_database_however_many_ask() {
+    let service = Service::start().await;
     assert_eq!(ask(&service, "/health/ready").await.status, 200);
+    let mut sql = service.database.connect().await;
+    service.database.allow_connections(false).await;
+    let cut = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
+        where datname = current_database() and application_name = 'porchlight'";
+    run(&mut sql, cut).await;
+    let cut_at = Instant::now();
+    eventually("it is not ready", async || {
+        let asked = join_all((0..40).map(|_| ask(&service, "/health/ready"))).await;
+        asked
+            .iter()
+            .all(|answer| answer.status == 503)
+            .then_some(())
+    })
+    .await;
+    let took = cut_at.elapsed();
+    service.database.allow_connections(true).await;
+    // A kept answer, and the limit of a check.
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 /// Reads `OpenMetrics` text as its standard has it: families first, samples of theirs, an end.
