@@ -33,6 +33,7 @@ mod catch_up;
 mod control;
 mod ephemerals;
 mod event_write;
+mod frames_to_merge;
 mod lock_snapshot;
 mod merged_updates;
 mod opening;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::LogStream;
 use super::event_write::EventWrite;
-use super::merged_updates::{FramesToMerge, MergedUpdates};
+use super::merged_updates::MergedUpdates;
 use crate::fanout::{Deliveries, MissingEvents, ReplayPage, RingRead, SharedWrite, WritePlace};
 use crate::stream::ResetReason;
 
@@ -97,7 +97,7 @@ impl LogStream {
 
     fn read_ring(&self, write: &mut EventWrite) -> RingRead {
         let (filter, rights) = (self.filter.as_deref(), self.rights());
-        let mut to_merge = write.merged.is_some().then(FramesToMerge::default);
+        let mut to_merge = write.frames_to_merge();
         let read = self.reader.read(&self.epoch, self.cursor, |frame, owners| {
             let visibility = owners.visibility(frame, &rights);
             match &mut to_merge {

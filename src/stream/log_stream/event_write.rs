@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::merged_updates::{FrameToMerge, FramesToMerge, MergedUpdates};
+use super::frames_to_merge::{FrameToMerge, FramesToMerge};
+use super::merged_updates::MergedUpdates;
 use crate::fanout::{Deliveries, EncodedEvent, Frame, StreamEncoding, Visibility};
 use crate::stream::Filter;
 
@@ -62,6 +63,12 @@ impl EventWrite {
             Arc::make_mut(deliveries).push(Arc::clone(delivery));
         }
         has_space
+    }
+
+    /// Where its events are kept until they are merged, if they are.
+    pub(super) fn frames_to_merge(&self) -> Option<FramesToMerge> {
+        let merges = self.merged.is_some();
+        merges.then(|| FramesToMerge::of(self.encoding, self.limit))
     }
 
     /// Adds what was read up to `position`. Returns the position up to which there was space.

@@ -11,16 +11,16 @@ use serde_json::value::RawValue;
 use crate::fanout::{EncodedEvent, Frame, StreamEncoding, Visibility};
 use crate::log::Epoch;
 use crate::platform::{EventType, RecordPath};
-use crate::stream::{Filter, wire};
+use crate::stream::wire;
 
 const UPDATED: &str = "updated";
 /// The objects whose fields are merged. Of everything else, the last event has the say.
 const MERGED_PARTS: [&str; 2] = ["changes", "data"];
 /// The events of one write have at most this many bytes before they are merged. It limits the work, and
 /// the size of a merged event.
-const MOST_TAKEN_BYTES: usize = 256 * 1_024;
+pub(super) const MOST_TAKEN_BYTES: usize = 256 * 1_024;
 /// A larger event fills a write alone. It stays as it is, and each stream passes on the same bytes.
-const MOST_MERGED_BYTES: usize = 32 * 1_024;
+pub(super) const MOST_MERGED_BYTES: usize = 32 * 1_024;
 
 /// Whether an event can wait for others, to be merged with them.
 pub(super) fn is_update(event: &EncodedEvent) -> bool {
@@ -35,20 +35,6 @@ pub(super) struct MergedUpdates {
     newest: FxHashMap<RecordPath, usize>,
     taken_bytes: usize,
     len: usize,
-}
-
-/// Frames that were read from a ring. They are merged when it is not locked any more: others wait for it.
-#[derive(Default)]
-pub(super) struct FramesToMerge {
-    pub(super) frames: Vec<FrameToMerge>,
-    /// Whether there are more than one write takes.
-    pub(super) is_full: bool,
-    bytes: usize,
-}
-
-pub(super) struct FrameToMerge {
-    pub(super) frame: Arc<Frame>,
-    pub(super) visibility: Visibility,
 }
 
 /// One event, or several that were merged.
@@ -72,27 +58,6 @@ enum BodyPart {
 }
 
 type Fields = BTreeMap<String, Box<RawValue>>;
-
-impl FramesToMerge {
-    /// Takes a frame, unless the filter leaves it out. Returns `false` if there is no room for it.
-    pub(super) fn take(
-        &mut self,
-        filter: Option<&Filter>,
-        frame: &Arc<Frame>,
-        visibility: Visibility,
-    ) -> bool {
-        if filter.is_some_and(|filter| !filter.passes(&frame.encoded)) {
-            return true;
-        }
-        self.bytes += frame.encoded.json(visibility).len();
-        self.is_full = !self.frames.is_empty() && self.bytes > MOST_TAKEN_BYTES;
-        if !self.is_full {
-            let frame = Arc::clone(frame);
-            self.frames.push(FrameToMerge { frame, visibility });
-        }
-        !self.is_full
-    }
-}
 
 impl MergedUpdates {
     pub(super) fn new(encoding: StreamEncoding, epoch: Epoch) -> Self {

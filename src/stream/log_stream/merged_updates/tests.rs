@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::log::{Audience, Event, NewEvent};
+use crate::stream::log_stream::frames_to_merge::FramesToMerge;
 
 thread_local! {
     /// The bytes of JSON that were parsed on this thread.
@@ -171,7 +172,7 @@ fn an_update_that_fills_a_write_stays_as_it_is() {
 
 #[test]
 fn what_is_read_for_one_write_has_a_limit() {
-    let mut frames = FramesToMerge::default();
+    let mut frames = FramesToMerge::of(ENCODING, LIMIT);
     let long = json!({"text": "x".repeat(20_000)});
     let taken = (1..100).take_while(|n| {
         let frame = frame(*n, UPDATED, "a", &long);
@@ -179,6 +180,61 @@ fn what_is_read_for_one_write_has_a_limit() {
     });
     assert_eq!(taken.count(), MOST_TAKEN_BYTES / 20_100);
     assert!(frames.is_full);
+}
+
+/// How many of these frames are taken for one write, and how many of them it has room for.
+fn taken_and_added(frames: &[Arc<Frame>]) -> (usize, usize) {
+    let mut to_merge = FramesToMerge::of(ENCODING, LIMIT);
+    let takes = |frame: &&Arc<Frame>| to_merge.take(None, frame, Visibility::Masked);
+    let taken = frames.iter().take_while(takes).count();
+    let mut write = MergedUpdates::new(ENCODING, Epoch::stored("e"));
+    let adds = |frame: &&Arc<Frame>| write.add(frame, Visibility::Masked, LIMIT);
+    let added = frames.iter().take_while(adds).count();
+    (taken, added)
+}
+
+#[test]
+fn what_is_not_merged_is_read_for_one_write_only() {
+    const ARCHIVED: &str = "escrow:archived";
+    let text = json!({"text": "x".repeat(1_000)});
+    let many = |kind: &dyn Fn(i64) -> (&'static str, String)| {
+        let frames = (1..400).map(|n| {
+            let (event_type, id) = kind(n);
+            frame(n, event_type, &id, &text)
+        });
+        frames.collect::<Vec<_>>()
+    };
+    let one = || "a".to_owned();
+    for (name, frames) in [
+        ("no updates", many(&|_| (ARCHIVED, one()))),
+        ("other records", many(&|n| (UPDATED, n.to_string()))),
+        (
+            "a record again, after another event",
+            many(&|n| ([UPDATED, ARCHIVED][n as usize % 2], one())),
+        ),
+        (
+            "types in turn",
+            many(&|n| ([UPDATED, "note:updated"][n as usize % 2], one())),
+        ),
+    ] {
+        let (taken, added) = taken_and_added(&frames);
+        // The text of an event is longer than its JSON.
+        assert!(
+            (added..added * 3 / 2).contains(&taken),
+            "{name}: {taken}, {added}"
+        );
+    }
+    // A few records whose updates merge.
+    let (taken, added) = taken_and_added(&many(&|n| (UPDATED, (n % 9).to_string())));
+    assert_eq!(taken, added);
+    assert!(taken > MOST_TAKEN_BYTES / 1_400, "{taken}");
+}
+
+#[test]
+fn a_large_update_among_small_ones_is_read_for_one_write_only() {
+    let wide = wide(4_000);
+    let frames: Vec<_> = (1..10).map(|n| frame(n, UPDATED, "a", &wide)).collect();
+    assert_eq!(taken_and_added(&frames), (1, 1));
 }
 
 #[test]
