@@ -5,6 +5,7 @@ mod asked;
 mod cancelled;
 mod files;
 mod killed;
+mod retried;
 mod rights;
 mod starving;
 mod uploads;

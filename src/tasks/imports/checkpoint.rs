@@ -26,7 +26,7 @@ pub(super) struct Advance {
     pub(super) bad: i32,
 }
 
-/// Where an import continues. A retry begins where the import before it ended.
+/// Where an import continues. A retry begins where the last import before it that had begun has ended.
 pub(super) async fn begin(pool: &Pool, lease: &LeaseClaim) -> Result<Checkpoint, Stop> {
     let mut transaction = pool.begin().await?;
     lease.lock(&mut transaction).await?;
@@ -43,22 +43,31 @@ pub(super) async fn begin(pool: &Pool, lease: &LeaseClaim) -> Result<Checkpoint,
     Ok(found)
 }
 
+/// Retries that were cancelled in the queue have no checkpoint, and are passed over.
 async fn inherit(connection: &mut PgConnection, lease: &LeaseClaim) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"with mine as (
+        r#"with recursive retries as (
+               select broker_id, id, retry_of from porchlight.tasks where broker_id = $1 and id = $2
+               union all
+               select t.broker_id, t.id, t.retry_of from retries r
+               join porchlight.tasks t on t.broker_id = $1 and t.id = r.retry_of
+               where not exists (select from porchlight.imports i
+                   where i.broker_id = $1 and i.task_id = r.id)
+           ), last as (
+               select i.* from retries r
+               join porchlight.imports i on i.broker_id = $1 and i.task_id = r.id
+               where r.broker_id = $1
+           ), mine as (
                insert into porchlight.imports (broker_id, task_id, next_row, created, bad)
-               select t.broker_id, t.id, coalesce(i.next_row, 0), coalesce(i.created, 0),
-                   coalesce(i.bad, 0)
-               from porchlight.tasks t left join porchlight.imports i
-                   on i.broker_id = t.broker_id and i.task_id = t.retry_of
-               where t.broker_id = $1 and t.id = $2
+               select $1, $2, coalesce(max(next_row), 0), coalesce(max(created), 0),
+                   coalesce(max(bad), 0)
+               from last
                on conflict do nothing returning broker_id, task_id
            )
            insert into porchlight.import_faults (broker_id, task_id, line, "column", field, reason)
            select m.broker_id, m.task_id, f.line, f."column", f.field, f.reason
-           from mine m
-           join porchlight.tasks t on t.broker_id = m.broker_id and t.id = m.task_id
-           join porchlight.import_faults f on f.broker_id = t.broker_id and f.task_id = t.retry_of
+           from mine m cross join last l
+           join porchlight.import_faults f on f.broker_id = $1 and f.task_id = l.task_id
            order by f.n"#,
         lease.broker.as_str(),
         lease.task.as_str(),
