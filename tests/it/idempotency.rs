@@ -1,5 +1,6 @@
 //! Keys of publishers: a retry publishes nothing and gets the first answer again.
 
+mod counted;
 mod writes;
 
 use std::sync::Arc;

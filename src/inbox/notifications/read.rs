@@ -96,6 +96,12 @@ impl Notifications {
         let event = NewEvent::new(audience, event_type)
             .by(&caller.user)
             .with(data);
+        // This counts the key. Later, it would wait for other counts while the log is locked.
+        let answer = MarkedRead {
+            unread,
+            position: None,
+        };
+        store_answer(&mut transaction, key, answer).await?;
         let pending = self
             .committer
             .append(&mut transaction, &caller.broker, vec![event])

@@ -1,0 +1,62 @@
+//! In which order writes with keys lock what they share: what they change, the count of keys, and the log. In any
+//! other order two of them would wait for each other.
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use super::asked;
+use crate::support::Service;
+use crate::support::people::ann;
+use crate::support::sql::until_counted;
+
+const HEAD: &str = "select from porchlight.brokers for update nowait";
+const WAITING: &str = "select count(*) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'";
+
+/// Sends a write with a key while somebody holds the counts of `held`. Gives the answer, and whether these rows were
+/// free while the write waited.
+async fn free_meanwhile(
+    service: &Service,
+    held: &str,
+    rows: &'static str,
+    path: &str,
+    body: Value,
+) -> ((u16, Value, bool), bool) {
+    let ann = ann();
+    let mut holder = service.database.connect().await;
+    let mut transaction = holder.begin().await.expect("a transaction");
+    let hold = format!("select from porchlight.quota_use where kind = '{held}' for update");
+    transaction
+        .execute(AssertSqlSafe(hold))
+        .await
+        .expect("held");
+    tokio::join!(asked(service, &ann, path, &body), async {
+        let mut sql = service.database.connect().await;
+        until_counted(&mut sql, WAITING, 1).await;
+        let is_free = sql.execute(rows).await.is_ok();
+        transaction.rollback().await.expect("an end");
+        is_free
+    })
+}
+
+async fn keys(sql: &mut PgConnection) -> i64 {
+    let used = "select used from porchlight.quota_use where kind = 'keys' and user_id = 'ann'";
+    sqlx::query_scalar(used)
+        .fetch_one(sql)
+        .await
+        .expect("a count")
+}
+
+#[tokio::test]
+async fn marking_as_read_counts_its_key_before_it_locks_the_log() {
+    let service = Service::start().await;
+    let note = json!({"audience": {"user": "ann"}, "level": "info", "title": "t"});
+    let (_, note, _) = asked(&service, &ann(), "/notifications", &note).await;
+    let one = format!("/notifications/{}/read", note["id"]);
+    let read = free_meanwhile(&service, "keys", HEAD, &one, json!({}));
+    let ((status, first, _), is_free) = read.await;
+    assert!(status == 200 && is_free, "{status} {first}");
+    let again = asked(&service, &ann(), &one, &json!({})).await;
+    assert_eq!(again, (200, first, true));
+    assert_eq!(keys(&mut service.database.connect().await).await, 2);
+}
