@@ -5,8 +5,8 @@
 //! writes many reports in one transaction. The [`sweeper`] makes the changes that no request makes:
 //! leases run out, and retry delays end.
 //!
-//! A transaction that locks more than one row locks the workflow first, then its steps by id. The log
-//! comes last.
+//! A transaction that locks more than one row locks the workflow first, then its steps by id. The count
+//! of idempotency keys comes after them, and the log last.
 
 use crate::log::EventCommitter;
 use crate::log::TaskNotices;

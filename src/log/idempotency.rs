@@ -239,7 +239,8 @@ impl<'a> KeyColumns<'a> {
 
 /// Claims keys (sorted, distinct) for this transaction and returns which were free.
 ///
-/// Waits when another transaction has claimed one of them and has not ended.
+/// Waits when another transaction has claimed one of them and has not ended. The answer of a key that has expired
+/// stays until the new one is stored: the count of keys does not change, and its row is not locked this early.
 pub async fn claim(
     connection: &mut PgConnection,
     keys: &[&IdempotencyKey],
@@ -256,7 +257,7 @@ pub async fn claim(
                  as k(broker_id, principal, user_id, operation, key, body_hash)
              order by broker_id, principal, user_id, operation, key
              on conflict (broker_id, principal, user_id, operation, key) do update
-                 set body_hash = excluded.body_hash, created_at = excluded.created_at, answer = null
+                 set body_hash = excluded.body_hash, created_at = excluded.created_at
                  where k.created_at < now() - make_interval(hours => $7)
              returning broker_id, principal, user_id, operation, key
          )

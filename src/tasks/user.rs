@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::row::{self, TaskRef, TaskRow, lock_children, write};
-use super::workflow::{self, LockedTask, lock_with_workflow};
+use super::workflow::{self, LockedTask, lock_with_workflow, write_with_workflow};
 use super::{FoundTask, Task, TaskAnswer, TaskError, TaskState, Tasks, transitions};
 use crate::identity::Caller;
 use crate::log::{Answered, IdempotencyKey, NewEvent, claim_key, store_answer};
@@ -89,11 +89,12 @@ impl Tasks {
         mut locked: LockedTask,
         key: Option<&IdempotencyKey>,
     ) -> Result<Answered<TaskAnswer>, TaskError> {
-        let events = cancel_row(&mut locked.row, &caller.user)?;
+        let broker = &caller.broker;
+        let mut events = cancel_row(&mut locked.row, &caller.user)?;
+        events.extend(write_with_workflow(&mut transaction, broker, &mut locked).await?);
         let answer = TaskAnswer::of(&Task::listed(locked.row.clone()))?;
         let answered = store_answer(&mut transaction, key, answer).await?;
-        let done = self.conclude(transaction, &caller.broker, locked, events);
-        done.await?;
+        self.commit(transaction, broker, locked, events).await?;
         Ok(answered)
     }
 

@@ -126,8 +126,21 @@ async fn count_steps(
     .await
 }
 
+/// Writes a changed task, and updates its workflow. Returns the events of the workflow.
+pub(super) async fn write_with_workflow(
+    connection: &mut PgConnection,
+    broker: &BrokerId,
+    locked: &mut LockedTask,
+) -> Result<Vec<NewEvent>, TaskError> {
+    write(connection, broker, &locked.row).await?;
+    match &mut locked.parent {
+        Some(parent) => update(connection, broker, parent).await,
+        None => Ok(Vec::new()),
+    }
+}
+
 impl Tasks {
-    /// Ends every change of a task: writes the row, updates its workflow, commits and notifies.
+    /// Ends a change of a task: writes the row, updates its workflow, commits and notifies.
     pub(super) async fn conclude(
         &self,
         mut transaction: Transaction<'_>,
@@ -135,10 +148,18 @@ impl Tasks {
         mut locked: LockedTask,
         mut events: Vec<NewEvent>,
     ) -> Result<TaskRow, TaskError> {
-        write(&mut transaction, broker, &locked.row).await?;
-        if let Some(parent) = &mut locked.parent {
-            events.extend(update(&mut transaction, broker, parent).await?);
-        }
+        events.extend(write_with_workflow(&mut transaction, broker, &mut locked).await?);
+        self.commit(transaction, broker, locked, events).await
+    }
+
+    /// Commits a task that has been written, with its workflow, and notifies.
+    pub(super) async fn commit(
+        &self,
+        transaction: Transaction<'_>,
+        broker: &BrokerId,
+        locked: LockedTask,
+        events: Vec<NewEvent>,
+    ) -> Result<TaskRow, TaskError> {
         self.committer.conclude(transaction, broker, events).await?;
         self.notices.changed(broker, &locked.row.id);
         if let Some(parent) = &locked.parent {

@@ -7,9 +7,10 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use super::asked;
 use crate::support::Service;
 use crate::support::people::ann;
-use crate::support::sql::until_counted;
+use crate::support::sql::{run, until_counted};
 
 const HEAD: &str = "select from porchlight.brokers for update nowait";
+const KEYS: &str = "select from porchlight.quota_use where kind = 'keys' for update nowait";
 const WAITING: &str = "select count(*) from pg_stat_activity
     where datname = current_database() and wait_event_type = 'Lock'";
 
@@ -39,6 +40,13 @@ async fn free_meanwhile(
     })
 }
 
+/// A task of Ann's, with a key: the path to cancel it.
+async fn path_to_cancel(service: &Service) -> String {
+    let (status, task, _) = asked(service, &ann(), "/tasks", &json!({"type": "sum"})).await;
+    assert_eq!(status, 201, "{task}");
+    format!("/tasks/{}/cancel", task["id"].as_str().expect("an id"))
+}
+
 async fn keys(sql: &mut PgConnection) -> i64 {
     let used = "select used from porchlight.quota_use where kind = 'keys' and user_id = 'ann'";
     sqlx::query_scalar(used)
@@ -59,4 +67,32 @@ async fn marking_as_read_counts_its_key_before_it_locks_the_log() {
     let again = asked(&service, &ann(), &one, &json!({})).await;
     assert_eq!(again, (200, first, true));
     assert_eq!(keys(&mut service.database.connect().await).await, 2);
+}
+
+#[tokio::test]
+async fn cancelling_a_task_counts_the_task_before_the_key() {
+    let service = Service::start().await;
+    let path = path_to_cancel(&service).await;
+    let cancel = free_meanwhile(&service, "tasks", KEYS, &path, json!({}));
+    let ((status, task, _), is_free) = cancel.await;
+    assert!(status == 200 && is_free, "{status} {task}");
+    let again = asked(&service, &ann(), &path, &json!({})).await;
+    assert_eq!(again, (200, task, true));
+}
+
+#[tokio::test]
+async fn a_key_that_is_a_day_old_is_counted_once_and_at_the_end() {
+    let service = Service::start().await;
+    path_to_cancel(&service).await;
+    let mut sql = service.database.connect().await;
+    let age =
+        "update porchlight.idempotency_keys set created_at = created_at - interval '25 hours'";
+    run(&mut sql, age).await;
+    let count = || json!({"type": "count"});
+    let create = free_meanwhile(&service, "tasks", KEYS, "/tasks", count());
+    let ((status, task, _), is_free) = create.await;
+    assert!(status == 201 && is_free, "{status} {task}");
+    let (status, again, is_repeat) = asked(&service, &ann(), "/tasks", &count()).await;
+    assert_eq!((status, is_repeat, &again["id"]), (200, true, &task["id"]));
+    assert_eq!(keys(&mut sql).await, 1);
 }
