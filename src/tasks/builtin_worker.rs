@@ -19,7 +19,7 @@ use crate::tasks::{ClaimRequest, Claimed, LeaseClaim, TaskError, Tasks};
 mod ending;
 mod handler;
 
-pub use handler::{Handler, Job, JobEnd, fault};
+pub use handler::{Cleanup, Handler, Job, JobEnd, fault};
 
 /// How often a worker tries to claim. While nothing is committed, and no other instance is there, it rests.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);

@@ -8,11 +8,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::platform::TaskType;
 use crate::platform::database::limited;
-use crate::platform::{Limit, Pool};
+use crate::platform::{BrokerId, Limit, Pool, TaskType, UploadId};
 use crate::records::{RecordKind, Records};
-use crate::tasks::builtin_worker::{Handler, Job, JobEnd};
+use crate::tasks::builtin_worker::{Cleanup, Handler, Job, JobEnd};
 use crate::tasks::uploads::Uploads;
 use crate::tasks::{TaskOutcome, Tasks};
 
@@ -68,7 +67,7 @@ impl Handler for Importer {
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = JobEnd> + Send + '_>> {
         Box::pin(async move {
             match limited(Limit::IMPORT, self.import(&job)).await {
-                Ok(outcome) => JobEnd::With(outcome),
+                Ok(end) => end,
                 Err(stop) => stop.into(),
             }
         })
@@ -76,7 +75,7 @@ impl Handler for Importer {
 }
 
 impl Importer {
-    async fn import(&self, job: &Job) -> Result<TaskOutcome, Stop> {
+    async fn import(&self, job: &Job) -> Result<JobEnd, Stop> {
         let given = job.params.as_deref();
         let (params, kind) = check::parse(&self.records, &job.caller, given).await?;
         let content = self.content(job, &params).await?;
@@ -94,13 +93,24 @@ impl Importer {
             sheet,
         };
         let outcome = import.run(params.mode, begun).await?;
-        if let CsvSource::Upload(upload) = &params.source
-            && let Err(error) = self.uploads.remove(&job.lease.broker, upload).await
-        {
-            // Housekeeping will remove it.
-            tracing::warn!(%error, "an imported upload could not be removed");
-        }
-        Ok(outcome)
+        Ok(match params.source {
+            CsvSource::Inline(_) => JobEnd::With(outcome),
+            CsvSource::Upload(upload) => {
+                JobEnd::WithCleanup(outcome, self.removal(job.lease.broker.clone(), upload))
+            }
+        })
+    }
+
+    /// An attempt that finds all rows done, and only the end not reported, needs the upload too.
+    fn removal(&self, broker: BrokerId, upload: UploadId) -> Cleanup {
+        let uploads = self.uploads.clone();
+        Cleanup::new(async move {
+            let remove = uploads.remove(&broker, &upload);
+            if let Err(error) = limited(Limit::REQUEST, remove).await {
+                // Housekeeping will remove it.
+                tracing::warn!(%error, "an imported upload could not be removed");
+            }
+        })
     }
 
     async fn content(&self, job: &Job, params: &ImportParams) -> Result<Vec<u8>, Stop> {

@@ -3,6 +3,7 @@
 mod arriving;
 mod asked;
 mod cancelled;
+mod ends;
 mod files;
 mod killed;
 mod retried;

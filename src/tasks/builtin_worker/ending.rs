@@ -18,30 +18,43 @@ pub(super) fn panicked() -> JobEnd {
 
 pub(super) async fn settle(tasks: &Tasks, lease: &LeaseClaim, end: JobEnd) {
     let (broker, task) = (&lease.broker, &lease.task);
-    let outcome = match end {
-        JobEnd::With(outcome) => outcome,
+    let (outcome, cleanup) = match end {
+        JobEnd::With(outcome) => (outcome, None),
+        JobEnd::WithCleanup(outcome, cleanup) => (outcome, Some(cleanup)),
         JobEnd::Interrupted => {
             let sentence = "The worker was stopped. Another one goes on.";
-            TaskOutcome::Released(fault("worker_stopped", sentence, true))
+            let why = fault("worker_stopped", sentence, true);
+            (TaskOutcome::Released(why), None)
         }
         JobEnd::Lost => {
             tracing::info!(%broker, %task, "the lease of a task was lost");
             return;
         }
     };
+    if store(tasks, lease, &outcome).await
+        && let Some(cleanup) = cleanup
+    {
+        cleanup.run().await;
+    }
+}
+
+/// Whether the outcome is stored.
+async fn store(tasks: &Tasks, lease: &LeaseClaim, outcome: &TaskOutcome) -> bool {
+    let (broker, task) = (&lease.broker, &lease.task);
     for _ in 0..TRIES {
         let finish = tasks.finish(lease, outcome.clone());
         match limited(Limit::REQUEST, finish).await {
             Ok(ended) => {
                 tracing::info!(%broker, %task, state = %ended.state, "a task was ended");
-                return;
+                return true;
             }
             Err(TaskError::Busy | TaskError::Database(_)) => tokio::time::sleep(PAUSE).await,
             Err(error) => {
                 tracing::info!(%broker, %task, %error, "a task could not be ended");
-                return;
+                return false;
             }
         }
     }
     tracing::warn!(%broker, %task, "a task could not be ended; it will have another attempt");
+    false
 }

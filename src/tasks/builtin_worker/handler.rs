@@ -1,5 +1,6 @@
 //! Handlers carry out tasks of one type.
 
+use std::fmt;
 use std::pin::Pin;
 
 use serde_json::value::RawValue;
@@ -24,10 +25,32 @@ pub struct Job {
 #[derive(Debug)]
 pub enum JobEnd {
     With(TaskOutcome),
+    /// With an outcome, and with work that is left when the outcome has been stored.
+    WithCleanup(TaskOutcome, Cleanup),
     /// The worker stopped before the end. Another worker goes on.
     Interrupted,
     /// The lease was lost, so there is nothing to report.
     Lost,
+}
+
+/// Removes what another attempt would need. So it runs only when no other attempt can follow, or never, if the process
+/// ends before.
+pub struct Cleanup(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Cleanup {
+    pub fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Box::pin(work))
+    }
+
+    pub(super) async fn run(self) {
+        self.0.await;
+    }
+}
+
+impl fmt::Debug for Cleanup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cleanup").finish_non_exhaustive()
+    }
 }
 
 pub trait Handler: Send + Sync {

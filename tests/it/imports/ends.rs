@@ -1,0 +1,30 @@
+//! Ends of imports whose rows are all done.
+
+use serde_json::json;
+
+use super::{ann, ask, count, ended, result, upload, working};
+use crate::support::sql::{run, until_counted};
+
+const LEADS: &str = "select count(*) from porchlight.leads";
+
+/// The end of a first attempt cannot be stored.
+const REFUSE: &str = "create function public.refuse() returns trigger language plpgsql as $$ begin
+        raise exception 'locked' using errcode = 'lock_not_available';
+    end $$;
+    create trigger refuse before update on porchlight.tasks for each row
+        when (new.state = 'completed' and new.attempt = 1) execute function public.refuse()";
+
+#[tokio::test]
+async fn an_import_whose_end_could_not_be_stored_completes_with_its_next_attempt() {
+    let service = working().await;
+    let ann = ann();
+    let mut sql = service.database.connect().await;
+    run(&mut sql, REFUSE).await;
+    let file = upload(&service, &ann, "Name\nAnn\nBob\n").await;
+    let id = ask(&service, &ann, json!({"module": "leads", "upload": file})).await;
+    let task = ended(&service, &ann, &id).await;
+    let done = result(&task);
+    assert_eq!((&task["attempt"], &done["created"]), (&json!(2), &json!(2)));
+    assert_eq!(count(&mut sql, LEADS).await, 2);
+    until_counted(&mut sql, "select count(*) from porchlight.uploads", 0).await;
+}
