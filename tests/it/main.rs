@@ -25,6 +25,7 @@ mod console;
 mod cors;
 mod databases;
 mod demo;
+mod dedicated;
 mod documents;
 mod ending;
 mod framing;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::limit::Limit;
 use super::pool::{PING_LIMIT, Pool, ping};
-use super::spare::MOST_IDLE;
+use super::spare::{MOST_IDLE, is_clean};
 use super::sqlstate::is_refusal;
 use crate::platform::LoopMeter;
 
@@ -81,13 +81,20 @@ impl DedicatedConnection {
         if outcome.as_ref().err().is_none_or(is_refusal) {
             self.used_at = Some(Instant::now());
             self.connection = in_use.0.take();
-            if !is_often && let Some(connection) = self.connection.take() {
-                self.pool.hand_on(connection);
-            }
+            self.hand_on_unless(is_often);
         } else {
             self.pool.close_spares();
         }
         outcome
+    }
+
+    /// Keeps a connection that is used often. One with an open transaction goes back to the pool, which sends the
+    /// rollback: here it would wait for the next use, and keep its locks until then.
+    fn hand_on_unless(&mut self, is_often: bool) {
+        let is_kept = |connection: &mut PoolConnection<Postgres>| is_often && is_clean(connection);
+        if let Some(connection) = self.connection.take_if(|connection| !is_kept(connection)) {
+            self.pool.hand_on(connection);
+        }
     }
 
     /// The connection if it is alive, or else a new one.

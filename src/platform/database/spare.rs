@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection, Postgres};
+use sqlx::{Connection, PgConnection, Postgres};
 use tokio::time::Instant;
 
 use super::dedicated::close;
@@ -72,8 +72,7 @@ impl Spares {
     /// Keeps a connection whose last work has ended, or returns it to its pool: if there are enough here, if none went
     /// back for long, if one was broken just now, or if a transaction was left open.
     pub(super) fn put(&self, connection: PoolConnection<Postgres>) {
-        // The rollback of a transaction that was dropped waits to be sent.
-        let is_clean = !connection.is_in_transaction() && !connection.should_flush();
+        let is_clean = is_clean(&connection);
         let mut state = self.lock();
         if state.returned_at.elapsed() >= RETURN_INTERVAL {
             state.returned_at = Instant::now();
@@ -106,6 +105,11 @@ impl Spares {
     fn lock(&self) -> MutexGuard<'_, SpareState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether no transaction was left open. The rollback of one that was dropped waits to be sent.
+pub(super) fn is_clean(connection: &PgConnection) -> bool {
+    !connection.is_in_transaction() && !connection.should_flush()
 }
 
 impl SpareState {

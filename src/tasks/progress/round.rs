@@ -13,7 +13,7 @@ use super::update::{TaskUpdate, UpdatedTask, store};
 use super::{ProgressRequest, ProgressWriter, ReportAck, ReportAnswer, ReportRefusal};
 use crate::log::{EventCommitter, NewEvent, TaskKey};
 use crate::platform::{BrokerId, Pending, Transaction};
-use crate::tasks::row::{self, TaskProgress, TaskRef};
+use crate::tasks::row::{self, TaskProgress, TaskRef, TaskRow};
 use crate::tasks::{LeaseClaim, TaskError, TaskState, transitions, workflow};
 
 /// Workflows of one round: each has a transaction of its own.
@@ -137,12 +137,12 @@ async fn update_workflow(
         broker,
         id: &key.task,
     };
-    let Some(mut parent) = row::lock(&mut transaction, at).await? else {
+    let parent = row::lock(&mut transaction, at).await?;
+    let is_open = |parent: &TaskRow| parent.is_workflow && !parent.state.is_over();
+    let Some(mut parent) = parent.filter(is_open) else {
+        transaction.rollback().await?;
         return Ok(false);
     };
-    if !parent.is_workflow || parent.state.is_over() {
-        return Ok(false);
-    }
     let mut events = workflow::update(&mut transaction, broker, &mut parent).await?;
     if events.is_empty() && parent.has_unpublished {
         events = transitions::progressed(&mut parent);
