@@ -21,11 +21,15 @@ impl Import<'_> {
             let lease = self.commit(&mut batch, progress.done()).await?;
             progress.count(batch.good(), batch.bad);
             progress.name(&batch.faults).await?;
-            if lease == LeaseState::Cancelling && progress.done() < self.sheet.rows {
+            let done = progress.done();
+            if lease == LeaseState::Cancelling && done < self.sheet.rows {
                 return Err(Stop::Cancelled);
             }
-            let done = progress.done();
-            progress.report_rows(Stage::Creating, done).await?;
+            match progress.report_rows(Stage::Creating, done).await {
+                // There is nothing left to cancel.
+                Err(Stop::Cancelled) if done == self.sheet.rows => {}
+                reported => reported?,
+            }
         }
         Ok(())
     }
