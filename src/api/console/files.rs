@@ -94,6 +94,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/outbox/context.js",
     "client/src/outbox/lane.js",
     "client/src/outbox/outbox.js",
+    "client/src/outbox/outboxes.js",
     "client/src/outbox/owner.js",
     "client/src/outbox/rows.js",
     "client/src/outbox/send.js",

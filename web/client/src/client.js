@@ -318,9 +318,9 @@ export class Client {
 
   /** @param {string} base */
   async #openOutbox(base) {
-    const { Outbox } = await import('./outbox/outbox.js');
+    const { Outboxes } = await import('./outbox/outboxes.js');
     if (this.#isClosed) throw new PorchlightError('closed', 'the client was closed');
-    return Outbox.open({
+    return Outboxes.open({
       env: this.#env,
       request: this.request,
       pending: this.#pending,

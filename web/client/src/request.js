@@ -11,6 +11,7 @@ export const TIMEOUT_MS = 15_000;
  * @property {number} [timeoutMs]
  * @property {boolean} [keepalive] the request outlives the page
  * @property {AbortSignal} [signal]
+ * @property {(token: string | null) => void} [check] throws if nothing may be sent with this token
  */
 
 /** @typedef {{status: number, headers: Headers, body: any}} Answer */
@@ -38,8 +39,9 @@ export const segment = (name) => encodeURIComponent(name);
  */
 export function createRequest(env, base, tokens) {
   /** @type {SendRequest} */
-  async function once(method, path, { body, headers = {}, query, timeoutMs = TIMEOUT_MS, keepalive, signal } = {}) {
+  async function once(method, path, { body, headers = {}, query, timeoutMs = TIMEOUT_MS, keepalive, signal, check } = {}) {
     const token = await tokens.get();
+    check?.(token);
     const abort = new AbortController();
     let isLate = false;
     const timer = env.setTimeout(() => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { connect } from '../src/index.js';
 // What is loaded when it is needed is loaded here before, because files are read in real time.
 import '../src/event_reading.js';
-import '../src/outbox/outbox.js';
+import '../src/outbox/outboxes.js';
 import '../src/records/catalogue.js';
 import '../src/records/missing.js';
 import '../src/renewal.js';

@@ -5,7 +5,7 @@ import '../src/tabs/shared_stream.js';
 import { Browser } from './browser.mjs';
 import { IDBFactory } from 'fake-indexeddb';
 import { fill, renamed, statesOf, world } from './support.mjs';
-import '../src/outbox/outbox.js';
+import '../src/outbox/outboxes.js';
 
 const TABS = 8;
 /** The owner of the stream is replaced within this time. */

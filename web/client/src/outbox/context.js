@@ -23,9 +23,16 @@ const MERGE_MS = 1_000;
  * @property {(a: unknown, b: unknown) => boolean} same
  */
 
-/** @param {OutboxParts} parts */
-export const contextOf = ({ options, connection, records, Failure, backoffMs, ...parts }) => ({
+/** @param {OutboxParts} parts @param {import('./owner.js').Owner} owner */
+export const contextOf = ({ options, connection, records, Failure, backoffMs, ...parts }, owner) => ({
   ...parts,
+  /** With a token of the owner, or not at all. @type {OutboxParts['request']} */
+  request: (method, path, more) => parts.request(method, path, {
+    ...more,
+    check(token) {
+      if (!owner.mayUse(token)) throw new Failure('needs-auth', 'there is no token of the user who has written this');
+    },
+  }),
   mergeMs: options.mergeMs ?? MERGE_MS,
   warnsBeforeUnload: options.warnsBeforeUnload ?? true,
   /** @param {string} code @param {string} message */

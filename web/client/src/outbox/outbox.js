@@ -1,8 +1,6 @@
 // Sends writes in order, each once, across reloads, crashes and lost answers.
 import { createdOutcome, outcomeOf, resolvedWrite } from './conflict.js';
-import { contextOf } from './context.js';
 import { chooseNext } from './lane.js';
-import { alone, ownerOf } from './owner.js';
 import { Rows } from './rows.js';
 import { sendWrite } from './send.js';
 import { Sender } from './sender.js';
@@ -19,9 +17,10 @@ const MOST_ENDED = 1_000;
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
 
 /** @typedef {import('./context.js').OutboxParts} OutboxParts */
+/** @typedef {import('./context.js').OutboxContext} OutboxContext */
 
 export class Outbox {
-  /** @type {import('./context.js').OutboxContext} */
+  /** @type {OutboxContext} */
   #context;
   #rows;
   /** @type {Sender} */
@@ -30,6 +29,8 @@ export class Outbox {
   #immediate = new Set();
   /** When a write may be tried again. @type {Map<string, number>} */
   #notBefore = new Map();
+  /** What waits here: another user may write before this outbox has been left. @type {Set<string>} */
+  #own = new Set();
   /** What rows and other tabs still say of these is old. @type {Set<string>} */
   #ended = new Set();
   #isSending = false;
@@ -38,11 +39,11 @@ export class Outbox {
   /** @type {any} */
   #timer = null;
   #warning;
-  /** @type {() => void} */
-  #stopFollowing = () => {};
+  /** @type {(() => void)[]} */
+  #offs = [];
 
   /**
-   * @param {import('./context.js').OutboxContext} context
+   * @param {OutboxContext} context
    * @param {string} name differs by service and user
    */
   constructor(context, name) {
@@ -58,18 +59,20 @@ export class Outbox {
     });
   }
 
-  /** @param {OutboxParts} parts */
-  static async open(parts) {
-    const owner = await ownerOf(parts);
-    const context = contextOf(owner === null ? { ...parts, env: alone(parts.env) } : parts);
-    const outbox = new Outbox(context, `${context.base}|${owner}`);
+  /**
+   * @param {OutboxContext} context
+   * @param {string} name
+   * @param {OutboxParts['connection']} connection
+   */
+  static async open(context, name, connection) {
+    const outbox = new Outbox(context, name);
     // A write that ends while the rows are read is heard of.
     outbox.#sender.listen();
     await outbox.#rows.open();
-    context.pending.store.subscribe(() => outbox.#warn());
+    outbox.#offs.push(context.pending.store.subscribe(() => outbox.#warn()));
     outbox.#warn();
     outbox.#sender.start();
-    outbox.#follow(parts.connection);
+    outbox.#follow(connection);
     return outbox;
   }
 
@@ -88,11 +91,14 @@ export class Outbox {
   #found(stored) {
     const { pending } = this.#context;
     const state = stored.state === 'sending' ? /** @type {const} */ ('queued') : stored.state;
-    if (!this.#find(stored.id) && !this.#ended.has(stored.id)) pending.put({ ...stored, state, attempts: Math.max(1, stored.attempts) });
+    if (this.#find(stored.id) || this.#ended.has(stored.id)) return;
+    this.#own.add(stored.id);
+    pending.put({ ...stored, state, attempts: Math.max(1, stored.attempts) });
   }
 
   /** @param {string} id */
   #end(id) {
+    this.#own.delete(id);
     this.#immediate.delete(id);
     this.#notBefore.delete(id);
     this.#ended.add(id);
@@ -109,6 +115,7 @@ export class Outbox {
     if (isImmediate) this.#immediate.add(id);
     const write = this.#find(id);
     if (!write) return;
+    this.#own.add(id);
     const stored = this.#rows.put(write);
     // The tab that sends a write removes it afterwards, in order, and need not wait. Another tab may know of it only when it is stored.
     if (!this.#sender.isSender) await stored;
@@ -162,7 +169,7 @@ export class Outbox {
    */
   #follow(connection) {
     let was = connection.getSnapshot().state;
-    this.#stopFollowing = connection.subscribe(() => {
+    this.#offs.push(connection.subscribe(() => {
       const { state } = connection.getSnapshot();
       const isBack = state === 'connected' && was !== 'connected';
       was = state;
@@ -170,14 +177,21 @@ export class Outbox {
       this.#notBefore.clear();
       this.#failures = 0;
       this.#pump();
-    });
+    }));
+  }
+
+  /** Another user has signed in. What is stored is sent when the owner is back; what waits in memory is lost, as by a reload. */
+  leave() {
+    this.stop();
+    const { fail, writes } = this.#context;
+    for (const id of this.#own) writes.settle(id, null, fail('other_user', 'another user has signed in'));
   }
 
   stop() {
     this.#isStopped = true;
     this.#context.env.clearTimeout(this.#timer);
     this.#warning.show(false);
-    this.#stopFollowing();
+    for (const off of this.#offs.splice(0)) off();
     this.#sender.stop();
     this.#rows.close();
   }
@@ -336,6 +350,7 @@ export class Outbox {
     if (this.#ended.has(write.id) || (wasSent && write.attempts === 0)) return;
     if (known?.attempts === 0 && write.attempts > 0) this.#splitOff(known, write);
     if (isImmediate) this.#immediate.add(write.id);
+    this.#own.add(write.id);
     this.#context.pending.put(write);
     this.#pump();
   }
