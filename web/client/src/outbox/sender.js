@@ -47,10 +47,7 @@ export class Sender {
 
   /** Sends from now on, or once no other tab does. */
   start() {
-    if (!this.#channel) {
-      this.isSender = true;
-      return void this.#on.began();
-    }
+    if (!this.#channel) return this.#sendAlone();
     this.#heardAt = this.#env.now();
     this.#claim(false);
     this.#tick();
@@ -75,20 +72,38 @@ export class Sender {
   }
 
   /** @param {boolean} steal */
-  #claim(steal) {
-    const options = steal ? { steal } : {};
-    this.#env.locks?.request(this.#name, options, () => {
-      if (this.#isStopped) return undefined;
-      this.isSender = true;
-      this.#on.began();
-      return /** @type {Promise<void>} */ (new Promise((release) => {
-        this.#release = release;
-      }));
-    }).catch(() => {
-      // Stolen: this tab was frozen. It waits in line again.
+  async #claim(steal) {
+    let isHeld = false;
+    try {
+      await this.#env.locks?.request(this.#name, steal ? { steal } : {}, () => {
+        isHeld = true;
+        return this.#hold();
+      });
+    } catch {
       this.isSender = false;
-      if (!this.#isStopped) this.#claim(false);
-    });
+      if (this.#isStopped) return;
+      // Stolen: this tab was frozen. It waits in line again.
+      if (isHeld) this.#claim(false);
+      else this.#sendAlone();
+    }
+  }
+
+  #hold() {
+    if (this.#isStopped) return undefined;
+    this.isSender = true;
+    this.#on.began();
+    return /** @type {Promise<void>} */ (new Promise((release) => {
+      this.#release = release;
+    }));
+  }
+
+  /** Without locks, nobody knows which tab sends. A write that several tabs send has the same key, and counts once. */
+  #sendAlone() {
+    this.#env.clearTimeout(this.#timer);
+    this.#channel?.close();
+    this.#channel = null;
+    this.isSender = true;
+    this.#on.began();
   }
 
   /** @param {{what: string, content: any, isImmediate?: boolean}} message */

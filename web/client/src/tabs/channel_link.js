@@ -23,6 +23,7 @@ export class ChannelLink {
   #key;
   #hear;
   #tools;
+  #failed;
   #channel;
   /** @type {{hub: Hub, id: string} | null} */
   #own = null;
@@ -40,9 +41,11 @@ export class ChannelLink {
    * @param {string} key
    * @param {(heard: Heard) => void} hear
    * @param {import('./tools.js').Tools} tools
+   * @param {() => void} failed there are no locks here: a page may ask for them, and a browser that stores nothing for it refuses them
    */
-  constructor(env, key, hear, tools) {
+  constructor(env, key, hear, tools, failed) {
     this.#tools = tools;
+    this.#failed = failed;
     this.#env = env;
     this.#key = key;
     this.#hear = hear;
@@ -79,14 +82,17 @@ export class ChannelLink {
     this.#waiting = isStolen ? null : new AbortController();
     const options = this.#waiting ? { signal: this.#waiting.signal } : { steal: true };
     const isCurrent = () => claim === this.#claims && !this.#isClosed;
+    let isHeld = false;
     this.#env.locks?.request(this.#key, options, () => {
       if (!isCurrent()) return undefined;
+      isHeld = true;
       this.#lead();
       return /** @type {Promise<void>} */ (new Promise((release) => {
         this.#release = release;
       }));
     }).catch(() => {
       if (!isCurrent()) return;
+      if (!isHeld) return this.#failed();
       // Stolen: this tab was frozen. It waits in line again.
       this.#resign();
       this.#claim(false);

@@ -131,28 +131,29 @@ export class SharedStream {
   #connect() {
     const key = /** @type {string} */ (this.#key);
     const hear = (/** @type {Heard} */ heard) => this.#hear(heard);
+    const failed = () => this.#failed();
     try {
-      this.#link = this.#hasWorker ? new WorkerLink(this.#env, key, hear, () => this.#withoutWorker()) : new ChannelLink(this.#env, key, hear, this.#tools);
+      this.#link = this.#hasWorker ? new WorkerLink(this.#env, key, hear, failed) : new ChannelLink(this.#env, key, hear, this.#tools, failed);
     } catch {
       // A worker of another origin, or one that a policy of the page forbids.
-      this.#withoutWorker();
+      failed();
     }
   }
 
-  #withoutWorker() {
+  /** Locks and a channel replace the worker; without them, the tab has a stream of its own. */
+  #failed() {
     this.#link?.close();
     this.#link = null;
     const isOver = !this.#hasWorker || !this.#env.locks || !this.#env.BroadcastChannel;
     this.#hasWorker = false;
-    const on = this.#current?.on;
     if (!isOver) {
       this.#connect();
-      this.#attach();
-    } else if (on) {
-      this.#end();
-      this.#isBroken = true;
-      on.ended({ reason: 'network' });
+      return this.#attach();
     }
+    const on = this.#current?.on;
+    this.#isBroken = true;
+    this.#end();
+    on?.ended({ reason: 'network' });
   }
 
   #unlink() {
