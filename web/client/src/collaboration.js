@@ -24,31 +24,48 @@ const isConnected = (client) => client.connection.getSnapshot().state === 'conne
  */
 export function lock(client, module, id, { leaseSeconds = LEASE_SECONDS, idleMs = IDLE_MS } = {}) {
   const { environment: env, request, events, session } = client;
-  return client.part(`lock:${module}/${id}`, () => new RecordLock({
-    env, request, events, session, module, id, leaseSeconds, idleMs, isConnected: isConnected(client),
-    onFence: (fence) => client.setFence(module, id, fence), sent: () => sent(client, module, id),
-  }));
+  const name = `lock:${module}/${id}`;
+  const isWriting = () => isWritingUnderLock(client, module, id);
+  return client.part(name, () => {
+    /** @type {RecordLock} */
+    const own = new RecordLock({
+      env, request, events, session, module, id, leaseSeconds, idleMs, isWriting, isConnected: isConnected(client),
+      onFence: (fence) => client.setFence(module, id, fence),
+      sent: () => sent(client, isWriting),
+      isReplaced: () => client.hasPart(name) && client.part(name, () => own) !== own,
+    });
+    return own;
+  });
 }
 
 /**
- * Sends what was written under a lock: once it is released, the service refuses its fence.
+ * Whether something that was written under a lock is on its way. A conflict waits for the user.
  * @param {Client} client
  * @param {string} module
  * @param {string} id
  */
-async function sent({ outbox, environment: env }, module, id) {
-  const isWaiting = () => outbox.pending().some((write) => write.module === module && write.recordId === id && write.fence !== null);
-  if (!isWaiting()) return;
+const isWritingUnderLock = ({ outbox }, module, id) => outbox.pending()
+  .some(({ module: of, recordId, fence, state }) => of === module && recordId === id && fence !== null && state !== 'conflict');
+
+/**
+ * Sends what was written under a lock: once it is released, the service refuses its fence. A client that is closed sends nothing more.
+ * @param {Client} client
+ * @param {() => boolean} isWriting
+ */
+async function sent({ outbox, connection, environment: env }, isWriting) {
+  if (!isWriting()) return;
+  const isClosed = () => connection.getSnapshot().reason === 'closed';
   await outbox.flush();
   await /** @type {Promise<void>} */ (new Promise((resolve) => {
     const end = () => {
       env.clearTimeout(timer);
-      off();
+      for (const off of offs) off();
       resolve();
     };
     const timer = env.setTimeout(end, SENT_MS);
-    const off = outbox.subscribe(() => !isWaiting() && end());
-    if (!isWaiting()) end();
+    const look = () => (isClosed() || !isWriting()) && end();
+    const offs = [outbox.subscribe(look), connection.subscribe(look)];
+    look();
   }));
 }
 

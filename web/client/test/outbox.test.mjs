@@ -347,9 +347,10 @@ describe('an outbox', () => {
 
   test('a write under a lock carries its fence', async () => {
     const { client, service, clock } = await writer(1);
-    client.update('escrows', 'e-1', { purchasePrice: 5 }, { fence: 17 });
+    const { body: { fence } } = await post(service, '/locks', { module: 'escrows', recordId: 'e-1', session: 's' }, { user: 'u-1' });
+    client.update('escrows', 'e-1', { purchasePrice: 5 }, { fence });
     await tick(clock, 200);
-    assert.equal(writesOf(service).at(-1).headers['lock-fence'], '17');
+    assert.equal(writesOf(service).at(-1).headers['lock-fence'], String(fence));
     assert.equal(client.outbox.pending().length, 0);
   });
 });

@@ -32,7 +32,9 @@ const RETRY_MOST_MS = 10_000;
  * @property {number} leaseSeconds
  * @property {number} idleMs without activity for so long, it is given back
  * @property {boolean} isConnected whether the stream has begun already, and its list of locks was not seen
- * @property {() => Promise<void>} sent waits until the writes that carry the fence have ended
+ * @property {() => boolean} isWriting whether writes that carry the fence are on their way
+ * @property {() => Promise<void>} sent waits until they have ended
+ * @property {() => boolean} isReplaced whether there is another lock of this record by now, after this one was closed
  * @property {(fence: number | null) => void} onFence told what writes of this record must carry
  */
 
@@ -111,16 +113,28 @@ export class RecordLock {
     if (this.#isHeld && !keepalive) await this.#context.sent();
     if (this.#isWanted) return;
     const wasHeld = this.#isHeld;
-    this.#end({ status: 'released', lock: null, reason: null });
+    this.#released();
     if (wasHeld) this.#inTurn(() => this.#giveBack(keepalive));
     // What takes it at this moment gives it back.
     await this.#turn;
   }
 
-  /** Releases it and stops following it. */
+  /** Releases it and stops following it. If a write under it is still to be sent by the next page, it ends with its lease: nobody may take it before. */
   async close() {
     for (const off of this.#offs.splice(0)) off();
+    if (this.#isHeld && this.#context.isWriting() && !(await this.#isFree())) return this.#released();
     await this.release({ keepalive: true });
+  }
+
+  /** Whether nobody needs it any more, after what was written under it was sent. */
+  async #isFree() {
+    const { sent, isWriting, isReplaced } = this.#context;
+    await sent();
+    return !isWriting() && !isReplaced();
+  }
+
+  #released() {
+    this.#end({ status: 'released', lock: null, reason: null });
   }
 
   /**
@@ -225,9 +239,10 @@ export class RecordLock {
 
   /** @param {Partial<LockSnapshot>} change */
   #end(change) {
-    this.#context.env.clearTimeout(this.#timer);
+    const { env, isReplaced, onFence } = this.#context;
+    env.clearTimeout(this.#timer);
     this.#idle.stop();
-    this.#context.onFence(null);
+    if (!isReplaced()) onFence(null);
     this.#show({ ...change, fence: null, isRequested: false, requestedBy: null });
   }
 

@@ -16,7 +16,7 @@
 
 /**
  * @typedef {{is: 'done', record: StoredRecord | null} | {is: 'refused', error: PorchlightError} | {is: 'conflict', conflict: Conflict}
- *   | {is: 'again', base: number} | {is: 'later', reason: string, waitMs: number | null} | {is: 'look', taken: PorchlightError}} Outcome
+ *   | {is: 'again', change: Partial<Write>} | {is: 'later', reason: string, waitMs: number | null} | {is: 'look', taken: PorchlightError}} Outcome
  */
 
 /**
@@ -37,6 +37,8 @@ export function outcomeOf(write, error, same) {
   const isRepeated = write.attempts > 1;
   if (status === 401) return { is: 'later', reason: 'needs-auth', waitMs: null };
   if (error.isTemporary) return { is: 'later', reason: code, waitMs: error.retryAfterMs };
+  // The lock has ended, and perhaps nobody has changed anything since: the version of the record tells. A write without one could undo what others did.
+  if (code === 'fence_lost' && write.kind === 'update' && write.base !== null) return { is: 'again', change: { fence: null } };
   if (code === 'stale' && problem?.record) return staleOutcome(write, problem, same);
   if (write.kind === 'delete' && status === 404) return { is: 'done', record: null };
   // An earlier attempt, whose answer was lost, may have done it.
@@ -70,7 +72,7 @@ function staleOutcome(write, { record, fields = [] }, same) {
   if (write.isConfirmed || all.every((field) => same(record[field] ?? null, changes[field]))) return { is: 'done', record };
   // A field conflicts only if it is neither as the user saw it nor as the user wants it.
   const colliding = fields.filter((field) => !same(record[field] ?? null, changes[field]) && !(field in known && same(record[field] ?? null, known[field])));
-  if (!colliding.length) return { is: 'again', base: record.version };
+  if (!colliding.length) return { is: 'again', change: { base: record.version } };
   return { is: 'conflict', conflict: { record, fields: colliding, mine: pick(changes, colliding), theirs: pick(record, colliding) } };
 }
 

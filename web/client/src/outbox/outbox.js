@@ -268,7 +268,7 @@ export class Outbox {
       this.#context.tell('warning', 'conflict', { module: write.module, recordId: write.recordId, fields: outcome.conflict.fields });
       this.#context.acknowledge(write.module, write.recordId, outcome.conflict.record);
       await this.#change({ ...write, state: 'conflict', reason: 'conflict', conflict: outcome.conflict });
-    } else if (outcome.is === 'again') await this.#change({ ...write, state: 'queued', base: outcome.base });
+    } else if (outcome.is === 'again') await this.#change({ ...write, state: 'queued', ...outcome.change });
     else if (outcome.is === 'later') await this.#wait(write, outcome.reason, outcome.waitMs);
   }
 
