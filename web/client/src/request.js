@@ -40,6 +40,8 @@ export const segment = (name) => encodeURIComponent(name);
 export function createRequest(env, base, tokens) {
   /** @type {SendRequest} */
   async function once(method, path, { body, headers = {}, query, timeoutMs = TIMEOUT_MS, keepalive, signal, check } = {}) {
+    // What is no JSON is a mistake of the caller, and says nothing about the service.
+    const text = JSON.stringify(body);
     const token = await tokens.get();
     check?.(token);
     const abort = new AbortController();
@@ -55,7 +57,7 @@ export function createRequest(env, base, tokens) {
       const response = await env.fetch(addressOf(base, path, query), {
         method,
         headers: headersOf(token, headers, body),
-        body: body === undefined ? undefined : JSON.stringify(body),
+        body: text,
         keepalive,
         signal: abort.signal,
         cache: 'no-store',

@@ -16,8 +16,17 @@
 
 /**
  * @typedef {{is: 'done', record: StoredRecord | null} | {is: 'refused', error: PorchlightError} | {is: 'conflict', conflict: Conflict}
- *   | {is: 'again', change: Partial<Write>} | {is: 'later', reason: string, waitMs: number | null} | {is: 'look', taken: PorchlightError}} Outcome
+ *   | {is: 'again', change: Partial<Write>} | {is: 'later', reason: string, waitMs: number | null, isForAll: boolean} | {is: 'look', taken: PorchlightError}} Outcome
  */
+
+/** Answers that say nothing about the write itself. */
+const FOR_ALL = [401, 429, 502, 503, 504];
+
+/**
+ * Whether the other writes need not be tried now, either. An answer to this one, be it of something in between, may be different for the next.
+ * @param {PorchlightError} error
+ */
+const isForAll = ({ code, status }) => code !== 'busy' && code !== 'unreadable' && (status === 0 || FOR_ALL.includes(status));
 
 /**
  * @template {Record<string, any>} T
@@ -35,8 +44,8 @@ const pick = (from, fields) => Object.fromEntries(fields.map((field) => [field, 
 export function outcomeOf(write, error, same) {
   const { code, status, problem } = error;
   const isRepeated = write.attempts > 1;
-  if (status === 401) return { is: 'later', reason: 'needs-auth', waitMs: null };
-  if (error.isTemporary) return { is: 'later', reason: code, waitMs: error.retryAfterMs };
+  if (status === 401) return { is: 'later', reason: 'needs-auth', waitMs: null, isForAll: true };
+  if (error.isTemporary) return { is: 'later', reason: code, waitMs: error.retryAfterMs, isForAll: isForAll(error) };
   // The lock has ended, and perhaps nobody has changed anything since: the version of the record tells. A write without one could undo what others did.
   if (code === 'fence_lost' && write.kind === 'update' && write.base !== null) return { is: 'again', change: { fence: null } };
   if (code === 'stale' && problem?.record) return staleOutcome(write, problem, same);

@@ -261,7 +261,7 @@ export class Outbox {
    * @param {import('./conflict.js').Outcome} outcome
    */
   async #conclude(write, outcome) {
-    if (outcome.is !== 'later') this.#failures = 0;
+    if (outcome.is !== 'later' || !outcome.isForAll) this.#failures = 0;
     if (outcome.is === 'done') return this.#settle(write, outcome.record, null);
     if (outcome.is === 'refused') return this.#settle(write, null, outcome.error);
     if (outcome.is === 'conflict') {
@@ -269,20 +269,19 @@ export class Outbox {
       this.#context.acknowledge(write.module, write.recordId, outcome.conflict.record);
       await this.#change({ ...write, state: 'conflict', reason: 'conflict', conflict: outcome.conflict });
     } else if (outcome.is === 'again') await this.#change({ ...write, state: 'queued', ...outcome.change });
-    else if (outcome.is === 'later') await this.#wait(write, outcome.reason, outcome.waitMs);
+    else if (outcome.is === 'later') await this.#wait(write, outcome);
   }
 
   /**
    * @param {Write} write
-   * @param {string} reason
-   * @param {number | null} waitMs
+   * @param {{reason: string, waitMs: number | null, isForAll: boolean}} outcome
    */
-  async #wait(write, reason, waitMs) {
-    const { env } = this.#context;
-    this.#failures += 1;
-    const wait = reason === 'needs-auth' ? AUTH_MS : Math.max(waitMs ?? 0, this.#context.backoffMs(Math.min(this.#failures, 6)));
-    // Without the service, none of the others needs to be tried either.
-    for (const { id } of reason === 'busy' ? [write] : this.#waiting) this.#notBefore.set(id, env.now() + wait);
+  async #wait(write, { reason, waitMs, isForAll }) {
+    const { env, backoffMs } = this.#context;
+    if (isForAll) this.#failures += 1;
+    const failures = isForAll ? this.#failures : write.attempts;
+    const wait = reason === 'needs-auth' ? AUTH_MS : Math.max(waitMs ?? 0, backoffMs(Math.min(failures, 6)));
+    for (const { id } of isForAll ? this.#waiting : [write]) this.#notBefore.set(id, env.now() + wait);
     await this.#change({ ...write, state: 'queued', reason });
   }
 
