@@ -22,6 +22,8 @@ export class Renewal {
   #timers;
   /** @type {RenewalHandlers} */
   #on;
+  /** Whether the stream has said how long its last token lasts. */
+  #isTold = false;
 
   /**
    * @param {import('./environment.js').Environment} env
@@ -40,13 +42,21 @@ export class Renewal {
 
   /**
    * A minute before the end, or after two thirds of a short life.
-   * @param {string} token
+   * @param {string} token of a stream that has begun
    */
   plan(token) {
-    const { iat, exp } = this.#tokens.claimsOf(token);
+    const { exp } = this.#tokens.claimsOf(token);
     if (typeof exp !== 'number') return;
-    const before = Math.min(BEFORE_MS, ((exp - (iat ?? 0)) * 1_000) / 3);
-    this.#later(exp * 1_000 - before - this.#env.now());
+    const leftMs = exp * 1_000 - this.#env.now();
+    const lifeMs = this.#lifeOf(token);
+    // The service has accepted the token: where it has ended already, or lasts longer than it can, this computer's clock is wrong.
+    this.#later((leftMs > 0 && leftMs <= lifeMs ? leftMs : lifeMs) - Math.min(BEFORE_MS, lifeMs / 3));
+  }
+
+  /** Infinity if it does not say: `stream:expiring` comes in time. @param {string} token */
+  #lifeOf(token) {
+    const { iat, exp } = this.#tokens.claimsOf(token);
+    return typeof iat === 'number' && typeof exp === 'number' ? (exp - iat) * 1_000 : Infinity;
   }
 
   /**
@@ -54,18 +64,20 @@ export class Renewal {
    * @param {number} leftMs
    */
   extended(leftMs) {
+    this.#isTold = true;
     this.#later(leftMs - Math.min(BEFORE_MS, leftMs / 3));
   }
 
   begin() {
+    this.#isTold = false;
     // If this tab does not do it, and no other one either, it tries again.
-    this.#later(AGAIN_MS);
+    this.#later(0);
     this.#on.turn((old) => this.#renew(old));
   }
 
-  /** @param {number} ms */
+  /** Not at once: the stream says `stream:expiring` when it is urgent. @param {number} ms */
   #later(ms) {
-    this.#timers.set('renew', ms, () => this.begin());
+    this.#timers.set('renew', Math.max(AGAIN_MS, ms), () => this.begin());
   }
 
   /** @param {string | null} old */
@@ -76,7 +88,8 @@ export class Renewal {
     if (!token || token === old) return;
     const isExtended = await this.#extend(stream, token);
     if (this.#on.stream() !== stream) return;
-    if (isExtended) this.plan(token);
+    // The token was made for this just now, so its life needs no clock. The stream tells how much of it is left, and may have done so already.
+    if (isExtended && !this.#isTold) this.extended(this.#lifeOf(token));
     this.#on.renewed(isExtended ? 'extended' : 'failed', token);
   }
 

@@ -195,6 +195,23 @@ describe('a connection', () => {
     assert.equal(state(client).state, 'connected');
   });
 
+  test('renews as often where the computer has a wrong clock', async () => {
+    for (const [aheadMs, canRenew] of [[3_600_000, true], [3_600_000, false], [870_000, true], [-3_600_000, true]]) {
+      const { clock, service, open, state } = world();
+      service.canRenew = canRenew;
+      service.faults.add({ kind: 'delay', path: '/sessions/renew', ms: 25, times: 100_000 });
+      const now = () => clock.now() + aheadMs;
+      const { client } = await open({ token: () => service.token({ seconds: 900 }), environment: { now } });
+      await clock.advance(9_000);
+      const renewals = () => service.count('/sessions/renew');
+      assert.ok(renewals() <= 1, `${renewals()} renewals in the first seconds, ${aheadMs} ms ahead`);
+      for (let n = 0; n < 45; n += 1) await clock.advance(60_000);
+      assert.ok(renewals() >= 3 && renewals() <= 5, `${renewals()} renewals in 45 minutes, ${aheadMs} ms ahead`);
+      if (canRenew) assert.equal(service.count('/stream'), 1);
+      assert.equal(state(client).state, 'connected');
+    }
+  });
+
   test('renews the open stream with a token that is set, also when a request uses that first', async () => {
     for (const hasRequest of [false, true]) {
       const { open, service, clock, state } = world();
