@@ -27,7 +27,7 @@ async function run(session, loading) {
   loading.catch(() => {});
   // The claims may be absent where the provider's token is not a JWT: the service knows the user then.
   // What `connect` does: importing it would load the parts of the client that the first sight does not need.
-  const client = new Client(createEnvironment(), { token: session.token, userId: session.userId });
+  const client = new Client(createEnvironment(), { token: session.token, userId: session.owner });
   const shell = new Shell({ client, session, main });
   shell.start();
   const { start: startView } = await loading;

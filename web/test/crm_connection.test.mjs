@@ -174,4 +174,17 @@ describe('the CRM without a connection', { skip: chromiumPath ? false : 'there i
     await context.close();
     await badge(bob, 'Live');
   }));
+
+  test('a person of two brokerages has an outbox for each', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    for (const broker of ['acme', 'other']) {
+      await page.goto('about:blank');
+      await page.goto(`${demo.url}/#token=${await demo.server.token('agent', 'bob', 'team-a', broker)}`);
+      await page.locator('.badge[data-state=connected]').waitFor();
+    }
+    const outboxes = async () => (await page.evaluate(() => indexedDB.databases())).map(({ name }) => name);
+    await until('both outboxes are there', async () => (await outboxes()).length === 2);
+    await context.close();
+  });
 });

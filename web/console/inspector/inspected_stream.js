@@ -66,7 +66,7 @@ export class InspectedStream {
       types: types ? choice.types : undefined,
       since: choice.since,
       token: (why) => this.#token(why),
-      userId: this.#shell.userId ?? undefined,
+      userId: this.#shell.session.owner ?? undefined,
       isShared: false,
       transports: ['fetch'],
       batchMs: 0,

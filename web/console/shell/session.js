@@ -8,6 +8,7 @@ const KEY = 'porchlight:session';
 /**
  * @typedef {object} Session
  * @property {string | null} userId
+ * @property {string | null} owner of what the browser keeps: the user with the brokerage, because a person may belong to several
  * @property {string} name
  * @property {string} role
  * @property {string[]} teams
@@ -60,10 +61,10 @@ function read(storage) {
 
 /** @returns {Session} */
 function sessionOf({ token, demo, name, role }) {
-  if (demo) return { userId: demo, name: name ?? demo, role: role ?? 'agent', teams: [], isDemo: true, token: tokensOfDemo(demo) };
+  if (demo) return { userId: demo, owner: demo, name: name ?? demo, role: role ?? 'agent', teams: [], isDemo: true, token: tokensOfDemo(demo) };
   const claims = claimsOf(token);
-  const { userId, teams } = identityOf(claims);
-  return { userId, name: claims.name ?? userId ?? 'You', role: claims.role ?? 'agent', teams, isDemo: false, token: async ({ isRejected } = {}) => (isRejected ? null : token) };
+  const { userId, brokerId, teams } = identityOf(claims);
+  return { userId, owner: userId && JSON.stringify([userId, brokerId]), name: claims.name ?? userId ?? 'You', role: claims.role ?? 'agent', teams, isDemo: false, token: async ({ isRejected } = {}) => (isRejected ? null : token) };
 }
 
 /** The first token is asked for at once, while the rest of the page begins. */
