@@ -56,6 +56,17 @@ for (const hasWorkers of [false, true]) {
       assert.deepEqual([oldest.seen, service.streams.open.size, service.count('/stream')], [['old', ...numbers(5)], 1, 2]);
     });
 
+    test('that ask for the last events receive them, and the others nothing twice', async () => {
+      const { own, all, clock, service, publish } = await browser({ tabs: 1, hasWorkers });
+      await publish(30);
+      for (const streams of [2, 3]) {
+        const late = await own.tab({ since: '-20' });
+        await clock.advance(2_000);
+        assert.deepEqual([late.seen, service.count('/stream')], [numbers(30).slice(10), streams]);
+      }
+      assert.deepEqual(all[0].seen, numbers(30));
+    });
+
     test('of two users never share', async () => {
       const { own, all, service, clock, publish } = await browser({ tabs: 3, hasWorkers });
       const others = [await own.tab({ user: 'u-9', team: 'team-b' }), await own.tab({ user: 'u-9', team: 'team-b' })];

@@ -47,10 +47,11 @@ export class WaitingTabs {
   /** @param {string} cursor @param {string | null} other @param {string | null} began */
   #isBefore(cursor, other, began) {
     const { isPosition, isCovered } = this.#tools;
-    // `-20` is where the service says; everyone else needs to go on exactly where they are.
+    // `-20` is where the service says, when the stream begins; everyone else needs to go on exactly where they are.
     if (!isPosition(cursor)) return false;
-    if (!other || !isPosition(other)) return true;
-    if (isCovered(cursor, other)) return !isCovered(other, cursor);
+    const first = isPosition(other) ? other : began;
+    if (!isPosition(first)) return true;
+    if (isCovered(cursor, first)) return !isCovered(first, cursor);
     // A cursor of another log leads to a reset, which tells all tabs that events are missing.
     return this.#isOfAnotherLog(cursor, began);
   }
