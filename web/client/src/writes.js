@@ -79,10 +79,8 @@ export class Writes {
    * @returns {WriteHandle}
    */
   add(kind, module, recordId, changes, { isImmediate = false, fence, record } = {}) {
-    const own = this.#pending.of(module, recordId);
-    const last = own.at(-1);
-    const isFull = this.#pending.store.getSnapshot().length >= MOST_WRITES;
-    if (isFull) return this.#handle('', Promise.reject(new PorchlightError('outbox_full', `${MOST_WRITES} writes wait already`)));
+    const last = this.#pending.of(module, recordId).at(-1);
+    if (this.pending().length >= MOST_WRITES) return this.#handle('', Promise.reject(new PorchlightError('outbox_full', `${MOST_WRITES} writes wait already`)));
     const shown = this.#find(module, recordId) ?? record ?? null;
     const write = kind === 'update' && last && this.#canMerge(last, changes)
       ? { ...last, changes: { ...last.changes, ...changes } }
@@ -197,11 +195,11 @@ export class Writes {
   }
 
   async stop() {
-    const outbox = await this.#outbox?.catch(() => null);
-    outbox?.stop();
-    for (const id of [...this.#waiting.keys()]) {
-      for (const { reject } of this.#waiting.get(id) ?? []) reject(new PorchlightError('closed', 'the client was closed; the write is sent later'));
-    }
+    const opened = this.#outbox;
+    // A write that comes after the end is refused, because the client opens no other outbox.
+    this.#outbox = null;
+    (await opened?.catch(() => null))?.stop();
+    for (const { reject } of [...this.#waiting.values()].flat()) reject(new PorchlightError('closed', 'the client was closed; the write is sent later'));
     this.#waiting.clear();
   }
 }

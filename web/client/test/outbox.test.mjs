@@ -289,6 +289,18 @@ describe('an outbox', () => {
     assert.equal(shown('e-1').version, 2);
   });
 
+  test('that is closed refuses what is written afterwards', async () => {
+    const { client, service, clock } = await writer(1);
+    client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 100);
+    await client.close();
+    const { done } = client.update('escrows', 'e-1', { purchasePrice: 6 });
+    await tick(clock, 10);
+    assert.deepEqual(client.outbox.pending(), []);
+    await assert.rejects(done, { ...refused, code: 'closed' });
+    assert.equal((await send(service, 'GET', '/records/escrows/e-1')).body.purchasePrice, 5);
+  });
+
   test('has a limit', async () => {
     const { client, clock } = await writer(1);
     for (let n = 0; n < 1_000; n += 1) client.update('escrows', `x-${n}`, { purchasePrice: n });

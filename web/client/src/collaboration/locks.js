@@ -129,7 +129,8 @@ export class RecordLock {
   /** Whether nobody needs it any more, after what was written under it was sent. */
   async #isFree() {
     const { sent, isWriting, isReplaced } = this.#context;
-    await sent();
+    // Where the outbox is closed already, nothing more is sent.
+    await sent().catch(() => {});
     return !isWriting() && !isReplaced();
   }
 
