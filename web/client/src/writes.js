@@ -30,6 +30,18 @@ const MOST_WRITES = 1_000;
  * @property {'none' | 'indexeddb' | 'memory'} storage `memory`: a reload loses what waits
  */
 
+/**
+ * As the service will have it: frameworks wrap values in proxies, which no database stores. What is no JSON is refused when it is sent.
+ * @param {Record<string, any>} changes
+ */
+function copyOf(changes) {
+  try {
+    return JSON.parse(JSON.stringify(changes));
+  } catch {
+    return changes;
+  }
+}
+
 export class Writes {
   #env;
   #pending;
@@ -74,11 +86,12 @@ export class Writes {
    * @param {import('./records/pending.js').WriteKind} kind
    * @param {string} module
    * @param {string} recordId
-   * @param {Record<string, any>} changes
+   * @param {Record<string, any>} given
    * @param {WriteOptions} [options]
    * @returns {WriteHandle}
    */
-  add(kind, module, recordId, changes, { isImmediate = false, fence, record } = {}) {
+  add(kind, module, recordId, given, { isImmediate = false, fence, record } = {}) {
+    const changes = copyOf(given);
     const last = this.#pending.of(module, recordId).at(-1);
     if (this.pending().length >= MOST_WRITES) return this.#handle('', Promise.reject(new PorchlightError('outbox_full', `${MOST_WRITES} writes wait already`)));
     const shown = this.#find(module, recordId) ?? record ?? null;

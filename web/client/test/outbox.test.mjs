@@ -1,7 +1,7 @@
 // Writes: optimistic, durable, in order, once.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { IDBFactory } from 'fake-indexeddb';
+import { IDBFactory, IDBObjectStore } from 'fake-indexeddb';
 import { fill, patch, post, send, tick, tokensOf, world } from './support.mjs';
 
 const refused = { name: 'PorchlightError' };
@@ -287,6 +287,36 @@ describe('an outbox', () => {
     client.update('escrows', 'e-1', { purchasePrice: 5 });
     await tick(clock, 200);
     assert.equal(shown('e-1').version, 2);
+  });
+
+  test('stores what a framework has wrapped, and shows it as the service will have it', async () => {
+    const { client, clock, shown } = await writer(1, { client: { mergeMs: 1_000 } });
+    client.update('escrows', 'e-1', { tags: new Proxy(['a'], {}), closeDate: new Date(0) });
+    await tick(clock, 100);
+    assert.equal(client.outbox.getSnapshot().storage, 'indexeddb');
+    assert.deepEqual([shown('e-1').tags, shown('e-1').closeDate], [['a'], '1970-01-01T00:00:00.000Z']);
+    await tick(clock, 2_000);
+    assert.deepEqual([shown('e-1').tags, client.outbox.pending()], [['a'], []]);
+  });
+
+  test('whose database is full once removes what it has stored there before', async () => {
+    const indexedDB = new IDBFactory();
+    const { client, service, clock, open } = await writer(2, { client: { environment: { indexedDB }, mergeMs: 1_000 } });
+    client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 100);
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = () => { throw new DOMException('', 'QuotaExceededError'); };
+    client.update('escrows', 'e-2', { purchasePrice: 6 });
+    await tick(clock, 100);
+    IDBObjectStore.prototype.put = put;
+    assert.equal(client.outbox.getSnapshot().storage, 'memory');
+    for (let n = 0; n < 3; n += 1) await tick(clock, 1_000);
+    assert.deepEqual([client.outbox.pending(), writesOf(service).filter(({ method }) => method === 'PATCH').length], [[], 2]);
+    await client.close();
+    const { client: next } = await open({ environment: { indexedDB } });
+    await next.outbox.open();
+    await tick(clock, 100);
+    assert.equal(writesOf(service).filter(({ method }) => method === 'PATCH').length, 2, 'it is not sent again');
   });
 
   test('that is closed refuses what is written afterwards', async () => {

@@ -16,6 +16,8 @@ export class Rows {
   #name;
   #found;
   #storage = memoryStorage();
+  /** The database that could not store a write: rows that were stored before are still removed from it. */
+  #left = memoryStorage();
   #isClosed = false;
   /** One after the other, so that an older state never overwrites a newer one. @type {Promise<void>} */
   #storing = Promise.resolve();
@@ -65,7 +67,10 @@ export class Rows {
   /** @param {string} id */
   remove(id) {
     this.#put.delete(id);
-    return this.#change(() => this.#storage.remove(id));
+    return this.#change(async () => {
+      await this.#left.remove(id).catch(() => {});
+      await this.#storage.remove(id);
+    });
   }
 
   /** @param {() => Promise<void>} run */
@@ -77,6 +82,7 @@ export class Rows {
   #onlyMemory() {
     const { writes, tell } = this.#context;
     if (this.#storage.kind === 'memory') return;
+    this.#left = this.#storage;
     this.#storage = memoryStorage();
     writes.showStorage('memory');
     tell('warning', 'a write could not be stored: writes wait in memory only');
@@ -84,6 +90,9 @@ export class Rows {
 
   close() {
     this.#isClosed = true;
-    this.#storing.finally(() => this.#storage.close());
+    this.#storing.finally(() => {
+      this.#left.close();
+      this.#storage.close();
+    });
   }
 }
