@@ -66,7 +66,7 @@ export function patch(key, data, event, edge = endOf(data).last) {
 function after(record, event) {
   if (record.version !== undefined && event.version !== undefined) {
     // A record that changes its team may have left what this user may see.
-    return event.changes && 'teamId' in event.changes && event.version > record.version ? undefined : advance(record, event);
+    return event.changes && 'teamId' in event.changes && event.version >= record.version ? undefined : advance(record, event);
   }
   if (event.action === 'deleted') return null;
   if (event.truncated) return undefined;

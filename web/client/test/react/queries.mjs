@@ -137,6 +137,14 @@ describe('a followed cache', () => {
     assert.equal(made.service.count('/records/escrows', 'GET'), 1);
   });
 
+  test('asks for a record whose team changes, also when a trigger wrote it without a new version', async () => {
+    const made = await cached(3);
+    const { version } = made.data().records[1];
+    made.service.publish({ team: 'team-a' }, { type: 'escrow:updated', module: 'escrows', recordId: 'e-2', version, changes: { teamId: 'team-b' } });
+    await made.tick();
+    assert.equal(made.service.count('/records/escrows/e-2', 'GET'), 1);
+  });
+
   test('loads again what a reset may have missed, and keys that it does not know', async () => {
     const made = await cached(2);
     const { queryClient, service } = made;
