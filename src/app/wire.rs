@@ -122,9 +122,7 @@ impl<'a> Wiring<'a> {
         let records = Arc::new(self.records(waker.clone()));
         let uploads = self.uploads();
         let tasks = self.checked_tasks(committer.clone(), task_notices, &records, &uploads);
-        if config.has_worker() {
-            self.worker(&tasks, &records, &uploads);
-        }
+        self.worker_beside(&tasks, &records, &uploads);
         let batches = FollowerBatches::of(batches, peers.batches);
         let log_handle = self.follower(&fanout, batches, notices.logs, observer);
         self.names(&verifier);

@@ -133,7 +133,7 @@ impl Sessions {
         let key = holder.caller.credential.key.as_ref();
         let key = key.and_then(|key| parts.verifier.key_for_ticket(key, &new.ticket));
         let mut connection = parts.pool.acquire().await?;
-        insert(&mut connection, holder, &new, key, now).await?;
+        insert(&mut connection, holder, &new, key.as_deref(), now).await?;
         remove_oldest(&mut connection, holder.caller).await?;
         Ok(new)
     }
@@ -228,7 +228,7 @@ async fn insert(
     connection: &mut PgConnection,
     holder: &TicketHolder<'_>,
     new: &NewTicket,
-    key: Option<String>,
+    key: Option<&str>,
     now: OffsetDateTime,
 ) -> sqlx::Result<()> {
     let caller = holder.caller;

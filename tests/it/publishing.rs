@@ -269,8 +269,8 @@ async fn a_log_that_is_held_does_not_stop_those_of_others() {
     sql.execute(hold).await.expect("it is held");
     let of_held_log = join_all((0..8).map(|_| service.post("b", &event)));
     let others = async {
-        let mut looking = service.database.connect().await;
         eventually("a commit waits", async || {
+            let mut looking = service.database.connect().await;
             let waiting = "select from pg_locks where not granted";
             looking.fetch_optional(waiting).await.expect("an answer")
         })

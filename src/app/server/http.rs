@@ -100,8 +100,7 @@ impl Http {
         let writer = self.services.writer.clone();
         let mailbox = self.services.fanout.add_worker();
         let commits = CommitPriority::new(move || writer.is_busy());
-        let dispatcher = Dispatcher::new(mailbox, health, commits);
-        dispatcher
+        Dispatcher::new(mailbox, health, commits)
     }
 
     /// Like `HttpServer` of actix-web, but with our own type of connection.

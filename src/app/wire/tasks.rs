@@ -88,8 +88,15 @@ impl Wiring<'_> {
         reads
     }
 
+    /// The worker in the process of the service, unless it is switched off.
+    pub(super) fn worker_beside(&self, tasks: &Tasks, records: &Arc<Records>, uploads: &Uploads) {
+        if self.config.has_worker() {
+            self.worker(tasks, records, uploads);
+        }
+    }
+
     /// The worker, with a handler for each built-in type of task.
-    pub(super) fn worker(&self, tasks: &Tasks, records: &Arc<Records>, uploads: &Uploads) {
+    fn worker(&self, tasks: &Tasks, records: &Arc<Records>, uploads: &Uploads) {
         let importer = Importer {
             pool: self.database.pool.clone(),
             records: Arc::clone(records),

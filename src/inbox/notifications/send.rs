@@ -84,7 +84,7 @@ pub(super) async fn send(
     for ((i, draft), id) in drafts.into_iter().enumerate().zip(ids.first..) {
         let older = readers.older.remove(&i);
         if older.is_some() || readers.room.take(&draft.content.audience) {
-            sending.add(draft, id, ids.now, older, &readers.room);
+            sending.add(draft, id, ids.now, older.as_ref(), &readers.room);
         }
     }
     insert(connection, broker, &sending.new).await?;
@@ -138,12 +138,12 @@ impl Sending {
         draft: NotificationDraft,
         id: i64,
         now: OffsetDateTime,
-        older: Option<OlderNotification>,
+        older: Option<&OlderNotification>,
         room: &UnreadRoom,
     ) {
         let mut notification = Notification {
-            id: older.as_ref().map_or(id, |older| older.id),
-            count: draft.count + older.as_ref().map_or(0, |older| older.count),
+            id: older.map_or(id, |older| older.id),
+            count: draft.count + older.map_or(0, |older| older.count),
             content: draft.content,
             at: now,
         };

@@ -26,9 +26,9 @@ async fn free_meanwhile(
     let ann = ann();
     let mut holder = service.database.connect().await;
     let mut transaction = holder.begin().await.expect("a transaction");
-    let hold = format!("select from porchlight.quota_use where kind = '{held}' for update");
+    let lock = format!("select from porchlight.quota_use where kind = '{held}' for update");
     transaction
-        .execute(AssertSqlSafe(hold))
+        .execute(AssertSqlSafe(lock))
         .await
         .expect("held");
     tokio::join!(asked(service, &ann, path, &body), async {

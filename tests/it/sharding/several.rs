@@ -108,7 +108,10 @@ pub const SEVERAL: &[Known] = &[
     known(WRITERS, "insert into porchlight.presence as p"),
     known(WRITERS, "insert into porchlight.people as p"),
     known(WRITERS, "insert into porchlight.memberships as m"),
-    known(WRITERS, "update porchlight.memberships m set teams"),
+    known(
+        WRITERS,
+        "update porchlight.memberships m set teams = string_to_array",
+    ),
     known(
         WRITERS,
         "insert into porchlight.notification_marks as m (broker_id, user_id, teams)\n         select broker_id",

@@ -185,11 +185,11 @@ fn what_is_read_for_one_write_has_a_limit() {
 /// How many of these frames are taken for one write, and how many of them it has room for.
 fn taken_and_added(frames: &[Arc<Frame>]) -> (usize, usize) {
     let mut to_merge = FramesToMerge::of(ENCODING, LIMIT);
-    let takes = |frame: &&Arc<Frame>| to_merge.take(None, frame, Visibility::Masked);
-    let taken = frames.iter().take_while(takes).count();
+    let is_taken = |frame: &&Arc<Frame>| to_merge.take(None, frame, Visibility::Masked);
+    let taken = frames.iter().take_while(is_taken).count();
     let mut write = MergedUpdates::new(ENCODING, Epoch::stored("e"));
-    let adds = |frame: &&Arc<Frame>| write.add(frame, Visibility::Masked, LIMIT);
-    let added = frames.iter().take_while(adds).count();
+    let is_added = |frame: &&Arc<Frame>| write.add(frame, Visibility::Masked, LIMIT);
+    let added = frames.iter().take_while(is_added).count();
     (taken, added)
 }
 
@@ -205,17 +205,15 @@ fn what_is_not_merged_is_read_for_one_write_only() {
         frames.collect::<Vec<_>>()
     };
     let one = || "a".to_owned();
+    let in_turn = |other| move |n| (if n % 2 == 0 { UPDATED } else { other }, one());
     for (name, frames) in [
         ("no updates", many(&|_| (ARCHIVED, one()))),
         ("other records", many(&|n| (UPDATED, n.to_string()))),
         (
             "a record again, after another event",
-            many(&|n| ([UPDATED, ARCHIVED][n as usize % 2], one())),
+            many(&in_turn(ARCHIVED)),
         ),
-        (
-            "types in turn",
-            many(&|n| ([UPDATED, "note:updated"][n as usize % 2], one())),
-        ),
+        ("types in turn", many(&in_turn("note:updated"))),
     ] {
         let (taken, added) = taken_and_added(&frames);
         // The text of an event is longer than its JSON.
