@@ -112,8 +112,11 @@ describe('the CRM', { skip }, () => {
   test('locks a record while it is edited, and shows who is there', async () => {
     await goTo('Leads');
     const id = await add(ann);
+    // It is stored then: what is not there yet cannot be locked.
+    const row = bob.page.locator(`tr[id="${id}"]`);
+    await row.waitFor();
     await ann.page.focus('aside [name=name]');
-    await bob.page.click(`tr[id="${id}"]`);
+    await row.click();
     await bob.page.waitForSelector('aside .banner:text("ann edits this")');
     await bob.page.waitForSelector('aside fieldset[disabled]');
     await bob.page.waitForSelector('aside .here i[title=ann]');
