@@ -62,7 +62,7 @@ pub struct IdentityArgs {
     pub broker_query: Option<String>,
 
     /// Seconds that an answer of this query is cached. A change takes effect after this time,
-    /// or at once with `porchlight.forget_broker`, unless PORCHLIGHT_BACKPLANE is set
+    /// or at once with `porchlight.forget_broker`, unless a Redis is set as backplane
     #[arg(long, env = "PORCHLIGHT_BROKER_CACHE_SECONDS", value_name = "SECONDS",
         default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub broker_cache_seconds: u64,
