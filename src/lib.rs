@@ -26,9 +26,8 @@
 //!
 //! - [`platform`]: the database, background tasks, telemetry, metrics, the clock, ids.
 //!
-//! Four crates know nothing of the service: [`embedded_postgres`], [`jwt_ring`] (the cryptography
-//! of tokens), [`env_file`] (reads `.env`) and [`mod@bench`] (the load generator). `docs/ARCHITECTURE.md` follows three
-//! journeys through the code and lists the invariants.
+//! The crates under `crates/` know nothing of the service. `docs/ARCHITECTURE.md` has the map, follows five journeys through the
+//! code, and lists the invariants.
 
 pub mod api;
 pub mod app;
