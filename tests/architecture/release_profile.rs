@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use super::revisions::sha256;
+
 /// Cargo passes these, among others, for a library in a release build.
 const LIBRARY: [&str; 4] = ["-C", "opt-level=3", "-C", "linker-plugin-lto"];
 const PROGRAM: [&str; 4] = ["-C", "opt-level=3", "-C", "lto=fat"];
@@ -67,4 +69,13 @@ fn the_compiler_can_read_the_profile() {
     let output = rustc.current_dir(&directory).output().expect("rustc runs");
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && message.is_empty(), "{message}");
+}
+
+#[test]
+fn cargo_compiles_again_what_was_compiled_with_another_profile() {
+    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".cargo").join(name);
+    let profile = std::fs::read(file("release.profdata")).expect("the profile");
+    let config = std::fs::read_to_string(file("config.toml")).expect("the settings of cargo");
+    let flag = format!("cfg(profile_{})", &sha256(profile)[..12]);
+    assert!(config.contains(&flag), "not in .cargo/config.toml: {flag}");
 }

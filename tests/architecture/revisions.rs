@@ -32,7 +32,12 @@ impl<'a> Recorded<'a> {
 /// The hash of what follows the line with the revision.
 fn hash(function: &SqlFunction) -> String {
     let (_, body) = function.sql.split_once('\n').expect("more than a revision");
-    let hash = Sha256::digest(body);
+    sha256(body)
+}
+
+/// In hexadecimal digits.
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    let hash = Sha256::digest(bytes);
     let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits
         .filter_map(|digit| char::from_digit(digit.into(), 16))
