@@ -7,11 +7,11 @@ import { claimsOf } from '../src/token.js';
 import { fill, renamed, tick, world } from './support.mjs';
 
 /** A browser with one tab at a time, whose token callback reads `user`, as if it were in `localStorage`. */
-async function browser({ tokenOf = (token) => token } = {}) {
+async function browser({ tokenOf = (token) => token, more = {} } = {}) {
   const made = world();
   const { service, clock } = made;
   await fill(made, 3);
-  const environment = { indexedDB: new IDBFactory(), storage: memoryKeyValues() };
+  const environment = { indexedDB: new IDBFactory(), storage: memoryKeyValues(), ...more };
   const own = { user: 'ann' };
   const token = () => own.user && tokenOf(service.token({ user: own.user }));
   const open = async (more = {}) => (await made.open({ token, environment, ...more })).client;
@@ -42,6 +42,19 @@ async function waiting(own, options) {
   await own.tick(10);
   assert.equal(client.outbox.pending()[0].reason, 'network');
   return { client, ...write };
+}
+
+/** Locks that count who has them, and channels to nobody: there is one tab. */
+function countedLocks() {
+  const held = [];
+  const locks = {
+    async request(name, options, run) {
+      held.push(name);
+      await run();
+      held.splice(held.indexOf(name), 1);
+    },
+  };
+  return { held, more: { locks, BroadcastChannel: class { postMessage() {} close() {} } } };
 }
 
 /** What the next page of Ann sends. */
@@ -115,6 +128,37 @@ describe('the outbox', () => {
     assert.deepEqual(own.sent(), [['e-1', 7, 'ann']]);
     await own.signIn('bob');
     assert.deepEqual(own.sent(), [['e-1', 7, 'ann'], ['e-2', 8, 'bob']]);
+  });
+
+  test('of the next user is opened once, however many writes waited, and ends with the client', async () => {
+    const { held, more } = countedLocks();
+    const own = await browser({ more });
+    const { client } = await waiting(own);
+    client.update('escrows', 'e-2', { purchasePrice: 8 });
+    await own.tick(10);
+    assert.equal(client.outbox.pending().length, 2);
+    await own.signIn('bob');
+    assert.deepEqual(held.map((name) => name.includes('bob')), [true], held.join());
+    await client.close();
+    await own.tick(10);
+    assert.deepEqual(held, []);
+  });
+
+  test('does not get what another user has written while theirs was opened', async () => {
+    const own = await browser();
+    const { client } = await waiting(own);
+    own.service.faults.clear();
+    const use = async (user) => {
+      own.user = user;
+      await client.tokens.get({ isFresh: true });
+    };
+    await use('bob');
+    const { done } = client.update('escrows', 'e-2', { purchasePrice: 8 });
+    const refused = assert.rejects(done, { code: 'other_user' });
+    await use('ann');
+    await own.wait(40);
+    await refused;
+    assert.deepEqual([own.sent().at(-1), client.outbox.pending()], [['e-1', 7, 'ann'], []]);
   });
 
   test('of a user whom the application names waits for a token of the user who was here first', async () => {

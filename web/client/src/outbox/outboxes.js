@@ -40,7 +40,12 @@ export class Outboxes {
    * @param {boolean} isImmediate
    */
   add(id, isImmediate) {
-    return this.#with((outbox) => outbox.add(id, isImmediate));
+    const { tokens, writes, Failure } = this.#parts;
+    const token = tokens.current;
+    // Where the user changes twice, an outbox of somebody else may be the next one.
+    return this.#with((outbox) => (this.#owner.isOther(token)
+      ? writes.settle(id, null, new Failure('other_user', 'another user has signed in'))
+      : outbox.add(id, isImmediate)));
   }
 
   /** @param {string} id */
@@ -67,23 +72,31 @@ export class Outboxes {
   /**
    * @template T
    * @param {(outbox: Outbox) => T} run
+   * @returns {T | Promise<Awaited<T>>}
    */
   #with(run) {
-    return this.#opening ? this.#opening.then(() => run(this.#outbox)) : run(this.#outbox);
+    // By then, yet another one may be opened.
+    return this.#opening ? this.#opening.then(() => /** @type {Promise<Awaited<T>>} */ (this.#with(run))) : run(this.#outbox);
+  }
+
+  get #isOther() {
+    return !this.#isStopped && this.#owner.isOther(this.#parts.tokens.current);
   }
 
   #look() {
-    if (this.#opening || this.#isStopped || !this.#owner.isOther(this.#parts.tokens.current)) return;
-    this.#opening = this.#change();
+    if (this.#opening || !this.#isOther) return;
+    // Not at once: the outbox that is left settles its writes, and who hears of that looks here again.
+    this.#opening = Promise.resolve().then(() => this.#change());
   }
 
   async #change() {
-    this.#outbox.leave();
-    const { owner, outbox } = await openOne(this.#parts);
-    this.#owner = owner;
-    this.#outbox = outbox;
+    while (this.#isOther) {
+      this.#outbox.leave();
+      const { owner, outbox } = await openOne(this.#parts);
+      this.#owner = owner;
+      this.#outbox = outbox;
+    }
     this.#opening = null;
-    this.#look();
   }
 }
 
