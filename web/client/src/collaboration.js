@@ -2,6 +2,7 @@
 import { IDLE_MS } from './collaboration/idle_watch.js';
 import { RecordLock } from './collaboration/locks.js';
 import { Presence } from './collaboration/presence.js';
+import { Turns } from './collaboration/turns.js';
 import { TypingSignal } from './collaboration/typing.js';
 
 /** @typedef {import('./client.js').Client} Client */
@@ -30,6 +31,7 @@ export function lock(client, module, id, { leaseSeconds = LEASE_SECONDS, idleMs 
     /** @type {RecordLock} */
     const own = new RecordLock({
       env, request, events, session, module, id, leaseSeconds, idleMs, isWriting, isConnected: isConnected(client),
+      turns: client.part('turns of locks', () => new Turns()),
       onFence: (fence) => client.setFence(module, id, fence),
       sent: () => sent(client, isWriting),
       isReplaced: () => client.hasPart(name) && client.part(name, () => own) !== own,

@@ -111,4 +111,25 @@ describe('a lock that is closed', () => {
     await tick(200);
     assert.deepEqual([await held(), fences()], [['ann'], ['1', '1']]);
   });
+
+  test('stays with whoever locks the record again while it is given back after what was written', async () => {
+    const { client, own, held, tick } = await editor({ mergeMs: 1_000 });
+    client.update('escrows', 'e-1', { city: 'Bend' });
+    own.release();
+    client.endPart('lock:escrows/e-1');
+    const next = lock(client, 'escrows', 'e-1');
+    assert.equal(await next.acquire(), true);
+    await tick(500);
+    assert.deepEqual([await held(), next.getSnapshot().status, own.getSnapshot().status], [['ann'], 'held', 'released']);
+  });
+
+  test('is given back before the same tab takes it again, also when that request is slow', async () => {
+    const { client, service, held, tick } = await editor();
+    service.faults.add({ kind: 'delay', method: 'DELETE', ms: 300 });
+    client.endPart('lock:escrows/e-1');
+    const next = lock(client, 'escrows', 'e-1');
+    const taken = next.acquire();
+    await tick(1_000);
+    assert.deepEqual([await taken, await held(), next.getSnapshot().status], [true, ['ann'], 'held']);
+  });
 });

@@ -6,6 +6,8 @@ import { IdleWatch } from './idle_watch.js';
 
 /** @typedef {import('../events.d.ts').Lock} Lock */
 
+/** An answer to what was asked before one of these may be older. */
+const CHANGES = new Set(['locked', 'unlocked', 'lock_available']);
 /** A lease is renewed when this part of it is over. */
 const RENEW_PART = 1 / 3;
 const RETRY_MOST_MS = 10_000;
@@ -34,6 +36,7 @@ const RETRY_MOST_MS = 10_000;
  * @property {boolean} isConnected whether the stream has begun already, and its list of locks was not seen
  * @property {() => boolean} isWriting whether writes that carry the fence are on their way
  * @property {() => Promise<void>} sent waits until they have ended
+ * @property {import('./turns.js').Turns} turns of all locks of this client: the service must not get what takes a lock and what gives it back in another order
  * @property {() => boolean} isReplaced whether there is another lock of this record by now, after this one was closed
  * @property {(fence: number | null) => void} onFence told what writes of this record must carry
  */
@@ -46,8 +49,8 @@ export class RecordLock {
   #offs;
   #idle;
   #isWanted = false;
-  /** Requests to take it and to give it back go one after the other: the service must not get them in another order. @type {Promise<unknown>} */
-  #turn = Promise.resolve();
+  /** How many changes of this lock by others were heard of. */
+  #heard = 0;
   #failures = 0;
   #heldUntil = 0;
 
@@ -101,10 +104,16 @@ export class RecordLock {
 
   /** Asks the holder for it. The lock is taken when it becomes free. */
   async request() {
-    const { session } = this.#context;
-    const { body } = await this.#context.request('POST', `${this.#path}/request`, { body: { session } });
+    const [wasWanted, heard] = [this.#isWanted, this.#heard];
+    // It may become free before the answer is here.
     this.#isWanted = true;
-    this.#show({ status: 'other', lock: body.lock });
+    try {
+      const { body } = await this.#context.request('POST', `${this.#path}/request`, { body: { session: this.#context.session } });
+      if (this.#isWanted && heard === this.#heard) this.#show({ status: 'other', lock: body.lock });
+    } catch (error) {
+      if (!this.#isHeld && this.getSnapshot().status !== 'waiting') this.#isWanted &&= wasWanted;
+      throw error;
+    }
   }
 
   /** Gives it back, after what was written under it was sent. */
@@ -112,11 +121,12 @@ export class RecordLock {
     this.#isWanted = false;
     if (this.#isHeld && !keepalive) await this.#context.sent();
     if (this.#isWanted) return;
-    const wasHeld = this.#isHeld;
+    // Meanwhile it may have become that of another object, which gives it back.
+    const isOwn = this.#isHeld && !this.#context.isReplaced();
     this.#released();
-    if (wasHeld) this.#inTurn(() => this.#giveBack(keepalive));
+    if (isOwn) this.#inTurn(() => this.#giveBack(keepalive));
     // What takes it at this moment gives it back.
-    await this.#turn;
+    await this.#context.turns.ended(this.#path);
   }
 
   /** Releases it and stops following it. If a write under it is still to be sent by the next page, it ends with its lease: nobody may take it before. */
@@ -154,6 +164,7 @@ export class RecordLock {
    * @param {Record<string, unknown>} body
    */
   async #ask(method, path, body) {
+    const heard = this.#heard;
     try {
       const answer = await this.#context.request(method, path, { body });
       // Nobody wants it any more.
@@ -168,6 +179,8 @@ export class RecordLock {
       }
       this.#show({ status: 'other', lock: problem.lock, fence: null, reason: code });
       return false;
+    } finally {
+      if (heard !== this.#heard) this.#load();
     }
   }
 
@@ -177,15 +190,9 @@ export class RecordLock {
     return false;
   }
 
-  /**
-   * @template T
-   * @param {() => Promise<T>} run
-   * @returns {Promise<T>}
-   */
+  /** @param {() => Promise<boolean>} run */
   #inTurn(run) {
-    const done = this.#turn.then(run);
-    this.#turn = done.catch(() => {});
-    return done;
+    return this.#context.turns.take(this.#path, run);
   }
 
   /** @param {Lock} lock */
@@ -254,6 +261,8 @@ export class RecordLock {
     if (type === 'locks:snapshot') return this.#takeSnapshot(event.locks, Boolean(event.truncated));
     if (module !== this.#context.module || recordId !== this.#context.id) return;
     const action = type.slice(type.lastIndexOf(':') + 1);
+    // The answer to this session's own request says when it has locked it.
+    if (CHANGES.has(action) && !(action === 'locked' && data.holder.session === this.#context.session)) this.#heard += 1;
     if (action === 'lock_requested') this.#show({ isRequested: true, requestedBy: data.by.userId });
     if (action === 'lock_available' && this.#isWanted && !this.#isHeld) this.acquire().catch(() => {});
     if (action === 'locked') this.#locked({ module, recordId, waiting: 0, ...data });
@@ -279,8 +288,10 @@ export class RecordLock {
 
   async #load() {
     const { request, module, id } = this.#context;
+    const heard = this.#heard;
     const answer = await request('GET', '/locks', { query: { record: `${module}/${id}` } }).catch(() => null);
-    if (answer) this.#takeSnapshot(answer.body.locks);
+    if (heard !== this.#heard) this.#load();
+    else if (answer) this.#takeSnapshot(answer.body.locks);
   }
 
   /**
