@@ -30,7 +30,7 @@ export class QueryFollower {
   #loads = new Map();
   /** The last record of a query when its last page was loaded, with the cursor of that page. @type {WeakMap<AnyQuery, {last: any, next: unknown}>} */
   #ends = new WeakMap();
-  /** The events of records that were asked for, until the answer. @type {Map<string, any[]>} */
+  /** What has needed a record that was asked for, and its events until the answer. @type {Map<string, any[]>} */
   #asked = new Map();
   /** @type {(() => void)[]} */
   #offs = [];
@@ -140,9 +140,10 @@ export class QueryFollower {
     const { module, recordId } = event;
     const key = `${module}/${recordId}`;
     const waiting = this.#asked.get(key);
-    if (waiting) return waiting.push(event) <= MOST_MISSED;
+    // Several queries have the record: what each of them needs it for is in the answer.
+    if (waiting) return waiting.includes(event) || waiting.push(event) <= MOST_MISSED;
     if (this.#asked.size >= MOST_ASKED) return false;
-    this.#asked.set(key, []);
+    this.#asked.set(key, [event]);
     this.#fetchOne(module, recordId).catch((error) => {
       if (error?.status === 404) return null;
       throw error;
@@ -157,8 +158,8 @@ export class QueryFollower {
    * @param {any} answer
    */
   #answered(key, answer) {
-    const events = [answer, ...this.#asked.get(key) ?? []];
-    if (this.#asked.delete(key)) for (const query of this.#queries(answer.module)) this.#apply(query, events);
+    const [, ...later] = this.#asked.get(key) ?? [];
+    if (this.#asked.delete(key)) for (const query of this.#queries(answer.module)) this.#apply(query, [answer, ...later]);
   }
 
   // ---- loads

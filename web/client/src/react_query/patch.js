@@ -1,5 +1,6 @@
 // What an event does to the data of a query.
 import { advance, comparator, fits, mayEnter } from '../records/record.js';
+import { same } from '../same.js';
 import { endOf, inserted, pagesOf, replaced, sorted, withPages } from './pages.js';
 
 /** @typedef {import('../records/record.js').StoredRecord} StoredRecord */
@@ -65,6 +66,8 @@ export function patch(key, data, event, edge = endOf(data).last) {
  */
 function after(record, event) {
   if (record.version !== undefined && event.version !== undefined) {
+    // It was asked for because of a change that did not raise the version.
+    if (event.action === 'fetched' && event.version === record.version) return same(event.data, record) ? record : event.data;
     // A record that changes its team may have left what this user may see.
     return event.changes && 'teamId' in event.changes && event.version >= record.version ? undefined : advance(record, event);
   }

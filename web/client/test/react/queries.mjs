@@ -139,10 +139,36 @@ describe('a followed cache', () => {
 
   test('asks for a record whose team changes, also when a trigger wrote it without a new version', async () => {
     const made = await cached(3);
-    const { version } = made.data().records[1];
-    made.service.publish({ team: 'team-a' }, { type: 'escrow:updated', module: 'escrows', recordId: 'e-2', version, changes: { teamId: 'team-b' } });
+    const { queryClient, service } = made;
+    const [, second] = made.data().records;
+    queryClient.setQueryData(['escrows', 'e-2'], second);
+    // A record without a team is everybody's.
+    Object.assign(service.part('records:escrows', () => null).get('e-2').record, { teamId: null, city: 'Bend' });
+    service.publish({ team: 'team-a' }, { type: 'escrow:updated', module: 'escrows', recordId: 'e-2', version: second.version, changes: { teamId: null } });
     await made.tick();
-    assert.equal(made.service.count('/records/escrows/e-2', 'GET'), 1);
+    assert.equal(service.count('/records/escrows/e-2', 'GET'), 1);
+    for (const shown of [made.data().records[1], queryClient.getQueryData(['escrows', 'e-2'])]) {
+      assert.deepEqual([shown.teamId, shown.city, shown.version], [null, 'Bend', second.version]);
+    }
+  });
+
+  test('asks once for a record that several queries have', async () => {
+    const made = await cached(3);
+    made.queryClient.setQueryData(['escrows', 'e-2'], made.data().records[1]);
+    await patch(made.service, '/records/escrows/e-2', { teamId: null });
+    await made.tick();
+    const { teamId, version } = made.queryClient.getQueryData(['escrows', 'e-2']);
+    assert.deepEqual([made.service.count('/records/escrows/e-2', 'GET'), teamId, version], [1, null, 2]);
+  });
+
+  test('loses a record that has moved to a team of others within one version', async () => {
+    const made = await cached(3);
+    const { service } = made;
+    const { version } = made.data().records[1];
+    Object.assign(service.part('records:escrows', () => null).get('e-2').record, { teamId: 'team-b' });
+    service.publish({ team: 'team-a' }, { type: 'escrow:updated', module: 'escrows', recordId: 'e-2', version, changes: { teamId: 'team-b' } });
+    await made.tick();
+    assert.deepEqual(made.records(), ['e-3', 'e-1']);
   });
 
   test('loads again what a reset may have missed, and keys that it does not know', async () => {
