@@ -166,10 +166,9 @@ class Network:
         self.cut()
 
     def cut(self) -> None:
-        """Breaks all connections."""
-        sockets, self._sockets = self._sockets, []
-        for each in sockets:
-            reset(each)
+        """Breaks all connections, also those that are being made. The next ones are treated as is said before."""
+        while self._sockets:
+            reset(self._sockets.pop())
 
     def _accept(self) -> None:
         while True:
@@ -177,23 +176,22 @@ class Network:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            # Whoever sees the count can cut it.
+            self._sockets.append(client)
             self.connections += 1
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         status = self.status
         if status is not None:
-            client.recv(65536)
-            page = f"HTTP/1.1 {status} Fault\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\noops"
-            client.sendall(page.encode())
-            client.close()
+            answer(client, status)
             return
         try:
             service = socket.create_connection(self._target)
         except OSError:
             client.close()
             return
-        self._sockets += [client, service]
+        self._sockets.append(service)
         threading.Thread(target=self._pass, args=(client, service, None), daemon=True).start()
         self._pass(service, client, self.budget())
 
@@ -213,6 +211,17 @@ class Network:
             reset(sink)
         for each in (sink, source):
             hang_up(each)
+
+
+def answer(client: socket.socket, status: int) -> None:
+    """Answers for the service."""
+    page = f"HTTP/1.1 {status} Fault\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\noops"
+    try:
+        client.recv(65536)
+        client.sendall(page.encode())
+    except OSError:
+        pass  # It was cut.
+    client.close()
 
 
 def reset(connection: socket.socket) -> None:
