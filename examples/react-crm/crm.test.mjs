@@ -130,6 +130,7 @@ describe('the CRM', { skip }, () => {
 
   test('shows a task with its text, its end in the inbox, and what was done', async () => {
     await goTo('Leads');
+    await server.post('/records/leads', await server.token('agent', 'bob'), { name: 'Lead of Bob' });
     await ann.page.click('.side button:text("Tasks")');
     await ann.page.click('.panel button:text("Summarise leads")');
     const worker = await server.token('worker', 'w-1');
@@ -146,7 +147,7 @@ describe('the CRM', { skip }, () => {
     await ann.page.click('.panel button:text("Mark all as read")');
     await until('nothing is unread', async () => (await ann.page.locator('.side').textContent()).includes('Notifications Activity'));
     await ann.page.click('.side button:text("Activity")');
-    await shows('Ann sees what Bob did', ann.page.locator('.panel'), 'Bobby');
+    await shows('Ann sees what Bob did', ann.page.locator('.panel'), 'Lead of Bob');
     await ann.page.click('.side button:text("Activity")');
   });
 
