@@ -133,7 +133,7 @@ describe('the page, all day long', { skip: chromiumPath ? false : 'there is no C
     const { id } = await demo.server.post('/tasks', await demo.token('bob'), { type: 'summarize', title: 'To be cancelled' });
     const card = page.locator(`.task-card[data-task="${id}"]`);
     await press(page, card.getByRole('button', { name: 'Cancel' }));
-    await card.getByText('Cancelled').waitFor();
+    await card.getByText('Cancelled', { exact: true }).waitFor();
     assert.equal(await focused(page), 'Output');
     await press(page, card.getByRole('button', { name: 'Dismiss' }));
     await card.waitFor({ state: 'detached' });
