@@ -34,7 +34,10 @@ export function lock(client, module, id, { leaseSeconds = LEASE_SECONDS, idleMs 
       turns: client.part('turns of locks', () => new Turns()),
       onFence: (fence) => client.setFence(module, id, fence),
       sent: () => sent(client, isWriting),
-      isReplaced: () => client.hasPart(name) && client.part(name, () => own) !== own,
+      isReplaced: () => {
+        const now = client.hasPart(name) ? client.part(name, () => own) : own;
+        return now !== own && now.isWanted;
+      },
     });
     return own;
   });

@@ -123,6 +123,17 @@ describe('a lock that is closed', () => {
     assert.deepEqual([await held(), next.getSnapshot().status, own.getSnapshot().status], [['ann'], 'held', 'released']);
   });
 
+  test('is given back where another object only looks at it', async () => {
+    const { client, own, held, tick } = await editor({ mergeMs: 1_000 });
+    client.update('escrows', 'e-1', { city: 'Bend' });
+    client.endPart('lock:escrows/e-1');
+    const next = lock(client, 'escrows', 'e-1');
+    await tick(500);
+    assert.deepEqual([await held(), own.getSnapshot().status, next.getSnapshot().status], [[], 'released', 'idle']);
+    assert.equal(await next.acquire(), true);
+    assert.equal(next.getSnapshot().fence, 2);
+  });
+
   test('is given back before the same tab takes it again, also when that request is slow', async () => {
     const { client, service, held, tick } = await editor();
     service.faults.add({ kind: 'delay', method: 'DELETE', ms: 300 });

@@ -37,7 +37,7 @@ const RETRY_MOST_MS = 10_000;
  * @property {() => boolean} isWriting whether writes that carry the fence are on their way
  * @property {() => Promise<void>} sent waits until they have ended
  * @property {import('./turns.js').Turns} turns of all locks of this client: the service must not get what takes a lock and what gives it back in another order
- * @property {() => boolean} isReplaced whether there is another lock of this record by now, after this one was closed
+ * @property {() => boolean} isReplaced whether another lock of this record wants it by now, after this one was closed
  * @property {(fence: number | null) => void} onFence told what writes of this record must carry
  */
 
@@ -74,6 +74,11 @@ export class RecordLock {
 
   /** @type {(listener: () => void) => () => void} */
   subscribe = (listener) => this.store.subscribe(listener);
+
+  /** Whether it is held, or will be taken once it can be. */
+  get isWanted() {
+    return this.#isWanted;
+  }
 
   get #isHeld() {
     return this.getSnapshot().status === 'held';
