@@ -193,9 +193,7 @@ impl Fanout {
         let count = self.publish_count.fetch_add(1, Ordering::Relaxed);
         brokerage.used.store(count, Ordering::Relaxed);
         self.wake(&brokerage.id, &audiences);
-        if self.bytes() > self.limit() {
-            self.evict();
-        }
+        self.make_room();
     }
 
     /// Publishes an event that is not logged to the streams of its topics.

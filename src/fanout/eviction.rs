@@ -57,8 +57,15 @@ impl Fanout {
         });
     }
 
+    /// Frees memory if frames take more than they may now.
+    pub(super) fn make_room(&self) {
+        if self.bytes() > self.limit() {
+            self.evict();
+        }
+    }
+
     /// Empties the rings whose last publish is the longest ago, until there is space again.
-    pub(super) fn evict(&self) {
+    fn evict(&self) {
         let brokerages = self.brokerages.read();
         let brokerages = brokerages.unwrap_or_else(PoisonError::into_inner);
         let mut by_use: Vec<_> = brokerages.values().collect();

@@ -15,6 +15,8 @@ impl Follower {
                 if !batch.is_own {
                     self.parts.observer.missed(&batch.broker);
                 }
+                // No stream here gets the events, but the requests that publish them take memory.
+                self.parts.fanout.make_room();
                 continue;
             };
             self.publish_others(&log, &batch);
