@@ -7,7 +7,7 @@ use super::credential::KeyId;
 use super::error::KeyProblem;
 
 /// The name of the secret. Fingerprints are longer.
-const SECRET: &str = "secret";
+pub(super) const SECRET: &str = "secret";
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// A key, and the only algorithms that it is used with. A public key never has an HS algorithm, so

@@ -5,6 +5,7 @@
 //! itself: whoever reads the table cannot even try out whether a secret is the right one.
 
 use super::credential::KeyId;
+use super::keys::SECRET;
 use super::verifier::Verifier;
 
 /// What stands before the keyed hash. No fingerprint has a colon.
@@ -27,7 +28,7 @@ impl Verifier {
     #[must_use]
     pub fn key_of_ticket(&self, stored: &str, ticket: &str) -> Option<KeyId> {
         let Some(hash) = stored.strip_prefix(BY_SECRET) else {
-            return Some(KeyId::new(stored));
+            return (stored != SECRET).then(|| KeyId::new(stored));
         };
         let secret = self.secret()?;
         let is_same = secret.made(&message(ticket), hash);
@@ -63,9 +64,12 @@ mod tests {
         assert_eq!(same.key_of_ticket(&stored, "t-2"), None);
         assert_eq!(other.key_of_ticket(&stored, "t-1"), None);
         // Nobody gets past it by the name alone.
-        for text in ["secret:", "secret:secret", "secret:ä"] {
+        for text in [key.as_str(), "secret:", "secret:secret", "secret:ä"] {
             assert_eq!(one.key_of_ticket(text, "t-1"), None);
         }
+        // Where there is no secret any more, its tickets have ended.
+        let none = Verifier::new(&IdentitySettings::default(), Clock::system()).unwrap();
+        assert_eq!(none.key_of_ticket(&stored, "t-1"), None);
     }
 
     #[test]

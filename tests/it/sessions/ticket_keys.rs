@@ -47,7 +47,7 @@ async fn a_ticket_ends_with_the_secret_of_its_token() {
         opens(&Service::on(Arc::clone(&database), &[]).await, &ticket).await;
     }
     is_refused(&other, &ticket, "token_key_unknown").await;
-    // Without any secret it is no better.
+    // A public key beside another secret changes nothing.
     let rsa = pem("rsa.public.pem");
     let keys = [rsa.as_str(), OTHER_SECRET];
     let with_key = Service::on(database, &keys).await;
