@@ -45,7 +45,8 @@ pub struct ServerSettings {
         default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
     pub body_bytes: u32,
 
-    /// Most seconds until the head of a request has arrived
+    /// Most seconds until the head of a request has arrived. A connection that waited for its next request has
+    /// 75 seconds in all for the wait and the head
     #[arg(long, env = "PORCHLIGHT_HEAD_TIMEOUT_SECONDS", value_name = "SECONDS",
         default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
     pub head_timeout_seconds: u16,
