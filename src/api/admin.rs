@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Context;
 use super::admin_overview::OverviewJson;
 use super::body::OptionalJson;
-use super::caller::Administrator;
+use super::caller_rules::Administrator;
 use super::page::respond_json;
 use super::path::PlainId;
 use super::problem::{Code, Problem};
@@ -25,7 +25,7 @@ const ROWS_DEFAULT: i64 = 50;
 const ROWS_MOST: i64 = 200;
 
 pub(super) async fn overview(
-    Administrator(caller): Administrator,
+    Administrator { caller, .. }: Administrator,
     context: Context,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
@@ -45,7 +45,7 @@ pub(super) struct ConnectionsQuery {
 }
 
 pub(super) async fn connections(
-    Administrator(caller): Administrator,
+    Administrator { caller, .. }: Administrator,
     context: Context,
     Query(query): Query<ConnectionsQuery>,
 ) -> Result<HttpResponse, Problem> {
@@ -64,7 +64,7 @@ pub(super) async fn connections(
 }
 
 pub(super) async fn disconnect(
-    Administrator(caller): Administrator,
+    Administrator { caller, .. }: Administrator,
     context: Context,
     PlainId(id): PlainId,
     _: NoQuery,
@@ -83,7 +83,7 @@ pub(super) struct PoisonQuery {
 }
 
 pub(super) async fn poison(
-    Administrator(caller): Administrator,
+    Administrator { caller, .. }: Administrator,
     context: Context,
     Query(query): Query<PoisonQuery>,
 ) -> Result<HttpResponse, Problem> {
@@ -118,7 +118,7 @@ fn poison_json(row: &PoisonRow) -> serde_json::Value {
 }
 
 pub(super) async fn retry_poison(
-    Administrator(caller): Administrator,
+    Administrator { caller, .. }: Administrator,
     context: Context,
     PlainId(id): PlainId,
     _: NoQuery,
@@ -131,7 +131,7 @@ pub(super) async fn retry_poison(
 }
 
 pub(super) async fn discard_poison(
-    Administrator(caller): Administrator,
+    Administrator { caller, .. }: Administrator,
     context: Context,
     PlainId(id): PlainId,
     _: NoQuery,

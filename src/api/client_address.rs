@@ -1,11 +1,28 @@
 //! The address of a client, also behind proxies.
 
+use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use actix_web::HttpRequest;
+use actix_web::dev::Payload;
 use actix_web::http::header::HeaderName;
+use actix_web::{FromRequest, HttpRequest};
+
+use super::{Context, Problem};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Where the client of a request is, if that is known.
+pub(super) struct Client(pub(super) Option<IpAddr>);
+
+impl FromRequest for Client {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let context = Context::of(request);
+        ready(context.map(|context| Self(context.services.rate_limits.client(request))))
+    }
+}
 
 /// The address of the connection, or the one that the outermost trusted proxy has seen.
 pub(super) fn client_address(request: &HttpRequest, trusted_proxies: usize) -> IpAddr {

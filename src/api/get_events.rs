@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Context;
-use super::caller::Client;
+use super::client_address::Client;
 use super::page::Page;
 use super::problem::{Code, Problem};
 use super::query::{Query, number, parsed};

@@ -10,8 +10,8 @@ use actix_web::{FromRequest, HttpRequest};
 use sha2::{Digest, Sha256};
 
 use super::Context;
-use super::caller::bearer_token;
 use super::problem::{Code, Problem};
+use super::token::bearer_token;
 use crate::identity::Secret;
 
 #[derive(Clone, Debug)]

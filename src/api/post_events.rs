@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::Context;
 use super::audience::AudienceBody;
 use super::body::{self, JsonBytes, Object};
-use super::caller::Publisher;
+use super::caller_rules::Publisher;
 use super::idempotency::{self, KeyHeader};
 use super::problem::{Code, Problem};
 use super::query::NoQuery;
@@ -63,7 +63,7 @@ struct PublishedJson {
 
 /// Publishes events, and answers when they are durable.
 pub(super) async fn publish(
-    Publisher(caller): Publisher,
+    Publisher { caller, .. }: Publisher,
     context: Context,
     _: NoQuery,
     key: KeyHeader,

@@ -12,9 +12,11 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::caller::TOKEN_PARAMETER;
 use super::problem::{Code, Problem};
 use crate::log::named_field;
+
+/// The parameter with the token of clients that cannot set headers. Every request may have it.
+pub(super) const TOKEN_PARAMETER: &str = "access_token";
 
 /// The parameters of a request, as a struct that names each and takes text.
 pub(super) struct Query<T>(pub(super) T);

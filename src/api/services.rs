@@ -7,6 +7,7 @@ use super::metrics_access::MetricsAccess;
 use super::rate_limits::RateLimits;
 use super::request_figures::RequestFigures;
 use super::slow_bodies::SlowBodies;
+use super::token::TokenPlaces;
 use crate::collab::Locks;
 use crate::collab::Presence;
 use crate::collab::{SignalNames, Signals};
@@ -55,10 +56,7 @@ pub struct Services {
     pub sessions: Sessions,
     /// Looks up the brokerage of a user whose token does not name it, if a query is configured.
     pub brokerages: Option<Brokerages>,
-    /// The name of the cookie that may carry a token.
-    pub token_cookie: String,
-    /// Whether the parameter `access_token` may carry a token.
-    pub token_in_query: bool,
+    pub token_places: TokenPlaces,
     pub writer: Writer,
     pub fanout: Arc<Fanout>,
     pub modules: Modules,

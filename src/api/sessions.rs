@@ -9,13 +9,13 @@ use serde_json::json;
 use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
+use super::Context;
 use super::body::{Json, OptionalJson};
-use super::caller::Revoker;
+use super::caller_rules::Revoker;
 use super::problem::{Code, Problem};
 use super::query::{NoFields, NoQuery};
 use super::session_quotas::{self, QuotaJson};
-use super::{Context, Services};
-use crate::directory::{LookupError, Member};
+use crate::directory::{Brokerages, LookupError, Member};
 use crate::identity::{Caller, Revocation, Revoked, is_token_id};
 use crate::log::timestamp;
 use crate::platform::{BrokerId, TeamId, UserId};
@@ -111,7 +111,7 @@ fn in_utc<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDat
 
 /// Ends what is open with tokens, and refuses them.
 pub(super) async fn revoke(
-    Revoker(caller): Revoker,
+    Revoker { caller, .. }: Revoker,
     context: Context,
     _: NoQuery,
     Json(body): Json<RevokeBody>,
@@ -224,9 +224,8 @@ pub(super) async fn ticket(
 pub(super) async fn check_ticket_of(
     member: &Member,
     broker: &BrokerId,
-    services: &Services,
+    brokerages: Option<&Brokerages>,
 ) -> Result<(), Problem> {
-    let brokerages = services.brokerages.as_ref();
     let brokerages = brokerages.ok_or(TicketError::Invalid)?;
     match brokerages.find(member).await {
         Ok(now) if now == *broker => Ok(()),

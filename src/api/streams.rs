@@ -8,9 +8,9 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::caller::StreamCaller;
 use super::problem::Problem;
 use super::query::{Query, parsed};
+use super::stream_caller::StreamCaller;
 use super::{Context, access};
 use crate::directory::Member;
 use crate::fanout::{CloseReason, StreamEncoding};

@@ -7,9 +7,10 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::body::Json;
-use super::caller::{StreamCaller, TaskWorker};
+use super::caller_rules::TaskWorker;
 use super::problem::{Code, Problem};
 use super::query::{NoQuery, Query};
+use super::stream_caller::StreamCaller;
 use super::tasks_worker::lease_claim;
 use super::{Context, access, streams};
 use crate::directory::Member;
@@ -54,7 +55,7 @@ pub(super) struct OutputQuery {
 }
 
 pub(super) async fn write(
-    TaskWorker(caller): TaskWorker,
+    TaskWorker { caller, .. }: TaskWorker,
     context: Context,
     id: TaskId,
     _: NoQuery,

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::Context;
 use super::body::{self, JsonBytes, Object, OptionalJson};
-use super::caller::TaskCreator;
+use super::caller_rules::TaskCreator;
 use super::idempotency::{self, KEY_CHARS, KeyHeader};
 use super::page::Page;
 use super::problem::{Code, Problem};
@@ -60,7 +60,7 @@ pub(super) struct TasksQuery {
 }
 
 pub(super) async fn create(
-    TaskCreator(caller): TaskCreator,
+    TaskCreator { caller, .. }: TaskCreator,
     context: Context,
     _: NoQuery,
     header: KeyHeader,

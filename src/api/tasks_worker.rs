@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 
 use super::Context;
 use super::body::Json;
-use super::caller::{Client, TaskWorker};
+use super::caller_rules::TaskWorker;
+use super::client_address::Client;
 use super::problem::{Code, Problem};
 use super::query::NoQuery;
 use super::tasks::storable_json;
@@ -79,7 +80,7 @@ struct ClaimedJson {
 
 /// Claims a task, or waits for one.
 pub(super) async fn claim(
-    TaskWorker(caller): TaskWorker,
+    TaskWorker { caller, .. }: TaskWorker,
     Client(client): Client,
     context: Context,
     _: NoQuery,
@@ -114,7 +115,7 @@ pub(super) async fn claim(
 }
 
 pub(super) async fn progress(
-    TaskWorker(caller): TaskWorker,
+    TaskWorker { caller, .. }: TaskWorker,
     context: Context,
     id: TaskId,
     _: NoQuery,
@@ -131,7 +132,7 @@ pub(super) async fn progress(
 }
 
 pub(super) async fn complete(
-    TaskWorker(caller): TaskWorker,
+    TaskWorker { caller, .. }: TaskWorker,
     context: Context,
     id: TaskId,
     _: NoQuery,
@@ -145,7 +146,7 @@ pub(super) async fn complete(
 }
 
 pub(super) async fn fail(
-    TaskWorker(caller): TaskWorker,
+    TaskWorker { caller, .. }: TaskWorker,
     context: Context,
     id: TaskId,
     _: NoQuery,
@@ -159,7 +160,7 @@ pub(super) async fn fail(
 
 /// Ends a task whose cancellation was requested: the worker has stopped.
 pub(super) async fn cancelled(
-    TaskWorker(caller): TaskWorker,
+    TaskWorker { caller, .. }: TaskWorker,
     context: Context,
     id: TaskId,
     _: NoQuery,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Environment;
 use crate::api::{
     DatabaseCheck, MetricsAccess, RateLimits, Rates, RefusalKind, RequestFigures, RequestLimits,
-    Services, SlowBodies,
+    Services, SlowBodies, TokenPlaces,
 };
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
@@ -142,8 +142,10 @@ impl<'a> Wiring<'a> {
             pool: self.database.pool.clone(),
             database_check: DatabaseCheck::default(),
             verifier,
-            token_cookie: config.identity.token_cookie.clone(),
-            token_in_query: config.identity.token_in_query,
+            token_places: TokenPlaces {
+                cookie: config.identity.token_cookie.clone(),
+                in_query: config.identity.token_in_query,
+            },
             writer: self.writer(committer.clone()),
             fanout,
             modules: self.modules(),
