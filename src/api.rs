@@ -83,7 +83,10 @@ pub use openapi::DOCUMENT;
 pub use problem::Problem;
 pub use rate_limits::{RateLimits, Rates};
 pub use request_figures::RequestFigures;
-pub use services::{RequestLimits, Services};
+pub use services::{
+    ApiLimits, CallerServices, CollabServices, DirectoryServices, HealthServices, InboxServices,
+    RequestLimits, RequestTelemetry, Services,
+};
 pub use slow_bodies::SlowBodies;
 pub use token::TokenPlaces;
 
@@ -107,7 +110,7 @@ impl Context {
 
     /// A page has at most `items` items, and no more bytes than the settings allow.
     fn page_limit(&self, items: usize) -> PageLimit {
-        PageLimit::new(items, self.services.limits.page_bytes)
+        PageLimit::new(items, self.services.limits.requests.page_bytes)
     }
 }
 

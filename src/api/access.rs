@@ -15,13 +15,13 @@ use futures_util::future::Either;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Services;
 use super::chunked_body::ChunkedBody;
 use super::cors::Origins;
 use super::framing::FramingError;
 use super::rate_limits::RateState;
 use super::request_context::RequestContext;
 use super::request_figures::class;
+use super::services::RequestTelemetry;
 use super::{Context, Problem, request_trace};
 use crate::identity::Caller;
 use crate::platform::telemetry::log_context;
@@ -146,7 +146,7 @@ fn without_request_text(response: ServiceResponse<BoxBody>) -> ServiceResponse<B
 fn refuse_framing(request: ServiceRequest, error: FramingError) -> ServiceResponse<BoxBody> {
     let problem = error.problem();
     let context = request.app_data::<Context>();
-    let id = context.map(|context| refuse_unreadable(&context.services, &problem));
+    let id = context.map(|context| refuse_unreadable(&context.services.telemetry, &problem));
     let mut response = problem.error_response();
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
@@ -177,13 +177,15 @@ fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
     let context = request.app_data::<Context>();
     if let Some(context) = context {
         let class = class(status);
-        let responses = &context.services.metrics.responses;
+        let telemetry = &context.services.telemetry;
+        let responses = &telemetry.metrics.responses;
         responses.get_or_create(&[("class", class)]).inc();
-        let figures = &context.services.request_figures;
-        figures.count(request, status, began);
+        telemetry.request_figures.count(request, status, began);
     }
     let is_refused = status.is_client_error() || status.is_server_error();
-    if is_refused && !context.is_none_or(|context| count_and_admit(context, response)) {
+    if is_refused
+        && !context.is_none_or(|context| count_and_admit(&context.services.telemetry, response))
+    {
         return;
     }
     let extensions = request.extensions();
@@ -202,36 +204,36 @@ fn log(response: &ServiceResponse<BoxBody>, id: &str, began: Instant) {
 }
 
 /// Counts and logs the refusal of bytes that are not a request. Only the answer to them is known.
-pub(super) fn refuse_unreadable(services: &Services, problem: &Problem) -> RequestId {
+pub(super) fn refuse_unreadable(telemetry: &RequestTelemetry, problem: &Problem) -> RequestId {
     let (id, status) = (RequestId::Random(Uuid::new_v4()), problem.status_code());
-    let responses = &services.metrics.responses;
+    let responses = &telemetry.metrics.responses;
     responses.get_or_create(&[("class", class(status))]).inc();
-    services.request_figures.count_unreadable(status);
-    count_refusal(&services.metrics, status, problem.code().as_str());
+    telemetry.request_figures.count_unreadable(status);
+    count_refusal(&telemetry.metrics, status, problem.code().as_str());
     let status_code = status.as_u16();
     let kind = RefusalKind {
         route: UNREADABLE.to_owned(),
         status: status_code,
     };
-    if services.refusals.admits(&kind) {
+    if telemetry.refusals.admits(&kind) {
         tracing::info!(%id, status_code, code = %problem, "refused");
     }
     id
 }
 
 /// Counts a refusal, and returns whether it is to be logged.
-fn count_and_admit(context: &Context, response: &ServiceResponse<BoxBody>) -> bool {
+fn count_and_admit(telemetry: &RequestTelemetry, response: &ServiceResponse<BoxBody>) -> bool {
     let status = response.status();
     let error = response.response().error();
     let problem = error.and_then(|error| error.as_error::<Problem>());
     let code = problem.map_or(NO_CODE, |problem| problem.code().as_str());
-    count_refusal(&context.services.metrics, status, code);
+    count_refusal(&telemetry.metrics, status, code);
     if let Some(caller) = response.request().extensions().get::<Caller>() {
-        let figures = context.services.figures.of(&caller.broker);
+        let figures = telemetry.figures.of(&caller.broker);
         figures.refusals.add(code);
     }
     let route = response.request().match_pattern();
-    context.services.refusals.admits(&RefusalKind {
+    telemetry.refusals.admits(&RefusalKind {
         route: route.unwrap_or_else(|| NO_ROUTE.to_owned()),
         status: status.as_u16(),
     })

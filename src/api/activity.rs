@@ -33,7 +33,8 @@ pub(super) async fn list(
     Query(query): Query<ActivityQuery>,
 ) -> Result<HttpResponse, Problem> {
     let query = context.activity_list_query(&query)?;
-    let listed = context.services.activity.list(&caller, &query).await?;
+    let activity = &context.services.inbox.activity;
+    let listed = activity.list(&caller, &query).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {

@@ -150,7 +150,7 @@ fn read(
     payload: &mut Payload,
     kind: &'static BodyKind,
 ) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
-    let limits = Context::of(request).map(|context| context.services.limits);
+    let limits = Context::of(request).map(|context| context.services.limits.requests);
     let limits = limits.and_then(|limits| expect(request, kind).map(|()| limits));
     let (mut payload, request) = (payload.take(), request.clone());
     async move {
@@ -244,14 +244,14 @@ async fn collect(
 
 /// Counts a body that has not arrived, until it is dropped.
 fn slow_body(request: &HttpRequest, kind: &BodyKind) -> Result<Option<SlowBody>, Problem> {
-    let context = Context::of(request)?;
+    let limits = &Context::of(request)?.services.limits;
     if kind.is_public {
-        let network = context.services.rate_limits.network(request);
-        return context.services.slow_bodies.begin_public(network).map(Some);
+        let network = limits.rates.network(request);
+        return limits.slow_bodies.begin_public(network).map(Some);
     }
     let extensions = request.extensions();
     let caller = extensions.get::<Caller>();
-    let slow = caller.map(|caller| context.services.slow_bodies.begin(caller));
+    let slow = caller.map(|caller| limits.slow_bodies.begin(caller));
     slow.transpose().map(Option::flatten)
 }
 

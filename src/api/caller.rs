@@ -71,7 +71,7 @@ pub(super) fn limit_refusals(request: &HttpRequest, problem: Problem) -> Problem
     let context = request.app_data::<Context>();
     let is_refused = problem.status_code() == StatusCode::UNAUTHORIZED;
     match context.filter(|_| is_refused) {
-        Some(context) => match context.services.rate_limits.take_refused(request) {
+        Some(context) => match context.services.limits.rates.take_refused(request) {
             Ok(_) => problem,
             Err(state) => {
                 request.extensions_mut().insert(state);
@@ -84,9 +84,10 @@ pub(super) fn limit_refusals(request: &HttpRequest, problem: Problem) -> Problem
 
 fn identify(request: &HttpRequest) -> Result<VerifiedRequest, Problem> {
     let context = Context::of(request)?;
-    let token = context.services.token_places.token(request)?;
+    let callers = &context.services.callers;
+    let token = callers.token_places.token(request)?;
     Ok(VerifiedRequest {
-        identified: context.services.verifier.identify(&token)?,
+        identified: callers.verifier.identify(&token)?,
         request: request.clone(),
         context: context.clone(),
     })
@@ -97,7 +98,7 @@ impl VerifiedRequest {
         if let Some(broker) = self.identified.bearer.broker.clone() {
             return self.caller(broker).map(Found::Caller);
         }
-        let brokerages = self.context.services.brokerages.clone();
+        let brokerages = self.context.services.callers.brokerages.clone();
         let brokerages = brokerages.ok_or(TokenError::ClaimMissing("broker_id"))?;
         let bearer = &self.identified.bearer;
         let member = Member {
@@ -121,18 +122,19 @@ impl VerifiedRequest {
     fn caller(self, broker: BrokerId) -> Result<Caller, Problem> {
         let Identified { bearer, is_new } = self.identified;
         let services = &self.context.services;
-        if !self.request.method().is_safe() && services.sessions.is_unavailable() {
+        let (verifier, sessions) = (&services.callers.verifier, &services.callers.sessions);
+        if !self.request.method().is_safe() && sessions.is_unavailable() {
             let detail = "It is not known which tokens were revoked. Try again.";
             return Err(Problem::unavailable(Code::DatabaseUnavailable, detail));
         }
         if is_new {
-            services.verifier.send_profile(&bearer, &broker);
+            verifier.send_profile(&bearer, &broker);
         }
-        let caller = services.verifier.caller(bearer, broker)?;
+        let caller = verifier.caller(bearer, broker)?;
         if is_new {
-            services.sessions.saw(&caller);
+            sessions.saw(&caller);
         }
-        admit(&self.request, &services.rate_limits, caller)
+        admit(&self.request, &services.limits.rates, caller)
     }
 }
 

@@ -20,7 +20,7 @@ impl FromRequest for Client {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let context = Context::of(request);
-        ready(context.map(|context| Self(context.services.rate_limits.client(request))))
+        ready(context.map(|context| Self(context.services.limits.rates.client(request))))
     }
 }
 

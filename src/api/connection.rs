@@ -29,6 +29,7 @@ use super::Services;
 use super::access;
 use super::framing::Intake;
 use super::problem::{Code, Problem};
+use super::services::RequestTelemetry;
 use crate::stream::Parking;
 
 /// The end of every head, and of few bodies.
@@ -65,7 +66,7 @@ impl Connection {
     pub fn new(socket: TcpStream, services: Arc<Services>) -> Self {
         Self {
             socket: Some(socket),
-            intake: Intake::new(services.limits.head_timeout),
+            intake: Intake::new(services.limits.requests.head_timeout),
             services,
             parking: Rc::default(),
             head: Vec::new(),
@@ -135,7 +136,7 @@ impl AsyncWrite for Connection {
                 return this.socket()?.poll_write(context, before);
             }
             if this.answer.is_none() {
-                this.answer = Some(Box::new(refusal.answer(&this.services)));
+                this.answer = Some(Box::new(refusal.answer(&this.services.telemetry)));
             }
             return this.poll_answer(context, bytes.len());
         }
@@ -188,8 +189,8 @@ impl<'a> ActixRefusal<'a> {
     }
 
     /// The same head with a body.
-    fn answer(&self, services: &Services) -> PendingAnswer {
-        let id = access::refuse_unreadable(services, &self.problem);
+    fn answer(&self, telemetry: &RequestTelemetry) -> PendingAnswer {
+        let id = access::refuse_unreadable(telemetry, &self.problem);
         let json = self.problem.json();
         let status_line = self.head.lines().next().unwrap_or_default();
         let date = header(self.head, "date").map(|date| format!("date: {date}\r\n"));

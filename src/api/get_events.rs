@@ -54,7 +54,7 @@ pub(super) async fn list(
     let listed = loop {
         let listed = history::list(streams, &context.dispatcher, &caller, query.clone()).await?;
         // The token may have been revoked while the request waited, or the user may have left a team.
-        let now = context.services.verifier.check_again(&caller)?;
+        let now = context.services.callers.verifier.check_again(&caller)?;
         if now.teams.len() == caller.teams.len() {
             break listed;
         }

@@ -20,7 +20,7 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
         return Err(not_ready("The service is stopping."));
     }
     let services = &context.services;
-    if !services.database_check.answers(&services.pool).await {
+    if !services.health.database.answers(&services.pool).await {
         return Err(not_ready(
             "The database does not answer, has no free connection (max_connections), or is not migrated.",
         ));
@@ -36,7 +36,7 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
         return Err(not_ready("The follower does not reach the database."));
     }
     // Without its backplane an instance polls, so it is still ready.
-    let backplane = &context.services.backplane;
+    let backplane = &context.services.health.backplane;
     let body = match (backplane.is_external(), backplane.is_connected()) {
         (false, _) => json!({"status": "ready"}),
         (true, true) => json!({"status": "ready", "backplane": "connected"}),
@@ -50,7 +50,7 @@ pub(super) async fn metrics(
     request: HttpRequest,
     context: Context,
 ) -> HttpResponse {
-    let metrics = &context.services.metrics;
+    let metrics = &context.services.telemetry.metrics;
     let fanout = &context.services.fanout;
     metrics
         .memory_bytes
@@ -61,7 +61,7 @@ pub(super) async fn metrics(
         .set(i64::try_from(uploads).unwrap_or(i64::MAX));
     metrics
         .backplane_connected
-        .set(context.services.backplane.is_connected().into());
+        .set(context.services.health.backplane.is_connected().into());
     metrics
         .brokers_active
         .set(i64::try_from(fanout.active().len()).unwrap_or(i64::MAX));

@@ -81,8 +81,9 @@ pub(super) async fn acquire(
         lease: lease(body.lease_seconds.as_ref())?,
         key: key.key(&caller, Operation::AcquireLock, &bytes),
     };
-    context.services.presence.touch(&caller);
-    let granted = context.services.locks.acquire(&caller, &claim).await?;
+    let collab = &context.services.collab;
+    collab.presence.touch(&caller);
+    let granted = collab.locks.acquire(&caller, &claim).await?;
     let mut response = if granted.answer.is_new {
         HttpResponse::Created()
     } else {
@@ -103,8 +104,9 @@ pub(super) async fn renew(
 ) -> Result<HttpResponse, Problem> {
     let key = key.key_for(&caller, Operation::RenewLock, &record, &bytes);
     let claim = claim(record, body::parse(&bytes)?, key)?;
-    context.services.presence.touch(&caller);
-    let renewed = context.services.locks.renew(&caller, &claim).await?;
+    let collab = &context.services.collab;
+    collab.presence.touch(&caller);
+    let renewed = collab.locks.renew(&caller, &claim).await?;
     let mut response = HttpResponse::Ok();
     idempotency::mark(&mut response, renewed.is_repeat);
     Ok(response.json(renewed.answer))
@@ -121,7 +123,7 @@ pub(super) async fn release(
     let session: Option<SessionName> = parsed("session", query.session.as_deref())?;
     let named = session.as_ref().map_or("", SessionName::as_str);
     let key = key.key_for(&caller, Operation::ReleaseLock, &record, named.as_bytes());
-    let locks = &context.services.locks;
+    let locks = &context.services.collab.locks;
     let released = locks.release(&caller, &record, session.as_ref(), key.as_ref());
     let released = released.await?;
     let mut response = HttpResponse::NoContent();
@@ -143,7 +145,7 @@ pub(super) async fn request(
 ) -> Result<HttpResponse, Problem> {
     let body: LockRequestBody = body::parse(&bytes)?;
     let key = key.key_for(&caller, Operation::RequestLock, &record, &bytes);
-    let locks = &context.services.locks;
+    let locks = &context.services.collab.locks;
     let session = body.session.as_ref();
     let requested = locks.request(&caller, &record, session, key.as_ref());
     let requested = requested.await?;
@@ -164,7 +166,7 @@ pub(super) async fn take_over(
     let key = key.key_for(&caller, Operation::TakeOverLock, &record, &bytes);
     let claim = claim(record, body::parse(&bytes)?, key)?;
     let right = takeover_right(&context, &caller, &claim.record).await?;
-    let locks = &context.services.locks;
+    let locks = &context.services.collab.locks;
     let taken = locks.take_over(&caller, &claim, &right).await?;
     let mut response = HttpResponse::Created();
     idempotency::mark(&mut response, taken.is_repeat);
@@ -180,7 +182,8 @@ pub(super) async fn list(
     let limit = number("limit", query.limit.as_deref(), 1..=MOST_LISTED)?;
     let limit = context.page_limit(limit.unwrap_or(MOST_LISTED));
     let query = context.lock_list_query(&query)?;
-    let listed = context.services.locks.list(&caller, &query, limit).await?;
+    let locks = &context.services.collab.locks;
+    let listed = locks.list(&caller, &query, limit).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {
@@ -202,11 +205,12 @@ async fn takeover_right(
     if caller.may_administer() {
         return Ok(TakeoverRight::Admin);
     }
-    let lock = context.services.locks.find(caller, record).await?;
+    let collab = &context.services.collab;
+    let lock = collab.locks.find(caller, record).await?;
     let Some(holder) = lock.map(|lock| lock.holder.user_id) else {
         return Ok(TakeoverRight::No);
     };
-    let presence = &context.services.presence;
+    let presence = &collab.presence;
     if !presence.is_offline(&caller.broker, &holder).await? {
         return Ok(TakeoverRight::No);
     }

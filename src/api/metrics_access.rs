@@ -62,7 +62,7 @@ impl FromRequest for MetricsReader {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Context::of(request).and_then(|context| {
-            let access = &context.services.metrics_access;
+            let access = &context.services.health.metrics_access;
             let is_allowed = access.allows(bearer_token(request), is_forwarded(request.headers()));
             is_allowed.then_some(Self).ok_or_else(|| {
                 let detail = "Metrics need the token of PORCHLIGHT_METRICS_TOKEN: Authorization: Bearer, \

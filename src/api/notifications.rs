@@ -71,7 +71,8 @@ pub(super) async fn post(
 ) -> Result<HttpResponse, Problem> {
     let mut new = context.new_notification(body::parse(&body)?)?;
     new.key = key.key(&caller, Operation::PostNotification, &body);
-    let posted = context.services.notifications.post(&caller, new).await?;
+    let notifications = &context.services.inbox.notifications;
+    let posted = notifications.post(&caller, new).await?;
     let mut response = HttpResponse::Created();
     idempotency::mark(&mut response, posted.is_repeat);
     Ok(response.json(posted.answer.json()))
@@ -84,7 +85,8 @@ pub(super) async fn list(
     Query(query): Query<NotificationsQuery>,
 ) -> Result<HttpResponse, Problem> {
     let query = context.notification_list_query(&query)?;
-    let listed = context.services.notifications.list(&caller, query).await?;
+    let notifications = &context.services.inbox.notifications;
+    let listed = notifications.list(&caller, query).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("Stream-Position", listed.position.to_string()));
     let page = Page {
@@ -108,7 +110,7 @@ pub(super) async fn read(
     _: OptionalJson<NoFields>,
 ) -> Result<HttpResponse, Problem> {
     let key = key.key_for(&caller, Operation::ReadNotification, id, &[]);
-    let notifications = &context.services.notifications;
+    let notifications = &context.services.inbox.notifications;
     Ok(marked_read(
         notifications.read(&caller, id, key.as_ref()).await?,
     ))
@@ -128,7 +130,7 @@ pub(super) async fn read_all(
     }
     let up_to = body.up_to.unwrap_or_default();
     let key = key.key_for(&caller, Operation::ReadAllNotifications, up_to, &[]);
-    let notifications = &context.services.notifications;
+    let notifications = &context.services.inbox.notifications;
     let read = notifications.read_all(&caller, body.up_to, key.as_ref());
     Ok(marked_read(read.await?))
 }
@@ -148,7 +150,8 @@ pub(super) async fn preferences(
     context: Context,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let preferences = context.services.notifications.preferences(&caller).await?;
+    let notifications = &context.services.inbox.notifications;
+    let preferences = notifications.preferences(&caller).await?;
     Ok(HttpResponse::Ok()
         .insert_header(("Cache-Control", "no-store"))
         .json(preferences))
@@ -170,11 +173,8 @@ pub(super) async fn set_preferences(
         .into_iter()
         .filter_map(|(kind, is_on)| Some((kind, is_on?)));
     let changes = Preferences(changes.collect());
-    let preferences = context
-        .services
-        .notifications
-        .set_preferences(&caller, &changes)
-        .await?;
+    let notifications = &context.services.inbox.notifications;
+    let preferences = notifications.set_preferences(&caller, &changes).await?;
     Ok(HttpResponse::Ok().json(preferences))
 }
 

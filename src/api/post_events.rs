@@ -71,16 +71,13 @@ pub(super) async fn publish(
 ) -> Result<HttpResponse, Problem> {
     let rules = EventRules {
         caller: &caller,
-        event_bytes: context.services.limits.event_bytes,
-        signals: &context.services.signal_names,
+        event_bytes: context.services.limits.requests.event_bytes,
+        signals: &context.services.collab.signal_names,
     };
     let mut events = events(&body, &rules)?;
+    let modules = &context.services.directory.modules;
     for event in &mut events {
-        if let Some(names) = context
-            .services
-            .modules
-            .of(event.module(), &event.event_type)
-        {
+        if let Some(names) = modules.of(event.module(), &event.event_type) {
             set_aside(event, names);
         }
     }
@@ -95,7 +92,7 @@ pub(super) async fn publish(
     };
     let published = context.services.writer.publish(publication);
     let published = context.dispatcher.mailbox().wait_for(published).await?;
-    let metrics = &context.services.metrics;
+    let metrics = &context.services.telemetry.metrics;
     metrics
         .publish_seconds
         .observe(began.elapsed().as_secs_f64());

@@ -40,7 +40,7 @@ pub(super) async fn send(
     _: NoQuery,
     Json(body): Json<SignalBody>,
 ) -> Result<HttpResponse, Problem> {
-    let names = &context.services.signal_names;
+    let names = &context.services.collab.signal_names;
     let (name, action) = names.find(&body.name).ok_or_else(|| {
         let detail = format!(
             "There is no signal of this name; there are {}.",
@@ -58,8 +58,9 @@ pub(super) async fn send(
         session,
         audiences,
     };
-    context.services.presence.touch(&caller);
-    let ends_in_ms = context.services.signals.send(&caller, signal)?.as_millis();
+    let collab = &context.services.collab;
+    collab.presence.touch(&caller);
+    let ends_in_ms = collab.signals.send(&caller, signal)?.as_millis();
     Ok(HttpResponse::Accepted().json(SignalJson { ends_in_ms }))
 }
 
@@ -91,11 +92,8 @@ async fn audiences(
     match about {
         About::Record(record) => {
             context.module(&record.module, "module")?;
-            let audience = context
-                .services
-                .record_audiences
-                .audience_for(caller, record)
-                .await?;
+            let record_audiences = &context.services.directory.record_audiences;
+            let audience = record_audiences.audience_for(caller, record).await?;
             Ok(activity_audiences(caller, &audience))
         }
         About::Team(team) if caller.is_on(team) => Ok([Audience::Team(team.clone())].into()),

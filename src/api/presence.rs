@@ -51,12 +51,9 @@ pub(super) async fn heartbeat(
         viewing: open_record(&context, body.viewing, "viewing")?,
         editing: open_record(&context, body.editing, "editing")?,
     };
-    context
-        .services
-        .presence
-        .heartbeat(&caller, heartbeat)
-        .await?;
-    let seconds = context.services.presence.rules().timeout.as_secs();
+    let presence = &context.services.collab.presence;
+    presence.heartbeat(&caller, heartbeat).await?;
+    let seconds = presence.rules().timeout.as_secs();
     Ok(HttpResponse::Ok().json(json!({"countsForSeconds": seconds})))
 }
 
@@ -85,11 +82,8 @@ pub(super) async fn leave(
     _: NoQuery,
     Json(body): Json<LeaveBody>,
 ) -> Result<HttpResponse, Problem> {
-    context
-        .services
-        .presence
-        .leave(&caller, body.session)
-        .await?;
+    let presence = &context.services.collab.presence;
+    presence.leave(&caller, body.session).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -111,11 +105,8 @@ pub(super) async fn list(
     let record: Option<RecordPath> = parsed("record", query.record.as_deref())?;
     if let Some(record) = &record {
         context.module(&record.module, "record")?;
-        let seen = context
-            .services
-            .record_audiences
-            .audience_for(&caller, record)
-            .await;
+        let record_audiences = &context.services.directory.record_audiences;
+        let seen = record_audiences.audience_for(&caller, record).await;
         seen.map_err(|error| Problem::from(error).at("record"))?;
     }
     let audiences = audiences(&caller, query.team.as_deref())?;
@@ -129,11 +120,8 @@ pub(super) async fn list(
         after: after.as_ref(),
         limit: context.page_limit(limit.unwrap_or(MOST_USERS_LISTED)),
     };
-    let people = context
-        .services
-        .presence
-        .list(&caller.broker, &view)
-        .await?;
+    let presence = &context.services.collab.presence;
+    let people = presence.list(&caller.broker, &view).await?;
     Ok(page::respond_json(HttpResponse::Ok(), people.json()))
 }
 

@@ -11,10 +11,10 @@ use crate::platform::{ModuleName, RecordId, RecordPath};
 impl Context {
     /// The module `name`; a problem names `field`, which has the name.
     pub(super) fn module(&self, name: &ModuleName, field: &str) -> Result<&Module, Problem> {
-        self.services.modules.get(name).ok_or_else(|| {
+        self.services.directory.modules.get(name).ok_or_else(|| {
             let detail = format!(
                 "There is no module {name}; there are {}.",
-                self.services.modules.names()
+                self.services.directory.modules.names()
             );
             Problem::bad_request(Code::UnknownModule, detail).at(field)
         })

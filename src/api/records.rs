@@ -60,7 +60,7 @@ pub(super) async fn catalogue(
     context: Context,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let modules = &context.services.modules;
+    let modules = &context.services.directory.modules;
     let kinds = context.services.records.catalogue().await?.kinds();
     let kinds = kinds.filter_map(|kind| {
         let module = modules.get(&kind.module)?;
@@ -118,7 +118,7 @@ pub(super) async fn create(
     let body: FieldsBody = body::parse(&bytes)?;
     let records = &context.services.records;
     let kind = records.kind(&module).await?;
-    context.services.presence.touch(&caller);
+    context.services.collab.presence.touch(&caller);
     let key = key.key_for(&caller, Operation::CreateRecord, &module, &bytes);
     let created = records.create(&caller, kind, body.given(), key.as_ref());
     let created = created.await?;
@@ -144,7 +144,7 @@ pub(super) async fn patch(
         Some(_) => return Err(Problem::bad_parameter("merge", "must be fields")),
     };
     change.key = key.key_for(&caller, Operation::PatchRecord, &change.record, &bytes);
-    context.services.presence.touch(&caller);
+    context.services.collab.presence.touch(&caller);
     let records = &context.services.records;
     let patched = records.patch(&caller, &change, body.given()).await?;
     Ok(answer(HttpResponse::Ok(), &patched))
@@ -158,7 +158,7 @@ pub(super) async fn delete(
     key: KeyHeader,
 ) -> Result<HttpResponse, Problem> {
     change.key = key.key_for(&caller, Operation::DeleteRecord, &change.record, &[]);
-    context.services.presence.touch(&caller);
+    context.services.collab.presence.touch(&caller);
     let deleted = context.services.records.delete(&caller, &change).await?;
     let mut response = HttpResponse::NoContent();
     idempotency::mark(&mut response, deleted.is_repeat);
@@ -196,7 +196,7 @@ async fn set_archived(
     change: &RecordChange,
     is_archived: bool,
 ) -> Result<HttpResponse, Problem> {
-    context.services.presence.touch(caller);
+    context.services.collab.presence.touch(caller);
     let records = &context.services.records;
     let moved = records.archive(caller, change, is_archived).await?;
     Ok(answer(HttpResponse::Ok(), &moved))

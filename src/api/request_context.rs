@@ -30,7 +30,7 @@ impl RequestContext {
             id: id.clone(),
             method: request.method().clone(),
             route: route.map_or_else(OnceLock::new, OnceLock::from),
-            instance: context.map(|context| Arc::clone(&context.services.instance)),
+            instance: context.map(|context| Arc::clone(&context.services.telemetry.instance)),
             span: span.map(OpenSpan::context),
         }
     }

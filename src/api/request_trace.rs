@@ -14,10 +14,8 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// `None`: the request is not sampled.
 pub(super) fn begin(request: &ServiceRequest) -> Option<OpenSpan> {
     let context = request.app_data::<Context>()?;
-    context
-        .services
-        .tracer
-        .request(traceparent(request.headers()))
+    let tracer = &context.services.telemetry.tracer;
+    tracer.request(traceparent(request.headers()))
 }
 
 /// A header that is there twice counts as missing.

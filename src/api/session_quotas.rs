@@ -56,11 +56,11 @@ impl CallerUse {
         if stored.is_none() {
             return Self::default();
         }
-        let presence = &services.presence;
+        let presence = &services.collab.presence;
         let streams = presence.streams_of(&caller.broker, &caller.user).await;
         Self {
             stored,
-            unread: services.notifications.unread(caller).await.ok(),
+            unread: services.inbox.notifications.unread(caller).await.ok(),
             streams: streams.ok().and_then(count),
         }
     }
@@ -70,7 +70,7 @@ fn quota(kind: QuotaKind, caller: &Caller, services: &Services, known: &CallerUs
     let stored = |scope| known.stored.as_ref().map(|stored| stored.of(kind, scope));
     let (user, brokerage) = match kind {
         QuotaKind::Polls => {
-            let sessions = &services.sessions;
+            let sessions = &services.callers.sessions;
             let own = sessions.open_of_user(&SessionUser::of(caller)).polls;
             let all = sessions.open_of_brokerage(&caller.broker).polls;
             (count(own), count(all))
@@ -80,7 +80,7 @@ fn quota(kind: QuotaKind, caller: &Caller, services: &Services, known: &CallerUs
     };
     let level = |used, scope| QuotaLevel {
         used,
-        most: services.quotas.most(kind, scope),
+        most: services.limits.quotas.most(kind, scope),
     };
     // What services do counts for their brokerage only.
     let is_person = caller.role.principal() == Principal::Person;
@@ -92,10 +92,10 @@ fn quota(kind: QuotaKind, caller: &Caller, services: &Services, known: &CallerUs
 
 /// Those of the user at all instances, as far as that is known; those of the brokerage at this one.
 fn streams(caller: &Caller, services: &Services, known: &CallerUse) -> QuotaJson {
-    let sessions = &services.sessions;
+    let sessions = &services.callers.sessions;
     let own = sessions.open_of_user(&SessionUser::of(caller)).streams;
     let all = sessions.open_of_brokerage(&caller.broker).streams;
-    let most = services.quotas.streams_per_brokerage;
+    let most = services.limits.quotas.streams_per_brokerage;
     QuotaJson {
         user: Some(QuotaLevel {
             used: known.streams.max(count(own)),

@@ -61,9 +61,11 @@ pub(super) async fn get(
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
     let services = &context.services;
+    let limits = services.limits.requests;
     let (credential, settings) = (&caller.credential, &services.streams.settings);
-    let longest = services.verifier.max_lifetime();
-    let modules = services.modules.iter().map(|module| module.name.as_str());
+    let longest = services.callers.verifier.max_lifetime();
+    let modules = services.directory.modules.iter();
+    let modules = modules.map(|module| module.name.as_str());
     let session = SessionJson {
         user_id: caller.user.as_str(),
         name: credential.name.as_deref(),
@@ -77,9 +79,9 @@ pub(super) async fn get(
         expiring_seconds: settings.expiring_seconds,
         limits: SessionLimits {
             streams: settings.streams_per_user,
-            body_bytes: services.limits.body_bytes,
-            event_bytes: services.limits.event_bytes,
-            page_bytes: services.limits.page_bytes,
+            body_bytes: limits.body_bytes,
+            event_bytes: limits.event_bytes,
+            page_bytes: limits.page_bytes,
             token_seconds: longest.map(time::Duration::whole_seconds),
         },
         quotas: session_quotas::of(&caller, services).await,
@@ -120,7 +122,8 @@ pub(super) async fn revoke(
         issued_before: body.issued_before,
         target: target(body)?,
     };
-    let revocation = context.services.sessions.revoke(&caller, &new).await?;
+    let sessions = &context.services.callers.sessions;
+    let revocation = sessions.revoke(&caller, &new).await?;
     let issued_before = issued_before(&revocation).map(timestamp);
     let kept_until = revocation.kept_until.map(timestamp);
     Ok(HttpResponse::Ok().json(json!({
@@ -189,7 +192,8 @@ pub(super) async fn renew(
 ) -> Result<HttpResponse, Problem> {
     let stream = body.stream.parse::<Uuid>();
     let stream = stream.map_err(|_| RenewalError::UnknownStream)?;
-    context.services.sessions.renew(stream, &caller).await?;
+    let sessions = &context.services.callers.sessions;
+    sessions.renew(stream, &caller).await?;
     Ok(HttpResponse::Ok().json(json!({
         "stream": stream.simple().to_string(),
         "expiresAt": timestamp(caller.expires_at),
@@ -211,7 +215,7 @@ pub(super) async fn ticket(
         member: member.as_ref(),
         origin: origin.and_then(|origin| origin.to_str().ok()),
     };
-    let new = context.services.sessions.ticket(&holder).await?;
+    let new = context.services.callers.sessions.ticket(&holder).await?;
     Ok(not_stored(HttpResponse::Created()).json(json!({
         "ticket": new.ticket,
         "useBefore": timestamp(new.use_before),

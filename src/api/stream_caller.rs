@@ -58,17 +58,18 @@ async fn ticket_caller(request: &HttpRequest, ticket: &str) -> Result<Caller, Pr
         host: text(header::HOST),
     };
     let services = &Context::of(request)?.services;
+    let (callers, rates) = (&services.callers, &services.limits.rates);
     // Each unknown ticket costs a query, and needs no token.
-    let may_look_up = !services.rate_limits.is_exhausted(request);
-    let found = services.sessions.use_ticket(&used, may_look_up).await?;
+    let may_look_up = !rates.is_exhausted(request);
+    let found = callers.sessions.use_ticket(&used, may_look_up).await?;
     if found.looked_up {
         let member = Member {
             user: found.caller.user.clone(),
             team: found.first_team,
         };
-        let brokerages = services.brokerages.as_ref();
+        let brokerages = callers.brokerages.as_ref();
         check_ticket_of(&member, &found.caller.broker, brokerages).await?;
         request.extensions_mut().insert(member);
     }
-    admit(request, &services.rate_limits, found.caller)
+    admit(request, rates, found.caller)
 }

@@ -131,7 +131,7 @@ async fn open(
     let opening = StreamRequest {
         caller,
         member: request.extensions().get::<Member>().cloned(),
-        client: context.services.rate_limits.client(request),
+        client: context.services.limits.rates.client(request),
         parameters,
     };
     let (services, dispatcher) = (&context.services.streams, &context.dispatcher);

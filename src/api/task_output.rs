@@ -124,7 +124,7 @@ pub(super) async fn read(
     let opening = OutputOpening {
         caller: &caller,
         member: request.extensions().get::<Member>().cloned(),
-        client: context.services.rate_limits.client(&request),
+        client: context.services.limits.rates.client(&request),
         task: &id,
         reader,
         heartbeat,

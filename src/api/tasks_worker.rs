@@ -88,11 +88,11 @@ pub(super) async fn claim(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (wanted, wait) = context.claim_request(&caller, body)?;
-    let app = &context.services;
+    let services = &context.services;
     let claim = WaitingClaim {
-        services: &app.streams,
+        services: &services.streams,
         dispatcher: &context.dispatcher,
-        tasks: &app.tasks,
+        tasks: &services.tasks,
         caller: &caller,
         request: &wanted,
         wait,
@@ -102,7 +102,7 @@ pub(super) async fn claim(
     let claimed = claim.run().await?;
     if claimed.is_none() {
         // The token may have been revoked while the request waited.
-        app.verifier.check_again(&caller)?;
+        services.callers.verifier.check_again(&caller)?;
     }
     Ok(match claimed {
         None => HttpResponse::NoContent().finish(),

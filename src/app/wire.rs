@@ -3,26 +3,21 @@
 //! `services` is the list, in the order in which an event passes through the parts. Each part is a
 //! handle and its background task.
 
-use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::Environment;
-use crate::api::{
-    DatabaseCheck, MetricsAccess, RateLimits, Rates, RefusalKind, RequestFigures, RequestLimits,
-    Services, SlowBodies, TokenPlaces,
-};
+use crate::api::Services;
 use crate::config::Config;
 use crate::directory::{BrokerageQuery, Modules};
 use crate::fanout::Fanout;
 use crate::identity::Verifier;
-use crate::log::{PublishingBytes, TaskNotices};
+use crate::log::PublishingBytes;
 use crate::platform::traces::{ExportTarget, TracerParts};
 use crate::platform::{
-    ArrivalRush, BackgroundTask, BackgroundTasks, Clock, Database, DedicatedConnection, Dice,
-    Figures, InstanceCount, LineLimit, Metrics, Tracer,
+    ArrivalRush, BackgroundTasks, Clock, Database, DedicatedConnection, Dice, Figures,
+    InstanceCount, Metrics, Tracer,
 };
 use crate::sessions::SessionHead;
 
@@ -32,6 +27,7 @@ mod collab;
 mod inbox;
 mod log;
 mod operations;
+mod requests;
 mod retention;
 mod sessions;
 mod streams;
@@ -39,9 +35,6 @@ mod tasks;
 
 use audience_changes::AudienceChanges;
 use backplane::Notices;
-use log::{Commits, FollowerBatches};
-use operations::Watched;
-use sessions::TeamChanges;
 
 /// Characters of an instance's name, which notices to other instances and log lines contain.
 pub(super) const INSTANCE_LEN: usize = 12;
@@ -104,75 +97,39 @@ impl<'a> Wiring<'a> {
         revoked: SessionHead,
         query: Option<BrokerageQuery>,
     ) -> Services {
-        let config = self.config;
-        let notices = Notices::of(&config.backplane);
+        let notices = Notices::of(&self.config.backplane);
         let fanout = self.fanout(&notices);
-        let task_notices = TaskNotices::with(&notices.peers, &notices.subscriptions);
         let brokerages = query.map(|query| self.brokerages(query));
-        let peers = self.peers(&notices, &task_notices, brokerages.as_ref());
+        let peers = self.peers(&notices, brokerages.as_ref());
         let audiences = self.record_audiences();
-        let sessions = self.sessions(&verifier, &notices);
-        self.session_sync(&sessions, &peers, revoked);
+        let sessions = self.sessions(&verifier, &notices, &peers, revoked);
         let presence = self.presence(&fanout, &audiences, peers.presence, &notices, &sessions);
-        sessions.observe(Arc::new(TeamChanges(presence.clone())));
         let signals = self.signals(&fanout, &notices, peers.signals);
         let observer = AudienceChanges::observer(&audiences, &presence, &signals);
-        let Commits { committer, batches } = self.commits(&notices, &observer, &fanout);
-        let waker = self.relay(committer.clone());
-        let records = Arc::new(self.records(waker.clone()));
+        let log = self.event_log(&notices, &fanout, observer, peers.batches);
+        let committer = log.committer;
+        let records = Arc::new(self.records(log.relay_waker.clone()));
         let uploads = self.uploads();
-        let tasks = self.checked_tasks(committer.clone(), task_notices, &records, &uploads);
+        let tasks = self.checked_tasks(committer.clone(), notices.tasks, &records, &uploads);
         self.worker_beside(&tasks, &records, &uploads);
-        let batches = FollowerBatches::of(batches, peers.batches);
-        let log_handle = self.follower(&fanout, batches, notices.logs, observer);
-        self.names(&verifier);
         self.retention();
-        let streams = self.streams(log_handle, &presence, brokerages.clone(), &sessions);
-        let operations = self.operations(Watched {
-            sessions: &sessions,
-            presence: &presence,
-            fanout: &fanout,
-            streams: &streams,
-            uploads: &uploads,
-            waker,
-        });
+        let streams = self.streams(log.handle, &presence, brokerages.clone(), &sessions);
         Services {
-            instance: Arc::clone(self.tasks.instance()),
-            backplane: peers.state,
-            pool: self.database.pool.clone(),
-            database_check: DatabaseCheck::default(),
-            verifier,
-            token_places: TokenPlaces {
-                cookie: config.identity.token_cookie.clone(),
-                in_query: config.identity.token_in_query,
-            },
-            writer: self.writer(committer.clone()),
-            fanout,
-            modules: self.modules(),
-            record_audiences: audiences,
-            streams,
-            brokerages,
-            sessions,
-            presence,
-            signals,
-            signal_names: config.signals.signals.clone(),
-            locks: self.locks(committer.clone()),
-            tasks,
-            notifications: self.notifications(committer, notices.notifiable),
-            activity: self.activity(),
-            operations,
-            metrics: Arc::clone(&self.metrics),
-            tracer: self.tracer.clone(),
-            figures: self.figures.clone(),
-            request_figures: self.request_figures(),
-            metrics_access: self.metrics_access(),
-            rate_limits: self.rate_limits(),
-            slow_bodies: SlowBodies::default(),
-            refusals: self.line_limit("the log of refusals", RefusalKind::sum_up),
+            callers: self.callers(verifier, brokerages, sessions),
             limits: self.limits(),
-            quotas: config.quotas.clone(),
+            telemetry: self.telemetry(),
+            health: self.health(peers.state),
+            pool: self.database.pool.clone(),
+            writer: self.writer(committer.clone()),
+            operations: self.operations(&fanout, &streams, &uploads, log.relay_waker),
+            fanout,
+            streams,
+            directory: self.directory(audiences),
+            collab: self.collab(presence, signals, committer.clone()),
             records,
+            tasks,
             uploads,
+            inbox: self.inbox(committer, notices.notifiable),
             demo: None,
         }
     }
@@ -211,58 +168,6 @@ impl<'a> Wiring<'a> {
 
     fn modules(&self) -> Modules {
         self.config.modules.modules()
-    }
-
-    fn request_figures(&self) -> RequestFigures {
-        let figures = RequestFigures::new();
-        self.metrics.read(figures.clone());
-        figures
-    }
-
-    fn metrics_access(&self) -> MetricsAccess {
-        let settings = &self.config.server;
-        let is_loopback = settings.addr().ip().is_loopback();
-        MetricsAccess::new(settings.metrics_token.as_ref(), is_loopback)
-    }
-
-    fn rate_limits(&self) -> Arc<RateLimits> {
-        let settings = &self.config.rates;
-        let limits = Arc::new(RateLimits::new(Rates {
-            user: settings.user_rate,
-            brokerage: settings.brokerage_rate,
-            service: settings.service_rate,
-            worker: settings.worker_rate,
-            address: settings.address_rate,
-            trusted_proxies: settings.trusted_proxies.into(),
-        }));
-        let (limited, stop) = (Arc::clone(&limits), self.stop());
-        let run = async move { limited.forget_full(stop).await };
-        let task = BackgroundTask::new("the clean-up of rate limits", run);
-        self.tasks.spawn(task);
-        limits
-    }
-
-    fn limits(&self) -> RequestLimits {
-        RequestLimits {
-            head_timeout: Duration::from_secs(self.config.server.head_timeout_seconds.into()),
-            body_bytes: size(self.config.server.body_bytes),
-            body_timeout: Duration::from_secs(self.config.server.body_timeout_seconds.into()),
-            event_bytes: size(self.config.server.event_bytes),
-            page_bytes: size(self.config.server.page_bytes),
-        }
-    }
-
-    /// A limit of log lines, and the task that sums up the lines that were left out.
-    fn line_limit<K>(&self, name: &'static str, sum_up: fn(&K, u64)) -> Arc<LineLimit<K>>
-    where
-        K: Eq + Hash + Clone + Send + 'static,
-    {
-        let per_second = self.config.server.log_lines_per_second;
-        let limit = Arc::new(LineLimit::new(per_second, self.clock()));
-        let (summed, stop) = (Arc::clone(&limit), self.stop());
-        let run = async move { summed.sum_up(stop, sum_up).await };
-        self.tasks.spawn(BackgroundTask::new(name, run));
-        limit
     }
 }
 

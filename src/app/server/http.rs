@@ -127,7 +127,7 @@ impl Http {
                 }
             })
             .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(self.services.limits.head_timeout)
+            .client_request_timeout(self.services.limits.requests.head_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .h1_allow_half_closed(false)
             .h1_write_buffer_size(WRITE_BUFFER_BYTES)

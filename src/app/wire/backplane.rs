@@ -31,6 +31,7 @@ pub(super) struct Notices {
     pub(super) notifiable: ChangeHints,
     pub(super) peers: PeerNotifier,
     pub(super) subscriptions: BrokerSubscriptions,
+    pub(super) tasks: TaskNotices,
 }
 
 /// What other instances send.
@@ -75,6 +76,7 @@ impl Notices {
         Self {
             logs: ChangeHints::default(),
             notifiable: ChangeHints::default(),
+            tasks: TaskNotices::with(&peers, &subscriptions),
             peers,
             subscriptions,
         }
@@ -83,12 +85,7 @@ impl Notices {
 
 impl Wiring<'_> {
     /// Sends notices to the other instances, and listens to theirs.
-    pub(super) fn peers(
-        &self,
-        notices: &Notices,
-        tasks: &TaskNotices,
-        brokerages: Option<&Brokerages>,
-    ) -> Peers {
+    pub(super) fn peers(&self, notices: &Notices, brokerages: Option<&Brokerages>) -> Peers {
         let queues = &self.metrics.queues;
         let (signals, received_signals) = queues.channel("peer_signals", WAITING_SIGNALS);
         let (signs, received_signs) = queues.channel("peer_signs", WAITING_SIGNS);
@@ -103,7 +100,7 @@ impl Wiring<'_> {
             batches,
             presence: Arc::default(),
             sessions: Arc::default(),
-            tasks: tasks.here.clone(),
+            tasks: notices.tasks.here.clone(),
             signals,
             signs,
             memberships: brokerages.map(membership),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::backplane::{Notices, PresencePeers};
-use super::sessions::OldestStreams;
+use super::sessions::{OldestStreams, TeamChanges};
 use super::{Wiring, size};
+use crate::api::{CollabServices, DirectoryServices};
 use crate::collab::{
     LockSweeper, Locks, Presence, PresenceParts, PresenceSyncParts, SignalParts, Signals,
 };
@@ -26,6 +27,13 @@ impl Wiring<'_> {
         let (brokerages, task) = Brokerages::start(parts, self.stop());
         self.tasks.spawn(task);
         brokerages
+    }
+
+    pub(super) fn directory(&self, record_audiences: RecordAudiences) -> DirectoryServices {
+        DirectoryServices {
+            modules: self.modules(),
+            record_audiences,
+        }
     }
 
     pub(super) fn record_audiences(&self) -> RecordAudiences {
@@ -69,6 +77,7 @@ impl Wiring<'_> {
         for task in tasks {
             self.tasks.spawn(task);
         }
+        sessions.observe(Arc::new(TeamChanges(presence.clone())));
         presence
     }
 
@@ -89,7 +98,22 @@ impl Wiring<'_> {
         signals
     }
 
-    pub(super) fn locks(&self, committer: EventCommitter) -> Locks {
+    /// The locks, beside the presence and the signals that have been built before.
+    pub(super) fn collab(
+        &self,
+        presence: Presence,
+        signals: Signals,
+        committer: EventCommitter,
+    ) -> CollabServices {
+        CollabServices {
+            presence,
+            signals,
+            signal_names: self.config.signals.signals.clone(),
+            locks: self.locks(committer),
+        }
+    }
+
+    fn locks(&self, committer: EventCommitter) -> Locks {
         let sweeper = LockSweeper {
             database: self.connection("lock_expiry"),
             modules: self.modules(),

@@ -1,6 +1,7 @@
 //! Notifications, activity, and the names of people.
 
 use super::Wiring;
+use crate::api::InboxServices;
 use crate::directory::{PeopleWriter, people};
 use crate::identity::Verifier;
 use crate::inbox::notifications::{Notifications, UnreadLimits};
@@ -9,11 +10,14 @@ use crate::log::{ChangeHints, EventCommitter};
 use crate::platform::BackgroundTask;
 
 impl Wiring<'_> {
-    pub(super) fn notifications(
-        &self,
-        committer: EventCommitter,
-        hints: ChangeHints,
-    ) -> Notifications {
+    pub(super) fn inbox(&self, committer: EventCommitter, hints: ChangeHints) -> InboxServices {
+        InboxServices {
+            notifications: self.notifications(committer, hints),
+            activity: self.activity(),
+        }
+    }
+
+    fn notifications(&self, committer: EventCommitter, hints: ChangeHints) -> Notifications {
         let notifier = Notifier {
             database: self.connection("notifier"),
             modules: self.modules(),
@@ -29,7 +33,7 @@ impl Wiring<'_> {
         notifications
     }
 
-    pub(super) fn activity(&self) -> Activity {
+    fn activity(&self) -> Activity {
         Activity::new(self.database.pool.clone(), self.modules(), self.dice())
     }
 

@@ -13,33 +13,48 @@ use crate::log::{
     OutboxWatch, Relay, RelayRules, RelayWaker, Writer, WriterParts,
 };
 
-/// The committer, and the follower's end of it.
-pub(super) struct Commits {
+/// The handles of the event log.
+pub(super) struct EventLog {
     pub(super) committer: EventCommitter,
-    pub(super) batches: mpsc::Receiver<CommittedBatch>,
+    pub(super) relay_waker: RelayWaker,
+    pub(super) handle: LogHandle,
+}
+
+/// The committer, and the follower's end of it.
+struct Commits {
+    committer: EventCommitter,
+    batches: mpsc::Receiver<CommittedBatch>,
 }
 
 /// What the follower receives.
-pub(super) struct FollowerBatches {
-    pub(super) committed: mpsc::Receiver<CommittedBatch>,
-    pub(super) received: mpsc::Receiver<CommittedBatch>,
-}
-
-impl FollowerBatches {
-    pub(super) fn of(
-        committed: mpsc::Receiver<CommittedBatch>,
-        received: mpsc::Receiver<CommittedBatch>,
-    ) -> Self {
-        Self {
-            committed,
-            received,
-        }
-    }
+struct FollowerBatches {
+    committed: mpsc::Receiver<CommittedBatch>,
+    received: mpsc::Receiver<CommittedBatch>,
 }
 
 impl Wiring<'_> {
+    /// The committer, the relay and the follower, which also takes the batches that other instances send.
+    pub(super) fn event_log(
+        &self,
+        notices: &Notices,
+        fanout: &Arc<Fanout>,
+        observer: Arc<dyn LogObserver>,
+        received: mpsc::Receiver<CommittedBatch>,
+    ) -> EventLog {
+        let Commits { committer, batches } = self.commits(notices, &observer, fanout);
+        let batches = FollowerBatches {
+            committed: batches,
+            received,
+        };
+        EventLog {
+            relay_waker: self.relay(committer.clone()),
+            handle: self.follower(fanout, batches, notices.logs.clone(), observer),
+            committer,
+        }
+    }
+
     /// Commits go to the follower, the other instances, the notifier and the observer.
-    pub(super) fn commits(
+    fn commits(
         &self,
         notices: &Notices,
         observer: &Arc<dyn LogObserver>,
@@ -78,7 +93,7 @@ impl Wiring<'_> {
     }
 
     /// Writes to our own tables wake the relay at once, and the outbox watch wakes it for all others.
-    pub(super) fn relay(&self, committer: EventCommitter) -> RelayWaker {
+    fn relay(&self, committer: EventCommitter) -> RelayWaker {
         let waker = RelayWaker::default();
         let relay = Relay {
             database: self.connection("relay"),
@@ -86,7 +101,7 @@ impl Wiring<'_> {
             waker: waker.clone(),
             metrics: Arc::clone(&self.metrics),
             rules: RelayRules {
-                event_bytes: self.limits().event_bytes,
+                event_bytes: self.request_limits().event_bytes,
                 private_fields: Arc::new(self.modules()),
                 signal_types: Arc::new(self.config.signals.signals.clone()),
                 tracer: self.tracer.clone(),
@@ -106,7 +121,7 @@ impl Wiring<'_> {
         waker
     }
 
-    pub(super) fn follower(
+    fn follower(
         &self,
         fanout: &Arc<Fanout>,
         batches: FollowerBatches,

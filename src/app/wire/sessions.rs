@@ -16,7 +16,20 @@ use crate::sessions::{
 };
 
 impl Wiring<'_> {
-    pub(super) fn sessions(&self, verifier: &Verifier, notices: &Notices) -> Sessions {
+    /// The sessions of this instance, which learn what other instances revoke and renew.
+    pub(super) fn sessions(
+        &self,
+        verifier: &Verifier,
+        notices: &Notices,
+        peers: &Peers,
+        head: SessionHead,
+    ) -> Sessions {
+        let sessions = self.own_sessions(verifier, notices);
+        self.session_sync(&sessions, peers, head);
+        sessions
+    }
+
+    fn own_sessions(&self, verifier: &Verifier, notices: &Notices) -> Sessions {
         let (settings, quotas) = (&self.config.streams, &self.config.quotas);
         Sessions::new(SessionParts {
             pool: self.database.pool.clone(),
@@ -36,8 +49,7 @@ impl Wiring<'_> {
         })
     }
 
-    /// Reads what other instances revoke and renew.
-    pub(super) fn session_sync(&self, sessions: &Sessions, peers: &Peers, head: SessionHead) {
+    fn session_sync(&self, sessions: &Sessions, peers: &Peers, head: SessionHead) {
         self.tasks.spawn(SessionSync::task(SessionSyncParts {
             database: self.connection("session_sync"),
             sessions: sessions.clone(),

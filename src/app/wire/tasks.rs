@@ -57,7 +57,7 @@ impl Wiring<'_> {
             output_reads: self.output_reads(&notices),
             committer,
             reports,
-            rules: self.config.tasks.rules(self.limits().event_bytes),
+            rules: self.config.tasks.rules(self.request_limits().event_bytes),
             notices,
         };
         let sweeper = TaskSweeper {
@@ -125,10 +125,7 @@ impl Wiring<'_> {
             &self.metrics.queues,
         );
         let committer = EventCommitter::new(self.dice(), commits);
-        let tasks = self.background_of_tasks(
-            committer,
-            TaskNotices::with(&notices.peers, &notices.subscriptions),
-        );
+        let tasks = self.background_of_tasks(committer, notices.tasks.clone());
         self.peer_notifier(&notices);
         let records = Arc::new(self.records(RelayWaker::default()));
         self.worker(&tasks, &records, &self.uploads());
