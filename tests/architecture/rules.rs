@@ -160,7 +160,7 @@ pub(crate) const WORDS: &[Reserved] = &[
         only_in: &[
             "src/api/database_check.rs",
             "src/collab/locks",
-            "src/collab/presence/store.rs",
+            "src/collab/presence/store",
             "src/directory/brokerages/query.rs",
             "src/directory/people.rs",
             "src/inbox/notifications",

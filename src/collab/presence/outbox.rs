@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use rustc_hash::FxHashMap;
 
 use super::sign_of_life::SignOfLife;
-use super::store::PresenceKey;
+use super::store::{KeyedSign, PresenceKey};
 
 /// A map of fewer signs stays as large as it is.
 const KEPT_SIGNS: usize = 256;
@@ -34,17 +34,17 @@ impl Outbox {
     }
 
     /// Adds a sign, unless there is a newer one of the session already.
-    pub(super) fn put_older(&mut self, key: PresenceKey, sign: SignOfLife) {
+    pub(super) fn put_older(&mut self, KeyedSign { key, sign }: KeyedSign) {
         if let Entry::Vacant(place) = self.signs.entry(key) {
             place.insert(Box::new(sign));
         }
     }
 
     /// Takes out so many signs. The others stay where they are: they are not copied.
-    pub(super) fn take(&mut self, most: usize) -> Vec<(PresenceKey, SignOfLife)> {
+    pub(super) fn take(&mut self, most: usize) -> Vec<KeyedSign> {
         let mut taken = Vec::with_capacity(most.min(self.signs.len()));
         let signs = self.signs.extract_if(|_, _| true).take(most);
-        taken.extend(signs.map(|(key, sign)| (key, *sign)));
+        taken.extend(signs.map(|(key, sign)| KeyedSign { key, sign: *sign }));
         if self.signs.len() <= self.signs.capacity() / 4 {
             self.signs.shrink_to((self.signs.len() * 2).max(KEPT_SIGNS));
         }
@@ -79,10 +79,14 @@ mod tests {
     fn signs_that_are_not_taken_stay_where_they_are() {
         let mut outbox = Outbox::default();
         (0..5_000).for_each(|user| outbox.put(key(user), sign(1)));
-        let mut users: Vec<_> = outbox.take(256).into_iter().map(|(key, _)| key).collect();
+        let mut users: Vec<_> = outbox
+            .take(256)
+            .into_iter()
+            .map(|taken| taken.key)
+            .collect();
         assert_eq!((users.len(), outbox.len()), (256, 4_744));
         while !outbox.is_empty() {
-            users.extend(outbox.take(1_000).into_iter().map(|(key, _)| key));
+            users.extend(outbox.take(1_000).into_iter().map(|taken| taken.key));
         }
         users.sort_unstable();
         users.dedup();
@@ -96,9 +100,13 @@ mod tests {
         outbox.put(key(1), sign(1));
         let taken = outbox.take(10);
         outbox.put(key(1), sign(2));
-        for (key, sign) in taken {
-            outbox.put_older(key, sign);
+        for sign in taken {
+            outbox.put_older(sign);
         }
-        assert_eq!(outbox.take(10), [(key(1), sign(2))]);
+        let newer = KeyedSign {
+            key: key(1),
+            sign: sign(2),
+        };
+        assert_eq!(outbox.take(10), [newer]);
     }
 }

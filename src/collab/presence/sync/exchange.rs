@@ -12,8 +12,10 @@ use super::PresenceSync;
 use crate::collab::presence::group::PresenceGroup;
 use crate::collab::presence::moment::Moment;
 use crate::collab::presence::person::PeerLiveness;
-use crate::collab::presence::sign_of_life::{Session, SignOfLife, SignOrigin, SignSource};
-use crate::collab::presence::store::{self, LastRead, PeerLease, PresenceKey, StoredSign};
+use crate::collab::presence::sign_of_life::{Session, SignOrigin, SignSource};
+use crate::collab::presence::store::{
+    self, KeyedSign, LastRead, PeerLease, PresenceKey, StoredSign,
+};
 use crate::collab::presence::{BrokeragePresence, PendingLoad, locked};
 use crate::platform::BrokerId;
 
@@ -61,8 +63,8 @@ impl PresenceSync {
         let signs = self.own_streams();
         let mut outbox = self.presence.outbox();
         outbox.is_urgent |= !signs.is_empty();
-        for (key, sign) in signs {
-            outbox.put_older(key, sign);
+        for sign in signs {
+            outbox.put_older(sign);
         }
     }
 
@@ -105,11 +107,11 @@ impl PresenceSync {
         Ok(())
     }
 
-    fn keep_for_later(&self, signs: Vec<(PresenceKey, SignOfLife)>, is_urgent: bool) {
+    fn keep_for_later(&self, signs: Vec<KeyedSign>, is_urgent: bool) {
         let mut outbox = self.presence.outbox();
         outbox.is_urgent |= is_urgent && !signs.is_empty();
-        for (key, sign) in signs {
-            outbox.put_older(key, sign);
+        for sign in signs {
+            outbox.put_older(sign);
         }
     }
 
@@ -279,14 +281,14 @@ impl PresenceSync {
         let now = self.presence.now().moment;
         let signs = self.own_streams();
         let mut outbox = self.presence.outbox();
-        for (key, sign) in signs {
+        for KeyedSign { key, sign } in signs {
             outbox.put(key, sign.ended(now));
         }
         // The task that notifies the other instances has stopped by now.
         outbox.is_urgent = false;
     }
 
-    fn own_streams(&self) -> Vec<(PresenceKey, SignOfLife)> {
+    fn own_streams(&self) -> Vec<KeyedSign> {
         let mut signs = Vec::new();
         for brokerage in self.presence.all_brokerages() {
             let locked = brokerage.lock();
@@ -297,7 +299,8 @@ impl PresenceSync {
                         user: user.clone(),
                         session: session.clone(),
                     };
-                    signs.push((key, sign.clone()));
+                    let sign = sign.clone();
+                    signs.push(KeyedSign { key, sign });
                 }
             }
         }

@@ -7,8 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::PresenceSync;
 use super::heard::HeardSigns;
-use crate::collab::presence::sign_of_life::SignOfLife;
-use crate::collab::presence::store::{PeerSigns, PresenceKey};
+use crate::collab::presence::store::{KeyedSign, PeerSigns};
 use crate::log::PeerText;
 use crate::platform::BrokerId;
 
@@ -17,18 +16,19 @@ const MOST_SENT: usize = 256;
 
 impl PresenceSync {
     /// Sends what was just written, or that something was written.
-    pub(super) fn tell_peers(&mut self, signs: &[(PresenceKey, SignOfLife)]) {
+    pub(super) fn tell_peers(&mut self, signs: &[KeyedSign]) {
         let peers = &self.parts.peer_notifier;
         if !peers.carries_contents() {
-            return peers.presence(signs.iter().map(|(key, _)| key.broker.clone()));
+            return peers.presence(signs.iter().map(|sign| sign.key.broker.clone()));
         }
         let (now, mut messages) = (self.presence.now().moment, FxHashMap::default());
-        for (key, sign) in signs {
-            let message = messages.entry(&key.broker).or_insert_with(|| {
-                let before = self.sent_flushes.replace(&key.broker, self.flush);
+        for sign in signs {
+            let broker = &sign.key.broker;
+            let message = messages.entry(broker).or_insert_with(|| {
+                let before = self.sent_flushes.replace(broker, self.flush);
                 PeerSigns::new(&self.parts.instance, self.flush, before)
             });
-            message.add(key, sign, now);
+            message.add(sign, now);
         }
         for (broker, message) in messages {
             if message.len() > MOST_SENT {
