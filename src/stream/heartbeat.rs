@@ -32,6 +32,11 @@ impl HeartbeatInterval {
         Ok(Self { seconds })
     }
 
+    #[cfg(test)]
+    pub fn of_seconds(seconds: u16) -> Self {
+        Self { seconds }
+    }
+
     #[must_use]
     pub fn seconds(self) -> u16 {
         self.seconds

@@ -4,7 +4,7 @@
 //! catches up when the client reads again. [`parked`](super::parked) or [`body`](super::body) writes
 //! its bytes.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,32 +15,38 @@ use super::first_state::FirstState;
 use super::log::{StreamIdentity, StreamSummary};
 use super::open::StreamRequest;
 use super::resume::StreamStart;
-use super::{Filter, HeartbeatInterval, Scope, StreamServices, ending};
-use crate::collab::PresenceGuard;
+use super::{Filter, Scope, StreamServices, ending};
 use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot, LockSnapshotAnswer};
 use crate::directory::StreamWatch;
-use crate::directory::rights;
 use crate::fanout::{
-    CloseReason, ParkingPlace, Permit, Reader, ReplayPage, ReplayResult, RingRead, StreamEncoding,
-    StreamProgress, Subscription, TICK,
+    CloseReason, ParkingPlace, Permit, Reader, RingRead, StreamEncoding, StreamProgress,
+    Subscription,
 };
-use crate::log::{Epoch, Rights};
-use crate::platform::SmallInstant;
 use crate::sessions::SessionGuard;
 
 mod arrival;
 mod catch_up;
 mod control;
+mod deadlines;
 mod ephemerals;
 mod event_write;
 mod frames_to_merge;
+mod guards;
 mod lock_snapshot;
 mod merged_updates;
 mod opening;
 mod pacing;
+mod place;
+mod replay;
+mod unsent;
 
 use arrival::NOT_SHOWN;
+use deadlines::StreamDeadlines;
+use guards::StreamGuards;
 use pacing::Pacer;
+use place::LogPlace;
+use replay::StreamReplay;
+use unsent::UnsentText;
 
 /// Events that a look at a stream counts.
 const MOST_COUNTED: u64 = 10_000;
@@ -77,38 +83,22 @@ impl StreamEntry {
 pub struct LogStream {
     services: Arc<StreamServices>,
     reader: Reader,
-    _permit: Permit,
-    session: SessionGuard,
-    attendance: PresenceGuard,
-    _watch: Option<Box<StreamWatch>>,
+    guards: StreamGuards,
     scope: Scope,
     filter: Option<Box<Filter>>,
     encoding: StreamEncoding,
-    epoch: Epoch,
-    cursor: i64,
-    /// The version of the ring when nothing was left to read there.
-    read_version: u64,
+    place: LogPlace,
     /// [`NOT_SHOWN`]: it has not shown the state of its brokerage yet.
     next_ephemeral: u64,
     /// Whether the stream is parked, and its socket takes what it gets.
     is_fast: bool,
-    /// Text that is written before any event. Nearly always there is none.
-    unsent: Option<Box<Bytes>>,
+    unsent: UnsentText,
     /// The snapshot of locks, which is written before any event.
     locks: Option<oneshot::Receiver<Arc<LockSnapshot>>>,
-    /// A page that was requested and has not come yet.
-    replay: Option<oneshot::Receiver<ReplayResult>>,
-    /// The page that is being written, as long as the cache has it.
-    page: Weak<ReplayPage>,
-    /// After a failure to read the table, it is not read before this.
-    not_before: Option<SmallInstant>,
+    replay: StreamReplay,
     /// When events are written, unless each is written at once.
     pacer: Option<Box<Pacer>>,
-    heartbeat: HeartbeatInterval,
-    next_heartbeat: SmallInstant,
-    heartbeats: u8,
-    expiring_at: Option<SmallInstant>,
-    expires_at: SmallInstant,
+    deadlines: StreamDeadlines,
     ended: Option<CloseReason>,
     summary: StreamSummary,
 }
@@ -116,7 +106,7 @@ pub struct LogStream {
 impl LogStream {
     #[must_use]
     pub fn new(parts: StreamParts) -> Self {
-        let unsent = opening::text(&parts);
+        let unsent = UnsentText::new(opening::text(&parts));
         let StreamParts {
             services,
             request,
@@ -124,46 +114,34 @@ impl LogStream {
             start,
             state,
         } = parts;
+        let deadlines = StreamDeadlines::new(&services, &request);
         let parameters = request.parameters;
         let locks = match state.locks {
             Some(LockSnapshotAnswer::Waiting(locks)) => Some(locks),
             // It is a part of the first text.
             Some(LockSnapshotAnswer::Ready(_)) | None => None,
         };
-        let now = Instant::now();
-        let expires_at = services.expires_at(now, &request.caller);
-        // The first heartbeat comes at a random time, so that streams that were opened together
-        // spread out.
-        let interval = parameters.heartbeat.duration();
-        let next_heartbeat = now + services.dice.between(interval / 2, interval);
         services.count_opened(entry.reader.figures());
-        let expiring_at = services.expiring_at(now, expires_at);
         let stream = Self {
             services,
             reader: entry.reader,
-            _permit: entry.permit,
-            session: entry.session,
-            attendance: state.attendance,
-            _watch: entry.watch.map(Box::new),
+            guards: StreamGuards {
+                _permit: entry.permit,
+                session: entry.session,
+                attendance: state.attendance,
+                _watch: entry.watch.map(Box::new),
+            },
             scope: parameters.scope,
             filter: (!parameters.filter.is_open()).then(|| Box::new(parameters.filter)),
             encoding: parameters.encoding,
-            epoch: start.epoch,
-            cursor: start.position,
-            read_version: 0,
+            place: LogPlace::at(start),
             next_ephemeral: state.next_ephemeral.unwrap_or(NOT_SHOWN),
             is_fast: false,
-            unsent: Some(Box::new(unsent)),
+            unsent,
             locks,
-            replay: None,
-            page: Weak::new(),
-            not_before: None,
+            replay: StreamReplay::new(),
             pacer: Pacer::new(parameters.pace),
-            heartbeat: parameters.heartbeat,
-            next_heartbeat: next_heartbeat.into(),
-            heartbeats: 0,
-            expiring_at: expiring_at.map(SmallInstant::from),
-            expires_at: expires_at.into(),
+            deadlines,
             ended: None,
             summary: entry.summary,
         };
@@ -175,14 +153,9 @@ impl LogStream {
     fn identity(&self) -> StreamIdentity<'_> {
         StreamIdentity {
             broker: self.reader.broker(),
-            user: self.session.user(),
+            user: self.guards.user(),
             scope: &self.scope,
         }
-    }
-
-    /// The rights of the token that opened the stream.
-    fn rights(&self) -> Rights {
-        rights::of_role(self.session.user(), self.session.role())
     }
 
     /// Until when the stream waits for the snapshot of locks.
@@ -211,7 +184,7 @@ impl LogStream {
 
     /// The connection is broken: its client did not end it.
     pub(super) fn broken(&mut self) {
-        self.session.broken();
+        self.guards.broken();
     }
 
     /// How far it is, for those who look at it.
@@ -227,13 +200,15 @@ impl LogStream {
     /// The events for this stream after its cursor, counted up to a limit.
     fn behind_events(&self) -> Option<u64> {
         let (mut behind, filter) = (0, self.filter.as_deref());
-        let read = self.reader.read(&self.epoch, self.cursor, |frame, _| {
-            behind += u64::from(filter.is_none_or(|filter| filter.passes(&frame.encoded)));
-            behind < MOST_COUNTED
-        });
+        let read = self
+            .reader
+            .read(&self.place.epoch, self.place.position, |frame, _| {
+                behind += u64::from(filter.is_none_or(|filter| filter.passes(&frame.encoded)));
+                behind < MOST_COUNTED
+            });
         match read {
             RingRead::UpTo(_) => Some(behind),
-            RingRead::Gone => u64::try_from(self.reader.log_head().1 - self.cursor).ok(),
+            RingRead::Gone => u64::try_from(self.reader.log_head().1 - self.place.position).ok(),
             RingRead::OtherLog { .. } => None,
         }
     }
@@ -249,13 +224,29 @@ impl LogStream {
     /// The stream is parked from now on. These bytes can be written together with the head.
     pub(super) fn first_bytes(&mut self) -> Bytes {
         self.is_fast = true;
-        let first = self.next_unsent().unwrap_or_default();
+        let first = self.unsent.take_part().unwrap_or_default();
         self.summary.bytes += first.len() as u64;
         first
     }
 
+    /// The next bytes, from the first of these steps that has some. The order is a contract:
+    ///
+    /// 1. Unsent text. The client may have a part of it, so nothing comes before the rest.
+    /// 2. The end, if `stream:closing` has been returned: nothing comes after it.
+    /// 3. A fresh token, which is taken before the stream looks whether its token has expired.
+    /// 4. A reason to close, before events: a client whose token has ended gets none, and a stream that always
+    ///    has events would not end.
+    /// 5. The state of the brokerage, if the stream has not shown it. It decides from where on ephemeral events
+    ///    are read, and it may request the snapshot of locks.
+    /// 6. The snapshot of locks. Events change it, so they come later.
+    /// 7. Events: those of the log, then ephemeral ones. Those of the log put off the next heartbeat.
+    /// 8. The warning before the token ends, or a heartbeat, if the stream has nothing else to say. One of two
+    ///    heartbeats carries the cursor, which has then moved as far as it can.
+    ///
+    /// If none has any, the stream waits for what is due next. Steps 5 and 6 wait in the same way, so that a
+    /// stream that waits there takes a fresh token, and closes, as any other.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(text) = self.next_unsent() {
+        if let Some(text) = self.unsent.take_part() {
             return Poll::Ready(Some(text));
         }
         if self.ended.is_some() {
@@ -293,13 +284,12 @@ impl LogStream {
                 self.read_ephemerals()
             };
         }
-        let read_version = self.read_version;
+        let read_version = self.place.read_version;
         let events = self.catch_up(context, now);
         if events.is_some() {
-            let next = now + self.heartbeat.after_events(self.phase());
-            self.next_heartbeat = next.into();
+            self.deadlines.put_off_heartbeat(now, self.phase());
         }
-        let has_read_all = self.read_version != read_version;
+        let has_read_all = self.place.read_version != read_version;
         // These have no id, so the heartbeat that moves the client's cursor does not wait for them.
         let events = events.or_else(|| self.read_ephemerals());
         if has_read_all || events.is_none() {
@@ -308,27 +298,15 @@ impl LogStream {
         events
     }
 
-    /// As much of the unsent text as fits one write.
-    fn next_unsent(&mut self) -> Option<Bytes> {
-        let mut unsent = self.unsent.take()?;
-        if unsent.len() <= catch_up::WRITE_BYTES {
-            return Some(*unsent).filter(|text| !text.is_empty());
-        }
-        let text = unsent.split_to(catch_up::WRITE_BYTES);
-        self.unsent = Some(unsent);
-        Some(text)
-    }
-
     fn must_close(&self, now: Instant) -> Option<CloseReason> {
-        // The next tick would be too late.
-        let is_expired = now + TICK >= self.expires_at.get();
+        let is_expired = self.deadlines.is_expired(now);
         let expired = is_expired.then_some(CloseReason::Expired);
         self.reader.subscription().closing().or(expired)
     }
 
     /// Whether the stream ends as soon as its client has read what was written before.
     pub(super) fn is_to_end(&self) -> bool {
-        let expires_at = self.expires_at.get();
+        let expires_at = self.deadlines.expires_at();
         self.ended.is_some() || ending::is_to_end(self.subscription(), expires_at)
     }
 
@@ -347,22 +325,20 @@ impl LogStream {
 
     /// When the stream ends at the latest.
     pub(super) fn end(&self) -> Instant {
-        let expires_at = self.expires_at.get();
-        expires_at.checked_sub(TICK).unwrap_or(expires_at)
+        self.deadlines.end()
     }
 
     fn next_due(&self) -> Instant {
-        let others = [self.expiring_at, self.not_before].into_iter().flatten();
-        let others = others.map(SmallInstant::get);
+        let others = self.replay.paused_until().into_iter();
         let others = others.chain(self.locks.as_ref().map(|_| self.locks_until()));
-        others.fold(self.next_heartbeat.get().min(self.end()), Instant::min)
+        others.fold(self.deadlines.next_due(), Instant::min)
     }
 }
 
 impl Drop for LogStream {
     fn drop(&mut self) {
         if let Some(spread) = self.reader.subscription().dispatcher().draining() {
-            self.attendance.back_within(spread);
+            self.guards.back_within(spread);
         }
         self.services.metrics.streams_open.dec();
         let limit = &self.services.line_limit;

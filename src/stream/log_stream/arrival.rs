@@ -18,12 +18,12 @@ impl LogStream {
         if self.next_ephemeral != NOT_SHOWN {
             return None;
         }
-        if self.attendance.has_joined() {
+        if self.guards.has_joined() {
             self.prepare_state();
-            return self.next_unsent().map(Poll::Ready);
+            return self.unsent.take_part().map(Poll::Ready);
         }
         if self.reader.subscription().is_admitted() {
-            self.attendance.join(&self.session.teams());
+            self.guards.join();
             // It is polled again behind all others that wait, so they join before it looks at the state.
             context.waker().wake_by_ref();
         }
@@ -38,7 +38,7 @@ impl LogStream {
         let open = Filter::default();
         let filter = self.filter.as_deref().unwrap_or(&open);
         if filter.passes_type(LOCK_SNAPSHOT_TYPE) {
-            let at = self.epoch.at(self.cursor);
+            let at = self.place.cursor();
             match self.services.locks.load(self.reader.broker(), &at) {
                 LockSnapshotAnswer::Ready(locks) => {
                     let json = locks.json(self.reader.audiences(), filter.records());
@@ -48,7 +48,7 @@ impl LogStream {
             }
         }
         if !text.is_empty() {
-            self.unsent = Some(Box::new(wire::encoded(self.encoding, &text)));
+            self.unsent.put(wire::encoded(self.encoding, &text));
         }
     }
 }

@@ -1,10 +1,8 @@
 //! Writes the events after the cursor: from memory if it has them, otherwise from the table.
 
 use std::ops::ControlFlow;
-use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -12,7 +10,7 @@ use tokio::time::Instant;
 use super::LogStream;
 use super::event_write::EventWrite;
 use super::merged_updates::MergedUpdates;
-use crate::fanout::{Deliveries, MissingEvents, ReplayPage, RingRead, SharedWrite, WritePlace};
+use crate::fanout::{Deliveries, MissingEvents, ReplayPage, RingRead, SharedWrite};
 use crate::stream::ResetReason;
 
 /// The limit of one write, unless a single event is larger. It fits the buffer that each connection
@@ -20,8 +18,6 @@ use crate::stream::ResetReason;
 pub(super) const WRITE_BYTES: usize = 7 * 1_024;
 /// The limit of one write of a parked stream whose socket takes what it gets.
 const PARKED_WRITE_BYTES: usize = 32 * 1_024;
-/// After a failure to read the table, a stream waits this long.
-const REPLAY_PAUSE: Duration = Duration::from_secs(1);
 
 /// `Break`: write these bytes, or nothing now. `Continue`: try the next source.
 type CatchUpStep = ControlFlow<Option<Bytes>>;
@@ -37,32 +33,23 @@ impl LogStream {
             if let ControlFlow::Break(bytes) = step {
                 return bytes;
             }
-            self.replay = Some(self.services.replay_loader.load(MissingEvents {
+            let missing = MissingEvents {
                 broker: self.reader.broker().clone(),
-                epoch: self.epoch.clone(),
+                epoch: self.place.epoch.clone(),
                 audiences: Arc::clone(self.reader.audiences()),
-                after: self.cursor,
+                after: self.place.position,
                 as_of: self.reader.knows_owners_since(),
-            }));
+            };
+            let answer = self.services.replay_loader.load(missing);
+            self.replay.request(answer);
         }
     }
 
     /// Writes from the page that was requested, or from the one that is not finished.
     fn poll_page(&mut self, context: &mut Context<'_>, now: Instant) -> CatchUpStep {
-        let page = match &mut self.replay {
-            None => self.page.upgrade(),
-            Some(replay) => match Pin::new(replay).poll(context) {
-                Poll::Pending => return ControlFlow::Break(None),
-                Poll::Ready(result) => {
-                    let page = result.ok().and_then(Result::ok);
-                    if page.is_none() {
-                        self.not_before = Some((now + REPLAY_PAUSE).into());
-                    }
-                    page
-                }
-            },
+        let Poll::Ready(page) = self.replay.poll_page(context, now) else {
+            return ControlFlow::Break(None);
         };
-        self.replay = None;
         match page.and_then(|page| self.write_page(&page, now)) {
             Some(bytes) => ControlFlow::Break(Some(bytes)),
             None => ControlFlow::Continue(()),
@@ -71,12 +58,11 @@ impl LogStream {
 
     /// Writes from memory. `Continue` means that the events must be read from the table.
     fn read_memory(&mut self, now: Instant) -> CatchUpStep {
-        if self.not_before.is_some_and(|at| now < at.get()) {
+        if self.replay.is_paused(now) {
             return ControlFlow::Break(None);
         }
-        self.not_before = None;
         let version = self.reader.version();
-        if version == self.read_version {
+        if version == self.place.read_version {
             return ControlFlow::Break(None);
         }
         if let Some(shared) = self.repeat_shared(version) {
@@ -86,7 +72,7 @@ impl LogStream {
         match self.read_ring(&mut write) {
             RingRead::Gone => ControlFlow::Continue(()),
             RingRead::UpTo(position) => {
-                let cursor = std::mem::replace(&mut self.cursor, position);
+                let cursor = std::mem::replace(&mut self.place.position, position);
                 ControlFlow::Break(self.finish_and_share(write, cursor, version))
             }
             RingRead::OtherLog { epoch, head } => {
@@ -96,15 +82,17 @@ impl LogStream {
     }
 
     fn read_ring(&self, write: &mut EventWrite) -> RingRead {
-        let (filter, rights) = (self.filter.as_deref(), self.rights());
+        let (filter, rights) = (self.filter.as_deref(), self.guards.rights());
         let mut to_merge = write.frames_to_merge();
-        let read = self.reader.read(&self.epoch, self.cursor, |frame, owners| {
-            let visibility = owners.visibility(frame, &rights);
-            match &mut to_merge {
-                Some(frames) => frames.take(filter, frame, visibility),
-                None => write.add_frame(filter, frame, visibility),
-            }
-        });
+        let read = self
+            .reader
+            .read(&self.place.epoch, self.place.position, |frame, owners| {
+                let visibility = owners.visibility(frame, &rights);
+                match &mut to_merge {
+                    Some(frames) => frames.take(filter, frame, visibility),
+                    None => write.add_frame(filter, frame, visibility),
+                }
+            });
         match (to_merge, read) {
             // The ring is not locked any more.
             (Some(frames), RingRead::UpTo(position)) => {
@@ -117,7 +105,7 @@ impl LogStream {
     /// An empty write of this stream, for events of the log.
     fn log_write(&self) -> EventWrite {
         let (merges, mut write) = (self.merges_updates(), self.event_write());
-        write.merged = merges.then(|| MergedUpdates::new(self.encoding, self.epoch.clone()));
+        write.merged = merges.then(|| MergedUpdates::new(self.encoding, self.place.epoch.clone()));
         write
     }
 
@@ -134,7 +122,7 @@ impl LogStream {
     /// Whether a write of this stream tells how long its events took: what its client had missed does not, nor
     /// does what waits on purpose.
     fn is_timed(&self) -> bool {
-        self.read_version != 0 && self.pacer.is_none()
+        self.place.has_caught_up() && self.pacer.is_none()
     }
 
     /// The bytes that the last stream at this place wrote.
@@ -142,11 +130,13 @@ impl LogStream {
         if self.filter.is_some() || self.merges_updates() {
             return None;
         }
-        let shared = self.reader.shared_write(self.place(self.cursor, version))?;
+        let position = self.place.position;
+        let place = self.place.of_write(position, version, self.encoding);
+        let shared = self.reader.shared_write(place)?;
         let committed_at = shared.committed_at.filter(|_| self.is_timed());
-        self.cursor = shared.upto;
+        self.place.position = shared.upto;
         if shared.is_complete {
-            self.read_version = version;
+            self.place.read_version = version;
         }
         self.count_timed(shared.events, committed_at);
         self.count_deliveries(&shared.deliveries);
@@ -165,7 +155,7 @@ impl LogStream {
         let timed_from = committed_at.filter(|_| self.is_timed());
         let is_shared = write.is_for_all && write.merged.is_none() && self.filter.is_none();
         if is_complete {
-            self.read_version = version;
+            self.place.read_version = version;
         }
         let deliveries = write.deliveries.take();
         let bytes = write.into_bytes()?;
@@ -176,40 +166,31 @@ impl LogStream {
                 bytes: bytes.clone(),
                 events,
                 committed_at,
-                upto: self.cursor,
+                upto: self.place.position,
                 is_complete,
                 deliveries,
             };
-            self.reader.share_write(self.place(cursor, version), write);
+            let place = self.place.of_write(cursor, version, self.encoding);
+            self.reader.share_write(place, write);
         }
         Some(bytes)
     }
 
-    fn place(&self, cursor: i64, version: u64) -> WritePlace<'_> {
-        WritePlace {
-            epoch: &self.epoch,
-            cursor,
-            version,
-            encoding: self.encoding,
-        }
-    }
-
     /// Writes the page's events for this stream, as many as fit one write.
     fn write_page(&mut self, page: &Arc<ReplayPage>, now: Instant) -> Option<Bytes> {
-        self.page = Weak::new();
-        if page.head.horizon > self.cursor {
+        if page.head.horizon > self.place.position {
             let (epoch, head) = self.reader.log_head();
             return Some(self.reset(ResetReason::Expired, &epoch.at(head)));
         }
-        if page.upto <= self.cursor {
+        if page.upto <= self.place.position {
             // Memory is ahead of the table or behind it. Wait until they agree.
-            self.not_before = Some((now + REPLAY_PAUSE).into());
+            self.replay.pause(now);
             return None;
         }
         let mut write = self.log_write();
-        let (filter, rights) = (self.filter.as_deref(), self.rights());
+        let (filter, rights) = (self.filter.as_deref(), self.guards.rights());
         let frames = &page.frames;
-        let from = frames.partition_point(|frame| frame.position <= self.cursor);
+        let from = frames.partition_point(|frame| frame.position <= self.place.position);
         for frame in &frames[from..] {
             if self.reader.audiences().contains(&frame.audience) {
                 let as_of = page.head.position;
@@ -217,13 +198,13 @@ impl LogStream {
                     return self.finish_page(write);
                 };
                 if !write.add_frame(filter, frame, visibility) {
-                    self.page = Arc::downgrade(page);
+                    self.replay.begin(page);
                     return self.finish_page(write);
                 }
             }
-            self.cursor = frame.position;
+            self.place.position = frame.position;
         }
-        self.cursor = page.upto;
+        self.place.position = page.upto;
         self.finish_page(write)
     }
 

@@ -26,16 +26,16 @@ impl LogStream {
                 self.prepare_snapshot();
                 // The events before it come first.
                 let events = self.finish(write);
-                return events.or_else(|| self.next_unsent());
+                return events.or_else(|| self.unsent.take_part());
             }
         }
         self.finish(write)
     }
 
     fn prepare_snapshot(&mut self) {
-        let text = self.presence_text();
-        let bytes = text.map(|text| wire::encoded(self.encoding, &text));
-        self.unsent = bytes.map(Box::new).or(self.unsent.take());
+        if let Some(text) = self.presence_text() {
+            self.unsent.put(wire::encoded(self.encoding, &text));
+        }
     }
 
     /// The snapshot of presence, unless the filter leaves it out. Changes after it are events.

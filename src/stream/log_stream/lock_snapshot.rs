@@ -35,7 +35,7 @@ impl LogStream {
         let records = self.filter.as_ref().and_then(|filter| filter.records());
         let json = locks.json(self.reader.audiences(), records);
         let text = wire::event(self.encoding.named, LOCK_SNAPSHOT_TYPE, &json);
-        self.unsent = Some(Box::new(wire::encoded(self.encoding, &text)));
-        self.next_unsent().map(Poll::Ready)
+        self.unsent.put(wire::encoded(self.encoding, &text));
+        self.unsent.take_part().map(Poll::Ready)
     }
 }

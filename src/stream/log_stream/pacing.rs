@@ -106,13 +106,13 @@ impl LogStream {
 
     /// Everything has been written. What comes next waits, if the client wants it to.
     pub(super) fn rest(&mut self) {
-        let is_reading_table = self.replay.is_some() || self.not_before.is_some();
-        if let Some(pacer) = self.pacer.as_mut().filter(|_| !is_reading_table) {
+        let waits_for_table = self.replay.is_waiting();
+        if let Some(pacer) = self.pacer.as_mut().filter(|_| !waits_for_table) {
             pacer.is_waiting = true;
             pacer.has_caught_up = true;
             pacer.unread = Unread::Nothing;
-            pacer.seen_version = self.read_version;
-            pacer.seen = self.cursor;
+            pacer.seen_version = self.place.read_version;
+            pacer.seen = self.place.position;
         }
     }
 
@@ -132,7 +132,7 @@ impl LogStream {
             return;
         }
         let (mut unread, filter) = (pacer.unread, self.filter.as_deref());
-        let read = self.reader.read(&self.epoch, pacer.seen, |frame, _| {
+        let read = self.reader.read(&self.place.epoch, pacer.seen, |frame, _| {
             if filter.is_none_or(|filter| filter.passes(&frame.encoded)) {
                 let is_update = is_update(&frame.encoded);
                 unread = unread.max(if is_update {
@@ -150,8 +150,8 @@ impl LogStream {
         pacer.unread = unread;
         if unread == Unread::Nothing {
             // Nothing here is for this stream.
-            self.cursor = pacer.seen;
-            self.read_version = version;
+            self.place.position = pacer.seen;
+            self.place.read_version = version;
         }
     }
 }
