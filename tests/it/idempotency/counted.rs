@@ -2,19 +2,17 @@
 //! other order two of them would wait for each other.
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{Executor, PgConnection};
 
 use super::asked;
 use crate::support::Service;
 use crate::support::people::ann;
-use crate::support::sql::{run, until_counted};
+use crate::support::sql::{free_writes, hold_writes, run, until_held};
 
 const HEAD: &str = "select from porchlight.brokers for update nowait";
 const KEYS: &str = "select from porchlight.quota_use where kind = 'keys' for update nowait";
-const WAITING: &str = "select count(*) from pg_stat_activity
-    where datname = current_database() and wait_event_type = 'Lock'";
 
-/// Sends a write with a key while somebody holds the counts of `held`. Gives the answer, and whether these rows were
+/// Sends a write with a key while nobody can change the counts of `held`. Gives the answer, and whether these rows were
 /// free while the write waited.
 async fn free_meanwhile(
     service: &Service,
@@ -24,18 +22,14 @@ async fn free_meanwhile(
     body: Value,
 ) -> ((u16, Value, bool), bool) {
     let ann = ann();
-    let mut holder = service.database.connect().await;
-    let mut transaction = holder.begin().await.expect("a transaction");
-    let lock = format!("select from porchlight.quota_use where kind = '{held}' for update");
-    transaction
-        .execute(AssertSqlSafe(lock))
-        .await
-        .expect("held");
+    let mut sql = service.database.connect().await;
+    let writes =
+        format!("insert or update on porchlight.quota_use for each row when (new.kind = '{held}')");
+    hold_writes(&mut sql, &writes).await;
     tokio::join!(asked(service, &ann, path, &body), async {
-        let mut sql = service.database.connect().await;
-        until_counted(&mut sql, WAITING, 1).await;
+        until_held(&mut sql).await;
         let is_free = sql.execute(rows).await.is_ok();
-        transaction.rollback().await.expect("an end");
+        free_writes(&mut sql).await;
         is_free
     })
 }

@@ -1,11 +1,9 @@
 //! Ends of imports whose rows are all done.
 
-use serde_json::json;
-use sqlx::{Connection, Executor};
-
 use super::{ann, ask, count, ended, result, upload, working};
 use crate::support::requests::posted;
-use crate::support::sql::{run, until_counted};
+use crate::support::sql::{free_writes, hold_writes, run, until_counted, until_held};
+use serde_json::json;
 
 const LEADS: &str = "select count(*) from porchlight.leads";
 
@@ -36,21 +34,15 @@ async fn an_import_that_is_cancelled_when_all_rows_are_done_has_completed() {
     let service = working().await;
     let ann = ann();
     let mut sql = service.database.connect().await;
-    // Nobody creates leads until this ends.
-    let mut transaction = sql.begin().await.unwrap();
-    let lock = "lock table porchlight.leads in share mode";
-    transaction.execute(lock).await.unwrap();
+    hold_writes(&mut sql, "insert on porchlight.leads for each statement").await;
     let params = json!({"module": "leads", "csv": "Name\nAnn\nBob\n"});
     let id = ask(&service, &ann, params).await;
-    let mut other = service.database.connect().await;
-    let waiting = "select count(*) from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'";
-    until_counted(&mut other, waiting, 1).await;
+    until_held(&mut sql).await;
     let path = format!("/tasks/{id}/cancel");
     let asked = posted(&service, &ann, &path, &json!({})).await;
     assert_eq!(asked["state"], "cancelling", "{asked}");
-    transaction.rollback().await.unwrap();
+    free_writes(&mut sql).await;
     let done = result(&ended(&service, &ann, &id).await);
     assert_eq!((&done["created"], &done["rows"]), (&json!(2), &json!(2)));
-    assert_eq!(count(&mut other, LEADS).await, 2);
+    assert_eq!(count(&mut sql, LEADS).await, 2);
 }

@@ -38,6 +38,34 @@ pub async fn transactions(sql: &mut PgConnection) -> i64 {
     count.expect("a number")
 }
 
+/// Lets writes wait in a trigger on `of`, such as `insert on public.leads for each statement`, until `free_writes`. The
+/// service waits for a statement ten times longer than for a lock.
+pub async fn hold_writes(connection: &mut PgConnection, of: &str) {
+    let sql = format!(
+        "create table public.holds as select 1; create sequence public.held;
+        create function public.hold() returns trigger language plpgsql as $$ begin
+            perform nextval('public.held');
+            while exists (select from public.holds) loop
+                perform pg_sleep(0.01);
+            end loop;
+            return new;
+        end $$;
+        create trigger hold before {of} execute function public.hold()"
+    );
+    run(connection, &sql).await;
+}
+
+/// Waits until a write waits.
+pub async fn until_held(connection: &mut PgConnection) {
+    // A sequence counts what is not committed, too.
+    let held = "select is_called::integer::bigint from public.held";
+    until_counted(connection, held, 1).await;
+}
+
+pub async fn free_writes(connection: &mut PgConnection) {
+    run(connection, "delete from public.holds").await;
+}
+
 /// Lets inserts into a table fail like those that wait for a lock for too long, until the function `public.fail` is
 /// dropped.
 pub async fn fail_inserts(connection: &mut PgConnection, table: &str) {
