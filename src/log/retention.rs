@@ -1,6 +1,9 @@
 //! Retention: deletes old events in small steps and moves the horizon.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use crate::log::RetentionSettings;
 use crate::platform::{BrokerId, EventType, ModuleName};
@@ -10,6 +13,8 @@ mod step;
 
 /// Events that one transaction deletes.
 const STEP: i64 = 1_000;
+/// After this time a sweep ends, because others wait for it. The rest comes with the next one.
+pub const LONGEST_SWEEP: Duration = Duration::from_mins(10);
 /// Held by the instance that deletes, for one step at a time: a lock of the session would not work behind a
 /// pooler.
 const ADVISORY_LOCK: i64 = 0x706f_7263_6801;
@@ -31,16 +36,17 @@ impl Deletions {
     }
 }
 
-/// Deletes old events of every log and returns how many.
+/// Deletes old events of every log and returns how many. After `until` no step begins, but the first of each kind.
 ///
 /// Leaves it to another instance that does it.
 pub async fn run(
     pool: &Pool,
     settings: &RetentionSettings,
     deletions: &Deletions,
+    until: Instant,
 ) -> sqlx::Result<u64> {
     let mut database = DedicatedConnection::new(pool.clone());
-    while within_limit(&mut database, forget_keys).await? > 0 {}
+    while within_limit(&mut database, forget_keys).await? > 0 && Instant::now() < until {}
     let due = within_limit(&mut database, async |c: &mut PgConnection| {
         due(c, settings).await
     })
@@ -55,12 +61,15 @@ pub async fn run(
             if events == 0 {
                 break;
             }
+            if Instant::now() >= until {
+                return Ok(removed);
+            }
         }
     }
     Ok(removed)
 }
 
-/// Each step has the limit of time: all of them take as long as there is something to remove.
+/// Each step has a limit of its own.
 async fn within_limit<T>(
     database: &mut DedicatedConnection,
     work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,

@@ -10,6 +10,7 @@ use porchlight::platform::Pool;
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgPool};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::appending::{append_events, numbered};
@@ -37,15 +38,17 @@ async fn keep_within(pool: &PgPool, hours: u32, events: i64) -> u64 {
         retention_events: events,
         retention_interval_seconds: 60,
     };
+    sweep(pool, &settings, Instant::now() + retention::LONGEST_SWEEP).await
+}
+
+async fn sweep(pool: &PgPool, settings: &RetentionSettings, until: Instant) -> u64 {
     // The service sweeps too, when it starts: then this one has nothing to say.
     let pool = Pool::from(pool.clone());
     let deletion = |module: &str, name: &str| (module.parse().unwrap(), name.parse().unwrap());
     let deletions = Deletions::of([deletion("escrows", "escrow:deleted")]);
     let done = async || {
-        retention::run(&pool, &settings, &deletions)
-            .await
-            .ok()
-            .filter(|n| *n > 0)
+        let removed = retention::run(&pool, settings, &deletions, until).await;
+        removed.ok().filter(|n| *n > 0)
     };
     eventually("events are removed", done).await
 }
@@ -109,6 +112,22 @@ async fn with_the_longest_time_the_number_still_holds() {
     publish(&service, 0, 300).await;
     assert_eq!(keep_within(&pool, 876_000, 100).await, 200);
     assert_eq!(kept(&pool).await, (201, 300, 200));
+}
+
+#[tokio::test]
+async fn a_sweep_whose_time_is_over_leaves_the_rest_for_the_next() {
+    let service = Service::start().await;
+    let pool = pool(&service.database).await;
+    publish(&service, 0, 2_500).await;
+    let settings = RetentionSettings {
+        retention_hours: 1,
+        retention_events: 100,
+        retention_interval_seconds: 60,
+    };
+    for (removed, horizon) in [(1_000, 1_000), (1_000, 2_000), (400, 2_400)] {
+        assert_eq!(sweep(&pool, &settings, Instant::now()).await, removed);
+        assert_eq!(kept(&pool).await, (horizon + 1, 2_500, horizon));
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Wiring;
@@ -59,25 +59,34 @@ async fn run(parts: RetentionParts) {
     let mut ticks = tokio::time::interval(parts.settings.interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let round = async {
+            ticks.tick().await;
+            sweep(&parts).await;
+        };
+        // A step that the end of the service interrupts is undone.
         tokio::select! {
             () = parts.stop.cancelled() => return,
-            _ = ticks.tick() => {}
+            () = round => {}
         }
-        let begin = || parts.meter.begin();
-        let events = retention::run(&parts.pool, &parts.settings, &parts.deletions);
-        let removed = log_removed("events", begin(), events.await);
-        parts.metrics.removed.inc_by(removed);
-        let limit = Limit::HOUSEKEEPING;
-        let tasks = tasks::retention::run(&parts.pool, parts.task_age);
-        log_removed("tasks", begin(), limited(limit, tasks).await);
-        let notifications = notifications::retention::run(&parts.pool, parts.notification_age);
-        let (round, removed) = (begin(), limited(limit, notifications).await);
-        log_removed("notifications", round, removed);
-        let locks = lock_retention::run(&parts.pool);
-        log_removed("rows of locks", begin(), limited(limit, locks).await);
-        let uploads = uploads::remove_old(&parts.pool);
-        log_removed("uploads", begin(), limited(limit, uploads).await);
     }
+}
+
+async fn sweep(parts: &RetentionParts) {
+    let begin = || parts.meter.begin();
+    let until = Instant::now() + retention::LONGEST_SWEEP;
+    let events = retention::run(&parts.pool, &parts.settings, &parts.deletions, until);
+    let removed = log_removed("events", begin(), events.await);
+    parts.metrics.removed.inc_by(removed);
+    let limit = Limit::HOUSEKEEPING;
+    let tasks = tasks::retention::run(&parts.pool, parts.task_age);
+    log_removed("tasks", begin(), limited(limit, tasks).await);
+    let notifications = notifications::retention::run(&parts.pool, parts.notification_age);
+    let (round, removed) = (begin(), limited(limit, notifications).await);
+    log_removed("notifications", round, removed);
+    let locks = lock_retention::run(&parts.pool);
+    log_removed("rows of locks", begin(), limited(limit, locks).await);
+    let uploads = uploads::remove_old(&parts.pool);
+    log_removed("uploads", begin(), limited(limit, uploads).await);
 }
 
 fn log_removed(what: &str, round: LoopRound, removed: sqlx::Result<u64>) -> u64 {
