@@ -1,4 +1,4 @@
--- revision: 2
+-- revision: 3
 -- The parts of the statements of a watched table, as SQL expressions made from its columns.
 create or replace function porchlight.capture_parts(watch porchlight.watches)
     returns porchlight.capture_parts
@@ -9,6 +9,7 @@ as $$
     with known as (
         select c.*, quote_ident(c.name) as quoted, not 'hidden' = any (roles) as is_visible,
             t.typtype = 'e' as is_enum, t.typnamespace <> 'pg_catalog'::regnamespace as is_foreign,
+            t.typsubscript = 'array_subscript_handler'::regproc and t.typdelim = ',' as is_array,
             case when watch.camel_case then porchlight.camel_case(c.name) else c.name end as wished
         from porchlight.columns_of(watch.watched) c join pg_type t on t.oid = c.type
     ), named as (
@@ -27,7 +28,9 @@ as $$
             case
                 when is_enum then format('to_json(%s)::text', as_text)
                 when is_foreign then format('case when (select porchlight.is_json_trusted(%s)) '
-                    'then to_json(%%1$s.%%2$s)::text else to_json(%s)::text end', type, as_text)
+                    'then to_json(%%1$s.%%2$s)::text else to_json(%s)::text end', type,
+                    -- The text of an array, read again as an array of texts.
+                    as_text || case when is_array then '::text[]' else '' end)
                 when type = any ('{boolean,smallint,integer,bigint}'::regtype[]) then '%s.%s::text'
                 when type = any ('{timestamptz,timestamptz[]}'::regtype[])
                     then 'replace(to_json(%s.%s)::text, ''+00:00"'', ''Z"'')'
