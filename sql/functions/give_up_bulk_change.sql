@@ -1,7 +1,8 @@
--- revision: 1
--- Sets the oldest bulk change in the outbox aside, because its rows could not be described in time. It counts as lost:
--- clients get a reset later (`reset_after_loss`).
-create or replace function porchlight.give_up_bulk_change(reason text)
+-- revision: 2
+-- Sets a bulk change in the outbox aside, because its rows could not be described. It counts as lost: clients get a reset
+-- later (`reset_after_loss`).
+drop function if exists porchlight.give_up_bulk_change(text);
+create or replace function porchlight.give_up_bulk_change(bulk_change_id bigint, reason text)
     returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -11,7 +12,7 @@ as $$
 declare
     bulk_change porchlight.outbox;
 begin
-    delete from porchlight.outbox o where o.id = porchlight.first_bulk_change() and o.line = 0
+    delete from porchlight.outbox o where o.id = bulk_change_id and o.line = 0 and o.operation is not null
     returning * into bulk_change;
     if bulk_change.id is null then
         return;

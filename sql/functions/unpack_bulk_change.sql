@@ -1,7 +1,9 @@
--- revision: 2
--- Replaces the oldest bulk change in the outbox by the rows that describe it, in the same place of the order.
--- Returns whether there was one.
-create or replace function porchlight.unpack_bulk_change()
+-- revision: 3
+-- Replaces a bulk change in the outbox by the rows that describe it, in the same place of the order. Returns whether it
+-- was there. Instances of 0.2.0 name none: they mean the oldest.
+drop function if exists porchlight.unpack_bulk_change();
+create or replace function porchlight.unpack_bulk_change(
+        bulk_change_id bigint default porchlight.first_bulk_change())
     returns boolean
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -19,7 +21,7 @@ declare
     bulk_change porchlight.outbox;
     query       text;
 begin
-    delete from porchlight.outbox o where o.id = porchlight.first_bulk_change() and o.line = 0
+    delete from porchlight.outbox o where o.id = bulk_change_id and o.line = 0 and o.operation is not null
     returning * into bulk_change;
     if bulk_change.id is null then
         return false;

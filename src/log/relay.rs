@@ -7,6 +7,7 @@
 //! One instance polls the outbox. It does not listen for notices, because a NOTIFY in the CRM's
 //! transactions would serialise their commits.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,20 +22,24 @@ use crate::platform::database::{is_cancelled, is_refusal, is_transient};
 use crate::platform::{DedicatedConnection, Limit, Transaction};
 
 mod batch;
+mod bulk;
+mod look;
 mod outbox;
 mod waker;
 mod watch;
 
 use batch::{Poison, RelayBatch, RowRefusal};
 pub use batch::{PrivateFields, RelayRules, SignalTypes};
+use bulk::BulkTries;
+use look::{BrokerLook, MOST_ROWS};
 use outbox::{OutboxRow, RowPlace, RowSelection};
 pub use waker::RelayWaker;
 pub use watch::OutboxWatch;
 
 /// Rows that one transaction moves.
 const BATCH: i64 = 400;
-/// Brokerages that one round moves one by one, when they cannot be moved together.
-const MOST_BROKERS: i64 = 64;
+/// After this time of looking for changes that can be moved, the round ends.
+const LOOK_TIME: Duration = Duration::from_secs(2);
 /// Pause after a round that moved rows.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Pause of a relay that nobody wakes, should a call be lost.
@@ -70,6 +75,26 @@ impl<'a> RowMove<'a> {
     }
 }
 
+/// What the relay remembers from round to round.
+#[derive(Debug)]
+struct RelayMemory {
+    /// Clients get no reset before.
+    reset_at: Instant,
+    bulk_tries: BulkTries,
+    /// Where the last look for brokerages ended.
+    looked_up_to: RowPlace,
+}
+
+impl RelayMemory {
+    fn new() -> Self {
+        Self {
+            reset_at: Instant::now(),
+            bulk_tries: BulkTries::default(),
+            looked_up_to: RowPlace::START,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Relay {
     pub database: DedicatedConnection,
@@ -87,7 +112,7 @@ impl Relay {
     }
 
     async fn run(mut self) {
-        let (mut renewal_at, mut reset_at) = (Instant::now(), Instant::now());
+        let (mut renewal_at, mut memory) = (Instant::now(), RelayMemory::new());
         loop {
             let began = Instant::now();
             if renewal_at <= began {
@@ -96,7 +121,7 @@ impl Relay {
                     tracing::warn!(%error, "the triggers of watched tables could not be renewed");
                 }
             }
-            let outcome = self.round(&mut reset_at).await;
+            let outcome = self.round(&mut memory).await;
             let is_quiet = outcome.as_ref().is_ok_and(|moved| *moved == 0);
             let pause = match outcome {
                 Ok(BATCH..) => Duration::ZERO,
@@ -124,44 +149,23 @@ impl Relay {
         self.database.run_within(Limit::PATIENT, renew).await
     }
 
-    /// Moves up to one batch. If changes were lost, all clients get a reset, not before `reset_at`.
-    async fn round(&mut self, reset_at: &mut Instant) -> sqlx::Result<i64> {
+    /// Moves up to one batch. If changes were lost, all clients get a reset.
+    async fn round(&mut self, memory: &mut RelayMemory) -> sqlx::Result<i64> {
         let state = async |c: &mut PgConnection| outbox::state(c).await;
         let state = self.database.run(state).await?;
-        if state.is_lost && *reset_at <= Instant::now() && self.reset_after_loss().await? {
-            *reset_at = Instant::now() + RESET_INTERVAL;
+        if state.is_lost && memory.reset_at <= Instant::now() && self.reset_after_loss().await? {
+            memory.reset_at = Instant::now() + RESET_INTERVAL;
         }
         if !state.is_waiting {
             return Ok(0);
         }
         // First what comes before a bulk change: it need not wait while that one is unpacked.
-        let moved = self.move_batch().await?;
-        if moved > 0 || !state.is_bundled {
+        let moved = self.move_batch(memory).await?;
+        let Some(bulk_change) = state.bulk_change.filter(|_| moved == 0) else {
             return Ok(moved);
-        }
-        self.unpack().await?;
-        self.move_batch().await
-    }
-
-    /// A bulk change that cannot be unpacked in time is set aside, and all clients get a reset: otherwise it would
-    /// stop everything that comes after it, for ever.
-    async fn unpack(&mut self) -> sqlx::Result<()> {
-        let unpack = async |c: &mut PgConnection| unpack(c).await;
-        let unpacked = tokio::select! {
-            () = self.stop.cancelled() => return Ok(()),
-            unpacked = self.database.run_within(Limit::LONG_STATEMENT, unpack) => unpacked,
         };
-        match unpacked {
-            Err(error) if is_cancelled(&error) => {
-                tracing::warn!(%error, "a bulk change took too long to describe and is set aside");
-                let reason = error.to_string();
-                let give_up = async |c: &mut PgConnection| give_up(c, &reason).await;
-                self.database
-                    .run_within(Limit::LONG_STATEMENT, give_up)
-                    .await
-            }
-            unpacked => unpacked,
-        }
+        self.unpack(bulk_change, &mut memory.bulk_tries).await?;
+        self.move_batch(memory).await
     }
 
     /// Returns whether clients get a reset: not while a transaction with a lost change is open.
@@ -179,35 +183,55 @@ impl Relay {
         Ok(lost > 0)
     }
 
-    async fn move_batch(&mut self) -> sqlx::Result<i64> {
+    async fn move_batch(&mut self, memory: &mut RelayMemory) -> sqlx::Result<i64> {
         match self
             .move_rows(&mut RowMove::new(RowSelection::all(BATCH)))
             .await
         {
             Err(error) if is_refusal(&error) => {
                 tracing::debug!(%error, "the outbox is relayed brokerage by brokerage");
-                self.move_by_brokerage().await
+                self.move_by_brokerage(&mut memory.looked_up_to).await
             }
             moved => moved,
         }
     }
 
     /// A locked log or a row that cannot be appended does not delay the other brokerages.
-    async fn move_by_brokerage(&mut self) -> sqlx::Result<i64> {
-        let brokers = async |c: &mut PgConnection| outbox::brokers(c, MOST_BROKERS).await;
-        let mut moved = 0;
-        for broker in self.database.run(brokers).await? {
-            let broker = broker.as_deref();
-            let mut rows = RowMove::new(RowSelection::of(broker, BATCH));
-            moved += match self.move_rows(&mut rows).await {
-                // Fewer rows may take less time.
-                Err(error) if is_cancelled(&error) => self.move_by_row(broker).await?,
-                Err(error) if is_transient(&error) => 0,
-                Err(error) if is_refusal(&error) => self.move_by_row(broker).await?,
-                outcome => outcome?,
-            };
+    ///
+    /// A long outbox is not read at once. After a look at rows of which none could be moved, the next one goes on behind
+    /// them, also in a later round: so many rows of locked logs in front hide no others.
+    async fn move_by_brokerage(&mut self, looked_up_to: &mut RowPlace) -> sqlx::Result<i64> {
+        let began = Instant::now();
+        let (mut moved, mut tried) = (0, HashSet::new());
+        loop {
+            let after = *looked_up_to;
+            let look = async |c: &mut PgConnection| look_for_brokers(c, after).await;
+            let found = self.database.run(look).await?;
+            for broker in found.brokers {
+                if !tried.contains(&broker) {
+                    moved += self.move_brokerage(broker.as_deref()).await?;
+                    tried.insert(broker);
+                }
+            }
+            if moved > 0 {
+                return Ok(moved);
+            }
+            *looked_up_to = found.next;
+            if found.next == RowPlace::START || began.elapsed() >= LOOK_TIME {
+                return Ok(0);
+            }
         }
-        Ok(moved)
+    }
+
+    async fn move_brokerage(&mut self, broker: Option<&str>) -> sqlx::Result<i64> {
+        let mut rows = RowMove::new(RowSelection::of(broker, BATCH));
+        match self.move_rows(&mut rows).await {
+            // Fewer rows may take less time.
+            Err(error) if is_cancelled(&error) => self.move_by_row(broker).await,
+            Err(error) if is_transient(&error) => Ok(0),
+            Err(error) if is_refusal(&error) => self.move_by_row(broker).await,
+            outcome => outcome,
+        }
     }
 
     async fn move_by_row(&mut self, broker: Option<&str>) -> sqlx::Result<i64> {
@@ -248,23 +272,6 @@ impl Relay {
     }
 }
 
-/// A transaction of its own: the rows stay unpacked, whatever happens to them later.
-async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let mut transaction = Transaction::begin(connection).await?;
-    if outbox::is_mine(&mut transaction).await? {
-        outbox::unpack(&mut transaction).await?;
-    }
-    transaction.commit().await
-}
-
-async fn give_up(connection: &mut PgConnection, reason: &str) -> sqlx::Result<()> {
-    let mut transaction = Transaction::begin(connection).await?;
-    if outbox::is_mine(&mut transaction).await? {
-        outbox::give_up_bulk_change(&mut transaction, reason).await?;
-    }
-    transaction.commit().await
-}
-
 async fn reset_after_loss(connection: &mut PgConnection) -> sqlx::Result<u64> {
     let mut transaction = Transaction::begin(connection).await?;
     let mut lost = 0;
@@ -273,6 +280,19 @@ async fn reset_after_loss(connection: &mut PgConnection) -> sqlx::Result<u64> {
     }
     transaction.commit().await?;
     Ok(lost.unsigned_abs())
+}
+
+async fn look_for_brokers(
+    connection: &mut PgConnection,
+    after: RowPlace,
+) -> sqlx::Result<BrokerLook> {
+    let mut transaction = Transaction::begin(connection).await?;
+    if !outbox::is_mine(&mut transaction).await? {
+        return Ok(BrokerLook::nothing());
+    }
+    let rows = outbox::rows_after(&mut transaction, after, MOST_ROWS.into()).await?;
+    transaction.commit().await?;
+    Ok(BrokerLook::of(rows))
 }
 
 async fn move_rows(

@@ -12,6 +12,7 @@ mod previous;
 mod relay;
 mod rights;
 mod schema;
+mod stuck;
 mod triggers;
 mod values;
 

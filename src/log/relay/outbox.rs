@@ -45,6 +45,31 @@ pub(super) struct RowPlace {
     line: i32,
 }
 
+impl RowPlace {
+    /// Before all rows.
+    pub(super) const START: Self = Self {
+        id: i64::MIN,
+        line: i32::MIN,
+    };
+}
+
+/// A row, and whose it is.
+#[derive(Debug)]
+pub(super) struct BrokerRow {
+    pub(super) broker_id: Option<String>,
+    pub(super) id: i64,
+    pub(super) line: i32,
+}
+
+impl BrokerRow {
+    pub(super) fn place(&self) -> RowPlace {
+        RowPlace {
+            id: self.id,
+            line: self.line,
+        }
+    }
+}
+
 impl OutboxRow {
     pub(super) fn place(&self) -> RowPlace {
         RowPlace {
@@ -83,8 +108,8 @@ impl<'a> RowSelection<'a> {
 pub(super) struct OutboxState {
     /// There are rows.
     pub(super) is_waiting: bool,
-    /// One of the rows is a bulk change: it stands for a statement that changed many rows.
-    pub(super) is_bundled: bool,
+    /// The first row that is a bulk change: it stands for a statement that changed many rows.
+    pub(super) bulk_change: Option<i64>,
     /// Changes were lost, and clients do not know it yet.
     pub(super) is_lost: bool,
 }
@@ -93,7 +118,7 @@ pub(super) async fn state(connection: &mut PgConnection) -> sqlx::Result<OutboxS
     sqlx::query_as!(
         OutboxState,
         r#"select porchlight.is_anything_waiting() as "is_waiting!",
-               porchlight.first_bulk_change() is not null as "is_bundled!",
+               porchlight.first_bulk_change() as bulk_change,
                (select s.is_called and s.last_value > t.up_to
                 from porchlight.lost_changes s, porchlight.told_losses t) as "is_lost!""#
     )
@@ -141,13 +166,21 @@ pub(super) async fn renew_watches(connection: &mut PgConnection) -> sqlx::Result
         .map(drop)
 }
 
-pub(super) async fn brokers(
+/// The rows after a place, up to the first bulk change, in order.
+pub(super) async fn rows_after(
     connection: &mut PgConnection,
+    after: RowPlace,
     limit: i64,
-) -> sqlx::Result<Vec<Option<String>>> {
-    sqlx::query_scalar!(
-        "select broker_id from porchlight.outbox group by broker_id order by min(id) limit $1",
-        limit
+) -> sqlx::Result<Vec<BrokerRow>> {
+    sqlx::query_as!(
+        BrokerRow,
+        "select broker_id, id, line from porchlight.outbox
+         where (id, line) > ($1, $2)
+             and id < coalesce((select porchlight.first_bulk_change()), 9223372036854775807)
+         order by id, line limit $3",
+        after.id,
+        after.line,
+        limit,
     )
     .fetch_all(connection)
     .await
@@ -167,22 +200,23 @@ pub(super) async fn is_mine(connection: &mut PgConnection) -> sqlx::Result<bool>
     Ok(row.fetch_one(connection).await?.is_mine)
 }
 
-/// Replaces the oldest bulk change by its rows.
-pub(super) async fn unpack(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Replaces a bulk change by its rows.
+pub(super) async fn unpack(connection: &mut PgConnection, id: i64) -> sqlx::Result<()> {
     allow_much_time(connection).await?;
-    sqlx::query!("select porchlight.unpack_bulk_change()")
+    sqlx::query!("select porchlight.unpack_bulk_change($1)", id)
         .fetch_one(connection)
         .await
         .map(drop)
 }
 
-/// Sets the oldest bulk change aside, and counts it as lost.
+/// Sets a bulk change aside, and counts it as lost.
 pub(super) async fn give_up_bulk_change(
     connection: &mut PgConnection,
+    id: i64,
     reason: &str,
 ) -> sqlx::Result<()> {
     allow_much_time(connection).await?;
-    sqlx::query!("select porchlight.give_up_bulk_change($1)", reason)
+    sqlx::query!("select porchlight.give_up_bulk_change($1, $2)", id, reason)
         .fetch_one(connection)
         .await
         .map(drop)

@@ -35,6 +35,15 @@ impl Limit {
     /// An import, whose rows may be one transaction.
     pub const IMPORT: Self = Self::seconds(3_600, 30);
 
+    /// The same while other connections become silent.
+    #[must_use]
+    pub const fn undisturbed(self) -> Self {
+        Self {
+            suspect: self.longest,
+            ..self
+        }
+    }
+
     const fn seconds(longest: u64, suspect: u64) -> Self {
         Self {
             longest: Duration::from_secs(longest),

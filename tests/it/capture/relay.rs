@@ -220,6 +220,28 @@ async fn a_log_that_somebody_holds_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
+async fn a_held_log_with_more_changes_than_one_look_reads_does_not_hold_up_the_others() {
+    let mut crm = Crm::new().await;
+    let emit = "select porchlight.emit('test:row', '{\"team\": \"a\"}', broker =>";
+    crm.run(&format!("{emit} 'held')")).await;
+    crm.listed().await;
+    let mut beside = crm.a.database.connect().await;
+    let mut transaction = beside.begin().await.unwrap();
+    let hold = "select 1 from porchlight.brokers where broker_id = 'held' for update";
+    transaction.execute(hold).await.unwrap();
+    crm.run(&format!(
+        "begin; {emit} 'held') from generate_series(1, 20500); {emit} 'b'); commit"
+    ))
+    .await;
+    let published =
+        "select count(*) from porchlight.events where broker_id = 'b' and type = 'test:row'";
+    until_counted(&mut crm.sql, published, 1).await;
+    transaction.rollback().await.unwrap();
+    let published = "select count(*) from porchlight.events where broker_id = 'held'";
+    until_counted(&mut crm.sql, published, 20_501).await;
+}
+
+#[tokio::test]
 async fn outbox_rows_are_published_in_the_order_of_their_ids() {
     let mut crm = Crm::new().await;
     // Postgres reuses space that vacuum frees, so newer rows may come before older ones.

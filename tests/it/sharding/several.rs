@@ -47,10 +47,7 @@ pub const SEVERAL: &[Known] = &[
         "insert into porchlight.brokers (broker_id, epoch)\n         select",
     ),
     known(QUEUE, "delete from porchlight.outbox where ctid = any"),
-    known(
-        QUEUE,
-        "select broker_id from porchlight.outbox group by broker_id",
-    ),
+    known(QUEUE, "select broker_id, id, line from porchlight.outbox"),
     known(
         QUEUE,
         "select broker_id, created_at from porchlight.outbox order by id",
