@@ -3,26 +3,24 @@
 //! A commit costs one sync of the disk, whether it carries one event or hundreds. So the writer
 //! commits all requests that wait as one group. A request is answered when its events are durable.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::Appended;
 use super::committer::EventCommitter;
 use super::event::{Epoch, NewEvent};
-use super::idempotency::{self, IdempotencyKey, IdempotencyKeyId, KeyAnswer};
+use super::idempotency::{IdempotencyKey, IdempotencyKeyId};
 use super::publishing_bytes::PublishingBytes;
-use crate::platform::BackgroundTask;
-use crate::platform::database::{is_contended, is_refusal, lacks_resources};
-use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending, Transaction};
-use crate::platform::{BrokerId, DedicatedConnection, InstanceCount, Queues};
+use crate::platform::{BackgroundTask, BrokerId, DedicatedConnection, InstanceCount, Queues};
+use crate::platform::{BatchError, BatchLimits, Batcher, Batches, Pending};
 
+mod groups;
 mod held;
+mod results;
 
-use held::{HeldLogs, Patience};
+use groups::GroupCommits;
+use held::{HeldLogs, Patience, SplitGroup};
 
 const LIMITS: BatchLimits = BatchLimits {
     name: "writer",
@@ -129,18 +127,51 @@ impl Writer {
     }
 }
 
-async fn run(mut parts: WriterParts, mut batches: Batches<Publication, PublishResult>) {
+async fn run(parts: WriterParts, mut batches: Batches<Publication, PublishResult>) {
     let mut held = HeldLogs::default();
+    let mut commits = GroupCommits {
+        database: parts.database,
+        committer: parts.committer,
+    };
     while let Some(mut waiting) = batches.next().await {
         batches.set_interval(parts.instances.spread(LIMITS.interval));
         while !waiting.is_empty() {
-            let group = held.split(next_group(&mut waiting));
-            if !group.free.is_empty() {
-                serve(&mut parts, &mut held, group.free).await;
-            }
-            for of_held_log in group.held {
-                serve_held(&mut parts, &mut held, of_held_log).await;
-            }
+            let group = next_group(&mut waiting);
+            serve(&mut commits, &mut held, group).await;
+        }
+    }
+}
+
+/// Answers a group. Requests for logs that are not held must not wait for the others.
+async fn serve(commits: &mut GroupCommits, held: &mut HeldLogs, group: Vec<PublishRequest>) {
+    let SplitGroup {
+        free,
+        held: mut of_held_logs,
+    } = held.split(group);
+    if let Err(left) = commits.serve(free, Patience::Usual).await {
+        of_held_logs.extend(held::by_brokerage(left.requests));
+    }
+    for of_log in of_held_logs {
+        serve_held(commits, held, of_log).await;
+    }
+}
+
+/// The same for a log that another transaction holds, or held a moment ago.
+async fn serve_held(
+    commits: &mut GroupCommits,
+    held: &mut HeldLogs,
+    mut group: Vec<PublishRequest>,
+) {
+    group.retain(|request| !request.is_given_up());
+    let Some(first) = group.first() else {
+        return;
+    };
+    let broker = first.request.broker.clone();
+    match commits.serve(group, Patience::Short).await {
+        Ok(()) => held.remove(&broker),
+        Err(left) => {
+            held.insert(broker, &left.error);
+            groups::fail(left.requests, &PublishError::Busy);
         }
     }
 }
@@ -167,205 +198,6 @@ fn group_size<'a>(waiting: impl Iterator<Item = &'a Publication>) -> usize {
         size += 1;
     }
     size
-}
-
-/// Commits a group and answers it.
-async fn serve(parts: &mut WriterParts, held: &mut HeldLogs, group: Vec<PublishRequest>) {
-    match try_group(parts, &group, Patience::Usual).await {
-        Ok(results) => answer(group, results),
-        // One of the logs is held. All others must not wait for it.
-        Err(error) if is_contended(&error) => {
-            for of_log in held::by_brokerage(group) {
-                serve_held(parts, held, of_log).await;
-            }
-        }
-        Err(error) => serve_refused(parts, held, group, &error).await,
-    }
-}
-
-/// The same for a log that another transaction holds, or held a moment ago.
-async fn serve_held(parts: &mut WriterParts, held: &mut HeldLogs, mut group: Vec<PublishRequest>) {
-    group.retain(|request| !request.is_given_up());
-    let Some(first) = group.first() else {
-        return;
-    };
-    let broker = first.request.broker.clone();
-    match try_group(parts, &group, Patience::Short).await {
-        Ok(results) => {
-            held.remove(&broker);
-            answer(group, results);
-        }
-        Err(error) if is_contended(&error) => {
-            held.insert(broker, &error);
-            fail(group, &PublishError::Busy);
-        }
-        Err(error) => serve_refused(parts, held, group, &error).await,
-    }
-}
-
-/// When the database refuses a group of several requests, each of them is tried alone, so that one bad
-/// request does not fail the others.
-async fn serve_refused(
-    parts: &mut WriterParts,
-    held: &mut HeldLogs,
-    group: Vec<PublishRequest>,
-    error: &sqlx::Error,
-) {
-    if is_refusal(error) && group.len() > 1 {
-        tracing::debug!(%error, "a group was refused; each request is tried alone");
-        for request in group {
-            Box::pin(serve(parts, held, vec![request])).await;
-        }
-        return;
-    }
-    tracing::warn!(%error, requests = group.len(), "publishing failed");
-    if lacks_resources(error) {
-        fail(group, &PublishError::NoResources);
-    } else {
-        fail(group, &PublishError::Unconfirmed);
-    }
-}
-
-fn answer(group: Vec<PublishRequest>, results: Vec<PublishResult>) {
-    for (request, result) in group.into_iter().zip(results) {
-        request.answer(result);
-    }
-}
-
-fn fail(group: Vec<PublishRequest>, error: &PublishError) {
-    for request in group {
-        request.answer(Err(error.clone()));
-    }
-}
-
-async fn try_group(
-    parts: &mut WriterParts,
-    group: &[PublishRequest],
-    patience: Patience,
-) -> sqlx::Result<Vec<PublishResult>> {
-    let committer = &parts.committer;
-    let commit = async |c: &mut PgConnection| commit(c, committer, group, patience).await;
-    parts.database.run(commit).await
-}
-
-/// Commits a group in one transaction.
-async fn commit(
-    connection: &mut PgConnection,
-    committer: &EventCommitter,
-    group: &[PublishRequest],
-    patience: Patience,
-) -> sqlx::Result<Vec<PublishResult>> {
-    let mut results = vec![None; group.len()];
-    let is_plain = group.iter().all(|pending| pending.request.key.is_none());
-    if is_plain && patience == Patience::Usual {
-        let events = events_to_append(group, &results);
-        let appended = committer.publish(connection, events).await?;
-        assign_positions(&mut results, group, &appended);
-    } else {
-        let mut transaction = Transaction::begin(connection).await?;
-        patience.set(&mut transaction).await?;
-        find_repeats(&mut transaction, group, &mut results).await?;
-        let events = events_to_append(group, &results);
-        let pending = committer.append_posted(&mut transaction, events).await?;
-        assign_positions(&mut results, group, &pending.logs());
-        idempotency::keep(&mut transaction, &key_answers(group, &results)).await?;
-        committer.commit(transaction, pending).await?;
-    }
-    let result = |result: Option<_>| result.unwrap_or(Err(PublishError::Unconfirmed));
-    Ok(results.into_iter().map(result).collect())
-}
-
-/// Claims the keys of the group, and sets the results of requests whose key was used before.
-async fn find_repeats(
-    connection: &mut PgConnection,
-    group: &[PublishRequest],
-    results: &mut [Option<PublishResult>],
-) -> sqlx::Result<()> {
-    let requests = group.iter().map(|pending| &pending.request);
-    let mut keyed: Vec<_> = requests
-        .zip(results)
-        .filter_map(|(request, result)| Some((request.key.as_ref()?, result)))
-        .collect();
-    keyed.sort_by_key(|(key, _)| *key);
-    let keys: Vec<_> = keyed.iter().map(|(key, _)| *key).collect();
-    let is_free = idempotency::claim(connection, &keys).await?;
-    let used = keyed.into_iter().zip(is_free);
-    for ((key, result), _) in used.filter(|(_, is_free)| !is_free) {
-        *result = Some(earlier_result(connection, key).await?);
-    }
-    Ok(())
-}
-
-async fn earlier_result(
-    connection: &mut PgConnection,
-    key: &IdempotencyKey,
-) -> sqlx::Result<PublishResult> {
-    Ok(match idempotency::taken(connection, &key.id).await? {
-        Some(taken) if taken.body_hash == key.body_hash => Ok(Published {
-            epoch: taken.epoch,
-            first: taken.first,
-            count: taken.count,
-            is_repeat: true,
-        }),
-        Some(_) => Err(PublishError::KeyReused),
-        None => Err(PublishError::Unconfirmed),
-    })
-}
-
-/// The events of all requests that have no result yet.
-fn events_to_append(
-    group: &[PublishRequest],
-    results: &[Option<PublishResult>],
-) -> BTreeMap<BrokerId, Vec<NewEvent>> {
-    let mut events: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (Pending { request, .. }, result) in group.iter().zip(results) {
-        if result.is_none() {
-            let of_broker = events.entry(request.broker.clone()).or_default();
-            of_broker.extend(request.events.iter().cloned());
-        }
-    }
-    events
-}
-
-/// Gives every request without a result the next positions of its log.
-fn assign_positions(
-    results: &mut [Option<PublishResult>],
-    group: &[PublishRequest],
-    appended: &[Appended],
-) {
-    let log = |log: &Appended| (log.broker.clone(), log.clone());
-    let mut logs: BTreeMap<_, _> = appended.iter().map(log).collect();
-    for (Pending { request, .. }, result) in group.iter().zip(results) {
-        let Some(log) = logs.get_mut(&request.broker).filter(|_| result.is_none()) else {
-            continue;
-        };
-        let count = i64::try_from(request.events.len()).unwrap_or(i64::MAX);
-        *result = Some(Ok(Published {
-            epoch: log.epoch.clone(),
-            first: log.first,
-            count,
-            is_repeat: false,
-        }));
-        log.first += count;
-    }
-}
-
-/// What the claimed keys stand for from now on.
-fn key_answers<'a>(
-    group: &'a [PublishRequest],
-    results: &'a [Option<PublishResult>],
-) -> Vec<KeyAnswer<'a>> {
-    let answer = |(pending, result): (&'a PublishRequest, &'a Option<PublishResult>)| {
-        let key = pending.request.key.as_ref()?;
-        let published = result.as_ref()?.as_ref().ok()?;
-        (!published.is_repeat).then_some(KeyAnswer {
-            key,
-            epoch: &published.epoch,
-            first: published.first,
-            count: published.count,
-        })
-    };
-    group.iter().zip(results).filter_map(answer).collect()
 }
 
 #[cfg(test)]
