@@ -19,8 +19,8 @@ mod groups;
 mod held;
 mod results;
 
-use groups::GroupCommits;
-use held::{HeldLogs, Patience, SplitGroup};
+use groups::{GroupCommits, Patience};
+use held::HeldLogs;
 
 const LIMITS: BatchLimits = BatchLimits {
     name: "writer",
@@ -81,7 +81,7 @@ pub enum PublishError {
 type PublishResult = Result<Published, PublishError>;
 type PublishRequest = Pending<Publication, PublishResult>;
 
-/// A handle to the writer's task.
+/// A handle to the writer's tasks.
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: Batcher<Publication, PublishResult>,
@@ -90,27 +90,45 @@ pub struct Writer {
 
 pub struct WriterParts {
     pub database: DedicatedConnection,
+    /// For logs that other transactions hold. Not used while there are none.
+    pub held_logs: DedicatedConnection,
     pub committer: EventCommitter,
     /// All of them together commit no more groups than one would.
     pub instances: InstanceCount,
     pub queues: Queues,
     /// Counts what is being published.
     pub publishing: PublishingBytes,
-    /// Ends the task once it has served the requests in the queue.
+    /// Ends the tasks once they have served the requests in the queue.
     pub stop: CancellationToken,
 }
 
 impl Writer {
-    /// The handle, and the task behind it.
+    /// The handle, and the tasks behind it.
     #[must_use]
-    pub fn start(parts: WriterParts) -> (Self, BackgroundTask) {
-        let (queue, batches) = Batcher::new(LIMITS, &parts.queues, parts.stop.clone());
-        let publishing = parts.publishing.clone();
-        let task = BackgroundTask::new("the writer", run(parts, batches));
-        (Self { queue, publishing }, task)
+    pub fn start(parts: WriterParts) -> (Self, [BackgroundTask; 2]) {
+        let (queue, batches) = Batcher::new(LIMITS, &parts.queues, parts.stop);
+        let commits = |database, patience| GroupCommits {
+            database,
+            committer: parts.committer.clone(),
+            patience,
+        };
+        let of_held_logs = commits(parts.held_logs, Patience::Short);
+        let (held, held_logs) = HeldLogs::new(&parts.queues, of_held_logs);
+        let writer = WriterTask {
+            commits: commits(parts.database, Patience::Usual),
+            held,
+            instances: parts.instances,
+            batches,
+        };
+        let tasks = [
+            BackgroundTask::new("the writer", writer.run()),
+            BackgroundTask::new("the writer of held logs", held_logs.run()),
+        ];
+        let publishing = parts.publishing;
+        (Self { queue, publishing }, tasks)
     }
 
-    /// Whether a group is being committed, or waits for it.
+    /// Whether a group is being committed, or waits for it. Those for held logs do not count: they wait for long.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.queue.is_busy()
@@ -127,51 +145,31 @@ impl Writer {
     }
 }
 
-async fn run(parts: WriterParts, mut batches: Batches<Publication, PublishResult>) {
-    let mut held = HeldLogs::default();
-    let mut commits = GroupCommits {
-        database: parts.database,
-        committer: parts.committer,
-    };
-    while let Some(mut waiting) = batches.next().await {
-        batches.set_interval(parts.instances.spread(LIMITS.interval));
-        while !waiting.is_empty() {
-            let group = next_group(&mut waiting);
-            serve(&mut commits, &mut held, group).await;
+struct WriterTask {
+    commits: GroupCommits,
+    held: HeldLogs,
+    instances: InstanceCount,
+    batches: Batches<Publication, PublishResult>,
+}
+
+impl WriterTask {
+    async fn run(mut self) {
+        while let Some(mut waiting) = self.batches.next().await {
+            let interval = self.instances.spread(LIMITS.interval);
+            self.batches.set_interval(interval);
+            while !waiting.is_empty() {
+                self.serve(next_group(&mut waiting)).await;
+            }
         }
     }
-}
 
-/// Answers a group. Requests for logs that are not held must not wait for the others.
-async fn serve(commits: &mut GroupCommits, held: &mut HeldLogs, group: Vec<PublishRequest>) {
-    let SplitGroup {
-        free,
-        held: mut of_held_logs,
-    } = held.split(group);
-    if let Err(left) = commits.serve(free, Patience::Usual).await {
-        of_held_logs.extend(held::by_brokerage(left.requests));
-    }
-    for of_log in of_held_logs {
-        serve_held(commits, held, of_log).await;
-    }
-}
-
-/// The same for a log that another transaction holds, or held a moment ago.
-async fn serve_held(
-    commits: &mut GroupCommits,
-    held: &mut HeldLogs,
-    mut group: Vec<PublishRequest>,
-) {
-    group.retain(|request| !request.is_given_up());
-    let Some(first) = group.first() else {
-        return;
-    };
-    let broker = first.request.broker.clone();
-    match commits.serve(group, Patience::Short).await {
-        Ok(()) => held.remove(&broker),
-        Err(left) => {
-            held.insert(broker, &left.error);
-            groups::fail(left.requests, &PublishError::Busy);
+    async fn serve(&mut self, group: Vec<PublishRequest>) {
+        let group = self.held.take_from(group);
+        if group.is_empty() {
+            return;
+        }
+        if let Err(left) = self.commits.serve(group).await {
+            self.held.take_all(left.requests);
         }
     }
 }

@@ -48,7 +48,7 @@ use shortage::Shortage;
 use silence::Silence;
 use turns::Turns;
 
-/// Connections of the background tasks: writer, follower, listener, peer notifier, replay (4), presence,
+/// Connections of the background tasks: writer (2), follower, listener, peer notifier, replay (4), presence,
 /// locks (2), relay (2), notifier, names of people, tasks (2), output, sessions (2), questions to other
 /// instances, figures, alerts.
 const CORE_CONNECTIONS: u32 = 24;

@@ -73,7 +73,11 @@ fn the_compiler_can_read_the_profile() {
 
 #[test]
 fn cargo_compiles_again_what_was_compiled_with_another_profile() {
-    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".cargo").join(name);
+    let file = |name: &str| {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(".cargo")
+            .join(name)
+    };
     let profile = std::fs::read(file("release.profdata")).expect("the profile");
     let config = std::fs::read_to_string(file("config.toml")).expect("the settings of cargo");
     let flag = format!("cfg(profile_{})", &sha256(profile)[..12]);

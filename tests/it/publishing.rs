@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use futures_util::future::join_all;
 use serde::Deserialize;
@@ -293,4 +293,45 @@ async fn a_log_that_is_held_does_not_stop_those_of_others() {
     tokio::join!(of_held_log, others);
     sql.execute("rollback").await.expect("it is free");
     assert_eq!(service.post("b", &event).await.status, 201);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_logs_of_others_that_are_known_to_be_held() {
+    let service = Service::start().await;
+    let event = json!({"type": "test:a", "audience": {"broker": true}});
+    let held = ["b1", "b2", "b3", "b4", "b5"];
+    for broker in held.iter().chain(&["c"]) {
+        assert_eq!(service.post(broker, &event).await.status, 201);
+    }
+    let mut sql = service.database.connect().await;
+    let hold = "begin; select from porchlight.brokers where broker_id like 'b%' for update";
+    sql.execute(hold).await.expect("they are held");
+    let publish = || join_all(held.iter().map(|broker| service.post(broker, &event)));
+    for answer in publish().await {
+        answer.refused(503, "busy", "it is held");
+    }
+    let mut looking = service.database.connect().await;
+    let (is_done, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let of_held_logs = async {
+        while !is_done.load(Relaxed) {
+            for answer in publish().await {
+                answer.refused(503, "busy", "it is held");
+            }
+            rounds.fetch_add(1, Relaxed);
+        }
+    };
+    let others = async {
+        until_counted(&mut looking, WAITING, 1).await;
+        for _ in 0..12 {
+            assert_eq!(service.post("c", &event).await.status, 201);
+        }
+        is_done.store(true, Relaxed);
+    };
+    tokio::join!(of_held_logs, others);
+    // A round takes a second, 200 ms for each log. Nobody else waited for one.
+    assert!(rounds.load(Relaxed) < 6, "{rounds:?} rounds");
+    sql.execute("rollback").await.expect("they are free");
+    for answer in publish().await {
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
 }

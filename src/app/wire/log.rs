@@ -80,15 +80,18 @@ impl Wiring<'_> {
     }
 
     pub(super) fn writer(&self, committer: EventCommitter) -> Writer {
-        let (writer, task) = Writer::start(WriterParts {
+        let (writer, tasks) = Writer::start(WriterParts {
             database: self.connection("writer"),
+            held_logs: self.connection("held_logs"),
             queues: self.metrics.queues.clone(),
             instances: self.instances.clone(),
             publishing: self.publishing.clone(),
             committer,
             stop: self.stop(),
         });
-        self.tasks.spawn(task);
+        for task in tasks {
+            self.tasks.spawn(task);
+        }
         writer
     }
 

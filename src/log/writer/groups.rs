@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use sqlx::PgConnection;
 
-use super::held::Patience;
 use super::results::GroupResults;
 use super::{PublishError, PublishRequest, PublishResult};
 use crate::log::committer::EventCommitter;
@@ -12,10 +11,30 @@ use crate::log::idempotency;
 use crate::platform::database::{is_contended, is_refusal, lacks_resources};
 use crate::platform::{DedicatedConnection, Transaction};
 
+/// How long a commit waits for its logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as the connection says: seconds.
+    Usual,
+    Short,
+}
+
+impl Patience {
+    async fn set(self, transaction: &mut PgConnection) -> sqlx::Result<()> {
+        if self == Self::Short {
+            sqlx::query!("set local lock_timeout = '200ms'")
+                .execute(transaction)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct GroupCommits {
     pub(super) database: DedicatedConnection,
     pub(super) committer: EventCommitter,
+    pub(super) patience: Patience,
 }
 
 /// Requests that are not answered yet, because another transaction holds one of their logs. Nothing of them is written.
@@ -41,15 +60,11 @@ impl GroupCommits {
     ///
     /// When the database refuses a group of several requests, each of them is tried alone, so that one bad
     /// request does not fail the others.
-    pub(super) async fn serve(
-        &mut self,
-        group: Vec<PublishRequest>,
-        patience: Patience,
-    ) -> Result<(), HeldGroup> {
+    pub(super) async fn serve(&mut self, group: Vec<PublishRequest>) -> Result<(), HeldGroup> {
         // Nearly always one group, for which an empty queue takes no memory.
-        let (mut next, mut later) = ((!group.is_empty()).then_some(group), VecDeque::new());
+        let (mut next, mut later) = (Some(group), VecDeque::new());
         while let Some(group) = next {
-            match self.commit(&group, patience).await {
+            match self.commit(&group).await {
                 Outcome::Done(results) => answer(group, results),
                 Outcome::Held(error) => {
                     let requests = group.into_iter().chain(later.into_iter().flatten());
@@ -64,8 +79,8 @@ impl GroupCommits {
         Ok(())
     }
 
-    async fn commit(&mut self, group: &[PublishRequest], patience: Patience) -> Outcome {
-        let committer = &self.committer;
+    async fn commit(&mut self, group: &[PublishRequest]) -> Outcome {
+        let (committer, patience) = (&self.committer, self.patience);
         let commit = async |c: &mut PgConnection| commit(c, committer, group, patience).await;
         let error = match self.database.run(commit).await {
             Ok(results) => return Outcome::Done(results),
