@@ -33,7 +33,7 @@ impl HeartbeatInterval {
     }
 
     #[cfg(test)]
-    pub fn of_seconds(seconds: u16) -> Self {
+    pub(crate) fn of_seconds(seconds: u16) -> Self {
         Self { seconds }
     }
 

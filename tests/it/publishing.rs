@@ -299,14 +299,14 @@ async fn a_log_that_is_held_does_not_stop_those_of_others() {
 async fn nobody_waits_for_logs_of_others_that_are_known_to_be_held() {
     let service = Service::start().await;
     let event = json!({"type": "test:a", "audience": {"broker": true}});
-    let held = ["b1", "b2", "b3", "b4", "b5"];
-    for broker in held.iter().chain(&["c"]) {
+    let of_others = ["b1", "b2", "b3", "b4", "b5"];
+    for broker in of_others.iter().chain(&["c"]) {
         assert_eq!(service.post(broker, &event).await.status, 201);
     }
     let mut sql = service.database.connect().await;
     let hold = "begin; select from porchlight.brokers where broker_id like 'b%' for update";
     sql.execute(hold).await.expect("they are held");
-    let publish = || join_all(held.iter().map(|broker| service.post(broker, &event)));
+    let publish = || join_all(of_others.iter().map(|broker| service.post(broker, &event)));
     for answer in publish().await {
         answer.refused(503, "busy", "it is held");
     }
