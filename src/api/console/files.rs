@@ -71,6 +71,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/collaboration/locks.js",
     "client/src/collaboration/people.js",
     "client/src/collaboration/presence.js",
+    "client/src/collaboration/turns.js",
     "client/src/collaboration/typing.js",
     "client/src/connection.js",
     "client/src/connection_status.js",
