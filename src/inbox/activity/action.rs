@@ -9,6 +9,7 @@ use super::Names;
 use super::text::{Action, FieldChange};
 use super::values::{field_text, plain, value_text};
 use crate::directory::{Module, Modules};
+use crate::inbox::bad_rows::bad_rows;
 use crate::log::Event;
 use crate::platform::UserId;
 
@@ -61,7 +62,7 @@ pub(super) fn of(seen: &Event, modules: &Modules, names: &Names) -> Action {
     let data: ActionData = data.and_then(Result::ok).unwrap_or_default();
     let action = body.event_type.action();
     if body.event_type.as_str().starts_with("ai:task:") {
-        return task(action, data, body.user.is_some());
+        return task(seen, data);
     }
     let module = body.module().and_then(|module| modules.get(module));
     match action {
@@ -82,17 +83,20 @@ fn verb_text(module: Option<&Module>, verb: &str) -> String {
     known.map_or_else(|| field_text(verb), |(_, text)| text.to_owned())
 }
 
-fn task(action: &str, data: ActionData, is_by_user: bool) -> Action {
+fn task(seen: &Event, data: ActionData) -> Action {
     let title = data.title.map(|title| plain(&title, TITLE_CHARS));
     let kind = data.task_type.map(|kind| field_text(&kind));
     let mut titles = title.into_iter().chain(kind);
     let title = titles.find(|title| !title.is_empty());
     let title = title.unwrap_or_else(|| "A task".to_owned());
     let why = data.error.and_then(|error| error.message);
-    match action {
+    match seen.body.event_type.action() {
         "failed" => Action::Failed(title, why.map(|why| plain(&why, REASON_CHARS))),
-        "cancelled" => Action::Cancelled { title, is_by_user },
-        _ => Action::Completed(title),
+        "cancelled" => Action::Cancelled {
+            title,
+            is_by_user: seen.body.user.is_some(),
+        },
+        _ => Action::Completed(title, bad_rows(seen)),
     }
 }
 

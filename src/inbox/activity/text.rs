@@ -20,8 +20,8 @@ pub enum Action {
     MovedAway,
     /// With the user who lost the lock.
     TookLock(String),
-    /// With the title of the task, as the next two.
-    Completed(String),
+    /// With the title of the task, as the next two, and how many rows of an import became no records.
+    Completed(String, u64),
     /// With the reason.
     Failed(String, Option<String>),
     Cancelled {
@@ -49,7 +49,9 @@ impl ActivitySentence<'_> {
             Action::Changed(changes) => changed(who, label, changes),
             Action::MovedAway => format!("{label} is no longer with your team"),
             Action::TookLock(from) => format!("{who} took over the lock on {label} from {from}"),
-            Action::Completed(title) => format!("{title} is done"),
+            Action::Completed(title, 0) => format!("{title} is done"),
+            Action::Completed(title, 1) => format!("{title} is done, but 1 row is bad"),
+            Action::Completed(title, bad) => format!("{title} is done, but {bad} rows are bad"),
             Action::Failed(title, None) => format!("{title} failed"),
             Action::Failed(title, Some(why)) => format!("{title} failed: {why}"),
             Action::Cancelled {
@@ -154,7 +156,15 @@ mod tests {
                 Action::TookLock("Ann".to_owned()),
                 "Josh took over the lock on 12 Oak St from Ann",
             ),
-            (Action::Completed(title()), "Import escrows is done"),
+            (Action::Completed(title(), 0), "Import escrows is done"),
+            (
+                Action::Completed(title(), 1),
+                "Import escrows is done, but 1 row is bad",
+            ),
+            (
+                Action::Completed(title(), 7),
+                "Import escrows is done, but 7 rows are bad",
+            ),
             (Action::Failed(title(), None), "Import escrows failed"),
             (
                 Action::Failed(title(), Some("no such column".to_owned())),

@@ -1,6 +1,7 @@
 //! Ends of imports whose rows are all done.
 
 use super::{ann, ask, count, ended, result, upload, working};
+use crate::support::eventually;
 use crate::support::requests::posted;
 use crate::support::sql::{free_writes, hold_writes, run, until_counted, until_held};
 use serde_json::json;
@@ -45,4 +46,22 @@ async fn an_import_that_is_cancelled_when_all_rows_are_done_has_completed() {
     let done = result(&ended(&service, &ann, &id).await);
     assert_eq!((&done["created"], &done["rows"]), (&json!(2), &json!(2)));
     assert_eq!(count(&mut sql, LEADS).await, 2);
+}
+
+#[tokio::test]
+async fn the_notification_of_an_import_tells_of_its_bad_rows() {
+    let service = working().await;
+    let ann = ann();
+    let params = json!({"module": "leads", "csv": "Name,Score\nAnn,1\nBob,bad\n"});
+    let id = ask(&service, &ann, params).await;
+    assert_eq!(result(&ended(&service, &ann, &id).await)["bad"], 1);
+    let notified = eventually("Ann is notified", async || {
+        let listed = service.list("/notifications", &ann).await;
+        let newest = listed["notifications"].get(0)?;
+        Some((newest["level"].clone(), newest["title"].clone()))
+    });
+    let expected = (json!("warning"), json!("Import is done, but 1 row is bad"));
+    assert_eq!(notified.await, expected);
+    let listed = service.list("/activity", &ann).await;
+    assert_eq!(listed["activity"][0]["text"], expected.1);
 }

@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 
 use super::subject::Subject;
 use crate::directory::Modules;
+use crate::inbox::bad_rows::bad_rows;
 use crate::inbox::notifications::{Level, NotificationKind};
 use crate::log::{Audience, Event};
 use crate::platform::UserId;
@@ -65,6 +66,7 @@ fn data(event: &Event) -> CauseData {
 
 fn task(event: &Event) -> Option<Cause<'_>> {
     let level = match event.body.event_type.action() {
+        "completed" if bad_rows(event) > 0 => Level::Warning,
         "completed" => Level::Success,
         "failed" => Level::Error,
         "cancelled" => Level::Info,
@@ -164,11 +166,31 @@ mod tests {
         let task = json!({"taskId": "t-1"});
         let child = json!({"taskId": "t-2", "parentId": "t-1"});
         let worker = json!({"taskId": "t-1", "fence": 3});
+        let import = |bad| json!({"taskId": "t-1", "taskType": "import_csv", "result": {"rows": 9, "bad": bad}});
+        let another = json!({"taskId": "t-1", "taskType": "count", "result": {"bad": 3}});
         for (event_type, audience, data, expected) in [
             (
                 "ai:task:completed",
                 "user:eve",
                 &task,
+                "eve taskEnded success task:t-1",
+            ),
+            (
+                "ai:task:completed",
+                "user:eve",
+                &import(3),
+                "eve taskEnded warning task:t-1",
+            ),
+            (
+                "ai:task:completed",
+                "user:eve",
+                &import(0),
+                "eve taskEnded success task:t-1",
+            ),
+            (
+                "ai:task:completed",
+                "user:eve",
+                &another,
                 "eve taskEnded success task:t-1",
             ),
             (
