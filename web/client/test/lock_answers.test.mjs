@@ -32,14 +32,20 @@ async function three() {
   return Object.assign(own, { ...made, bob, bobs: () => lockOf(bob), anns: lockOf(ann), cleos: lockOf(cleo), acquire, tick: (ms) => clock.advance(ms) });
 }
 
+/** Ann has the lock, and the answer to the next of these requests of Bob comes late. */
+async function heldByAnn(late) {
+  const own = await three();
+  const bobs = own.bobs();
+  await own.acquire(own.anns);
+  own.isLate = late;
+  return { own, bobs };
+}
+
 const shown = (one) => [one.getSnapshot().status, one.getSnapshot().lock?.holder.userId ?? null];
 
 describe('a lock that is refused', () => {
   test('is free when its holder has given it back before the refusal was here', async () => {
-    const own = await three();
-    const bobs = own.bobs();
-    await own.acquire(own.anns);
-    own.isLate = 'POST /locks';
+    const { own, bobs } = await heldByAnn('POST /locks');
     const taken = bobs.acquire();
     await own.tick(100);
     own.anns.release();
@@ -48,10 +54,7 @@ describe('a lock that is refused', () => {
   });
 
   test('is that of whoever has taken it meanwhile', async () => {
-    const own = await three();
-    const bobs = own.bobs();
-    await own.acquire(own.anns);
-    own.isLate = 'POST /locks';
+    const { own, bobs } = await heldByAnn('POST /locks');
     bobs.acquire();
     await own.tick(100);
     own.anns.release();
@@ -76,10 +79,7 @@ test('a lock that was granted and taken over before the grant was here is lost',
 
 describe('a lock that is asked for', () => {
   test('is taken when it becomes free before the answer is here', async () => {
-    const own = await three();
-    const bobs = own.bobs();
-    await own.acquire(own.anns);
-    own.isLate = 'POST /locks/escrows/e-1/request';
+    const { own, bobs } = await heldByAnn('POST /locks/escrows/e-1/request');
     bobs.request();
     await own.tick(100);
     own.anns.release();
@@ -88,10 +88,7 @@ describe('a lock that is asked for', () => {
   });
 
   test('is not taken by who has given up before the answer is here', async () => {
-    const own = await three();
-    const bobs = own.bobs();
-    await own.acquire(own.anns);
-    own.isLate = 'POST /locks/escrows/e-1/request';
+    const { own, bobs } = await heldByAnn('POST /locks/escrows/e-1/request');
     bobs.request();
     await own.tick(100);
     bobs.release();
