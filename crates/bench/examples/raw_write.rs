@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
@@ -26,6 +26,8 @@ const CREATED: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 /// More than a stream that comes back can have missed.
 const KEPT_EVENTS: usize = 1_000;
 const MAX_HEAD_BYTES: usize = 16 * 1_024;
+/// Connections that wait to be accepted: thousands of clients that come back at once must not be sent away.
+const BACKLOG: u32 = 65_535;
 
 #[derive(Default)]
 struct RawServer {
@@ -67,7 +69,10 @@ fn main() -> ExitCode {
 }
 
 async fn serve(addr: &str) -> io::Result<()> {
-    let listener = TcpListener::bind(addr).await?;
+    let addr = addr.parse().map_err(io::Error::other)?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(addr)?;
+    let listener = socket.listen(BACKLOG)?;
     let server = Rc::new(RawServer::default());
     loop {
         let (socket, _) = listener.accept().await?;

@@ -16,6 +16,8 @@ use crate::support::{Chance, Process, Service, Token};
 /// Tokens are good by every clock that is set.
 const TOKEN_SECONDS: u64 = 100_000;
 const TOKEN_AGE: Duration = Duration::from_hours(2);
+/// Streams of a killed instance count until its lease ends. Nobody here is to lose one because of them.
+const STREAMS_PER_USER: &str = "100";
 /// How far clocks are set, in seconds.
 const CLOCKS: [i64; 4] = [-3_600, 0, 3_600, 1_800];
 
@@ -58,6 +60,7 @@ impl Cluster {
         let flags = [
             flag("presence-grace", times.grace),
             flag("presence-timeout", times.timeout),
+            format!("--streams-per-user={STREAMS_PER_USER}"),
             "--poll-ms=60000".to_owned(),
         ];
         let flags = flags.each_ref().map(String::as_str);
@@ -72,6 +75,7 @@ impl Cluster {
                 seconds(times.timeout),
             ),
             ("PORCHLIGHT_DRAIN_SPREAD_SECONDS", seconds(times.drain)),
+            ("PORCHLIGHT_STREAMS_PER_USER", STREAMS_PER_USER.to_owned()),
         ];
         let history = Arc::new(History::new(times));
         let sites = [history.add_site(), history.add_site()];

@@ -52,6 +52,8 @@ struct Open {
     site: usize,
     /// When its connection ended, or 0.
     cut_at: Arc<AtomicI64>,
+    /// The last event that it had.
+    last_words: Arc<Mutex<String>>,
     reader: AbortHandle,
 }
 
@@ -159,14 +161,19 @@ impl Person {
         };
         let cut_at = Arc::<AtomicI64>::default();
         let noticed = Arc::clone(&cut_at);
+        let last_words = Arc::<Mutex<String>>::default();
+        let words = Arc::clone(&last_words);
         let reader = tokio::spawn(async move {
-            while stream.try_next().await.is_some() {}
+            while let Some(message) = stream.try_next().await {
+                *words.lock().expect("no panic") = message.data;
+            }
             noticed.store(history.now(), Ordering::Relaxed);
         });
         self.streams.push(Open {
             sign,
             site: door.site,
             cut_at,
+            last_words,
             reader: reader.abort_handle(),
         });
     }
@@ -197,7 +204,12 @@ impl Person {
         history.signs()[open.sign].cut = Some(open.cut_at.load(Ordering::Relaxed));
         let site = history.sites()[open.site];
         let is_ended = site.stopped_at.is_some() || site.killed_in.is_some();
-        assert!(is_ended, "{}'s stream has ended by itself", self.token.user);
+        let words = open.last_words.lock().expect("no panic");
+        assert!(
+            is_ended,
+            "{}'s stream has ended by itself: {words}",
+            self.token.user
+        );
     }
 
     /// Streams whose instance has ended; most come back at once.
