@@ -89,6 +89,10 @@ impl OpenSession {
         !matches!(self.id, SessionId::LongPoll(_))
     }
 
+    fn is_output(&self) -> bool {
+        matches!(self.id, SessionId::Output(_))
+    }
+
     pub(super) fn close(&mut self, reason: CloseReason) {
         self.is_dismissed |= matches!(
             reason,
@@ -140,7 +144,7 @@ impl OpenSessions {
         }))
     }
 
-    /// Adds a stream or a long poll. When the user has too many streams, the oldest is closed.
+    /// Adds a stream or a long poll. When the user has too many streams, one is closed.
     pub(super) fn add(
         &self,
         new: NewSession<'_>,
@@ -290,14 +294,20 @@ impl OpenSessions {
     }
 }
 
-/// Closes the oldest streams of a user that are too many. The closed ones are still in the list until
-/// they end, but as closed.
+/// Closes the oldest streams of a user that are too many, those of output before others: a page that follows many
+/// tasks must not lose what all of it lives from.
 fn evict(sessions: &mut [OpenSession], most: usize) {
-    let streams = sessions.iter().filter(|session| session.is_stream());
-    let streams = streams.count();
-    let oldest = sessions.iter_mut().filter(|session| session.is_stream());
-    for session in oldest.take(streams.saturating_sub(most)) {
-        session.close(CloseReason::Evicted);
+    // The closed ones are still in the list until they end.
+    let counts = |session: &OpenSession| session.is_stream() && !session.is_dismissed;
+    let open = sessions.iter().filter(|session| counts(session)).count();
+    let mut beyond = open.saturating_sub(most);
+    for is_output in [true, false] {
+        let oldest = sessions.iter_mut();
+        let oldest = oldest.filter(|one| counts(one) && one.is_output() == is_output);
+        for session in oldest.take(beyond) {
+            session.close(CloseReason::Evicted);
+            beyond -= 1;
+        }
     }
 }
 

@@ -218,8 +218,8 @@ impl Person {
         signs.filter(move |known| known.sign.ends_at.is_none() && lifetimes.end(known) > now)
     }
 
-    /// How many streams of this instance may stay, when only the newest `most` of all instances may. `None`: all of
-    /// them.
+    /// How many streams of this instance may stay, when only the newest `most` of all instances may, and those that keep
+    /// their user present before others. `None`: all of them.
     #[must_use]
     pub fn own_streams_within(
         &self,
@@ -233,11 +233,13 @@ impl Person {
         }
         let mut streams = Vec::new();
         for KnownSign { source, sign } in self.open_signs(now, lifetimes) {
-            streams.extend(sign.streams.iter().map(|at| (*at, &source.origin)));
+            let is_seen = source.session != Session::Unseen;
+            let opened = sign.streams.iter();
+            streams.extend(opened.map(|at| (is_seen, *at, &source.origin)));
         }
         streams.sort_unstable();
         let newest = streams.iter().skip(beyond);
-        let own = newest.filter(|(_, origin)| **origin == SignOrigin::Here);
+        let own = newest.filter(|(.., origin)| **origin == SignOrigin::Here);
         Some(own.count())
     }
 

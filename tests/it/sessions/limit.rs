@@ -62,6 +62,27 @@ async fn seven_tabs_of_one_user_make_seven_connects_in_half_a_minute() {
     assert_eq!(connects, 7);
 }
 
+#[tokio::test]
+async fn streams_of_output_give_way_before_the_stream_of_the_page() {
+    let instances = two(&["--streams-per-user=3"]).await;
+    let mut page = open(&instances[0], "/stream", &ann().signed()).await.0;
+    let mut outputs = Vec::new();
+    for n in 0..6 {
+        let instance = &instances[n % 2];
+        let task = posted(instance, &ann(), "/tasks", &json!({"type": "x"})).await;
+        let path = format!("/tasks/{}/output", task["id"].as_str().expect("an id"));
+        let mut output = Stream::open(get(instance, &path, &ann().signed())).await;
+        assert_eq!(output.next().await.name, "stream:ready", "{n}");
+        outputs.push(output);
+        if n >= 2 {
+            let closing = last_words(&mut outputs.remove(0)).await;
+            assert_eq!(closing["reason"], "evicted", "{n}");
+        }
+    }
+    instances[1].publish(&for_team("a", 1)).await;
+    while page.next_logged().await.name != "test:tick" {}
+}
+
 /// Streams that do not make their user present: of services, of workers, and of output.
 #[tokio::test]
 async fn streams_of_programs_and_of_output_count_over_all_instances_too() {
