@@ -132,6 +132,18 @@ pub const SEVERAL: &[Known] = &[
     ),
     known(
         SERVER,
+        "select broker_id, id from porchlight.tasks\n             where ended_at",
+    ),
+    known(
+        SERVER,
+        "delete from porchlight.task_output where (broker_id, task_id, attempt, at_byte) in",
+    ),
+    known(
+        SERVER,
+        "delete from porchlight.import_faults where (broker_id, task_id, n) in",
+    ),
+    known(
+        SERVER,
         "delete from porchlight.uploads where (broker_id, id) in",
     ),
     known(

@@ -9,6 +9,19 @@ use super::{QUICK, ann, claim, create, get, id, next_event, post, say, task, two
 use crate::support::cluster::TestDatabase;
 use crate::support::{Answer, Process, Service, eventually};
 
+/// Each task gets 25,000 chunks, and no statement may remove more than ten thousand.
+const MUCH_OUTPUT: &str = "
+    insert into porchlight.task_output (broker_id, task_id, attempt, at_byte, chunk)
+        select broker_id, id, 1, n, 'x' from porchlight.tasks, generate_series(1, 25000) n;
+    create function public.few_rows() returns trigger language plpgsql as $$ begin
+        if (select count(*) from gone) > 10000 then
+            raise exception 'too many rows';
+        end if;
+        return null;
+    end $$;
+    create trigger few_rows after delete on porchlight.task_output
+        referencing old table as gone for each statement execute function public.few_rows();";
+
 /// Makes every lease end now.
 async fn end_every_lease(database: &TestDatabase) {
     let sql = "update porchlight.tasks set lease_until = clock_timestamp()
@@ -159,8 +172,9 @@ async fn old_tasks_go_with_their_steps_and_output() {
     assert_eq!(say(&service, &wes, &step, "output", text).await.status, 200);
     say(&service, &wes, &step, "complete", json!({"fence": fence})).await;
     let young = task(&service, &ann).await;
-    // The rows cannot be changed any more, not even by us; so time is turned off for a moment.
     let mut connection = database.connect().await;
+    connection.execute(MUCH_OUTPUT).await.unwrap();
+    // The rows cannot be changed any more, not even by us; so time is turned off for a moment.
     let sql = "alter table porchlight.tasks disable trigger user;
         update porchlight.tasks set ended_at = ended_at - interval '31 days';
         alter table porchlight.tasks enable trigger user;";
@@ -176,6 +190,7 @@ async fn old_tasks_go_with_their_steps_and_output() {
         .fetch_one(&mut connection)
         .await
         .unwrap();
-    assert_eq!(left, 1);
+    // The young one and its chunks.
+    assert_eq!(left, 25_001);
     assert_eq!(get(&service, &ann, &young).await["state"], "queued");
 }
