@@ -76,6 +76,10 @@ impl Tasks {
                 let delay = self.rules.retry_delay(row.attempts());
                 transitions::requeue(row, why, delay)
             }
+            // It would have gone on, had nobody cancelled it.
+            TaskOutcome::Failed(why) if why.retryable && state == TaskState::Cancelling => {
+                transitions::cancel(row, by)
+            }
             TaskOutcome::Released(_) if state == TaskState::Cancelling => {
                 transitions::cancel(row, by)
             }

@@ -243,6 +243,23 @@ async fn what_was_cancelled_while_it_was_completed_has_completed() {
 }
 
 #[tokio::test]
+async fn what_was_cancelled_while_it_failed_is_cancelled_if_it_would_have_gone_on() {
+    let [a, b] = &two(&[]).await;
+    let (ann, wes) = (ann(), worker("wes"));
+    for (retryable, expected) in [(true, "cancelled"), (false, "failed")] {
+        let id = task(a, &ann).await;
+        let (_, fence) = claim(a, &wes).await;
+        let path = format!("/tasks/{id}/cancel");
+        let asked = post(b, &ann, &path, &json!({})).await;
+        assert_eq!(asked.json()["state"], "cancelling", "{}", asked.text);
+        let error = json!({"code": "busy", "message": "Later.", "retryable": retryable});
+        let body = json!({"fence": fence, "error": error});
+        let failed = say(b, &wes, &id, "fail", body).await;
+        assert_eq!(failed.json()["state"], expected, "{}", failed.text);
+    }
+}
+
+#[tokio::test]
 async fn errors_that_may_pass_are_tried_again_until_attempts_run_out() {
     let [a, b] = &two(QUICK).await;
     let (ann, wes) = (ann(), worker("wes"));
