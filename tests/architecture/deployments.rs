@@ -63,6 +63,22 @@ fn the_manifests_for_kubernetes_belong_together() {
     );
 }
 
+/// Socket buffers count too where memory is limited.
+#[test]
+fn the_alert_of_memory_comes_before_its_limit() {
+    let deployment = manifest("deployment");
+    let variables = at(&deployment, &format!("{CONTAINER}/env"));
+    let variables = variables.as_array().expect("a list").iter();
+    let mut alerts = variables.filter(|one| one["name"] == "PORCHLIGHT_ALERT_MEMORY_MB");
+    let alert = alerts.next().and_then(|one| one["value"].as_str());
+    let limit = at(&deployment, &format!("{CONTAINER}/resources/limits/memory"));
+    assert_eq!((alert, limit.as_str()), (Some("768"), Some("1Gi")));
+    let fly = read("fly.toml");
+    for line in ["PORCHLIGHT_ALERT_MEMORY_MB = \"768\"", "memory = \"1gb\""] {
+        assert!(fly.lines().any(|one| one == line), "{line}");
+    }
+}
+
 #[test]
 fn a_pod_has_the_time_that_it_needs_to_stop() {
     let deployment = manifest("deployment");
