@@ -331,6 +331,7 @@ export class Client {
       options: this.#options,
       connection: this.connection,
       records: this.#records,
+      events: this.events,
       Failure: PorchlightError,
       backoffMs,
       same,

@@ -214,6 +214,38 @@ describe('an outbox', () => {
     assert.deepEqual([shown('e-1').purchasePrice, client.outbox.pending().length], [7, 0]);
   });
 
+  test('a write that never arrived is not done because another user has written the same for a while', async () => {
+    for (const [after, expected] of [['open', 'closed'], ['pending', 'conflict']]) {
+      const { client, service, clock, shown } = await writer();
+      service.faults.add({ kind: 'reset', method: 'PATCH' });
+      client.update('escrows', 'e-1', { status: 'closed' });
+      await tick(clock, 50);
+      await patch(service, '/records/escrows/e-1', { status: 'closed' });
+      await patch(service, '/records/escrows/e-1', { status: after });
+      for (let n = 0; n < 3; n += 1) await tick(clock, 1_000);
+      const state = client.outbox.pending()[0]?.state ?? shown('e-1').status;
+      assert.deepEqual([state, shown('e-1').status], [expected, 'closed'], after);
+    }
+  });
+
+  test('a write that never arrived is not done because the user has written the same before', async () => {
+    const { client, service, clock } = await writer();
+    service.streams.mute();
+    for (const purchasePrice of [5, 6]) {
+      client.update('escrows', 'e-1', { purchasePrice });
+      await tick(clock, 100);
+    }
+    service.faults.add({ kind: 'reset', method: 'PATCH', times: 2 });
+    client.update('escrows', 'e-1', { purchasePrice: 5 });
+    await tick(clock, 50);
+    await patch(service, '/records/escrows/e-1', { purchasePrice: 7 }).catch(() => {});
+    await patch(service, '/records/escrows/e-1', { purchasePrice: 7 });
+    service.faults.add({ kind: 'delay', method: 'PATCH', ms: 1_000 });
+    service.streams.cut();
+    for (let n = 0; n < 5; n += 1) await tick(clock, 1_000);
+    assert.deepEqual(client.outbox.pending().map(({ state }) => state), ['conflict']);
+  });
+
   test('a create whose answer was lost makes one record', async () => {
     const { client, service, clock, list } = await writer(1, { idempotent: false });
     service.faults.add({ kind: 'reset', method: 'POST', path: '/records', isLate: true });

@@ -1,4 +1,5 @@
-// What the service answers to a write, and what follows from it.
+// What the service says of a write, and what follows from it.
+import { hasAll } from './split.js';
 
 /** @typedef {import('../error.js').PorchlightError} PorchlightError */
 /** @typedef {import('../records/pending.js').Write} Write */
@@ -34,6 +35,19 @@ const isForAll = ({ code, status }) => code !== 'busy' && code !== 'unreadable' 
  * @param {string[]} fields
  */
 const pick = (from, fields) => Object.fromEntries(fields.map((field) => [field, from[field] ?? null]));
+
+/**
+ * Whether an event is the change that a write has made, whose answer is still missing. Others may have written the same values, and so may this
+ * user have before.
+ * @param {Write} write
+ * @param {any} event
+ * @param {string | null} userId of the one who writes, if anybody says
+ * @param {Same} same
+ */
+export function isChangeOf({ kind, base, changes, attempts }, event, userId, same) {
+  if (!attempts || event.version <= (base ?? 0) || (userId && event.userId && event.userId !== userId)) return false;
+  return kind === 'update' ? event.action === 'updated' && hasAll(event.changes ?? {}, changes, same) : event.action === `${kind}d`;
+}
 
 /**
  * @param {Write} write after its request; `attempts` counts it

@@ -1,4 +1,5 @@
 // What the outbox takes from the client.
+import { identityOf } from '../identity.js';
 
 /** Writes to the same fields of a record within this time become one. */
 const MERGE_MS = 1_000;
@@ -18,6 +19,7 @@ const MERGE_MS = 1_000;
  * @property {import('../client.js').ClientOptions} options
  * @property {import('../store.js').Store<import('../connection_status.js').ConnectionState>} connection
  * @property {import('../records/records.js').Records} records
+ * @property {import('../event_hub.js').EventHub} events
  * @property {typeof import('../error.js').PorchlightError} Failure
  * @property {typeof import('../backoff.js').backoffMs} backoffMs
  * @property {(a: unknown, b: unknown) => boolean} same
@@ -33,6 +35,10 @@ export const contextOf = ({ options, connection, records, Failure, backoffMs, ..
       if (!owner.mayUse(token)) throw new Failure('needs-auth', 'there is no token of the user who has written this');
     },
   }),
+  /** The id that this user's events have. Null if nobody says. */
+  get userId() {
+    return records.userId ?? identityOf(parts.tokens.claimsOf(parts.tokens.current ?? '')).userId;
+  },
   mergeMs: options.mergeMs ?? MERGE_MS,
   warnsBeforeUnload: options.warnsBeforeUnload ?? true,
   /** @param {string} code @param {string} message */

@@ -1,5 +1,5 @@
 // Sends writes in order, each once, across reloads, crashes and lost answers.
-import { createdOutcome, outcomeOf, resolvedWrite } from './conflict.js';
+import { createdOutcome, isChangeOf, outcomeOf, resolvedWrite } from './conflict.js';
 import { chooseNext } from './lane.js';
 import { Rows } from './rows.js';
 import { sendWrite } from './send.js';
@@ -69,7 +69,7 @@ export class Outbox {
     // A write that ends while the rows are read is heard of.
     outbox.#sender.listen();
     await outbox.#rows.open();
-    outbox.#offs.push(context.pending.store.subscribe(() => outbox.#warn()));
+    outbox.#offs.push(context.pending.store.subscribe(() => outbox.#warn()), context.events.fold((deliveries) => outbox.#heard(deliveries)));
     outbox.#warn();
     outbox.#sender.start();
     outbox.#follow(connection);
@@ -94,6 +94,15 @@ export class Outbox {
     if (this.#find(stored.id) || this.#ended.has(stored.id)) return;
     this.#own.add(stored.id);
     pending.put({ ...stored, state, attempts: Math.max(1, stored.attempts) });
+  }
+
+  /** The stream may bring a change of this user before its answer comes. @param {import('../received.js').Delivery[]} deliveries */
+  #heard(deliveries) {
+    const { pending, userId, same } = this.#context;
+    if (!this.#waiting.length) return;
+    for (const { data } of deliveries) {
+      for (const write of pending.of(data.module, data.recordId)) if (isChangeOf(write, data, userId, same)) pending.put({ ...write, isConfirmed: true });
+    }
   }
 
   /** @param {string} id */

@@ -2,7 +2,6 @@
 import { Collection } from './collection.js';
 import { LiveRecord } from './live_record.js';
 import { isChange } from './record.js';
-import { same } from '../same.js';
 
 /** @typedef {Collection | LiveRecord} Query */
 
@@ -16,6 +15,8 @@ export class Records {
   #known = new Map();
   /** Those that follow the stream, by module. @type {Map<string, Set<Query>>} */
   #active = new Map();
+  /** Whose stream it is, as the service says. @type {string | null} */
+  userId = null;
 
   /**
    * @param {import('./live.js').RecordsContext} context
@@ -70,9 +71,10 @@ export class Records {
     for (const delivery of deliveries) {
       const { data } = delivery;
       if (data.type === 'stream:reset') this.#all((query) => query.reload());
-      else if (data.type === 'stream:ready') this.#all((query) => query.streamStarted());
-      else if (isChange(data)) {
-        this.#confirm(data);
+      else if (data.type === 'stream:ready') {
+        this.userId = data.scopes?.user ?? this.userId;
+        this.#all((query) => query.streamStarted());
+      } else if (isChange(data)) {
         for (const query of this.#of(data.module)) if (query.take(delivery)) touched.add(query);
       }
     }
@@ -91,17 +93,6 @@ export class Records {
 
   stop() {
     this.#all((query) => query.stop());
-  }
-
-  /** The stream has brought a change of this user before its answer came. @param {any} event */
-  #confirm({ module, recordId, action, changes }) {
-    for (const write of this.#context.pending.of(module, recordId)) {
-      if (!write.attempts) continue;
-      const isIt = write.kind === 'update'
-        ? action === 'updated' && Object.entries(write.changes).every(([field, value]) => same(changes?.[field], value))
-        : action === `${write.kind}d`;
-      if (isIt) this.#context.pending.put({ ...write, isConfirmed: true });
-    }
   }
 
   /** @param {string} module */
