@@ -107,6 +107,44 @@ describe('tasks', () => {
     }
   });
 
+  test('are followed over answers that pass by themselves, at the beginning and at the end', async () => {
+    const { client, clock, service, work } = await opened();
+    const { id } = await tasks(client).create({ type: 'letter' });
+    const away = (fault) => service.faults.add({ kind: 'status', status: 503, method: 'GET', path: new RegExp(`^/tasks/${id}$`), times: 2, ...fault });
+    away();
+    const { steps, done } = note(tasks(client).follow(id));
+    await clock.advance(5_000);
+    assert.deepEqual(steps, ['progress queued']);
+    await work('/tasks/claim', { types: ['letter'] });
+    await work(`/tasks/${id}/output`, { fence: 1, offset: 0, text: 'Dear ' });
+    await clock.advance(200);
+    away({ status: 429, headers: { 'Retry-After': '7' }, times: 1 });
+    away({ kind: 'reset' });
+    await work(`/tasks/${id}/complete`, { fence: 1 });
+    await clock.advance(6_900);
+    assert.equal(steps.at(-1), 'progress completed 100', 'the service says when');
+    await clock.advance(5_000);
+    await done;
+    assert.ok(steps.includes('+Dear '), steps.join());
+    assert.equal(steps.at(-1), 'end completed 100');
+  });
+
+  test('are not asked for any more by those who leave while the service is away', async () => {
+    const { client, clock, service } = await opened();
+    const { id } = await tasks(client).create({ type: 'letter' });
+    service.faults.add({ kind: 'reset', method: 'GET', path: `/tasks/${id}`, times: 1_000 }, { kind: 'delay', ms: 10_000, path: '/tasks/other' });
+    const abort = new AbortController();
+    const runs = [id, 'other'].map((one) => note(tasks(client).follow(one, { signal: abort.signal })).done);
+    await clock.advance(3_000);
+    const { length } = service.requests;
+    const before = clock.pending;
+    abort.abort();
+    await Promise.all(runs);
+    await clock.advance(60_000);
+    assert.equal(service.requests.length, length);
+    assert.ok(clock.pending < before);
+  });
+
   test('cancel() cancels the task, and not the connection', async () => {
     const { client, clock, work } = await opened();
     const list = tasks(client);

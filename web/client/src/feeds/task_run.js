@@ -1,4 +1,5 @@
 // A task while it is done: progress from the stream, output from a stream of its own.
+import { backoffMs } from '../backoff.js';
 import { Connection } from '../connection.js';
 import { segment } from '../request.js';
 import { foldTask, hasEnded, isTaskEvent } from './task.js';
@@ -52,9 +53,9 @@ export class TaskRun {
 
   /** @param {Steps} steps @returns {(() => void)[]} */
   #begin(steps) {
-    const { request, events } = this.#client;
     const path = `/tasks/${segment(this.#id)}`;
-    const load = () => request('GET', path).then(({ body }) => /** @type {Task} */ (body));
+    const over = new AbortController();
+    const load = () => loadTask(this.#client, path, over.signal);
     /** @type {Task | null} */
     let known = null;
     /** @param {Task} task */
@@ -79,7 +80,7 @@ export class TaskRun {
       if (known && hasEnded(known) && output.hasEnded) end();
     };
     load().then(see, (error) => steps.fail(error));
-    const off = events.fold((deliveries) => {
+    const off = this.#client.events.fold((deliveries) => {
       for (const { data } of deliveries) if (isTaskEvent(data) && data.data.taskId === this.#id) see(foldTask(known, data));
     });
     const output = openOutput(this.#client, `${path}/output`, (type, data) => {
@@ -95,9 +96,40 @@ export class TaskRun {
     };
     this.#client.streams.add(output);
     output.open();
-    return [off, leave];
+    return [off, leave, () => over.abort()];
   }
 }
+
+/**
+ * Asks for a task until the service answers: what passes by itself, like a restart of the service, ends nothing.
+ * @param {import('../client.js').Client} client
+ * @param {string} path
+ * @param {AbortSignal} signal
+ * @returns {Promise<Task>}
+ */
+async function loadTask({ request, environment }, path, signal) {
+  for (let failures = 1; ; failures += 1) {
+    try {
+      return (await request('GET', path, { signal })).body;
+    } catch (error) {
+      const { isTemporary, status, retryAfterMs } = /** @type {import('../error.js').PorchlightError} */ (error);
+      if (signal.aborted || !(isTemporary || status === 401)) throw error;
+      await pause(environment, Math.max(backoffMs(failures, environment.random), retryAfterMs ?? 0), signal);
+    }
+  }
+}
+
+/**
+ * It never ends after the signal.
+ * @param {import('../environment.js').Environment} env
+ * @param {number} ms
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
+const pause = (env, ms, signal) => new Promise((wake) => {
+  const timer = env.setTimeout(wake, ms);
+  signal.addEventListener('abort', () => env.clearTimeout(timer));
+});
 
 /**
  * A stream of its own, which is not shared with other tabs.
@@ -150,8 +182,9 @@ class Steps {
     this.#wake();
   }
 
-  /** @param {unknown} error */
+  /** What fails after the end concerns nobody. @param {unknown} error */
   fail(error) {
+    if (this.#isOver) return;
     this.#error = error;
     this.end();
   }
