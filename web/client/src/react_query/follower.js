@@ -20,13 +20,21 @@ const MOST_MISSED = 1_000;
  * @property {(module: string, id: string) => Promise<any>} [fetchOne] a record as your queries have it, null if there is none; without it, Porchlight's own
  */
 
+/**
+ * `missed` are the events that arrived meanwhile. `isOutdated`: the stream began after the load, so that events between the two are missing.
+ * @typedef {{missed: any[], isOutdated: boolean}} Load
+ */
+
+/** @returns {Load} */
+const newLoad = () => ({ missed: [], isOutdated: false });
+
 export class QueryFollower {
   #client;
   #cache;
   #queryClient;
   #modules;
   #fetchOne;
-  /** The events that arrived during a load, by query. @type {Map<AnyQuery, any[]>} */
+  /** What happened during a load, by query. @type {Map<AnyQuery, Load>} */
   #loads = new Map();
   /** The last record of a query when its last page was loaded, with the cursor of that page. @type {WeakMap<AnyQuery, {last: any, next: unknown}>} */
   #ends = new WeakMap();
@@ -51,7 +59,7 @@ export class QueryFollower {
   }
 
   start() {
-    for (const query of this.#queries()) if (query.state.fetchStatus === 'fetching') this.#loads.set(query, []);
+    for (const query of this.#queries()) if (query.state.fetchStatus !== 'idle') this.#loads.set(query, newLoad());
     this.#offs = [
       this.#cache.subscribe((event) => this.#cacheChanged(event)),
       this.#client.events.fold((deliveries) => this.#take(deliveries.map(({ data }) => data))),
@@ -74,7 +82,14 @@ export class QueryFollower {
   #began() {
     if (this.#hasStream) return;
     this.#hasStream = true;
-    this.#refetch(this.#queries().filter(({ state }) => state.data !== undefined || state.fetchStatus === 'fetching'));
+    this.#outdate(this.#queries().filter(({ state }) => state.data !== undefined));
+  }
+
+  /** Events may be missing in these queries, and in what is being loaded. @param {AnyQuery[]} queries */
+  #outdate(queries) {
+    for (const load of this.#loads.values()) load.isOutdated = true;
+    // This ends loads of queries that have data and are shown, and begins new ones. The others end, and are right after a second one.
+    this.#refetch(queries);
   }
 
   /** @param {AnyQuery[]} queries */
@@ -91,7 +106,7 @@ export class QueryFollower {
     const byModule = new Map();
     for (const event of events) {
       if (event.type === 'stream:ready') this.#began();
-      else if (event.type === 'stream:reset') this.#refetch(this.#queries());
+      else if (event.type === 'stream:reset') this.#outdate(this.#queries());
       else if (event.recordId && CHANGES.has(event.action) && this.#modules.has(event.module)) {
         byModule.set(event.module, [...byModule.get(event.module) ?? [], event]);
       }
@@ -104,7 +119,7 @@ export class QueryFollower {
    * @param {any[]} events
    */
   #apply(query, events) {
-    this.#loads.get(query)?.push(...events);
+    this.#loads.get(query)?.missed.push(...events);
     const { data: before, dataUpdatedAt, isInvalidated } = query.state;
     let data = before;
     let mustRefetch = false;
@@ -169,14 +184,26 @@ export class QueryFollower {
     if (event.type === 'removed') this.#loads.delete(event.query);
     if (event.type !== 'updated' || !this.#modules.has(event.query.queryKey[0])) return;
     const { query, action } = event;
-    if (action.type === 'fetch') this.#loads.set(query, []);
+    if (action.type === 'fetch') this.#loads.set(query, newLoad());
     const isLoaded = action.type === 'success' && !action.manual;
-    if (!isLoaded && action.type !== 'error') return;
     if (isLoaded) this.#ends.delete(query);
-    const missed = this.#loads.get(query) ?? [];
+    // A load that is cancelled sets the state that was before it.
+    const isCancelled = action.type === 'setState' && query.state.fetchStatus === 'idle';
+    if (isLoaded || isCancelled || action.type === 'error') this.#loadEnded(query, isLoaded);
+  }
+
+  /**
+   * @param {AnyQuery} query
+   * @param {boolean} isLoaded
+   */
+  #loadEnded(query, isLoaded) {
+    const { missed, isOutdated } = this.#loads.get(query) ?? newLoad();
     this.#loads.delete(query);
-    if (missed.length > MOST_MISSED) this.#refetch([query]);
+    const isWrong = isOutdated || missed.length > MOST_MISSED;
     // The answer may be older than what has arrived meanwhile.
-    else if (missed.length) this.#apply(query, missed);
+    if (!isWrong && missed.length) this.#apply(query, missed);
+    if (isWrong && isLoaded) this.#refetch([query]);
+    // Whoever has cancelled a load does not want another one now.
+    if (isWrong && !isLoaded) query.invalidate();
   }
 }

@@ -1,20 +1,44 @@
 // The cache of TanStack Query.
 import assert from 'node:assert/strict';
-import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-query';
+import { QueryClient, QueryClientProvider, QueryObserver, useQuery } from '@tanstack/react-query';
 import { followQueries, useLiveQueries } from '../../src/react_query.js';
-import { escrow, patch, post, send } from '../support.mjs';
+import { escrow, fill, patch, post, send, world } from '../support.mjs';
 import { act, crm, describe, h, render, test } from './support.mjs';
+
+const newCache = () => new QueryClient({ defaultOptions: { queries: { staleTime: Infinity, gcTime: Infinity, retry: false } } });
+
+const loader = (client) => async ([module, filter]) => (await client.request('GET', `/records/${module}`, { query: filter })).body;
+
+/** A function, and what waits until it is called. */
+function waiting() {
+  let answer;
+  const waits = new Promise((resolve) => { answer = resolve; });
+  return [answer, waits];
+}
 
 /** A followed cache with a list of escrows, loaded like an application does. */
 async function cached(count, key = ['escrows'], options = {}) {
   const made = await crm(count);
   const { client, clock } = made;
   await made.advance(0);
-  const queryClient = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity, gcTime: Infinity, retry: false } } });
+  const queryClient = newCache();
   const stop = followQueries(client, queryClient, options);
-  const load = async ([module, filter] = key) => (await client.request('GET', `/records/${module}`, { query: filter })).body;
+  const loadAny = loader(client);
+  const load = (wanted = key) => loadAny(wanted);
   await queryClient.fetchQuery({ queryKey: key, queryFn: () => load() });
   return { ...made, queryClient, stop, load, data: () => queryClient.getQueryData(key), tick: (ms = 200) => clock.advance(ms), records: () => queryClient.getQueryData(key).records.map(({ id }) => id) };
+}
+
+/** A followed cache with two escrows at the service, whose stream begins after a second. */
+async function early() {
+  const made = world();
+  await fill(made, 2);
+  made.service.faults.add({ kind: 'delay', path: '/stream', ms: 1_000 });
+  const { client } = await made.open();
+  const queryClient = newCache();
+  followQueries(client, queryClient);
+  const watch = (options) => new QueryObserver(queryClient, options).subscribe(() => {});
+  return { made: { ...made, client }, queryClient, load: loader(client), watch };
 }
 
 const gets = ({ service }) => service.requests.filter(({ method, path }) => method === 'GET' && path.startsWith('/records')).length;
@@ -106,8 +130,7 @@ describe('a followed cache', () => {
   test('does not lose an event that arrives while the list is loaded', async () => {
     const made = await cached(2);
     const { queryClient, service } = made;
-    let answer;
-    const waits = new Promise((resolve) => { answer = resolve; });
+    const [answer, waits] = waiting();
     const loading = queryClient.fetchQuery({
       queryKey: ['escrows', { sort: 'createdAt' }], staleTime: 0,
       queryFn: async () => {
@@ -124,6 +147,48 @@ describe('a followed cache', () => {
     await loading;
     const { records } = queryClient.getQueryData(['escrows', { sort: 'createdAt' }]);
     assert.deepEqual(records.map(({ id, city }) => city ?? id), ['Bend', 'e-2', 'e-3']);
+  });
+
+  for (const how of ['a first load', 'a load of what is known']) {
+    test(`loads again what changed between ${how} and the start of the stream`, async () => {
+      const { made, queryClient, load, watch } = await early();
+      const keys = [['escrows'], ['escrows', { sort: 'createdAt' }]];
+      if (how !== 'a first load') for (const key of keys) queryClient.setQueryData(key, await load(key));
+      const [answer, waits] = waiting();
+      const queryFn = async ({ queryKey }) => {
+        const old = await load(queryKey);
+        await waits;
+        return old;
+      };
+      watch({ queryKey: keys[0], queryFn, staleTime: 0 });
+      const other = queryClient.prefetchQuery({ queryKey: keys[1], queryFn, staleTime: 0 });
+      await made.clock.advance(10);
+      await patch(made.service, '/records/escrows/e-1', { city: 'Bend' });
+      await made.clock.advance(2_000);
+      assert.equal(made.state(made.client).state, 'connected');
+      answer();
+      await other;
+      await made.clock.advance(100);
+      assert.equal(queryClient.getQueryData(keys[0]).records.at(-1).city, 'Bend');
+      assert.equal(queryClient.getQueryState(keys[1]).isInvalidated, true, 'who looks at it later loads it again');
+      const { length } = made.service.requests;
+      await patch(made.service, '/records/escrows/e-2', { city: 'Reno' });
+      await made.clock.advance(100);
+      assert.deepEqual([made.service.requests.length, queryClient.getQueryData(keys[0]).records[0].city], [length + 1, 'Reno'], 'once');
+    });
+  }
+
+  test('marks what a cancelled load would have replaced, if the stream began meanwhile', async () => {
+    const { made, queryClient, load } = await early();
+    queryClient.setQueryData(['escrows'], await load(['escrows']));
+    await patch(made.service, '/records/escrows/e-1', { city: 'Bend' });
+    queryClient.prefetchQuery({ queryKey: ['escrows'], staleTime: 0, queryFn: () => new Promise(() => {}) });
+    await made.clock.advance(2_000);
+    await patch(made.service, '/records/escrows/e-2', { city: 'Reno' });
+    await made.clock.advance(100);
+    await queryClient.cancelQueries();
+    assert.equal(queryClient.getQueryState(['escrows']).isInvalidated, true);
+    assert.equal(queryClient.getQueryData(['escrows']).records[0].city, 'Reno');
   });
 
   test('asks for one record when an event was too large or a version is missing', async () => {
