@@ -2,8 +2,8 @@
 import { IDLE_MS } from './collaboration/idle_watch.js';
 import { RecordLock } from './collaboration/locks.js';
 import { Presence } from './collaboration/presence.js';
-import { Turns } from './collaboration/turns.js';
 import { TypingSignal } from './collaboration/typing.js';
+import { Turns } from './turns.js';
 
 /** @typedef {import('./client.js').Client} Client */
 

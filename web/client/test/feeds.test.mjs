@@ -145,6 +145,55 @@ describe('tasks', () => {
     assert.ok(clock.pending < before);
   });
 
+  test('cost a stream from when the service knows them, and those that have ended one after the other', async () => {
+    const { client, clock, service, work } = await opened();
+    const list = tasks(client);
+    const ids = [];
+    for (let n = 1; n <= 3; n += 1) {
+      const { id } = await list.create({ type: 'letter' });
+      ids.push(id);
+      await work('/tasks/claim', { types: ['letter'] });
+      await work(`/tasks/${id}/output`, { fence: 1, offset: 0, text: `Letter ${n}` });
+      await work(`/tasks/${id}/complete`, { fence: 1 });
+    }
+    const { id: running } = await list.create({ type: 'letter' });
+    const opening = () => service.count(/^\/tasks\/.+\/output$/, 'GET');
+    service.faults.add({ kind: 'delay', path: /^\/tasks\/[^/]+$/, method: 'GET', ms: 1_000, times: 5 }, { kind: 'delay', path: /output$/, method: 'GET', ms: 1_000, times: 4 });
+    const runs = [...ids, running, 'nothing'].map((id) => note(list.follow(id)));
+    const refused = assert.rejects(runs[4].done, { code: 'unknown_task' });
+    await clock.advance(1_500);
+    await refused;
+    assert.equal(opening(), 0);
+    await clock.advance(1_000);
+    assert.equal(opening(), 2, 'the running one, and one that has ended');
+    await clock.advance(1_000);
+    assert.equal(opening(), 3);
+    await clock.advance(3_000);
+    await Promise.all(runs.slice(0, 3).map(({ done }) => done));
+    assert.deepEqual(runs.slice(0, 3).map(({ steps }) => steps), ids.map((_, n) => ['progress completed 100', `+Letter ${n + 1}`, 'end completed 100']));
+    assert.equal(opening(), 4);
+  });
+
+  test('that have ended do not wait for one whose output cannot be read', async () => {
+    const { client, clock, service } = await opened();
+    const list = tasks(client);
+    const [first, second, third] = await Promise.all(['a', 'b', 'c'].map((type) => list.create({ type })));
+    for (const { id } of [first, second, third]) await list.cancel(id);
+    const output = ({ id }) => `/tasks/${id}/output`;
+    service.faults.add({ kind: 'reset', path: output(first), times: 1_000 }, { kind: 'silence', path: output(second) });
+    const abort = new AbortController();
+    note(list.follow(first.id, { signal: abort.signal }));
+    const { done: left } = note(list.follow(second.id, { signal: abort.signal }));
+    const { steps, done } = note(list.follow(third.id));
+    await clock.advance(500);
+    assert.deepEqual([service.count(output(third)), steps], [0, ['progress cancelled']]);
+    abort.abort();
+    await left;
+    await clock.advance(500);
+    await done;
+    assert.equal(steps.at(-1), 'end cancelled');
+  });
+
   test('cancel() cancels the task, and not the connection', async () => {
     const { client, clock, work } = await opened();
     const list = tasks(client);

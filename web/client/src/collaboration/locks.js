@@ -36,7 +36,7 @@ const RETRY_MOST_MS = 10_000;
  * @property {boolean} isConnected whether the stream has begun already, and its list of locks was not seen
  * @property {() => boolean} isWriting whether writes that carry the fence are on their way
  * @property {() => Promise<void>} sent waits until they have ended
- * @property {import('./turns.js').Turns} turns of all locks of this client: the service must not get what takes a lock and what gives it back in another order
+ * @property {import('../turns.js').Turns} turns of all locks of this client: the service must not get what takes a lock and what gives it back in another order
  * @property {() => boolean} isReplaced whether another lock of this record wants it by now, after this one was closed
  * @property {(fence: number | null) => void} onFence told what writes of this record must carry
  */

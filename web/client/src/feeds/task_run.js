@@ -2,6 +2,7 @@
 import { backoffMs } from '../backoff.js';
 import { Connection } from '../connection.js';
 import { segment } from '../request.js';
+import { Turns } from '../turns.js';
 import { foldTask, hasEnded, isTaskEvent } from './task.js';
 
 /** @typedef {import('../events.d.ts').Task} Task */
@@ -69,7 +70,7 @@ export class TaskRun {
     const end = () => {
       if (isEnding) return;
       isEnding = true;
-      leave();
+      output.close();
       load().then((task) => {
         steps.add({ is: 'end', task });
         steps.end();
@@ -79,24 +80,20 @@ export class TaskRun {
     const look = () => {
       if (known && hasEnded(known) && output.hasEnded) end();
     };
-    load().then(see, (error) => steps.fail(error));
     const off = this.#client.events.fold((deliveries) => {
       for (const { data } of deliveries) if (isTaskEvent(data) && data.data.taskId === this.#id) see(foldTask(known, data));
     });
-    const output = openOutput(this.#client, `${path}/output`, (type, data) => {
+    const output = new Output(this.#client, `${path}/output`, look, (type, data) => {
       if (type === 'output') steps.add({ is: 'output', text: data.text, offset: data.offset });
       if (type === 'restart') steps.add({ is: 'restart', attempt: data.attempt });
       if (type === 'end' && hasEnded(data)) end();
     });
-    const offOutput = output.state.subscribe(look);
-    const leave = () => {
-      offOutput();
-      this.#client.streams.delete(output);
-      output.stop();
-    };
-    this.#client.streams.add(output);
-    output.open();
-    return [off, leave, () => over.abort()];
+    load().then((task) => {
+      see(task);
+      if (hasEnded(task)) output.openInTurn();
+      else output.open();
+    }, (error) => steps.fail(error));
+    return [off, () => output.close(), () => over.abort()];
   }
 }
 
@@ -131,18 +128,64 @@ const pause = (env, ms, signal) => new Promise((wake) => {
   signal.addEventListener('abort', () => env.clearTimeout(timer));
 });
 
-/**
- * A stream of its own, which is not shared with other tabs.
- * @param {import('../client.js').Client} client
- * @param {string} path
- * @param {(type: string, data: any) => void} take
- */
-function openOutput({ environment, url, tokens }, path, take) {
-  const env = { ...environment, fetch: continuing(environment.fetch) };
-  return new Connection(env, {
-    base: url, path, query: {}, cursor: null, transports: ['fetch'], hasPositions: false,
-    deliver: (deliveries) => deliveries.forEach(({ data, message }) => take(message?.type ?? '', data)),
-  }, tokens);
+/** What the worker writes: a stream of its own, which is not shared with other tabs and counts against the streams of its user. */
+class Output {
+  #client;
+  #connection;
+  #off;
+  #isClosed = false;
+  /** Ends its turn. @type {() => void} */
+  #leave = () => {};
+
+  /**
+   * @param {import('../client.js').Client} client
+   * @param {string} path
+   * @param {() => void} changed
+   * @param {(type: string, data: any) => void} take
+   */
+  constructor(client, path, changed, take) {
+    const { environment, url, tokens } = client;
+    const env = { ...environment, fetch: continuing(environment.fetch) };
+    this.#client = client;
+    this.#connection = new Connection(env, {
+      base: url, path, query: {}, cursor: null, transports: ['fetch'], hasPositions: false,
+      deliver: (deliveries) => deliveries.forEach(({ data, message }) => take(message?.type ?? '', data)),
+    }, tokens);
+    this.#off = this.#connection.state.subscribe(() => {
+      // What cannot be read now does not hold up the others.
+      if (this.#connection.state.getSnapshot().failures) this.#leave();
+      changed();
+    });
+  }
+
+  /** Nothing comes any more, because the service refuses it. */
+  get hasEnded() {
+    return this.#connection.hasEnded;
+  }
+
+  open() {
+    if (this.#isClosed) return;
+    this.#client.streams.add(this.#connection);
+    this.#connection.open();
+  }
+
+  /** For a task that has ended, whose stream ends at once: a page with many of them has one such stream at a time. */
+  openInTurn() {
+    const turns = this.#client.part('task-outputs', () => new Turns());
+    turns.take('ended', () => /** @type {Promise<void>} */ (new Promise((leave) => {
+      if (this.#isClosed) return leave();
+      this.#leave = leave;
+      this.open();
+    })));
+  }
+
+  close() {
+    this.#isClosed = true;
+    this.#off();
+    this.#client.streams.delete(this.#connection);
+    this.#connection.stop();
+    this.#leave();
+  }
 }
 
 /**

@@ -52,7 +52,7 @@ export class Tasks extends Feed {
   }
 
   /**
-   * What happens in a task, until it has ended: `for await (const step of tasks.follow(id))`.
+   * What happens in a task, until it has ended: `for await (const step of tasks.follow(id))`. Until then it costs a stream of this user, which tabs do not share.
    * @param {string} id
    * @param {{signal?: AbortSignal}} [options]
    */

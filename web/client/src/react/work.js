@@ -37,7 +37,7 @@ export function useTasks(options = {}) {
 }
 
 /**
- * One task with the text that its worker writes. Unmounting stops following, not the task.
+ * One task with the text that its worker writes. Until it has ended, this costs a stream of the user, which tabs do not share. Unmounting stops following, not the task.
  * @param {string | null | undefined} id
  */
 export function useTask(id) {
