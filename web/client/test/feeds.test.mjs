@@ -194,6 +194,35 @@ describe('tasks', () => {
     assert.equal(steps.at(-1), 'end cancelled');
   });
 
+  test('end when they have ended, also where the output had to wait for its turn', async () => {
+    const { client, clock, service, work } = await opened();
+    const { id } = await tasks(client).create({ type: 'letter' });
+    service.faults.add({ kind: 'status', status: 503, path: `/tasks/${id}/output`, method: 'GET', headers: { 'Retry-After': '200' } });
+    const { steps, done } = note(tasks(client).follow(id));
+    await clock.advance(1_000);
+    await work('/tasks/claim', { types: ['letter'] });
+    await work(`/tasks/${id}/output`, { fence: 1, offset: 0, text: 'Dear Ms. Ünal' });
+    await work(`/tasks/${id}/complete`, { fence: 1 });
+    await clock.advance(1_000);
+    assert.deepEqual(steps.slice(-2), ['+Dear Ms. Ünal', 'end completed 100'], steps.join());
+    await done;
+  });
+
+  test('are not asked for their output in a hurry while the service is away', async () => {
+    const { client, clock, service } = await opened();
+    const { id } = await tasks(client).create({ type: 'letter' });
+    const path = `/tasks/${id}/output`;
+    service.faults.add({ kind: 'reset', isLate: true, path, times: 1_000 });
+    const { done } = note(tasks(client).follow(id));
+    await clock.advance(1_000);
+    await tasks(client).cancel(id);
+    await clock.advance(20_000);
+    assert.ok(service.count(path) < 10, `${service.count(path)} attempts`);
+    service.faults.clear();
+    await clock.advance(60_000);
+    await done;
+  });
+
   test('cancel() cancels the task, and not the connection', async () => {
     const { client, clock, work } = await opened();
     const list = tasks(client);

@@ -64,6 +64,7 @@ export class TaskRun {
       if (known && task.version <= known.version) return;
       known = task;
       steps.add({ is: 'progress', task });
+      if (hasEnded(task)) output.hurry();
       look();
     };
     let isEnding = false;
@@ -177,6 +178,11 @@ class Output {
       this.#leave = leave;
       this.open();
     })));
+  }
+
+  /** A stream that the service ended because the user had too many waits for minutes. By now it is a short one. */
+  hurry() {
+    if (this.#connection.state.getSnapshot().nextRetryAt !== null) this.#connection.retry();
   }
 
   close() {
