@@ -14,6 +14,8 @@ from ._errors import Cancelled, LeaseLost, PorchlightError, Refused, TaskFailed
 from ._http import Call, log
 from ._tasks import LEASE_SECONDS, TASK_AT_FAULT, WAIT_SECONDS, Claim, TaskState, bad_task, claim_call, fault, given, pause, printed
 
+MOST_CLAIMS = 8
+"""Claims that wait at the same time. Each one takes a connection of the client, which the tasks need too."""
 LOOK_SECONDS = 0.5
 """How often a pause looks whether the worker is stopped: a signal handler or another thread may do that, too."""
 
@@ -100,11 +102,12 @@ class AsyncWorker:
     async def run(self) -> None:
         """Works until `stop`. Only a token that is not valid ends it with an error."""
         errors: list[Exception] = []
+        claims = anyio.CapacityLimiter(MOST_CLAIMS)
         async with anyio.create_task_group() as group:
 
             async def one() -> None:
                 try:
-                    await self._run()
+                    await self._run(claims)
                 except Exception as error:
                     # Raised below: a group would wrap it.
                     errors.append(error)
@@ -115,11 +118,11 @@ class AsyncWorker:
         if errors:
             raise errors[0]
 
-    async def _run(self) -> None:
+    async def _run(self, claims: anyio.CapacityLimiter) -> None:
         failures = 0
         while not self._stopped:
             try:
-                await self._next()
+                await self._next(claims)
                 failures = 0
             except Exception as error:
                 wait = pause(error, failures)
@@ -134,12 +137,15 @@ class AsyncWorker:
         while not self._stopped and (rest := until - anyio.current_time()) > 0:
             await anyio.sleep(min(rest, LOOK_SECONDS))
 
-    async def _next(self) -> None:
+    async def _next(self, claims: anyio.CapacityLimiter) -> None:
         """Claims a task and does it. Without one, it returns after some time."""
-        call = claim_call(sorted(self._handlers), self._wait_seconds, self._lease_seconds)
-        answer = await self._client.call(call)
+        async with claims:
+            answer = None if self._stopped else await self._claim()
         if answer:
             await self._work(AsyncTask(self._client, Claim.of(answer, self._lease_seconds)))
+
+    async def _claim(self) -> Any:
+        return await self._client.call(claim_call(sorted(self._handlers), self._wait_seconds, self._lease_seconds))
 
     async def _work(self, task: AsyncTask) -> None:
         try:
