@@ -126,6 +126,44 @@ class WorkerTest(TaskTest):
 
         self.while_it_runs(worker, work)
 
+    def test_a_handler_may_wrap_what_tells_it_of_the_cancel(self) -> None:
+        worker = self.worker()
+
+        @worker.task(self.type)
+        def handle(task: Task) -> None:
+            try:
+                while True:
+                    time.sleep(0.02)
+                    task.progress(1)
+            except Exception as error:
+                raise TaskFailed("model", str(error), retryable=True)
+
+        self.while_it_runs(worker, self.cancelled)
+
+    def test_an_asynchronous_handler_may_do_so_too(self) -> None:
+        async def work() -> None:
+            async with self.while_it_works() as worker:
+
+                @worker.task(self.type)
+                async def handle(task: AsyncTask) -> None:
+                    try:
+                        while True:
+                            await anyio.sleep(0.02)
+                            await task.progress(1)
+                    except Exception as error:
+                        raise TaskFailed("model", str(error), retryable=True)
+
+                await anyio.to_thread.run_sync(self.cancelled)
+
+        anyio.run(work)
+
+    def cancelled(self) -> None:
+        """A task that is cancelled while it runs."""
+        id = self.ask({})
+        self.begun(id)
+        self.cancel(id)
+        self.assertEqual(self.outcome(id), ("cancelled", None))
+
     def test_leases_are_renewed_while_handlers_say_nothing_and_a_task_that_is_lost_is_dropped(self) -> None:
         # All at once, because leases take time.
         with beside(self.quiet_handler), beside(self.quiet_asynchronous_handler):

@@ -155,6 +155,9 @@ class AsyncWorker:
                 raise
             if task.lost:
                 log.info("task %s is no longer ours", task.id)
+            elif task.cancelled:
+                # Whatever the handler made of it: nobody wants another attempt.
+                await task._end("cancelled")
             else:
                 await self._fail(task, error)
 

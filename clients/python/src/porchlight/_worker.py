@@ -123,6 +123,9 @@ class Worker:
                 raise
             if task.lost:
                 log.info("task %s is no longer ours", task.id)
+            elif task.cancelled:
+                # Whatever the handler made of it: nobody wants another attempt.
+                task._end("cancelled")
             else:
                 self._fail(task, error)
 
