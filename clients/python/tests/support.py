@@ -157,6 +157,12 @@ class Network:
         """The next connections are answered with this status, by the proxy itself."""
         self.silent = threading.Event()
         """While it is set, nothing is passed on."""
+        self.loses_requests = threading.Event()
+        """While it is set, requests do not arrive, and their connections hang for ever."""
+        self.loses_answers = threading.Event()
+        """The same with answers: the service has done what was asked."""
+        self.lost = 0
+        """How many connections hang."""
         self.connections = 0
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -164,6 +170,16 @@ class Network:
     def close(self) -> None:
         hang_up(self._listener)
         self.cut()
+
+    @contextmanager
+    def losing(self, loses: threading.Event) -> Iterator[Callable[[], bool]]:
+        """Requests or answers are lost meanwhile. Yields whether one was."""
+        lost = self.lost
+        loses.set()
+        try:
+            yield lambda: self.lost > lost
+        finally:
+            loses.clear()
 
     def cut(self) -> None:
         """Breaks all connections, also those that are being made. The next ones are treated as is said before."""
@@ -192,14 +208,18 @@ class Network:
             client.close()
             return
         self._sockets.append(service)
-        threading.Thread(target=self._pass, args=(client, service, None), daemon=True).start()
-        self._pass(service, client, self.budget())
+        threading.Thread(target=self._pass, args=(client, service, self.loses_requests, None), daemon=True).start()
+        self._pass(service, client, self.loses_answers, self.budget())
 
-    def _pass(self, source: socket.socket, sink: socket.socket, budget: int | None) -> None:
+    def _pass(self, source: socket.socket, sink: socket.socket, loses: threading.Event, budget: int | None) -> None:
         try:
             while data := source.recv(65536):
                 while self.silent.is_set():
                     time.sleep(0.01)
+                if loses.is_set():
+                    self.lost += 1
+                    self._hang(source)
+                    break
                 if budget is not None:
                     data, budget = data[:budget], budget - len(data)
                 sink.sendall(data)
@@ -211,6 +231,11 @@ class Network:
             reset(sink)
         for each in (sink, source):
             hang_up(each)
+
+    def _hang(self, source: socket.socket) -> None:
+        """Passes nothing on any more, until the other side gives up."""
+        while source.recv(65536):
+            pass
 
 
 def answer(client: socket.socket, status: int) -> None:

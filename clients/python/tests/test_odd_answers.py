@@ -32,7 +32,7 @@ class OddAnswersTest(ServiceTest):
         self.type = f"t-{self.user}"
         self.sealed = threading.Event()
         self.tokens = 0
-        quick = property(lambda claim: 0.1)
+        quick = property(lambda claim: 0.3)  # It is also the limit of a renewal.
         for constant, value in (("porchlight._tasks.Claim.renewal_seconds", quick), ("porchlight._tasks.PAUSE_SECONDS", 0.05)):
             patcher = patch(constant, value)
             patcher.start()

@@ -205,8 +205,10 @@ class AsyncWorker:
 
 async def renew(task: AsyncTask, handler: anyio.CancelScope) -> None:
     """Renews the lease of a task until it is cancelled or lost; then it ends the handler."""
+    due = anyio.current_time() + task._claim.renewal_seconds
     while True:
-        await anyio.sleep(task._claim.renewal_seconds)
+        await anyio.sleep_until(due)
+        due = anyio.current_time() + task._claim.renewal_seconds
         try:
             await task._report(task._renewal())
             task.check()

@@ -39,7 +39,7 @@ class Claim:
 
     @property
     def renewal_seconds(self) -> float:
-        """How often the lease is renewed."""
+        """How long after a renewal has begun the next one does."""
         return min(self.lease_seconds / RENEWALS_PER_LEASE, LONGEST_RENEWAL_SECONDS)
 
 
@@ -103,15 +103,15 @@ class TaskState:
             raise ended
 
     def _saying(self, what: str, body: Mapping[str, object]) -> Call:
-        """A request about the task. It is repeated until the lease would end."""
-        seconds = float(self._claim.lease_seconds)
+        """A request about the task. It is repeated until the lease would end: one that hangs leaves time for others."""
+        lease = float(self._claim.lease_seconds)
         path = f"/tasks/{self.id}/{what}"
         body = {"fence": self._claim.fence, **body}
-        return Call("POST", path, body, patience=seconds, seconds=min(seconds, REQUEST_SECONDS))
+        return Call("POST", path, body, patience=lease, seconds=min(lease / RENEWALS_PER_LEASE, REQUEST_SECONDS))
 
     def _renewal(self) -> Call:
-        """A report without news. It is not repeated: the next one follows soon."""
-        return replace(self._saying("progress", {}), patience=0.0)
+        """A report without news. It is not repeated: the next one follows soon, and at once if this one hangs."""
+        return replace(self._saying("progress", {}), patience=0.0, seconds=self._claim.renewal_seconds)
 
     def _output(self, text: str) -> Call:
         return self._saying("output", {"offset": self._offset, "text": text})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -157,7 +158,9 @@ def renewed(task: Task) -> Iterator[None]:
     ended = threading.Event()
 
     def renew() -> None:
-        while not ended.wait(task._claim.renewal_seconds):
+        due = time.monotonic() + task._claim.renewal_seconds
+        while not ended.wait(max(0.0, due - time.monotonic())):
+            due = time.monotonic() + task._claim.renewal_seconds
             try:
                 task._report(task._renewal())
             except LeaseLost as error:
