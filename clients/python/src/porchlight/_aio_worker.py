@@ -45,11 +45,15 @@ class AsyncTask(TaskState):
         self.check()
 
     async def write(self, text: str) -> None:
-        """Adds text to the task's output, which the user reads while it is written."""
+        """Adds text to the task's output, which the user reads while it is written.
+
+        Text that was sent and not answered is added by the next call, before its own.
+        """
         async with self._writing:
             self.check()
-            if text:
-                self._written(await self._say(self._output(text)))
+            for each in self._to_write(text):
+                with self._writes(each) as call:
+                    self._written(await self._say(call))
 
     async def _report(self, call: Call) -> None:
         self._answered(await self._say(call))

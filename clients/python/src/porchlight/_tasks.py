@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,6 +52,8 @@ class TaskState:
         self._cancelled = False
         self._lost: LeaseLost | None = None
         self._offset = 0
+        self._unanswered = ""
+        """Text at the offset that was sent, and of which nobody knows whether the service has it."""
         self.broken: PorchlightError | None = None
         """Why nothing can be said about the task: the task is not the cause."""
 
@@ -113,8 +116,24 @@ class TaskState:
         """A report without news. It is not repeated: the next one follows soon, and at once if this one hangs."""
         return replace(self._saying("progress", {}), patience=0.0, seconds=self._claim.renewal_seconds)
 
-    def _output(self, text: str) -> Call:
-        return self._saying("output", {"offset": self._offset, "text": text})
+    def _to_write(self, text: str) -> list[str]:
+        """What `write` sends, one after the other.
+
+        What was not answered comes first, as it was: at one offset, the service adds a text once that it gets twice.
+        """
+        return [each for each in (self._unanswered, text) if each]
+
+    @contextmanager
+    def _writes(self, text: str) -> Iterator[Call]:
+        """A request that adds text. Without an answer, for example because the handler gives it up, the text is kept."""
+        self._unanswered = text
+        try:
+            yield self._saying("output", {"offset": self._offset, "text": text})
+        except Refused as error:
+            if error.status in TASK_AT_FAULT:
+                self._unanswered = ""
+            raise
+        self._unanswered = ""
 
     def _answered(self, answer: Any) -> None:
         """The service has answered a report."""

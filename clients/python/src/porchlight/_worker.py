@@ -41,11 +41,15 @@ class Task(TaskState):
         self.check()
 
     def write(self, text: str) -> None:
-        """Adds text to the task's output, which the user reads while it is written."""
+        """Adds text to the task's output, which the user reads while it is written.
+
+        Text that was sent and not answered is added by the next call, before its own.
+        """
         with self._writing:
             self.check()
-            if text:
-                self._written(self._say(self._output(text)))
+            for each in self._to_write(text):
+                with self._writes(each) as call:
+                    self._written(self._say(call))
 
     def _report(self, call: Call) -> None:
         self._answered(self._say(call))
