@@ -93,6 +93,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/outbox/conflict.js",
     "client/src/outbox/context.js",
     "client/src/outbox/lane.js",
+    "client/src/outbox/last_writes.js",
     "client/src/outbox/outbox.js",
     "client/src/outbox/outboxes.js",
     "client/src/outbox/owner.js",

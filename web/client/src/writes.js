@@ -139,9 +139,11 @@ export class Writes {
     const at = this.#env.now();
     // Later than what other tabs have added before, and in the order of this one.
     this.#sequence = Math.max(this.#sequence + 1, at * 1_000);
-    const known = Object.fromEntries(Object.keys(changes).map((field) => [field, shown?.[field] ?? null]));
+    // What waits counts as seen, also where it is not shown yet.
+    const seen = Object.assign({ ...shown }, ...this.#pending.of(module, recordId).map((one) => !one.isConfirmed && one.changes));
+    const fields = Object.keys(changes).filter((field) => shown || field in seen);
     return {
-      id: this.#env.uuid(), module, recordId, kind, changes, known: shown ? known : {}, base: shown?.version || null, at,
+      id: this.#env.uuid(), module, recordId, kind, changes, known: Object.fromEntries(fields.map((field) => [field, seen[field] ?? null])), base: shown?.version || null, at,
       sequence: this.#sequence, state: 'queued', isConfirmed: false, attempts: 0, reason: null, fence, conflict: null,
     };
   }

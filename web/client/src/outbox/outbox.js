@@ -1,6 +1,7 @@
 // Sends writes in order, each once, across reloads, crashes and lost answers.
 import { createdOutcome, isChangeOf, outcomeOf, resolvedWrite } from './conflict.js';
 import { chooseNext } from './lane.js';
+import { LastWrites } from './last_writes.js';
 import { Rows } from './rows.js';
 import { sendWrite } from './send.js';
 import { Sender } from './sender.js';
@@ -33,6 +34,7 @@ export class Outbox {
   #own = new Set();
   /** What rows and other tabs still say of these is old. @type {Set<string>} */
   #ended = new Set();
+  #last;
   #isSending = false;
   #isStopped = false;
   #failures = 0;
@@ -48,6 +50,7 @@ export class Outbox {
    */
   constructor(context, name) {
     this.#context = context;
+    this.#last = new LastWrites(context.same);
     this.#rows = new Rows(context, `porchlight:outbox:${name}`, (write) => this.#found(write));
     this.#warning = new UnloadWarning(context.env);
     this.#sender = new Sender(context.env, name, {
@@ -273,12 +276,24 @@ export class Outbox {
     if (outcome.is !== 'later' || !outcome.isForAll) this.#failures = 0;
     if (outcome.is === 'done') return this.#settle(write, outcome.record, null);
     if (outcome.is === 'refused') return this.#settle(write, null, outcome.error);
+    if (outcome.is === 'conflict' && this.#last.hasOvertaken(write, outcome.conflict)) return this.#leaveOut(write, outcome.conflict);
     if (outcome.is === 'conflict') {
       this.#context.tell('warning', 'conflict', { module: write.module, recordId: write.recordId, fields: outcome.conflict.fields });
       this.#context.acknowledge(write.module, write.recordId, outcome.conflict.record);
       await this.#change({ ...write, state: 'conflict', reason: 'conflict', conflict: outcome.conflict });
     } else if (outcome.is === 'again') await this.#change({ ...write, state: 'queued', ...outcome.change });
     else if (outcome.is === 'later') await this.#wait(write, outcome);
+  }
+
+  /**
+   * Writes what is not in conflict, if anything is left.
+   * @param {Write} write
+   * @param {import('./conflict.js').Conflict} conflict
+   */
+  async #leaveOut(write, conflict) {
+    const rest = resolvedWrite(write, conflict, 'theirs');
+    if (Object.keys(rest.changes).length) await this.#change(rest);
+    else await this.#settle(write, conflict.record, null);
   }
 
   /**
@@ -316,7 +331,9 @@ export class Outbox {
    * @param {Write} write
    * @param {StoredRecord | null} record
    */
-  #confirm({ module, recordId, kind, id }, record) {
+  #confirm(write, record) {
+    const { module, recordId, kind, id } = write;
+    this.#last.add(write);
     if (record || kind === 'delete') this.#context.acknowledge(module, recordId, record);
     if (!record) return;
     // What follows was written by someone who saw this change already.
@@ -359,7 +376,9 @@ export class Outbox {
     if (known?.attempts === 0 && write.attempts > 0) this.#splitOff(known, write);
     if (isImmediate) this.#immediate.add(write.id);
     this.#own.add(write.id);
-    this.#context.pending.put(write);
+    // This tab may know already that an earlier write has been done, and the other one not yet.
+    const base = Math.max(known?.base ?? 0, write.base ?? 0) || null;
+    this.#context.pending.put({ ...write, base });
     this.#pump();
   }
 
