@@ -112,9 +112,17 @@ mod tests {
         Action::Changed(changes.map(|f| change(f, Some("1"), Some("2"))).collect())
     }
 
+    fn sentence(action: Action) -> String {
+        let sentence = ActivitySentence {
+            who: "Josh",
+            label: "12 Oak St",
+            action,
+        };
+        sentence.text()
+    }
+
     #[test]
     fn every_action_has_a_sentence() {
-        let title = || "Import escrows".to_owned();
         let price = |from, to| Action::Changed(vec![change("list price", from, to)]);
         for (action, text) in [
             (Action::Verb("sold".to_owned()), "Josh sold 12 Oak St"),
@@ -156,6 +164,15 @@ mod tests {
                 Action::TookLock("Ann".to_owned()),
                 "Josh took over the lock on 12 Oak St from Ann",
             ),
+        ] {
+            assert_eq!(sentence(action), text);
+        }
+    }
+
+    #[test]
+    fn every_end_of_a_task_has_a_sentence() {
+        let title = || "Import escrows".to_owned();
+        for (action, text) in [
             (Action::Completed(title(), 0), "Import escrows is done"),
             (
                 Action::Completed(title(), 1),
@@ -185,12 +202,7 @@ mod tests {
                 "Import escrows was cancelled",
             ),
         ] {
-            let sentence = ActivitySentence {
-                who: "Josh",
-                label: "12 Oak St",
-                action,
-            };
-            assert_eq!(sentence.text(), text);
+            assert_eq!(sentence(action), text);
         }
     }
 }
