@@ -42,9 +42,7 @@ import { Writes } from './writes.js';
  */
 
 export class Client {
-  #env;
   #options;
-  #tokens;
   #link;
   #cursor;
   #pending;
@@ -68,13 +66,13 @@ export class Client {
     this.environment = env;
     /** The name of this tab, for locks and presence. */
     this.session = `tab-${env.uuid()}`;
-    this.#env = env;
     this.#options = options;
     /** Of the service, without a slash at its end. */
     this.url = base;
-    this.#tokens = new TokenSource(env, token);
+    /** For other streams of this user. */
+    this.tokens = new TokenSource(env, token);
     /** @type {import('./request.js').SendRequest} Sends a request with the user's token. */
-    this.request = createRequest(env, base, this.#tokens);
+    this.request = createRequest(env, base, this.tokens);
     const user = [options.userId, typeof token === 'string' && userClaimsOf(token)];
     this.#cursor = new SavedCursor(env, JSON.stringify([base, user, stream, options.types, options.records]));
     this.events = new EventHub(env, options.batchMs);
@@ -88,14 +86,14 @@ export class Client {
       userId: options.userId,
       deliver: (deliveries) => this.events.take(deliveries),
       onDiagnostic: options.onDiagnostic,
-    }, this.#tokens);
+    }, this.tokens);
     this.streams.add(this.#link);
     /** What a badge shows. @type {Store<ConnectionState>} */
     this.connection = this.#link.state;
     this.#pending = new PendingChanges(env.reportError);
     this.#records = new Records({ env, request: this.request, streamStart: () => this.#link.start, pending: this.#pending });
     /** The writes on their way. */
-    this.outbox = new Writes(env, this.#pending, (module, id) => this.#records.find(module, id), () => this.#openOutbox(base), options.mergeMs);
+    this.outbox = new Writes(env, this.#pending, (module, id) => this.#records.find(module, id), () => this.#openOutbox(), options.mergeMs);
     this.events.fold((deliveries) => this.#fold(deliveries));
     this.#pending.store.subscribe(() => this.#link.countWrites(this.#pending.store.getSnapshot().length));
   }
@@ -106,7 +104,7 @@ export class Client {
   open() {
     this.#link.open();
     // What an earlier page has left waiting is sent, even if this one never writes.
-    if (this.#env.indexedDB) this.outbox.open().catch(() => {});
+    if (this.environment.indexedDB) this.outbox.open().catch(() => {});
   }
 
   /** Tries to connect now, also after the service has refused the user. */
@@ -119,7 +117,7 @@ export class Client {
    * @param {string | import('./token.js').TokenCallback} token
    */
   setToken(token) {
-    this.#tokens.replace(token);
+    this.tokens.replace(token);
     for (const stream of this.streams) stream.renew();
   }
 
@@ -174,11 +172,6 @@ export class Client {
   /** Everything after this position arrives; null before the first connect. */
   get streamStart() {
     return this.#link.start;
-  }
-
-  /** For other streams of this user. */
-  get tokens() {
-    return this.#tokens;
   }
 
   // ---- events
@@ -255,7 +248,7 @@ export class Client {
    * @param {WriteOptions} [options]
    * @returns {WriteHandle & {recordId: string}}
    */
-  create(module, { id = this.#env.uuid(), ...fields }, options) {
+  create(module, { id = this.environment.uuid(), ...fields }, options) {
     return { ...this.#write('create', module, id, fields, options), recordId: id };
   }
 
@@ -316,25 +309,9 @@ export class Client {
     if (last) this.#cursor.set(last);
   }
 
-  /** @param {string} base */
-  async #openOutbox(base) {
+  async #openOutbox() {
     const { Outboxes } = await import('./outbox/outboxes.js');
     if (this.#isClosed) throw new PorchlightError('closed', 'the client was closed');
-    return Outboxes.open({
-      env: this.#env,
-      request: this.request,
-      pending: this.#pending,
-      writes: this.outbox,
-      tokens: this.#tokens,
-      base,
-      userId: this.#options.userId ?? '',
-      options: this.#options,
-      connection: this.connection,
-      records: this.#records,
-      events: this.events,
-      Failure: PorchlightError,
-      backoffMs,
-      same,
-    });
+    return Outboxes.open(this, { pending: this.#pending, options: this.#options, records: this.#records, Failure: PorchlightError, backoffMs, same });
   }
 }

@@ -69,7 +69,7 @@ export class EventHub {
 
   /** Passes on what waits. */
   flush() {
-    if (this.#timer !== null) this.#env.clearTimeout(this.#timer);
+    this.#env.clearTimeout(this.#timer);
     this.#timer = null;
     this.#deliveredAt = this.#env.now();
     const batch = this.#waiting;

@@ -39,13 +39,13 @@ export class LineWatch {
   /** A request was sent. */
   begin() {
     this.#aliveAt = -Infinity;
-    this.#timers.set('answer', this.#transports.hasOthers ? ANSWER_MS : SILENCE_MS, () => this.#late(false));
+    this.#expectWithin(ANSWER_MS, false);
   }
 
   /** The head of the answer has arrived. */
   opened() {
     if (this.#aliveAt !== -Infinity) return;
-    this.#timers.set('answer', this.#transports.hasOthers ? FIRST_BYTE_MS : SILENCE_MS, () => this.#late(true));
+    this.#expectWithin(FIRST_BYTE_MS, true);
   }
 
   /** Bytes have arrived. */
@@ -63,6 +63,11 @@ export class LineWatch {
     // Comments are invisible to an EventSource: only every second heartbeat is an event.
     const between = heartbeatSeconds * 1_000 * (this.#transports.name === 'eventsource' ? 2 : 1);
     this.#silenceMs = between * 1.3 < SILENCE_MS ? SILENCE_MS : between * SLOW_HEARTBEATS;
+  }
+
+  /** @param {number} ms of a transport that another one can replace @param {boolean} hasHead */
+  #expectWithin(ms, hasHead) {
+    this.#timers.set('answer', this.#transports.hasOthers ? ms : SILENCE_MS, () => this.#late(hasHead));
   }
 
   /** One timer for many messages: it looks at the time of the last one. */

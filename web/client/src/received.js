@@ -77,13 +77,9 @@ export class Received {
    * @param {string | null} position
    */
   #isNew(position) {
-    if (position === null) return true;
-    if (this.#on.hasPositions === false) {
-      this.cursor = position;
-      return true;
-    }
-    if (this.cursor && isPosition(position) && isPosition(this.cursor) && isCovered(position, this.cursor)) return false;
-    this.cursor = position || null;
+    const { cursor } = this;
+    if (this.#on.hasPositions !== false && isPosition(position) && isPosition(cursor) && isCovered(position, cursor)) return false;
+    if (position !== null) this.cursor = position || null;
     return true;
   }
 }

@@ -24,7 +24,7 @@ export const TIMEOUT_MS = 15_000;
  */
 export function addressOf(base, path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-  const text = new URLSearchParams(given.map(([key, value]) => [key, String(value)])).toString();
+  const text = new URLSearchParams(/** @type {[string, any][]} */ (given)).toString();
   return `${base}${path}${text && (path.includes('?') ? '&' : '?') + text}`;
 }
 
@@ -106,7 +106,6 @@ function headersOf(token, given, body) {
 
 /** @param {Response} response */
 async function bodyOf(response) {
-  if (response.status === 204) return null;
   const text = await response.text();
   if (!text) return null;
   try {

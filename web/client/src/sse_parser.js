@@ -12,7 +12,6 @@ const MOST_CHARACTERS = 8 * 1024 * 1024;
 export class SseParser {
   #rest = '';
   #endedWithReturn = false;
-  #isFirst = true;
   #type = '';
   /** @type {string | null} */
   #data = null;
@@ -31,10 +30,6 @@ export class SseParser {
    * @returns {Message[]} the messages that it completes
    */
   push(text) {
-    if (text && this.#isFirst) {
-      this.#isFirst = false;
-      if (text.charCodeAt(0) === 0xfeff) text = text.slice(1);
-    }
     // The line feed of a pair that was cut in two ends no further line.
     if (this.#endedWithReturn && text) {
       this.#endedWithReturn = false;

@@ -30,8 +30,12 @@ export class Outboxes {
     this.#look();
   }
 
-  /** @param {OutboxParts} parts */
-  static async open(parts) {
+  /**
+   * @param {import('../client.js').Client} client
+   * @param {Pick<OutboxParts, 'pending' | 'options' | 'records' | 'Failure' | 'backoffMs' | 'same'>} own what only the client has
+   */
+  static async open({ environment: env, request, outbox: writes, tokens, url: base, connection, events }, own) {
+    const parts = { env, request, writes, tokens, base, connection, events, userId: own.options.userId ?? '', ...own };
     return new Outboxes(parts, await openOne(parts));
   }
 

@@ -28,8 +28,8 @@ import { Store } from '../store.js';
 export class PendingChanges {
   /** By record. @type {Map<string, Write[]>} */
   #byRecord = new Map();
-  /** @type {Set<(module: string, recordId: string) => void>} */
-  #observers = new Set();
+  /** @type {(module: string, recordId: string) => void} */
+  #observer = () => {};
 
   /** @param {(error: unknown) => void} report */
   constructor(report) {
@@ -37,9 +37,9 @@ export class PendingChanges {
     this.store = new Store(/** @type {readonly Write[]} */ ([]), report);
   }
 
-  /** @param {(module: string, recordId: string) => void} observer */
+  /** @param {(module: string, recordId: string) => void} observer the only one */
   observe(observer) {
-    this.#observers.add(observer);
+    this.#observer = observer;
   }
 
   /**
@@ -75,7 +75,7 @@ export class PendingChanges {
     const own = all.filter((one) => one.module === module && one.recordId === recordId);
     if (own.length) this.#byRecord.set(`${module}/${recordId}`, own);
     else this.#byRecord.delete(`${module}/${recordId}`);
-    for (const observer of this.#observers) observer(module, recordId);
+    this.#observer(module, recordId);
     this.store.set(all);
   }
 }

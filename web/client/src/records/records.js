@@ -35,7 +35,7 @@ export class Records {
    */
   list(module, { filter = {}, sort = DEFAULT_SORT, limit = PAGE } = {}) {
     const query = { module, filter, sort, limit };
-    const sorted = Object.entries(filter).filter(([, value]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1));
+    const sorted = Object.entries(filter).filter(([, value]) => value !== undefined).sort();
     const key = JSON.stringify(['list', module, sorted, sort, limit]);
     return /** @type {Collection} */ (this.#query(key, module, (context, onActive) => new Collection(context, query, onActive)));
   }

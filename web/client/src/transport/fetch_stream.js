@@ -65,7 +65,8 @@ export function openFetchStream(env, { addressOf, path, query, token, cursor }, 
   /** @param {ReadableStreamDefaultReader<Uint8Array>} reader */
   async function read(reader) {
     const parser = new SseParser(on.retry);
-    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    // It also takes away the byte order mark, which is no part of the text.
+    const decoder = new TextDecoder();
     while (isOpen) {
       const { done, value } = await reader.read();
       if (done || !isOpen) return;
