@@ -63,7 +63,8 @@ export class EventHub {
   take(deliveries) {
     for (const delivery of deliveries) this.#waiting.push(delivery);
     if (this.#timer !== null) return;
-    const since = this.#env.now() - this.#deliveredAt;
+    // Also where the clock was set back: nothing waits for longer than the gap.
+    const since = Math.abs(this.#env.now() - this.#deliveredAt);
     this.#timer = this.#env.setTimeout(() => this.flush(), since >= this.#gapMs ? 0 : this.#gapMs - since);
   }
 

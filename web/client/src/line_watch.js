@@ -72,6 +72,8 @@ export class LineWatch {
 
   /** One timer for many messages: it looks at the time of the last one. */
   #watch() {
+    // Where the clock was set back, silence counts from now on.
+    this.#aliveAt = Math.min(this.#aliveAt, this.#env.now());
     const left = this.#aliveAt + this.#silenceMs - this.#env.now();
     if (left <= 0) this.#fail('silence');
     else this.#timers.set('silence', left, () => this.#watch());

@@ -298,4 +298,22 @@ describe('typing', () => {
     await clock.advance(10_000);
     assert.deepEqual(seen.getSnapshot().typing, []);
   });
+
+  test('is told and ends also after the clock was set back', async () => {
+    const { ann, bob, clock, service } = await pair();
+    const seen = presence(bob);
+    const signal = typing(ann, { module: 'escrows', recordId: 'e-1' });
+    signal.type();
+    await clock.advance(500);
+    assert.equal(seen.getSnapshot().typing.length, 1);
+    clock.setBack(3_600_000);
+    signal.type();
+    assert.equal(service.count('/signals'), 1, 'on its way');
+    await clock.advance(200);
+    assert.equal(service.count('/signals'), 2);
+    service.faults.add({ kind: 'reset', times: 100 });
+    clock.setBack(3_600_000);
+    await clock.advance(10_000);
+    assert.deepEqual(seen.getSnapshot().typing, []);
+  });
 });

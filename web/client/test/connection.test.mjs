@@ -115,6 +115,20 @@ describe('a connection', () => {
     assert.equal(state(client).state, 'connected');
   });
 
+  test('notices silence also after the clock was set back, and not sooner', async () => {
+    const { open, service, clock, state } = world();
+    const { client } = await open();
+    await clock.advance(5_000);
+    clock.setBack(3_600_000);
+    await clock.advance(60_000);
+    assert.deepEqual([state(client).state, service.count('/stream')], ['connected', 1]);
+    clock.setBack(3_600_000);
+    service.streams.mute();
+    const seen = statesOf(client);
+    await clock.advance(40_500);
+    assert.deepEqual(seen[0], ['reconnecting', 'silence']);
+  });
+
   test('stops at 401, 403 and 204 only', async () => {
     for (const [status, name] of [[403, 'error'], [204, 'offline']]) {
       const { open, service, clock, state } = world();

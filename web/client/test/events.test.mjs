@@ -51,6 +51,19 @@ describe('events', () => {
     assert.ok(many.longest <= 101 && many.times <= 12, `a thousand a second come in ${many.times} batches, after ${many.longest} ms at most`);
   });
 
+  test('are delivered after the clock was set back', async () => {
+    const { open, service, clock } = world();
+    const { client } = await open();
+    const seen = [];
+    client.on('a', ({ recordId }) => seen.push(recordId));
+    service.publish(team, event('a', '1'));
+    await clock.advance(200);
+    clock.setBack(3_600_000);
+    service.publish(team, event('a', '2'));
+    await clock.advance(200);
+    assert.deepEqual(seen, ['1', '2']);
+  });
+
   test('a handler that throws does not stop the others', async () => {
     const { open, service, clock } = world();
     const { client, page } = await open();

@@ -35,7 +35,8 @@ class World {
     });
   }
 
-  #hear({ received, heard, readies }, told) {
+  #hear({ received, heard, readies, turns }, told) {
+    if (told.is === 'turn') turns.push(told.token);
     if (told.is !== 'messages') return;
     for (const { position, data } of received.take(told.messages, () => true, (ready) => ready.position && received.begin(ready.position))) {
       if (data.type === 'stream:ready') readies.push(data.position);
@@ -50,7 +51,7 @@ class World {
 
   /** A tab that is at `cursor` joins. */
   async join(id, cursor, { token = this.token(9_000), transport = 'fetch' } = {}) {
-    const tab = { received: new Received(cursor, { control() {}, tell() {} }), heard: [], readies: [] };
+    const tab = { received: new Received(cursor, { control() {}, tell() {} }), heard: [], readies: [], turns: [] };
     this.tabs.set(id, tab);
     this.hub.receive({ is: 'attach', id, transport, request: { base: '', path: '/stream', query: {}, token, cursor } });
     await settle(2);
@@ -183,4 +184,13 @@ test('a tab that asks for the last events of a stream that is behind takes nothi
   const second = await world.join('B', '-20');
   await world.begin();
   assert.deepEqual([first.heard, second.heard], [range(51, 100), range(71, 100)]);
+});
+
+test('tabs get their turn to renew the token also after the clock was set back', async () => {
+  const world = new World();
+  const { turns } = await world.join('a', at(90));
+  world.hub.receive({ is: 'renew', id: 'a' });
+  world.now -= 3_600_000;
+  world.hub.receive({ is: 'renew', id: 'a' });
+  assert.equal(turns.length, 2);
 });

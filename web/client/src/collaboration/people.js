@@ -96,8 +96,11 @@ function withMoreLocks(state, locks) {
   return { ...state, locks: [...state.locks, ...locks.filter(({ module, recordId }) => !known.has(`${module}/${recordId}`))] };
 }
 
+/** No signal lasts longer, so one that seems to was begun before the clock was set back. */
+const MOST_SIGNAL_MS = 60_000;
+
 /** Signals end by themselves. @param {PresenceSnapshot} state @param {number} now @returns {PresenceSnapshot} */
 export function withoutEnded(state, now) {
-  const typing = state.typing.filter(({ endsAt }) => endsAt > now);
+  const typing = state.typing.filter(({ endsAt }) => endsAt > now && endsAt <= now + MOST_SIGNAL_MS);
   return typing.length === state.typing.length ? state : { ...state, typing };
 }

@@ -31,7 +31,8 @@ export class TypingSignal {
     const now = this.#env.now();
     this.#env.clearTimeout(this.#timer);
     this.#timer = this.#env.setTimeout(() => this.stop(), STOPPED_MS);
-    if (now - this.#toldAt < EVERY_MS) return;
+    // Also where the clock was set back, it is told again soon.
+    if (Math.abs(now - this.#toldAt) < EVERY_MS) return;
     this.#toldAt = now;
     this.#tell(this.#name);
   }

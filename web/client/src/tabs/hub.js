@@ -93,7 +93,8 @@ export class Hub {
   /** Of all tabs, one renews the token. If it does not say soon that it has, another one may. @param {string} id */
   #giveTurn(id) {
     const now = this.#env.now();
-    if (now - this.#turnAt < TURN_MS) return;
+    // The clock may have been set back.
+    if (Math.abs(now - this.#turnAt) < TURN_MS) return;
     this.#turnAt = now;
     this.#send(id, { is: 'turn', token: this.#upstream?.request.token ?? null });
   }
@@ -155,7 +156,7 @@ export class Hub {
       if (endOf(token) - now <= endingMs && endOf(request.token) > endOf(token)) return true;
     }
     const silentMs = this.#kept.heartbeatSeconds * 1_000 * SILENT_HEARTBEATS * (used === 'eventsource' ? 2 : 1);
-    return aliveAt !== -Infinity && now - aliveAt > silentMs;
+    return aliveAt !== -Infinity && Math.abs(now - aliveAt) > silentMs;
   }
 
   /** What a tab has missed of the stream that is open. @param {string} id @param {string | null} cursor */

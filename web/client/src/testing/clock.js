@@ -77,4 +77,10 @@ export class FakeClock {
   sleep(ms) {
     this.#now += ms;
   }
+
+  /** The clock of the device is set back. Timers run as if it was not. @param {number} ms */
+  setBack(ms) {
+    this.#now -= ms;
+    for (const timer of this.#timers.values()) timer.at -= ms;
+  }
 }
