@@ -110,7 +110,7 @@ export class Connection {
     this.#timers.clearAll();
     this.#shared?.stop();
     this.#shared = null;
-    for (const off of this.#wakers.splice(0)) off();
+    for (const off of this.#wakers) off();
   }
 
   /** Tries again at once, also after a refusal. */
@@ -255,13 +255,11 @@ export class Connection {
     this.#status.moved(this.cursor);
     this.#status.showConnected({ transport: this.#transports.name, failures: this.#failures });
     this.#status.tell('info', 'connected', { transport: this.#transports.name, position });
-    if (!this.#transports.isBest) this.#timers.set('upgrade', UPGRADE_MS, () => this.#upgrade());
+    if (!this.#transports.isBest) this.#timers.set('upgrade', UPGRADE_MS, () => {
+      this.#transports.begin();
+      this.#connect('upgrade');
+    });
     if (token && endOf(token) < Infinity) this.#renew(token);
-  }
-
-  #upgrade() {
-    this.#transports.begin();
-    this.#connect('upgrade');
   }
 
   /**
@@ -336,10 +334,10 @@ export class Connection {
     this.#drop();
     this.#failures += 1;
     const isOffline = !this.#env.isOnline();
-    const isError = this.#failures >= MOST_FAILURES;
     const waitMs = isOffline ? OFFLINE_RETRY_MS : Math.max(askedMs, backoffMs(this.#failures, this.#env.random));
     this.#status.tell('warning', 'disconnected', { reason, failures: this.#failures, waitMs, ...more });
-    this.#wait(isOffline ? 'offline' : isError ? 'error' : this.#tryingState, isOffline ? 'offline' : reason, waitMs);
+    if (isOffline) this.#wait('offline', 'offline', waitMs);
+    else this.#wait(this.#failures >= MOST_FAILURES ? 'error' : this.#tryingState, reason, waitMs);
   }
 
   /**

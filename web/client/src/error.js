@@ -43,6 +43,15 @@ export function retryAfterMs(response) {
   return value && /^\d+$/.test(value) ? Number(value) * 1_000 : undefined;
 }
 
+/** What a text says as JSON; null if it is none. @param {string} text */
+export function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 /**
  * The error of an answer that is no success.
  * @param {Response} response
@@ -50,12 +59,8 @@ export function retryAfterMs(response) {
 export async function errorOf(response) {
   // An answer that breaks off is no answer: this throws then.
   const text = await response.text();
-  let problem = null;
-  try {
-    problem = JSON.parse(text);
-  } catch {
-    // A proxy answers with HTML.
-  }
+  // A proxy answers with HTML.
+  const problem = parsed(text);
   const { status } = response;
   const message = problem?.detail ?? problem?.title ?? `the service answered with status ${status}`;
   return new PorchlightError(problem?.code ?? `status_${status}`, message, { status, problem, retryAfterMs: retryAfterMs(response) });

@@ -20,8 +20,6 @@ export const isPosition = (text) => typeof text === 'string' && FORM.test(text);
  * @param {string} other
  */
 export function isCovered(position, other) {
-  // Most numbers have the same length, and then a comparison of texts is right and cheap.
-  if (position === other) return true;
   const [number, epoch] = parts(position);
   const [otherNumber, otherEpoch] = parts(other);
   return number <= otherNumber && (epoch === otherEpoch || !epoch || !otherEpoch);

@@ -1,4 +1,5 @@
 // What was received of the stream: reads messages, and recognises those that came before.
+import { parsed } from './error.js';
 import { isCovered, isPosition } from './position.js';
 
 /** @typedef {import('./sse_parser.js').Message} Message */
@@ -57,7 +58,7 @@ export class Received {
     const deliveries = [];
     for (const message of messages) {
       const { type, id } = message;
-      const data = (this.#on.decode ?? parse)(message.data);
+      const data = message.data === '' ? {} : (this.#on.decode ?? parsed)(message.data);
       const name = type === 'message' ? data?.type : type;
       begun((name === 'stream:ready' && data) || {});
       if (name === 'hb') this.#isNew(id);
@@ -81,14 +82,5 @@ export class Received {
     if (this.#on.hasPositions !== false && isPosition(position) && isPosition(cursor) && isCovered(position, cursor)) return false;
     if (position !== null) this.cursor = position || null;
     return true;
-  }
-}
-
-/** @param {string} text */
-function parse(text) {
-  try {
-    return text === '' ? {} : JSON.parse(text);
-  } catch {
-    return null;
   }
 }

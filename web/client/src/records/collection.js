@@ -263,13 +263,7 @@ export class Collection extends Live {
       const record = this.#view.get(id);
       if (record && !shown.has(id)) records.push(record);
     }
-    for (let i = 1; i < records.length; i += 1) {
-      if (this.#compare(records[i - 1], records[i]) > 0) {
-        records.sort(this.#compare);
-        break;
-      }
-    }
-    return records;
+    return records.sort(this.#compare);
   }
 
   /** @param {Partial<CollectionSnapshot>} change */

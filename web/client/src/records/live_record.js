@@ -33,9 +33,9 @@ export class LiveRecord extends Live {
   /** @override @param {number} generation */
   async load(generation) {
     const { module, id } = this.query;
-    /** @type {{body: any, headers: Headers | null}} */
+    /** @type {{body: any, headers?: Headers}} */
     const answer = await this.context.request('GET', `/records/${segment(module)}/${segment(id)}`).catch((error) => {
-      if (error instanceof PorchlightError && error.status === 404) return { body: null, headers: null };
+      if (error.status === 404) return { body: null };
       throw error;
     });
     if (generation !== this.generation) return;
