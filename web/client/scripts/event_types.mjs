@@ -97,9 +97,12 @@ export function eventTypes(openapi) {
   return `// Generated from openapi/openapi.yaml by scripts/event_types.mjs. Do not edit.
 
 ${types.declarations().join('\n')}
+/** A reset that the client makes itself: what was loaded with other rights (\`rights\`) or as another user (\`user\`) must be loaded again. */
+export type RightsReset = { type: 'stream:reset'; reason: 'rights' | 'user'; /** The position after which the stream continues. */ position: Position; snapshot?: undefined };
+
 /** Events whose type is known by name. */
 export interface KnownEvents {
-${known.map(([name, type]) => `  '${name}': ${type};`).join('\n')}
+${known.map(([name, type]) => `  '${name}': ${type}${name === 'stream:reset' ? ' | RightsReset' : ''};`).join('\n')}
 }
 
 type PatternEvent<Type extends string> =

@@ -209,7 +209,8 @@ export class Client {
   }
 
   /**
-   * Events may be missing: what was built from them must be fetched again. Live lists do so themselves.
+   * Events may be missing, or the user's rights have changed (`rights`), or another user has signed in (`user`): what was loaded must be fetched again.
+   * Live lists do so themselves.
    * @param {(reset: EventOf<'stream:reset'>) => void} handler
    */
   onReset(handler) {

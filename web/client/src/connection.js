@@ -9,7 +9,7 @@ import { refusalOf } from './refusal.js';
 import { addressOf } from './request.js';
 import { tools } from './tabs/tools.js';
 import { Timers } from './timers.js';
-import { endOf } from './token.js';
+import { endOf, userClaimsOf } from './token.js';
 import { TransportChoice, UPGRADE_MS } from './transport/choice.js';
 
 const MOST_RETRY_MS = 600_000;
@@ -68,6 +68,10 @@ export class Connection {
   #stream = null;
   /** What the open stream was opened or renewed with. @type {string | null} */
   #token = null;
+  /** Whose events the stream has, as far as the service has said it. @type {{user?: string | null} | undefined} */
+  #scopes;
+  /** What the user could see when a stream last began; empty when the service says that it has changed. @type {string | null} */
+  #rights = null;
   /** Nothing is tried any more, until `retry` or another token. */
   hasEnded = false;
 
@@ -224,6 +228,7 @@ export class Connection {
       if (!this.#stream) this.#ready(ready, token);
       // Another tab may have opened another stream.
       this.#stream = ready.stream ?? this.#stream;
+      if (ready.position) this.#compareRights(token, ready.scopes);
     });
     this.#status.moved(this.cursor);
     if (deliveries.length) this.#options.deliver(deliveries);
@@ -235,6 +240,7 @@ export class Connection {
    */
   #control(name, data) {
     if (name === 'stream:closing') this.#closing = data;
+    if (data.reason === 'changed') this.#rights &&= '';
     if (name === 'stream:expiring') this.#renew(null);
     if (name === 'stream:renewed') this.#renewal?.extended(data.inSeconds * 1_000);
     if (name === 'stream:reset') this.#status.tell('warning', 'reset', { reason: data.reason, position: data.position });
@@ -260,6 +266,21 @@ export class Connection {
       this.#connect('upgrade');
     });
     if (token && endOf(token) < Infinity) this.#renew(token);
+  }
+
+  /**
+   * What was loaded with other rights must be loaded again. The service does not say so: it knows nothing of what a client has loaded.
+   * @param {string | null} token
+   * @param {any} scopes a long poll has none
+   */
+  #compareRights(token, scopes = this.#scopes) {
+    const rights = JSON.stringify([scopes, token && userClaimsOf(token)]);
+    const before = this.#rights ?? rights;
+    const reason = (this.#scopes ?? scopes)?.user === scopes?.user ? 'rights' : 'user';
+    this.#scopes = scopes;
+    this.#rights = rights;
+    const type = 'stream:reset';
+    if (before !== rights) this.#take([{ type, data: JSON.stringify({ type, reason, position: this.cursor }), id: null }], token);
   }
 
   /**

@@ -141,10 +141,13 @@ export type UserIdOrNull = string | null;
 /** A user opened or closed a record. */
 export type ViewingChanged = Omit<Event, 'data'> & { module: NonNullable<Event['module']> } & { recordId: NonNullable<Event['recordId']> } & { userId: NonNullable<Event['userId']> } & { data: { viewing: boolean; /** How many do so now. */ viewers: number; /** How many of the people there are online. */ online: number; status: 'online' | 'away' | 'offline' } };
 
+/** A reset that the client makes itself: what was loaded with other rights (`rights`) or as another user (`user`) must be loaded again. */
+export type RightsReset = { type: 'stream:reset'; reason: 'rights' | 'user'; /** The position after which the stream continues. */ position: Position; snapshot?: undefined };
+
 /** Events whose type is known by name. */
 export interface KnownEvents {
   'stream:ready': StreamReady;
-  'stream:reset': StreamReset;
+  'stream:reset': StreamReset | RightsReset;
   'stream:expiring': StreamExpiring;
   'stream:renewed': StreamRenewed;
   'stream:closing': StreamClosing;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Server, until } from '../../test/support.mjs';
+import { connect } from '../src/index.js';
 import { FakeService } from '../src/testing/index.js';
 import { SseParser } from '../src/sse_parser.js';
 
@@ -240,6 +241,37 @@ describe('the service in memory', { timeout: 60_000 }, () => {
       const expected = await exchange(globalThis.fetch, server.url, token, at('/records'));
       const answered = await exchange(fake.fetch, fake.url, token, at('/records'));
       assert.equal(answered.status, expected.status);
+    }
+  });
+
+  test('the real one tells a client of changed rights, which loads what it shows again', async () => {
+    const broker = 'b-rights';
+    for (const [team, address] of [['team-a', 'in-a'], ['team-b', 'in-b']]) {
+      await server.post('/records/escrows', await server.token('agent', 'bob', team, broker), { teamId: team, address, commission: 7 });
+    }
+    let token = await server.token('agent', 'ann', 'team-a', broker, ['--team', 'team-b']);
+    const client = connect({ url: server.url, token: () => token });
+    const list = client.records('escrows');
+    const resets = [];
+    client.onReset(({ reason }) => resets.push(reason));
+    const off = list.subscribe(() => {});
+    const shown = () => list.getSnapshot().records.map(({ address, commission }) => `${address} ${commission}`).sort().join();
+    const shows = (text) => until(text, async () => shown() === text).catch((error) => assert.equal(shown(), text, error.message));
+    try {
+      await shows('in-a [REDACTED],in-b [REDACTED]');
+      await until('the stream is open', async () => client.connection.getSnapshot().state === 'connected');
+      await server.post('/sessions/revoke', await server.token('service', 'crm', 'team-a', broker), { user: 'ann', team: 'team-b' });
+      await shows('in-a [REDACTED]');
+      token = await server.token('admin', 'ann', 'team-a', broker);
+      client.setToken(() => token);
+      await shows('in-a 7');
+      token = await server.token('agent', 'bob', 'team-b', broker);
+      client.setToken(() => token);
+      await shows('in-b 7');
+      assert.deepEqual(resets, ['rights', 'rights', 'user']);
+    } finally {
+      off();
+      await client.close();
     }
   });
 });

@@ -35,6 +35,12 @@ export class Activity extends Feed {
     super.stop();
   }
 
+  /** Pages that were loaded before do not stay: they may have what this user may not see any more. @override @param {{reason: string}} reset */
+  reset(reset) {
+    this.#known = [];
+    super.reset(reset);
+  }
+
   /** @override @param {any} event */
   concerns({ type, module, recordId }) {
     const { module: wanted, recordId: record } = this.#options;

@@ -100,6 +100,12 @@ export class Feed extends Live {
     this.change({ status: isShown ? 'ready' : 'error', error, isLoadingMore: false });
   }
 
+  /** @override */
+  empty() {
+    this.#next = null;
+    super.empty();
+  }
+
   /** Where the next page begins. @param {{next: string | number | null}} body */
   page({ next }) {
     this.#next = next;
@@ -138,7 +144,7 @@ export class Feed extends Live {
     let isTouched = false;
     for (const delivery of deliveries) {
       const { type } = delivery.data;
-      if (type === 'stream:reset') this.reload();
+      if (type === 'stream:reset') this.reset(delivery.data);
       else if (type === 'stream:ready') this.streamStarted();
       else if (!this.#has(delivery) && this.concerns(delivery.data)) isTouched = this.take(delivery) || isTouched;
     }

@@ -37,6 +37,13 @@ export class Notifications extends Feed {
     return type === 'notification:read' || ((type.startsWith('notification:') || type.startsWith('system:')) && typeof data?.id === 'number');
   }
 
+  /** @override */
+  empty() {
+    this.#known = [];
+    this.#unread = 0;
+    super.empty();
+  }
+
   /** @override @param {{notifications: Notification[], unread: number}} body @param {boolean} isFirst */
   keep({ notifications, unread }, isFirst) {
     const before = isFirst ? [] : this.#known;

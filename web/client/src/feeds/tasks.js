@@ -77,6 +77,12 @@ export class Tasks extends Feed {
     return isTaskEvent(event);
   }
 
+  /** @override */
+  empty() {
+    this.#known.clear();
+    super.empty();
+  }
+
   /** @override @param {{tasks: Task[]}} body @param {boolean} isFirst */
   keep({ tasks }, isFirst) {
     if (isFirst) this.#known.clear();

@@ -105,6 +105,8 @@ export class QueryFollower {
     /** @type {Map<string, any[]>} */
     const byModule = new Map();
     for (const event of events) {
+      // What another user has loaded is not shown until it is loaded again.
+      if (event.type === 'stream:reset' && event.reason === 'user') for (const query of this.#queries()) query.reset();
       if (event.type === 'stream:ready') this.#began();
       else if (event.type === 'stream:reset') this.#outdate(this.#queries());
       else if (event.recordId && CHANGES.has(event.action) && this.#modules.has(event.module)) {

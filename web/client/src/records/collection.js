@@ -85,6 +85,12 @@ export class Collection extends Live {
     super.stop();
   }
 
+  /** @override */
+  empty() {
+    this.#view.clear();
+    super.empty();
+  }
+
   // ---- loading
 
   /** @override @param {number} generation */

@@ -27,6 +27,7 @@ export class Live {
   #keeping = null;
   /** @type {any} */
   #retrying = null;
+  #initial;
   #onIdle;
   /** The start of the stream after which it was loaded again. @type {string | null} */
   #reloadedFor = null;
@@ -46,6 +47,7 @@ export class Live {
    */
   constructor(context, initial, onActive) {
     this.context = context;
+    this.#initial = initial;
     this.#onIdle = onActive;
     /** @type {Store<Snapshot>} */
     this.store = new Store(initial, context.env.reportError);
@@ -92,6 +94,17 @@ export class Live {
     this.isLoaded = false;
     this.hold();
     this.#attempt(this.generation, 0);
+  }
+
+  /** @param {{reason: string}} reset */
+  reset({ reason }) {
+    if (reason === 'user') this.empty();
+    this.reload();
+  }
+
+  /** Forgets what another user has loaded. */
+  empty() {
+    this.store.set(this.#initial);
   }
 
   /** After the stream began: what was loaded before may lack events before its start. A start of another log is followed by a reset. */

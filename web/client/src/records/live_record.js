@@ -50,6 +50,12 @@ export class LiveRecord extends Live {
     this.store.set({ ...before, error, status: isTemporary ? before.status : 'error' });
   }
 
+  /** @override */
+  empty() {
+    this.#base = null;
+    super.empty();
+  }
+
   /** @override @param {import('../connection.js').Delivery} delivery */
   apply({ data }) {
     if (data.recordId !== this.query.id) return false;

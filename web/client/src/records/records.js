@@ -70,7 +70,7 @@ export class Records {
     const touched = new Set();
     for (const delivery of deliveries) {
       const { data } = delivery;
-      if (data.type === 'stream:reset') this.#all((query) => query.reload());
+      if (data.type === 'stream:reset') this.#all((query) => query.reset(data));
       else if (data.type === 'stream:ready') {
         this.userId = data.scopes?.user ?? this.userId;
         this.#all((query) => query.streamStarted());

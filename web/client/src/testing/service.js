@@ -62,6 +62,8 @@ export class FakeService {
   /** State of the parts, by name. @type {Map<string, any>} */
   #parts = new Map();
   #refused = new Set();
+  /** Users and teams that they have left. @type {Set<string>} */
+  #left = new Set();
 
   /** @param {{clock?: FakeClock, epoch?: string}} [options] */
   constructor({ clock = new FakeClock(), epoch } = {}) {
@@ -95,6 +97,16 @@ export class FakeService {
   /** From now on the service refuses this token. @param {string} token */
   revoke(token) {
     this.#refused.add(token);
+  }
+
+  /**
+   * The user leaves a team: it counts no more, whatever tokens say, and streams that were opened with it end with `changed`.
+   * @param {string} user
+   * @param {string} team
+   */
+  leave(user, team) {
+    this.#left.add(`${user}/${team}`);
+    for (const { caller, close } of [...this.streams.open]) if (caller.userId === user && caller.teams.includes(team)) close('changed');
   }
 
   /**
@@ -162,7 +174,7 @@ export class FakeService {
     if (fault?.kind === 'expired' || exp <= this.clock.now()) throw new Problem(401, 'token_expired', 'the token has expired; get a fresh one');
     const { userId, brokerId, teams } = identityOf(claims);
     if (!userId || this.#refused.has(token)) throw new Problem(401, 'token_signature_invalid', 'the signature of the token is wrong');
-    return { userId, teams, broker: brokerId ?? '', role: claims.role, exp };
+    return { userId, teams: teams.filter((team) => !this.#left.has(`${userId}/${team}`)), broker: brokerId ?? '', role: claims.role, exp };
   }
 }
 

@@ -221,6 +221,11 @@ export const streamRoutes = [
     if (!service.canRenew) throw new Problem(404, 'not_found', 'There is nothing at /sessions/renew.');
     const stream = [...service.streams.open].find(({ id }) => id === body.stream);
     if (!stream || stream.caller.userId !== caller.userId) throw new Problem(404, 'unknown_stream', 'There is no such stream.', { field: 'stream' });
+    const rightsOf = (/** @type {import('./service.js').Caller} */ { role, teams }) => JSON.stringify([role, teams]);
+    if (rightsOf(stream.caller) !== rightsOf(caller)) {
+      stream.close('changed');
+      throw new Problem(409, 'rights_changed', 'The fresh token has other teams or another role than the stream.');
+    }
     stream.renew(caller.exp);
     return { status: 200, body: { expiresAt: new Date(caller.exp).toISOString() } };
   }],

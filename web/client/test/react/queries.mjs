@@ -251,6 +251,14 @@ describe('a followed cache', () => {
     assert.equal(queryClient.getQueryState(['escrows']).isInvalidated, true);
   });
 
+  test('has nothing of another user who was here first', async () => {
+    const made = await cached(2);
+    const { client, service } = made;
+    client.setToken(service.token({ user: 'bob' }));
+    await made.tick(2_000);
+    assert.equal(made.data(), undefined);
+  });
+
   test('changes nothing any more after the end', async () => {
     const made = await cached(2);
     made.stop();
