@@ -45,15 +45,22 @@ pub async fn during<T>(what: &str, work: impl Future<Output = T>) -> T {
 pub(super) struct LogOutput;
 
 impl Write for LogOutput {
+    /// Never fails. `tracing_subscriber` reports an error with `eprintln!`, which panics when standard error cannot be
+    /// written: on a full disk, every task that logs would end, and the service with it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut stderr = io::stderr().lock();
-        clear_before(&mut stderr, &mut shown())?;
-        stderr.write(bytes)
+        write_line(&mut io::stderr().lock(), &mut shown(), bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
+}
+
+/// A line that cannot be written is lost.
+fn write_line(out: &mut impl Write, shown_chars: &mut usize, bytes: &[u8]) {
+    let cleared = clear_before(out, shown_chars);
+    let _ = cleared.and_then(|()| out.write_all(bytes));
 }
 
 fn shown() -> MutexGuard<'static, usize> {

@@ -25,8 +25,12 @@ impl Process {
         Self::start_program(env!("CARGO_BIN_EXE_porchlight"), addr, variables).await
     }
 
-    /// The same of another version.
-    pub async fn start_program(program: &str, addr: &str, variables: &[(&str, &str)]) -> Self {
+    /// What starts one, for tests that take its output themselves.
+    pub fn command(addr: &str, variables: &[(&str, &str)]) -> Command {
+        Self::command_of(env!("CARGO_BIN_EXE_porchlight"), addr, variables)
+    }
+
+    fn command_of(program: &str, addr: &str, variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(program);
         command
             .arg("serve")
@@ -43,6 +47,12 @@ impl Process {
         command
             .envs(variables.iter().copied())
             .current_dir(std::env::temp_dir());
+        command
+    }
+
+    /// The same of another version.
+    pub async fn start_program(program: &str, addr: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Self::command_of(program, addr, variables);
         let child = ChildProcess::spawn(command.stderr(Stdio::piped()));
         let mut child = child.expect("the binary runs");
         let stderr = BufReader::new(child.stderr());
