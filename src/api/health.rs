@@ -22,7 +22,7 @@ pub(super) async fn ready(context: Context) -> Result<HttpResponse, Problem> {
     let services = &context.services;
     if !services.health.database.answers(&services.pool).await {
         return Err(not_ready(
-            "The database does not answer, has no free connection (max_connections), or is not migrated.",
+            "The database does not answer, is a standby, has no free connection (max_connections), or is not migrated.",
         ));
     }
     let streams = &context.services.streams;

@@ -56,10 +56,18 @@ const CORE_CONNECTIONS: u32 = 24;
 /// blocked log, or an instance that hangs in a transaction, must not block the others. The defaults of
 /// the CRM's database for transactions do not apply to ours.
 ///
+/// The session of a standby is refused: after a failover, the former primary may come back as one behind the same
+/// address, where every write would fail. A later try finds the new primary.
+///
 /// The server probes idle connections, so that no router drops them, and ends the session of an
 /// instance that acknowledges nothing for 20 s. Where the system allows it, it also checks while a
 /// statement runs.
-const SESSION: &str = "set statement_timeout = '20s'; set lock_timeout = '2s'; \
+const SESSION: &str = "do $$ begin
+                           if pg_catalog.pg_is_in_recovery() then
+                               raise 'the server is a standby or in recovery, and accepts no writes' using errcode = '57P03';
+                           end if;
+                       end $$; \
+                       set statement_timeout = '20s'; set lock_timeout = '2s'; \
                        set idle_in_transaction_session_timeout = '5s'; \
                        set default_transaction_isolation = 'read committed'; \
                        set default_transaction_read_only = off; \
@@ -232,22 +240,23 @@ async fn pool(
 ) -> Result<Pool, DatabaseError> {
     let session: Arc<str> = (quotas + SESSION).into();
     let shortage = Shortage::default();
-    let ended = shortage.clone();
+    let (begins, noted) = (Arc::clone(&session), shortage.clone());
     let options = options
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(move |connection, _| {
-            let session = AssertSqlSafe(session.to_string());
-            let ended = ended.clone();
+            let session = AssertSqlSafe(begins.to_string());
+            let noted = noted.clone();
             Box::pin(async move {
                 let set = connection.execute(session).await;
-                set.map(|_| ended.opened())
+                set.map(|_| noted.opened())
+                    .inspect_err(|error| noted.refused(error))
             })
         });
     let pool = Pool::connect(options, target.clone(), silence.clone(), turns, shortage).await;
     match pool {
         Ok(pool) => Ok(pool),
         Err(error) => Err(DatabaseError::Connect(
-            unreachable::cause(&target, error).await,
+            unreachable::cause(&target, &session, error).await,
         )),
     }
 }

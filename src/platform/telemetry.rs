@@ -13,9 +13,11 @@ use log_context::LogLineFormat;
 pub use limit::LineLimit;
 
 /// actix logs an error for every connection that breaks or sends malformed bytes, and `api` logs
-/// refusals. Notices of Postgres say that a table exists already. A filter that names these targets
-/// turns them on again.
-const QUIET: &str = "actix_http::h1::dispatcher=off,sqlx::postgres::notice=warn";
+/// refusals. Notices of Postgres say that a table exists already. The pool of sqlx logs each connection that it
+/// replaces, and each try to open one that fails: `platform::database` says why, once for all of them. A filter that
+/// names these targets turns them on again.
+const QUIET: &str =
+    "actix_http::h1::dispatcher=off,sqlx::postgres::notice=warn,sqlx_core::pool::inner=off";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {

@@ -68,6 +68,7 @@ mod shortage;
 mod signals;
 mod silent;
 mod slow;
+mod standby;
 mod starting;
 mod stopping;
 mod tail;

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 const RECENT: Duration = Duration::from_secs(30);
 /// The longest pause between two tries to open a connection: a fifth of the limit of the wait, by sqlx.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+/// Every task that waits for a connection tries again within a second. One line of them says why.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// Whether somebody lately waited for a connection in vain, and not all others have got one since, of which at least one
 /// was opened. That somebody gets one which another has returned does not end a shortage, and neither does a new one
@@ -23,6 +25,7 @@ struct LastOutcomes {
     failed_at: Option<Instant>,
     /// Those who wait for a connection now.
     waiting: usize,
+    warned_at: Option<Instant>,
 }
 
 /// Somebody who waits for a connection, until it is dropped.
@@ -58,6 +61,17 @@ impl LastOutcomes {
 impl Shortage {
     pub(super) fn opened(&self) {
         self.opened_at(Instant::now());
+    }
+
+    /// The server did not begin the session of a new connection.
+    pub(super) fn refused(&self, error: &sqlx::Error) {
+        let now = Instant::now();
+        let is_due = |at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS;
+        let mut last = self.last();
+        if last.warned_at.is_none_or(is_due) {
+            last.warned_at = Some(now);
+            tracing::warn!(%error, "a new connection to the database cannot be used");
+        }
     }
 
     pub(super) fn wait(&self) -> Waiting {

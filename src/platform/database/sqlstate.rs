@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use sqlx::error::DatabaseError;
 
 /// Codes of a connection or a server that is going away begin like this. A cancelled statement (57014) is not among
-/// them: its connection is as good as before.
-const GOING_AWAY: [&str; 4] = ["08", "57P", "58", "XX"];
+/// them: its connection is as good as before. 25006 comes from a standby, which a pooler may have put behind the
+/// connection; with 25P03 and 25P04 the server ends a session whose transaction was idle or took too long.
+const GOING_AWAY: [&str; 7] = ["08", "57P", "58", "XX", "25006", "25P03", "25P04"];
 /// A statement that took too long, or that somebody cancelled.
 const CANCELLED: &str = "57014";
 /// The class of a server without space, memory or connections.
@@ -59,4 +60,19 @@ fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
 
 fn begins_with_any(code: &str, classes: &[&str]) -> bool {
     classes.iter().any(|class| code.starts_with(class))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_and_a_session_that_the_server_ends_are_going_away() {
+        for code in ["08006", "57P01", "25006", "25P03", "25P04", "XX000"] {
+            assert!(begins_with_any(code, &GOING_AWAY), "{code}");
+        }
+        for code in ["57014", "25001", "25P02", "23505", "55P03"] {
+            assert!(!begins_with_any(code, &GOING_AWAY), "{code}");
+        }
+    }
 }

@@ -3,20 +3,27 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Error};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Executor};
 
 /// How long another try may take, which only finds out the cause.
 const CAUSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// A pool tries again until its time is over, and then says only that. One more try says what is wrong.
-pub(super) async fn cause(target: &PgConnectOptions, error: Error) -> Error {
+/// A pool tries again until its time is over, and then says only that. One more try says what is wrong. Each session
+/// begins with the statements `session`.
+pub(super) async fn cause(target: &PgConnectOptions, session: &str, error: Error) -> Error {
     if !matches!(error, Error::PoolTimedOut) {
         return error;
     }
-    match tokio::time::timeout(CAUSE_LIMIT, target.connect()).await {
+    match tokio::time::timeout(CAUSE_LIMIT, open(target, session)).await {
         Ok(Err(cause)) => cause,
         _ => error,
     }
+}
+
+async fn open(target: &PgConnectOptions, session: &str) -> sqlx::Result<()> {
+    let mut connection = target.connect().await?;
+    connection.execute(AssertSqlSafe(session)).await?;
+    connection.close().await
 }
 
 /// What the server or the system said, without the words of the library around it.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::cluster::open_dir;
 use super::eventually;
+use super::psql::run_program;
 
 /// The Postgres and its files.
 pub struct OwnPostgres {
@@ -30,6 +31,15 @@ impl OwnPostgres {
             _temporary: Some(temporary),
             ..own
         }
+    }
+
+    /// A standby of it, in a directory that exists: a copy that follows it.
+    pub async fn standby_in(&self, dir: &Path) -> Self {
+        let cluster = dir.join("postgres");
+        let cluster = cluster.to_str().expect("text");
+        let arguments = ["-d", &self.url(), "-D", cluster, "-c", "fast", "-R"];
+        run_program("pg_basebackup", &arguments);
+        Self::start_in(dir, &[]).await
     }
 
     /// The same in a directory that exists, with these settings.

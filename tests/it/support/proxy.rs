@@ -44,7 +44,7 @@ struct Fates {
 }
 
 struct Shared {
-    backend: Backend,
+    backend: watch::Sender<Backend>,
     fates: watch::Sender<Fates>,
     flow: watch::Sender<Flow>,
     opened: watch::Sender<u64>,
@@ -71,7 +71,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let addr = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
-            backend,
+            backend: watch::Sender::new(backend),
             fates: watch::Sender::default(),
             flow: watch::Sender::default(),
             opened: watch::Sender::default(),
@@ -113,6 +113,11 @@ impl Proxy {
         self.shared.fates.send_modify(|f| f.cut_upto = upto);
     }
 
+    /// New connections lead there.
+    pub fn set_backend(&self, backend: Backend) {
+        self.shared.backend.send_replace(backend);
+    }
+
     /// Changes what happens to data from now on.
     pub fn set_flow(&self, flow: Flow) {
         self.shared.flow.send_replace(flow);
@@ -134,7 +139,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         }
         let _ = client.set_nodelay(true);
         // A backend that is down refuses at once.
-        match &shared.backend {
+        let backend = shared.backend.borrow().clone();
+        match backend {
             Backend::Unix(path) => {
                 if let Ok(server) = UnixStream::connect(path).await {
                     tokio::spawn(shared.connection().carry(client, server));
