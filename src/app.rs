@@ -110,7 +110,7 @@ impl Environment {
 
 impl Application {
     /// Builds the service. Keys come first, because their errors show at once, then the address, then
-    /// the database.
+    /// the database. It listens when everything else is there, because clients that connect before would wait.
     pub async fn build(config: Config, environment: Environment) -> Result<Self, AppError> {
         let mut identity = config.identity.settings();
         let development_secret = serve::development_secret(&config, &identity)?;
@@ -121,7 +121,7 @@ impl Application {
         identity.secret = identity.secret.or(development_secret);
         let development_signer = TokenSigner::new(&identity).filter(|_| is_development);
         let verifier = Verifier::new(&identity, environment.clock.clone())?;
-        let listener = serve::listener(&config)?;
+        let socket = serve::bind(&config)?;
         let database = Database::open(&config.database, &config.quotas).await?;
         serve::warn_of_pooler(&config, &database)?;
         prepare(&database).await?;
@@ -147,6 +147,7 @@ impl Application {
             None
         };
         let origins = Origins::new(&config.server.cors_origins);
+        let listener = serve::listen(socket, &config)?;
         Ok(Self {
             config,
             services,

@@ -77,10 +77,11 @@ pub(super) fn warn_of_pooler(config: &Config, database: &Database) -> Result<(),
     Ok(())
 }
 
-/// The listening socket. Connections inherit its options.
-pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
+/// The socket, which has its address and does not listen yet: an address that cannot be used shows before anything else
+/// happens. Connections inherit its options.
+pub(super) fn bind(config: &Config) -> Result<Socket, AppError> {
     let addr = config.server.addr();
-    let listen = || {
+    let bind = || {
         let socket = Socket::new(
             Domain::for_address(addr),
             Type::STREAM,
@@ -94,10 +95,16 @@ pub(super) fn listener(config: &Config) -> Result<TcpListener, AppError> {
         socket.set_tcp_user_timeout(Some(config.streams.write_timeout()))?;
         socket.set_tcp_nodelay(true)?;
         socket.bind(&addr.into())?;
-        socket.listen(BACKLOG.into())?;
-        Ok(socket.into())
+        Ok(socket)
     };
-    listen().map_err(|error| AppError::Listen(addr, error))
+    bind().map_err(|error| AppError::Listen(addr, error))
+}
+
+/// From now on the system accepts connections. Before, they are refused, so that a balancer sends clients elsewhere.
+pub(super) fn listen(socket: Socket, config: &Config) -> Result<TcpListener, AppError> {
+    let listening = socket.listen(BACKLOG.into());
+    listening.map_err(|error| AppError::Listen(config.server.addr(), error))?;
+    Ok(socket.into())
 }
 
 impl Application {

@@ -1,15 +1,20 @@
 //! Starting: settings that cannot work are refused with an explanation, and many instances may
 //! start together.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
+use sqlx::migrate::Migrate;
+use tokio::net::TcpStream;
 
 use crate::support::cluster::{TestDatabase, open_dir};
 use crate::support::command::porchlight;
 use crate::support::requests::client;
 use crate::support::service::SECRET;
-use crate::support::{Answer, Process, Service, Token};
+use crate::support::{Answer, Process, Service, Token, eventually};
 
 /// A setting, and a value that it must not have.
 const BAD: &[(&str, &str, &str)] = &[
@@ -260,4 +265,41 @@ async fn services_that_start_together_on_an_empty_database_all_come_up() {
             assert_eq!(page.json()["events"][0]["position"], position);
         }
     }
+}
+
+/// An address that nobody else gets for as long as this socket exists. It does not listen.
+fn reserved() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("an option");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).expect("an address");
+    let addr = socket.local_addr().expect("an address").as_socket();
+    (socket, addr.expect("an address of the network"))
+}
+
+#[tokio::test]
+async fn an_instance_that_waits_for_the_migration_of_another_refuses_connections() {
+    let database = TestDatabase::empty().await;
+    let (_reservation, addr) = reserved();
+    let mut other = database.connect().await;
+    other.lock().await.expect("the lock of migrations");
+    let wait_begins = async {
+        let waits = "select count(*) from pg_stat_activity where datname = current_database()
+            and wait_event_type = 'Lock' and wait_event = 'advisory'";
+        eventually("the instance waits", async || {
+            let mut look = database.connect().await;
+            let waits = sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut look);
+            (waits.await.expect("a count") > 0).then_some(())
+        })
+        .await;
+        let connected = TcpStream::connect(addr).await;
+        let refused = connected.expect_err("nobody listens");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{refused}");
+        other.unlock().await.expect("the lock is free");
+    };
+    let (addr, url) = (addr.to_string(), database.url());
+    let variables = [("DATABASE_URL", &*url)];
+    let (process, ()) = tokio::join!(Process::start(&addr, &variables), wait_begins);
+    let answer = Answer::to(client(true).get(process.url("/health/ready"))).await;
+    assert_eq!(answer.status, 200);
 }
