@@ -5,9 +5,10 @@ use std::sync::Arc;
 use porchlight::platform::database::{FUNCTIONS, SqlFunction};
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::support::Service;
 use crate::support::cluster::TestDatabase;
 use crate::support::command::{Ended, porchlight};
+use crate::support::wait::soon;
+use crate::support::{Service, eventually};
 
 const OLD: SqlFunction = SqlFunction::new(
     "probe",
@@ -224,4 +225,36 @@ async fn a_database_of_a_newer_version_is_refused_as_that() {
     let ended = migrate(&database).await;
     assert_refused(&ended, &["newer version of Porchlight", "999999"]);
     assert!(!ended.stderr.contains("unreleased"), "{}", ended.stderr);
+}
+
+/// It locks a table that everybody needs, and then one that another transaction may hold.
+const LOCKING: SqlFunction = SqlFunction::new(
+    "probe",
+    "-- revision: 9
+     lock table porchlight.events in access exclusive mode;
+     lock table porchlight.outbox in access exclusive mode;
+     create or replace function porchlight.probe() returns text language sql as $$ select 'locked' $$;",
+);
+
+#[tokio::test]
+async fn a_migration_that_waits_for_a_transaction_keeps_nobody_else_waiting() {
+    const WAITS: &str = "select (count(*) > 0)::text from pg_locks
+        where not granted and relation = 'porchlight.outbox'::regclass";
+    let database = TestDatabase::create().await;
+    let mut holder = database.connect().await;
+    let held = "begin; lock table porchlight.outbox in row exclusive mode";
+    execute(&mut holder, held).await;
+    let others = async {
+        for _ in 0..2 {
+            eventually("the migration waits", async || {
+                (text(&database, WAITS).await == "true").then_some(())
+            })
+            .await;
+            let read = text(&database, "select count(*)::text from porchlight.events");
+            assert_eq!(soon("others read the log", read).await, "0");
+        }
+        execute(&mut holder, "rollback").await;
+    };
+    tokio::join!(start(&database, LOCKING), others);
+    assert_eq!(probe(&database).await, "locked");
 }

@@ -1,10 +1,14 @@
 //! The schema: migrations make the tables, then functions are applied by revision.
 
-use sqlx::migrate::{AppliedMigration, Migrate, Migrator};
+use std::time::Duration;
+
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::DatabaseError;
+use super::sqlstate::is_contended;
 
+mod blockers;
 mod functions;
 
 pub use functions::{FUNCTIONS, SqlFunction};
@@ -17,6 +21,13 @@ const TABLE: &str = "porchlight.migrations";
 /// A migration may take long, and it waits for the one of another instance.
 const NO_LIMITS: &str = "set local statement_timeout = 0; set local lock_timeout = 0; \
                          set local idle_in_transaction_session_timeout = 0";
+
+/// A migration that waits for a table holds others already, and whoever wants those waits behind it. So it soon gives all
+/// of them back: before statements of the service fail (`lock_timeout`), and after Postgres has ended an autovacuum that
+/// is in the way (`deadlock_timeout`, 1 s).
+const LOCK_LIMIT: &str = "set local lock_timeout = '1500ms'";
+/// Others can work meanwhile.
+const BETWEEN_TRIES: Duration = Duration::from_secs(2);
 
 fn migrations() -> Migrator {
     let mut migrations = sqlx::migrate!();
@@ -55,25 +66,70 @@ pub(super) async fn is_current(connection: &mut PgConnection, functions: &[SqlFu
             .unwrap_or(false)
 }
 
-/// Brings the schema up to date, in one transaction. Instances that start together wait for each other.
+/// Brings the schema up to date. Waits as long as it takes until nobody else holds what it has to lock.
 pub(super) async fn update(
+    connection: &mut PgConnection,
+    functions: &[SqlFunction],
+) -> Result<(), DatabaseError> {
+    loop {
+        match try_update(connection, functions).await {
+            Err(error) if is_blocked(&error) => blockers::warn(connection, &error).await,
+            outcome => return outcome,
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+}
+
+/// Does all of it in one transaction, or nothing.
+async fn try_update(
     connection: &mut PgConnection,
     functions: &[SqlFunction],
 ) -> Result<(), DatabaseError> {
     let begun = connection.begin().await;
     let mut transaction = begun.map_err(DatabaseError::Prepare)?;
-    let unlimited = transaction.execute(NO_LIMITS).await;
-    unlimited.map_err(DatabaseError::Prepare)?;
-    take_turn(&mut transaction).await?;
+    match apply(&mut transaction, functions).await {
+        Ok(()) => transaction.commit().await.map_err(DatabaseError::Prepare),
+        Err(error) => {
+            // At once, because others wait for its locks. Where it fails, the connection is broken.
+            let _ = transaction.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// Instances that start together wait for each other.
+async fn apply(
+    transaction: &mut PgConnection,
+    functions: &[SqlFunction],
+) -> Result<(), DatabaseError> {
+    set(transaction, NO_LIMITS).await?;
+    take_turn(transaction).await?;
+    set(transaction, LOCK_LIMIT).await?;
     transaction.create_schema_if_not_exists(SCHEMA).await?;
     transaction.ensure_migrations_table(TABLE).await?;
     let applied = transaction.list_applied_migrations(TABLE).await?;
     let migrations = migrations();
     refuse_other_builds(&applied, &migrations)?;
     migrations.run(&mut *transaction).await?;
-    let applied = functions::apply(&mut transaction, functions).await;
-    applied.map_err(DatabaseError::Functions)?;
-    transaction.commit().await.map_err(DatabaseError::Prepare)
+    let applied = functions::apply(transaction, functions).await;
+    applied.map_err(DatabaseError::Functions)
+}
+
+async fn set(transaction: &mut PgConnection, settings: &'static str) -> Result<(), DatabaseError> {
+    let set = transaction.execute(settings).await;
+    set.map(drop).map_err(DatabaseError::Prepare)
+}
+
+/// Whether another transaction holds what has to be locked.
+fn is_blocked(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Migrate(
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+        )
+        | DatabaseError::Functions(error)
+        | DatabaseError::Prepare(error) => is_contended(error),
+        _ => false,
+    }
 }
 
 /// Waits for the migrations of other instances.
