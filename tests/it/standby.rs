@@ -34,13 +34,13 @@ async fn an_instance_that_reaches_only_a_standby_is_not_ready_and_goes_on_when_i
         (answer.status == 503).then_some(answer)
     };
     let (event, database) = (for_team("a", 1), [("DATABASE_URL", &*url)]);
-    let (answer, published, ended) = tokio::join!(
+    let (answer, outcome, ended) = tokio::join!(
         eventually("it is not ready", is_not_ready),
         publisher.once(&event),
         porchlight(&["migrate"], &database),
     );
     answer.refused(503, "not_ready", "only a standby is there");
-    assert_eq!(published, None);
+    assert_eq!(outcome, None);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("standby"), "{}", ended.stderr);
     let log = service.log.lock().expect("a log").clone();
