@@ -1,4 +1,4 @@
--- revision: 3
+-- revision: 4
 -- Replaces a bulk change in the outbox by the rows that describe it, in the same place of the order. Returns whether it
 -- was there. Instances of 0.2.0 name none: they mean the oldest.
 drop function if exists porchlight.unpack_bulk_change();
@@ -46,6 +46,11 @@ begin
             values (bulk_change.id, 1, bulk_change.module,
                 format('%s of many rows could not be captured: %s (%s)',
                     bulk_change.operation, sqlerrm, sqlstate));
+            -- Postgres lacked space or memory. The same may work later, but what comes after would wait for it. So it
+            -- counts as lost: clients get a reset later (`reset_after_loss`).
+            if sqlstate like '53%' then
+                perform nextval('porchlight.lost_changes');
+            end if;
     end;
     execute format('delete from %s where porchlight_bulk_change = $1', bulk_change.staging_table)
         using bulk_change.id;

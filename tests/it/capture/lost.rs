@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{Crm, MARKER, run, until_marker};
+use crate::support::Stream;
 use crate::support::people::agent;
 use crate::support::requests::{posted, send};
 
@@ -72,13 +73,8 @@ async fn a_write_over_http_fails_without_its_event_and_one_of_the_crm_leads_to_a
     }
 }
 
-#[tokio::test]
-async fn a_change_that_waited_too_long_for_the_outbox_leads_to_a_reset() {
-    let mut crm = Crm::with_listings().await;
-    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
-        .await;
-    let mut streams = [crm.a.stream("/stream", &agent("ann")).await];
-    crm.received(&mut streams).await;
+/// A change of a watched table that has no event, because its writer did not get the outbox in time.
+async fn lose_a_change(crm: &mut Crm) {
     let mut other = crm.a.database.connect().await;
     // As a migration does.
     run(
@@ -91,6 +87,46 @@ async fn a_change_that_waited_too_long_for_the_outbox_leads_to_a_reset() {
     )
     .await;
     run(&mut other, "commit").await;
-    while streams[0].next().await.name != "stream:reset" {}
+}
+
+async fn until_reset(stream: &mut Stream) {
+    while stream.next().await.name != "stream:reset" {}
+}
+
+#[tokio::test]
+async fn a_change_that_waited_too_long_for_the_outbox_leads_to_a_reset() {
+    let mut crm = Crm::with_listings().await;
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
+        .await;
+    let mut streams = [crm.a.stream("/stream", &agent("ann")).await];
+    crm.received(&mut streams).await;
+    lose_a_change(&mut crm).await;
+    until_reset(&mut streams[0]).await;
     assert_eq!(crm.reasons().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_bulk_change_for_which_there_was_no_space_later_leads_to_a_reset() {
+    let mut crm = Crm::with_listings().await;
+    let mut streams = [
+        crm.a.stream("/stream", &agent("ann")).await,
+        crm.b.stream("/stream", &agent("bob")).await,
+    ];
+    crm.run(
+        "create function public.fill() returns boolean language plpgsql as $$
+             begin raise 'could not extend file' using errcode = 'disk_full'; end $$;
+         begin;
+         update porchlight.bulk_staging set queries = jsonb_build_object('INSERT',
+             'select d.* from (' || (queries ->> 'INSERT') || ') d where public.fill()');
+         insert into public.listings (id, team_id) select n, 'a' from generate_series(1, 1500) n;
+         commit",
+    )
+    .await;
+    for stream in &mut streams {
+        until_reset(stream).await;
+    }
+    let reasons = crm.reasons().await;
+    assert_eq!(reasons.len(), 1);
+    let reason = "INSERT of many rows could not be captured: could not extend file (53100)";
+    assert!(reasons[0].contains(reason), "{reasons:?}");
 }
