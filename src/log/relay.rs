@@ -50,6 +50,9 @@ const FAILED_PAUSE: Duration = Duration::from_secs(1);
 const RENEWAL_INTERVAL: Duration = Duration::from_mins(1);
 /// The time between two resets of all clients, while changes are lost again and again.
 const RESET_INTERVAL: Duration = Duration::from_mins(1);
+/// The time until the next try, when a reset could not be written. A try waits briefly for a log that is held, and changes
+/// of all brokerages wait meanwhile.
+const RESET_RETRY: Duration = Duration::from_secs(5);
 
 /// Rows that one transaction moves.
 struct RowMove<'a> {
@@ -93,6 +96,16 @@ impl RelayMemory {
             looked_up_to: RowPlace::START,
         }
     }
+
+    /// A reset that has to wait comes in time, also if nothing else does.
+    fn idle_pause(&self) -> Duration {
+        let left = self.reset_at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            IDLE_PAUSE
+        } else {
+            IDLE_PAUSE.min(left)
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -127,7 +140,7 @@ impl Relay {
                 Ok(BATCH..) => Duration::ZERO,
                 // Many dead rows make a round slow. Half of the time stays for the CRM.
                 Ok(1..) => BUSY_PAUSE.max(began.elapsed()),
-                Ok(_) => IDLE_PAUSE,
+                Ok(_) => memory.idle_pause(),
                 Err(error) => {
                     tracing::warn!(%error, "the outbox could not be relayed");
                     FAILED_PAUSE
@@ -153,8 +166,8 @@ impl Relay {
     async fn round(&mut self, memory: &mut RelayMemory) -> sqlx::Result<i64> {
         let state = async |c: &mut PgConnection| outbox::state(c).await;
         let state = self.database.run(state).await?;
-        if state.is_lost && memory.reset_at <= Instant::now() && self.reset_after_loss().await? {
-            memory.reset_at = Instant::now() + RESET_INTERVAL;
+        if state.is_lost && memory.reset_at <= Instant::now() {
+            self.try_to_reset(memory).await?;
         }
         if !state.is_waiting {
             return Ok(0);
@@ -166,6 +179,22 @@ impl Relay {
         };
         self.unpack(bulk_change, &mut memory.bulk_tries).await?;
         self.move_batch(memory).await
+    }
+
+    /// A reset that the database refuses, for example because somebody holds a log, comes later: changes do not wait
+    /// for it.
+    async fn try_to_reset(&mut self, memory: &mut RelayMemory) -> sqlx::Result<()> {
+        let pause = match self.reset_after_loss().await {
+            Ok(true) => RESET_INTERVAL,
+            Ok(false) => return Ok(()),
+            Err(error) if is_refusal(&error) => {
+                tracing::warn!(%error, "changes were lost, and clients get their reset later");
+                RESET_RETRY
+            }
+            Err(error) => return Err(error),
+        };
+        memory.reset_at = Instant::now() + pause;
+        Ok(())
     }
 
     /// Returns whether clients get a reset: not while a transaction with a lost change is open.

@@ -106,6 +106,30 @@ async fn a_change_that_waited_too_long_for_the_outbox_leads_to_a_reset() {
 }
 
 #[tokio::test]
+async fn a_held_log_delays_the_reset_and_no_changes_of_other_brokerages() {
+    let mut crm = Crm::with_listings().await;
+    crm.run("insert into public.listings (id, team_id) values ('l-1', 'a')")
+        .await;
+    let mut elsewhere = crm.a.stream("/stream", &agent("cat").of("c")).await;
+    let mut streams = [crm.a.stream("/stream", &agent("ann")).await];
+    crm.received(&mut streams).await;
+    let mut holder = crm.a.database.connect().await;
+    run(
+        &mut holder,
+        "begin; select 1 from porchlight.brokers where broker_id = 'c' for update",
+    )
+    .await;
+    lose_a_change(&mut crm).await;
+    crm.run("update public.listings set list_price = 8").await;
+    let received = crm.received(&mut streams).await;
+    let last = received[0].last().expect("an event");
+    assert_eq!(last["changes"], json!({"listPrice": 8}));
+    run(&mut holder, "rollback").await;
+    until_reset(&mut streams[0]).await;
+    until_reset(&mut elsewhere).await;
+}
+
+#[tokio::test]
 async fn a_bulk_change_for_which_there_was_no_space_later_leads_to_a_reset() {
     let mut crm = Crm::with_listings().await;
     let mut streams = [
