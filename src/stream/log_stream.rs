@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::first_state::FirstState;
@@ -16,7 +15,7 @@ use super::log::{StreamIdentity, StreamSummary};
 use super::open::StreamRequest;
 use super::resume::StreamStart;
 use super::{Filter, Scope, StreamServices, ending};
-use crate::collab::{LOCK_SNAPSHOT_TIMEOUT, LockSnapshot, LockSnapshotAnswer};
+use crate::collab::LockSnapshotAnswer;
 use crate::directory::StreamWatch;
 use crate::fanout::{
     CloseReason, ParkingPlace, Permit, Reader, RingRead, StreamEncoding, StreamProgress,
@@ -43,6 +42,7 @@ mod unsent;
 use arrival::NOT_SHOWN;
 use deadlines::StreamDeadlines;
 use guards::StreamGuards;
+use lock_snapshot::PendingLocks;
 use pacing::Pacer;
 use place::LogPlace;
 use replay::StreamReplay;
@@ -72,7 +72,7 @@ pub struct StreamEntry {
 }
 
 impl StreamEntry {
-    /// The stream waits for the locks from now on.
+    /// The stream is open from now on.
     #[must_use]
     pub fn opened(mut self) -> Self {
         self.summary = self.summary.opened();
@@ -93,8 +93,8 @@ pub struct LogStream {
     /// Whether the stream is parked, and its socket takes what it gets.
     is_fast: bool,
     unsent: UnsentText,
-    /// The snapshot of locks, which is written before any event.
-    locks: Option<oneshot::Receiver<Arc<LockSnapshot>>>,
+    /// The snapshot of locks, which is written before any event, also after a reset.
+    locks: Option<PendingLocks>,
     replay: StreamReplay,
     /// When events are written, unless each is written at once.
     pacer: Option<Box<Pacer>>,
@@ -117,7 +117,7 @@ impl LogStream {
         let deadlines = StreamDeadlines::new(&services, &request);
         let parameters = request.parameters;
         let locks = match state.locks {
-            Some(LockSnapshotAnswer::Waiting(locks)) => Some(locks),
+            Some(LockSnapshotAnswer::Waiting(answer)) => Some(PendingLocks::new(answer)),
             // It is a part of the first text.
             Some(LockSnapshotAnswer::Ready(_)) | None => None,
         };
@@ -156,11 +156,6 @@ impl LogStream {
             user: self.guards.user(),
             scope: &self.scope,
         }
-    }
-
-    /// Until when the stream waits for the snapshot of locks.
-    fn locks_until(&self) -> Instant {
-        self.summary.opened_at() + LOCK_SNAPSHOT_TIMEOUT
     }
 
     /// A random number that the stream keeps.
@@ -330,7 +325,7 @@ impl LogStream {
 
     fn next_due(&self) -> Instant {
         let others = self.replay.paused_until().into_iter();
-        let others = others.chain(self.locks.as_ref().map(|_| self.locks_until()));
+        let others = others.chain(self.locks.as_ref().map(PendingLocks::until));
         others.fold(self.deadlines.next_due(), Instant::min)
     }
 }

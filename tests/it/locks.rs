@@ -5,6 +5,7 @@ mod expiry;
 mod fence;
 mod invalid_input;
 mod race;
+mod resets;
 mod rows;
 mod seeing;
 

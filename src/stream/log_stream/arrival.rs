@@ -6,8 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::LogStream;
-use crate::collab::{LOCK_SNAPSHOT_TYPE, LockSnapshotAnswer};
-use crate::stream::{Filter, wire};
+use crate::stream::wire;
 
 /// The place in the ephemeral ring of a stream without a snapshot. A field of its own would make each stream larger.
 pub(super) const NOT_SHOWN: u64 = u64::MAX;
@@ -33,20 +32,8 @@ impl LogStream {
 
     /// Both snapshots as one text. Changes after them are events.
     fn prepare_state(&mut self) {
-        let named = self.encoding.named;
         let mut text = self.presence_text().unwrap_or_default();
-        let open = Filter::default();
-        let filter = self.filter.as_deref().unwrap_or(&open);
-        if filter.passes_type(LOCK_SNAPSHOT_TYPE) {
-            let at = self.place.cursor();
-            match self.services.locks.load(self.reader.broker(), &at) {
-                LockSnapshotAnswer::Ready(locks) => {
-                    let json = locks.json(self.reader.audiences(), filter.records());
-                    wire::add_event(&mut text, named, LOCK_SNAPSHOT_TYPE, &json, None);
-                }
-                LockSnapshotAnswer::Waiting(locks) => self.locks = Some(locks),
-            }
-        }
+        self.add_locks(&mut text);
         if !text.is_empty() {
             self.unsent.put(wire::encoded(self.encoding, &text));
         }

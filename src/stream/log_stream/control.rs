@@ -11,7 +11,8 @@ use crate::stream::resume::{ResetReason, reset_data};
 use crate::stream::wire;
 
 impl LogStream {
-    /// The cursor cannot be served. The stream continues at `to`.
+    /// The cursor cannot be served. The stream continues at `to`, and shows what is locked there: it has skipped events
+    /// that changed it.
     pub(super) fn reset(&mut self, reason: ResetReason, to: &Cursor) -> Bytes {
         self.services
             .metrics
@@ -21,7 +22,11 @@ impl LogStream {
         self.reader.figures().resets.add(1);
         let data = reset_data(reason, to, &self.scope);
         self.place.go_to(to);
-        self.encoded(&wire::control(self.encoding.named, &data, Some(to)))
+        let mut text = wire::control(self.encoding.named, &data, Some(to));
+        self.add_locks(&mut text);
+        let text = self.encoded(&text);
+        self.unsent.put(text);
+        self.unsent.take_part().unwrap_or_default()
     }
 
     /// A warning before the token ends, or a heartbeat, if one is due.

@@ -115,7 +115,7 @@ async fn a_snapshot_and_the_events_after_it_are_what_is_held() {
 }
 
 /// Records and fences, in a certain order.
-fn fences(locks: &[Value]) -> Vec<(String, i64)> {
+pub(super) fn fences(locks: &[Value]) -> Vec<(String, i64)> {
     let received = |lock: &Value| {
         (
             lock["recordId"].to_string(),
@@ -128,7 +128,7 @@ fn fences(locks: &[Value]) -> Vec<(String, i64)> {
 }
 
 /// What a client knows that reads the snapshot and applies the events after it.
-async fn held_by_a_client(mut stream: Stream) -> Vec<Value> {
+pub(super) async fn held_by_a_client(mut stream: Stream) -> Vec<Value> {
     let mut held: Vec<Value> = Vec::new();
     let mut from = 0;
     loop {
@@ -136,6 +136,7 @@ async fn held_by_a_client(mut stream: Stream) -> Vec<Value> {
         let data: Value = serde_json::from_str(&message.data).unwrap_or_default();
         match &message.name[..] {
             "test:marker" => return held,
+            "stream:reset" => (held, from) = (Vec::new(), 0),
             "locks:snapshot" => {
                 held.clone_from(data["locks"].as_array().unwrap());
                 let position = data["position"].as_str().unwrap();

@@ -109,7 +109,7 @@ export type StreamReady = { type: 'stream:ready'; /** The id of this stream. */ 
 /** The stream has a fresh token. It lasts so long. */
 export type StreamRenewed = { type: 'stream:renewed'; inSeconds: number };
 
-/** The cursor cannot be served: fetch the list again. */
+/** The cursor cannot be served: fetch the list again. `locks:snapshot` follows before any event of the log. */
 export type StreamReset = { type: 'stream:reset'; reason: 'expired' | 'unknown' | 'ahead'; /** The position after which the stream continues. */ position: Position; /** The path of the same events as a list. */ snapshot: string };
 
 export type Task = { id: Id; type: Id; title?: string; state: TaskState; userId: UserId; teamId?: Id; params?: any; /** The fence of the newest claim: how often it was started, and 1000 more for each time that the database was restored meanwhile. */ attempt: number; maxAttempts: number; percent?: number; step?: number; steps?: number; message?: string; partial?: any; result?: ImportResult | AnyValue; error?: TaskFault; parentId?: Id; isWorkflow?: boolean; retryOf?: Id; /** Grows with every published change. */ version: number; createdAt: string; startedAt?: string; cancelRequestedAt?: string; /** The task cannot be claimed before. */ runAfter?: string; endedAt?: string };
