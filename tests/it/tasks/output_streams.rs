@@ -15,7 +15,9 @@ use crate::support::ends::last_words;
 use crate::support::instances::{cut_connections, two};
 use crate::support::own::OwnPostgres;
 use crate::support::requests::{client, stream_at};
-use crate::support::{Answer, Message, Process, Service, Stream, Token, eventually};
+use crate::support::{
+    Answer, Message, Process, Service, Stream, Token, eventually, for_team, number,
+};
 
 /// Polls come once a minute: only notices are quicker.
 const NOTICES_ALONE: &[&str] = &["--poll-ms=60000"];
@@ -58,10 +60,12 @@ async fn an_output_stream_counts_among_its_users_streams() {
         .await;
     assert_eq!(other.next().await.name, "stream:ready");
     let mut third = open(&service, &id, &ann()).await;
-    assert_eq!(last_words(&mut first).await["reason"], "evicted");
+    assert_eq!(last_words(&mut second).await["reason"], "evicted");
+    write(&service, &id, 0, "Dear").await;
+    assert_eq!(text(&third.next_output().await), "Dear");
     let mut fourth = service.stream("/stream/team", &ann()).await;
     assert_eq!(fourth.next().await.name, "stream:ready");
-    assert_eq!(last_words(&mut second).await["reason"], "evicted");
+    assert_eq!(last_words(&mut third).await["reason"], "evicted");
     let evicted = "porchlight_streams_closed_total{reason=\"evicted\"}";
     let counts = [("porchlight_streams_open", 3.0), (evicted, 2.0)];
     for (name, expected) in counts {
@@ -71,8 +75,10 @@ async fn an_output_stream_counts_among_its_users_streams() {
         };
         eventually(name, counted).await;
     }
-    write(&service, &id, 0, "Dear").await;
-    assert_eq!(text(&third.next_output().await), "Dear");
+    service.publish(&for_team("a", 1)).await;
+    for stream in [&mut first, &mut fourth] {
+        assert_eq!(number(&stream.next_logged().await), 1);
+    }
 }
 
 #[tokio::test]
