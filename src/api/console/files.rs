@@ -117,6 +117,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/refusal.js",
     "client/src/renewal.js",
     "client/src/request.js",
+    "client/src/rights.js",
     "client/src/same.js",
     "client/src/sse_parser.js",
     "client/src/store.js",

@@ -7,6 +7,7 @@ import { listenToPage } from './page_events.js';
 import { Received } from './received.js';
 import { refusalOf } from './refusal.js';
 import { addressOf } from './request.js';
+import { Rights } from './rights.js';
 import { tools } from './tabs/tools.js';
 import { Timers } from './timers.js';
 import { endOf, userClaimsOf } from './token.js';
@@ -68,10 +69,7 @@ export class Connection {
   #stream = null;
   /** What the open stream was opened or renewed with. @type {string | null} */
   #token = null;
-  /** Whose events the stream has, as far as the service has said it. @type {{user?: string | null} | undefined} */
-  #scopes;
-  /** What the user could see when a stream last began; empty when the service says that it has changed. @type {string | null} */
-  #rights = null;
+  #rights = new Rights();
   /** Nothing is tried any more, until `retry` or another token. */
   hasEnded = false;
 
@@ -240,7 +238,7 @@ export class Connection {
    */
   #control(name, data) {
     if (name === 'stream:closing') this.#closing = data;
-    if (data.reason === 'changed') this.#rights &&= '';
+    if (data.reason === 'changed') this.#rights.change();
     if (name === 'stream:expiring') this.#renew(null);
     if (name === 'stream:renewed') this.#renewal?.extended(data.inSeconds * 1_000);
     if (name === 'stream:reset') this.#status.tell('warning', 'reset', { reason: data.reason, position: data.position });
@@ -268,19 +266,11 @@ export class Connection {
     if (token && endOf(token) < Infinity) this.#renew(token);
   }
 
-  /**
-   * What was loaded with other rights must be loaded again. The service does not say so: it knows nothing of what a client has loaded.
-   * @param {string | null} token
-   * @param {any} scopes a long poll has none
-   */
-  #compareRights(token, scopes = this.#scopes) {
-    const rights = JSON.stringify([scopes, token && userClaimsOf(token)]);
-    const before = this.#rights ?? rights;
-    const reason = (this.#scopes ?? scopes)?.user === scopes?.user ? 'rights' : 'user';
-    this.#scopes = scopes;
-    this.#rights = rights;
+  /** @param {string | null} token @param {any} scopes */
+  #compareRights(token, scopes) {
+    const reason = this.#rights.differ(token && userClaimsOf(token), scopes);
     const type = 'stream:reset';
-    if (before !== rights) this.#take([{ type, data: JSON.stringify({ type, reason, position: this.cursor }), id: null }], token);
+    if (reason) this.#take([{ type, data: JSON.stringify({ type, reason, position: this.cursor }), id: null }], token);
   }
 
   /**
