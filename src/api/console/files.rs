@@ -103,6 +103,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "client/src/outbox/split.js",
     "client/src/outbox/storage.js",
     "client/src/outbox/unload_warning.js",
+    "client/src/outbox/waits.js",
     "client/src/page_events.js",
     "client/src/position.js",
     "client/src/received.js",

@@ -7,9 +7,8 @@ import { sendWrite } from './send.js';
 import { Sender } from './sender.js';
 import { hasAll, restOf } from './split.js';
 import { UnloadWarning } from './unload_warning.js';
+import { Waits } from './waits.js';
 
-/** While the service refuses the token, a write is tried again this often. */
-const AUTH_MS = 30_000;
 /** So many writes that have ended are remembered. */
 const MOST_ENDED = 1_000;
 
@@ -28,16 +27,14 @@ export class Outbox {
   #sender;
   /** @type {Set<string>} */
   #immediate = new Set();
-  /** When a write may be tried again. @type {Map<string, number>} */
-  #notBefore = new Map();
   /** What waits here: another user may write before this outbox has been left. @type {Set<string>} */
   #own = new Set();
   /** What rows and other tabs still say of these is old. @type {Set<string>} */
   #ended = new Set();
   #last;
+  #waits;
   #isSending = false;
   #isStopped = false;
-  #failures = 0;
   /** @type {any} */
   #timer = null;
   #warning;
@@ -51,6 +48,7 @@ export class Outbox {
   constructor(context, name) {
     this.#context = context;
     this.#last = new LastWrites(context.same);
+    this.#waits = new Waits(context);
     this.#rows = new Rows(context, `porchlight:outbox:${name}`, (write) => this.#found(write));
     this.#warning = new UnloadWarning(context.env);
     this.#sender = new Sender(context.env, name, {
@@ -112,7 +110,7 @@ export class Outbox {
   #end(id) {
     this.#own.delete(id);
     this.#immediate.delete(id);
-    this.#notBefore.delete(id);
+    this.#waits.end(id);
     this.#ended.add(id);
     if (this.#ended.size > MOST_ENDED) this.#ended.delete(/** @type {string} */ (this.#ended.values().next().value));
   }
@@ -186,8 +184,7 @@ export class Outbox {
       const isBack = state === 'connected' && was !== 'connected';
       was = state;
       if (!isBack) return;
-      this.#notBefore.clear();
-      this.#failures = 0;
+      this.#waits.clear();
       this.#pump();
     }));
   }
@@ -219,15 +216,9 @@ export class Outbox {
     if (this.#isSending || this.#isStopped || !this.#sender.isSender) return;
     const { env } = this.#context;
     env.clearTimeout(this.#timer);
-    const { next, at } = chooseNext(this.#waiting, (write) => this.#readyAt(write), env.now());
+    const { next, at } = chooseNext(this.#waiting, (write) => this.#waits.readyAt(write, this.#immediate.has(write.id)), env.now());
     if (next) this.#send(next);
     else if (at < Infinity) this.#timer = env.setTimeout(() => this.#pump(), Math.max(1, at - env.now()));
-  }
-
-  /** @param {Write} write */
-  #readyAt({ id, kind, at, attempts }) {
-    const isHeld = kind === 'update' && attempts === 0 && !this.#immediate.has(id);
-    return Math.max(this.#notBefore.get(id) ?? 0, isHeld ? at + this.#context.mergeMs : 0);
   }
 
   /** @param {Write} queued */
@@ -273,7 +264,7 @@ export class Outbox {
    * @param {import('./conflict.js').Outcome} outcome
    */
   async #conclude(write, outcome) {
-    if (outcome.is !== 'later' || !outcome.isForAll) this.#failures = 0;
+    if (outcome.is !== 'later' || !outcome.isForAll) this.#waits.answered();
     if (outcome.is === 'done') return this.#settle(write, outcome.record, null);
     if (outcome.is === 'refused') return this.#settle(write, null, outcome.error);
     if (outcome.is === 'conflict' && this.#last.hasOvertaken(write, outcome.conflict)) return this.#leaveOut(write, outcome.conflict);
@@ -300,13 +291,9 @@ export class Outbox {
    * @param {Write} write
    * @param {{reason: string, waitMs: number | null, isForAll: boolean}} outcome
    */
-  async #wait(write, { reason, waitMs, isForAll }) {
-    const { env, backoffMs } = this.#context;
-    if (isForAll) this.#failures += 1;
-    const failures = isForAll ? this.#failures : write.attempts;
-    const wait = reason === 'needs-auth' ? AUTH_MS : Math.max(waitMs ?? 0, backoffMs(Math.min(failures, 6)));
-    for (const { id } of isForAll ? this.#waiting : [write]) this.#notBefore.set(id, env.now() + wait);
-    await this.#change({ ...write, state: 'queued', reason });
+  async #wait(write, outcome) {
+    this.#waits.begin(write, outcome, this.#waiting);
+    await this.#change({ ...write, state: 'queued', reason: outcome.reason });
   }
 
   /**
